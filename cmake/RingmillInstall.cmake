@@ -1,0 +1,31 @@
+# `cmake --install`: headers, library, the CMake package and the pkg-config file.
+include(CMakePackageConfigHelpers)
+
+set(package_folder "${CMAKE_INSTALL_LIBDIR}/cmake/ringmill")
+
+install(TARGETS ringmill EXPORT ringmill-targets
+        ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+        LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+        FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(EXPORT ringmill-targets NAMESPACE ringmill:: DESTINATION "${package_folder}")
+if(TARGET ringmill-cli)
+  install(TARGETS ringmill-cli DESTINATION "${CMAKE_INSTALL_BINDIR}")
+endif()
+
+configure_package_config_file(cmake/ringmill-config.cmake.in "${PROJECT_BINARY_DIR}/ringmill-config.cmake"
+                              INSTALL_DESTINATION "${package_folder}")
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/ringmill-config-version.cmake" COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/ringmill-config.cmake" "${PROJECT_BINARY_DIR}/ringmill-config-version.cmake"
+        DESTINATION "${package_folder}")
+
+# Whoever links the static library must link what it uses; the shared one brings that along.
+if(BUILD_SHARED_LIBS)
+  set(RINGMILL_PKG_CONFIG_REQUIRES "Requires.private")
+else()
+  set(RINGMILL_PKG_CONFIG_REQUIRES "Requires")
+endif()
+# Found from the file's own place, so that `cmake --install --prefix` may put the tree anywhere.
+file(RELATIVE_PATH RINGMILL_PKG_CONFIG_PREFIX "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+string(REGEX REPLACE "/$" "" RINGMILL_PKG_CONFIG_PREFIX "${RINGMILL_PKG_CONFIG_PREFIX}")
+configure_file(cmake/ringmill.pc.in "${PROJECT_BINARY_DIR}/ringmill.pc" @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/ringmill.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")

@@ -1,0 +1,61 @@
+# What the whole tree is compiled with.
+
+option(RINGMILL_BUILD_PROGRAMS "Build the ringmill command" ${PROJECT_IS_TOP_LEVEL})
+option(RINGMILL_BUILD_TESTS "Build tests, proofs, benchmarks and examples" ${PROJECT_IS_TOP_LEVEL})
+option(RINGMILL_WARNINGS_AS_ERRORS "Fail on a warning" ${PROJECT_IS_TOP_LEVEL})
+set(RINGMILL_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=: 'address,undefined' or 'thread'")
+
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+# Programs of all rooms in one folder; a tree that includes ours as a part decides for itself.
+if(PROJECT_IS_TOP_LEVEL)
+  set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+  set(CMAKE_LIBRARY_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/lib")
+  set(CMAKE_ARCHIVE_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/lib")
+endif()
+
+find_program(RINGMILL_CCACHE ccache)
+mark_as_advanced(RINGMILL_CCACHE)
+if(RINGMILL_CCACHE AND PROJECT_IS_TOP_LEVEL AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${RINGMILL_CCACHE}")
+endif()
+
+# Everything that may see the private headers links this: include paths from the root, and the warnings.
+add_library(ringmill-rooms INTERFACE)
+target_include_directories(ringmill-rooms INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include")
+target_compile_options(ringmill-rooms INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wold-style-cast
+  # Stacks stay readable for perf in every build.
+  -fno-omit-frame-pointer
+  # Code that may become part of a shared library still inlines its own calls.
+  -fno-semantic-interposition)
+if(RINGMILL_WARNINGS_AS_ERRORS)
+  target_compile_options(ringmill-rooms INTERFACE -Werror)
+endif()
+
+if(RINGMILL_SANITIZE)
+  target_compile_options(ringmill-rooms INTERFACE -fsanitize=${RINGMILL_SANITIZE} -fno-sanitize-recover=all
+    # g++ 12 sees uninitialised values in code that its own sanitizers added.
+    -Wno-error=maybe-uninitialized)
+  target_link_options(ringmill-rooms INTERFACE -fsanitize=${RINGMILL_SANITIZE})
+endif()
+
+# The files of one room (found again at each build, so a new file needs no edit here).
+function(ringmill_room_sources VARIABLE)
+  file(GLOB files CONFIGURE_DEPENDS ${ARGN})
+  set(${VARIABLE} ${files} PARENT_SCOPE)
+endfunction()
+
+# One program of one or more files, which may use the private headers.
+function(ringmill_program TARGET)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "NAME" "SOURCES;LIBRARIES")
+  add_executable(${TARGET} ${arg_SOURCES})
+  target_link_libraries(${TARGET} PRIVATE ringmill-rooms ringmill fmt::fmt spdlog::spdlog ${arg_LIBRARIES})
+  if(arg_NAME)
+    set_target_properties(${TARGET} PROPERTIES OUTPUT_NAME ${arg_NAME})
+  endif()
+endfunction()
