@@ -1,0 +1,99 @@
+// The engine: a directory with its configuration and locks, and a segment of shared memory that all its users map.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <ringmill/error.h>
+#include <ringmill/job.h>
+#include <ringmill/participant.h>
+#include <ringmill/status.h>
+
+namespace ringmill {
+
+/// How to make an engine. Everything is fixed at creation.
+struct CreateOptions {
+  /// The first levels, the most urgent first: 1 to 16 names of 1 to 63 characters of [A-Za-z0-9._:/-].
+  std::vector<std::string> levels{"high", "default", "low"};
+  /// One weight per level, 1 to 1000: its share under Policy::weighted. Empty: 6, 3, 1 for three levels, else all 1.
+  std::vector<std::uint32_t> weights{};
+  /// How many jobs the engine holds at most; 64 to 16 Mi, rounded up to a multiple of 64. The default fits the 64 MB of
+  /// shared memory that containers get.
+  std::uint32_t capacity = 120'000;
+  /// Bytes of one cell: a power of two, 128 to 65536. A payload may have cell_size - 64 bytes.
+  std::uint32_t cell_size = 256;
+  /// Who may use the engine, as of chmod. Applies to the directory and, without the x bits, to its files and segment.
+  std::uint32_t mode = 0700;
+  /// A tmpfs for the segment.
+  std::filesystem::path shm_dir = "/dev/shm";
+  /// How long a worker may hold a job that does not say otherwise; at most 24 days.
+  std::chrono::milliseconds lease{std::chrono::minutes{5}};
+};
+
+struct OpenOptions {
+  /// Run the keeper in a thread of this process whenever no other process does. Leave it on, unless `ringmill keeper` runs
+  /// as a daemon or the process only looks.
+  bool embedded_keeper = true;
+  /// Leave the segment in core dumps. A dump of a large mapping delays every sign of this process's death by as long as it takes.
+  bool dump_segment = false;
+};
+
+/// An open engine. All calls may be made from any thread. After fork() the child must open for itself.
+/// Participants must be gone before the Engine that made them.
+class Engine {
+ public:
+  /// Makes the directory (its parent must exist) and the segment, every byte of it allocated.
+  /// Errors: already_exists, invalid_argument, no_space (says how much it needs), permission_denied, system.
+  static Result<void> create(const std::filesystem::path& directory, const CreateOptions& options = {});
+
+  /// Opens an engine. Where its segment is gone (the machine was restarted) an empty one is made: the jobs of this version live
+  /// in shared memory only. Errors: not_found, incompatible, corrupt, permission_denied, no_space, system.
+  static Result<Engine> open(const std::filesystem::path& directory, const OpenOptions& options = {});
+
+  /// Removes directory and segment. Error busy: participants live and `force` is false.
+  static Result<void> remove(const std::filesystem::path& directory, bool force = false);
+
+  Engine(Engine&&) noexcept;
+  Engine& operator=(Engine&&) noexcept;
+  ~Engine();
+
+  /// Gives the calling thread a participant. Costs a few system calls.
+  /// Error too_many_participants: all entries belong to the living.
+  Result<std::unique_ptr<Participant>> attach(Role role);
+
+  /// Interns a task name: 1 to 63 characters of [A-Za-z0-9._:/-]. The same name gives the same Kind in every process.
+  /// Errors: invalid_argument, no_space (1024 names are taken).
+  Result<Kind> kind(std::string_view name);
+  /// The name of an interned kind; empty when there is none.
+  std::string kind_name(Kind kind) const;
+
+  /// Error not_found: the message lists the levels that are.
+  Result<Level> level(std::string_view name) const;
+  std::string level_name(Level level) const;
+  std::uint32_t level_count() const noexcept;
+
+  /// The most bytes a payload may have.
+  std::uint32_t most_payload_bytes() const noexcept;
+
+  /// What is known of one job, read at one moment. Error not_found: no job ever had this id.
+  Result<JobInfo> job(JobId id) const;
+
+  /// Counts recomputed from the table: costs a pass over all cells.
+  EngineStatus status() const;
+
+  /// The keeper of this process, if it has the keeper's lock. For tests and daemons.
+  bool keeps() const noexcept;
+
+ private:
+  friend class Participant;
+  class Implementation;
+  explicit Engine(std::shared_ptr<Implementation> implementation) noexcept;
+  std::shared_ptr<Implementation> implementation_;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,157 @@
+// A participant: one thread's place in the engine. It enqueues, claims and settles jobs.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include <ringmill/error.h>
+#include <ringmill/job.h>
+
+namespace ringmill {
+
+class Participant;
+
+/// A claimed job: this participant holds its lease. Settle it with exactly one of complete(), fail(), release().
+/// A Job that goes out of scope unsettled is released. Only the participant's own thread may touch it, and it must not
+/// outlive the participant. Each settling call costs one compare-and-swap in shared memory and no system call (fail() and
+/// release() may wake a sleeping worker).
+class Job {
+ public:
+  /// Holds nothing. Room for claim_batch() to fill.
+  Job() noexcept = default;
+  Job(Job&& other) noexcept;
+  Job& operator=(Job&& other) noexcept;
+  Job(const Job&) = delete;
+  Job& operator=(const Job&) = delete;
+  ~Job();
+
+  /// False once settled, lost or moved from.
+  bool held() const noexcept { return participant_ != nullptr; }
+  JobId id() const noexcept { return id_; }
+  Kind kind() const noexcept { return kind_; }
+  Level level() const noexcept { return level_; }
+  /// 1 for the first attempt.
+  std::uint32_t attempt() const noexcept { return attempt_; }
+  /// A private copy, valid until this job is settled.
+  std::span<const std::byte> payload() const noexcept { return payload_; }
+
+  /// The job is done. Error lease_lost: the lease was revoked before, and someone else has the job: drop what was done.
+  Result<void> complete();
+  /// This attempt failed; the attempt counts, and the job goes back to its level. Error lease_lost as above.
+  Result<void> fail();
+  /// Gives the job back as if it had not been claimed: the attempt does not count. Error lease_lost as above.
+  Result<void> release();
+  /// Holds the lease until `lease` from now. When this says yes, the keeper does not revoke before then.
+  /// Error lease_lost as above.
+  Result<void> extend(std::chrono::milliseconds lease);
+
+ private:
+  friend class Participant;
+  Participant* participant_ = nullptr;
+  JobId id_{};
+  std::uint64_t word_ = 0;  // the state word that our lease rests on
+  std::span<const std::byte> payload_{};
+  Kind kind_{};
+  std::uint32_t attempt_ = 0;
+  std::uint32_t slot_ = 0;  // our lease slot in the registry entry
+  Level level_{};
+};
+
+enum class Role { producer, worker, keeper, tool };
+std::string_view name_of(Role role) noexcept;
+
+/// How claims choose among levels.
+enum class Policy {
+  weighted,  ///< each level gets its share by weight while all have jobs: nothing starves. The default.
+  strict,    ///< always the most urgent level that has a job.
+};
+
+/// What a participant claims. Empty lists mean all.
+struct ClaimOptions {
+  std::vector<Level> levels{};
+  std::vector<Kind> kinds{};
+  Policy policy = Policy::weighted;
+  /// The most jobs that one claim() takes in advance, when handlers are fast. It takes so many that they last about 200 us
+  /// by the measured time between claims, and exactly one when handlers are slow. 1 to Participant::most_leases.
+  std::uint32_t prefetch = 64;
+};
+
+/// What cancel() found.
+enum class Cancelled {
+  before_start,  ///< it was waiting and will never run.
+  running,       ///< a worker has it; nothing was changed.
+  already_over,  ///< it had ended before.
+};
+
+/// One thread's place in an engine: a registry entry, its leases, its cache of free cells.
+/// Made by Engine::attach(); it belongs to the thread that attached it, and every call checks that (errors wrong_thread,
+/// after_fork). Not for signal handlers. If the thread or its process dies, the keeper hands its jobs to others at once.
+/// After attach() the calls below allocate nothing, take no lock, and make no system call unless somebody sleeps or they
+/// are asked to wait.
+class Participant {
+ public:
+  /// The most jobs that one participant can hold at a time.
+  static constexpr std::uint32_t most_leases = 64;
+  /// The most jobs that one call can enqueue or claim.
+  static constexpr std::uint32_t most_in_batch = 64;
+
+  /// Gives back what it holds and leaves the registry.
+  ~Participant();
+  Participant(const Participant&) = delete;
+  Participant& operator=(const Participant&) = delete;
+
+  /// The number of our registry entry; tools show it.
+  int number() const noexcept;
+
+  /// Puts one job into its level. When it returns, any worker may have it already.
+  /// Errors: would_block (the table is full and `wait` is zero), timed_out, too_large, invalid_argument.
+  Result<JobId> enqueue(const JobRequest& request, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+
+  /// Puts up to most_in_batch jobs, in order, with one update of the level's tail; the jobs of one batch may be of several
+  /// levels. Returns how many went in: fewer than asked when the table is full after `wait`. `ids` must be as long as
+  /// `requests` and gets the ids of those that went in. Bad requests (too_large, invalid_argument) refuse the whole batch.
+  Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
+                                    std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+
+  /// What claim() and claim_batch() take from now on. Costs an allocation; gives back jobs claimed in advance.
+  /// Error invalid_argument: an unknown level or kind, a prefetch out of bounds.
+  Result<void> subscribe(const ClaimOptions& options);
+
+  /// Takes one job. With a `wait` it spins briefly, then sleeps until there is one.
+  /// Errors: would_block (none, `wait` zero), timed_out, interrupted waits end with would_block after wake().
+  Result<Job> claim(std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+
+  /// Takes up to out.size() jobs (at most most_in_batch), without waiting once there is one. Returns how many.
+  /// Entries of `out` that still hold a job are released first. Errors as claim().
+  Result<std::size_t> claim_batch(std::span<Job> out, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+
+  /// Completes every held job of the span; returns how many. The others had lost their lease.
+  /// Every entry is settled afterwards.
+  std::size_t complete_batch(std::span<Job> jobs);
+
+  /// Cancels a job that waits. Error not_found: no such job ever was.
+  Result<Cancelled> cancel(JobId id);
+
+  /// How many jobs this participant holds, those claimed in advance included.
+  std::uint32_t held() const noexcept;
+
+  /// Gives back the jobs that claim() took in advance and nobody has seen. Part of a graceful shutdown.
+  void release_prefetched();
+
+  /// Ends this participant's wait in claim() or enqueue() soon, now or the next time it waits. The one call that another
+  /// thread, or a signal handler, may make.
+  void wake() noexcept;
+
+ private:
+  friend class Engine;
+  friend class Job;
+  class Implementation;
+  explicit Participant(std::unique_ptr<Implementation> implementation) noexcept;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace ringmill
