@@ -1,0 +1,34 @@
+// The clocks, and what each is for.
+#pragma once
+
+#include <ctime>
+
+#include <chrono>
+#include <cstdint>
+
+namespace ringmill {
+
+namespace detail {
+inline std::uint64_t read_clock(clockid_t clock) noexcept {
+  timespec now{};
+  ::clock_gettime(clock, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U + static_cast<std::uint64_t>(now.tv_nsec);
+}
+}  // namespace detail
+
+/// Leases and waits. It counts while the machine sleeps and knows no steps: after a suspend, leases that ended meanwhile are over.
+inline std::uint64_t lease_clock_ns() noexcept { return detail::read_clock(CLOCK_BOOTTIME); }
+
+/// Handler times within one process.
+inline std::uint64_t steady_clock_ns() noexcept { return detail::read_clock(CLOCK_MONOTONIC); }
+
+/// What people read: to a scheduler tick (1 to 4 ms), at a fifth of the price of the exact clock. A step of the wall clock
+/// changes what is shown and nothing else.
+inline std::uint64_t wall_clock_ns() noexcept { return detail::read_clock(CLOCK_REALTIME_COARSE); }
+
+inline std::chrono::system_clock::time_point wall_time(std::uint64_t ns) noexcept {
+  return std::chrono::system_clock::time_point(
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(std::chrono::nanoseconds(ns)));
+}
+
+}  // namespace ringmill

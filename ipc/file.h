@@ -1,0 +1,48 @@
+// Descriptors, locks and the errors of system calls.
+#pragma once
+
+#include <cerrno>
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include <ringmill/error.h>
+
+namespace ringmill {
+
+/// Owns one descriptor.
+class File {
+ public:
+  File() noexcept = default;
+  explicit File(int descriptor) noexcept : descriptor_(descriptor) {}
+  File(File&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  File& operator=(File&& other) noexcept;
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  ~File();
+
+  int descriptor() const noexcept { return descriptor_; }
+  explicit operator bool() const noexcept { return descriptor_ >= 0; }
+
+ private:
+  int descriptor_ = -1;
+};
+
+/// The error of the system call that just failed: "open: PATH: No such file or directory". errno decides the code.
+Error system_error(const char* call, const std::filesystem::path& path, int number = errno);
+
+/// Opens with O_CLOEXEC | O_NOFOLLOW added.
+Result<File> open_file(const std::filesystem::path& path, int flags, std::uint32_t mode = 0);
+
+/// Replaces `path` by `text`, all or nothing, durable when it returns (file and directory are synced).
+Result<void> write_file_durably(const std::filesystem::path& path, const std::string& text, std::uint32_t mode);
+Result<std::string> read_file(const std::filesystem::path& path);
+
+/// Locks on single bytes of a file, held by the open file description: the kernel drops them when the last process that has it
+/// is gone. Locks of one File never conflict with each other; to ask whether a byte is held by anybody, ask through another File.
+Result<bool> try_lock_byte(const File& file, std::uint64_t byte);
+Result<void> lock_byte(const File& file, std::uint64_t byte);
+void unlock_byte(const File& file, std::uint64_t byte) noexcept;
+bool is_byte_locked_by_other(const File& file, std::uint64_t byte) noexcept;
+
+}  // namespace ringmill

@@ -1,0 +1,228 @@
+// Every structure that processes share, stated once. Nothing else knows an offset.
+//
+// To change a struct here: raise layout_version; change the struct, its static_asserts and the comment of each field you touch
+// (writer, state, what a dead writer leaves); run `tools/tidy --fix`, which rewrites the tables of docs/shared-memory-layout.md.
+//
+// All words are atomics, so that a peer's late write is never undefined behaviour, and zero is a valid start of every region.
+// Who may write a word is said beside it. "Owner" of a cell is the participant whose number stands in the cell's state word.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace ringmill {
+
+inline constexpr std::uint64_t segment_magic = 0x316c6c696d676e72;  // "rngmill1"
+inline constexpr std::uint32_t layout_version = 1;
+
+inline constexpr std::size_t cache_line_bytes = 64;
+/// Words written by different processes stand this far apart: adjacent lines are fetched in pairs.
+inline constexpr std::size_t padding_bytes = 128;
+
+inline constexpr std::uint32_t most_participants = 256;
+inline constexpr std::uint32_t most_kinds = 1024;
+inline constexpr std::uint32_t most_first_levels = 16;
+inline constexpr std::uint32_t most_cells = 1U << 24;
+inline constexpr std::uint32_t lease_slots = 64;
+inline constexpr std::uint32_t placing_slots = 64;
+inline constexpr std::uint32_t name_bytes = 64;
+inline constexpr std::uint32_t participant_words = most_participants / 64;
+
+/// What stands at the beginning of the segment. Written by the creator before `state` becomes ready, and never again, except
+/// where a field says otherwise.
+struct alignas(padding_bytes) SegmentHeader {
+  std::atomic<std::uint64_t> magic;           // segment_magic
+  std::atomic<std::uint32_t> version;         // layout_version
+  std::atomic<std::uint32_t> state;           // SegmentState; the creator's last store (release)
+  std::atomic<std::uint64_t> engine_id;       // equals the id in the engine's directory
+  std::atomic<std::uint64_t> boot_id[2];      // the kernel's boot id: tmpfs does not outlive it
+  std::atomic<std::uint64_t> bytes;           // the size of the segment's file
+  std::atomic<std::uint32_t> capacity;        // cells
+  std::atomic<std::uint32_t> cell_bytes;      // a power of two
+  std::atomic<std::uint32_t> level_count;     // first levels
+  std::atomic<std::uint32_t> default_lease_ms;
+  std::atomic<std::uint64_t> created_at_ns;   // wall clock
+  std::atomic<std::uint64_t> first_generation;// every cell began with this generation
+  std::atomic<std::uint64_t> checksum;        // XXH3 of all fields above but `state`
+  std::atomic<std::uint64_t> reserved[5];     // zero
+};
+static_assert(sizeof(SegmentHeader) == 128 && alignof(SegmentHeader) == 128);
+static_assert(offsetof(SegmentHeader, checksum) == 80);
+static_assert(std::is_trivially_destructible_v<SegmentHeader> && std::is_standard_layout_v<SegmentHeader>);
+
+enum class SegmentState : std::uint32_t { creating = 0, ready = 1 };
+
+/// The few words that everybody looks at and nobody writes often.
+struct alignas(padding_bytes) Signals {
+  /// One bit per participant that sleeps in claim(). Set by the sleeper before its last look; cleared by whoever takes on the duty
+  /// to wake it, by itself, or by its reaper.
+  std::atomic<std::uint64_t> sleepers[participant_words];
+  /// One bit per participant that waits for a free cell; same rules.
+  std::atomic<std::uint64_t> space_waiters[participant_words];
+  /// The highest generation a cell may get: durable in the engine's directory before it is written here. Written by the keeper,
+  /// only ever raised.
+  std::atomic<std::uint64_t> generation_limit;
+  /// 1: the engine was removed; participants are told when they next wait or run out of cells. Written by remove().
+  std::atomic<std::uint32_t> removed;
+  std::atomic<std::uint32_t> reserved_word;
+  /// The generation limit that producers ask for. Raised by producers, only ever to more; the keeper bounds what it believes.
+  std::atomic<std::uint64_t> generation_wanted;
+  std::atomic<std::uint64_t> reserved_line[5];
+  /// Futex: anybody adds one to call the keeper; it wraps, and only a change counts.
+  std::atomic<std::uint32_t> keeper_doorbell;
+  /// Number + 1 of the participant that is the keeper; 0: none yet. Written by the holder of the keeper's lock.
+  std::atomic<std::uint32_t> keeper_participant;
+  /// Wall clock of the keeper's election. Written by the holder of the keeper's lock.
+  std::atomic<std::uint64_t> keeper_since_ns;
+  std::atomic<std::uint64_t> reserved[14];
+};
+static_assert(sizeof(Signals) == 256 && alignof(Signals) == 128);
+static_assert(offsetof(Signals, keeper_doorbell) == 128);
+static_assert(std::is_trivially_destructible_v<Signals> && std::is_standard_layout_v<Signals>);
+
+/// One priority level and the counters of its ring. The ring's slots are a region of their own.
+struct alignas(padding_bytes) LevelEntry {
+  std::atomic<std::uint64_t> name[name_bytes / 8];  // as in NameTable; written by the creator
+  std::atomic<std::uint32_t> weight;                // written by the creator
+  /// Some queued jobs of this level may have no hint in the ring. Raised by a pusher that found it full, lowered by the keeper
+  /// before the scan that places them.
+  std::atomic<std::uint32_t> overflow;
+  std::atomic<std::uint64_t> reserved[7];
+  /// The hint at every position below is dead. Raised by claimers and pushers, only ever by a compare-and-swap to more. 64 bits of
+  /// positions do not wrap (20 M jobs/s: 29,000 years).
+  alignas(padding_bytes) std::atomic<std::uint64_t> head;
+  /// Every slot below was filled. Raised as `head` is, by pushers.
+  alignas(padding_bytes) std::atomic<std::uint64_t> tail;
+};
+static_assert(sizeof(LevelEntry) == 384 && alignof(LevelEntry) == 128);
+static_assert(offsetof(LevelEntry, head) == 128 && offsetof(LevelEntry, tail) == 256);
+static_assert(std::is_trivially_destructible_v<LevelEntry> && std::is_standard_layout_v<LevelEntry>);
+
+/// One interned name; see NameTable for the order in which its words are set, each once.
+struct alignas(cache_line_bytes) NameEntry {
+  std::atomic<std::uint64_t> word[name_bytes / 8];
+};
+static_assert(sizeof(NameEntry) == 64 && alignof(NameEntry) == 64);
+static_assert(std::is_trivially_destructible_v<NameEntry> && std::is_standard_layout_v<NameEntry>);
+
+/// The right of one participant to run one job. Written only by the participant of the entry it stands in; after its death, read
+/// by the reaper. A slot is a hint: what it says holds only while the cell's word names this participant.
+struct LeaseSlot {
+  std::atomic<std::uint64_t> job_id;         // 0: unused. Written before the cell is won, cleared after it is settled.
+  std::atomic<std::uint64_t> deadline_ns;    // CLOCK_BOOTTIME; written before the compare-and-swap it belongs to
+  std::atomic<std::uint64_t> started_at_ns;  // wall clock; 0: claimed in advance, no handler has seen it
+  std::atomic<std::uint64_t> note;           // LeaseNote; written before the compare-and-swap it belongs to
+};
+static_assert(sizeof(LeaseSlot) == 32);
+static_assert(std::is_trivially_destructible_v<LeaseSlot> && std::is_standard_layout_v<LeaseSlot>);
+
+/// What the settling owner has decided; the reaper finishes it if the owner dies.
+enum class Outcome : std::uint8_t { complete = 0, requeue = 1, cancel = 2 };
+
+/// LeaseSlot::note: outcome 8 | attempts to be noted 16 | version of the state word that the lease rests on 10. The version tells two
+/// leases of one participant on one job apart.
+struct LeaseNote {
+  Outcome outcome = Outcome::complete;
+  std::uint16_t attempts = 0;
+  std::uint16_t version = 0;
+
+  constexpr std::uint64_t bits() const noexcept {
+    return static_cast<std::uint64_t>(outcome) | std::uint64_t{attempts} << 8 | std::uint64_t{version} << 24;
+  }
+  static constexpr LeaseNote of(std::uint64_t bits) noexcept {
+    return {static_cast<Outcome>(bits & 0xff), static_cast<std::uint16_t>(bits >> 8 & 0xffff),
+            static_cast<std::uint16_t>(bits >> 24 & 0x3ff)};
+  }
+};
+
+/// The futex word that the kernel marks when the participant's thread dies, and the list node by which the kernel finds it. The
+/// offsets are those of glibc's robust mutex, because one thread has one list with one offset (see ipc/robust_word.h).
+struct RobustNode {
+  std::atomic<std::uint32_t> futex_word;  // thread id | FUTEX_WAITERS; the kernel adds FUTEX_OWNER_DIED
+  std::uint32_t reserved_a;
+  std::uint64_t reserved_b[2];
+  std::uint64_t previous;  // addresses in the owner's process; meaningless to others
+  std::uint64_t next;
+};
+static_assert(sizeof(RobustNode) == 40);
+static_assert(offsetof(RobustNode, previous) == 24 && offsetof(RobustNode, next) == 32);
+static_assert(std::is_trivially_destructible_v<RobustNode> && std::is_standard_layout_v<RobustNode>);
+
+/// One participant. Written by the participant itself unless a field says otherwise.
+struct alignas(padding_bytes) ParticipantEntry {
+  /// ParticipantState | epoch << 8. free -> starting (registrant, holding the entry's lock byte), starting -> alive (registrant),
+  /// alive -> free (owner, leaving), starting or alive -> reaping (keeper), reaping -> free with the next epoch (keeper).
+  /// 56 bits of epoch do not wrap.
+  std::atomic<std::uint64_t> state;
+  std::atomic<std::uint32_t> process_id;       // as the registrant's own pid namespace sees it
+  std::atomic<std::uint32_t> thread_id;
+  std::atomic<std::uint64_t> process_started;  // clock ticks since boot, from /proc/PID/stat: tells a reused pid
+  std::atomic<std::uint64_t> pid_namespace;    // inode of the namespace
+  std::atomic<std::uint32_t> role;             // Role
+  std::atomic<std::uint32_t> placing_count;    // ids in `placing` that may lack their hint; written before the cell is queued
+  std::atomic<std::uint64_t> attached_at_ns;   // wall clock
+  std::atomic<std::uint64_t> reserved_a[2];
+  alignas(cache_line_bytes) RobustNode robust;
+  /// 1: its robust word is in the kernel's list.
+  std::atomic<std::uint32_t> robust_linked;
+  std::uint32_t reserved_b[5];
+  /// Futex: the owner sleeps while it stands; a waker adds one (wraps, only a change counts).
+  alignas(cache_line_bytes) std::atomic<std::uint32_t> wake_sequence;
+  /// 1: it claims any kind; 0: only kinds whose bit (id modulo 64) is in interest_kinds. Hints for wakers.
+  std::atomic<std::uint32_t> interest_any_kind;
+  std::atomic<std::uint64_t> interest_levels;  // bit per level
+  std::atomic<std::uint64_t> interest_kinds;
+  std::atomic<std::uint64_t> reserved_c[5];
+  /// Statistics; the next owner of the entry counts on, so that the sum over all entries is the engine's total.
+  std::atomic<std::uint64_t> enqueued;
+  std::atomic<std::uint64_t> completed;
+  std::atomic<std::uint64_t> failed;
+  std::atomic<std::uint64_t> retried;
+  std::atomic<std::uint64_t> worker_lost;
+  std::atomic<std::uint64_t> lease_expired;
+  std::atomic<std::uint64_t> cancelled;
+  std::atomic<std::uint64_t> released;
+  std::atomic<std::uint64_t> placing[placing_slots];
+  LeaseSlot leases[lease_slots];
+  /// The slot for settling what it does not hold: cancelling, and the keeper's reaping.
+  LeaseSlot settling;
+  std::uint64_t reserved_d[12];
+};
+static_assert(sizeof(ParticipantEntry) == 2944 && alignof(ParticipantEntry) == 128);
+static_assert(offsetof(ParticipantEntry, robust) == 64 && offsetof(ParticipantEntry, wake_sequence) == 128);
+static_assert(offsetof(ParticipantEntry, enqueued) == 192 && offsetof(ParticipantEntry, placing) == 256);
+static_assert(offsetof(ParticipantEntry, leases) == 768 && offsetof(ParticipantEntry, settling) == 2816);
+static_assert(std::is_trivially_destructible_v<ParticipantEntry> && std::is_standard_layout_v<ParticipantEntry>);
+
+enum class ParticipantState : std::uint8_t { free = 0, starting = 1, alive = 2, reaping = 3 };
+
+/// The first line of a cell; the inline payload follows. All but `state` is written only by the owner while the state is filling
+/// or completing, and read by anybody, who believes it only if the state word is the same before and after.
+struct alignas(cache_line_bytes) CellHeader {
+  /// generation 40 | owner 10 | state 4 | version 10, see ipc/state_word.h. The one truth about the job.
+  std::atomic<std::uint64_t> state;
+  std::atomic<std::uint32_t> kind;
+  std::atomic<std::uint32_t> payload_bytes;
+  std::atomic<std::uint16_t> level;
+  std::atomic<std::uint16_t> attempts;      // attempts that ended; saturates
+  std::atomic<std::uint16_t> most_attempts; // reserved for retries (0: no bound)
+  std::atomic<std::uint16_t> flags;         // reserved
+  std::atomic<std::uint64_t> enqueued_at_ns;// wall clock
+  std::atomic<std::uint64_t> due_at_ns;     // reserved for delayed jobs
+  std::atomic<std::uint32_t> lease_ms;      // 0: the engine's default
+  std::atomic<std::uint32_t> policy;        // reserved for backoff
+  std::atomic<std::uint64_t> extent;        // reserved for large payloads
+  std::atomic<std::uint64_t> revision;      // reserved: the journal's version of this job
+};
+static_assert(sizeof(CellHeader) == 64 && alignof(CellHeader) == 64);
+static_assert(offsetof(CellHeader, kind) == 8 && offsetof(CellHeader, level) == 16);
+static_assert(offsetof(CellHeader, enqueued_at_ns) == 24 && offsetof(CellHeader, revision) == 56);
+static_assert(std::is_trivially_destructible_v<CellHeader> && std::is_standard_layout_v<CellHeader>);
+
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free &&
+                  std::atomic<std::uint16_t>::is_always_lock_free,
+              "a word in shared memory must not hide a lock");
+
+}  // namespace ringmill

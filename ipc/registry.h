@@ -1,0 +1,81 @@
+// The registry of participants: who is in, and who has died.
+//
+// An entry is taken, lived in, and given back:
+//
+//                                                              killed just after the step
+//   R1  lock the entry's byte in the engine's lock file        the kernel drops it; the entry is still free
+//   R2  CAS state free -> starting                             byte free, state starting: dead; reaped
+//   R3  write who we are; link the robust word                 as R2, or the kernel marks the word
+//   R4  state alive                                            the kernel marks the word, and drops the lock byte
+//   D1  (leaving, nothing held) unlink the word, state free    nothing is left
+//   D2  unlock the byte                                        the kernel does it
+//
+// Two signs of death, both the kernel's word, neither a timeout: the robust futex word, marked within a fraction of a millisecond
+// for each thread; the lock byte, dropped when the process is gone, whatever its pid namespace. The living are never called dead:
+// a byte that cannot be asked counts as held. A process id is kept for people only; it decides nothing (hazards 12, 13, 15).
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+
+#include <ringmill/error.h>
+#include <ringmill/participant.h>
+
+#include "ipc/file.h"
+#include "ipc/layout.h"
+#include "ipc/segment.h"
+
+namespace ringmill {
+
+/// Bytes of the engine's lock file.
+inline constexpr std::uint64_t keeper_lock_byte = 0;
+inline constexpr std::uint64_t structure_lock_byte = 1;
+inline constexpr std::uint64_t participant_lock_byte = 16;
+
+/// state word of a ParticipantEntry: ParticipantState | epoch << 8.
+struct EntryState {
+  ParticipantState state;
+  std::uint64_t epoch;
+  static EntryState of(const ParticipantEntry& entry) noexcept;
+  static constexpr std::uint64_t bits(ParticipantState state, std::uint64_t epoch) noexcept {
+    return epoch << 8 | static_cast<std::uint64_t>(state);
+  }
+};
+
+class Registry {
+ public:
+  /// `locks` is the lock file as this process's engine opened it: the locks belong to it.
+  Registry(const Segment& segment, const File& locks) noexcept : segment_(&segment), locks_(&locks) {}
+
+  /// R1 to R4 for the calling thread. The last entries are kept for keepers, so that one can always come in and reap.
+  /// Error too_many_participants.
+  Result<std::uint32_t> enter(Role role);
+  /// D1 and D2. Called by the thread that entered.
+  void leave(std::uint32_t number) noexcept;
+
+ private:
+  bool try_enter(std::uint32_t number, Role role);
+
+  const Segment* segment_;
+  const File* locks_;
+  // Locks of one open file do not conflict with each other, so two threads of one process need this to not unlock each other's byte.
+  std::mutex mutex_;
+};
+
+/// Whether the participant of an entry is gone. `probe` is the lock file opened once more, so that locks of this very process
+/// are seen too.
+class DeathProbe {
+ public:
+  DeathProbe(const Segment& segment, const File& probe) noexcept : segment_(&segment), probe_(&probe) {}
+  /// Both signs; costs a system call per entry in use.
+  bool is_dead(std::uint32_t number) const noexcept;
+  /// The fast sign alone: no system call.
+  bool is_marked(std::uint32_t number) const noexcept;
+
+ private:
+  const Segment* segment_;
+  const File* probe_;
+};
+
+}  // namespace ringmill

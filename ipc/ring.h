@@ -1,0 +1,154 @@
+// A ring of hints: where claimers look for queued jobs, in the order in which they were enqueued.
+//
+// A slot is one word: lap 28 | hint 36. The hint is the low 36 bits of a job id: 12 bits of the generation and the cell's index. A hint
+// is never believed: the cell's own word decides whether the job still waits ("the hint is live"), and only that word is swapped
+// to claim it. Position p (64 bits, never wraps) is slot p & mask in lap p >> log2(slots); positions start at lap 1, so that zeroed
+// memory is an empty ring.
+//
+// Invariants
+//   I1  Every position below `head` holds a dead hint. (A job that is queued again gets a new hint, further on.)
+//   I2  Every position below `tail` was filled in its lap.
+//   I3  head and tail only grow. Both may lag behind the truth; that costs steps and nothing else.
+//
+// Push of a hint                                           killed just after the step
+//   P1  read tail t, then slot(t)                          nothing happened
+//         lap(t):       filled already, help tail to t + 1, again
+//         lap(t) - 1:   this slot is next. Unless t - head < slots the ring is full
+//         a later lap:  our tail is old, again
+//   P2  CAS slot(t) from the word read to lap(t) | hint    the hint is there; whoever comes next helps the tail (P1)
+//   P3  raise tail to t + 1
+//
+// Look at the front (Cursor)
+//   C1  read head h, then slot(h)
+//         lap(h) - 1:   not filled yet: the ring is empty
+//         lap(h):       a hint. The caller claims its cell, or sees that it is dead, or (a filter) leaves it alone
+//         a later lap:  our head is old, again from head
+//   C2  raise head to the first position that was left alone   not raised: the next claimer steps over the same dead hints
+//
+// There is no moment between "reserved" and "published". Slots are not emptied after a claim: I1 says that a filled slot below head is
+// free for the next lap, which saves a write to a shared line per job (docs/decisions/0003).
+//
+// The lap field wraps after 2^28 laps. A pusher stopped between P1 and P2 for exactly that long, over a slot that holds the same hint
+// again, could overwrite a live hint: at 20 M jobs/s through 4,096 slots that is 15 hours to the nanosecond, and the keeper's scan finds
+// the job that lost its hint.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "ipc/layout.h"
+
+namespace ringmill {
+
+/// Raises a counter to `value` unless it is there already. Each step of every repair in a ring is this one.
+/// ORDER position: relaxed failure; success releases the slots seen so far to whoever acquires the counter.
+inline void raise_to(std::atomic<std::uint64_t>& counter, std::uint64_t value) noexcept {
+  std::uint64_t seen = counter.load(std::memory_order_relaxed);
+  while (seen < value &&
+         !counter.compare_exchange_weak(seen, value, std::memory_order_release, std::memory_order_relaxed)) {
+  }
+}
+
+class Ring {
+ public:
+  static constexpr std::uint32_t hint_bits = 36;
+  static constexpr std::uint64_t hint_mask = (std::uint64_t{1} << hint_bits) - 1;
+  static constexpr std::uint64_t lap_mask = (std::uint64_t{1} << (64 - hint_bits)) - 1;
+
+  Ring() noexcept = default;
+  /// `slot_count` is a power of two; `slots` points at that many words.
+  Ring(LevelEntry* level, std::atomic<std::uint64_t>* slots, std::uint64_t slot_count) noexcept
+      : level_(level), slots_(slots), mask_(slot_count - 1), shift_(static_cast<std::uint32_t>(__builtin_ctzll(slot_count))) {}
+
+  std::uint64_t slot_count() const noexcept { return mask_ + 1; }
+
+  /// What a slot's word says about a position.
+  enum class Turn { before, now, after };
+  Turn turn_of(std::uint64_t slot_word, std::uint64_t position) const noexcept {
+    const std::uint64_t ahead = ((slot_word >> hint_bits) - (position >> shift_)) & lap_mask;
+    if (ahead == 0) return Turn::now;
+    return ahead == lap_mask ? Turn::before : Turn::after;
+  }
+
+  /// The first position that may hold a live hint. Zeroed memory means the start of lap 1.
+  std::uint64_t head() const noexcept { return clamp(level_->head.load(std::memory_order_acquire)); }  // ORDER position
+  std::uint64_t tail() const noexcept { return clamp(level_->tail.load(std::memory_order_acquire)); }  // ORDER position
+
+  /// Acquires what the pusher wrote before P2, above all the queued cell. seq_cst, like P2 itself: a sleeper's last look and a
+  /// pusher's look for sleepers must not miss each other (ipc/sleepers.h). On x86-64 it is a plain load.
+  std::uint64_t slot(std::uint64_t position) const noexcept { return slots_[position & mask_].load(); }
+  static constexpr std::uint64_t hint_of(std::uint64_t slot_word) noexcept { return slot_word & hint_mask; }
+
+  /// C2. The caller has seen that every hint below `position` is dead.
+  void raise_head(std::uint64_t position) noexcept { raise_to(level_->head, position); }
+
+  enum class Pushed { done, full };
+  /// P1 to P3 for one hint. `is_live(hint)` is asked only when the ring looks full, to step over dead hints at its front.
+  template <class IsLive>
+  Pushed push(std::uint64_t hint, IsLive&& is_live) noexcept {
+    std::uint64_t position = tail();
+    const Pushed pushed = push_at(position, hint, is_live);
+    raise_to(level_->tail, position);
+    return pushed;
+  }
+
+  /// Pushes at `position` or after it, without raising the tail; leaves `position` just behind. A batch raises the tail once.
+  template <class IsLive>
+  Pushed push_at(std::uint64_t& position, std::uint64_t hint, IsLive&& is_live) noexcept {
+    // In a sound ring a step fails only because another pusher succeeded. The bound is for one that somebody scribbled over.
+    for (std::uint64_t step = 0; step < 2 * slot_count() + 64; ++step) {
+      std::uint64_t seen = slot(position);
+      switch (turn_of(seen, position)) {
+        case Turn::now:
+          ++position;
+          continue;
+        case Turn::after: {
+          const std::uint64_t newer = tail();
+          position = newer > position ? newer : position + 1;
+          continue;
+        }
+        case Turn::before:
+          break;
+      }
+      if (position - known_head_ >= slot_count() && !make_room(position, is_live)) return Pushed::full;
+      if (slots_[position & mask_].compare_exchange_strong(seen, word_at(position, hint))) {
+        ++position;
+        return Pushed::done;
+      }
+    }
+    return Pushed::full;
+  }
+  void raise_tail(std::uint64_t position) noexcept { raise_to(level_->tail, position); }
+
+ private:
+  std::uint64_t clamp(std::uint64_t position) const noexcept {
+    return position < slot_count() ? slot_count() : position;
+  }
+  std::uint64_t word_at(std::uint64_t position, std::uint64_t hint) const noexcept {
+    return ((position >> shift_) & lap_mask) << hint_bits | hint;
+  }
+
+  /// True when the slot at `position` may be filled. Looks at the shared head, then steps over dead hints at the front.
+  template <class IsLive>
+  bool make_room(std::uint64_t position, IsLive&& is_live) noexcept {
+    known_head_ = head();
+    if (position - known_head_ < slot_count()) return true;
+    std::uint64_t front = known_head_;
+    // At most one lap: whoever moves the head meanwhile does our work.
+    for (std::uint64_t step = 0; step < slot_count(); ++step, ++front) {
+      const std::uint64_t word = slot(front);
+      if (turn_of(word, front) != Turn::now || is_live(hint_of(word))) break;
+    }
+    raise_head(front);
+    known_head_ = head();
+    return position - known_head_ < slot_count();
+  }
+
+  LevelEntry* level_ = nullptr;
+  std::atomic<std::uint64_t>* slots_ = nullptr;
+  std::uint64_t mask_ = 0;
+  std::uint32_t shift_ = 0;
+  std::uint64_t known_head_ = 0;  // private to this view: an old head is a safe one
+};
+
+}  // namespace ringmill

@@ -1,0 +1,276 @@
+#include "ipc/segment.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <array>
+#include <bit>
+#include <boost/interprocess/exceptions.hpp>
+#include <boost/interprocess/mapped_region.hpp>
+#include <cstring>
+
+#include "ipc/clock.h"
+#include "ipc/state_word.h"
+
+namespace ringmill {
+
+namespace bi = boost::interprocess;
+
+namespace {
+
+constexpr std::uint64_t page_bytes = 4096;
+
+constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) noexcept {
+  return (value + unit - 1) / unit * unit;
+}
+
+/// Lets Boost.Interprocess map a descriptor that we opened ourselves, with the flags that it does not offer.
+class Mappable {
+ public:
+  Mappable(int descriptor, bi::mode_t mode) noexcept : descriptor_(descriptor), mode_(mode) {}
+  bi::mapping_handle_t get_mapping_handle() const noexcept { return {descriptor_, false}; }
+  bi::mode_t get_mode() const noexcept { return mode_; }
+
+ private:
+  int descriptor_;
+  bi::mode_t mode_;
+};
+
+std::uint64_t checksum_of(const SegmentHeader& header) noexcept {
+  // ORDER relaxed: the header was published whole, by rename; its bytes do not change.
+  const std::array<std::uint64_t, 11> fields{
+      header.magic.load(std::memory_order_relaxed),
+      header.version.load(std::memory_order_relaxed),
+      header.engine_id.load(std::memory_order_relaxed),
+      header.boot_id[0].load(std::memory_order_relaxed),
+      header.boot_id[1].load(std::memory_order_relaxed),
+      header.bytes.load(std::memory_order_relaxed),
+      std::uint64_t{header.capacity.load(std::memory_order_relaxed)} << 32 |
+          header.cell_bytes.load(std::memory_order_relaxed),
+      header.level_count.load(),
+      header.default_lease_ms.load(),
+      header.created_at_ns.load(),
+      header.first_generation.load(),
+  };
+  return XXH3_64bits(fields.data(), sizeof fields);
+}
+
+std::string in_mib(std::uint64_t bytes) { return std::to_string((bytes + (1U << 20) - 1) >> 20) + " MiB"; }
+
+/// Every byte is there, or a clear error: the first touch of a page that tmpfs cannot give is SIGBUS (hazard 11).
+Result<void> allocate(const File& file, std::uint64_t bytes, const std::filesystem::path& path) {
+  int result = 0;
+  do {
+    result = ::posix_fallocate(file.descriptor(), 0, static_cast<off_t>(bytes));
+  } while (result == EINTR);
+  if (result == 0) return {};
+  if (result != ENOSPC) return std::unexpected(system_error("cannot allocate", path, result));
+  struct statvfs space {};
+  std::string detail = "needs " + in_mib(bytes) + " in " + path.parent_path().string();
+  if (::statvfs(path.parent_path().c_str(), &space) == 0) {
+    detail += ", which has " + in_mib(space.f_bavail * space.f_frsize) + " free";
+  }
+  detail += "; use a smaller --capacity or --cell-size, another --shm-dir, or a larger tmpfs (docker: --shm-size)";
+  return std::unexpected(Error(ErrorCode::no_space, "shared memory is too small", detail));
+}
+
+void fill(const Segment& segment, const SegmentConfig& config, std::uint64_t first_generation,
+          std::uint64_t generation_limit, const std::array<std::uint64_t, 2>& boot) {
+  const Geometry& geometry = segment.geometry();
+  segment.signals().generation_limit.store(generation_limit);
+  for (std::uint32_t n = 0; n < geometry.level_count; ++n) {
+    const NameWords words = encode_name(config.levels[n]);
+    for (std::size_t i = 0; i < words.size(); ++i) segment.level(n).name[i].store(words[i]);
+    segment.level(n).weight.store(config.weights[n]);
+  }
+  const std::uint64_t free_word = StateWord::make(first_generation, 0, CellState::free, 0).bits();
+  for (std::uint32_t cell = 0; cell < geometry.capacity; ++cell) {
+    auto& header = *reinterpret_cast<CellHeader*>(segment.cells() + std::uint64_t{cell} * geometry.cell_bytes);
+    header.state.store(free_word, std::memory_order_relaxed);  // ORDER relaxed: nobody sees the file before the rename
+  }
+  FreeMap free_map = segment.free_map();
+  for (std::uint32_t cell = 0; cell < geometry.capacity; cell += 64) free_map.put(cell, ~std::uint64_t{0});
+
+  SegmentHeader& header = segment.header();
+  header.magic.store(segment_magic);
+  header.version.store(layout_version);
+  header.engine_id.store(config.engine_id);
+  header.boot_id[0].store(boot[0]);
+  header.boot_id[1].store(boot[1]);
+  header.bytes.store(geometry.bytes);
+  header.capacity.store(geometry.capacity);
+  header.cell_bytes.store(geometry.cell_bytes);
+  header.level_count.store(geometry.level_count);
+  header.default_lease_ms.store(config.default_lease_ms);
+  header.created_at_ns.store(wall_clock_ns());
+  header.first_generation.store(first_generation);
+  header.checksum.store(checksum_of(header));
+  header.state.store(static_cast<std::uint32_t>(SegmentState::ready));
+}
+
+/// What the header of a file says, before any of it is believed.
+Result<Geometry> checked_geometry(const SegmentHeader& header, std::uint64_t file_bytes,
+                                  const std::filesystem::path& path) {
+  const std::string where = path.string();
+  if (header.magic.load() != segment_magic) {
+    return std::unexpected(Error(ErrorCode::corrupt, "not a ringmill segment", where));
+  }
+  if (header.version.load() != layout_version) {
+    return std::unexpected(Error(ErrorCode::incompatible, "the segment has another layout version",
+                                 where + " has " + std::to_string(header.version.load()) + ", this program knows " +
+                                     std::to_string(layout_version) +
+                                     "; use the program that made it, or `ringmill remove` the engine"));
+  }
+  const std::uint32_t capacity = header.capacity.load();
+  const std::uint32_t cell_bytes = header.cell_bytes.load();
+  const std::uint32_t level_count = header.level_count.load();
+  const bool bounded = capacity >= 64 && capacity <= most_cells && capacity % 64 == 0 && cell_bytes >= 128 &&
+                       cell_bytes <= 65536 && std::has_single_bit(cell_bytes) && level_count >= 1 &&
+                       level_count <= most_first_levels;
+  if (!bounded || header.state.load() != static_cast<std::uint32_t>(SegmentState::ready)) {
+    return std::unexpected(Error(ErrorCode::corrupt, "the segment's header has impossible sizes", where));
+  }
+  const Geometry geometry = Geometry::of(capacity, cell_bytes, level_count);
+  if (geometry.bytes != file_bytes || header.bytes.load() != file_bytes) {
+    return std::unexpected(Error(ErrorCode::corrupt, "the segment's file is shorter or longer than its header says", where));
+  }
+  if (header.checksum.load() != checksum_of(header)) {
+    return std::unexpected(Error(ErrorCode::corrupt, "the segment's header does not match its checksum", where));
+  }
+  return geometry;
+}
+
+Result<Geometry> read_geometry(const File& file, const std::filesystem::path& path) {
+  struct stat facts {};
+  if (::fstat(file.descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path));
+  if (!S_ISREG(facts.st_mode)) return std::unexpected(Error(ErrorCode::corrupt, "not a regular file", path.string()));
+  const auto bytes = static_cast<std::uint64_t>(facts.st_size);
+  alignas(SegmentHeader) std::array<std::byte, sizeof(SegmentHeader)> copy{};
+  if (::pread(file.descriptor(), copy.data(), copy.size(), 0) != static_cast<ssize_t>(copy.size())) {
+    return std::unexpected(Error(ErrorCode::corrupt, "the segment is shorter than its header", path.string()));
+  }
+  return checked_geometry(*reinterpret_cast<const SegmentHeader*>(copy.data()), bytes, path);
+}
+
+}  // namespace
+
+Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uint32_t level_count) noexcept {
+  Geometry g;
+  g.capacity = capacity;
+  g.cell_bytes = cell_bytes;
+  g.level_count = level_count;
+  // One hint per cell and a thirty-second more for dead and doubled ones; what does not fit waits for the keeper's scan
+  // (docs/decisions/0003).
+  g.ring_slots = std::bit_ceil(std::uint64_t{capacity} + capacity / 32);
+  g.signals = sizeof(SegmentHeader);
+  g.levels = g.signals + sizeof(Signals);
+  g.participants = g.levels + std::uint64_t{level_count} * sizeof(LevelEntry);
+  g.kinds = g.participants + std::uint64_t{most_participants} * sizeof(ParticipantEntry);
+  g.free_words = g.kinds + std::uint64_t{most_kinds} * sizeof(NameEntry);
+  g.free_summary = round_up(g.free_words + capacity / 8, padding_bytes);
+  g.rings = round_up(g.free_summary + std::uint64_t{FreeMap::summary_words(capacity)} * 8, page_bytes);
+  g.cells = round_up(g.rings + level_count * g.ring_slots * 8, page_bytes);
+  g.bytes = round_up(g.cells + std::uint64_t{capacity} * cell_bytes, page_bytes);
+  return g;
+}
+
+struct Segment::Mapping {
+  File file;
+  bi::mapped_region region;
+};
+
+Segment::Segment(std::unique_ptr<Mapping> mapping, const Geometry& geometry) noexcept
+    : mapping_(std::move(mapping)), base_(static_cast<std::byte*>(mapping_->region.get_address())), geometry_(geometry) {}
+Segment::Segment(Segment&&) noexcept = default;
+Segment& Segment::operator=(Segment&&) noexcept = default;
+Segment::~Segment() = default;
+
+Result<Segment> Segment::map(File file, std::uint64_t bytes, const Geometry& geometry, Access access,
+                             const std::filesystem::path& path) {
+  try {
+    const bi::mode_t mode = access == Access::read_only ? bi::read_only : bi::read_write;
+    auto mapping = std::make_unique<Mapping>();
+    mapping->region = bi::mapped_region(Mappable(file.descriptor(), mode), mode, 0, bytes);
+    mapping->file = std::move(file);
+    return Segment(std::move(mapping), geometry);
+  } catch (const bi::interprocess_exception& failure) {
+    return std::unexpected(system_error("cannot map", path, failure.get_native_error()));
+  }
+}
+
+Result<void> Segment::create(const std::filesystem::path& path, const SegmentConfig& config,
+                             std::uint64_t first_generation, std::uint64_t generation_limit) {
+  const auto boot = boot_id();
+  if (!boot) return std::unexpected(boot.error());
+  const Geometry geometry =
+      Geometry::of(config.capacity, config.cell_bytes, static_cast<std::uint32_t>(config.levels.size()));
+  const std::filesystem::path fresh = path.string() + ".creating";
+  ::unlink(fresh.c_str());  // of a creator that died: we hold the structure lock
+  auto file = open_file(fresh, O_RDWR | O_CREAT | O_EXCL, config.mode);
+  if (!file) return std::unexpected(file.error());
+  const auto give_up = [&fresh](Error error) -> Result<void> {
+    ::unlink(fresh.c_str());
+    return std::unexpected(std::move(error));
+  };
+  if (::fchmod(file->descriptor(), config.mode) != 0) return give_up(system_error("cannot set the mode of", fresh));
+  if (auto allocated = allocate(*file, geometry.bytes, fresh); !allocated) return give_up(allocated.error());
+  auto segment = map(std::move(*file), geometry.bytes, geometry, Access::read_write, fresh);
+  if (!segment) return give_up(segment.error());
+  fill(*segment, config, first_generation, generation_limit, *boot);
+  if (::rename(fresh.c_str(), path.c_str()) != 0) return give_up(system_error("cannot rename to", path));
+  return {};
+}
+
+Result<Segment> Segment::open(const std::filesystem::path& path, std::uint64_t engine_id, uid_t owner, Access access,
+                              bool dump_in_core) {
+  auto file = open_file(path, access == Access::read_only ? O_RDONLY : O_RDWR);
+  if (!file) return std::unexpected(file.error());
+  struct stat facts {};
+  if (::fstat(file->descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path));
+  if (facts.st_uid != owner) {
+    return std::unexpected(Error(ErrorCode::permission_denied, "the segment belongs to another user than the engine",
+                                 path.string() + "; somebody put it there: remove it, then open again"));
+  }
+  const auto geometry = read_geometry(*file, path);
+  if (!geometry) return std::unexpected(geometry.error());
+  auto segment = map(std::move(*file), geometry->bytes, *geometry, access, path);
+  if (!segment) return segment;
+  if (segment->header().engine_id.load() != engine_id) {
+    return std::unexpected(Error(ErrorCode::incompatible, "the segment belongs to another engine", path.string()));
+  }
+  const auto boot = boot_id();
+  if (!boot) return std::unexpected(boot.error());
+  if (segment->header().boot_id[0].load() != (*boot)[0] || segment->header().boot_id[1].load() != (*boot)[1]) {
+    return std::unexpected(Error(ErrorCode::stale, "the segment was left by an earlier boot", path.string()));
+  }
+  // A core dump of a large mapping delays every sign of the process's death (hazard 20). Best effort: old kernels say no.
+  if (!dump_in_core) ::madvise(segment->base_, geometry->bytes, MADV_DONTDUMP);
+  return segment;
+}
+
+Result<Segment> Segment::open_copy(const std::filesystem::path& path) {
+  auto file = open_file(path, O_RDONLY);
+  if (!file) return std::unexpected(file.error());
+  const auto geometry = read_geometry(*file, path);
+  if (!geometry) return std::unexpected(geometry.error());
+  return map(std::move(*file), geometry->bytes, *geometry, Access::read_only, path);
+}
+
+bool Segment::is_unlinked() const noexcept {
+  struct stat facts {};
+  return ::fstat(mapping_->file.descriptor(), &facts) == 0 && facts.st_nlink == 0;
+}
+
+Result<std::array<std::uint64_t, 2>> boot_id() {
+  auto text = read_file("/proc/sys/kernel/random/boot_id");
+  if (!text) return std::unexpected(text.error());
+  const XXH128_hash_t hash = XXH3_128bits(text->data(), text->size());
+  return std::array<std::uint64_t, 2>{hash.low64, hash.high64};
+}
+
+}  // namespace ringmill

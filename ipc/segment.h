@@ -1,0 +1,117 @@
+// The segment: one file in a tmpfs that holds everything processes share. Made whole before anybody can see it, checked before use.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <ringmill/error.h>
+
+#include "ipc/file.h"
+#include "ipc/free_map.h"
+#include "ipc/layout.h"
+#include "ipc/name_table.h"
+#include "ipc/ring.h"
+
+namespace ringmill {
+
+/// What fixes the layout of a segment.
+struct SegmentConfig {
+  std::uint64_t engine_id = 0;
+  std::uint32_t capacity = 0;
+  std::uint32_t cell_bytes = 0;
+  std::uint32_t default_lease_ms = 0;
+  std::uint32_t mode = 0600;
+  std::vector<std::string> levels{};
+  std::vector<std::uint32_t> weights{};
+};
+
+/// Where each region begins: a function of capacity, cell size and number of levels alone. Each process computes it for itself; no
+/// offset is ever read from shared memory.
+struct Geometry {
+  std::uint32_t capacity = 0;
+  std::uint32_t cell_bytes = 0;
+  std::uint32_t level_count = 0;
+  std::uint64_t ring_slots = 0;  // of one level
+  std::uint64_t signals = 0;
+  std::uint64_t levels = 0;
+  std::uint64_t participants = 0;
+  std::uint64_t kinds = 0;
+  std::uint64_t free_words = 0;
+  std::uint64_t free_summary = 0;
+  std::uint64_t rings = 0;
+  std::uint64_t cells = 0;
+  std::uint64_t bytes = 0;
+
+  static Geometry of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uint32_t level_count) noexcept;
+};
+
+/// A mapped segment. The accessors check nothing: indexes are bounded by their callers, who never take one from shared memory
+/// unchecked.
+class Segment {
+ public:
+  enum class Access { read_only, read_write };
+
+  /// Makes the file `path` with every byte allocated, all cells free with `first_generation`, and puts it in place by rename. Whatever
+  /// stood at `path` stays until then. The caller holds the engine's structure lock.
+  /// `generation_limit` is durable in the engine's directory.
+  static Result<void> create(const std::filesystem::path& path, const SegmentConfig& config,
+                             std::uint64_t first_generation, std::uint64_t generation_limit);
+
+  /// Maps and checks: owner and mode of the file, magic, version, sizes, checksum, and that it belongs to `engine_id` and this boot.
+  static Result<Segment> open(const std::filesystem::path& path, std::uint64_t engine_id, uid_t owner, Access access,
+                              bool dump_in_core);
+
+  /// Maps a copy of a segment for inspection: checks what keeps the reader within bounds, and no more.
+  static Result<Segment> open_copy(const std::filesystem::path& path);
+
+  Segment(Segment&&) noexcept;
+  Segment& operator=(Segment&&) noexcept;
+  ~Segment();
+
+  const Geometry& geometry() const noexcept { return geometry_; }
+  SegmentHeader& header() const noexcept { return at<SegmentHeader>(0); }
+  Signals& signals() const noexcept { return at<Signals>(geometry_.signals); }
+  LevelEntry& level(std::uint32_t n) const noexcept { return at<LevelEntry>(geometry_.levels + n * sizeof(LevelEntry)); }
+  ParticipantEntry& participant(std::uint32_t n) const noexcept {
+    return at<ParticipantEntry>(geometry_.participants + n * sizeof(ParticipantEntry));
+  }
+  NameTable kinds() const noexcept { return NameTable(&at<NameEntry>(geometry_.kinds), most_kinds); }
+  FreeMap free_map() const noexcept {
+    return FreeMap(&at<std::atomic<std::uint64_t>>(geometry_.free_words),
+                   &at<std::atomic<std::uint64_t>>(geometry_.free_summary), geometry_.capacity);
+  }
+  /// A view with a private memory of the head: one per thread.
+  Ring ring(std::uint32_t n) const noexcept {
+    return Ring(&level(n), &at<std::atomic<std::uint64_t>>(geometry_.rings + n * geometry_.ring_slots * 8),
+                geometry_.ring_slots);
+  }
+  std::byte* cells() const noexcept { return base_ + geometry_.cells; }
+
+  /// True when the file was unlinked under us: new processes cannot join.
+  bool is_unlinked() const noexcept;
+
+ private:
+  struct Mapping;
+  explicit Segment(std::unique_ptr<Mapping> mapping, const Geometry& geometry) noexcept;
+  static Result<Segment> map(File file, std::uint64_t bytes, const Geometry& geometry, Access access,
+                             const std::filesystem::path& path);
+  template <class T>
+  T& at(std::uint64_t offset) const noexcept {
+    return *reinterpret_cast<T*>(base_ + offset);
+  }
+
+  std::unique_ptr<Mapping> mapping_;
+  std::byte* base_ = nullptr;
+  Geometry geometry_;
+};
+
+/// The kernel's random id of this boot.
+Result<std::array<std::uint64_t, 2>> boot_id();
+
+}  // namespace ringmill

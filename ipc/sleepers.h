@@ -1,0 +1,94 @@
+// Who sleeps, and how to wake just them: an event count with one sign and one futex word per participant.
+//
+//   sleeper                                           waker
+//   S1  read own wake_sequence                        W1  make the thing happen (fill a slot, list a cell)
+//   S2  set own bit                                   W2  any bit set? no: done, no system call
+//   S3  look again; found: clear own bit, go on       W3  clear one bit; it was set: the duty to wake is ours
+//   S4  sleep while wake_sequence is what S1 read     W4  add one to its wake_sequence, futex wake
+//   S5  clear own bit
+//
+// No wake-up is lost: W1, W2, S2 and S3 are all seq_cst, so either S3 sees what W1 did, or W2 sees S2's bit (hazard 10).
+// Killed after W3, before W4: the waker is dead, its reaper wakes everybody. Killed sleeper: its reaper clears the bit and wakes everybody,
+// because a wake may have gone to the dead (hazard 23).
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+
+#include "ipc/futex.h"
+#include "ipc/layout.h"
+#include "ipc/segment.h"
+
+namespace ringmill {
+
+/// A sleeper looks again after this long even without a wake: one who was woken and then stopped by a debugger or SIGSTOP must not
+/// keep a job from the others for longer. No wake-up relies on it; the tests switch it off.
+inline std::uint64_t longest_sleep_ns = 1'000'000'000;
+
+class Sleepers {
+ public:
+  using Bits = std::atomic<std::uint64_t>[participant_words];
+
+  /// `bits` is one of the sets of the segment's Signals.
+  Sleepers(const Segment& segment, Bits& bits) noexcept : segment_(&segment), bits_(&bits) {}
+
+  std::uint32_t sequence_of(std::uint32_t participant) const noexcept {
+    return segment_->participant(participant).wake_sequence.load();  // S1
+  }
+  void announce(std::uint32_t participant) noexcept {
+    (*bits_)[participant / 64].fetch_or(bit(participant));  // S2
+  }
+  void withdraw(std::uint32_t participant) noexcept {
+    (*bits_)[participant / 64].fetch_and(~bit(participant));
+  }
+  bool is_announced(std::uint32_t participant) const noexcept {
+    return ((*bits_)[participant / 64].load() & bit(participant)) != 0;
+  }
+  void sleep(std::uint32_t participant, std::uint32_t sequence, std::uint64_t timeout_ns) noexcept {
+    futex_wait(segment_->participant(participant).wake_sequence, sequence, timeout_ns);  // S4
+  }
+
+  /// W2. Costs four loads of one line that seldom changes.
+  bool any() const noexcept {
+    std::uint64_t all = 0;
+    for (const auto& word : *bits_) all |= word.load();
+    return all != 0;
+  }
+
+  /// W3 and W4 for up to `count` sleepers that `wants(entry)` accepts. Returns how many were woken.
+  template <class Wants>
+  std::uint32_t wake(std::uint32_t count, Wants&& wants) noexcept {
+    std::uint32_t woken = 0;
+    for (std::uint32_t w = 0; w < participant_words && woken < count; ++w) {
+      std::uint64_t candidates = (*bits_)[w].load();
+      while (candidates != 0 && woken < count) {
+        const std::uint32_t participant = w * 64 + static_cast<std::uint32_t>(std::countr_zero(candidates));
+        candidates &= candidates - 1;
+        if (!wants(segment_->participant(participant))) continue;
+        if (((*bits_)[w].fetch_and(~bit(participant)) & bit(participant)) == 0) continue;
+        wake_one(participant);
+        ++woken;
+      }
+    }
+    return woken;
+  }
+  void wake_all() noexcept {
+    wake(most_participants, [](const ParticipantEntry&) { return true; });
+  }
+
+ private:
+  static constexpr std::uint64_t bit(std::uint32_t participant) noexcept {
+    return std::uint64_t{1} << (participant % 64);
+  }
+  void wake_one(std::uint32_t participant) noexcept {
+    auto& sequence = segment_->participant(participant).wake_sequence;
+    sequence.fetch_add(1);
+    futex_wake(sequence, 1);
+  }
+
+  const Segment* segment_;
+  Bits* bits_;
+};
+
+}  // namespace ringmill
