@@ -1,0 +1,126 @@
+#include "core/claiming.h"
+
+namespace ringmill {
+
+namespace {
+
+/// How far ahead of the claim the cells are fetched into the cache.
+constexpr std::uint64_t prefetch_distance = 12;
+/// The head is raised this often within a batch, so that other claimers do not walk over what we have taken.
+constexpr std::uint32_t raise_every = 16;
+
+}  // namespace
+
+Claiming::Front Claiming::look(const Ring& ring, std::uint64_t& position, std::uint64_t& hint,
+                               std::uint64_t& steps) const noexcept {
+  // Bounded, because the positions of a ring that somebody scribbled over may send us round for ever.
+  for (; steps != 0; --steps) {
+    const std::uint64_t word = ring.slot(position);
+    switch (ring.turn_of(word, position)) {
+      case Ring::Turn::before:
+        return Front::empty;
+      case Ring::Turn::now:
+        hint = Ring::hint_of(word);
+        return Front::hint;
+      case Ring::Turn::after: {
+        const std::uint64_t newer = ring.head();
+        position = newer > position ? newer : position + 1;
+        break;
+      }
+    }
+  }
+  return Front::empty;
+}
+
+bool Claiming::try_claim(CellIndex index, StateWord seen, std::uint64_t now_ns, Claim& claim) noexcept {
+  const CellHeader& header = table_.header(index);
+  // ORDER relaxed: true if the swap below succeeds, because the header changes only together with the word.
+  const std::uint32_t own_lease_ms = header.lease_ms.load(std::memory_order_relaxed);
+  const std::uint64_t lease_ms = own_lease_ms != 0 ? own_lease_ms : default_lease_ms_;
+  const StateWord claimed = seen.next(CellState::running, settling_->owner());
+  claim.slot = book_->next();
+  book_->reserve(job_id_of(seen, index), claimed, now_ns + lease_ms * 1'000'000);  // K3
+  std::uint64_t expected = seen.bits();
+  // ORDER state: acquires the job as it was queued; ORDER lease: releases the slot to the keeper.
+  if (!table_.state(index).compare_exchange_strong(expected, claimed.bits(), std::memory_order_acq_rel,
+                                                   std::memory_order_relaxed)) {  // K4
+    return false;
+  }
+  book_->confirm();
+  claim.index = index;
+  claim.word = claimed;
+  return true;
+}
+
+std::uint32_t Claiming::claim_front(std::uint32_t level, Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept {
+  Ring& ring = settling_->ring(level);
+  std::uint64_t position = ring.head();
+  std::uint64_t raised = position;
+  std::uint64_t steps = 2 * ring.slot_count() + 64;
+  std::uint32_t count = 0;
+  while (count < most && !book_->is_full()) {
+    std::uint64_t hint = 0;
+    if (look(ring, position, hint, steps) == Front::empty) break;  // K1
+    table_.prefetch_to_claim(JobTable::index_of_hint(ring.slot(position + prefetch_distance)));
+    const CellIndex index = JobTable::index_of_hint(hint);
+    if (index < table_.capacity()) {
+      const StateWord word = table_.word(index);
+      if (JobTable::matches(word, hint)) {  // K2
+        if (!try_claim(index, word, now_ns, out[count])) continue;
+        if (++count % raise_every == 0) {
+          ring.raise_head(position + 1);
+          raised = position + 1;
+        }
+      }
+    }
+    ++position;
+    if (--steps == 0) break;
+  }
+  if (position > raised) ring.raise_head(position);  // K5
+  return count;
+}
+
+std::uint32_t Claiming::claim_matching(std::uint32_t level, Claim* out, std::uint32_t most,
+                                       std::uint64_t now_ns) noexcept {
+  Ring& ring = settling_->ring(level);
+  std::uint64_t dead_to = ring.head();
+  std::uint64_t position = scanned_to_[level] > dead_to ? scanned_to_[level] : dead_to;
+  bool all_dead = position == dead_to;  // every hint from the head to here
+  std::uint64_t steps = 2 * ring.slot_count() + 64;
+  std::uint32_t count = 0;
+  while (count < most && !book_->is_full()) {
+    std::uint64_t hint = 0;
+    if (look(ring, position, hint, steps) == Front::empty) break;  // K1
+    const CellIndex index = JobTable::index_of_hint(hint);
+    if (index < table_.capacity()) {
+      const StateWord word = table_.word(index);
+      if (JobTable::matches(word, hint)) {  // K2
+        // ORDER relaxed: as in try_claim.
+        if (kinds_.has(table_.header(index).kind.load(std::memory_order_relaxed))) {
+          if (!try_claim(index, word, now_ns, out[count])) continue;
+          ++count;
+        } else {
+          // Live, and somebody else's. If the header was read while the cell changed, the hint is dead by now, and stays so.
+          all_dead = false;
+        }
+      }
+    }
+    ++position;
+    if (all_dead) dead_to = position;
+    if (--steps == 0) break;
+  }
+  scanned_to_[level] = position;
+  ring.raise_head(dead_to);  // K5
+  return count;
+}
+
+bool Claiming::has_work_in(std::uint32_t level) noexcept {
+  const Ring& ring = settling_->ring(level);
+  std::uint64_t position = ring.head();
+  if (!kinds_.is_all() && scanned_to_[level] > position) position = scanned_to_[level];
+  std::uint64_t hint = 0;
+  std::uint64_t steps = 2 * ring.slot_count() + 64;
+  return look(ring, position, hint, steps) == Front::hint;
+}
+
+}  // namespace ringmill

@@ -1,0 +1,100 @@
+// Claiming: from the front of a ring to a lease.
+//
+//                                                             killed just after the step
+//   K1  read the front of a ring: a hint                      nothing happened
+//   K2  look at the hint's cell: not queued, or another       the hint is dead: everybody steps over it
+//       generation: step over, again from K1
+//   K3  write id, deadline and version into an own lease slot a slot that names a word which never came: ignored
+//   K4  CAS the cell: queued -> running(me)                   the slot names the word: reaped at once, the job waits again
+//   K5  raise the ring's head over what is dead now           the next claimer steps over it (ring C2)
+//   K6  copy the payload, look at the word again              as K4. A lease that was revoked meanwhile is dropped: the copy may
+//                                                             be torn (hazard 5)
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "core/lease_book.h"
+#include "core/level_choice.h"
+#include "core/settling.h"
+
+namespace ringmill {
+
+/// One claimed cell.
+struct Claim {
+  CellIndex index = 0;
+  std::uint32_t slot = 0;
+  StateWord word{};
+};
+
+/// Kinds that are claimed; empty means all.
+class KindSet {
+ public:
+  void add(std::uint32_t kind) noexcept {
+    if (kind < most_kinds) bits_[kind / 64] |= std::uint64_t{1} << (kind % 64);
+    is_all_ = false;
+  }
+  bool is_all() const noexcept { return is_all_; }
+  bool has(std::uint32_t kind) const noexcept { return kind < most_kinds && (bits_[kind / 64] >> (kind % 64) & 1) != 0; }
+
+ private:
+  std::array<std::uint64_t, most_kinds / 64> bits_{};
+  bool is_all_ = true;
+};
+
+class Claiming {
+ public:
+  Claiming(Settling& settling, LeaseBook& book, std::uint32_t default_lease_ms)
+      : settling_(&settling), table_(settling.table()), book_(&book), default_lease_ms_(default_lease_ms) {}
+
+  void subscribe(const LevelChoice& choice, const KindSet& kinds) noexcept {
+    choice_ = choice;
+    kinds_ = kinds;
+    scanned_to_.fill(0);
+  }
+
+  /// K1 to K5 over the subscribed levels. `now_ns` is the lease clock. Returns how many claims were written to `out`.
+  std::uint32_t claim(Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept {
+    std::uint32_t count = 0;
+    const std::uint32_t first = choice_.first();
+    for (std::uint32_t n = 0; n < choice_.count() && count < most; ++n) {
+      const std::uint32_t level = choice_.at(n, first);
+      count += kinds_.is_all() ? claim_front(level, out + count, most - count, now_ns)
+                               : claim_matching(level, out + count, most - count, now_ns);
+    }
+    return count;
+  }
+
+  /// True when a claim would find something, or may. What a sleeper asks in S3.
+  bool has_work() noexcept {
+    for (std::uint32_t n = 0; n < choice_.count(); ++n) {
+      if (has_work_in(choice_.at(n, 0))) return true;
+    }
+    return false;
+  }
+
+ private:
+  /// What stands at a position of the ring; moves the position on where our view is old.
+  enum class Front { empty, hint };
+  Front look(const Ring& ring, std::uint64_t& position, std::uint64_t& hint, std::uint64_t& steps) const noexcept;
+
+  std::uint32_t claim_front(std::uint32_t level, Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept;
+  std::uint32_t claim_matching(std::uint32_t level, Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept;
+  bool has_work_in(std::uint32_t level) noexcept;
+
+  /// K3 and K4. False: the word was not `seen` any more.
+  bool try_claim(CellIndex index, StateWord seen, std::uint64_t now_ns, Claim& claim) noexcept;
+
+  Settling* settling_;
+  JobTable table_;
+  LeaseBook* book_;
+  std::uint32_t default_lease_ms_;
+  LevelChoice choice_;
+  KindSet kinds_;
+  /// With a filter: every hint below was dead or of another kind when we passed. Kinds do not change and jobs that come back get a
+  /// new hint, so nobody needs to look there again.
+  std::array<std::uint64_t, most_first_levels> scanned_to_{};
+};
+
+}  // namespace ringmill

@@ -1,0 +1,150 @@
+#include <ringmill/engine.h>
+
+#include <unistd.h>
+
+#include <mutex>
+
+#include "core/engine_implementation.h"
+#include "core/inspect.h"
+#include "core/keeper/keeper.h"
+#include "core/log.h"
+#include "core/participant_implementation.h"
+
+namespace ringmill {
+
+class Engine::Implementation {
+ public:
+  Implementation(std::shared_ptr<EngineCore> opened, bool embedded_keeper)
+      : core(std::move(opened)), fork_generation_(fork_generation()) {
+    if (embedded_keeper) keeper = std::make_unique<Keeper>(core);
+  }
+  ~Implementation() {
+    // The child of a fork has a copy of this object, but not of the thread.
+    if (keeper && is_childs_copy()) {
+      keeper->abandon();
+      static_cast<void>(keeper.release());
+    }
+  }
+  bool is_childs_copy() const noexcept { return fork_generation_ != fork_generation(); }
+
+  std::shared_ptr<EngineCore> core;
+  std::unique_ptr<Keeper> keeper;
+
+ private:
+  std::uint32_t fork_generation_;
+};
+
+Engine::Engine(std::shared_ptr<Implementation> implementation) noexcept : implementation_(std::move(implementation)) {}
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+Engine::~Engine() = default;
+
+Result<void> Engine::create(const std::filesystem::path& directory, const CreateOptions& options) {
+  return EngineDirectory::create(directory, options);
+}
+
+Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions& options) {
+  auto directory = EngineDirectory::open(path);
+  if (!directory) return std::unexpected(directory.error());
+  auto locks = directory->open_locks();
+  if (!locks) return std::unexpected(locks.error());
+  auto probe = directory->open_locks();
+  if (!probe) return std::unexpected(probe.error());
+  auto segment = directory->open_segment(*locks, options.dump_segment);
+  if (!segment) return std::unexpected(segment.error());
+  auto core = std::make_shared<EngineCore>(std::move(*directory), std::move(*locks), std::move(*probe), std::move(*segment));
+  return Engine(std::make_shared<Implementation>(std::move(core), options.embedded_keeper));
+}
+
+Result<void> Engine::remove(const std::filesystem::path& path, bool force) {
+  auto directory = EngineDirectory::open(path);
+  if (!directory) return std::unexpected(directory.error());
+  auto locks = directory->open_locks();
+  if (!locks) return std::unexpected(locks.error());
+  if (auto locked = lock_byte(*locks, structure_lock_byte); !locked) return locked;
+  if (!force) {
+    if (is_byte_locked_by_other(*locks, keeper_lock_byte)) {
+      return std::unexpected(Error(ErrorCode::busy, "the engine is in use: a keeper holds its lock",
+                                   "end its producers and workers (`ringmill status` lists them), or remove it by force"));
+    }
+    for (std::uint32_t n = 0; n < most_participants; ++n) {
+      if (!is_byte_locked_by_other(*locks, participant_lock_byte + n)) continue;
+      return std::unexpected(Error(ErrorCode::busy, "the engine is in use: participant " , std::to_string(n) +
+                                   " lives; end it, or remove the engine by force"));
+    }
+  }
+  // Whoever is still in is told at the next wait.
+  auto segment = directory->open_segment(*locks, false);
+  if (segment) {
+    segment->signals().removed.store(1);
+    Sleepers(*segment, segment->signals().sleepers).wake_all();
+    Sleepers(*segment, segment->signals().space_waiters).wake_all();
+  }
+  return directory->remove_files();
+}
+
+Result<std::unique_ptr<Participant>> Engine::attach(Role role) {
+  if (implementation_->is_childs_copy()) {
+    return std::unexpected(Error(ErrorCode::after_fork, "this engine was opened by the parent process: open it again after fork()"));
+  }
+  EngineCore& core = *implementation_->core;
+  if (core.segment.signals().removed.load() != 0) {
+    return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", core.directory.path().string()));
+  }
+  const auto number = core.registry.enter(role);
+  if (!number) return std::unexpected(number.error());
+  auto part = std::make_unique<Participant::Implementation>(implementation_->core, *number);
+  ring_keeper(core.segment);  // so that it watches us from now on
+  return std::unique_ptr<Participant>(new Participant(std::move(part)));
+}
+
+Result<Kind> Engine::kind(std::string_view name) {
+  if (!is_valid_name(name)) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "a kind's name has 1 to 63 characters of [A-Za-z0-9._:/-]",
+                                 std::string(name)));
+  }
+  const auto number = implementation_->core->segment.kinds().intern(name);
+  if (!number) return std::unexpected(Error(ErrorCode::no_space, "this engine knows 1024 kinds, which is the most"));
+  return Kind{*number};
+}
+
+std::string Engine::kind_name(Kind kind) const {
+  return implementation_->core->segment.kinds().name_of(static_cast<std::uint32_t>(kind)).value_or("");
+}
+
+Result<Level> Engine::level(std::string_view name) const {
+  const Segment& segment = implementation_->core->segment;
+  std::string known;
+  for (std::uint32_t n = 0; n < segment.geometry().level_count; ++n) {
+    const std::string candidate = ringmill::level_name(segment, n);
+    if (candidate == name) return Level{static_cast<std::uint16_t>(n)};
+    known += (n == 0 ? "" : ", ") + candidate;
+  }
+  return std::unexpected(Error(ErrorCode::not_found, "no such level", std::string(name) + "; this engine has " + known));
+}
+
+std::string Engine::level_name(Level level) const {
+  const auto number = static_cast<std::uint32_t>(level);
+  return number < level_count() ? ringmill::level_name(implementation_->core->segment, number) : "";
+}
+
+std::uint32_t Engine::level_count() const noexcept { return implementation_->core->segment.geometry().level_count; }
+
+std::uint32_t Engine::most_payload_bytes() const noexcept {
+  return JobTable(implementation_->core->segment).inline_bytes();
+}
+
+Result<JobInfo> Engine::job(JobId id) const { return find_job(implementation_->core->segment, id); }
+
+EngineStatus Engine::status() const {
+  const EngineCore& core = *implementation_->core;
+  EngineStatus status =
+      view_status(core.segment, [&core](std::uint32_t number) { return !core.death_probe.is_dead(number); });
+  status.engine_id = core.directory.engine_id();
+  status.path = core.directory.path().string();
+  return status;
+}
+
+bool Engine::keeps() const noexcept { return implementation_->keeper && implementation_->keeper->keeps(); }
+
+}  // namespace ringmill

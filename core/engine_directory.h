@@ -1,0 +1,57 @@
+// The engine's directory: its configuration, its lock file, its durable generation limit, and the name of its segment.
+//
+//   engine.json   written once, whole, by create(); its presence means that the engine exists
+//   lock          byte locks: keeper, structure, one per participant (ipc/registry.h)
+//   generation    the highest generation any cell may have had: durable before a cell gets there (hazard 2)
+//   creating      names the segment of a creation that has not ended; the next create() or remove() cleans up after it
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include <ringmill/engine.h>
+#include <ringmill/error.h>
+
+#include "ipc/file.h"
+#include "ipc/segment.h"
+
+namespace ringmill {
+
+class EngineDirectory {
+ public:
+  /// Makes directory, segment and configuration. Safe against a second creator and against death at any point.
+  static Result<void> create(const std::filesystem::path& path, const CreateOptions& options);
+
+  /// Reads the configuration. Refuses a directory that others than its owner can write, unless its mode was made so.
+  static Result<EngineDirectory> open(const std::filesystem::path& path);
+
+  Result<File> open_locks() const;
+  /// The segment, made anew where it is gone or was left by an earlier boot.
+  Result<Segment> open_segment(const File& locks, bool dump_in_core) const;
+  Result<Segment> open_segment_to_read() const;
+  /// Unlinks everything. The caller has made sure that nobody minds.
+  Result<void> remove_files() const;
+
+  /// Makes `limit` durable.
+  Result<void> write_generation_limit(std::uint64_t limit) const;
+
+  const std::filesystem::path& path() const noexcept { return path_; }
+  const SegmentConfig& config() const noexcept { return config_; }
+  std::string engine_id() const;
+  std::filesystem::path segment_path() const;
+
+ private:
+  Result<Segment> make_segment_anew(const File& locks, bool dump_in_core) const;
+  Result<std::uint64_t> read_generation_limit() const;
+
+  std::filesystem::path path_;
+  std::filesystem::path shm_dir_;
+  SegmentConfig config_;
+  uid_t owner_ = 0;
+};
+
+/// The limit grows by this much at a time: 2^26 lives of a cell.
+inline constexpr std::uint64_t generation_step = std::uint64_t{1} << 26;
+
+}  // namespace ringmill

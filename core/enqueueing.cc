@@ -1,0 +1,160 @@
+// Enqueueing: from a request to a hint in a ring.
+//
+//                                                              killed just after the step
+//   N1  CAS a free cell to filling(me)                         the scan after our death frees it
+//   N2  write payload and header                               as N1
+//   N3  ids into the own placing list, then its length         the list names cells that are not queued: ignored
+//   N4  store the cell's word: queued                          the reaper pushes the hint (a batch: those that got here)
+//   N5  push the hint; a full ring leaves it to the keeper     pushed again by the reaper: a doubled hint is harmless
+//   N6  clear the placing list, wake sleepers                  the reaper wakes everybody
+//
+// The journal's record will go between N4 and N5: a job that can be claimed is in its producer's lane.
+#include <algorithm>
+
+#include "core/participant_implementation.h"
+
+namespace ringmill {
+
+namespace {
+
+constexpr std::uint64_t most_lease_ms = 24ULL * 24 * 3600 * 1000;
+
+}  // namespace
+
+Result<void> Participant::Implementation::check(const JobRequest& request) const {
+  if (request.payload.size() > settling_.table().inline_bytes()) {
+    return std::unexpected(Error(ErrorCode::too_large, "the payload does not fit a cell",
+                                 std::to_string(request.payload.size()) + " bytes, at most " +
+                                     std::to_string(settling_.table().inline_bytes()) +
+                                     "; make the engine with a larger --cell-size"));
+  }
+  if (static_cast<std::uint32_t>(request.level) >= segment_.geometry().level_count) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "not a level of this engine: use Engine::level()"));
+  }
+  if (static_cast<std::uint32_t>(request.kind) >= most_kinds) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()"));
+  }
+  if (request.lease.count() < 0 || static_cast<std::uint64_t>(request.lease.count()) > most_lease_ms) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days"));
+  }
+  return {};
+}
+
+void Participant::Implementation::fill(const FreeCells::Filling& filling, const JobRequest& request,
+                                       std::uint64_t wall_ns) noexcept {
+  const JobTable& table = settling_.table();
+  CellHeader& header = table.header(filling.index);
+  // ORDER relaxed: the cell is ours; its word publishes all of this in N4.
+  header.kind.store(static_cast<std::uint32_t>(request.kind), std::memory_order_relaxed);
+  header.payload_bytes.store(static_cast<std::uint32_t>(request.payload.size()), std::memory_order_relaxed);
+  header.level.store(static_cast<std::uint16_t>(request.level), std::memory_order_relaxed);
+  header.attempts.store(0, std::memory_order_relaxed);
+  header.enqueued_at_ns.store(wall_ns, std::memory_order_relaxed);
+  header.lease_ms.store(static_cast<std::uint32_t>(request.lease.count()), std::memory_order_relaxed);
+  table.copy_in(filling.index, request.payload);  // N2
+}
+
+std::size_t Participant::Implementation::publish(std::span<const FreeCells::Filling> filled,
+                                                 std::span<const JobRequest> requests,
+                                                 std::span<JobId> ids) noexcept {
+  const JobTable& table = settling_.table();
+  for (std::size_t n = 0; n < filled.size(); ++n) {
+    ids[n] = job_id_of(filled[n].word, filled[n].index);
+    entry_.placing[n].store(ids[n].value(), std::memory_order_relaxed);  // ORDER placing: released by its length
+  }
+  entry_.placing_count.store(static_cast<std::uint32_t>(filled.size()), std::memory_order_release);  // N3, ORDER placing
+  for (const FreeCells::Filling& filling : filled) {
+    // ORDER state: releases header and payload to the claimer.
+    table.state(filling.index).store(filling.word.next(CellState::queued, 0).bits(), std::memory_order_release);  // N4
+  }
+  Arrival arrival;
+  const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
+  std::size_t n = 0;
+  while (n < filled.size()) {  // one run of equal levels at a time
+    const auto level = static_cast<std::uint32_t>(requests[n].level);
+    Ring& ring = settling_.ring(level);
+    std::uint64_t position = ring.tail();
+    for (; n < filled.size() && static_cast<std::uint32_t>(requests[n].level) == level; ++n) {
+      arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
+      if (ring.push_at(position, JobTable::hint_of(ids[n]), is_live) == Ring::Pushed::full) {  // N5
+        settling_.note_overflow(level);
+      }
+    }
+    ring.raise_tail(position);
+  }
+  entry_.placing_count.store(0, std::memory_order_release);  // N6, ORDER placing
+  add(entry_.enqueued, filled.size());
+  wake_for_jobs(segment_, arrival, static_cast<std::uint32_t>(filled.size()));
+  return filled.size();
+}
+
+Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, std::uint64_t wait_ns) {
+  if (auto checked = check(request); !checked) return std::unexpected(checked.error());
+  std::optional<FreeCells::Filling> filling = free_.take();  // N1
+  if (!filling) {
+    const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
+    while (!filling) {
+      if (wait_ns == 0) return std::unexpected(Error(ErrorCode::would_block, "the engine is full"));
+      if (!wait_for_space(end_ns)) return std::unexpected(Error(ErrorCode::timed_out, "the engine stayed full"));
+      filling = free_.take();
+    }
+  }
+  fill(*filling, request, wall_clock_ns());
+  JobId id;
+  publish(std::span(&*filling, 1), std::span(&request, 1), std::span(&id, 1));
+  return id;
+}
+
+Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
+                                                               std::uint64_t wait_ns) {
+  if (requests.size() > most_in_batch || ids.size() < requests.size()) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "a batch has at most 64 jobs, and room for as many ids"));
+  }
+  for (const JobRequest& request : requests) {
+    if (auto checked = check(request); !checked) return std::unexpected(checked.error());
+  }
+  const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
+  const std::uint64_t wall_ns = wall_clock_ns();
+  std::array<FreeCells::Filling, most_in_batch> filled;
+  std::size_t done = 0;
+  while (done < requests.size()) {
+    std::size_t count = 0;
+    while (done + count < requests.size()) {
+      const auto filling = free_.take();  // N1
+      if (!filling) break;
+      fill(*filling, requests[done + count], wall_ns);
+      filled[count++] = *filling;
+    }
+    if (count != 0) {
+      done += publish(std::span(filled).first(count), requests.subspan(done, count), ids.subspan(done, count));
+      continue;
+    }
+    if (wait_ns == 0 || !wait_for_space(end_ns)) break;
+  }
+  if (done == 0 && !requests.empty()) {
+    return std::unexpected(Error(wait_ns == 0 ? ErrorCode::would_block : ErrorCode::timed_out, "the engine is full"));
+  }
+  return done;
+}
+
+bool Participant::Implementation::wait_for_space(std::uint64_t end_ns) noexcept {
+  // Cells that nobody lists may be all that is left: those of the dead, and those that workers keep back. The keeper's scan finds them.
+  ring_keeper(segment_);
+  Sleepers waiters(segment_, segment_.signals().space_waiters);
+  while (true) {
+    if (woken_.exchange(false) || segment_.signals().removed.load() != 0) return false;
+    const std::uint64_t now_ns = steady_clock_ns();
+    if (now_ns >= end_ns) return false;
+    const std::uint32_t sequence = waiters.sequence_of(number_);  // S1
+    waiters.announce(number_);                                    // S2
+    if (free_.refill()) {                                         // S3
+      waiters.withdraw(number_);
+      return true;
+    }
+    waiters.sleep(number_, sequence, std::min(end_ns - now_ns, longest_sleep_ns));  // S4
+    waiters.withdraw(number_);                                                      // S5
+    if (free_.refill()) return true;
+  }
+}
+
+}  // namespace ringmill

@@ -1,0 +1,314 @@
+#include "core/inspect.h"
+
+#include <algorithm>
+
+#include "ipc/clock.h"
+
+namespace ringmill {
+
+namespace {
+
+constexpr std::size_t most_reported = 100;
+
+/// Collects broken invariants, up to a bound: a segment of random bytes breaks millions.
+class Findings {
+ public:
+  void add(std::string sentence) {
+    if (list_.size() < most_reported) list_.push_back(std::move(sentence));
+    else ++more_;
+  }
+  std::vector<std::string> take() {
+    if (more_ != 0) list_.push_back("and " + std::to_string(more_) + " more");
+    return std::move(list_);
+  }
+
+ private:
+  std::vector<std::string> list_;
+  std::uint64_t more_ = 0;
+};
+
+std::string cell_text(CellIndex index, StateWord word) {
+  return "cell " + std::to_string(index) + " (job " + job_id_of(word, index).to_string() + ")";
+}
+
+/// The slot of the lease that a running cell's word rests on.
+const LeaseSlot* lease_of(const Segment& segment, JobId id, StateWord word) {
+  if (word.owner() == 0 || word.owner() > most_participants) return nullptr;
+  for (const LeaseSlot& slot : segment.participant(word.owner() - 1).leases) {
+    if (slot.job_id.load() == id.value() && LeaseNote::of(slot.note.load()).version == word.version()) return &slot;
+  }
+  return nullptr;
+}
+
+bool has_owner(CellState state) noexcept {
+  return state == CellState::filling || state == CellState::running || state == CellState::completing;
+}
+
+/// How often each cell's present job is hinted at, counted over one ring.
+void count_hints(const Segment& segment, std::uint32_t level, std::vector<std::uint8_t>& hints) {
+  const JobTable table(segment);
+  const Ring ring = segment.ring(level);
+  std::uint64_t position = ring.head();
+  for (std::uint64_t step = 0; step < ring.slot_count(); ++step, ++position) {
+    const std::uint64_t word = ring.slot(position);
+    if (ring.turn_of(word, position) == Ring::Turn::before) return;
+    const std::uint64_t hint = Ring::hint_of(word);
+    const CellIndex index = JobTable::index_of_hint(hint);
+    if (index < table.capacity() && table.is_live(hint) && hints[index] < 255) ++hints[index];
+  }
+}
+
+void check_ring(const Segment& segment, std::uint32_t level, Findings& findings) {
+  const Ring ring = segment.ring(level);
+  const std::string name = "level " + level_name(segment, level);
+  if (segment.level(level).weight.load() < 1 || segment.level(level).weight.load() > 1000) {
+    findings.add(name + ": its weight is not 1 to 1000");
+  }
+  // A lagging counter is fine; one that is ahead of what the slots say is not.
+  const std::uint64_t head = ring.head();
+  const std::uint64_t tail = ring.tail();
+  if (head > tail + ring.slot_count()) {
+    findings.add(name + ": the ring's head is more than a lap beyond its tail");
+    return;
+  }
+  for (const std::uint64_t position : {head, tail}) {
+    if (ring.turn_of(ring.slot(position - 1), position - 1) == Ring::Turn::before && position > ring.slot_count()) {
+      findings.add(name + ": position " + std::to_string(position - 1) + " was passed but never filled");
+    }
+  }
+}
+
+void check_cell(const Segment& segment, CellIndex index, bool at_rest, Findings& findings) {
+  const JobTable table(segment);
+  const StateWord word = table.word(index);
+  const auto state = static_cast<std::uint8_t>(word.state());
+  const std::string name = cell_text(index, word);
+  if (state > most_cell_state) {
+    findings.add(name + ": its state is none that is known (" + std::to_string(state) + ")");
+    return;
+  }
+  if (word.generation() < segment.header().first_generation.load()) findings.add(name + ": its generation is below the first");
+  if (word.generation() > segment.signals().generation_limit.load() + 1) {
+    findings.add(name + ": its generation is beyond the durable limit");
+  }
+  if (has_owner(word.state()) && (word.owner() == 0 || word.owner() > most_participants)) {
+    findings.add(name + ": it needs an owner and has none that exists");
+    return;
+  }
+  if (!has_owner(word.state()) && word.owner() != 0) findings.add(name + ": it has an owner in a state that knows none");
+  if (has_owner(word.state()) &&
+      EntryState::of(segment.participant(word.owner() - 1)).state == ParticipantState::free && table.word(index) == word) {
+    findings.add(name + ": its owner, participant " + std::to_string(word.owner() - 1) + ", has left");
+  }
+  if (word.state() != CellState::queued && word.state() != CellState::running) {
+    if (at_rest && (word.state() == CellState::filling || word.state() == CellState::completing)) {
+      findings.add(name + ": in the middle of a step, though nobody works");
+    }
+    return;
+  }
+  const CellHeader& header = table.header(index);
+  const bool sound = header.level.load() < segment.geometry().level_count && header.kind.load() < most_kinds &&
+                     header.payload_bytes.load() <= table.inline_bytes();
+  if (!sound && table.word(index) == word) findings.add(name + ": its level, kind or payload size is impossible");
+  if (word.state() == CellState::running && lease_of(segment, job_id_of(word, index), word) == nullptr &&
+      table.word(index) == word) {
+    findings.add(name + ": it runs without a lease slot of its owner");
+  }
+}
+
+void check_hints_at_rest(const Segment& segment, Findings& findings) {
+  const JobTable table(segment);
+  const FreeMap free_map = segment.free_map();
+  const std::uint32_t level_count = segment.geometry().level_count;
+  std::vector<std::vector<std::uint8_t>> hints(level_count, std::vector<std::uint8_t>(table.capacity(), 0));
+  for (std::uint32_t level = 0; level < level_count; ++level) count_hints(segment, level, hints[level]);
+  for (CellIndex index = 0; index < table.capacity(); ++index) {
+    const StateWord word = table.word(index);
+    const std::uint32_t level = table.header(index).level.load();
+    if (word.state() == CellState::queued && level < level_count && hints[level][index] == 0 &&
+        segment.level(level).overflow.load() == 0) {
+      findings.add(cell_text(index, word) + ": it is queued without a hint in its level's ring");
+    }
+    if (word.state() != CellState::free && free_map.lists(index)) {
+      findings.add(cell_text(index, word) + ": it holds a job and is listed as free");
+    }
+  }
+}
+
+void sum(std::uint64_t& total, const std::atomic<std::uint64_t>& counter) { total += counter.load(); }
+
+}  // namespace
+
+std::optional<JobState> shown_state(CellState state) noexcept {
+  switch (state) {
+    case CellState::queued: return JobState::queued;
+    case CellState::delayed: return JobState::delayed;
+    case CellState::blocked: return JobState::blocked;
+    case CellState::running:
+    case CellState::completing: return JobState::running;
+    case CellState::completed: return JobState::completed;
+    case CellState::cancelled: return JobState::cancelled;
+    case CellState::burying: return JobState::dead;
+    case CellState::free:
+    case CellState::filling: break;
+  }
+  return std::nullopt;
+}
+
+std::string level_name(const Segment& segment, std::uint32_t level) {
+  if (level >= segment.geometry().level_count) return "?";
+  return decode_name(segment.level(level).name).value_or("?");
+}
+
+std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
+  const JobTable table(segment);
+  // A busy cell may change under us for ever; a few looks are enough for a moment's picture.
+  for (int look = 0; look < 4; ++look) {
+    JobView view;
+    view.word = table.word(index);
+    const auto state = shown_state(view.word.state());
+    if (!state) return std::nullopt;
+    const CellHeader& header = table.header(index);
+    view.level_number = header.level.load();
+    view.kind_number = header.kind.load();
+    view.info.id = job_id_of(view.word, index);
+    view.info.state = *state;
+    view.info.attempts = header.attempts.load();
+    view.info.payload_size = std::min(header.payload_bytes.load(), table.inline_bytes());
+    view.info.enqueued_at = wall_time(header.enqueued_at_ns.load());
+    if (view.word.state() == CellState::running) {
+      view.info.worker = static_cast<int>(view.word.owner()) - 1;
+      const LeaseSlot* slot = lease_of(segment, view.info.id, view.word);
+      if (slot != nullptr && slot->started_at_ns.load() != 0) {
+        view.info.started_at = wall_time(slot->started_at_ns.load());
+        ++view.info.attempts;
+      }
+    }
+    std::atomic_thread_fence(std::memory_order_acquire);  // ORDER second-look: the copies come before the load below
+    if (table.word(index) != view.word) continue;
+    view.info.level = level_name(segment, view.level_number);
+    view.info.kind = segment.kinds().name_of(view.kind_number).value_or("?");
+    return view;
+  }
+  return std::nullopt;
+}
+
+Result<JobInfo> find_job(const Segment& segment, JobId id) {
+  const JobTable table(segment);
+  const CellIndex index = index_of(id);
+  const auto unknown = [id] { return std::unexpected(Error(ErrorCode::not_found, "no job ever had this id", id.to_string())); };
+  if (!id || index >= table.capacity() || generation_of(id) < segment.header().first_generation.load()) return unknown();
+  const StateWord word = table.word(index);
+  const bool begun = word.state() != CellState::free && word.state() != CellState::filling;
+  if (generation_of(id) > word.generation() || (generation_of(id) == word.generation() && !begun)) return unknown();
+  if (generation_of(id) == word.generation()) {
+    const auto view = view_job(segment, index);
+    if (view && view->info.id == id) return view->info;
+  }
+  JobInfo info;
+  info.id = id;
+  info.state = JobState::ended;
+  return info;
+}
+
+EngineStatus view_status(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive) {
+  EngineStatus status;
+  const JobTable table(segment);
+  status.layout_version = layout_version;
+  status.capacity = table.capacity();
+  status.cell_size = segment.geometry().cell_bytes;
+  status.created_at = wall_time(segment.header().created_at_ns.load());
+  status.memory_bytes = segment.geometry().bytes;
+  status.unlinked = segment.is_unlinked();
+  for (std::uint32_t n = 0; n < segment.geometry().level_count; ++n) {
+    LevelStatus level;
+    level.name = level_name(segment, n);
+    level.weight = segment.level(n).weight.load();
+    status.levels.push_back(level);
+  }
+  std::vector<std::uint64_t> running(most_participants, 0);
+  for (CellIndex index = 0; index < table.capacity(); ++index) {
+    const StateWord word = table.word(index);
+    if (word.state() == CellState::free) {
+      ++status.cells_free;
+      continue;
+    }
+    ++status.cells_used;
+    const auto state = shown_state(word.state());
+    const std::uint32_t level = table.header(index).level.load();
+    if (!state || level >= status.levels.size()) continue;
+    LevelStatus& counts = status.levels[level];
+    if (*state == JobState::queued) ++counts.queued;
+    if (*state == JobState::delayed) ++counts.delayed;
+    if (*state == JobState::blocked) ++counts.blocked;
+    if (*state == JobState::completed) ++counts.completed;
+    if (*state == JobState::running) {
+      ++counts.running;
+      if (word.owner() >= 1 && word.owner() <= most_participants) ++running[word.owner() - 1];
+    }
+  }
+  for (std::uint32_t n = 0; n < most_participants; ++n) {
+    const ParticipantEntry& entry = segment.participant(n);
+    sum(status.totals.enqueued, entry.enqueued);
+    sum(status.totals.completed, entry.completed);
+    sum(status.totals.failed, entry.failed);
+    sum(status.totals.retried, entry.retried);
+    sum(status.totals.worker_lost, entry.worker_lost);
+    sum(status.totals.lease_expired, entry.lease_expired);
+    sum(status.totals.cancelled, entry.cancelled);
+    if (EntryState::of(entry).state == ParticipantState::free) continue;
+    const std::uint32_t role = entry.role.load();
+    status.participants.push_back({static_cast<int>(n), static_cast<int>(entry.process_id.load()),
+                                   std::string(role <= 3 ? name_of(static_cast<Role>(role)) : "unknown"), is_alive(n),
+                                   running[n]});
+  }
+  const std::uint32_t keeper = segment.signals().keeper_participant.load();
+  if (keeper >= 1 && keeper <= most_participants) {
+    const ParticipantEntry& entry = segment.participant(keeper - 1);
+    status.keeper_pid = static_cast<int>(entry.process_id.load());
+    status.keeper_alive = EntryState::of(entry).state == ParticipantState::alive && is_alive(keeper - 1);
+    status.keeper_since = wall_time(segment.signals().keeper_since_ns.load());
+  }
+  return status;
+}
+
+RingView view_ring(const Segment& segment, std::uint32_t level) {
+  const JobTable table(segment);
+  const Ring ring = segment.ring(level);
+  RingView view;
+  view.level = level_name(segment, level);
+  view.slots = ring.slot_count();
+  view.head = ring.head();
+  view.tail = ring.tail();
+  view.overflow = segment.level(level).overflow.load() != 0;
+  std::uint64_t position = view.head;
+  for (std::uint64_t step = 0; step < view.slots; ++step, ++position) {
+    const std::uint64_t word = ring.slot(position);
+    if (ring.turn_of(word, position) == Ring::Turn::before) break;
+    ++(table.is_live(Ring::hint_of(word)) ? view.live_hints : view.dead_hints);
+  }
+  return view;
+}
+
+std::vector<std::string> check_invariants(const Segment& segment, bool at_rest) {
+  Findings findings;
+  const Geometry& geometry = segment.geometry();
+  for (std::uint32_t level = 0; level < geometry.level_count; ++level) {
+    if (!decode_name(segment.level(level).name)) findings.add("level " + std::to_string(level) + ": its name cannot be read");
+    check_ring(segment, level, findings);
+  }
+  for (std::uint32_t n = 0; n < most_participants; ++n) {
+    const ParticipantEntry& entry = segment.participant(n);
+    if ((entry.state.load() & 0xff) > static_cast<std::uint64_t>(ParticipantState::reaping)) {
+      findings.add("participant " + std::to_string(n) + ": its state is none that is known");
+    }
+    if (entry.placing_count.load() > placing_slots) {
+      findings.add("participant " + std::to_string(n) + ": its placing list is longer than it can be");
+    }
+  }
+  for (CellIndex index = 0; index < geometry.capacity; ++index) check_cell(segment, index, at_rest, findings);
+  if (at_rest) check_hints_at_rest(segment, findings);
+  return findings.take();
+}
+
+}  // namespace ringmill

@@ -1,0 +1,96 @@
+// The job table: cells, and the questions that everybody asks of one.
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include "ipc/ring.h"
+#include "ipc/segment.h"
+#include "ipc/state_word.h"
+
+namespace ringmill {
+
+class JobTable {
+ public:
+  explicit JobTable(const Segment& segment) noexcept
+      : cells_(segment.cells()),
+        capacity_(segment.geometry().capacity),
+        cell_bytes_(segment.geometry().cell_bytes),
+        shift_(static_cast<std::uint32_t>(std::countr_zero(cell_bytes_))) {}
+
+  std::uint32_t capacity() const noexcept { return capacity_; }
+  /// The most bytes that fit behind a cell's header.
+  std::uint32_t inline_bytes() const noexcept { return cell_bytes_ - static_cast<std::uint32_t>(sizeof(CellHeader)); }
+
+  CellHeader& header(CellIndex index) const noexcept {
+    return *reinterpret_cast<CellHeader*>(cells_ + (std::uint64_t{index} << shift_));
+  }
+  std::atomic<std::uint64_t>& state(CellIndex index) const noexcept { return header(index).state; }
+  /// ORDER state: acquires what the last transition published.
+  StateWord word(CellIndex index) const noexcept { return StateWord(state(index).load(std::memory_order_acquire)); }
+
+  static constexpr std::uint64_t hint_of(JobId id) noexcept { return id.value() & Ring::hint_mask; }
+  static constexpr CellIndex index_of_hint(std::uint64_t hint) noexcept { return static_cast<CellIndex>(hint & index_mask); }
+  static constexpr bool matches(StateWord word, std::uint64_t hint) noexcept {
+    return word.state() == CellState::queued && hint_of(job_id_of(word, index_of_hint(hint))) == hint;
+  }
+  /// True while the job that the hint speaks of waits to be claimed.
+  bool is_live(std::uint64_t hint) const noexcept {
+    const CellIndex index = index_of_hint(hint);
+    return index < capacity_ && matches(word(index), hint);
+  }
+
+  /// The payload travels in whole words, each an atomic: a reader whose lease was revoked may see a torn one, which its second look at
+  /// the state word tells, but never undefined behaviour. The last word is padded with zeros.
+  void copy_in(CellIndex index, std::span<const std::byte> payload) const noexcept {
+    std::atomic<std::uint64_t>* to = payload_words(index);
+    const std::size_t whole = payload.size() / 8;
+    for (std::size_t n = 0; n < whole; ++n) {
+      std::uint64_t word;
+      std::memcpy(&word, payload.data() + n * 8, 8);
+      to[n].store(word, std::memory_order_relaxed);  // ORDER relaxed: the state word publishes the payload
+    }
+    if (const std::size_t rest = payload.size() % 8; rest != 0) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, payload.data() + whole * 8, rest);
+      to[whole].store(word, std::memory_order_relaxed);  // ORDER relaxed: as above
+    }
+  }
+  /// `to` has room for `bytes` rounded up to 8.
+  void copy_out(CellIndex index, std::byte* to, std::size_t bytes) const noexcept {
+    const std::atomic<std::uint64_t>* from = payload_words(index);
+    for (std::size_t n = 0; n < (bytes + 7) / 8; ++n) {
+      const std::uint64_t word = from[n].load(std::memory_order_relaxed);  // ORDER relaxed: checked by the second look
+      std::memcpy(to + n * 8, &word, 8);
+    }
+  }
+
+  void prefetch_to_write(CellIndex index) const noexcept {
+    const std::byte* cell = cells_ + (std::uint64_t{index} << shift_);
+    __builtin_prefetch(cell, 1);
+    __builtin_prefetch(cell + cache_line_bytes, 1);
+  }
+  /// The header will be written (claimed), the payload read.
+  void prefetch_to_claim(CellIndex index) const noexcept {
+    if (index >= capacity_) return;
+    const std::byte* cell = cells_ + (std::uint64_t{index} << shift_);
+    __builtin_prefetch(cell, 1);
+    __builtin_prefetch(cell + cache_line_bytes, 0);
+  }
+
+ private:
+  std::atomic<std::uint64_t>* payload_words(CellIndex index) const noexcept {
+    return reinterpret_cast<std::atomic<std::uint64_t>*>(cells_ + (std::uint64_t{index} << shift_) + sizeof(CellHeader));
+  }
+
+  std::byte* cells_;
+  std::uint32_t capacity_;
+  std::uint32_t cell_bytes_;
+  std::uint32_t shift_;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,217 @@
+#include "core/keeper/keeper.h"
+
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/log.h"
+#include "ipc/clock.h"
+#include "ipc/futex.h"
+#include "ipc/robust_word.h"
+
+namespace ringmill {
+
+namespace {
+
+constexpr std::uint64_t ms = 1'000'000;
+/// How often every entry's lock byte is asked, and how long the keeper sleeps at most.
+constexpr std::uint64_t thorough_every_ns = 50 * ms;
+/// Without any sign that something is lost, the table is scanned this often all the same.
+constexpr std::uint64_t scan_every_ns = 30'000 * ms;
+/// Scans on demand keep this distance.
+constexpr std::uint64_t scan_distance_ns = 20 * ms;
+constexpr std::uint32_t cells_per_turn = 8192;
+constexpr std::uint64_t standby_ns = 100 * ms;
+constexpr std::uint64_t election_retry_ns = 1 * ms;
+
+}  // namespace
+
+void KeeperWork::turn(bool thorough) {
+  reap_dead(thorough);
+  expire_leases();
+  raise_generation_limit();
+  scan_if_needed();
+  if (thorough) notice_unlinked();
+}
+
+void KeeperWork::reap_dead(bool thorough) {
+  for (std::uint32_t number = 0; number < most_participants; ++number) {
+    if (number == number_ || dead_.test(number)) continue;
+    const EntryState state = EntryState::of(engine_->segment.participant(number));
+    if (state.state == ParticipantState::free) continue;
+    const bool dead = thorough ? engine_->death_probe.is_dead(number) : engine_->death_probe.is_marked(number);
+    if (dead && reaper_.take_over(number)) {
+      dead_.set(number);
+      scan_wanted_ = true;
+      const ParticipantEntry& entry = engine_->segment.participant(number);
+      log().info("participant {} (process {}) is gone; what it held is waiting again", number, entry.process_id.load());
+    }
+  }
+}
+
+void KeeperWork::expire_leases() {
+  next_deadline_ns_ = Reaper::no_deadline;
+  const std::uint64_t now_ns = lease_clock_ns();
+  for (std::uint32_t number = 0; number < most_participants; ++number) {
+    const EntryState state = EntryState::of(engine_->segment.participant(number));
+    if (state.state != ParticipantState::alive || number == number_) continue;
+    next_deadline_ns_ = std::min(next_deadline_ns_, reaper_.expire_leases(number, now_ns));
+  }
+}
+
+bool KeeperWork::some_ring_overflowed() const noexcept {
+  for (std::uint32_t n = 0; n < engine_->segment.geometry().level_count; ++n) {
+    if (engine_->segment.level(n).overflow.load() == 0) continue;
+    const Ring ring = engine_->segment.ring(n);
+    if (ring.tail() - ring.head() < ring.slot_count()) return true;
+  }
+  return false;
+}
+
+void KeeperWork::scan_if_needed() {
+  if (!scan_.is_running()) {
+    const std::uint64_t since_ns = steady_clock_ns() - last_scan_ns_;
+    const bool asked = scan_wanted_ || some_ring_overflowed() ||
+                       Sleepers(engine_->segment, engine_->segment.signals().space_waiters).any();
+    if (!(asked && since_ns > scan_distance_ns) && since_ns < scan_every_ns) return;
+    scan_wanted_ = false;
+    scan_.start(dead_);
+  }
+  if (scan_.step(cells_per_turn)) finish_scan();
+}
+
+void KeeperWork::finish_scan() {
+  last_scan_ns_ = steady_clock_ns();
+  for (std::uint32_t number = 0; number < most_participants; ++number) {
+    if (!scan_.dead().test(number)) continue;
+    reaper_.release_entry(number);
+    dead_.reset(number);
+  }
+}
+
+void KeeperWork::reap_all() {
+  reap_dead(true);
+  scan_.run(dead_);
+  finish_scan();
+}
+
+void KeeperWork::raise_generation_limit() {
+  Signals& signals = engine_->segment.signals();
+  const std::uint64_t limit = signals.generation_limit.load();
+  const std::uint64_t wanted = std::min(signals.generation_wanted.load(), limit + generation_step / 2);
+  if (wanted <= limit) return;
+  const std::uint64_t raised = std::min(limit + generation_step, most_generation);
+  if (raised == limit) return;
+  if (auto written = engine_->directory.write_generation_limit(raised); !written) {
+    log().error("cannot note the generation limit: {}; new jobs will be refused when it is reached", written.error().message());
+    return;
+  }
+  raise_to(signals.generation_limit, raised);
+  scan_wanted_ = true;  // cells that producers passed over are listed again
+}
+
+void KeeperWork::notice_unlinked() {
+  if (unlinked_noticed_ || !engine_->segment.is_unlinked()) return;
+  unlinked_noticed_ = true;
+  log().error("the shared memory of {} was removed under the running engine: jobs go on here, but no new process can join; end all "
+              "participants and open the engine again",
+              engine_->directory.path().string());
+}
+
+std::uint64_t KeeperWork::idle_ns() const noexcept {
+  if (scan_.is_running()) return 0;
+  std::uint64_t idle = thorough_every_ns;
+  if (scan_wanted_) idle = std::min(idle, scan_distance_ns);
+  if (next_deadline_ns_ != Reaper::no_deadline) {
+    const std::uint64_t now_ns = lease_clock_ns();
+    idle = std::min(idle, next_deadline_ns_ > now_ns ? next_deadline_ns_ - now_ns : 0);
+  }
+  return idle;
+}
+
+Keeper::Keeper(std::shared_ptr<EngineCore> engine) : engine_(std::move(engine)), thread_([this] { run(); }) {}
+
+Keeper::~Keeper() {
+  stop_.store(1);
+  futex_wake(stop_, 1);
+  ring_keeper(engine_->segment);
+  if (thread_.joinable()) thread_.join();
+}
+
+void Keeper::run() {
+  ::prctl(PR_SET_NAME, "ringmill-keeper");
+  while (stop_.load() == 0) {
+    const auto elected = try_lock_byte(engine_->locks.file(), keeper_lock_byte);
+    if (elected && *elected) {
+      keep();
+      unlock_byte(engine_->locks.file(), keeper_lock_byte);
+    } else {
+      stand_by();
+    }
+  }
+}
+
+/// Sleeps until the present keeper may have died.
+void Keeper::stand_by() noexcept {
+  const std::uint32_t keeper = engine_->segment.signals().keeper_participant.load();
+  if (keeper == 0 || keeper > most_participants) {
+    futex_wait(stop_, 0, standby_ns / 4);
+    return;
+  }
+  const RobustNode& node = engine_->segment.participant(keeper - 1).robust;
+  if (is_marked_dead(node)) {
+    // Its lock comes free only after the kernel has unmapped its memory.
+    futex_wait(stop_, 0, election_retry_ns);
+    return;
+  }
+  const std::array<FutexWatch, 2> watches{{{&stop_, 0}, {&node.futex_word, node.futex_word.load()}}};
+  futex_wait_any(watches, standby_ns);
+}
+
+void Keeper::keep() {
+  const auto number = engine_->registry.enter(Role::keeper);
+  if (!number) {
+    log().error("the keeper cannot register: {}", number.error().message());
+    futex_wait(stop_, 0, standby_ns);
+    return;
+  }
+  Signals& signals = engine_->segment.signals();
+  signals.keeper_participant.store(*number + 1);
+  signals.keeper_since_ns.store(wall_clock_ns());
+  keeps_.store(true);
+  {
+    KeeperWork work(*engine_, *number);
+    std::uint64_t last_thorough_ns = 0;
+    while (stop_.load() == 0) {
+      const std::uint32_t bell = signals.keeper_doorbell.load();
+      const std::uint64_t now_ns = steady_clock_ns();
+      const bool thorough = now_ns - last_thorough_ns >= thorough_every_ns;
+      if (thorough) last_thorough_ns = now_ns;
+      work.turn(thorough);
+      const std::uint64_t idle_ns = work.idle_ns();
+      if (idle_ns != 0) wait(bell, idle_ns);
+    }
+  }
+  keeps_.store(false);
+  signals.keeper_participant.store(0);
+  engine_->registry.leave(*number);
+}
+
+/// Sleeps on the doorbell and on the robust words of the living.
+void Keeper::wait(std::uint32_t bell, std::uint64_t ns) noexcept {
+  std::array<FutexWatch, most_watches> watches;
+  std::size_t count = 0;
+  watches[count++] = {&engine_->segment.signals().keeper_doorbell, bell};
+  watches[count++] = {&stop_, 0};
+  for (std::uint32_t number = 0; number < most_participants && count < watches.size(); ++number) {
+    const ParticipantEntry& entry = engine_->segment.participant(number);
+    if (EntryState::of(entry).state != ParticipantState::alive || entry.robust_linked.load() == 0) continue;
+    const std::uint32_t word = entry.robust.futex_word.load();
+    if (is_marked_dead(entry.robust)) return;
+    watches[count++] = {&entry.robust.futex_word, word};
+  }
+  futex_wait_any(std::span(watches).first(count), ns);
+}
+
+}  // namespace ringmill

@@ -1,0 +1,75 @@
+// The keeper: the one participant that reaps the dead, revokes late leases, and repairs hints. Elected by a lock that the kernel
+// frees at death; everything it knows can be found again in shared memory.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "core/engine_implementation.h"
+#include "core/keeper/reaper.h"
+#include "core/keeper/table_scan.h"
+
+namespace ringmill {
+
+/// The keeper's work, without a thread of its own: one turn at a time, each bounded. The acting participant must be the calling thread's,
+/// and the caller must hold the keeper's lock.
+class KeeperWork {
+ public:
+  KeeperWork(EngineCore& engine, std::uint32_t number) : engine_(&engine), number_(number), reaper_(engine, number), scan_(engine, reaper_) {}
+
+  /// One turn. `thorough` asks the kernel for each entry in use; otherwise only the fast sign is looked at.
+  void turn(bool thorough);
+  /// Everything that a death leaves behind is repaired when this returns: the instant part and a whole scan.
+  void reap_all();
+
+  /// How long the keeper may sleep now.
+  std::uint64_t idle_ns() const noexcept;
+
+ private:
+  void reap_dead(bool thorough);
+  void expire_leases();
+  void scan_if_needed();
+  void finish_scan();
+  void raise_generation_limit();
+  void notice_unlinked();
+  bool some_ring_overflowed() const noexcept;
+
+  EngineCore* engine_;
+  std::uint32_t number_;
+  Reaper reaper_;
+  TableScan scan_;
+  TableScan::Owners dead_;
+  std::uint64_t next_deadline_ns_ = Reaper::no_deadline;
+  std::uint64_t last_scan_ns_ = 0;
+  bool scan_wanted_ = true;  // the keeper before us may have died in one
+  bool unlinked_noticed_ = false;
+};
+
+/// A thread that stands for election, and keeps while elected.
+class Keeper {
+ public:
+  explicit Keeper(std::shared_ptr<EngineCore> engine);
+  ~Keeper();
+  Keeper(const Keeper&) = delete;
+  Keeper& operator=(const Keeper&) = delete;
+
+  bool keeps() const noexcept { return keeps_.load(); }
+  /// In the child of a fork there is no such thread: nothing to join.
+  void abandon() noexcept { thread_.detach(); }
+
+ private:
+  void run();
+  void keep();
+  void stand_by() noexcept;
+  void wait(std::uint32_t bell, std::uint64_t ns) noexcept;
+
+  std::shared_ptr<EngineCore> engine_;
+  std::atomic<bool> keeps_{false};
+  std::atomic<std::uint32_t> stop_{0};
+  std::thread thread_;
+};
+
+}  // namespace ringmill

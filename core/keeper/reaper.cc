@@ -1,0 +1,161 @@
+#include "core/keeper/reaper.h"
+
+#include <algorithm>
+
+#include "core/keeper/reap_rules.h"
+#include "ipc/clock.h"
+
+namespace ringmill {
+
+namespace {
+
+/// Statistics of our own entry. ORDER relaxed: one writer.
+void count(std::atomic<std::uint64_t>& counter) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+/// True when the slot was written for the run that `word` stands in: it is running by this lease, or completing just after it.
+bool speaks_of(const LeaseSlot& slot, JobId id, StateWord word) noexcept {
+  if (slot.job_id.load() != id.value()) return false;
+  const std::uint64_t lease_version = LeaseNote::of(slot.note.load()).version;
+  const std::uint64_t expected = word.state() == CellState::completing ? word.version() - 1 : word.version();
+  return lease_version == (expected & 0x3ff);
+}
+
+}  // namespace
+
+bool Reaper::take_over(std::uint32_t number) noexcept {
+  ParticipantEntry& entry = segment_->participant(number);
+  const EntryState state = EntryState::of(entry);
+  if (state.state == ParticipantState::free) return false;
+  if (state.state != ParticipantState::reaping) {
+    std::uint64_t expected = entry.state.load();
+    if (expected >> 8 != state.epoch) return false;
+    if (!entry.state.compare_exchange_strong(expected, EntryState::bits(ParticipantState::reaping, state.epoch))) {  // D1
+      return false;
+    }
+  }
+  Sleepers(*segment_, segment_->signals().sleepers).withdraw(number);  // D2
+  Sleepers(*segment_, segment_->signals().space_waiters).withdraw(number);
+  const std::uint32_t owner = number + 1;
+  for (const LeaseSlot& slot : entry.leases) reap_slot(slot, owner);  // D3
+  reap_slot(entry.settling, owner);
+  const std::uint32_t placing = std::min(entry.placing_count.load(), placing_slots);
+  for (std::uint32_t n = 0; n < placing; ++n) place_again(JobId(entry.placing[n].load()));  // D4
+  Sleepers(*segment_, segment_->signals().sleepers).wake_all();                             // D5
+  Sleepers(*segment_, segment_->signals().space_waiters).wake_all();
+  return true;
+}
+
+void Reaper::release_entry(std::uint32_t number) noexcept {
+  ParticipantEntry& entry = segment_->participant(number);
+  const EntryState state = EntryState::of(entry);
+  if (state.state != ParticipantState::reaping) return;
+  std::uint64_t expected = EntryState::bits(ParticipantState::reaping, state.epoch);
+  entry.state.compare_exchange_strong(expected, EntryState::bits(ParticipantState::free, state.epoch + 1));  // D7
+}
+
+void Reaper::reap_slot(const LeaseSlot& slot, std::uint32_t owner) noexcept {
+  const JobId id(slot.job_id.load());
+  const CellIndex index = index_of(id);
+  if (!id || index >= settling_.table().capacity()) return;
+  const StateWord word = settling_.table().word(index);
+  if (word.owner() != owner || word.generation() != generation_of(id) || !speaks_of(slot, id, word)) return;
+  apply_rule(index, word, owner);
+}
+
+void Reaper::apply_rule(CellIndex index, StateWord word, std::uint32_t owner) noexcept {
+  switch (action_for(word.state())) {
+    case ReapAction::free: {
+      std::uint64_t expected = word.bits();
+      settling_.table().state(index).compare_exchange_strong(expected, word.freed().bits());
+      return;
+    }
+    case ReapAction::retry: {
+      const LeaseSlot* slot = slot_of(owner, index, word);
+      retry(index, word, slot == nullptr || slot->started_at_ns.load() != 0, me_->worker_lost);
+      return;
+    }
+    case ReapAction::finish: {
+      const LeaseSlot* slot = slot_of(owner, index, word);
+      const LeaseNote note = slot != nullptr ? LeaseNote::of(slot->note.load()) : LeaseNote{};
+      if (settle(index, word, note.outcome, note.attempts)) {
+        if (note.outcome == Outcome::complete) count(me_->completed);
+        if (note.outcome == Outcome::cancel) count(me_->cancelled);
+      }
+      return;
+    }
+    case ReapAction::place:
+    case ReapAction::nothing:
+      return;
+  }
+}
+
+const LeaseSlot* Reaper::slot_of(std::uint32_t owner, CellIndex index, StateWord word) const noexcept {
+  if (owner == 0 || owner > most_participants) return nullptr;
+  const ParticipantEntry& entry = segment_->participant(owner - 1);
+  const JobId id = job_id_of(word, index);
+  for (const LeaseSlot& slot : entry.leases) {
+    if (speaks_of(slot, id, word)) return &slot;
+  }
+  return speaks_of(entry.settling, id, word) ? &entry.settling : nullptr;
+}
+
+bool Reaper::settle(CellIndex index, StateWord word, Outcome outcome, std::uint16_t attempts) noexcept {
+  me_->settling.job_id.store(job_id_of(word, index).value());
+  const bool won = settling_.win(index, word, me_->settling, outcome, attempts);
+  if (won) {
+    const StateWord completing = word.next(CellState::completing, settling_.owner());
+    if (outcome == Outcome::requeue) {
+      settling_.requeue(index, completing, attempts);
+    } else {
+      settling_.free_cell(index, completing);
+      segment_->free_map().put(index & ~CellIndex{63}, std::uint64_t{1} << (index % 64));
+      wake_for_space(*segment_);
+    }
+  }
+  me_->settling.job_id.store(0);
+  return won;
+}
+
+void Reaper::retry(CellIndex index, StateWord word, bool had_begun, std::atomic<std::uint64_t>& cause) noexcept {
+  const std::uint32_t before = settling_.table().header(index).attempts.load();
+  const auto attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(before + (had_begun ? 1 : 0), 65535));
+  if (!settle(index, word, Outcome::requeue, attempts)) return;
+  count(cause);
+  if (had_begun) count(me_->retried);
+}
+
+void Reaper::place_again(JobId id) noexcept {
+  const CellIndex index = index_of(id);
+  if (!id || index >= settling_.table().capacity()) return;
+  if (!settling_.table().is_live(JobTable::hint_of(id))) return;
+  const CellHeader& header = settling_.table().header(index);
+  settling_.place(id, header.level.load(), header.kind.load());
+}
+
+std::uint64_t Reaper::expire_leases(std::uint32_t number, std::uint64_t now_ns) noexcept {
+  ParticipantEntry& entry = segment_->participant(number);
+  const std::uint32_t owner = number + 1;
+  std::uint64_t next = no_deadline;
+  for (const LeaseSlot& slot : entry.leases) {
+    const JobId id(slot.job_id.load());
+    const CellIndex index = index_of(id);
+    if (!id || index >= settling_.table().capacity()) continue;
+    // The word first, the deadline after it: whoever extends writes the deadline before the word, so a deadline that we read too
+    // early belongs to a word that we fail to swap (hazard 7).
+    const StateWord word = settling_.table().word(index);
+    if (!word.is(CellState::running, owner) || word.generation() != generation_of(id)) continue;
+    const bool had_begun = slot.started_at_ns.load() != 0;
+    const std::uint64_t deadline = slot.deadline_ns.load();
+    if (!speaks_of(slot, id, word)) continue;
+    if (deadline > now_ns) {
+      next = std::min(next, deadline);
+      continue;
+    }
+    retry(index, word, had_begun, me_->lease_expired);
+  }
+  return next;
+}
+
+}  // namespace ringmill

@@ -1,0 +1,55 @@
+// Taking back what the dead and the late hold.
+//
+//                                                              killed just after the step (the reaper may die too)
+//   D1  CAS the entry: alive or starting -> reaping            the next keeper sees reaping, and begins at D2
+//   D2  clear its sleeping signs                               again
+//   D3  each lease slot: the rule for the cell's state         again: a cell whose word has moved on is left alone
+//   D4  each id of the placing list: push the hint again       again: doubled hints are harmless
+//   D5  wake everybody                                         a wake may have gone to the dead
+//   D6  a scan of the whole table with the same rules          again
+//   D7  entry: reaping -> free, next epoch                     done
+//
+// D3 makes the handover instant; D6 catches what the slots missed. Each repair of a cell is a compare-and-swap from the word that was
+// judged, so any number of reapers at once do no harm.
+#pragma once
+
+#include <cstdint>
+
+#include "core/engine_implementation.h"
+#include "core/settling.h"
+
+namespace ringmill {
+
+class Reaper {
+ public:
+  /// `number` is the acting participant's, of the calling thread.
+  Reaper(EngineCore& engine, std::uint32_t number)
+      : segment_(&engine.segment), settling_(engine.segment, number), me_(&engine.segment.participant(number)) {}
+
+  /// D1 to D5. False: the entry is not in use any more.
+  bool take_over(std::uint32_t number) noexcept;
+  /// The rule for one cell that the scan came by; `owner` is known to be dead.
+  void apply_rule(CellIndex index, StateWord word, std::uint32_t owner) noexcept;
+  /// D7.
+  void release_entry(std::uint32_t number) noexcept;
+
+  /// Revokes the leases of one living participant whose deadline has passed; returns the next deadline, or no_deadline.
+  static constexpr std::uint64_t no_deadline = ~std::uint64_t{0};
+  std::uint64_t expire_leases(std::uint32_t number, std::uint64_t now_ns) noexcept;
+
+  Settling& settling() noexcept { return settling_; }
+
+ private:
+  void reap_slot(const LeaseSlot& slot, std::uint32_t owner) noexcept;
+  void place_again(JobId id) noexcept;
+  /// Ends a run on somebody's behalf: our own slot is staged first, so that our reaper goes on if we die.
+  bool settle(CellIndex index, StateWord word, Outcome outcome, std::uint16_t attempts) noexcept;
+  void retry(CellIndex index, StateWord word, bool had_begun, std::atomic<std::uint64_t>& cause) noexcept;
+  const LeaseSlot* slot_of(std::uint32_t owner, CellIndex index, StateWord word) const noexcept;
+
+  Segment* segment_;
+  Settling settling_;
+  ParticipantEntry* me_;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,62 @@
+// The leases of one participant: slots in its registry entry that the keeper reads, and a private buffer per slot for the payload.
+//
+// A slot is written before the cell is won, so a held lease always has its slot: the reaper finds a dead participant's jobs without
+// a scan, and the keeper finds deadlines without touching the cells. A lost lease keeps its slot until its Job is settled; the
+// version in the note tells it from a later lease on the same job.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "ipc/layout.h"
+#include "ipc/state_word.h"
+
+namespace ringmill {
+
+class LeaseBook {
+ public:
+  LeaseBook(ParticipantEntry& entry, std::uint32_t payload_bytes)
+      : entry_(&entry),
+        buffer_bytes_((payload_bytes + cache_line_bytes - 1) / cache_line_bytes * cache_line_bytes),
+        buffers_(lease_slots * buffer_bytes_) {}
+
+  static_assert(lease_slots == 64, "free_ is one word");
+  std::uint32_t held() const noexcept { return lease_slots - static_cast<std::uint32_t>(std::popcount(free_)); }
+  bool is_held(std::uint32_t n) const noexcept { return (free_ >> n & 1) == 0; }
+  bool is_full() const noexcept { return free_ == 0; }
+
+  /// The slot that reserve() would write next.
+  std::uint32_t next() const noexcept { return static_cast<std::uint32_t>(std::countr_zero(free_)); }
+
+  /// Writes the next slot for a job that is about to be claimed; `claimed` is the word that the cell will get. Kept only if confirm()
+  /// follows. ORDER lease: relaxed, released together by the claiming swap.
+  LeaseSlot& reserve(JobId id, StateWord claimed, std::uint64_t deadline_ns) noexcept {
+    LeaseSlot& slot = entry_->leases[next()];
+    slot.deadline_ns.store(deadline_ns, std::memory_order_relaxed);
+    slot.started_at_ns.store(0, std::memory_order_relaxed);
+    slot.note.store(LeaseNote{Outcome::complete, 0, static_cast<std::uint16_t>(claimed.version())}.bits(),
+                    std::memory_order_relaxed);
+    slot.job_id.store(id.value(), std::memory_order_relaxed);
+    return slot;
+  }
+  void confirm() noexcept { free_ &= free_ - 1; }
+
+  LeaseSlot& slot(std::uint32_t n) noexcept { return entry_->leases[n]; }
+  std::byte* buffer(std::uint32_t n) noexcept { return buffers_.data() + std::size_t{n} * buffer_bytes_; }
+
+  /// E7: the lease is over, won or lost.
+  void give_back(std::uint32_t n) noexcept {
+    entry_->leases[n].job_id.store(0, std::memory_order_release);  // ORDER lease: after the cell's last transition
+    free_ |= std::uint64_t{1} << n;
+  }
+
+ private:
+  ParticipantEntry* entry_;
+  std::size_t buffer_bytes_;
+  std::vector<std::byte> buffers_;
+  std::uint64_t free_ = ~std::uint64_t{0};
+};
+
+}  // namespace ringmill

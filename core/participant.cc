@@ -1,0 +1,151 @@
+// The public calls of a participant: who may call, then the parts that do it.
+#include "core/participant_implementation.h"
+
+#include "core/log.h"
+
+namespace ringmill {
+
+namespace {
+
+std::uint64_t to_ns(std::chrono::nanoseconds wait) noexcept {
+  return wait.count() <= 0 ? 0 : static_cast<std::uint64_t>(wait.count());
+}
+
+}  // namespace
+
+Participant::Participant(std::unique_ptr<Implementation> implementation) noexcept
+    : implementation_(std::move(implementation)) {}
+
+Participant::~Participant() {
+  if (implementation_->is_mine()) return;
+  // In the child of a fork, or on another thread: the entry is not ours to leave. It is reaped when its own thread ends; the mapping must
+  // stay, because that thread's robust list points into it.
+  const bool forked = implementation_->misuse().code() == ErrorCode::after_fork;
+  if (!forked) log().error("participant {} was destroyed by another thread than its own; its jobs return when that thread ends", number());
+  static_cast<void>(implementation_.release());
+}
+
+int Participant::number() const noexcept { return static_cast<int>(implementation_->number()); }
+std::uint32_t Participant::held() const noexcept { return implementation_->held(); }
+void Participant::wake() noexcept { implementation_->wake(); }
+
+Result<JobId> Participant::enqueue(const JobRequest& request, std::chrono::nanoseconds wait) {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->enqueue(request, to_ns(wait));
+}
+
+Result<std::size_t> Participant::enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
+                                               std::chrono::nanoseconds wait) {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->enqueue_batch(requests, ids, to_ns(wait));
+}
+
+Result<void> Participant::subscribe(const ClaimOptions& options) {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->subscribe(options);
+}
+
+Result<Job> Participant::claim(std::chrono::nanoseconds wait) {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->claim(*this, to_ns(wait));
+}
+
+Result<std::size_t> Participant::claim_batch(std::span<Job> out, std::chrono::nanoseconds wait) {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->claim_batch(*this, out, to_ns(wait));
+}
+
+std::size_t Participant::complete_batch(std::span<Job> jobs) {
+  if (!implementation_->is_mine()) return 0;
+  std::size_t completed = 0;
+  for (Job& job : jobs) {
+    if (job.held() && implementation_->complete(job)) ++completed;
+  }
+  return completed;
+}
+
+Result<Cancelled> Participant::cancel(JobId id) {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->cancel(id);
+}
+
+void Participant::release_prefetched() {
+  if (implementation_->is_mine()) implementation_->release_prefetched();
+}
+
+Job::Job(Job&& other) noexcept
+    : participant_(std::exchange(other.participant_, nullptr)),
+      id_(other.id_),
+      word_(other.word_),
+      payload_(other.payload_),
+      kind_(other.kind_),
+      attempt_(other.attempt_),
+      slot_(other.slot_),
+      level_(other.level_) {}
+
+Job& Job::operator=(Job&& other) noexcept {
+  if (this == &other) return *this;
+  if (held()) static_cast<void>(release());
+  participant_ = std::exchange(other.participant_, nullptr);
+  id_ = other.id_;
+  word_ = other.word_;
+  payload_ = other.payload_;
+  kind_ = other.kind_;
+  attempt_ = other.attempt_;
+  slot_ = other.slot_;
+  level_ = other.level_;
+  return *this;
+}
+
+Job::~Job() {
+  if (held()) static_cast<void>(release());
+}
+
+namespace {
+
+Error not_held() noexcept { return Error(ErrorCode::lease_lost, "this job was settled before, or its lease was lost"); }
+Error lease_revoked() noexcept { return Error(ErrorCode::lease_lost, "the lease was revoked: somebody else has the job"); }
+
+}  // namespace
+
+Result<void> Job::complete() {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  if (!participant.complete(*this)) return std::unexpected(lease_revoked());
+  return {};
+}
+
+Result<void> Job::fail() {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  if (!participant.requeue(*this, true)) return std::unexpected(lease_revoked());
+  return {};
+}
+
+Result<void> Job::release() {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) {
+    participant_ = nullptr;
+    return std::unexpected(participant.misuse());
+  }
+  if (!participant.requeue(*this, false)) return std::unexpected(lease_revoked());
+  return {};
+}
+
+Result<void> Job::extend(std::chrono::milliseconds lease) {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  if (lease.count() < 1 || lease > std::chrono::hours{24 * 24}) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days"));
+  }
+  if (!participant.extend(*this, static_cast<std::uint64_t>(lease.count()) * 1'000'000)) {
+    return std::unexpected(lease_revoked());
+  }
+  return {};
+}
+
+}  // namespace ringmill

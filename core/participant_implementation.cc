@@ -1,0 +1,348 @@
+// Claiming with a wait, settling, cancelling: what a participant does beside enqueueing (core/enqueueing.cc).
+#include "core/participant_implementation.h"
+
+#include <algorithm>
+
+namespace ringmill {
+
+namespace {
+
+/// A batch of claims should last this long by the measured handler time.
+constexpr std::uint64_t batch_target_ns = 200'000;
+/// How long a claim spins before it sleeps: about what a sleep and a wake cost.
+constexpr std::uint64_t spin_ns = 20'000;
+/// Handlers slower than this get their freed cells listed at each claim.
+constexpr std::uint64_t slow_handler_ns = 5'000;
+
+/// A claim that found fewer than this lets the next ones gather for a moment.
+constexpr std::uint32_t gather_count = 16;
+
+/// Numbers threads of this process, so that a participant knows its own.
+std::uint64_t next_thread_number() noexcept {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1) + 1;
+}
+
+}  // namespace
+
+std::uint64_t this_thread_number() noexcept {
+  static thread_local std::uint64_t number = 0;
+  if (number == 0) number = next_thread_number();
+  return number;
+}
+
+Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, std::uint32_t number)
+    : engine_(std::move(engine)),
+      segment_(engine_->segment),
+      entry_(segment_.participant(number)),
+      number_(number),
+      fork_generation_(fork_generation()),
+      thread_number_(this_thread_number()),
+      settling_(segment_, number),
+      free_(segment_, number + 1),
+      book_(entry_, settling_.table().inline_bytes()),
+      claiming_(settling_, book_, segment_.header().default_lease_ms.load()) {}
+
+Participant::Implementation::~Implementation() {
+  release_prefetched();
+  release_forgotten();
+  free_.give_back();
+  Sleepers(segment_, segment_.signals().sleepers).withdraw(number_);
+  Sleepers(segment_, segment_.signals().space_waiters).withdraw(number_);
+  engine_->registry.leave(number_);
+  // A wake that came to us is passed on: it may have been for a job that we now leave to others.
+  Sleepers(segment_, segment_.signals().sleepers).wake_all();
+}
+
+void Participant::Implementation::release_forgotten() noexcept {
+  for (std::uint32_t n = 0; n < lease_slots; ++n) {
+    const JobId id(book_.slot(n).job_id.load());
+    if (!id || !book_.is_held(n)) continue;
+    const std::uint64_t version = LeaseNote::of(book_.slot(n).note.load()).version;
+    const StateWord word = StateWord::make(generation_of(id), settling_.owner(), CellState::running, version);
+    release_claim({index_of(id), n, word});
+  }
+}
+
+Error Participant::Implementation::misuse() const noexcept {
+  if (fork_generation_ != fork_generation()) {
+    return Error(ErrorCode::after_fork, "this participant belongs to the parent process: open the engine and attach again after fork()");
+  }
+  return Error(ErrorCode::wrong_thread, "a participant belongs to the thread that attached it: attach one per thread");
+}
+
+void Participant::Implementation::wake() noexcept {
+  woken_.store(true);
+  entry_.wake_sequence.fetch_add(1);
+  futex_wake(entry_.wake_sequence, 1);
+}
+
+Result<void> Participant::Implementation::subscribe(const ClaimOptions& options) {
+  if (options.prefetch < 1 || options.prefetch > lease_slots) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "prefetch is 1 to 64"));
+  }
+  const std::uint32_t level_count = segment_.geometry().level_count;
+  std::vector<std::uint32_t> levels;
+  for (const Level level : options.levels) levels.push_back(static_cast<std::uint32_t>(level));
+  if (levels.empty()) {
+    for (std::uint32_t n = 0; n < level_count; ++n) levels.push_back(n);
+  }
+  std::ranges::sort(levels);
+  levels.erase(std::ranges::unique(levels).begin(), levels.end());
+  if (levels.back() >= level_count) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "not a level of this engine: use Engine::level()"));
+  }
+  KindSet kinds;
+  interest_kinds_ = 0;
+  for (const Kind kind : options.kinds) {
+    if (static_cast<std::uint32_t>(kind) >= most_kinds) {
+      return std::unexpected(Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()"));
+    }
+    kinds.add(static_cast<std::uint32_t>(kind));
+    interest_kinds_ |= Arrival::kind_bit(static_cast<std::uint32_t>(kind));
+  }
+  release_prefetched();
+  std::vector<std::uint32_t> weights;
+  interest_levels_ = 0;
+  for (const std::uint32_t level : levels) {
+    weights.push_back(std::clamp(segment_.level(level).weight.load(), 1U, 1000U));
+    interest_levels_ |= std::uint64_t{1} << (level % 64);
+  }
+  any_kind_ = kinds.is_all();
+  LevelChoice choice;
+  choice.subscribe(levels, weights, options.policy);
+  claiming_.subscribe(choice, kinds);
+  most_prefetched_ = options.prefetch;
+  batch_ = 1;
+  entry_.interest_levels.store(interest_levels_);
+  entry_.interest_kinds.store(interest_kinds_);
+  entry_.interest_any_kind.store(any_kind_ ? 1 : 0);
+  subscribed_ = true;
+  return {};
+}
+
+std::uint32_t Participant::Implementation::adapt(std::uint64_t now_ns) noexcept {
+  if (claim_count_ != 0) {
+    const std::uint64_t each_ns = std::max<std::uint64_t>((now_ns - batch_began_ns_) / claim_count_, 1);
+    const std::uint64_t fitting = std::clamp<std::uint64_t>(batch_target_ns / each_ns, 1, most_prefetched_);
+    batch_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(fitting, std::uint64_t{batch_} * 2));
+    if (each_ns > slow_handler_ns) free_.list();
+  }
+  return batch_;
+}
+
+Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::uint32_t most, std::uint64_t now_ns,
+                                                             std::uint64_t wait_ns) {
+  if (!subscribed_) {
+    if (auto subscribed = subscribe({}); !subscribed) return std::unexpected(subscribed.error());
+  }
+  if (book_.is_full()) {
+    return std::unexpected(Error(ErrorCode::would_block, "this participant holds 64 jobs, which is the most: settle some"));
+  }
+  let_jobs_gather(most);
+  std::uint32_t count = claiming_.claim(out, most, now_ns);
+  last_count_ = count;
+  if (count != 0) return count;
+  const std::uint64_t end_ns = wait_ns == 0 ? 0 : now_ns + std::min(wait_ns, ~std::uint64_t{0} - now_ns);
+  free_.list();
+  while (true) {
+    if (woken_.exchange(false)) return std::unexpected(Error(ErrorCode::would_block, "woken by wake()"));
+    if (wait_ns == 0) return std::unexpected(Error(ErrorCode::would_block, "nothing to claim"));
+    if (now_ns >= end_ns) return std::unexpected(Error(ErrorCode::timed_out, "nothing to claim"));
+    if (segment_.signals().removed.load() != 0) {
+      return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
+    }
+    wait_for_jobs(now_ns, end_ns);
+    now_ns = lease_clock_ns();
+    count = claiming_.claim(out, most, now_ns);
+    if (count != 0) {
+      batch_began_ns_ = now_ns;
+      return count;
+    }
+  }
+}
+
+void Participant::Implementation::let_jobs_gather(std::uint32_t most) const noexcept {
+  if (last_count_ == 0 || last_count_ >= gather_count || most < gather_count) return;
+  for (std::uint32_t n = last_count_; n < gather_count; ++n) __builtin_ia32_pause();
+}
+
+void Participant::Implementation::wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept {
+  for (std::uint64_t spin = 0;; ++spin) {
+    if (claiming_.has_work() || woken_.load()) return;
+    __builtin_ia32_pause();
+    if (spin % 16 == 15 && lease_clock_ns() - now_ns > spin_ns) break;
+  }
+  Sleepers sleepers(segment_, segment_.signals().sleepers);
+  const std::uint32_t sequence = sleepers.sequence_of(number_);  // S1
+  sleepers.announce(number_);                                    // S2
+  if (!claiming_.has_work() && !woken_.load()) {                 // S3
+    const std::uint64_t later_ns = lease_clock_ns();
+    if (later_ns < end_ns) sleepers.sleep(number_, sequence, std::min(end_ns - later_ns, longest_sleep_ns));  // S4
+  }
+  sleepers.withdraw(number_);  // S5
+}
+
+Result<Job> Participant::Implementation::claim(Participant& self, std::uint64_t wait_ns) {
+  while (true) {
+    if (next_claim_ == claim_count_) {
+      const std::uint64_t now_ns = lease_clock_ns();
+      const std::uint32_t most = adapt(now_ns);
+      next_claim_ = claim_count_ = 0;
+      batch_began_ns_ = now_ns;
+      const auto claimed = claim_some(claims_.data(), most, now_ns, wait_ns);
+      if (!claimed) return std::unexpected(claimed.error());
+      claim_count_ = *claimed;
+      claimed_at_wall_ns_ = wall_clock_ns();
+    }
+    const Claim& claim = claims_[next_claim_++];
+    if (next_claim_ < claim_count_) settling_.table().prefetch_to_claim(claims_[next_claim_].index);
+    Job job;
+    if (hand_out(self, claim, job)) return job;
+  }
+}
+
+Result<std::size_t> Participant::Implementation::claim_batch(Participant& self, std::span<Job> out, std::uint64_t wait_ns) {
+  for (Job& job : out) {
+    if (job.held()) static_cast<void>(job.release());
+  }
+  if (out.empty()) return 0;
+  std::array<Claim, most_in_batch> claims;
+  const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(out.size(), most_in_batch));
+  while (true) {
+    std::uint32_t count = 0;
+    while (next_claim_ < claim_count_ && count < most) claims[count++] = claims_[next_claim_++];
+    if (count == 0) {
+      const auto claimed = claim_some(claims.data(), most, lease_clock_ns(), wait_ns);
+      if (!claimed) return std::unexpected(claimed.error());
+      count = *claimed;
+      claimed_at_wall_ns_ = wall_clock_ns();
+    }
+    std::size_t handed_out = 0;
+    for (std::uint32_t n = 0; n < count; ++n) {
+      if (hand_out(self, claims[n], out[handed_out])) ++handed_out;
+    }
+    if (handed_out != 0) return handed_out;
+  }
+}
+
+bool Participant::Implementation::hand_out(Participant& self, const Claim& claim, Job& job) noexcept {
+  const JobTable& table = settling_.table();
+  const CellHeader& header = table.header(claim.index);
+  // ORDER relaxed: the second look below tells whether what was read belongs to our lease.
+  const std::uint32_t bytes = std::min(header.payload_bytes.load(std::memory_order_relaxed), table.inline_bytes());
+  const std::uint32_t kind = header.kind.load(std::memory_order_relaxed);
+  const std::uint32_t level = header.level.load(std::memory_order_relaxed);
+  const std::uint32_t attempts = header.attempts.load(std::memory_order_relaxed);
+  std::byte* buffer = book_.buffer(claim.slot);
+  table.copy_out(claim.index, buffer, bytes);
+  // ORDER second-look: the copy comes before this load, so a word that is still ours vouches for the copy.
+  std::atomic_thread_fence(std::memory_order_acquire);
+  if (table.state(claim.index).load(std::memory_order_relaxed) != claim.word.bits()) {  // K6
+    book_.give_back(claim.slot);
+    return false;
+  }
+  book_.slot(claim.slot).started_at_ns.store(claimed_at_wall_ns_, std::memory_order_relaxed);  // ORDER lease
+  job.participant_ = &self;
+  job.id_ = job_id_of(claim.word, claim.index);
+  job.word_ = claim.word.bits();
+  job.payload_ = {buffer, bytes};
+  job.kind_ = Kind{kind};
+  job.level_ = Level{static_cast<std::uint16_t>(level)};
+  job.attempt_ = attempts + 1;
+  job.slot_ = claim.slot;
+  return true;
+}
+
+void Participant::Implementation::settled(Job& job) noexcept {
+  book_.give_back(job.slot_);  // E7
+  job.participant_ = nullptr;
+}
+
+bool Participant::Implementation::complete(Job& job) noexcept {
+  const CellIndex index = index_of(job.id_);
+  const StateWord held(job.word_);
+  const bool won = settling_.swap_to_completing(index, held);  // E1 was done when the lease was reserved
+  if (won) {
+    settling_.free_cell(index, held.next(CellState::completing, settling_.owner()));
+    add(entry_.completed, 1);
+  }
+  settled(job);
+  if (won) free_.freed(index);
+  return won;
+}
+
+bool Participant::Implementation::requeue(Job& job, bool failed) noexcept {
+  const CellIndex index = index_of(job.id_);
+  const StateWord held(job.word_);
+  const auto attempts = static_cast<std::uint16_t>(std::min(failed ? job.attempt_ : job.attempt_ - 1, 65535U));
+  const bool won = settling_.win(index, held, book_.slot(job.slot_), Outcome::requeue, attempts);
+  if (won) {
+    settling_.requeue(index, held.next(CellState::completing, settling_.owner()), attempts);
+    add(failed ? entry_.failed : entry_.released, 1);
+    if (failed) add(entry_.retried, 1);
+  }
+  settled(job);
+  return won;
+}
+
+bool Participant::Implementation::extend(Job& job, std::uint64_t lease_ns) noexcept {
+  const CellIndex index = index_of(job.id_);
+  const StateWord held(job.word_);
+  const StateWord extended = held.next(CellState::running, settling_.owner());
+  LeaseSlot& slot = book_.slot(job.slot_);
+  // The deadline is in place before the word changes: a keeper that decides by the old deadline then fails to swap the old word
+  // (hazard 7). ORDER lease: released by the swap.
+  slot.deadline_ns.store(lease_clock_ns() + lease_ns, std::memory_order_relaxed);
+  slot.note.store(LeaseNote{Outcome::complete, 0, static_cast<std::uint16_t>(extended.version())}.bits(),
+                  std::memory_order_relaxed);
+  std::uint64_t expected = held.bits();
+  // ORDER state: nothing in the cell is read or written here; the release carries the slot.
+  if (!settling_.table().state(index).compare_exchange_strong(expected, extended.bits(), std::memory_order_acq_rel,
+                                                              std::memory_order_relaxed)) {
+    settled(job);
+    return false;
+  }
+  job.word_ = extended.bits();
+  return true;
+}
+
+void Participant::Implementation::release_claim(const Claim& claim) noexcept {
+  const std::uint16_t attempts =
+      settling_.table().header(claim.index).attempts.load(std::memory_order_relaxed);  // ORDER relaxed: the swap decides
+  if (settling_.win(claim.index, claim.word, book_.slot(claim.slot), Outcome::requeue, attempts)) {
+    settling_.requeue(claim.index, claim.word.next(CellState::completing, settling_.owner()), attempts);
+    add(entry_.released, 1);
+  }
+  book_.give_back(claim.slot);
+}
+
+void Participant::Implementation::release_prefetched() noexcept {
+  while (next_claim_ < claim_count_) release_claim(claims_[next_claim_++]);
+}
+
+Result<Cancelled> Participant::Implementation::cancel(JobId id) {
+  const JobTable& table = settling_.table();
+  const CellIndex index = index_of(id);
+  if (!id || index >= table.capacity()) return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string()));
+  while (true) {
+    const StateWord word = table.word(index);
+    const bool never = generation_of(id) > word.generation() ||
+                       (generation_of(id) == word.generation() &&
+                        (word.state() == CellState::free || word.state() == CellState::filling));
+    if (never) return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string()));
+    if (generation_of(id) < word.generation()) return Cancelled::already_over;
+    if (word.state() != CellState::queued) return Cancelled::running;
+    // The settling slot tells our reaper what was meant.
+    entry_.settling.job_id.store(id.value(), std::memory_order_relaxed);  // ORDER stage: released by the winning swap
+    const bool won = settling_.win(index, word, entry_.settling, Outcome::cancel, 0);
+    if (won) settling_.free_cell(index, word.next(CellState::completing, settling_.owner()));
+    entry_.settling.job_id.store(0, std::memory_order_release);  // ORDER stage: after the cell's last transition
+    if (!won) continue;  // claimed, or cancelled by another, in this moment: look again
+    add(entry_.cancelled, 1);
+    free_.freed(index);
+    return Cancelled::before_start;
+  }
+}
+
+}  // namespace ringmill

@@ -1,0 +1,115 @@
+// The parts of a participant, and the order in which they are used. Private to core.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+
+#include <ringmill/engine.h>
+#include <ringmill/participant.h>
+
+#include "core/claiming.h"
+#include "core/engine_implementation.h"
+#include "core/free_cells.h"
+#include "core/lease_book.h"
+#include "core/settling.h"
+#include "ipc/clock.h"
+#include "ipc/fork_guard.h"
+
+namespace ringmill {
+
+/// Numbers the threads of this process from 1; a new thread never has the number of one that ended.
+std::uint64_t this_thread_number() noexcept;
+
+class Participant::Implementation {
+ public:
+  /// `number` is an entry that this thread has entered; the implementation leaves it.
+  Implementation(std::shared_ptr<EngineCore> engine, std::uint32_t number);
+  ~Implementation();
+  Implementation(const Implementation&) = delete;
+  Implementation& operator=(const Implementation&) = delete;
+
+  /// Every public call starts here: the right thread, of the right process.
+  bool is_mine() const noexcept {
+    return thread_number_ == this_thread_number() && fork_generation_ == fork_generation();
+  }
+  Error misuse() const noexcept;
+
+  // enqueueing.cc
+  Result<void> check(const JobRequest& request) const;
+  Result<JobId> enqueue(const JobRequest& request, std::uint64_t wait_ns);
+  Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids, std::uint64_t wait_ns);
+
+  // claiming and settling: participant.cc
+  Result<void> subscribe(const ClaimOptions& options);
+  Result<Job> claim(Participant& self, std::uint64_t wait_ns);
+  Result<std::size_t> claim_batch(Participant& self, std::span<Job> out, std::uint64_t wait_ns);
+  bool complete(Job& job) noexcept;
+  bool requeue(Job& job, bool failed) noexcept;
+  bool extend(Job& job, std::uint64_t lease_ns) noexcept;
+  Result<Cancelled> cancel(JobId id);
+  void release_prefetched() noexcept;
+
+  std::uint32_t number() const noexcept { return number_; }
+  std::uint32_t held() const noexcept { return book_.held(); }
+  void wake() noexcept;
+
+ private:
+  /// Adds to a counter of our own entry. ORDER relaxed: one writer; readers want a recent value, not an exact moment.
+  static void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+
+  void fill(const FreeCells::Filling& filling, const JobRequest& request, std::uint64_t wall_ns) noexcept;
+  std::size_t publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
+                      std::span<JobId> ids) noexcept;
+  /// Waits for a free cell. False: the time is over or wake() was called.
+  bool wait_for_space(std::uint64_t end_ns) noexcept;
+
+  /// Claims up to `most`, waiting until `wait_ns` from `now_ns`. Returns how many claims were written to `out`.
+  Result<std::uint32_t> claim_some(Claim* out, std::uint32_t most, std::uint64_t now_ns, std::uint64_t wait_ns);
+  /// When jobs stream in and we are faster than they come, two processes fight over each line of the ring. A pause of some hundred
+  /// nanoseconds after a short batch makes the next one longer, and both sides faster. Never before a first job, never when handlers
+  /// are slow (then `most` is small).
+  void let_jobs_gather(std::uint32_t most) const noexcept;
+  /// Spins, then sleeps, until there may be something to claim or the time is over.
+  void wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept;
+  /// K6. False: the lease was revoked meanwhile, and the slot given back.
+  bool hand_out(Participant& self, const Claim& claim, Job& job) noexcept;
+  void release_claim(const Claim& claim) noexcept;
+  /// Gives back the jobs whose Job objects still exist when we leave: nobody else could end them.
+  void release_forgotten() noexcept;
+  void settled(Job& job) noexcept;
+  std::uint32_t adapt(std::uint64_t now_ns) noexcept;
+
+  std::shared_ptr<EngineCore> engine_;
+  Segment& segment_;
+  ParticipantEntry& entry_;
+  const std::uint32_t number_;
+  const std::uint32_t fork_generation_;
+  const std::uint64_t thread_number_;
+  Settling settling_;
+  FreeCells free_;
+  LeaseBook book_;
+  Claiming claiming_;
+  std::atomic<bool> woken_{false};
+
+  // Claimed and not yet handed out: claims_[next_claim_ .. claim_count_).
+  std::array<Claim, lease_slots> claims_{};
+  std::uint32_t next_claim_ = 0;
+  std::uint32_t claim_count_ = 0;
+  std::uint64_t claimed_at_wall_ns_ = 0;
+
+  // Adaptive batches: how long the last batch took.
+  std::uint32_t most_prefetched_ = lease_slots;
+  std::uint32_t batch_ = 1;
+  std::uint32_t last_count_ = 0;
+  std::uint64_t batch_began_ns_ = 0;
+
+  std::uint64_t interest_levels_ = 0;
+  std::uint64_t interest_kinds_ = 0;
+  bool any_kind_ = true;
+  bool subscribed_ = false;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,48 @@
+// Waking those who sleep for jobs or for room.
+#pragma once
+
+#include <cstdint>
+
+#include "ipc/segment.h"
+#include "ipc/sleepers.h"
+
+namespace ringmill {
+
+/// What has come: which levels and which kinds.
+struct Arrival {
+  std::uint64_t levels = 0;  // bit per level
+  std::uint64_t kinds = 0;   // bit per kind, modulo 64
+
+  static constexpr std::uint64_t kind_bit(std::uint32_t kind) noexcept { return std::uint64_t{1} << (kind % 64); }
+  void add(std::uint32_t level, std::uint32_t kind) noexcept {
+    levels |= std::uint64_t{1} << (level % 64);
+    kinds |= kind_bit(kind);
+  }
+};
+
+/// Wakes up to `count` sleepers that take any kind, and each sleeper that takes some kinds and may want one of these: its bit stands
+/// for several kinds, so one that was woken in vain must not be the only one. No system call when nobody sleeps.
+inline void wake_for_jobs(const Segment& segment, Arrival arrival, std::uint32_t count) noexcept {
+  Sleepers sleepers(segment, segment.signals().sleepers);
+  if (!sleepers.any()) return;
+  sleepers.wake(most_participants, [arrival](const ParticipantEntry& entry) {
+    return entry.interest_any_kind.load() == 0 && (entry.interest_levels.load() & arrival.levels) != 0 &&
+           (entry.interest_kinds.load() & arrival.kinds) != 0;
+  });
+  sleepers.wake(count, [arrival](const ParticipantEntry& entry) {
+    return entry.interest_any_kind.load() != 0 && (entry.interest_levels.load() & arrival.levels) != 0;
+  });
+}
+
+inline void wake_for_space(const Segment& segment) noexcept {
+  Sleepers waiters(segment, segment.signals().space_waiters);
+  if (waiters.any()) waiters.wake_all();
+}
+
+inline void ring_keeper(const Segment& segment) noexcept {
+  auto& doorbell = segment.signals().keeper_doorbell;
+  doorbell.fetch_add(1);
+  futex_wake(doorbell, 1);
+}
+
+}  // namespace ringmill
