@@ -52,7 +52,8 @@ bool Claiming::try_claim(CellIndex index, StateWord seen, std::uint64_t now_ns, 
   return true;
 }
 
-std::uint32_t Claiming::claim_front(std::uint32_t level, Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept {
+std::uint32_t Claiming::claim_front(std::uint32_t level, Claim* out, std::uint32_t most,
+                                    std::uint64_t now_ns) noexcept {
   Ring& ring = settling_->ring(level);
   std::uint64_t position = ring.head();
   std::uint64_t raised = position;
@@ -100,7 +101,8 @@ std::uint32_t Claiming::claim_matching(std::uint32_t level, Claim* out, std::uin
           if (!try_claim(index, word, now_ns, out[count])) continue;
           ++count;
         } else {
-          // Live, and somebody else's. If the header was read while the cell changed, the hint is dead by now, and stays so.
+          // Live, and somebody else's. If the header was read while the cell changed, the hint is dead by now, and
+          // stays so.
           all_dead = false;
         }
       }

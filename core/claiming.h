@@ -5,10 +5,10 @@
 //   K2  look at the hint's cell: not queued, or another       the hint is dead: everybody steps over it
 //       generation: step over, again from K1
 //   K3  write id, deadline and version into an own lease slot a slot that names a word which never came: ignored
-//   K4  CAS the cell: queued -> running(me)                   the slot names the word: reaped at once, the job waits again
+//   K4  CAS the cell: queued -> running(me)                   the slot names the word: reaped at once, it waits again
 //   K5  raise the ring's head over what is dead now           the next claimer steps over it (ring C2)
-//   K6  copy the payload, look at the word again              as K4. A lease that was revoked meanwhile is dropped: the copy may
-//                                                             be torn (hazard 5)
+//   K6  copy the payload, look at the word again              as K4. A lease that was revoked meanwhile is
+//                                                             dropped: the copy may be torn (hazard 5)
 #pragma once
 
 #include <array>
@@ -36,7 +36,9 @@ class KindSet {
     is_all_ = false;
   }
   bool is_all() const noexcept { return is_all_; }
-  bool has(std::uint32_t kind) const noexcept { return kind < most_kinds && (bits_[kind / 64] >> (kind % 64) & 1) != 0; }
+  bool has(std::uint32_t kind) const noexcept {
+    return kind < most_kinds && (bits_[kind / 64] >> (kind % 64) & 1) != 0;
+  }
 
  private:
   std::array<std::uint64_t, most_kinds / 64> bits_{};
@@ -92,8 +94,8 @@ class Claiming {
   std::uint32_t default_lease_ms_;
   LevelChoice choice_;
   KindSet kinds_;
-  /// With a filter: every hint below was dead or of another kind when we passed. Kinds do not change and jobs that come back get a
-  /// new hint, so nobody needs to look there again.
+  /// With a filter: every hint below was dead or of another kind when we passed. Kinds do not change and jobs that come
+  /// back get a new hint, so nobody needs to look there again.
   std::array<std::uint64_t, most_first_levels> scanned_to_{};
 };
 

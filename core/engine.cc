@@ -52,7 +52,8 @@ Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions
   if (!probe) return std::unexpected(probe.error());
   auto segment = directory->open_segment(*locks, options.dump_segment);
   if (!segment) return std::unexpected(segment.error());
-  auto core = std::make_shared<EngineCore>(std::move(*directory), std::move(*locks), std::move(*probe), std::move(*segment));
+  auto core =
+      std::make_shared<EngineCore>(std::move(*directory), std::move(*locks), std::move(*probe), std::move(*segment));
   return Engine(std::make_shared<Implementation>(std::move(core), options.embedded_keeper));
 }
 
@@ -64,13 +65,14 @@ Result<void> Engine::remove(const std::filesystem::path& path, bool force) {
   if (auto locked = lock_byte(*locks, structure_lock_byte); !locked) return locked;
   if (!force) {
     if (is_byte_locked_by_other(*locks, keeper_lock_byte)) {
-      return std::unexpected(Error(ErrorCode::busy, "the engine is in use: a keeper holds its lock",
-                                   "end its producers and workers (`ringmill status` lists them), or remove it by force"));
+      return std::unexpected(
+          Error(ErrorCode::busy, "the engine is in use: a keeper holds its lock",
+                "end its producers and workers (`ringmill status` lists them), or remove it by force"));
     }
     for (std::uint32_t n = 0; n < most_participants; ++n) {
       if (!is_byte_locked_by_other(*locks, participant_lock_byte + n)) continue;
-      return std::unexpected(Error(ErrorCode::busy, "the engine is in use: participant " , std::to_string(n) +
-                                   " lives; end it, or remove the engine by force"));
+      return std::unexpected(Error(ErrorCode::busy, "the engine is in use: participant ",
+                                   std::to_string(n) + " lives; end it, or remove the engine by force"));
     }
   }
   // Whoever is still in is told at the next wait.
@@ -85,7 +87,8 @@ Result<void> Engine::remove(const std::filesystem::path& path, bool force) {
 
 Result<std::unique_ptr<Participant>> Engine::attach(Role role) {
   if (implementation_->is_childs_copy()) {
-    return std::unexpected(Error(ErrorCode::after_fork, "this engine was opened by the parent process: open it again after fork()"));
+    return std::unexpected(
+        Error(ErrorCode::after_fork, "this engine was opened by the parent process: open it again after fork()"));
   }
   EngineCore& core = *implementation_->core;
   if (core.segment.signals().removed.load() != 0) {
@@ -100,8 +103,8 @@ Result<std::unique_ptr<Participant>> Engine::attach(Role role) {
 
 Result<Kind> Engine::kind(std::string_view name) {
   if (!is_valid_name(name)) {
-    return std::unexpected(Error(ErrorCode::invalid_argument, "a kind's name has 1 to 63 characters of [A-Za-z0-9._:/-]",
-                                 std::string(name)));
+    return std::unexpected(Error(ErrorCode::invalid_argument,
+                                 "a kind's name has 1 to 63 characters of [A-Za-z0-9._:/-]", std::string(name)));
   }
   const auto number = implementation_->core->segment.kinds().intern(name);
   if (!number) return std::unexpected(Error(ErrorCode::no_space, "this engine knows 1024 kinds, which is the most"));
@@ -120,7 +123,8 @@ Result<Level> Engine::level(std::string_view name) const {
     if (candidate == name) return Level{static_cast<std::uint16_t>(n)};
     known += (n == 0 ? "" : ", ") + candidate;
   }
-  return std::unexpected(Error(ErrorCode::not_found, "no such level", std::string(name) + "; this engine has " + known));
+  return std::unexpected(
+      Error(ErrorCode::not_found, "no such level", std::string(name) + "; this engine has " + known));
 }
 
 std::string Engine::level_name(Level level) const {

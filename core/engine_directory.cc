@@ -35,13 +35,15 @@ Error invalid(const char* what, std::string detail = {}) {
 Result<SegmentConfig> checked_config(const CreateOptions& options) {
   SegmentConfig config;
   if (options.levels.empty() || options.levels.size() > most_first_levels) {
-    return std::unexpected(invalid("an engine has 1 to 16 first levels", std::to_string(options.levels.size()) + " given"));
+    return std::unexpected(
+        invalid("an engine has 1 to 16 first levels", std::to_string(options.levels.size()) + " given"));
   }
   for (const std::string& level : options.levels) {
     if (!is_valid_name(level)) {
       return std::unexpected(invalid("a level's name has 1 to 63 characters of [A-Za-z0-9._:/-]", level));
     }
-    if (std::ranges::count(options.levels, level) != 1) return std::unexpected(invalid("a level is named twice", level));
+    if (std::ranges::count(options.levels, level) != 1)
+      return std::unexpected(invalid("a level is named twice", level));
   }
   config.levels = options.levels;
   config.weights = options.weights;
@@ -50,9 +52,9 @@ Result<SegmentConfig> checked_config(const CreateOptions& options) {
     if (config.levels.size() == 3) config.weights = {6, 3, 1};
   }
   if (config.weights.size() != config.levels.size()) {
-    return std::unexpected(invalid("there must be one weight per level",
-                                   std::to_string(config.levels.size()) + " levels, " +
-                                       std::to_string(config.weights.size()) + " weights"));
+    return std::unexpected(invalid(
+        "there must be one weight per level",
+        std::to_string(config.levels.size()) + " levels, " + std::to_string(config.weights.size()) + " weights"));
   }
   for (const std::uint32_t weight : config.weights) {
     if (weight < 1 || weight > 1000) return std::unexpected(invalid("a weight is 1 to 1000", std::to_string(weight)));
@@ -62,7 +64,8 @@ Result<SegmentConfig> checked_config(const CreateOptions& options) {
   }
   config.capacity = (options.capacity + 63) / 64 * 64;
   if (options.cell_size < 128 || options.cell_size > 65536 || !std::has_single_bit(options.cell_size)) {
-    return std::unexpected(invalid("the cell size is a power of two from 128 to 65536", std::to_string(options.cell_size)));
+    return std::unexpected(
+        invalid("the cell size is a power of two from 128 to 65536", std::to_string(options.cell_size)));
   }
   config.cell_bytes = options.cell_size;
   if ((options.mode & 0700) != 0700 || options.mode > 0777) {
@@ -95,14 +98,15 @@ std::string to_json(const SegmentConfig& config, const fs::path& shm_dir) {
 
 Result<SegmentConfig> from_json(const std::string& text, const fs::path& path, fs::path& shm_dir) {
   const auto broken = [&path](const char* why) {
-    return std::unexpected(Error(ErrorCode::corrupt, "the engine's configuration cannot be used",
-                                 path.string() + ": " + why));
+    return std::unexpected(
+        Error(ErrorCode::corrupt, "the engine's configuration cannot be used", path.string() + ": " + why));
   };
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (json.is_discarded() || !json.is_object()) return broken("not a JSON object");
   try {
     if (json.at("format").get<int>() != configuration_format) {
-      return std::unexpected(Error(ErrorCode::incompatible, "the engine was made by another version of ringmill", path.string()));
+      return std::unexpected(
+          Error(ErrorCode::incompatible, "the engine was made by another version of ringmill", path.string()));
     }
     CreateOptions options;
     options.levels = json.at("levels").get<std::vector<std::string>>();
@@ -161,7 +165,8 @@ Result<void> make_directory(const fs::path& path, std::uint32_t mode) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(path, ignored)) {
     const std::string name = entry.path().filename().string();
-    if (name != "engine.json" && name != "lock" && name != "creating" && name != "generation" && !name.ends_with(".new")) {
+    if (name != "engine.json" && name != "lock" && name != "creating" && name != "generation" &&
+        !name.ends_with(".new")) {
       return std::unexpected(Error(ErrorCode::already_exists, "the directory is not empty and holds no engine",
                                    path.string() + " (found " + name + "); name a new directory"));
     }
@@ -202,7 +207,8 @@ Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions&
   made.path_ = path;
   made.config_ = *config;
   if (auto limit = made.write_generation_limit(generation_step); !limit) return undo(limit.error());
-  if (auto segment_made = Segment::create(segment, *config, 1, generation_step); !segment_made) return undo(segment_made.error());
+  if (auto segment_made = Segment::create(segment, *config, 1, generation_step); !segment_made)
+    return undo(segment_made.error());
   if (auto written = write_file_durably(path / "engine.json", to_json(*config, shm_dir), config->mode); !written) {
     return undo(written.error());
   }
@@ -217,14 +223,16 @@ Result<EngineDirectory> EngineDirectory::open(const fs::path& given) {
   struct stat facts {};
   if (::lstat(path.c_str(), &facts) != 0) {
     Error error = system_error("no engine", path);
-    return std::unexpected(error.code() == ErrorCode::not_found
-                               ? Error(ErrorCode::not_found, "no engine here", path.string() + "; make one with `ringmill init`")
-                               : error);
+    return std::unexpected(
+        error.code() == ErrorCode::not_found
+            ? Error(ErrorCode::not_found, "no engine here", path.string() + "; make one with `ringmill init`")
+            : error);
   }
   const auto text = read_file(path / "engine.json");
   if (!text) {
     if (text.error().code() != ErrorCode::not_found) return std::unexpected(text.error());
-    return std::unexpected(Error(ErrorCode::not_found, "no engine here", path.string() + "; make one with `ringmill init`"));
+    return std::unexpected(
+        Error(ErrorCode::not_found, "no engine here", path.string() + "; make one with `ringmill init`"));
   }
   auto config = from_json(*text, path / "engine.json", directory.shm_dir_);
   if (!config) return std::unexpected(config.error());
@@ -233,7 +241,8 @@ Result<EngineDirectory> EngineDirectory::open(const fs::path& given) {
   // Whoever can write the directory can replace the engine: that must be what its mode says, and not more.
   const std::uint32_t foreign_write = facts.st_mode & 0022;
   if ((foreign_write & ~config->mode) != 0) {
-    return std::unexpected(Error(ErrorCode::permission_denied, "others may write the engine's directory, more than its mode says",
+    return std::unexpected(Error(ErrorCode::permission_denied,
+                                 "others may write the engine's directory, more than its mode says",
                                  path.string() + "; chmod it back"));
   }
   return directory;
@@ -277,13 +286,16 @@ Result<Segment> EngineDirectory::make_segment_anew(const File& locks, bool dump_
   const auto floor = read_generation_limit();
   if (!floor) return unlock(std::unexpected(floor.error()));
   if (*floor + generation_step > most_generation) {
-    return unlock(std::unexpected(Error(ErrorCode::no_space, "this engine's job ids are used up", "make a new engine")));
+    return unlock(
+        std::unexpected(Error(ErrorCode::no_space, "this engine's job ids are used up", "make a new engine")));
   }
   if (auto raised = write_generation_limit(*floor + generation_step); !raised) {
     return unlock(std::unexpected(raised.error()));
   }
-  if (auto made = Segment::create(segment_path(), config_, *floor + 1, *floor + generation_step); !made) return unlock(std::unexpected(made.error()));
-  log().warn("the shared memory of {} was gone (a reboot, or somebody removed it) and was made anew, empty", path_.string());
+  if (auto made = Segment::create(segment_path(), config_, *floor + 1, *floor + generation_step); !made)
+    return unlock(std::unexpected(made.error()));
+  log().warn("the shared memory of {} was gone (a reboot, or somebody removed it) and was made anew, empty",
+             path_.string());
   return unlock(Segment::open(segment_path(), config_.engine_id, owner_, Segment::Access::read_write, dump_in_core));
 }
 
@@ -295,7 +307,8 @@ Result<void> EngineDirectory::remove_files() const {
   const fs::path segment = segment_path();
   if (::unlink(segment.c_str()) != 0 && errno != ENOENT) return std::unexpected(system_error("cannot remove", segment));
   ::unlink((segment.string() + ".creating").c_str());
-  for (const char* name : {"engine.json", "generation", "creating", "engine.json.new", "generation.new", "creating.new", "lock"}) {
+  for (const char* name :
+       {"engine.json", "generation", "creating", "engine.json.new", "generation.new", "creating.new", "lock"}) {
     const fs::path file = path_ / name;
     if (::unlink(file.c_str()) != 0 && errno != ENOENT) return std::unexpected(system_error("cannot remove", file));
   }
@@ -313,7 +326,8 @@ Result<std::uint64_t> EngineDirectory::read_generation_limit() const {
   std::uint64_t limit = 0;
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), limit);
   if (error != std::errc{} || *end != '\n' || limit > most_generation) {
-    return std::unexpected(Error(ErrorCode::corrupt, "the generation file cannot be read", (path_ / "generation").string()));
+    return std::unexpected(
+        Error(ErrorCode::corrupt, "the generation file cannot be read", (path_ / "generation").string()));
   }
   return limit;
 }

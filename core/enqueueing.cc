@@ -4,7 +4,7 @@
 //   N1  CAS a free cell to filling(me)                         the scan after our death frees it
 //   N2  write payload and header                               as N1
 //   N3  ids into the own placing list, then its length         the list names cells that are not queued: ignored
-//   N4  store the cell's word: queued                          the reaper pushes the hint (a batch: those that got here)
+//   N4  store the cell's word: queued                          the reaper pushes the hints of those that got here
 //   N5  push the hint; a full ring leaves it to the keeper     pushed again by the reaper: a doubled hint is harmless
 //   N6  clear the placing list, wake sleepers                  the reaper wakes everybody
 //
@@ -55,14 +55,14 @@ void Participant::Implementation::fill(const FreeCells::Filling& filling, const 
 }
 
 std::size_t Participant::Implementation::publish(std::span<const FreeCells::Filling> filled,
-                                                 std::span<const JobRequest> requests,
-                                                 std::span<JobId> ids) noexcept {
+                                                 std::span<const JobRequest> requests, std::span<JobId> ids) noexcept {
   const JobTable& table = settling_.table();
   for (std::size_t n = 0; n < filled.size(); ++n) {
     ids[n] = job_id_of(filled[n].word, filled[n].index);
     entry_.placing[n].store(ids[n].value(), std::memory_order_relaxed);  // ORDER placing: released by its length
   }
-  entry_.placing_count.store(static_cast<std::uint32_t>(filled.size()), std::memory_order_release);  // N3, ORDER placing
+  entry_.placing_count.store(static_cast<std::uint32_t>(filled.size()),
+                             std::memory_order_release);  // N3, ORDER placing
   for (const FreeCells::Filling& filling : filled) {
     // ORDER state: releases header and payload to the claimer.
     table.state(filling.index).store(filling.word.next(CellState::queued, 0).bits(), std::memory_order_release);  // N4
@@ -105,8 +105,8 @@ Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, st
   return id;
 }
 
-Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
-                                                               std::uint64_t wait_ns) {
+Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const JobRequest> requests,
+                                                               std::span<JobId> ids, std::uint64_t wait_ns) {
   if (requests.size() > most_in_batch || ids.size() < requests.size()) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "a batch has at most 64 jobs, and room for as many ids"));
   }
@@ -138,9 +138,16 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
 }
 
 bool Participant::Implementation::wait_for_space(std::uint64_t end_ns) noexcept {
-  // Cells that nobody lists may be all that is left: those of the dead, and those that workers keep back. The keeper's scan finds them.
-  ring_keeper(segment_);
   Sleepers waiters(segment_, segment_.signals().space_waiters);
+  // Workers that are busy free cells every few microseconds: cheaper to wait for than a sleep and a wake.
+  const std::uint64_t spin_end_ns = std::min(end_ns, steady_clock_ns() + spin_ns);
+  for (std::uint32_t spin = 0; spin % 16 != 15 || steady_clock_ns() < spin_end_ns; ++spin) {
+    if (free_.refill()) return true;
+    __builtin_ia32_pause();
+  }
+  // Cells that nobody lists may be all that is left: those of the dead, and those that workers keep back. The keeper's
+  // scan finds them.
+  ring_keeper(segment_);
   while (true) {
     if (woken_.exchange(false) || segment_.signals().removed.load() != 0) return false;
     const std::uint64_t now_ns = steady_clock_ns();

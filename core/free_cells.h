@@ -1,5 +1,5 @@
-// One participant's traffic with the free map: cells it may fill next, and cells it has freed and not listed yet. Private memory: a
-// death loses only listings, which the keeper's scan brings back.
+// One participant's traffic with the free map: cells it may fill next, and cells it has freed and not listed yet.
+// Private memory: a death loses only listings, which the keeper's scan brings back.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +28,8 @@ class FreeCells {
     StateWord word;
   };
 
-  /// A cell in state filling, ours. Nothing: no cell is free. The map is only a hint; the swap of the cell's word decides (hazard 8).
+  /// A cell in state filling, ours. Nothing: no cell is free. The map is only a hint; the swap of the cell's word
+  /// decides (hazard 8).
   std::optional<Filling> take() noexcept {
     while (true) {
       if (taken_.bits == 0 && !refill()) return std::nullopt;
@@ -49,7 +50,8 @@ class FreeCells {
     return true;
   }
 
-  /// The cell was freed by us. Listed at once, or with its neighbours: up to `most_unlisted` are kept back while nobody waits for room.
+  /// The cell was freed by us. Listed at once, or with its neighbours: up to `most_unlisted` are kept back while nobody
+  /// waits for room.
   void freed(CellIndex index) noexcept {
     const std::uint32_t first = index & ~std::uint32_t{63};
     if (first != unlisted_.first_cell) {
@@ -91,8 +93,8 @@ class FreeCells {
     return Filling{index, filling};
   }
 
-  /// A generation is used only when the engine's directory already says durably that it may have been (hazard 2), and the last one
-  /// never: the cell is retired.
+  /// A generation is used only when the engine's directory already says durably that it may have been (hazard 2), and
+  /// the last one never: the cell is retired.
   bool may_use(std::uint64_t generation) noexcept {
     if (generation + generation_margin <= known_limit_) return true;
     known_limit_ = segment_->signals().generation_limit.load();

@@ -14,8 +14,10 @@ constexpr std::size_t most_reported = 100;
 class Findings {
  public:
   void add(std::string sentence) {
-    if (list_.size() < most_reported) list_.push_back(std::move(sentence));
-    else ++more_;
+    if (list_.size() < most_reported)
+      list_.push_back(std::move(sentence));
+    else
+      ++more_;
   }
   std::vector<std::string> take() {
     if (more_ != 0) list_.push_back("and " + std::to_string(more_) + " more");
@@ -87,7 +89,8 @@ void check_cell(const Segment& segment, CellIndex index, bool at_rest, Findings&
     findings.add(name + ": its state is none that is known (" + std::to_string(state) + ")");
     return;
   }
-  if (word.generation() < segment.header().first_generation.load()) findings.add(name + ": its generation is below the first");
+  if (word.generation() < segment.header().first_generation.load())
+    findings.add(name + ": its generation is below the first");
   if (word.generation() > segment.signals().generation_limit.load() + 1) {
     findings.add(name + ": its generation is beyond the durable limit");
   }
@@ -95,9 +98,11 @@ void check_cell(const Segment& segment, CellIndex index, bool at_rest, Findings&
     findings.add(name + ": it needs an owner and has none that exists");
     return;
   }
-  if (!has_owner(word.state()) && word.owner() != 0) findings.add(name + ": it has an owner in a state that knows none");
+  if (!has_owner(word.state()) && word.owner() != 0)
+    findings.add(name + ": it has an owner in a state that knows none");
   if (has_owner(word.state()) &&
-      EntryState::of(segment.participant(word.owner() - 1)).state == ParticipantState::free && table.word(index) == word) {
+      EntryState::of(segment.participant(word.owner() - 1)).state == ParticipantState::free &&
+      table.word(index) == word) {
     findings.add(name + ": its owner, participant " + std::to_string(word.owner() - 1) + ", has left");
   }
   if (word.state() != CellState::queued && word.state() != CellState::running) {
@@ -141,16 +146,24 @@ void sum(std::uint64_t& total, const std::atomic<std::uint64_t>& counter) { tota
 
 std::optional<JobState> shown_state(CellState state) noexcept {
   switch (state) {
-    case CellState::queued: return JobState::queued;
-    case CellState::delayed: return JobState::delayed;
-    case CellState::blocked: return JobState::blocked;
+    case CellState::queued:
+      return JobState::queued;
+    case CellState::delayed:
+      return JobState::delayed;
+    case CellState::blocked:
+      return JobState::blocked;
     case CellState::running:
-    case CellState::completing: return JobState::running;
-    case CellState::completed: return JobState::completed;
-    case CellState::cancelled: return JobState::cancelled;
-    case CellState::burying: return JobState::dead;
+    case CellState::completing:
+      return JobState::running;
+    case CellState::completed:
+      return JobState::completed;
+    case CellState::cancelled:
+      return JobState::cancelled;
+    case CellState::burying:
+      return JobState::dead;
     case CellState::free:
-    case CellState::filling: break;
+    case CellState::filling:
+      break;
   }
   return std::nullopt;
 }
@@ -184,8 +197,7 @@ std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
         ++view.info.attempts;
       }
     }
-    std::atomic_thread_fence(std::memory_order_acquire);  // ORDER second-look: the copies come before the load below
-    if (table.word(index) != view.word) continue;
+    if (table.word(index) != view.word) continue;  // the loads above are seq_cst: they come before this one
     view.info.level = level_name(segment, view.level_number);
     view.info.kind = segment.kinds().name_of(view.kind_number).value_or("?");
     return view;
@@ -196,8 +208,11 @@ std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
 Result<JobInfo> find_job(const Segment& segment, JobId id) {
   const JobTable table(segment);
   const CellIndex index = index_of(id);
-  const auto unknown = [id] { return std::unexpected(Error(ErrorCode::not_found, "no job ever had this id", id.to_string())); };
-  if (!id || index >= table.capacity() || generation_of(id) < segment.header().first_generation.load()) return unknown();
+  const auto unknown = [id] {
+    return std::unexpected(Error(ErrorCode::not_found, "no job ever had this id", id.to_string()));
+  };
+  if (!id || index >= table.capacity() || generation_of(id) < segment.header().first_generation.load())
+    return unknown();
   const StateWord word = table.word(index);
   const bool begun = word.state() != CellState::free && word.state() != CellState::filling;
   if (generation_of(id) > word.generation() || (generation_of(id) == word.generation() && !begun)) return unknown();
@@ -294,7 +309,8 @@ std::vector<std::string> check_invariants(const Segment& segment, bool at_rest) 
   Findings findings;
   const Geometry& geometry = segment.geometry();
   for (std::uint32_t level = 0; level < geometry.level_count; ++level) {
-    if (!decode_name(segment.level(level).name)) findings.add("level " + std::to_string(level) + ": its name cannot be read");
+    if (!decode_name(segment.level(level).name))
+      findings.add("level " + std::to_string(level) + ": its name cannot be read");
     check_ring(segment, level, findings);
   }
   for (std::uint32_t n = 0; n < most_participants; ++n) {

@@ -18,7 +18,8 @@
 
 namespace ringmill {
 
-/// One job as it stands in the table. Nothing: the cell holds no job, or it changed while we looked (it is over, or begins).
+/// One job as it stands in the table. Nothing: the cell holds no job, or it changed while we looked (it is over, or
+/// begins).
 struct JobView {
   JobInfo info;
   StateWord word{};
@@ -35,7 +36,8 @@ std::optional<JobState> shown_state(CellState state) noexcept;
 
 std::string level_name(const Segment& segment, std::uint32_t level);
 
-/// Levels, totals, participants and cells; what concerns the engine's directory is left empty. `is_alive(n)` is asked for entries in use.
+/// Levels, totals, participants and cells; what concerns the engine's directory is left empty. `is_alive(n)` is asked
+/// for entries in use.
 EngineStatus view_status(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive);
 
 /// One ring, as its counters say and as a walk finds it.
@@ -50,8 +52,9 @@ struct RingView {
 };
 RingView view_ring(const Segment& segment, std::uint32_t level);
 
-/// Which invariants of the segment are broken, a sentence each. `at_rest` adds those that hold only while nobody works and the keeper has
-/// finished its scan: nothing is filling or completing, every queued job has a hint in its level's ring, every free cell is listed or cached.
+/// Which invariants of the segment are broken, a sentence each. `at_rest` adds those that hold only while nobody works
+/// and the keeper has finished its scan: nothing is filling or completing, every queued job has a hint in its level's
+/// ring, every free cell is listed or cached.
 std::vector<std::string> check_invariants(const Segment& segment, bool at_rest);
 
 }  // namespace ringmill

@@ -34,7 +34,9 @@ class JobTable {
   StateWord word(CellIndex index) const noexcept { return StateWord(state(index).load(std::memory_order_acquire)); }
 
   static constexpr std::uint64_t hint_of(JobId id) noexcept { return id.value() & Ring::hint_mask; }
-  static constexpr CellIndex index_of_hint(std::uint64_t hint) noexcept { return static_cast<CellIndex>(hint & index_mask); }
+  static constexpr CellIndex index_of_hint(std::uint64_t hint) noexcept {
+    return static_cast<CellIndex>(hint & index_mask);
+  }
   static constexpr bool matches(StateWord word, std::uint64_t hint) noexcept {
     return word.state() == CellState::queued && hint_of(job_id_of(word, index_of_hint(hint))) == hint;
   }
@@ -44,8 +46,8 @@ class JobTable {
     return index < capacity_ && matches(word(index), hint);
   }
 
-  /// The payload travels in whole words, each an atomic: a reader whose lease was revoked may see a torn one, which its second look at
-  /// the state word tells, but never undefined behaviour. The last word is padded with zeros.
+  /// The payload travels in whole words, each an atomic: a reader whose lease was revoked may see a torn one, which its
+  /// second look at the state word tells, but never undefined behaviour. The last word is padded with zeros.
   void copy_in(CellIndex index, std::span<const std::byte> payload) const noexcept {
     std::atomic<std::uint64_t>* to = payload_words(index);
     const std::size_t whole = payload.size() / 8;
@@ -60,11 +62,12 @@ class JobTable {
       to[whole].store(word, std::memory_order_relaxed);  // ORDER relaxed: as above
     }
   }
-  /// `to` has room for `bytes` rounded up to 8.
+  /// `to` has room for `bytes` rounded up to 8. ORDER second-look: each load acquires, so that the caller's second look
+  /// at the state word comes after all of them.
   void copy_out(CellIndex index, std::byte* to, std::size_t bytes) const noexcept {
     const std::atomic<std::uint64_t>* from = payload_words(index);
     for (std::size_t n = 0; n < (bytes + 7) / 8; ++n) {
-      const std::uint64_t word = from[n].load(std::memory_order_relaxed);  // ORDER relaxed: checked by the second look
+      const std::uint64_t word = from[n].load(std::memory_order_acquire);  // ORDER second-look
       std::memcpy(to + n * 8, &word, 8);
     }
   }
@@ -84,7 +87,8 @@ class JobTable {
 
  private:
   std::atomic<std::uint64_t>* payload_words(CellIndex index) const noexcept {
-    return reinterpret_cast<std::atomic<std::uint64_t>*>(cells_ + (std::uint64_t{index} << shift_) + sizeof(CellHeader));
+    return reinterpret_cast<std::atomic<std::uint64_t>*>(cells_ + (std::uint64_t{index} << shift_) +
+                                                         sizeof(CellHeader));
   }
 
   std::byte* cells_;

@@ -1,8 +1,9 @@
-// The leases of one participant: slots in its registry entry that the keeper reads, and a private buffer per slot for the payload.
+// The leases of one participant: slots in its registry entry that the keeper reads, and a private buffer per slot for
+// the payload.
 //
-// A slot is written before the cell is won, so a held lease always has its slot: the reaper finds a dead participant's jobs without
-// a scan, and the keeper finds deadlines without touching the cells. A lost lease keeps its slot until its Job is settled; the
-// version in the note tells it from a later lease on the same job.
+// A slot is written before the cell is won, so a held lease always has its slot: the reaper finds a dead participant's
+// jobs without a scan, and the keeper finds deadlines without touching the cells. A lost lease keeps its slot until its
+// Job is settled; the version in the note tells it from a later lease on the same job.
 #pragma once
 
 #include <bit>
@@ -30,8 +31,8 @@ class LeaseBook {
   /// The slot that reserve() would write next.
   std::uint32_t next() const noexcept { return static_cast<std::uint32_t>(std::countr_zero(free_)); }
 
-  /// Writes the next slot for a job that is about to be claimed; `claimed` is the word that the cell will get. Kept only if confirm()
-  /// follows. ORDER lease: relaxed, released together by the claiming swap.
+  /// Writes the next slot for a job that is about to be claimed; `claimed` is the word that the cell will get. Kept
+  /// only if confirm() follows. ORDER lease: relaxed, released together by the claiming swap.
   LeaseSlot& reserve(JobId id, StateWord claimed, std::uint64_t deadline_ns) noexcept {
     LeaseSlot& slot = entry_->leases[next()];
     slot.deadline_ns.store(deadline_ns, std::memory_order_relaxed);

@@ -11,12 +11,13 @@
 
 namespace ringmill {
 
-/// Orders the subscribed levels for one claim. Strict: by urgency. Weighted: first the level whose turn it is by smooth weighted round
-/// robin (in each round of `sum of weights` turns a level gets `weight` of them, spread evenly), then the others by urgency, so a
-/// turn at an empty level costs nothing and no level with jobs waits longer than one round.
+/// Orders the subscribed levels for one claim. Strict: by urgency. Weighted: first the level whose turn it is by smooth
+/// weighted round robin (in each round of `sum of weights` turns a level gets `weight` of them, spread evenly), then
+/// the others by urgency, so a turn at an empty level costs nothing and no level with jobs waits longer than one round.
 class LevelChoice {
  public:
-  void subscribe(std::span<const std::uint32_t> levels, std::span<const std::uint32_t> weights, Policy policy) noexcept {
+  void subscribe(std::span<const std::uint32_t> levels, std::span<const std::uint32_t> weights,
+                 Policy policy) noexcept {
     count_ = 0;
     total_ = 0;
     policy_ = policy;

@@ -1,4 +1,5 @@
-// The logger: the one global. Lines are for operators: what happened, to what, what it means, what to do. Never on the hot path.
+// The logger: the one global. Lines are for operators: what happened, to what, what it means, what to do. Never on the
+// hot path.
 #pragma once
 
 #include <spdlog/logger.h>

@@ -1,7 +1,6 @@
 // The words of the public headers.
 #include <array>
 
-
 #include <ringmill/error.h>
 #include <ringmill/job.h>
 #include <ringmill/participant.h>
@@ -10,24 +9,42 @@ namespace ringmill {
 
 std::string_view name_of(ErrorCode code) noexcept {
   switch (code) {
-    case ErrorCode::would_block: return "would_block";
-    case ErrorCode::timed_out: return "timed_out";
-    case ErrorCode::not_found: return "not_found";
-    case ErrorCode::already_exists: return "already_exists";
-    case ErrorCode::invalid_argument: return "invalid_argument";
-    case ErrorCode::too_large: return "too_large";
-    case ErrorCode::lease_lost: return "lease_lost";
-    case ErrorCode::not_cancellable: return "not_cancellable";
-    case ErrorCode::wrong_thread: return "wrong_thread";
-    case ErrorCode::after_fork: return "after_fork";
-    case ErrorCode::too_many_participants: return "too_many_participants";
-    case ErrorCode::permission_denied: return "permission_denied";
-    case ErrorCode::incompatible: return "incompatible";
-    case ErrorCode::stale: return "stale";
-    case ErrorCode::corrupt: return "corrupt";
-    case ErrorCode::no_space: return "no_space";
-    case ErrorCode::busy: return "busy";
-    case ErrorCode::system: return "system";
+    case ErrorCode::would_block:
+      return "would_block";
+    case ErrorCode::timed_out:
+      return "timed_out";
+    case ErrorCode::not_found:
+      return "not_found";
+    case ErrorCode::already_exists:
+      return "already_exists";
+    case ErrorCode::invalid_argument:
+      return "invalid_argument";
+    case ErrorCode::too_large:
+      return "too_large";
+    case ErrorCode::lease_lost:
+      return "lease_lost";
+    case ErrorCode::not_cancellable:
+      return "not_cancellable";
+    case ErrorCode::wrong_thread:
+      return "wrong_thread";
+    case ErrorCode::after_fork:
+      return "after_fork";
+    case ErrorCode::too_many_participants:
+      return "too_many_participants";
+    case ErrorCode::permission_denied:
+      return "permission_denied";
+    case ErrorCode::incompatible:
+      return "incompatible";
+    case ErrorCode::stale:
+      return "stale";
+    case ErrorCode::corrupt:
+      return "corrupt";
+    case ErrorCode::no_space:
+      return "no_space";
+    case ErrorCode::busy:
+      return "busy";
+    case ErrorCode::system:
+      return "system";
   }
   return "unknown";
 }
@@ -54,10 +71,14 @@ std::optional<JobState> job_state_of(std::string_view name) noexcept {
 
 std::string_view name_of(Role role) noexcept {
   switch (role) {
-    case Role::producer: return "producer";
-    case Role::worker: return "worker";
-    case Role::keeper: return "keeper";
-    case Role::tool: return "tool";
+    case Role::producer:
+      return "producer";
+    case Role::worker:
+      return "worker";
+    case Role::keeper:
+      return "keeper";
+    case Role::tool:
+      return "tool";
   }
   return "unknown";
 }

@@ -18,10 +18,12 @@ Participant::Participant(std::unique_ptr<Implementation> implementation) noexcep
 
 Participant::~Participant() {
   if (implementation_->is_mine()) return;
-  // In the child of a fork, or on another thread: the entry is not ours to leave. It is reaped when its own thread ends; the mapping must
-  // stay, because that thread's robust list points into it.
+  // In the child of a fork, or on another thread: the entry is not ours to leave. It is reaped when its own thread
+  // ends; the mapping must stay, because that thread's robust list points into it.
   const bool forked = implementation_->misuse().code() == ErrorCode::after_fork;
-  if (!forked) log().error("participant {} was destroyed by another thread than its own; its jobs return when that thread ends", number());
+  if (!forked)
+    log().error("participant {} was destroyed by another thread than its own; its jobs return when that thread ends",
+                number());
   static_cast<void>(implementation_.release());
 }
 
@@ -104,7 +106,9 @@ Job::~Job() {
 namespace {
 
 Error not_held() noexcept { return Error(ErrorCode::lease_lost, "this job was settled before, or its lease was lost"); }
-Error lease_revoked() noexcept { return Error(ErrorCode::lease_lost, "the lease was revoked: somebody else has the job"); }
+Error lease_revoked() noexcept {
+  return Error(ErrorCode::lease_lost, "the lease was revoked: somebody else has the job");
+}
 
 }  // namespace
 

@@ -9,8 +9,6 @@ namespace {
 
 /// A batch of claims should last this long by the measured handler time.
 constexpr std::uint64_t batch_target_ns = 200'000;
-/// How long a claim spins before it sleeps: about what a sleep and a wake cost.
-constexpr std::uint64_t spin_ns = 20'000;
 /// Handlers slower than this get their freed cells listed at each claim.
 constexpr std::uint64_t slow_handler_ns = 5'000;
 
@@ -66,7 +64,8 @@ void Participant::Implementation::release_forgotten() noexcept {
 
 Error Participant::Implementation::misuse() const noexcept {
   if (fork_generation_ != fork_generation()) {
-    return Error(ErrorCode::after_fork, "this participant belongs to the parent process: open the engine and attach again after fork()");
+    return Error(ErrorCode::after_fork,
+                 "this participant belongs to the parent process: open the engine and attach again after fork()");
   }
   return Error(ErrorCode::wrong_thread, "a participant belongs to the thread that attached it: attach one per thread");
 }
@@ -132,12 +131,13 @@ std::uint32_t Participant::Implementation::adapt(std::uint64_t now_ns) noexcept 
 }
 
 Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::uint32_t most, std::uint64_t now_ns,
-                                                             std::uint64_t wait_ns) {
+                                                              std::uint64_t wait_ns) {
   if (!subscribed_) {
     if (auto subscribed = subscribe({}); !subscribed) return std::unexpected(subscribed.error());
   }
   if (book_.is_full()) {
-    return std::unexpected(Error(ErrorCode::would_block, "this participant holds 64 jobs, which is the most: settle some"));
+    return std::unexpected(
+        Error(ErrorCode::would_block, "this participant holds 64 jobs, which is the most: settle some"));
   }
   let_jobs_gather(most);
   std::uint32_t count = claiming_.claim(out, most, now_ns);
@@ -202,7 +202,8 @@ Result<Job> Participant::Implementation::claim(Participant& self, std::uint64_t 
   }
 }
 
-Result<std::size_t> Participant::Implementation::claim_batch(Participant& self, std::span<Job> out, std::uint64_t wait_ns) {
+Result<std::size_t> Participant::Implementation::claim_batch(Participant& self, std::span<Job> out,
+                                                             std::uint64_t wait_ns) {
   for (Job& job : out) {
     if (job.held()) static_cast<void>(job.release());
   }
@@ -229,16 +230,14 @@ Result<std::size_t> Participant::Implementation::claim_batch(Participant& self, 
 bool Participant::Implementation::hand_out(Participant& self, const Claim& claim, Job& job) noexcept {
   const JobTable& table = settling_.table();
   const CellHeader& header = table.header(claim.index);
-  // ORDER relaxed: the second look below tells whether what was read belongs to our lease.
-  const std::uint32_t bytes = std::min(header.payload_bytes.load(std::memory_order_relaxed), table.inline_bytes());
-  const std::uint32_t kind = header.kind.load(std::memory_order_relaxed);
-  const std::uint32_t level = header.level.load(std::memory_order_relaxed);
-  const std::uint32_t attempts = header.attempts.load(std::memory_order_relaxed);
+  // ORDER second-look: what is read here belongs to our lease if the word is still ours afterwards.
+  const std::uint32_t bytes = std::min(header.payload_bytes.load(std::memory_order_acquire), table.inline_bytes());
+  const std::uint32_t kind = header.kind.load(std::memory_order_acquire);
+  const std::uint32_t level = header.level.load(std::memory_order_acquire);
+  const std::uint32_t attempts = header.attempts.load(std::memory_order_acquire);
   std::byte* buffer = book_.buffer(claim.slot);
   table.copy_out(claim.index, buffer, bytes);
-  // ORDER second-look: the copy comes before this load, so a word that is still ours vouches for the copy.
-  std::atomic_thread_fence(std::memory_order_acquire);
-  if (table.state(claim.index).load(std::memory_order_relaxed) != claim.word.bits()) {  // K6
+  if (table.word(claim.index) != claim.word) {  // K6, ORDER second-look
     book_.give_back(claim.slot);
     return false;
   }
@@ -291,8 +290,8 @@ bool Participant::Implementation::extend(Job& job, std::uint64_t lease_ns) noexc
   const StateWord held(job.word_);
   const StateWord extended = held.next(CellState::running, settling_.owner());
   LeaseSlot& slot = book_.slot(job.slot_);
-  // The deadline is in place before the word changes: a keeper that decides by the old deadline then fails to swap the old word
-  // (hazard 7). ORDER lease: released by the swap.
+  // The deadline is in place before the word changes: a keeper that decides by the old deadline then fails to swap the
+  // old word (hazard 7). ORDER lease: released by the swap.
   slot.deadline_ns.store(lease_clock_ns() + lease_ns, std::memory_order_relaxed);
   slot.note.store(LeaseNote{Outcome::complete, 0, static_cast<std::uint16_t>(extended.version())}.bits(),
                   std::memory_order_relaxed);
@@ -308,8 +307,9 @@ bool Participant::Implementation::extend(Job& job, std::uint64_t lease_ns) noexc
 }
 
 void Participant::Implementation::release_claim(const Claim& claim) noexcept {
-  const std::uint16_t attempts =
-      settling_.table().header(claim.index).attempts.load(std::memory_order_relaxed);  // ORDER relaxed: the swap decides
+  const std::uint16_t attempts = settling_.table()
+                                     .header(claim.index)
+                                     .attempts.load(std::memory_order_relaxed);  // ORDER relaxed: the swap decides
   if (settling_.win(claim.index, claim.word, book_.slot(claim.slot), Outcome::requeue, attempts)) {
     settling_.requeue(claim.index, claim.word.next(CellState::completing, settling_.owner()), attempts);
     add(entry_.released, 1);
@@ -324,7 +324,8 @@ void Participant::Implementation::release_prefetched() noexcept {
 Result<Cancelled> Participant::Implementation::cancel(JobId id) {
   const JobTable& table = settling_.table();
   const CellIndex index = index_of(id);
-  if (!id || index >= table.capacity()) return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string()));
+  if (!id || index >= table.capacity())
+    return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string()));
   while (true) {
     const StateWord word = table.word(index);
     const bool never = generation_of(id) > word.generation() ||

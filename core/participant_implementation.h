@@ -18,6 +18,9 @@
 
 namespace ringmill {
 
+/// How long a wait spins before it sleeps: about what a sleep and a wake cost.
+inline constexpr std::uint64_t spin_ns = 20'000;
+
 /// Numbers the threads of this process from 1; a new thread never has the number of one that ended.
 std::uint64_t this_thread_number() noexcept;
 
@@ -68,9 +71,9 @@ class Participant::Implementation {
 
   /// Claims up to `most`, waiting until `wait_ns` from `now_ns`. Returns how many claims were written to `out`.
   Result<std::uint32_t> claim_some(Claim* out, std::uint32_t most, std::uint64_t now_ns, std::uint64_t wait_ns);
-  /// When jobs stream in and we are faster than they come, two processes fight over each line of the ring. A pause of some hundred
-  /// nanoseconds after a short batch makes the next one longer, and both sides faster. Never before a first job, never when handlers
-  /// are slow (then `most` is small).
+  /// When jobs stream in and we are faster than they come, two processes fight over each line of the ring. A pause of
+  /// some hundred nanoseconds after a short batch makes the next one longer, and both sides faster. Never before a
+  /// first job, never when handlers are slow (then `most` is small).
   void let_jobs_gather(std::uint32_t most) const noexcept;
   /// Spins, then sleeps, until there may be something to claim or the time is over.
   void wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept;

@@ -1,5 +1,5 @@
-// The end of a run: completed, queued again, or cancelled. The holder of a lease does this, the keeper does it for the dead and
-// the late, cancel() does it to a job that waits. All by the same steps:
+// The end of a run: completed, queued again, or cancelled. The holder of a lease does this, the keeper does it for the
+// dead and the late, cancel() does it to a job that waits. All by the same steps:
 //
 //                                                        killed just after the step (the reaper's rule)
 //   E1  stage outcome and attempts in an own slot        running: as if nothing had been decided
@@ -7,11 +7,12 @@
 //       lost: somebody else's word stands; told so
 //   E3  requeue: write attempts into the cell            again, to the same value
 //   E4  requeue: id into the own placing list            again
-//   E5  store the next state: free or queued             free: the scan lists the cell; queued: hint from the placing list
+//   E5  store the next state: free or queued             free: the scan lists it; queued: the placing list
 //   E6  requeue: push the hint, clear the placing list   a doubled hint is harmless
 //   E7  clear the slot                                   it names a word that is no more: ignored
 //
-// From E2 to E5 the cell is ours alone, so E5 is a plain store: only our reaper may write it then, and only when we are dead.
+// From E2 to E5 the cell is ours alone, so E5 is a plain store: only our reaper may write it then, and only when we are
+// dead.
 #pragma once
 
 #include <cstdint>
@@ -70,14 +71,16 @@ class Settling {
     // ORDER placing: the list is released by the queued word, and read only after our death.
     me_->placing[0].store(id.value(), std::memory_order_relaxed);
     me_->placing_count.store(1, std::memory_order_release);  // E4
-    table_.state(index).store(completing.next(CellState::queued, 0).bits(), std::memory_order_release);  // E5, ORDER state
-    place(id, level, kind);  // E6
+    table_.state(index).store(completing.next(CellState::queued, 0).bits(),
+                              std::memory_order_release);    // E5, ORDER state
+    place(id, level, kind);                                  // E6
     me_->placing_count.store(0, std::memory_order_release);  // ORDER placing
   }
 
   /// Pushes the hint of a queued job and wakes a worker. A full ring leaves the job to the keeper's scan.
   void place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept {
-    if (level >= rings_.size()) level = static_cast<std::uint32_t>(rings_.size()) - 1;  // somebody scribbled over the cell
+    if (level >= rings_.size())
+      level = static_cast<std::uint32_t>(rings_.size()) - 1;  // somebody scribbled over the cell
     const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };
     if (rings_[level].push(JobTable::hint_of(id), is_live) == Ring::Pushed::full) note_overflow(level);
     Arrival arrival;

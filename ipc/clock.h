@@ -16,14 +16,15 @@ inline std::uint64_t read_clock(clockid_t clock) noexcept {
 }
 }  // namespace detail
 
-/// Leases and waits. It counts while the machine sleeps and knows no steps: after a suspend, leases that ended meanwhile are over.
+/// Leases and waits. It counts while the machine sleeps and knows no steps: after a suspend, leases that ended
+/// meanwhile are over.
 inline std::uint64_t lease_clock_ns() noexcept { return detail::read_clock(CLOCK_BOOTTIME); }
 
 /// Handler times within one process.
 inline std::uint64_t steady_clock_ns() noexcept { return detail::read_clock(CLOCK_MONOTONIC); }
 
-/// What people read: to a scheduler tick (1 to 4 ms), at a fifth of the price of the exact clock. A step of the wall clock
-/// changes what is shown and nothing else.
+/// What people read: to a scheduler tick (1 to 4 ms), at a fifth of the price of the exact clock. A step of the wall
+/// clock changes what is shown and nothing else.
 inline std::uint64_t wall_clock_ns() noexcept { return detail::read_clock(CLOCK_REALTIME_COARSE); }
 
 inline std::chrono::system_clock::time_point wall_time(std::uint64_t ns) noexcept {

@@ -38,8 +38,9 @@ Result<File> open_file(const std::filesystem::path& path, int flags, std::uint32
 Result<void> write_file_durably(const std::filesystem::path& path, const std::string& text, std::uint32_t mode);
 Result<std::string> read_file(const std::filesystem::path& path);
 
-/// Locks on single bytes of a file, held by the open file description: the kernel drops them when the last process that has it
-/// is gone. Locks of one File never conflict with each other; to ask whether a byte is held by anybody, ask through another File.
+/// Locks on single bytes of a file, held by the open file description: the kernel drops them when the last process that
+/// has it is gone. Locks of one File never conflict with each other; to ask whether a byte is held by anybody, ask
+/// through another File.
 Result<bool> try_lock_byte(const File& file, std::uint64_t byte);
 Result<void> lock_byte(const File& file, std::uint64_t byte);
 void unlock_byte(const File& file, std::uint64_t byte) noexcept;

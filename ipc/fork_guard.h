@@ -1,5 +1,5 @@
-// fork() in a process that uses an engine (hazards 14 and 19): the child must not act as the parent's participant, and must not
-// keep the parent's locks alive.
+// fork() in a process that uses an engine (hazards 14 and 19): the child must not act as the parent's participant, and
+// must not keep the parent's locks alive.
 #pragma once
 
 #include <atomic>
@@ -9,8 +9,8 @@
 
 namespace ringmill {
 
-/// How often this process came into being by fork since the library was first used. A handle remembers it; a difference means that
-/// the handle belongs to the parent. One relaxed load of a line that only fork writes.
+/// How often this process came into being by fork since the library was first used. A handle remembers it; a difference
+/// means that the handle belongs to the parent. One relaxed load of a line that only fork writes.
 std::uint32_t fork_generation() noexcept;
 
 /// A file whose descriptor is closed in the child of a fork, so that its locks end with the process that took them.

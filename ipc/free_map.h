@@ -1,11 +1,12 @@
 // Where producers look for free cells: one bit per cell, in words of 64, with one summary bit per word.
 //
-// A set bit is a hint that the cell is free; the cell's own state word decides. Taking clears a whole word at once, so that 64
-// cells cost one atomic operation; putting back sets the bit after the cell's word has become free. Words are taken from the
-// lowest index up: the cells in use stay few and warm (docs/decisions/0004 has the measurement against oldest-first).
+// A set bit is a hint that the cell is free; the cell's own state word decides. Taking clears a whole word at once, so
+// that 64 cells cost one atomic operation; putting back sets the bit after the cell's word has become free. Words are
+// taken from the lowest index up: the cells in use stay few and warm (docs/decisions/0004 has the measurement against
+// oldest-first).
 //
 //                                                        killed just after the step
-//   T1  summary bit set? take the word by exchange       the cells are free and listed nowhere: the keeper's scan lists them
+//   T1  summary bit set? take the word by exchange       free and listed nowhere: the keeper's scan lists them
 //   T2  word empty now: clear the summary bit            a put may have come between: T3 was needed
 //   T3  look again, set the summary bit if not empty
 //   F1  set the cell's bit                               the summary bit may be missing: the keeper's scan sets it
@@ -31,7 +32,9 @@ class FreeMap {
   FreeMap(std::atomic<std::uint64_t>* words, std::atomic<std::uint64_t>* summary, std::uint32_t cell_count) noexcept
       : words_(words), summary_(summary), word_count_(cell_count / 64) {}
 
-  static constexpr std::uint32_t summary_words(std::uint32_t cell_count) noexcept { return (cell_count / 64 + 63) / 64; }
+  static constexpr std::uint32_t summary_words(std::uint32_t cell_count) noexcept {
+    return (cell_count / 64 + 63) / 64;
+  }
 
   /// The cells of the lowest word that has any. Empty bits: nothing is listed.
   Taken take() noexcept {
@@ -55,8 +58,8 @@ class FreeMap {
   void put(std::uint32_t first_cell, std::uint64_t bits) noexcept {
     const std::uint32_t word = first_cell / 64;
     if (word >= word_count_ || bits == 0) return;
-    const std::uint64_t before = words_[word].fetch_or(bits);                                  // F1
-    if (before == 0) summary_[word / 64].fetch_or(std::uint64_t{1} << (word % 64));            // F2
+    const std::uint64_t before = words_[word].fetch_or(bits);                        // F1
+    if (before == 0) summary_[word / 64].fetch_or(std::uint64_t{1} << (word % 64));  // F2
   }
 
   /// True when the cell's bit is set. One moment's view, for the keeper's scan and for inspection.
@@ -77,8 +80,8 @@ class FreeMap {
  private:
   void mark_empty(std::uint32_t word) noexcept {
     const std::uint64_t bit = std::uint64_t{1} << (word % 64);
-    summary_[word / 64].fetch_and(~bit);                                   // T2
-    if (words_[word].load() != 0) summary_[word / 64].fetch_or(bit);       // T3
+    summary_[word / 64].fetch_and(~bit);                              // T2
+    if (words_[word].load() != 0) summary_[word / 64].fetch_or(bit);  // T3
   }
 
   std::atomic<std::uint64_t>* words_ = nullptr;

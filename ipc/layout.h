@@ -1,10 +1,12 @@
 // Every structure that processes share, stated once. Nothing else knows an offset.
 //
-// To change a struct here: raise layout_version; change the struct, its static_asserts and the comment of each field you touch
-// (writer, state, what a dead writer leaves); run `tools/tidy --fix`, which rewrites the tables of docs/shared-memory-layout.md.
+// To change a struct here: raise layout_version; change the struct, its static_asserts and the comment of each field
+// you touch (writer, state, what a dead writer leaves); run `tools/tidy --fix`, which rewrites the tables of
+// docs/shared-memory-layout.md.
 //
-// All words are atomics, so that a peer's late write is never undefined behaviour, and zero is a valid start of every region.
-// Who may write a word is said beside it. "Owner" of a cell is the participant whose number stands in the cell's state word.
+// All words are atomics, so that a peer's late write is never undefined behaviour, and zero is a valid start of every
+// region. Who may write a word is said beside it. "Owner" of a cell is the participant whose number stands in the
+// cell's state word.
 #pragma once
 
 #include <atomic>
@@ -30,23 +32,23 @@ inline constexpr std::uint32_t placing_slots = 64;
 inline constexpr std::uint32_t name_bytes = 64;
 inline constexpr std::uint32_t participant_words = most_participants / 64;
 
-/// What stands at the beginning of the segment. Written by the creator before `state` becomes ready, and never again, except
-/// where a field says otherwise.
+/// What stands at the beginning of the segment. Written by the creator before `state` becomes ready, and never again,
+/// except where a field says otherwise.
 struct alignas(padding_bytes) SegmentHeader {
-  std::atomic<std::uint64_t> magic;           // segment_magic
-  std::atomic<std::uint32_t> version;         // layout_version
-  std::atomic<std::uint32_t> state;           // SegmentState; the creator's last store (release)
-  std::atomic<std::uint64_t> engine_id;       // equals the id in the engine's directory
-  std::atomic<std::uint64_t> boot_id[2];      // the kernel's boot id: tmpfs does not outlive it
-  std::atomic<std::uint64_t> bytes;           // the size of the segment's file
-  std::atomic<std::uint32_t> capacity;        // cells
-  std::atomic<std::uint32_t> cell_bytes;      // a power of two
-  std::atomic<std::uint32_t> level_count;     // first levels
+  std::atomic<std::uint64_t> magic;        // segment_magic
+  std::atomic<std::uint32_t> version;      // layout_version
+  std::atomic<std::uint32_t> state;        // SegmentState; the creator's last store (release)
+  std::atomic<std::uint64_t> engine_id;    // equals the id in the engine's directory
+  std::atomic<std::uint64_t> boot_id[2];   // the kernel's boot id: tmpfs does not outlive it
+  std::atomic<std::uint64_t> bytes;        // the size of the segment's file
+  std::atomic<std::uint32_t> capacity;     // cells
+  std::atomic<std::uint32_t> cell_bytes;   // a power of two
+  std::atomic<std::uint32_t> level_count;  // first levels
   std::atomic<std::uint32_t> default_lease_ms;
-  std::atomic<std::uint64_t> created_at_ns;   // wall clock
-  std::atomic<std::uint64_t> first_generation;// every cell began with this generation
-  std::atomic<std::uint64_t> checksum;        // XXH3 of all fields above but `state`
-  std::atomic<std::uint64_t> reserved[5];     // zero
+  std::atomic<std::uint64_t> created_at_ns;     // wall clock
+  std::atomic<std::uint64_t> first_generation;  // every cell began with this generation
+  std::atomic<std::uint64_t> checksum;          // XXH3 of all fields above but `state`
+  std::atomic<std::uint64_t> reserved[5];       // zero
 };
 static_assert(sizeof(SegmentHeader) == 128 && alignof(SegmentHeader) == 128);
 static_assert(offsetof(SegmentHeader, checksum) == 80);
@@ -56,18 +58,19 @@ enum class SegmentState : std::uint32_t { creating = 0, ready = 1 };
 
 /// The few words that everybody looks at and nobody writes often.
 struct alignas(padding_bytes) Signals {
-  /// One bit per participant that sleeps in claim(). Set by the sleeper before its last look; cleared by whoever takes on the duty
-  /// to wake it, by itself, or by its reaper.
+  /// One bit per participant that sleeps in claim(). Set by the sleeper before its last look; cleared by whoever takes
+  /// on the duty to wake it, by itself, or by its reaper.
   std::atomic<std::uint64_t> sleepers[participant_words];
   /// One bit per participant that waits for a free cell; same rules.
   std::atomic<std::uint64_t> space_waiters[participant_words];
-  /// The highest generation a cell may get: durable in the engine's directory before it is written here. Written by the keeper,
-  /// only ever raised.
+  /// The highest generation a cell may get: durable in the engine's directory before it is written here. Written by the
+  /// keeper, only ever raised.
   std::atomic<std::uint64_t> generation_limit;
   /// 1: the engine was removed; participants are told when they next wait or run out of cells. Written by remove().
   std::atomic<std::uint32_t> removed;
   std::atomic<std::uint32_t> reserved_word;
-  /// The generation limit that producers ask for. Raised by producers, only ever to more; the keeper bounds what it believes.
+  /// The generation limit that producers ask for. Raised by producers, only ever to more; the keeper bounds what it
+  /// believes.
   std::atomic<std::uint64_t> generation_wanted;
   std::atomic<std::uint64_t> reserved_line[5];
   /// Futex: anybody adds one to call the keeper; it wraps, and only a change counts.
@@ -86,12 +89,12 @@ static_assert(std::is_trivially_destructible_v<Signals> && std::is_standard_layo
 struct alignas(padding_bytes) LevelEntry {
   std::atomic<std::uint64_t> name[name_bytes / 8];  // as in NameTable; written by the creator
   std::atomic<std::uint32_t> weight;                // written by the creator
-  /// Some queued jobs of this level may have no hint in the ring. Raised by a pusher that found it full, lowered by the keeper
-  /// before the scan that places them.
+  /// Some queued jobs of this level may have no hint in the ring. Raised by a pusher that found it full, lowered by the
+  /// keeper before the scan that places them.
   std::atomic<std::uint32_t> overflow;
   std::atomic<std::uint64_t> reserved[7];
-  /// The hint at every position below is dead. Raised by claimers and pushers, only ever by a compare-and-swap to more. 64 bits of
-  /// positions do not wrap (20 M jobs/s: 29,000 years).
+  /// The hint at every position below is dead. Raised by claimers and pushers, only ever by a compare-and-swap to more.
+  /// 64 bits of positions do not wrap (20 M jobs/s: 29,000 years).
   alignas(padding_bytes) std::atomic<std::uint64_t> head;
   /// Every slot below was filled. Raised as `head` is, by pushers.
   alignas(padding_bytes) std::atomic<std::uint64_t> tail;
@@ -107,8 +110,8 @@ struct alignas(cache_line_bytes) NameEntry {
 static_assert(sizeof(NameEntry) == 64 && alignof(NameEntry) == 64);
 static_assert(std::is_trivially_destructible_v<NameEntry> && std::is_standard_layout_v<NameEntry>);
 
-/// The right of one participant to run one job. Written only by the participant of the entry it stands in; after its death, read
-/// by the reaper. A slot is a hint: what it says holds only while the cell's word names this participant.
+/// The right of one participant to run one job. Written only by the participant of the entry it stands in; after its
+/// death, read by the reaper. A slot is a hint: what it says holds only while the cell's word names this participant.
 struct LeaseSlot {
   std::atomic<std::uint64_t> job_id;         // 0: unused. Written before the cell is won, cleared after it is settled.
   std::atomic<std::uint64_t> deadline_ns;    // CLOCK_BOOTTIME; written before the compare-and-swap it belongs to
@@ -121,8 +124,8 @@ static_assert(std::is_trivially_destructible_v<LeaseSlot> && std::is_standard_la
 /// What the settling owner has decided; the reaper finishes it if the owner dies.
 enum class Outcome : std::uint8_t { complete = 0, requeue = 1, cancel = 2 };
 
-/// LeaseSlot::note: outcome 8 | attempts to be noted 16 | version of the state word that the lease rests on 10. The version tells two
-/// leases of one participant on one job apart.
+/// LeaseSlot::note: outcome 8 | attempts to be noted 16 | version of the state word that the lease rests on 10. The
+/// version tells two leases of one participant on one job apart.
 struct LeaseNote {
   Outcome outcome = Outcome::complete;
   std::uint16_t attempts = 0;
@@ -137,8 +140,9 @@ struct LeaseNote {
   }
 };
 
-/// The futex word that the kernel marks when the participant's thread dies, and the list node by which the kernel finds it. The
-/// offsets are those of glibc's robust mutex, because one thread has one list with one offset (see ipc/robust_word.h).
+/// The futex word that the kernel marks when the participant's thread dies, and the list node by which the kernel finds
+/// it. The offsets are those of glibc's robust mutex, because one thread has one list with one offset (see
+/// ipc/robust_word.h).
 struct RobustNode {
   std::atomic<std::uint32_t> futex_word;  // thread id | FUTEX_WAITERS; the kernel adds FUTEX_OWNER_DIED
   std::uint32_t reserved_a;
@@ -152,17 +156,18 @@ static_assert(std::is_trivially_destructible_v<RobustNode> && std::is_standard_l
 
 /// One participant. Written by the participant itself unless a field says otherwise.
 struct alignas(padding_bytes) ParticipantEntry {
-  /// ParticipantState | epoch << 8. free -> starting (registrant, holding the entry's lock byte), starting -> alive (registrant),
-  /// alive -> free (owner, leaving), starting or alive -> reaping (keeper), reaping -> free with the next epoch (keeper).
-  /// 56 bits of epoch do not wrap.
+  /// ParticipantState | epoch << 8. free -> starting (registrant, holding the entry's lock byte), starting -> alive
+  /// (registrant), alive -> free (owner, leaving), starting or alive -> reaping (keeper), reaping -> free with the next
+  /// epoch (keeper). 56 bits of epoch do not wrap.
   std::atomic<std::uint64_t> state;
-  std::atomic<std::uint32_t> process_id;       // as the registrant's own pid namespace sees it
+  std::atomic<std::uint32_t> process_id;  // as the registrant's own pid namespace sees it
   std::atomic<std::uint32_t> thread_id;
   std::atomic<std::uint64_t> process_started;  // clock ticks since boot, from /proc/PID/stat: tells a reused pid
   std::atomic<std::uint64_t> pid_namespace;    // inode of the namespace
   std::atomic<std::uint32_t> role;             // Role
-  std::atomic<std::uint32_t> placing_count;    // ids in `placing` that may lack their hint; written before the cell is queued
-  std::atomic<std::uint64_t> attached_at_ns;   // wall clock
+  std::atomic<std::uint32_t>
+      placing_count;  // ids in `placing` that may lack their hint; written before the cell is queued
+  std::atomic<std::uint64_t> attached_at_ns;  // wall clock
   std::atomic<std::uint64_t> reserved_a[2];
   alignas(cache_line_bytes) RobustNode robust;
   /// 1: its robust word is in the kernel's list.
@@ -198,23 +203,23 @@ static_assert(std::is_trivially_destructible_v<ParticipantEntry> && std::is_stan
 
 enum class ParticipantState : std::uint8_t { free = 0, starting = 1, alive = 2, reaping = 3 };
 
-/// The first line of a cell; the inline payload follows. All but `state` is written only by the owner while the state is filling
-/// or completing, and read by anybody, who believes it only if the state word is the same before and after.
+/// The first line of a cell; the inline payload follows. All but `state` is written only by the owner while the state
+/// is filling or completing, and read by anybody, who believes it only if the state word is the same before and after.
 struct alignas(cache_line_bytes) CellHeader {
   /// generation 40 | owner 10 | state 4 | version 10, see ipc/state_word.h. The one truth about the job.
   std::atomic<std::uint64_t> state;
   std::atomic<std::uint32_t> kind;
   std::atomic<std::uint32_t> payload_bytes;
   std::atomic<std::uint16_t> level;
-  std::atomic<std::uint16_t> attempts;      // attempts that ended; saturates
-  std::atomic<std::uint16_t> most_attempts; // reserved for retries (0: no bound)
-  std::atomic<std::uint16_t> flags;         // reserved
-  std::atomic<std::uint64_t> enqueued_at_ns;// wall clock
-  std::atomic<std::uint64_t> due_at_ns;     // reserved for delayed jobs
-  std::atomic<std::uint32_t> lease_ms;      // 0: the engine's default
-  std::atomic<std::uint32_t> policy;        // reserved for backoff
-  std::atomic<std::uint64_t> extent;        // reserved for large payloads
-  std::atomic<std::uint64_t> revision;      // reserved: the journal's version of this job
+  std::atomic<std::uint16_t> attempts;        // attempts that ended; saturates
+  std::atomic<std::uint16_t> most_attempts;   // reserved for retries (0: no bound)
+  std::atomic<std::uint16_t> flags;           // reserved
+  std::atomic<std::uint64_t> enqueued_at_ns;  // wall clock
+  std::atomic<std::uint64_t> due_at_ns;       // reserved for delayed jobs
+  std::atomic<std::uint32_t> lease_ms;        // 0: the engine's default
+  std::atomic<std::uint32_t> policy;          // reserved for backoff
+  std::atomic<std::uint64_t> extent;          // reserved for large payloads
+  std::atomic<std::uint64_t> revision;        // reserved: the journal's version of this job
 };
 static_assert(sizeof(CellHeader) == 64 && alignof(CellHeader) == 64);
 static_assert(offsetof(CellHeader, kind) == 8 && offsetof(CellHeader, level) == 16);

@@ -1,13 +1,14 @@
-// Names that all processes share, each under a fixed number: append-only, without a lock, safe against death at any instruction.
+// Names that all processes share, each under a fixed number: append-only, without a lock, safe against death at any
+// instruction.
 //
-// A name is 64 bytes: the text, padded with 0xff (never part of a name), its length in the last byte. So no word of a name is zero,
-// and a zero word is one that nobody has set yet. To intern a name, walk the entries from the first; in each, set word after word by
-// compare-and-swap from zero, and go on to the next entry at the first word that differs.
+// A name is 64 bytes: the text, padded with 0xff (never part of a name), its length in the last byte. So no word of a
+// name is zero, and a zero word is one that nobody has set yet. To intern a name, walk the entries from the first; in
+// each, set word after word by compare-and-swap from zero, and go on to the next entry at the first word that differs.
 //
-// A writer sets word n only after it has seen that words 0 to n-1 are its own name's. So whoever sets the last word has seen a whole
-// entry that is its name: entries never mix names. A writer that dies half-way leaves the beginning of an entry: the next name
-// with that beginning completes it, and until then it names nothing. Entries are never removed, and everybody walks in the same
-// order, so the same name ends in the same entry for all.
+// A writer sets word n only after it has seen that words 0 to n-1 are its own name's. So whoever sets the last word has
+// seen a whole entry that is its name: entries never mix names. A writer that dies half-way leaves the beginning of an
+// entry: the next name with that beginning completes it, and until then it names nothing. Entries are never removed,
+// and everybody walks in the same order, so the same name ends in the same entry for all.
 #pragma once
 
 #include <array>
@@ -28,8 +29,8 @@ using NameWords = std::array<std::uint64_t, name_bytes / 8>;
 inline bool is_valid_name(std::string_view name) noexcept {
   if (name.empty() || name.size() >= name_bytes) return false;
   for (const char c : name) {
-    const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-                      c == ':' || c == '/' || c == '-';
+    const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+                      c == '_' || c == ':' || c == '/' || c == '-';
     if (!fine) return false;
   }
   return true;

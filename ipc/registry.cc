@@ -36,8 +36,9 @@ EntryState EntryState::of(const ParticipantEntry& entry) noexcept {
   const std::uint64_t bits = entry.state.load();
   const auto state = static_cast<std::uint8_t>(bits & 0xff);
   // A value that nobody writes means that somebody scribbled here: treated as in use, so that a reaper looks at it.
-  const auto known = state <= static_cast<std::uint8_t>(ParticipantState::reaping) ? static_cast<ParticipantState>(state)
-                                                                                  : ParticipantState::starting;
+  const auto known = state <= static_cast<std::uint8_t>(ParticipantState::reaping)
+                         ? static_cast<ParticipantState>(state)
+                         : ParticipantState::starting;
   return {known, bits >> 8};
 }
 
@@ -89,7 +90,7 @@ void Registry::leave(std::uint32_t number) noexcept {
   if (entry.robust_linked.load() != 0) unlink_robust(entry.robust);
   entry.robust_linked.store(0);
   entry.state.store(EntryState::bits(ParticipantState::free, state.epoch + 1));  // D1
-  unlock_byte(*locks_, participant_lock_byte + number);                           // D2
+  unlock_byte(*locks_, participant_lock_byte + number);                          // D2
 }
 
 bool DeathProbe::is_marked(std::uint32_t number) const noexcept {

@@ -10,9 +10,10 @@
 //   D1  (leaving, nothing held) unlink the word, state free    nothing is left
 //   D2  unlock the byte                                        the kernel does it
 //
-// Two signs of death, both the kernel's word, neither a timeout: the robust futex word, marked within a fraction of a millisecond
-// for each thread; the lock byte, dropped when the process is gone, whatever its pid namespace. The living are never called dead:
-// a byte that cannot be asked counts as held. A process id is kept for people only; it decides nothing (hazards 12, 13, 15).
+// Two signs of death, both the kernel's word, neither a timeout: the robust futex word, marked within a fraction of a
+// millisecond for each thread; the lock byte, dropped when the process is gone, whatever its pid namespace. The living
+// are never called dead: a byte that cannot be asked counts as held. A process id is kept for people only; it decides
+// nothing (hazards 12, 13, 15).
 #pragma once
 
 #include <cstdint>
@@ -59,12 +60,13 @@ class Registry {
 
   const Segment* segment_;
   const File* locks_;
-  // Locks of one open file do not conflict with each other, so two threads of one process need this to not unlock each other's byte.
+  // Locks of one open file do not conflict with each other, so two threads of one process need this to not unlock each
+  // other's byte.
   std::mutex mutex_;
 };
 
-/// Whether the participant of an entry is gone. `probe` is the lock file opened once more, so that locks of this very process
-/// are seen too.
+/// Whether the participant of an entry is gone. `probe` is the lock file opened once more, so that locks of this very
+/// process are seen too.
 class DeathProbe {
  public:
   DeathProbe(const Segment& segment, const File& probe) noexcept : segment_(&segment), probe_(&probe) {}

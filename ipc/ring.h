@@ -1,9 +1,9 @@
 // A ring of hints: where claimers look for queued jobs, in the order in which they were enqueued.
 //
-// A slot is one word: lap 28 | hint 36. The hint is the low 36 bits of a job id: 12 bits of the generation and the cell's index. A hint
-// is never believed: the cell's own word decides whether the job still waits ("the hint is live"), and only that word is swapped
-// to claim it. Position p (64 bits, never wraps) is slot p & mask in lap p >> log2(slots); positions start at lap 1, so that zeroed
-// memory is an empty ring.
+// A slot is one word: lap 28 | hint 36. The hint is the low 36 bits of a job id: 12 bits of the generation and the
+// cell's index. A hint is never believed: the cell's own word decides whether the job still waits ("the hint is live"),
+// and only that word is swapped to claim it. Position p (64 bits, never wraps) is slot p & mask in lap p >>
+// log2(slots); positions start at lap 1, so that zeroed memory is an empty ring.
 //
 // Invariants
 //   I1  Every position below `head` holds a dead hint. (A job that is queued again gets a new hint, further on.)
@@ -23,14 +23,14 @@
 //         lap(h) - 1:   not filled yet: the ring is empty
 //         lap(h):       a hint. The caller claims its cell, or sees that it is dead, or (a filter) leaves it alone
 //         a later lap:  our head is old, again from head
-//   C2  raise head to the first position that was left alone   not raised: the next claimer steps over the same dead hints
+//   C2  raise head to the first position that was left alone   not raised: the next claimer steps over them again
 //
-// There is no moment between "reserved" and "published". Slots are not emptied after a claim: I1 says that a filled slot below head is
-// free for the next lap, which saves a write to a shared line per job (docs/decisions/0003).
+// There is no moment between "reserved" and "published". Slots are not emptied after a claim: I1 says that a filled
+// slot below head is free for the next lap, which saves a write to a shared line per job (docs/decisions/0003).
 //
-// The lap field wraps after 2^28 laps. A pusher stopped between P1 and P2 for exactly that long, over a slot that holds the same hint
-// again, could overwrite a live hint: at 20 M jobs/s through 4,096 slots that is 15 hours to the nanosecond, and the keeper's scan finds
-// the job that lost its hint.
+// The lap field wraps after 2^28 laps. A pusher stopped between P1 and P2 for exactly that long, over a slot that holds
+// the same hint again, could overwrite a live hint: at 20 M jobs/s through 4,096 slots that is 15 hours to the
+// nanosecond, and the keeper's scan finds the job that lost its hint.
 #pragma once
 
 #include <atomic>
@@ -58,7 +58,10 @@ class Ring {
   Ring() noexcept = default;
   /// `slot_count` is a power of two; `slots` points at that many words.
   Ring(LevelEntry* level, std::atomic<std::uint64_t>* slots, std::uint64_t slot_count) noexcept
-      : level_(level), slots_(slots), mask_(slot_count - 1), shift_(static_cast<std::uint32_t>(__builtin_ctzll(slot_count))) {}
+      : level_(level),
+        slots_(slots),
+        mask_(slot_count - 1),
+        shift_(static_cast<std::uint32_t>(__builtin_ctzll(slot_count))) {}
 
   std::uint64_t slot_count() const noexcept { return mask_ + 1; }
 
@@ -74,8 +77,8 @@ class Ring {
   std::uint64_t head() const noexcept { return clamp(level_->head.load(std::memory_order_acquire)); }  // ORDER position
   std::uint64_t tail() const noexcept { return clamp(level_->tail.load(std::memory_order_acquire)); }  // ORDER position
 
-  /// Acquires what the pusher wrote before P2, above all the queued cell. seq_cst, like P2 itself: a sleeper's last look and a
-  /// pusher's look for sleepers must not miss each other (ipc/sleepers.h). On x86-64 it is a plain load.
+  /// Acquires what the pusher wrote before P2, above all the queued cell. seq_cst, like P2 itself: a sleeper's last
+  /// look and a pusher's look for sleepers must not miss each other (ipc/sleepers.h). On x86-64 it is a plain load.
   std::uint64_t slot(std::uint64_t position) const noexcept { return slots_[position & mask_].load(); }
   static constexpr std::uint64_t hint_of(std::uint64_t slot_word) noexcept { return slot_word & hint_mask; }
 
@@ -83,7 +86,8 @@ class Ring {
   void raise_head(std::uint64_t position) noexcept { raise_to(level_->head, position); }
 
   enum class Pushed { done, full };
-  /// P1 to P3 for one hint. `is_live(hint)` is asked only when the ring looks full, to step over dead hints at its front.
+  /// P1 to P3 for one hint. `is_live(hint)` is asked only when the ring looks full, to step over dead hints at its
+  /// front.
   template <class IsLive>
   Pushed push(std::uint64_t hint, IsLive&& is_live) noexcept {
     std::uint64_t position = tail();
@@ -92,10 +96,12 @@ class Ring {
     return pushed;
   }
 
-  /// Pushes at `position` or after it, without raising the tail; leaves `position` just behind. A batch raises the tail once.
+  /// Pushes at `position` or after it, without raising the tail; leaves `position` just behind. A batch raises the tail
+  /// once.
   template <class IsLive>
   Pushed push_at(std::uint64_t& position, std::uint64_t hint, IsLive&& is_live) noexcept {
-    // In a sound ring a step fails only because another pusher succeeded. The bound is for one that somebody scribbled over.
+    // In a sound ring a step fails only because another pusher succeeded. The bound is for one that somebody scribbled
+    // over.
     for (std::uint64_t step = 0; step < 2 * slot_count() + 64; ++step) {
       std::uint64_t seen = slot(position);
       switch (turn_of(seen, position)) {

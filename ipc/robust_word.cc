@@ -42,7 +42,8 @@ bool link_robust(RobustNode& node) noexcept {
   const auto thread_id = static_cast<std::uint32_t>(::gettid());
   node.futex_word.store(thread_id | FUTEX_WAITERS);
   robust_list* link = as_link(node);
-  // The kernel reads these words when the thread dies between any two of our instructions, so their order matters to it alone.
+  // The kernel reads these words when the thread dies between any two of our instructions, so their order matters to it
+  // alone.
   head->list_op_pending = link;
   std::atomic_signal_fence(std::memory_order_seq_cst);
   robust_list* first = head->list.next;
@@ -62,7 +63,8 @@ void unlink_robust(RobustNode& node) noexcept {
   robust_list* link = as_link(node);
   head->list_op_pending = link;
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  // Walked from the front with a bound: the node is in memory that others can write, so its pointers are not to be trusted.
+  // Walked from the front with a bound: the node is in memory that others can write, so its pointers are not to be
+  // trusted.
   robust_list* before = &head->list;
   for (int step = 0; step < 2048 && without_mark(before->next) != &head->list; ++step) {
     if (without_mark(before->next) == link) {

@@ -137,7 +137,8 @@ Result<Geometry> checked_geometry(const SegmentHeader& header, std::uint64_t fil
   }
   const Geometry geometry = Geometry::of(capacity, cell_bytes, level_count);
   if (geometry.bytes != file_bytes || header.bytes.load() != file_bytes) {
-    return std::unexpected(Error(ErrorCode::corrupt, "the segment's file is shorter or longer than its header says", where));
+    return std::unexpected(
+        Error(ErrorCode::corrupt, "the segment's file is shorter or longer than its header says", where));
   }
   if (header.checksum.load() != checksum_of(header)) {
     return std::unexpected(Error(ErrorCode::corrupt, "the segment's header does not match its checksum", where));
@@ -185,7 +186,9 @@ struct Segment::Mapping {
 };
 
 Segment::Segment(std::unique_ptr<Mapping> mapping, const Geometry& geometry) noexcept
-    : mapping_(std::move(mapping)), base_(static_cast<std::byte*>(mapping_->region.get_address())), geometry_(geometry) {}
+    : mapping_(std::move(mapping)),
+      base_(static_cast<std::byte*>(mapping_->region.get_address())),
+      geometry_(geometry) {}
 Segment::Segment(Segment&&) noexcept = default;
 Segment& Segment::operator=(Segment&&) noexcept = default;
 Segment::~Segment() = default;
@@ -248,7 +251,8 @@ Result<Segment> Segment::open(const std::filesystem::path& path, std::uint64_t e
   if (segment->header().boot_id[0].load() != (*boot)[0] || segment->header().boot_id[1].load() != (*boot)[1]) {
     return std::unexpected(Error(ErrorCode::stale, "the segment was left by an earlier boot", path.string()));
   }
-  // A core dump of a large mapping delays every sign of the process's death (hazard 20). Best effort: old kernels say no.
+  // A core dump of a large mapping delays every sign of the process's death (hazard 20). Best effort: old kernels say
+  // no.
   if (!dump_in_core) ::madvise(segment->base_, geometry->bytes, MADV_DONTDUMP);
   return segment;
 }

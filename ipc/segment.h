@@ -1,4 +1,5 @@
-// The segment: one file in a tmpfs that holds everything processes share. Made whole before anybody can see it, checked before use.
+// The segment: one file in a tmpfs that holds everything processes share. Made whole before anybody can see it, checked
+// before use.
 #pragma once
 
 #include <sys/types.h>
@@ -31,8 +32,8 @@ struct SegmentConfig {
   std::vector<std::uint32_t> weights{};
 };
 
-/// Where each region begins: a function of capacity, cell size and number of levels alone. Each process computes it for itself; no
-/// offset is ever read from shared memory.
+/// Where each region begins: a function of capacity, cell size and number of levels alone. Each process computes it for
+/// itself; no offset is ever read from shared memory.
 struct Geometry {
   std::uint32_t capacity = 0;
   std::uint32_t cell_bytes = 0;
@@ -51,19 +52,20 @@ struct Geometry {
   static Geometry of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uint32_t level_count) noexcept;
 };
 
-/// A mapped segment. The accessors check nothing: indexes are bounded by their callers, who never take one from shared memory
-/// unchecked.
+/// A mapped segment. The accessors check nothing: indexes are bounded by their callers, who never take one from shared
+/// memory unchecked.
 class Segment {
  public:
   enum class Access { read_only, read_write };
 
-  /// Makes the file `path` with every byte allocated, all cells free with `first_generation`, and puts it in place by rename. Whatever
-  /// stood at `path` stays until then. The caller holds the engine's structure lock.
+  /// Makes the file `path` with every byte allocated, all cells free with `first_generation`, and puts it in place by
+  /// rename. Whatever stood at `path` stays until then. The caller holds the engine's structure lock.
   /// `generation_limit` is durable in the engine's directory.
   static Result<void> create(const std::filesystem::path& path, const SegmentConfig& config,
                              std::uint64_t first_generation, std::uint64_t generation_limit);
 
-  /// Maps and checks: owner and mode of the file, magic, version, sizes, checksum, and that it belongs to `engine_id` and this boot.
+  /// Maps and checks: owner and mode of the file, magic, version, sizes, checksum, and that it belongs to `engine_id`
+  /// and this boot.
   static Result<Segment> open(const std::filesystem::path& path, std::uint64_t engine_id, uid_t owner, Access access,
                               bool dump_in_core);
 
@@ -77,7 +79,9 @@ class Segment {
   const Geometry& geometry() const noexcept { return geometry_; }
   SegmentHeader& header() const noexcept { return at<SegmentHeader>(0); }
   Signals& signals() const noexcept { return at<Signals>(geometry_.signals); }
-  LevelEntry& level(std::uint32_t n) const noexcept { return at<LevelEntry>(geometry_.levels + n * sizeof(LevelEntry)); }
+  LevelEntry& level(std::uint32_t n) const noexcept {
+    return at<LevelEntry>(geometry_.levels + n * sizeof(LevelEntry));
+  }
   ParticipantEntry& participant(std::uint32_t n) const noexcept {
     return at<ParticipantEntry>(geometry_.participants + n * sizeof(ParticipantEntry));
   }

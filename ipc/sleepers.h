@@ -7,9 +7,9 @@
 //   S4  sleep while wake_sequence is what S1 read     W4  add one to its wake_sequence, futex wake
 //   S5  clear own bit
 //
-// No wake-up is lost: W1, W2, S2 and S3 are all seq_cst, so either S3 sees what W1 did, or W2 sees S2's bit (hazard 10).
-// Killed after W3, before W4: the waker is dead, its reaper wakes everybody. Killed sleeper: its reaper clears the bit and wakes everybody,
-// because a wake may have gone to the dead (hazard 23).
+// No wake-up is lost: W1, W2, S2 and S3 are all seq_cst, so either S3 sees what W1 did, or W2 sees S2's bit (hazard
+// 10). Killed after W3, before W4: the waker is dead, its reaper wakes everybody. Killed sleeper: its reaper clears the
+// bit and wakes everybody, because a wake may have gone to the dead (hazard 23).
 #pragma once
 
 #include <atomic>
@@ -22,8 +22,8 @@
 
 namespace ringmill {
 
-/// A sleeper looks again after this long even without a wake: one who was woken and then stopped by a debugger or SIGSTOP must not
-/// keep a job from the others for longer. No wake-up relies on it; the tests switch it off.
+/// A sleeper looks again after this long even without a wake: one who was woken and then stopped by a debugger or
+/// SIGSTOP must not keep a job from the others for longer. No wake-up relies on it; the tests switch it off.
 inline std::uint64_t longest_sleep_ns = 1'000'000'000;
 
 class Sleepers {
@@ -39,9 +39,7 @@ class Sleepers {
   void announce(std::uint32_t participant) noexcept {
     (*bits_)[participant / 64].fetch_or(bit(participant));  // S2
   }
-  void withdraw(std::uint32_t participant) noexcept {
-    (*bits_)[participant / 64].fetch_and(~bit(participant));
-  }
+  void withdraw(std::uint32_t participant) noexcept { (*bits_)[participant / 64].fetch_and(~bit(participant)); }
   bool is_announced(std::uint32_t participant) const noexcept {
     return ((*bits_)[participant / 64].load() & bit(participant)) != 0;
   }

@@ -3,16 +3,17 @@
 //   63            24 23       14 13   10 9        0
 //   | generation 40 | owner 10  | state 4 | version 10 |
 //
-// generation: how often the cell has been used. It starts at 1, so no job id is zero, and grows by one when the cell becomes free.
-//   2^40 lives of one cell: at 20 M jobs/s spread over the 64 cells of one free-map word, 40 days of nothing else; a cell that
-//   comes there is retired (never listed again), so an id is never used twice.
-// owner: participant number + 1; 0 for none. An entry is not given to another before its dead owner was reaped, so a word with an
-//   owner is never stale in the owner's own hands.
-// version: grows by one with each transition within a generation, and wraps. A stale compare-and-swap can therefore win after a
-//   multiple of 1024 transitions of the same job. What that could harm: a claim or a cancel needs `queued` and reads the cell
-//   only after it has won, so it is right whenever the job is queued; settling needs the same owner, whose lease slots tell two of
-//   its leases on one job apart (see LeaseBook); revoking could only win against exactly 1024 n extensions made while the
-//   keeper stood between two instructions, and then the holder is told that it lost: promise 3 holds.
+// generation: how often the cell has been used. It starts at 1, so no job id is zero, and grows by one when the cell
+//   becomes free. 2^40 lives of one cell: at 20 M jobs/s spread over the 64 cells of one free-map word, 40 days of
+//   nothing else; a cell that comes there is retired (never listed again), so an id is never used twice.
+// owner: participant number + 1; 0 for none. An entry is not given to another before its dead owner was reaped, so a
+//   word with an owner is never stale in the owner's own hands.
+// version: grows by one with each transition within a generation, and wraps. A stale compare-and-swap can therefore win
+//   after a multiple of 1024 transitions of the same job. What that could harm: a claim or a cancel needs `queued` and
+//   reads the cell only after it has won, so it is right whenever the job is queued; settling needs the same owner,
+//   whose lease slots tell two of its leases on one job apart (see LeaseBook); revoking could only win against exactly
+//   1024 n extensions made while the keeper stood between two instructions, and then the holder is told that it lost:
+//   promise 3 holds.
 #pragma once
 
 #include <cstdint>

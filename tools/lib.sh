@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Shared by the scripts beside it. Source it: . "$(dirname "$0")/lib.sh"
 # It leaves the shell in the root of the repository.
 set -eu
@@ -31,28 +32,34 @@ need_packages() { # PACKAGE...
   echo "installing:$missing" >&2
   apt_log="$(mktemp)"
   # shellcheck disable=SC2086  # words on purpose
-  if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive \
-         apt-get install -y --no-install-recommends $missing; } </dev/null >"$apt_log" 2>&1; then
+  if ! {
+    $as_root apt-get update -q
+    $as_root env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -yq -o DPkg::Lock::Timeout=120 --no-install-recommends $missing
+  } </dev/null >"$apt_log" 2>&1; then
     cat "$apt_log" >&2
     fail "apt-get could not install:$missing"
   fi
   rm -f "$apt_log"
 }
 
-# Configures and builds one preset; only errors are printed.
+# Configures and builds one preset; only errors are printed. Two at once in one folder take turns.
 build_preset() { # PRESET
   # shellcheck disable=SC2086  # words on purpose
   need_packages $build_packages
   mkdir -p "build/$1"
-  cmake --preset "$1" </dev/null >"build/$1/configure.log" 2>&1 || {
-    sed -n '/CMake Error/,$p' "build/$1/configure.log" >&2
-    fail "cmake could not configure preset $1 (log: build/$1/configure.log)"
-  }
-  cmake --build "build/$1" ${RINGMILL_JOBS:+--parallel "$RINGMILL_JOBS"} -- --quiet -k 0 \
-    </dev/null >"build/$1/build.log" 2>&1 || {
-    cat "build/$1/build.log" >&2
-    fail "preset $1 does not build (log: build/$1/build.log)"
-  }
+  (
+    flock 9
+    cmake --preset "$1" </dev/null >"build/$1/configure.log" 2>&1 || {
+      sed -n '/CMake Error/,$p' "build/$1/configure.log" >&2
+      fail "cmake could not configure preset $1 (log: build/$1/configure.log)"
+    }
+    cmake --build "build/$1" ${RINGMILL_JOBS:+--parallel "$RINGMILL_JOBS"} -- --quiet -k 0 \
+      </dev/null >"build/$1/build.log" 2>&1 || {
+      cat "build/$1/build.log" >&2
+      fail "preset $1 does not build (log: build/$1/build.log)"
+    }
+  ) 9>"build/$1/lock" || exit 1
 }
 
 # Runs one step of a longer run: prints its name, then its seconds. Its output goes to a log; the first failed step ends

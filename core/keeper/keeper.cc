@@ -104,7 +104,8 @@ void KeeperWork::raise_generation_limit() {
   const std::uint64_t raised = std::min(limit + generation_step, most_generation);
   if (raised == limit) return;
   if (auto written = engine_->directory.write_generation_limit(raised); !written) {
-    log().error("cannot note the generation limit: {}; new jobs will be refused when it is reached", written.error().message());
+    log().error("cannot note the generation limit: {}; new jobs will be refused when it is reached",
+                written.error().message());
     return;
   }
   raise_to(signals.generation_limit, raised);
@@ -114,9 +115,11 @@ void KeeperWork::raise_generation_limit() {
 void KeeperWork::notice_unlinked() {
   if (unlinked_noticed_ || !engine_->segment.is_unlinked()) return;
   unlinked_noticed_ = true;
-  log().error("the shared memory of {} was removed under the running engine: jobs go on here, but no new process can join; end all "
-              "participants and open the engine again",
-              engine_->directory.path().string());
+  log().error(
+      "the shared memory of {} was removed under the running engine: jobs go on here, but no new process can join; end "
+      "all "
+      "participants and open the engine again",
+      engine_->directory.path().string());
 }
 
 std::uint64_t KeeperWork::idle_ns() const noexcept {

@@ -1,5 +1,5 @@
-// The keeper: the one participant that reaps the dead, revokes late leases, and repairs hints. Elected by a lock that the kernel
-// frees at death; everything it knows can be found again in shared memory.
+// The keeper: the one participant that reaps the dead, revokes late leases, and repairs hints. Elected by a lock that
+// the kernel frees at death; everything it knows can be found again in shared memory.
 #pragma once
 
 #include <atomic>
@@ -14,11 +14,12 @@
 
 namespace ringmill {
 
-/// The keeper's work, without a thread of its own: one turn at a time, each bounded. The acting participant must be the calling thread's,
-/// and the caller must hold the keeper's lock.
+/// The keeper's work, without a thread of its own: one turn at a time, each bounded. The acting participant must be the
+/// calling thread's, and the caller must hold the keeper's lock.
 class KeeperWork {
  public:
-  KeeperWork(EngineCore& engine, std::uint32_t number) : engine_(&engine), number_(number), reaper_(engine, number), scan_(engine, reaper_) {}
+  KeeperWork(EngineCore& engine, std::uint32_t number)
+      : engine_(&engine), number_(number), reaper_(engine, number), scan_(engine, reaper_) {}
 
   /// One turn. `thorough` asks the kernel for each entry in use; otherwise only the fast sign is looked at.
   void turn(bool thorough);

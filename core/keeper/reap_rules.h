@@ -1,5 +1,5 @@
-// What is done with a cell whose owner has died: one rule per state. The docs are printed from this table, a test goes through it row
-// by row.
+// What is done with a cell whose owner has died: one rule per state. The docs are printed from this table, a test goes
+// through it row by row.
 #pragma once
 
 #include <array>
@@ -41,11 +41,13 @@ constexpr ReapAction action_for(CellState state) noexcept {
   return row < reap_rules.size() ? reap_rules[row].action : ReapAction::nothing;
 }
 
-static_assert([] {
-  for (std::size_t n = 0; n < reap_rules.size(); ++n) {
-    if (static_cast<std::size_t>(reap_rules[n].state) != n) return false;
-  }
-  return true;
-}(), "one row per state, in order");
+static_assert(
+    [] {
+      for (std::size_t n = 0; n < reap_rules.size(); ++n) {
+        if (static_cast<std::size_t>(reap_rules[n].state) != n) return false;
+      }
+      return true;
+    }(),
+    "one row per state, in order");
 
 }  // namespace ringmill

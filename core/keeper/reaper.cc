@@ -14,7 +14,8 @@ void count(std::atomic<std::uint64_t>& counter) noexcept {
   counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
-/// True when the slot was written for the run that `word` stands in: it is running by this lease, or completing just after it.
+/// True when the slot was written for the run that `word` stands in: it is running by this lease, or completing just
+/// after it.
 bool speaks_of(const LeaseSlot& slot, JobId id, StateWord word) noexcept {
   if (slot.job_id.load() != id.value()) return false;
   const std::uint64_t lease_version = LeaseNote::of(slot.note.load()).version;
@@ -31,7 +32,8 @@ bool Reaper::take_over(std::uint32_t number) noexcept {
   if (state.state != ParticipantState::reaping) {
     std::uint64_t expected = entry.state.load();
     if (expected >> 8 != state.epoch) return false;
-    if (!entry.state.compare_exchange_strong(expected, EntryState::bits(ParticipantState::reaping, state.epoch))) {  // D1
+    if (!entry.state.compare_exchange_strong(expected,
+                                             EntryState::bits(ParticipantState::reaping, state.epoch))) {  // D1
       return false;
     }
   }
@@ -40,6 +42,7 @@ bool Reaper::take_over(std::uint32_t number) noexcept {
   const std::uint32_t owner = number + 1;
   for (const LeaseSlot& slot : entry.leases) reap_slot(slot, owner);  // D3
   reap_slot(entry.settling, owner);
+  // ORDER placing: acquires the ids, and the queued cells they name.
   const std::uint32_t placing = std::min(entry.placing_count.load(), placing_slots);
   for (std::uint32_t n = 0; n < placing; ++n) place_again(JobId(entry.placing[n].load()));  // D4
   Sleepers(*segment_, segment_->signals().sleepers).wake_all();                             // D5
@@ -142,8 +145,8 @@ std::uint64_t Reaper::expire_leases(std::uint32_t number, std::uint64_t now_ns) 
     const JobId id(slot.job_id.load());
     const CellIndex index = index_of(id);
     if (!id || index >= settling_.table().capacity()) continue;
-    // The word first, the deadline after it: whoever extends writes the deadline before the word, so a deadline that we read too
-    // early belongs to a word that we fail to swap (hazard 7).
+    // The word first, the deadline after it: whoever extends writes the deadline before the word, so a deadline that we
+    // read too early belongs to a word that we fail to swap (hazard 7).
     const StateWord word = settling_.table().word(index);
     if (!word.is(CellState::running, owner) || word.generation() != generation_of(id)) continue;
     const bool had_begun = slot.started_at_ns.load() != 0;

@@ -9,8 +9,8 @@
 //   D6  a scan of the whole table with the same rules          again
 //   D7  entry: reaping -> free, next epoch                     done
 //
-// D3 makes the handover instant; D6 catches what the slots missed. Each repair of a cell is a compare-and-swap from the word that was
-// judged, so any number of reapers at once do no harm.
+// D3 makes the handover instant; D6 catches what the slots missed. Each repair of a cell is a compare-and-swap from the
+// word that was judged, so any number of reapers at once do no harm.
 #pragma once
 
 #include <cstdint>

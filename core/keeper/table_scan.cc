@@ -75,7 +75,8 @@ void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
 
 void TableScan::place_suspects() {
   if (suspects_.empty()) return;
-  // A job that was being enqueued while we passed has its hint by now, unless its producer stands still or the ring was full.
+  // A job that was being enqueued while we passed has its hint by now, unless its producer stands still or the ring was
+  // full.
   note_hints();
   const JobTable& table = reaper_->settling().table();
   for (const Suspect& suspect : suspects_) {

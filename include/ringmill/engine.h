@@ -36,10 +36,11 @@ struct CreateOptions {
 };
 
 struct OpenOptions {
-  /// Run the keeper in a thread of this process whenever no other process does. Leave it on, unless `ringmill keeper` runs
-  /// as a daemon or the process only looks.
+  /// Run the keeper in a thread of this process whenever no other process does. Leave it on, unless `ringmill keeper`
+  /// runs as a daemon or the process only looks.
   bool embedded_keeper = true;
-  /// Leave the segment in core dumps. A dump of a large mapping delays every sign of this process's death by as long as it takes.
+  /// Leave the segment in core dumps. A dump of a large mapping delays every sign of this process's death by as long as
+  /// it takes.
   bool dump_segment = false;
 };
 
@@ -51,8 +52,8 @@ class Engine {
   /// Errors: already_exists, invalid_argument, no_space (says how much it needs), permission_denied, system.
   static Result<void> create(const std::filesystem::path& directory, const CreateOptions& options = {});
 
-  /// Opens an engine. Where its segment is gone (the machine was restarted) an empty one is made: the jobs of this version live
-  /// in shared memory only. Errors: not_found, incompatible, corrupt, permission_denied, no_space, system.
+  /// Opens an engine. Where its segment is gone (the machine was restarted) an empty one is made: the jobs of this
+  /// version live in shared memory only. Errors: not_found, incompatible, corrupt, permission_denied, no_space, system.
   static Result<Engine> open(const std::filesystem::path& directory, const OpenOptions& options = {});
 
   /// Removes directory and segment. Error busy: participants live and `force` is false.

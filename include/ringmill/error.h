@@ -9,24 +9,24 @@ namespace ringmill {
 
 /// Why a call did not do what was asked. A caller may switch over these; the text is for people.
 enum class ErrorCode {
-  would_block,          ///< nothing to claim, or no room: try again or wait. The state of the engine is unchanged.
-  timed_out,            ///< the wait that was asked for is over.
-  not_found,            ///< no such engine, level, kind or job.
-  already_exists,       ///< `create` found something at that place.
-  invalid_argument,     ///< the caller's words are off: a bound, a name, an option.
-  too_large,            ///< the payload does not fit the engine's cells.
-  lease_lost,           ///< the lease was revoked (expired, or taken back): someone else has the job.
-  not_cancellable,      ///< the job runs, or is over.
-  wrong_thread,         ///< a participant was used by another thread than the one that attached it.
-  after_fork,           ///< a handle of the parent was used in the child of a fork: attach again.
-  too_many_participants,///< every registry entry is taken by the living.
-  permission_denied,    ///< the file system says no, or owner or mode of a file are not ours.
-  incompatible,         ///< another layout version, or another engine.
-  stale,                ///< the shared memory was left by an earlier boot.
-  corrupt,              ///< shared memory or a file contradicts itself.
-  no_space,             ///< the tmpfs or the disk is too small.
-  busy,                 ///< participants live, or someone else holds the engine's lock.
-  system,               ///< a system call failed; the text has its name and reason.
+  would_block,            ///< nothing to claim, or no room: try again or wait. The state of the engine is unchanged.
+  timed_out,              ///< the wait that was asked for is over.
+  not_found,              ///< no such engine, level, kind or job.
+  already_exists,         ///< `create` found something at that place.
+  invalid_argument,       ///< the caller's words are off: a bound, a name, an option.
+  too_large,              ///< the payload does not fit the engine's cells.
+  lease_lost,             ///< the lease was revoked (expired, or taken back): someone else has the job.
+  not_cancellable,        ///< the job runs, or is over.
+  wrong_thread,           ///< a participant was used by another thread than the one that attached it.
+  after_fork,             ///< a handle of the parent was used in the child of a fork: attach again.
+  too_many_participants,  ///< every registry entry is taken by the living.
+  permission_denied,      ///< the file system says no, or owner or mode of a file are not ours.
+  incompatible,           ///< another layout version, or another engine.
+  stale,                  ///< the shared memory was left by an earlier boot.
+  corrupt,                ///< shared memory or a file contradicts itself.
+  no_space,               ///< the tmpfs or the disk is too small.
+  busy,                   ///< participants live, or someone else holds the engine's lock.
+  system,                 ///< a system call failed; the text has its name and reason.
 };
 
 /// The name of a code as it appears in messages: "would_block", "lease_lost", ...

@@ -32,7 +32,8 @@ class JobId {
   std::uint64_t value_ = 0;
 };
 
-/// A task name that was interned in the engine: get one from Engine::kind(). Valid for the engine's life, in every process.
+/// A task name that was interned in the engine: get one from Engine::kind(). Valid for the engine's life, in every
+/// process.
 enum class Kind : std::uint32_t {};
 
 /// A priority level of one engine: get one from Engine::level(). 0 is the most urgent of the first levels.

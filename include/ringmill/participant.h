@@ -17,8 +17,8 @@ class Participant;
 
 /// A claimed job: this participant holds its lease. Settle it with exactly one of complete(), fail(), release().
 /// A Job that goes out of scope unsettled is released. Only the participant's own thread may touch it, and it must not
-/// outlive the participant. Each settling call costs one compare-and-swap in shared memory and no system call (fail() and
-/// release() may wake a sleeping worker).
+/// outlive the participant. Each settling call costs one compare-and-swap in shared memory and no system call (fail()
+/// and release() may wake a sleeping worker).
 class Job {
  public:
   /// Holds nothing. Room for claim_batch() to fill.
@@ -75,8 +75,8 @@ struct ClaimOptions {
   std::vector<Level> levels{};
   std::vector<Kind> kinds{};
   Policy policy = Policy::weighted;
-  /// The most jobs that one claim() takes in advance, when handlers are fast. It takes so many that they last about 200 us
-  /// by the measured time between claims, and exactly one when handlers are slow. 1 to Participant::most_leases.
+  /// The most jobs that one claim() takes in advance, when handlers are fast. It takes so many that they last about 200
+  /// us by the measured time between claims, and exactly one when handlers are slow. 1 to Participant::most_leases.
   std::uint32_t prefetch = 64;
 };
 
@@ -88,10 +88,10 @@ enum class Cancelled {
 };
 
 /// One thread's place in an engine: a registry entry, its leases, its cache of free cells.
-/// Made by Engine::attach(); it belongs to the thread that attached it, and every call checks that (errors wrong_thread,
-/// after_fork). Not for signal handlers. If the thread or its process dies, the keeper hands its jobs to others at once.
-/// After attach() the calls below allocate nothing, take no lock, and make no system call unless somebody sleeps or they
-/// are asked to wait.
+/// Made by Engine::attach(); it belongs to the thread that attached it, and every call checks that (errors
+/// wrong_thread, after_fork). Not for signal handlers. If the thread or its process dies, the keeper hands its jobs to
+/// others at once. After attach() the calls below allocate nothing, take no lock, and make no system call unless
+/// somebody sleeps or they are asked to wait.
 class Participant {
  public:
   /// The most jobs that one participant can hold at a time.
@@ -111,9 +111,10 @@ class Participant {
   /// Errors: would_block (the table is full and `wait` is zero), timed_out, too_large, invalid_argument.
   Result<JobId> enqueue(const JobRequest& request, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 
-  /// Puts up to most_in_batch jobs, in order, with one update of the level's tail; the jobs of one batch may be of several
-  /// levels. Returns how many went in: fewer than asked when the table is full after `wait`. `ids` must be as long as
-  /// `requests` and gets the ids of those that went in. Bad requests (too_large, invalid_argument) refuse the whole batch.
+  /// Puts up to most_in_batch jobs, in order, with one update of the level's tail; the jobs of one batch may be of
+  /// several levels. Returns how many went in: fewer than asked when the table is full after `wait`. `ids` must be as
+  /// long as `requests` and gets the ids of those that went in. Bad requests (too_large, invalid_argument) refuse the
+  /// whole batch.
   Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
                                     std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 
@@ -142,8 +143,8 @@ class Participant {
   /// Gives back the jobs that claim() took in advance and nobody has seen. Part of a graceful shutdown.
   void release_prefetched();
 
-  /// Ends this participant's wait in claim() or enqueue() soon, now or the next time it waits. The one call that another
-  /// thread, or a signal handler, may make.
+  /// Ends this participant's wait in claim() or enqueue() soon, now or the next time it waits. The one call that
+  /// another thread, or a signal handler, may make.
   void wake() noexcept;
 
  private:

@@ -27,7 +27,8 @@ struct ParticipantStatus {
   std::uint64_t running = 0;
 };
 
-/// Sums over the engine's life, statistics only: each participant counts for itself, so a reader may be a few jobs behind.
+/// Sums over the engine's life, statistics only: each participant counts for itself, so a reader may be a few jobs
+/// behind.
 struct Totals {
   std::uint64_t enqueued = 0;
   std::uint64_t completed = 0;

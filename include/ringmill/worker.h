@@ -1,0 +1,174 @@
+// A worker: threads that hand each job to the handler of its kind, and settle the job by what the handler says.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <ringmill/engine.h>
+#include <ringmill/error.h>
+#include <ringmill/job.h>
+#include <ringmill/participant.h>
+
+namespace ringmill {
+
+/// How a handler says that its run ended.
+class JobOutcome {
+ public:
+  enum class What : std::uint8_t { complete, fail, release };
+
+  /// The job is done.
+  static JobOutcome complete() noexcept { return JobOutcome(What::complete, {}); }
+  /// This attempt failed: it counts, and the job goes back to its level at once. The reason, if there is one, is logged
+  /// at the attempts 1, 2, 4, 8, ...: a job that always fails does not fill the log.
+  static JobOutcome fail(std::string reason = {}) noexcept { return JobOutcome(What::fail, std::move(reason)); }
+  /// Back to its level as if it had not been claimed: the attempt does not count. Meant for a handler that sees
+  /// JobContext::is_stopping(); otherwise this worker may get the job again at once.
+  static JobOutcome release() noexcept { return JobOutcome(What::release, {}); }
+
+  What what() const noexcept { return what_; }
+  const std::string& reason() const noexcept { return reason_; }
+
+ private:
+  JobOutcome(What what, std::string reason) noexcept : what_(what), reason_(std::move(reason)) {}
+  What what_;
+  std::string reason_;
+};
+
+/// The job that a handler runs. Valid during the handler's call and on its thread only, as are the views it returns.
+class JobContext {
+ public:
+  JobContext(const JobContext&) = delete;
+  JobContext& operator=(const JobContext&) = delete;
+
+  JobId id() const noexcept { return job_->id(); }
+  /// The kind's name, and the level's.
+  std::string_view kind() const noexcept { return kind_; }
+  std::string_view level() const noexcept { return level_; }
+  /// 1 for the first attempt.
+  std::uint32_t attempt() const noexcept { return job_->attempt(); }
+  /// A private copy: nobody else reads or writes it.
+  std::span<const std::byte> payload() const noexcept { return job_->payload(); }
+
+  /// Holds the job until `lease` from now: for a run that takes longer than the job's lease. Costs one
+  /// compare-and-swap. Errors: lease_lost (someone else has the job: stop, whatever is returned does not count),
+  /// invalid_argument (not 1 ms to 24 days).
+  Result<void> extend(std::chrono::milliseconds lease) { return job_->extend(lease); }
+
+  /// The worker was told to stop. A long handler looks at this from time to time, and returns JobOutcome::release()
+  /// when it can be done again from the start. One atomic load.
+  bool is_stopping() const noexcept { return stopping_->load(); }
+
+ private:
+  friend class WorkerThread;
+  JobContext(Job& job, std::string_view kind, std::string_view level, const std::atomic<bool>& stopping) noexcept
+      : job_(&job), kind_(kind), level_(level), stopping_(&stopping) {}
+  Job* job_;
+  std::string_view kind_;
+  std::string_view level_;
+  const std::atomic<bool>* stopping_;
+};
+
+/// Runs one job. Called by several threads at once when the worker has more than one. An exception that leaves a
+/// handler counts as JobOutcome::fail() with the exception's text.
+using Handler = std::function<JobOutcome(JobContext&)>;
+
+struct WorkerOptions {
+  /// How many jobs run at once: 1 to 128. Each thread takes a registry entry of the engine, which has 256.
+  std::uint32_t threads = 1;
+  /// The names of the levels to take jobs from. Empty: all.
+  std::vector<std::string> levels{};
+  Policy policy = Policy::weighted;
+  /// As ClaimOptions::prefetch: the most jobs that a thread takes in advance while handlers are fast, 1 to 64.
+  std::uint32_t prefetch = 64;
+  /// End when nothing is left to run: no thread runs a job, and no job of our kinds and levels waits or was left by a
+  /// worker that died. Jobs that other workers run are theirs, and are not waited for.
+  bool drain = false;
+  /// When run() still waits for a handler this long after stop(), the log says which job holds it up, and says so again
+  /// after each further such time. At least 1 ms.
+  std::chrono::milliseconds grace{std::chrono::seconds{10}};
+};
+
+/// What a worker did since it was made: statistics, summed over its threads.
+struct WorkerStatus {
+  std::uint64_t completed = 0;
+  /// Attempts that failed, exceptions included.
+  std::uint64_t failed = 0;
+  /// Runs that a handler gave back. Jobs that were never started and went back at shutdown are not counted here.
+  std::uint64_t released = 0;
+  /// Runs whose lease was revoked before they ended: the job runs, or ran, elsewhere.
+  std::uint64_t lost = 0;
+};
+
+/// Threads that claim jobs and run their handlers. Names are registered first, then run() does the rest:
+///
+///   Worker worker(engine, {.threads = 4});
+///   worker.on("resize", [](JobContext& job) { resize(job.payload()); return JobOutcome::complete(); });
+///   auto ran = worker.run();
+///
+/// A worker that is killed loses nothing: the keeper hands its jobs to others.
+class Worker {
+ public:
+  /// `engine` must outlive the worker. Opens and starts nothing yet.
+  explicit Worker(Engine& engine, WorkerOptions options = {});
+  /// run() must have returned.
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// Registers the handler of a kind; the worker takes only kinds that have one. Before run(), from one thread. A bad
+  /// name, an empty handler, or a second one for a kind is reported by run().
+  Worker& on(std::string_view kind, Handler handler);
+  /// Registers the handler of all kinds that have none of their own: the worker then takes every kind.
+  Worker& on_any(Handler handler);
+
+  /// Runs jobs on threads of its own, and blocks until stop() was called, or, when draining, until nothing is left to
+  /// run. Then each thread ends its current job, gives back what it had taken in advance (those attempts do not count)
+  /// and leaves the engine. Threads cannot be killed: run() waits for handlers as long as they take, see
+  /// WorkerOptions::grace. May be called again after a drained run. Errors: invalid_argument (an option or a handler),
+  /// not_found (a level, or the engine was removed), no_space (too many kinds), too_many_participants, after_fork, busy
+  /// (it runs already), system. An error of one thread stops all of them gracefully.
+  Result<void> run();
+
+  /// Makes run() return soon, now or whenever it is called. For any thread, a handler, or a signal handler; as often as
+  /// one likes. A few system calls.
+  void stop() noexcept;
+
+  /// From any thread, at any time. A reader may be a job behind each thread.
+  WorkerStatus status() const noexcept;
+
+ private:
+  class Implementation;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+/// While it lives, SIGTERM and SIGINT stop a worker instead of ending the process. The signal handlers only write a
+/// byte into a pipe; a thread does the rest. It works whichever thread a signal reaches, and puts the former signal
+/// actions back at the end. One at a time in a process. The child of a fork that has no exec behind it ends by these
+/// signals.
+class SignalStop {
+ public:
+  /// Each signal stops `worker`, which must outlive this. Errors: busy (there is one already), system.
+  static Result<SignalStop> install(Worker& worker);
+  /// Calls `on_signal(count)` on a thread of its own, with 1 for the first signal, 2 for the second, and so on.
+  static Result<SignalStop> install(std::function<void(std::uint32_t count)> on_signal);
+
+  SignalStop(SignalStop&&) noexcept;
+  SignalStop& operator=(SignalStop&&) noexcept;
+  ~SignalStop();
+
+ private:
+  class Implementation;
+  explicit SignalStop(std::unique_ptr<Implementation> implementation) noexcept;
+  std::unique_ptr<Implementation> implementation_;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+"""Shows for each rule of tools/tidy that it fires on a tree that breaks it, and is silent on one that does not."""
+
+import importlib.machinery
+import importlib.util
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+ROOT = Path(__file__).resolve().parent.parent
+loader = importlib.machinery.SourceFileLoader("tidy", str(ROOT / "tools/tidy"))
+spec = importlib.util.spec_from_loader("tidy", loader)
+tidy = importlib.util.module_from_spec(spec)
+sys.modules["tidy"] = tidy
+loader.exec_module(tidy)
+
+
+class RuleTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def tree(self, files):
+        for path, text in files.items():
+            target = Path(self.folder.name, path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+        return tidy.Tree(self.folder.name)
+
+    def found(self, rule, files):
+        return [finding.text for finding in sorted(rule(self.tree(files)))]
+
+    def fires(self, rule, files, words):
+        found = self.found(rule, files)
+        self.assertEqual(len(found), 1, found)
+        self.assertIn(words, found[0])
+
+    def is_silent(self, rule, files):
+        self.assertEqual(self.found(rule, files), [])
+
+
+class Includes(RuleTest):
+    def test_ipc_may_not_know_core(self):
+        files = {"ipc/a.h": '#include "core/b.h"\n', "core/b.h": ""}
+        self.fires(tidy.rule_includes, files, 'ipc may not know "core/b.h"')
+
+    def test_core_may_not_know_workers(self):
+        files = {"core/a.cc": '#include "workers/b.h"\n', "workers/b.h": ""}
+        self.fires(tidy.rule_includes, files, "core may not know")
+
+    def test_the_bench_may_not_know_the_tests(self):
+        self.fires(tidy.rule_includes, {"bench/a.cc": '#include "tests/b.h"\n', "tests/b.h": ""}, "bench may not know")
+
+    def test_public_headers_know_no_private_ones(self):
+        files = {"include/ringmill/a.h": '#include "ipc/b.h"\n', "ipc/b.h": ""}
+        self.fires(tidy.rule_includes, files, "only <ringmill/...>")
+
+    def test_examples_know_no_private_headers(self):
+        files = {"docs/examples/a.cc": '#include "ipc/b.h"\n', "ipc/b.h": ""}
+        self.fires(tidy.rule_includes, files, "only <ringmill/...>")
+
+    def test_a_path_starts_at_the_root(self):
+        self.fires(tidy.rule_includes, {"ipc/a.cc": '#include "b.h"\n', "ipc/b.h": ""}, "not a path from the root")
+
+    def test_a_public_header_must_exist(self):
+        self.fires(tidy.rule_includes, {"ipc/a.cc": "#include <ringmill/gone.h>\n"}, "does not exist")
+
+    def test_downwards_is_fine(self):
+        files = {
+            "ipc/a.h": "#include <vector>\n#include <ringmill/job.h>\n",
+            "include/ringmill/job.h": "",
+            "core/b.h": '#include "ipc/a.h"\n',
+            "tools/cli/c.h": '#include "core/b.h"\n',
+            "tests/d.cc": '#include "tools/cli/c.h"\n',
+        }
+        self.is_silent(tidy.rule_includes, files)
+
+
+def function_of(lines, name="run"):
+    return f"int {name}(int x) {{\n" + "  ++x;\n" * (lines - 3) + "  return x;\n}\n"
+
+
+class Lengths(RuleTest):
+    def test_a_long_file(self):
+        self.fires(tidy.rule_lengths, {"ipc/a.h": "\n" * 601}, "file has 601 lines")
+
+    def test_a_long_function(self):
+        text = "namespace ringmill {\nclass A {\n public:\n" + function_of(71) + "};\n}\n"
+        self.fires(tidy.rule_lengths, {"ipc/a.h": text}, "function run has 71 lines")
+
+    def test_a_long_test(self):
+        text = "TEST(Ring, a_long_one) {\n" + "  f();\n" * 70 + "}\n"
+        self.fires(tidy.rule_lengths, {"tests/a_test.cc": text}, "function Ring.a_long_one has 72 lines")
+
+    def test_a_long_constructor_with_braces_in_its_list(self):
+        text = "A::A(int x) noexcept : a_{x}, b_(x), c_{} {\n" + "  f();\n" * 70 + "}\n"
+        self.fires(tidy.rule_lengths, {"core/a.cc": text}, "function A::A has 72 lines")
+
+    def test_a_long_python_function(self):
+        text = "#!/usr/bin/env python3\ndef f():\n" + "    f()\n" * 70
+        self.fires(tidy.rule_lengths, {"tools/a": text}, "function f has 71 lines")
+
+    def test_within_the_limits(self):
+        text = "namespace a {\nstruct B {\n" + function_of(70) + function_of(70, "again") + "};\n}\n"
+        text += "constexpr int table[] = {\n" + "1,\n" * 100 + "};\nenum class E {\n" + "\n" * 80 + "};\n"
+        self.is_silent(tidy.rule_lengths, {"ipc/a.h": text})
+
+    def test_an_exception_holds_the_present_number(self):
+        files = {"ipc/a.cc": function_of(90), tidy.EXCEPTIONS: "function ipc/a.cc run 90\n"}
+        self.is_silent(tidy.rule_lengths, files)
+
+    def test_an_exception_may_not_grow(self):
+        files = {"ipc/a.cc": function_of(90), tidy.EXCEPTIONS: "function ipc/a.cc run 89\n"}
+        self.fires(tidy.rule_lengths, files, "grew from 89 to 90")
+
+    def test_an_exception_shrinks_with_its_function(self):
+        files = {"ipc/a.cc": function_of(80), tidy.EXCEPTIONS: "# why\nfunction ipc/a.cc run 90\n"}
+        self.fires(tidy.rule_lengths, files, "is shorter now than 90")
+        tree = tidy.Tree(self.folder.name)
+        tidy.fix_exceptions(tree)
+        self.assertEqual(tree.texts[tidy.EXCEPTIONS], "# why\nfunction ipc/a.cc run 80\n")
+
+    def test_an_exception_goes_when_nothing_needs_it(self):
+        files = {"ipc/a.cc": function_of(10), tidy.EXCEPTIONS: "# why\nfunction ipc/a.cc run 90\nfile ipc/a.cc 700\n"}
+        tree = self.tree(files)
+        tidy.fix_exceptions(tree)
+        self.assertEqual(tree.texts[tidy.EXCEPTIONS], "# why\n")
+
+
+ACQUIRE = "x.load(std::memory_order_acquire);"
+RELEASE = "x.store(1, std::memory_order_release);"
+RELAXED = "x.load(std::memory_order_relaxed);"
+
+
+class Orders(RuleTest):
+    def test_an_order_without_a_label(self):
+        self.fires(tidy.rule_orders, {"ipc/a.h": RELAXED + "\n"}, "relaxed without an `ORDER name`")
+
+    def test_a_label_without_a_partner(self):
+        self.fires(tidy.rule_orders, {"ipc/a.h": f"{ACQUIRE}  // ORDER slot\n"}, "`ORDER slot` stands nowhere else")
+
+    def test_two_that_acquire_are_no_partners(self):
+        text = f"{ACQUIRE}  // ORDER slot\n{ACQUIRE}  // ORDER slot\n"
+        self.fires(tidy.rule_orders, {"core/a.cc": text}, "no place labelled `ORDER slot` releases")
+
+    def test_two_that_release_are_no_partners(self):
+        text = f"{RELEASE}  // ORDER slot\n{RELEASE}  // ORDER slot\n"
+        self.fires(tidy.rule_orders, {"core/a.cc": text}, "no place labelled `ORDER slot` acquires")
+
+    def test_relaxed_needs_a_reason(self):
+        self.fires(tidy.rule_orders, {"workers/a.cc": f"{RELAXED}  // ORDER relaxed\n"}, "no reason")
+
+    def test_an_acquire_is_not_excused_as_relaxed(self):
+        self.fires(tidy.rule_orders, {"ipc/a.h": f"{ACQUIRE}  // ORDER relaxed: a hint\n"}, "needs a partner's name")
+
+    def test_a_blank_line_ends_a_label(self):
+        text = f"// ORDER relaxed: a hint\n{RELAXED}\n\n{RELAXED}\n"
+        self.fires(tidy.rule_orders, {"ipc/a.h": text}, "without an `ORDER name`")
+
+    def test_a_label_beside_one_statement_is_not_the_next_ones(self):
+        text = f"{RELAXED}  // ORDER relaxed: a hint\n{RELAXED}\n"
+        self.fires(tidy.rule_orders, {"ipc/a.h": text}, "without an `ORDER name`")
+
+    def test_a_label_beside_a_statement_of_two_lines(self):
+        text = "x.compare_exchange_strong(a, b, std::memory_order_acq_rel,  // ORDER slot\n"
+        text += "                          std::memory_order_relaxed);\nx.store(0);  // ORDER slot\n"
+        self.is_silent(tidy.rule_orders, {"ipc/a.h": text})
+
+    def test_a_label_does_not_reach_far(self):
+        text = "// ORDER relaxed: a hint\n" + "f();\n" * tidy.LABEL_REACH + f"{RELAXED}\n"
+        self.fires(tidy.rule_orders, {"ipc/a.h": text}, "without an `ORDER name`")
+
+    def test_partners_in_two_files(self):
+        files = {
+            "ipc/a.h": f"/// ORDER slot: pairs with push().\n/// More.\nint f() {{\n  return {ACQUIRE}\n}}\n",
+            "core/b.cc": f"f();\n{RELEASE}  // ORDER slot\n",
+            "core/c.cc": f"{RELAXED}  // ORDER relaxed: a counter\n",
+        }
+        self.is_silent(tidy.rule_orders, files)
+
+    def test_a_sequentially_consistent_partner(self):
+        text = f"x.store(1);  // ORDER slot\n{ACQUIRE}  // ORDER slot\n"
+        self.is_silent(tidy.rule_orders, {"ipc/a.h": text})
+
+    def test_comments_and_other_rooms_are_free(self):
+        self.is_silent(tidy.rule_orders, {"ipc/a.h": f"// {RELAXED}\n", "tests/a.cc": RELAXED + "\n"})
+
+
+SOUND_STRUCT = """struct alignas(64) Entry {
+  std::atomic<std::uint64_t> word;
+};
+static_assert(sizeof(Entry) == 64);
+static_assert(std::is_trivially_destructible_v<Entry> && std::is_standard_layout_v<Entry>);
+"""
+
+
+class Layouts(RuleTest):
+    def test_a_struct_without_its_size(self):
+        text = SOUND_STRUCT.replace("static_assert(sizeof(Entry) == 64);\n", "")
+        self.fires(tidy.rule_layouts, {tidy.LAYOUT: text}, "Entry has no static_assert of its size")
+
+    def test_a_struct_without_its_standard_layout(self):
+        text = SOUND_STRUCT.replace(" && std::is_standard_layout_v<Entry>", "")
+        self.fires(tidy.rule_layouts, {tidy.LAYOUT: text}, "of its standard layout")
+
+    def test_a_struct_without_its_trivial_destruction(self):
+        text = SOUND_STRUCT.replace("std::is_trivially_destructible_v<Entry> && ", "")
+        self.fires(tidy.rule_layouts, {tidy.LAYOUT: text}, "of its trivial copy or destruction")
+
+    def test_a_sound_struct_and_a_packed_value(self):
+        text = SOUND_STRUCT + "struct Note {\n  int a;\n  constexpr int bits() const { return a; }\n};\n"
+        self.is_silent(tidy.rule_layouts, {tidy.LAYOUT: text})
+
+
+class Unused(RuleTest):
+    def test_a_header_that_nobody_includes(self):
+        self.fires(tidy.rule_unused, {"ipc/a.h": '#include "ipc/a.h"\n'}, "no file includes")
+
+    def test_headers_in_use(self):
+        files = {"ipc/a.h": "", "include/ringmill/b.h": "", "ipc/a.cc": '#include "ipc/a.h"\n#include <ringmill/b.h>\n'}
+        self.is_silent(tidy.rule_unused, files)
+
+
+class Links(RuleTest):
+    def test_a_link_to_no_file(self):
+        self.fires(tidy.rule_links, {"docs/a.md": "see [b](b.md)\n"}, "b.md leads nowhere")
+
+    def test_a_link_to_no_heading(self):
+        self.fires(tidy.rule_links, {"docs/a.md": "[b](b.md#two)\n", "docs/b.md": "# One\n"}, "no such heading")
+
+    def test_links_that_lead_somewhere(self):
+        text = "# The `top`\n[b](../ipc/b.h) [c](#the-top) [d](https://example.org/x)\n"
+        text += "```\n[e](gone.md)\n```\n`[f](gone)`\n"
+        self.is_silent(tidy.rule_links, {"docs/a.md": text, "ipc/b.h": ""})
+
+
+LAYOUTS = {"Entry": [["0", "8", "word"], ["8", "4", "count"]]}
+TABLE = """<!-- layout:Entry -->
+| offset | bytes | field | writer |
+| --: | --: | --- | --- |
+| 0 | 8 | `word` | the owner |
+| 8 | 4 | `count` | the keeper |
+<!-- /layout -->
+"""
+PRINTER = {"tools/layout_table/layout_table.cc": ""}
+
+
+class Tables(RuleTest):
+    def rule(self, tree):
+        return tidy.rule_tables(tree, LAYOUTS)
+
+    def test_an_offset_that_differs(self):
+        text = TABLE.replace("| 8 | 4 |", "| 8 | 8 |")
+        self.fires(self.rule, PRINTER | {"docs/a.md": text}, "Entry differs from the struct")
+
+    def test_a_field_that_nobody_explains(self):
+        self.fires(self.rule, PRINTER | {"docs/a.md": TABLE.replace("the keeper", " ")}, "has an empty cell")
+
+    def test_a_struct_without_a_table(self):
+        self.fires(self.rule, PRINTER | {"docs/shared-memory-layout.md": "# Words\n"}, "no table of Entry")
+
+    def test_a_struct_that_the_printer_does_not_know(self):
+        text = SOUND_STRUCT.replace("Entry", "Other")
+        self.fires(self.rule, PRINTER | {"docs/a.md": TABLE, tidy.LAYOUT: text}, "does not print Other")
+
+    def test_a_table_that_is_right(self):
+        self.is_silent(self.rule, PRINTER | {"docs/shared-memory-layout.md": TABLE})
+
+    def test_a_fixed_table_keeps_what_was_written_by_hand(self):
+        table = tidy.TABLE.search(TABLE).group(3)
+        fixed = tidy.fixed_table(table, [["0", "8", "word"], ["8", "2", "kind"], ["10", "2", "count"]])
+        rows = ["| 0 | 8 | `word` | the owner |", "| 8 | 2 | `kind` |  |", "| 10 | 2 | `count` | the keeper |"]
+        self.assertEqual(fixed.splitlines()[2:], rows)
+
+    def test_the_printer_covers_the_real_structs(self):
+        layouts = tidy.printed_layouts(tidy.Tree(ROOT))
+        self.assertEqual({name for name, _ in tidy.layout_structs(tidy.Tree(ROOT))}, set(layouts))
+
+
+class Words(RuleTest):
+    def test_using_namespace_in_a_header(self):
+        self.fires(tidy.rule_words, {"ipc/a.h": "using namespace std;\n"}, "`using namespace`")
+
+    def test_a_reminder(self):
+        self.fires(tidy.rule_words, {"ipc/a.cc": "// TO" + "DO: later\n"}, "a reminder")
+
+    def test_a_path_of_one_machine(self):
+        self.fires(tidy.rule_words, {"docs/a.md": "in /ho" + "me/somebody/ringmill\n"}, "a path of one machine")
+
+    def test_a_wide_line(self):
+        self.fires(tidy.rule_words, {"ipc/a.cc": "x" * 121 + "\n"}, "121 columns")
+
+    def test_plain_words(self):
+        code = "using namespace ringmill;\n" + "x" * 120 + "\n"
+        self.is_silent(tidy.rule_words, {"ipc/a.cc": code, "docs/a.md": "y" * 200 + " build/work/x\n"})
+
+
+class Changelog(RuleTest):
+    def test_another_version(self):
+        files = {"CMakeLists.txt": "project(ringmill VERSION 0.2.0)\n", "CHANGELOG.md": "# Changes\n\n## 0.1.0\n"}
+        self.fires(tidy.rule_changelog, files, "the first version is 0.1.0, the project's 0.2.0")
+
+    def test_the_same_version(self):
+        files = {"CMakeLists.txt": "project(ringmill VERSION 0.2.0)\n", "CHANGELOG.md": "## [0.2.0] - now\n## 0.1.0\n"}
+        self.is_silent(tidy.rule_changelog, files)
+
+
+@unittest.skipUnless(tidy.can_format(), "clang-format 14 is not installed")
+class Format(RuleTest):
+    def test_code_that_is_not_formatted(self):
+        files = {".clang-format": "BasedOnStyle: Google\n", "ipc/a.cc": "int  f( ) ;\nint  g( ) ;\n"}
+        self.fires(tidy.rule_format, files, "clang-format would change")
+
+    def test_code_that_is_formatted(self):
+        self.is_silent(tidy.rule_format, {".clang-format": "BasedOnStyle: Google\n", "ipc/a.cc": "int f();\n"})
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,180 @@
+// Prints every word of shared memory as the compiler lays it out: struct, offset, bytes, field. tools/tidy compares the
+// tables of docs/shared-memory-layout.md with it. A byte that no row covers is an error, so a field cannot be forgotten
+// here, and no struct has padding that nobody named.
+#include <cstddef>
+#include <cstdio>
+#include <initializer_list>
+
+#include "ipc/layout.h"
+
+namespace ringmill {
+namespace {
+
+struct Field {
+  std::size_t offset;
+  std::size_t bytes;
+  const char* name;
+};
+
+/// The bytes that an alignment leaves unused.
+constexpr Field padding(std::size_t from, std::size_t to) { return {from, to - from, "(padding)"}; }
+
+bool print(const char* name, std::size_t bytes, std::initializer_list<Field> fields) {
+  std::size_t covered = 0;
+  for (const Field& field : fields) {
+    if (field.offset != covered) {
+      std::fprintf(stderr, "%s: bytes %zu to %zu, before %s, are in no row\n", name, covered, field.offset, field.name);
+      return false;
+    }
+    std::printf("%s %zu %zu %s\n", name, field.offset, field.bytes, field.name);
+    covered = field.offset + field.bytes;
+  }
+  if (covered != bytes) std::fprintf(stderr, "%s: bytes %zu to %zu, at the end, are in no row\n", name, covered, bytes);
+  return covered == bytes;
+}
+
+bool print_segment_header() {
+  return print(
+      "SegmentHeader", sizeof(SegmentHeader),
+      {
+          {offsetof(SegmentHeader, magic), sizeof(SegmentHeader::magic), "magic"},
+          {offsetof(SegmentHeader, version), sizeof(SegmentHeader::version), "version"},
+          {offsetof(SegmentHeader, state), sizeof(SegmentHeader::state), "state"},
+          {offsetof(SegmentHeader, engine_id), sizeof(SegmentHeader::engine_id), "engine_id"},
+          {offsetof(SegmentHeader, boot_id), sizeof(SegmentHeader::boot_id), "boot_id"},
+          {offsetof(SegmentHeader, bytes), sizeof(SegmentHeader::bytes), "bytes"},
+          {offsetof(SegmentHeader, capacity), sizeof(SegmentHeader::capacity), "capacity"},
+          {offsetof(SegmentHeader, cell_bytes), sizeof(SegmentHeader::cell_bytes), "cell_bytes"},
+          {offsetof(SegmentHeader, level_count), sizeof(SegmentHeader::level_count), "level_count"},
+          {offsetof(SegmentHeader, default_lease_ms), sizeof(SegmentHeader::default_lease_ms), "default_lease_ms"},
+          {offsetof(SegmentHeader, created_at_ns), sizeof(SegmentHeader::created_at_ns), "created_at_ns"},
+          {offsetof(SegmentHeader, first_generation), sizeof(SegmentHeader::first_generation), "first_generation"},
+          {offsetof(SegmentHeader, checksum), sizeof(SegmentHeader::checksum), "checksum"},
+          {offsetof(SegmentHeader, reserved), sizeof(SegmentHeader::reserved), "reserved"},
+      });
+}
+
+bool print_signals() {
+  return print("Signals", sizeof(Signals),
+               {
+                   {offsetof(Signals, sleepers), sizeof(Signals::sleepers), "sleepers"},
+                   {offsetof(Signals, space_waiters), sizeof(Signals::space_waiters), "space_waiters"},
+                   {offsetof(Signals, generation_limit), sizeof(Signals::generation_limit), "generation_limit"},
+                   {offsetof(Signals, removed), sizeof(Signals::removed), "removed"},
+                   {offsetof(Signals, reserved_word), sizeof(Signals::reserved_word), "reserved_word"},
+                   {offsetof(Signals, generation_wanted), sizeof(Signals::generation_wanted), "generation_wanted"},
+                   {offsetof(Signals, reserved_line), sizeof(Signals::reserved_line), "reserved_line"},
+                   {offsetof(Signals, keeper_doorbell), sizeof(Signals::keeper_doorbell), "keeper_doorbell"},
+                   {offsetof(Signals, keeper_participant), sizeof(Signals::keeper_participant), "keeper_participant"},
+                   {offsetof(Signals, keeper_since_ns), sizeof(Signals::keeper_since_ns), "keeper_since_ns"},
+                   {offsetof(Signals, reserved), sizeof(Signals::reserved), "reserved"},
+               });
+}
+
+bool print_level_entry() {
+  return print("LevelEntry", sizeof(LevelEntry),
+               {
+                   {offsetof(LevelEntry, name), sizeof(LevelEntry::name), "name"},
+                   {offsetof(LevelEntry, weight), sizeof(LevelEntry::weight), "weight"},
+                   {offsetof(LevelEntry, overflow), sizeof(LevelEntry::overflow), "overflow"},
+                   {offsetof(LevelEntry, reserved), sizeof(LevelEntry::reserved), "reserved"},
+                   {offsetof(LevelEntry, head), sizeof(LevelEntry::head), "head"},
+                   padding(offsetof(LevelEntry, head) + sizeof(LevelEntry::head), offsetof(LevelEntry, tail)),
+                   {offsetof(LevelEntry, tail), sizeof(LevelEntry::tail), "tail"},
+                   padding(offsetof(LevelEntry, tail) + sizeof(LevelEntry::tail), sizeof(LevelEntry)),
+               });
+}
+
+bool print_name_entry() {
+  return print("NameEntry", sizeof(NameEntry),
+               {
+                   {offsetof(NameEntry, word), sizeof(NameEntry::word), "word"},
+               });
+}
+
+bool print_lease_slot() {
+  return print("LeaseSlot", sizeof(LeaseSlot),
+               {
+                   {offsetof(LeaseSlot, job_id), sizeof(LeaseSlot::job_id), "job_id"},
+                   {offsetof(LeaseSlot, deadline_ns), sizeof(LeaseSlot::deadline_ns), "deadline_ns"},
+                   {offsetof(LeaseSlot, started_at_ns), sizeof(LeaseSlot::started_at_ns), "started_at_ns"},
+                   {offsetof(LeaseSlot, note), sizeof(LeaseSlot::note), "note"},
+               });
+}
+
+bool print_robust_node() {
+  return print("RobustNode", sizeof(RobustNode),
+               {
+                   {offsetof(RobustNode, futex_word), sizeof(RobustNode::futex_word), "futex_word"},
+                   {offsetof(RobustNode, reserved_a), sizeof(RobustNode::reserved_a), "reserved_a"},
+                   {offsetof(RobustNode, reserved_b), sizeof(RobustNode::reserved_b), "reserved_b"},
+                   {offsetof(RobustNode, previous), sizeof(RobustNode::previous), "previous"},
+                   {offsetof(RobustNode, next), sizeof(RobustNode::next), "next"},
+               });
+}
+
+bool print_participant_entry() {
+  return print(
+      "ParticipantEntry", sizeof(ParticipantEntry),
+      {
+          {offsetof(ParticipantEntry, state), sizeof(ParticipantEntry::state), "state"},
+          {offsetof(ParticipantEntry, process_id), sizeof(ParticipantEntry::process_id), "process_id"},
+          {offsetof(ParticipantEntry, thread_id), sizeof(ParticipantEntry::thread_id), "thread_id"},
+          {offsetof(ParticipantEntry, process_started), sizeof(ParticipantEntry::process_started), "process_started"},
+          {offsetof(ParticipantEntry, pid_namespace), sizeof(ParticipantEntry::pid_namespace), "pid_namespace"},
+          {offsetof(ParticipantEntry, role), sizeof(ParticipantEntry::role), "role"},
+          {offsetof(ParticipantEntry, placing_count), sizeof(ParticipantEntry::placing_count), "placing_count"},
+          {offsetof(ParticipantEntry, attached_at_ns), sizeof(ParticipantEntry::attached_at_ns), "attached_at_ns"},
+          {offsetof(ParticipantEntry, reserved_a), sizeof(ParticipantEntry::reserved_a), "reserved_a"},
+          {offsetof(ParticipantEntry, robust), sizeof(ParticipantEntry::robust), "robust"},
+          {offsetof(ParticipantEntry, robust_linked), sizeof(ParticipantEntry::robust_linked), "robust_linked"},
+          {offsetof(ParticipantEntry, reserved_b), sizeof(ParticipantEntry::reserved_b), "reserved_b"},
+          {offsetof(ParticipantEntry, wake_sequence), sizeof(ParticipantEntry::wake_sequence), "wake_sequence"},
+          {offsetof(ParticipantEntry, interest_any_kind), sizeof(ParticipantEntry::interest_any_kind),
+           "interest_any_kind"},
+          {offsetof(ParticipantEntry, interest_levels), sizeof(ParticipantEntry::interest_levels), "interest_levels"},
+          {offsetof(ParticipantEntry, interest_kinds), sizeof(ParticipantEntry::interest_kinds), "interest_kinds"},
+          {offsetof(ParticipantEntry, reserved_c), sizeof(ParticipantEntry::reserved_c), "reserved_c"},
+          {offsetof(ParticipantEntry, enqueued), sizeof(ParticipantEntry::enqueued), "enqueued"},
+          {offsetof(ParticipantEntry, completed), sizeof(ParticipantEntry::completed), "completed"},
+          {offsetof(ParticipantEntry, failed), sizeof(ParticipantEntry::failed), "failed"},
+          {offsetof(ParticipantEntry, retried), sizeof(ParticipantEntry::retried), "retried"},
+          {offsetof(ParticipantEntry, worker_lost), sizeof(ParticipantEntry::worker_lost), "worker_lost"},
+          {offsetof(ParticipantEntry, lease_expired), sizeof(ParticipantEntry::lease_expired), "lease_expired"},
+          {offsetof(ParticipantEntry, cancelled), sizeof(ParticipantEntry::cancelled), "cancelled"},
+          {offsetof(ParticipantEntry, released), sizeof(ParticipantEntry::released), "released"},
+          {offsetof(ParticipantEntry, placing), sizeof(ParticipantEntry::placing), "placing"},
+          {offsetof(ParticipantEntry, leases), sizeof(ParticipantEntry::leases), "leases"},
+          {offsetof(ParticipantEntry, settling), sizeof(ParticipantEntry::settling), "settling"},
+          {offsetof(ParticipantEntry, reserved_d), sizeof(ParticipantEntry::reserved_d), "reserved_d"},
+      });
+}
+
+bool print_cell_header() {
+  return print("CellHeader", sizeof(CellHeader),
+               {
+                   {offsetof(CellHeader, state), sizeof(CellHeader::state), "state"},
+                   {offsetof(CellHeader, kind), sizeof(CellHeader::kind), "kind"},
+                   {offsetof(CellHeader, payload_bytes), sizeof(CellHeader::payload_bytes), "payload_bytes"},
+                   {offsetof(CellHeader, level), sizeof(CellHeader::level), "level"},
+                   {offsetof(CellHeader, attempts), sizeof(CellHeader::attempts), "attempts"},
+                   {offsetof(CellHeader, most_attempts), sizeof(CellHeader::most_attempts), "most_attempts"},
+                   {offsetof(CellHeader, flags), sizeof(CellHeader::flags), "flags"},
+                   {offsetof(CellHeader, enqueued_at_ns), sizeof(CellHeader::enqueued_at_ns), "enqueued_at_ns"},
+                   {offsetof(CellHeader, due_at_ns), sizeof(CellHeader::due_at_ns), "due_at_ns"},
+                   {offsetof(CellHeader, lease_ms), sizeof(CellHeader::lease_ms), "lease_ms"},
+                   {offsetof(CellHeader, policy), sizeof(CellHeader::policy), "policy"},
+                   {offsetof(CellHeader, extent), sizeof(CellHeader::extent), "extent"},
+                   {offsetof(CellHeader, revision), sizeof(CellHeader::revision), "revision"},
+               });
+}
+
+}  // namespace
+}  // namespace ringmill
+
+int main() {
+  using namespace ringmill;
+  const bool complete = print_segment_header() && print_signals() && print_level_entry() && print_name_entry() &&
+                        print_lease_slot() && print_robust_node() && print_participant_entry() && print_cell_header();
+  return complete ? 0 : 1;
+}
