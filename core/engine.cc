@@ -64,19 +64,15 @@ Result<void> Engine::remove(const std::filesystem::path& path, bool force) {
   if (!locks) return std::unexpected(locks.error());
   if (auto locked = lock_byte(*locks, structure_lock_byte); !locked) return locked;
   if (!force) {
-    if (is_byte_locked_by_other(*locks, keeper_lock_byte)) {
+    if (directory->is_in_use(*locks)) {
       return std::unexpected(
-          Error(ErrorCode::busy, "the engine is in use: a keeper holds its lock",
-                "end its producers and workers (`ringmill status` lists them), or remove it by force"));
-    }
-    for (std::uint32_t n = 0; n < most_participants; ++n) {
-      if (!is_byte_locked_by_other(*locks, participant_lock_byte + n)) continue;
-      return std::unexpected(Error(ErrorCode::busy, "the engine is in use: participant ",
-                                   std::to_string(n) + " lives; end it, or remove the engine by force"));
+          Error(ErrorCode::busy, "the engine is in use",
+                "end its producers, workers and keeper (`ringmill status` lists them), or remove it by "
+                "force"));
     }
   }
   // Whoever is still in is told at the next wait.
-  auto segment = directory->open_segment(*locks, false);
+  auto segment = directory->open_segment_if_there();
   if (segment) {
     segment->signals().removed.store(1);
     Sleepers(*segment, segment->signals().sleepers).wake_all();

@@ -221,7 +221,7 @@ Result<EngineDirectory> EngineDirectory::open(const fs::path& given) {
   EngineDirectory directory;
   directory.path_ = path;
   struct stat facts {};
-  if (::lstat(path.c_str(), &facts) != 0) {
+  if (::stat(path.c_str(), &facts) != 0) {
     Error error = system_error("no engine", path);
     return std::unexpected(
         error.code() == ErrorCode::not_found
@@ -264,7 +264,8 @@ Result<File> EngineDirectory::open_locks() const {
 }
 
 Result<Segment> EngineDirectory::open_segment(const File& locks, bool dump_in_core) const {
-  auto segment = Segment::open(segment_path(), config_.engine_id, owner_, Segment::Access::read_write, dump_in_core);
+  auto segment =
+      Segment::open(segment_path(), config_.engine_id, owner_, config_.mode, Segment::Access::read_write, dump_in_core);
   if (segment) return segment;
   const ErrorCode code = segment.error().code();
   if (code != ErrorCode::not_found && code != ErrorCode::stale) return segment;
@@ -278,10 +279,17 @@ Result<Segment> EngineDirectory::make_segment_anew(const File& locks, bool dump_
     return result;
   };
   // Somebody may have made it, or removed the engine, while we waited.
-  auto segment = Segment::open(segment_path(), config_.engine_id, owner_, Segment::Access::read_write, dump_in_core);
+  auto segment =
+      Segment::open(segment_path(), config_.engine_id, owner_, config_.mode, Segment::Access::read_write, dump_in_core);
   if (segment) return unlock(std::move(segment));
   if (!fs::exists(path_ / "engine.json")) {
     return unlock(std::unexpected(Error(ErrorCode::not_found, "the engine was removed", path_.string())));
+  }
+  // Whoever still has the old segment goes on in it, keeper included: a second world beside it would split the jobs.
+  if (is_in_use(locks)) {
+    return unlock(
+        std::unexpected(Error(ErrorCode::busy, "the engine's shared memory was removed while processes still use it",
+                              path_.string() + "; end them (their jobs end with them), then open again")));
   }
   const auto floor = read_generation_limit();
   if (!floor) return unlock(std::unexpected(floor.error()));
@@ -296,11 +304,24 @@ Result<Segment> EngineDirectory::make_segment_anew(const File& locks, bool dump_
     return unlock(std::unexpected(made.error()));
   log().warn("the shared memory of {} was gone (a reboot, or somebody removed it) and was made anew, empty",
              path_.string());
-  return unlock(Segment::open(segment_path(), config_.engine_id, owner_, Segment::Access::read_write, dump_in_core));
+  return unlock(Segment::open(segment_path(), config_.engine_id, owner_, config_.mode, Segment::Access::read_write,
+                              dump_in_core));
+}
+
+bool EngineDirectory::is_in_use(const File& locks) const noexcept {
+  if (is_byte_locked_by_other(locks, keeper_lock_byte)) return true;
+  for (std::uint32_t n = 0; n < most_participants; ++n) {
+    if (is_byte_locked_by_other(locks, participant_lock_byte + n)) return true;
+  }
+  return false;
+}
+
+Result<Segment> EngineDirectory::open_segment_if_there() const {
+  return Segment::open(segment_path(), config_.engine_id, owner_, config_.mode, Segment::Access::read_write, false);
 }
 
 Result<Segment> EngineDirectory::open_segment_to_read() const {
-  return Segment::open(segment_path(), config_.engine_id, owner_, Segment::Access::read_only, false);
+  return Segment::open(segment_path(), config_.engine_id, owner_, config_.mode, Segment::Access::read_only, false);
 }
 
 Result<void> EngineDirectory::remove_files() const {
@@ -317,6 +338,8 @@ Result<void> EngineDirectory::remove_files() const {
 }
 
 Result<void> EngineDirectory::write_generation_limit(std::uint64_t limit) const {
+  // Never lowered, whoever believes in a lower one.
+  if (const auto present = read_generation_limit(); present && *present >= limit) return {};
   return write_file_durably(path_ / "generation", std::to_string(limit) + "\n", config_.mode);
 }
 

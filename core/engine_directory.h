@@ -29,7 +29,11 @@ class EngineDirectory {
   Result<File> open_locks() const;
   /// The segment, made anew where it is gone or was left by an earlier boot.
   Result<Segment> open_segment(const File& locks, bool dump_in_core) const;
+  Result<Segment> open_segment_if_there() const;
   Result<Segment> open_segment_to_read() const;
+  /// A keeper or a participant of another open file holds its lock. `locks` is the lock file, with no such lock of its
+  /// own.
+  bool is_in_use(const File& locks) const noexcept;
   /// Unlinks everything. The caller has made sure that nobody minds.
   Result<void> remove_files() const;
 

@@ -5,8 +5,9 @@
 //   N2  write payload and header                               as N1
 //   N3  ids into the own placing list, then its length         the list names cells that are not queued: ignored
 //   N4  store the cell's word: queued                          the reaper pushes the hints of those that got here
-//   N5  push the hint; a full ring leaves it to the keeper     pushed again by the reaper: a doubled hint is harmless
-//   N6  clear the placing list, wake sleepers                  the reaper wakes everybody
+//   N5  push the hint, wake sleepers; what finds no room in    pushed again by the reaper, which wakes everybody: a
+//       the ring is left to the keeper                         doubled hint is harmless
+//   N6  clear the placing list                                 nothing is left
 //
 // The journal's record will go between N4 and N5: a job that can be claimed is in its producer's lane.
 #include <algorithm>
@@ -67,13 +68,14 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
     // ORDER state: releases header and payload to the claimer.
     table.state(filling.index).store(filling.word.next(CellState::queued, 0).bits(), std::memory_order_release);  // N4
   }
-  Arrival arrival;
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
   std::size_t n = 0;
   while (n < filled.size()) {  // one run of equal levels at a time
     const auto level = static_cast<std::uint32_t>(requests[n].level);
     Ring& ring = settling_.ring(level);
     std::uint64_t position = ring.tail();
+    Arrival arrival;
+    const std::size_t begin = n;
     for (; n < filled.size() && static_cast<std::uint32_t>(requests[n].level) == level; ++n) {
       arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
       if (ring.push_at(position, JobTable::hint_of(ids[n]), is_live) == Ring::Pushed::full) {  // N5
@@ -81,23 +83,20 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
       }
     }
     ring.raise_tail(position);
+    wake_for_jobs(segment_, arrival, static_cast<std::uint32_t>(n - begin));
   }
   entry_.placing_count.store(0, std::memory_order_release);  // N6, ORDER placing
   add(entry_.enqueued, filled.size());
-  wake_for_jobs(segment_, arrival, static_cast<std::uint32_t>(filled.size()));
   return filled.size();
 }
 
 Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, std::uint64_t wait_ns) {
   if (auto checked = check(request); !checked) return std::unexpected(checked.error());
   std::optional<FreeCells::Filling> filling = free_.take();  // N1
-  if (!filling) {
-    const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
-    while (!filling) {
-      if (wait_ns == 0) return std::unexpected(Error(ErrorCode::would_block, "the engine is full"));
-      if (!wait_for_space(end_ns)) return std::unexpected(Error(ErrorCode::timed_out, "the engine stayed full"));
-      filling = free_.take();
-    }
+  const std::uint64_t end_ns = filling || wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
+  while (!filling) {
+    if (auto room = wait_for_space(end_ns); !room) return std::unexpected(room.error());
+    filling = free_.take();
   }
   fill(*filling, request, wall_clock_ns());
   JobId id;
@@ -129,38 +128,42 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
       done += publish(std::span(filled).first(count), requests.subspan(done, count), ids.subspan(done, count));
       continue;
     }
-    if (wait_ns == 0 || !wait_for_space(end_ns)) break;
-  }
-  if (done == 0 && !requests.empty()) {
-    return std::unexpected(Error(wait_ns == 0 ? ErrorCode::would_block : ErrorCode::timed_out, "the engine is full"));
+    if (auto room = wait_for_space(end_ns); !room) {
+      if (done == 0) return std::unexpected(room.error());
+      break;
+    }
   }
   return done;
 }
 
-bool Participant::Implementation::wait_for_space(std::uint64_t end_ns) noexcept {
+Result<void> Participant::Implementation::wait_for_space(std::uint64_t end_ns) noexcept {
+  const auto give_up = [](ErrorCode code, const char* why) { return std::unexpected(Error(code, why)); };
+  if (segment_.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
+  if (end_ns == 0) return give_up(ErrorCode::would_block, "the engine is full");
   Sleepers waiters(segment_, segment_.signals().space_waiters);
   // Workers that are busy free cells every few microseconds: cheaper to wait for than a sleep and a wake.
   const std::uint64_t spin_end_ns = std::min(end_ns, steady_clock_ns() + spin_ns);
   for (std::uint32_t spin = 0; spin % 16 != 15 || steady_clock_ns() < spin_end_ns; ++spin) {
-    if (free_.refill()) return true;
+    if (free_.refill()) return {};
     __builtin_ia32_pause();
   }
   // Cells that nobody lists may be all that is left: those of the dead, and those that workers keep back. The keeper's
   // scan finds them.
   ring_keeper(segment_);
   while (true) {
-    if (woken_.exchange(false) || segment_.signals().removed.load() != 0) return false;
+    if (woken_.exchange(false)) return give_up(ErrorCode::would_block, "woken by wake()");
+    if (segment_.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
     const std::uint64_t now_ns = steady_clock_ns();
-    if (now_ns >= end_ns) return false;
+    if (now_ns >= end_ns) return give_up(ErrorCode::timed_out, "the engine stayed full");
     const std::uint32_t sequence = waiters.sequence_of(number_);  // S1
     waiters.announce(number_);                                    // S2
     if (free_.refill()) {                                         // S3
       waiters.withdraw(number_);
-      return true;
+      return {};
     }
     waiters.sleep(number_, sequence, std::min(end_ns - now_ns, longest_sleep_ns));  // S4
     waiters.withdraw(number_);                                                      // S5
-    if (free_.refill()) return true;
+    if (free_.refill()) return {};
   }
 }
 

@@ -55,7 +55,7 @@ Participant::Implementation::~Implementation() {
 void Participant::Implementation::release_forgotten() noexcept {
   for (std::uint32_t n = 0; n < lease_slots; ++n) {
     const JobId id(book_.slot(n).job_id.load());
-    if (!id || !book_.is_held(n)) continue;
+    if (!id || !book_.is_held(n) || index_of(id) >= settling_.table().capacity()) continue;
     const std::uint64_t version = LeaseNote::of(book_.slot(n).note.load()).version;
     const StateWord word = StateWord::make(generation_of(id), settling_.owner(), CellState::running, version);
     release_claim({index_of(id), n, word});
@@ -146,12 +146,12 @@ Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::u
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : now_ns + std::min(wait_ns, ~std::uint64_t{0} - now_ns);
   free_.list();
   while (true) {
-    if (woken_.exchange(false)) return std::unexpected(Error(ErrorCode::would_block, "woken by wake()"));
-    if (wait_ns == 0) return std::unexpected(Error(ErrorCode::would_block, "nothing to claim"));
-    if (now_ns >= end_ns) return std::unexpected(Error(ErrorCode::timed_out, "nothing to claim"));
     if (segment_.signals().removed.load() != 0) {
       return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
     }
+    if (wait_ns == 0) return std::unexpected(Error(ErrorCode::would_block, "nothing to claim"));
+    if (woken_.exchange(false)) return std::unexpected(Error(ErrorCode::would_block, "woken by wake()"));
+    if (now_ns >= end_ns) return std::unexpected(Error(ErrorCode::timed_out, "nothing to claim"));
     wait_for_jobs(now_ns, end_ns);
     now_ns = lease_clock_ns();
     count = claiming_.claim(out, most, now_ns);

@@ -66,8 +66,9 @@ class Participant::Implementation {
   void fill(const FreeCells::Filling& filling, const JobRequest& request, std::uint64_t wall_ns) noexcept;
   std::size_t publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
                       std::span<JobId> ids) noexcept;
-  /// Waits for a free cell. False: the time is over or wake() was called.
-  bool wait_for_space(std::uint64_t end_ns) noexcept;
+  /// Waits until a free cell is listed. `end_ns` is of the steady clock; zero: does not wait.
+  /// Errors: would_block (no wait asked for, or wake()), timed_out, not_found (the engine was removed).
+  Result<void> wait_for_space(std::uint64_t end_ns) noexcept;
 
   /// Claims up to `most`, waiting until `wait_ns` from `now_ns`. Returns how many claims were written to `out`.
   Result<std::uint32_t> claim_some(Claim* out, std::uint32_t most, std::uint64_t now_ns, std::uint64_t wait_ns);

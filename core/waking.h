@@ -20,9 +20,9 @@ struct Arrival {
   }
 };
 
-/// Wakes up to `count` sleepers that take any kind, and each sleeper that takes some kinds and may want one of these:
-/// its bit stands for several kinds, so one that was woken in vain must not be the only one. No system call when nobody
-/// sleeps.
+/// For `count` jobs of one level. Wakes up to `count` sleepers that take any kind, and each sleeper that takes some
+/// kinds and may want one of these: its bit stands for several kinds, so one that was woken in vain must not be the
+/// only one. No system call when nobody sleeps.
 inline void wake_for_jobs(const Segment& segment, Arrival arrival, std::uint32_t count) noexcept {
   Sleepers sleepers(segment, segment.signals().sleepers);
   if (!sleepers.any()) return;

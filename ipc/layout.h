@@ -19,6 +19,7 @@ namespace ringmill {
 inline constexpr std::uint64_t segment_magic = 0x316c6c696d676e72;  // "rngmill1"
 inline constexpr std::uint32_t layout_version = 1;
 
+inline constexpr std::size_t page_bytes = 4096;
 inline constexpr std::size_t cache_line_bytes = 64;
 /// Words written by different processes stand this far apart: adjacent lines are fetched in pairs.
 inline constexpr std::size_t padding_bytes = 128;
@@ -140,22 +141,10 @@ struct LeaseNote {
   }
 };
 
-/// The futex word that the kernel marks when the participant's thread dies, and the list node by which the kernel finds
-/// it. The offsets are those of glibc's robust mutex, because one thread has one list with one offset (see
+/// One participant. Written by the participant itself unless a field says otherwise. It fills a page, because its
+/// thread maps the page once more with the end of it, the robust word, just before private memory (see
 /// ipc/robust_word.h).
-struct RobustNode {
-  std::atomic<std::uint32_t> futex_word;  // thread id | FUTEX_WAITERS; the kernel adds FUTEX_OWNER_DIED
-  std::uint32_t reserved_a;
-  std::uint64_t reserved_b[2];
-  std::uint64_t previous;  // addresses in the owner's process; meaningless to others
-  std::uint64_t next;
-};
-static_assert(sizeof(RobustNode) == 40);
-static_assert(offsetof(RobustNode, previous) == 24 && offsetof(RobustNode, next) == 32);
-static_assert(std::is_trivially_destructible_v<RobustNode> && std::is_standard_layout_v<RobustNode>);
-
-/// One participant. Written by the participant itself unless a field says otherwise.
-struct alignas(padding_bytes) ParticipantEntry {
+struct alignas(page_bytes) ParticipantEntry {
   /// ParticipantState | epoch << 8. free -> starting (registrant, holding the entry's lock byte), starting -> alive
   /// (registrant), alive -> free (owner, leaving), starting or alive -> reaping (keeper), reaping -> free with the next
   /// epoch (keeper). 56 bits of epoch do not wrap.
@@ -165,14 +154,13 @@ struct alignas(padding_bytes) ParticipantEntry {
   std::atomic<std::uint64_t> process_started;  // clock ticks since boot, from /proc/PID/stat: tells a reused pid
   std::atomic<std::uint64_t> pid_namespace;    // inode of the namespace
   std::atomic<std::uint32_t> role;             // Role
-  std::atomic<std::uint32_t>
-      placing_count;  // ids in `placing` that may lack their hint; written before the cell is queued
+  /// Ids in `placing` that may lack their hint. Written before the cells are queued, cleared after they have their
+  /// hints.
+  std::atomic<std::uint32_t> placing_count;
   std::atomic<std::uint64_t> attached_at_ns;  // wall clock
-  std::atomic<std::uint64_t> reserved_a[2];
-  alignas(cache_line_bytes) RobustNode robust;
-  /// 1: its robust word is in the kernel's list.
+  /// 1: the kernel knows the robust word.
   std::atomic<std::uint32_t> robust_linked;
-  std::uint32_t reserved_b[5];
+  std::uint32_t reserved_a[3];
   /// Futex: the owner sleeps while it stands; a waker adds one (wraps, only a change counts).
   alignas(cache_line_bytes) std::atomic<std::uint32_t> wake_sequence;
   /// 1: it claims any kind; 0: only kinds whose bit (id modulo 64) is in interest_kinds. Hints for wakers.
@@ -193,12 +181,18 @@ struct alignas(padding_bytes) ParticipantEntry {
   LeaseSlot leases[lease_slots];
   /// The slot for settling what it does not hold: cancelling, and the keeper's reaping.
   LeaseSlot settling;
-  std::uint64_t reserved_d[12];
+  std::uint64_t reserved_d[161];
+  /// Thread id | FUTEX_WAITERS, written by the thread when it links; the kernel adds FUTEX_OWNER_DIED when the thread
+  /// dies.
+  std::atomic<std::uint32_t> robust_word;
+  std::uint32_t reserved_e[5];
 };
-static_assert(sizeof(ParticipantEntry) == 2944 && alignof(ParticipantEntry) == 128);
-static_assert(offsetof(ParticipantEntry, robust) == 64 && offsetof(ParticipantEntry, wake_sequence) == 128);
-static_assert(offsetof(ParticipantEntry, enqueued) == 192 && offsetof(ParticipantEntry, placing) == 256);
-static_assert(offsetof(ParticipantEntry, leases) == 768 && offsetof(ParticipantEntry, settling) == 2816);
+static_assert(sizeof(ParticipantEntry) == page_bytes && alignof(ParticipantEntry) == page_bytes);
+static_assert(offsetof(ParticipantEntry, wake_sequence) == 64 && offsetof(ParticipantEntry, enqueued) == 128);
+static_assert(offsetof(ParticipantEntry, placing) == 192 && offsetof(ParticipantEntry, leases) == 704);
+static_assert(offsetof(ParticipantEntry, settling) == 2752);
+static_assert(offsetof(ParticipantEntry, robust_word) == page_bytes - 24,
+              "glibc's list keeps its links 24 bytes behind");
 static_assert(std::is_trivially_destructible_v<ParticipantEntry> && std::is_standard_layout_v<ParticipantEntry>);
 
 enum class ParticipantState : std::uint8_t { free = 0, starting = 1, alive = 2, reaping = 3 };

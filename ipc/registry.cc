@@ -7,7 +7,6 @@
 #include <string>
 
 #include "ipc/clock.h"
-#include "ipc/robust_word.h"
 
 namespace ringmill {
 
@@ -50,7 +49,8 @@ bool Registry::try_enter(std::uint32_t number, Role role) {
   if (!locked || !*locked) return false;
   const std::uint64_t epoch = seen >> 8;
   if (!entry.state.compare_exchange_strong(seen, EntryState::bits(ParticipantState::starting, epoch))) {  // R2
-    return false;  // another thread of this process has it, and the byte with it
+    unlock_byte(*locks_, participant_lock_byte + number);  // whoever was here died in between, or somebody scribbled
+    return false;
   }
   entry.process_id.store(static_cast<std::uint32_t>(::getpid()));  // R3
   entry.thread_id.store(static_cast<std::uint32_t>(::gettid()));
@@ -64,7 +64,8 @@ bool Registry::try_enter(std::uint32_t number, Role role) {
   for (LeaseSlot& slot : entry.leases) slot.job_id.store(0);
   entry.settling.job_id.store(0);
   entry.attached_at_ns.store(wall_clock_ns());
-  entry.robust_linked.store(link_robust(entry.robust) ? 1 : 0);
+  links_[number] = RobustLink::make(segment_->descriptor(), segment_->participant_offset(number));
+  entry.robust_linked.store(links_[number] ? 1 : 0);
   entry.state.store(EntryState::bits(ParticipantState::alive, epoch));  // R4
   return true;
 }
@@ -87,7 +88,7 @@ void Registry::leave(std::uint32_t number) noexcept {
   const std::lock_guard lock(mutex_);
   ParticipantEntry& entry = segment_->participant(number);
   const EntryState state = EntryState::of(entry);
-  if (entry.robust_linked.load() != 0) unlink_robust(entry.robust);
+  links_[number].reset();
   entry.robust_linked.store(0);
   entry.state.store(EntryState::bits(ParticipantState::free, state.epoch + 1));  // D1
   unlock_byte(*locks_, participant_lock_byte + number);                          // D2
@@ -96,7 +97,7 @@ void Registry::leave(std::uint32_t number) noexcept {
 bool DeathProbe::is_marked(std::uint32_t number) const noexcept {
   const ParticipantEntry& entry = segment_->participant(number);
   return EntryState::of(entry).state == ParticipantState::alive && entry.robust_linked.load() != 0 &&
-         is_marked_dead(entry.robust);
+         is_marked_dead(entry.robust_word.load());
 }
 
 bool DeathProbe::is_dead(std::uint32_t number) const noexcept {

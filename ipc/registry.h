@@ -16,7 +16,9 @@
 // nothing (hazards 12, 13, 15).
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 
@@ -25,6 +27,7 @@
 
 #include "ipc/file.h"
 #include "ipc/layout.h"
+#include "ipc/robust_word.h"
 #include "ipc/segment.h"
 
 namespace ringmill {
@@ -63,6 +66,7 @@ class Registry {
   // Locks of one open file do not conflict with each other, so two threads of one process need this to not unlock each
   // other's byte.
   std::mutex mutex_;
+  std::array<std::unique_ptr<RobustLink>, most_participants> links_;
 };
 
 /// Whether the participant of an entry is gone. `probe` is the lock file opened once more, so that locks of this very

@@ -6,17 +6,27 @@
 // log2(slots); positions start at lap 1, so that zeroed memory is an empty ring.
 //
 // Invariants
-//   I1  Every position below `head` holds a dead hint. (A job that is queued again gets a new hint, further on.)
+//   I1  Every position below `head` holds a hint that is dead, or that was moved to the back. (A job that is queued again
+//       gets a new hint, further on.)
 //   I2  Every position below `tail` was filled in its lap.
 //   I3  head and tail only grow. Both may lag behind the truth; that costs steps and nothing else.
 //
 // Push of a hint                                           killed just after the step
 //   P1  read tail t, then slot(t)                          nothing happened
 //         lap(t):       filled already, help tail to t + 1, again
-//         lap(t) - 1:   this slot is next. Unless t - head < slots the ring is full
+//         lap(t) - 1:   this slot is next. Unless t - head < slots the ring is full: M1
 //         a later lap:  our tail is old, again
 //   P2  CAS slot(t) from the word read to lap(t) | hint    the hint is there; whoever comes next helps the tail (P1)
 //   P3  raise tail to t + 1
+//
+// Making room in a full ring, one hint at a time. Slot(h) is also slot(h + slots), the next one to be filled.
+//   M1  read head h, then slot(h): dead? raise head         the next pusher steps over it again
+//   M2  live, of a job that nobody claims (a kind that no   the hint is at the back; claimers see a later lap at h and
+//       worker serves): CAS slot(h) from lap(h) | hint to   step over it (C1), pushers help the tail (P1)
+//       lap(h) + 1 | hint: the hint is at the back now
+//   M3  raise tail to h + slots + 1, head to h + 1
+// So one job that nobody wants never stops its level. A table has fewer cells than a ring has slots, so a full ring has
+// dead hints, and M2 reaches one within a lap.
 //
 // Look at the front (Cursor)
 //   C1  read head h, then slot(h)
@@ -116,7 +126,13 @@ class Ring {
         case Turn::before:
           break;
       }
-      if (position - known_head_ >= slot_count() && !make_room(position, is_live)) return Pushed::full;
+      if (position - known_head_ >= slot_count()) {
+        known_head_ = head();
+        if (position - known_head_ >= slot_count()) {
+          make_room(is_live);
+          continue;
+        }
+      }
       if (slots_[position & mask_].compare_exchange_strong(seen, word_at(position, hint))) {
         ++position;
         return Pushed::done;
@@ -134,20 +150,20 @@ class Ring {
     return ((position >> shift_) & lap_mask) << hint_bits | hint;
   }
 
-  /// True when the slot at `position` may be filled. Looks at the shared head, then steps over dead hints at the front.
+  /// M1 to M3 for the hint at the front.
   template <class IsLive>
-  bool make_room(std::uint64_t position, IsLive&& is_live) noexcept {
-    known_head_ = head();
-    if (position - known_head_ < slot_count()) return true;
-    std::uint64_t front = known_head_;
-    // At most one lap: whoever moves the head meanwhile does our work.
-    for (std::uint64_t step = 0; step < slot_count(); ++step, ++front) {
-      const std::uint64_t word = slot(front);
-      if (turn_of(word, front) != Turn::now || is_live(hint_of(word))) break;
+  void make_room(IsLive&& is_live) noexcept {
+    const std::uint64_t front = known_head_;
+    std::uint64_t word = slot(front);
+    const Turn turn = turn_of(word, front);
+    if (turn == Turn::before) return;  // nothing at the front: a full ring that is empty was scribbled over
+    if (turn == Turn::now && is_live(hint_of(word))) {  // M1
+      const std::uint64_t back = front + slot_count();
+      if (!slots_[back & mask_].compare_exchange_strong(word, word_at(back, hint_of(word)))) return;  // M2
+      raise_to(level_->tail, back + 1);                                                               // M3
     }
-    raise_head(front);
+    raise_head(front + 1);
     known_head_ = head();
-    return position - known_head_ < slot_count();
   }
 
   LevelEntry* level_ = nullptr;

@@ -23,8 +23,6 @@ namespace bi = boost::interprocess;
 
 namespace {
 
-constexpr std::uint64_t page_bytes = 4096;
-
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) noexcept {
   return (value + unit - 1) / unit * unit;
 }
@@ -170,7 +168,7 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   g.ring_slots = std::bit_ceil(std::uint64_t{capacity} + capacity / 32);
   g.signals = sizeof(SegmentHeader);
   g.levels = g.signals + sizeof(Signals);
-  g.participants = g.levels + std::uint64_t{level_count} * sizeof(LevelEntry);
+  g.participants = round_up(g.levels + std::uint64_t{level_count} * sizeof(LevelEntry), page_bytes);
   g.kinds = g.participants + std::uint64_t{most_participants} * sizeof(ParticipantEntry);
   g.free_words = g.kinds + std::uint64_t{most_kinds} * sizeof(NameEntry);
   g.free_summary = round_up(g.free_words + capacity / 8, padding_bytes);
@@ -229,12 +227,16 @@ Result<void> Segment::create(const std::filesystem::path& path, const SegmentCon
   return {};
 }
 
-Result<Segment> Segment::open(const std::filesystem::path& path, std::uint64_t engine_id, uid_t owner, Access access,
-                              bool dump_in_core) {
+Result<Segment> Segment::open(const std::filesystem::path& path, std::uint64_t engine_id, uid_t owner,
+                              std::uint32_t mode, Access access, bool dump_in_core) {
   auto file = open_file(path, access == Access::read_only ? O_RDONLY : O_RDWR);
   if (!file) return std::unexpected(file.error());
   struct stat facts {};
   if (::fstat(file->descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path));
+  if ((facts.st_mode & 0777 & ~mode) != 0) {
+    return std::unexpected(Error(ErrorCode::permission_denied, "the segment's mode lets in more than the engine's says",
+                                 path.string() + "; chmod it back"));
+  }
   if (facts.st_uid != owner) {
     return std::unexpected(Error(ErrorCode::permission_denied, "the segment belongs to another user than the engine",
                                  path.string() + "; somebody put it there: remove it, then open again"));
@@ -264,6 +266,8 @@ Result<Segment> Segment::open_copy(const std::filesystem::path& path) {
   if (!geometry) return std::unexpected(geometry.error());
   return map(std::move(*file), geometry->bytes, *geometry, Access::read_only, path);
 }
+
+int Segment::descriptor() const noexcept { return mapping_->file.descriptor(); }
 
 bool Segment::is_unlinked() const noexcept {
   struct stat facts {};

@@ -66,8 +66,8 @@ class Segment {
 
   /// Maps and checks: owner and mode of the file, magic, version, sizes, checksum, and that it belongs to `engine_id`
   /// and this boot.
-  static Result<Segment> open(const std::filesystem::path& path, std::uint64_t engine_id, uid_t owner, Access access,
-                              bool dump_in_core);
+  static Result<Segment> open(const std::filesystem::path& path, std::uint64_t engine_id, uid_t owner,
+                              std::uint32_t mode, Access access, bool dump_in_core);
 
   /// Maps a copy of a segment for inspection: checks what keeps the reader within bounds, and no more.
   static Result<Segment> open_copy(const std::filesystem::path& path);
@@ -85,6 +85,9 @@ class Segment {
   ParticipantEntry& participant(std::uint32_t n) const noexcept {
     return at<ParticipantEntry>(geometry_.participants + n * sizeof(ParticipantEntry));
   }
+  std::uint64_t participant_offset(std::uint32_t n) const noexcept {
+    return geometry_.participants + n * sizeof(ParticipantEntry);
+  }
   NameTable kinds() const noexcept { return NameTable(&at<NameEntry>(geometry_.kinds), most_kinds); }
   FreeMap free_map() const noexcept {
     return FreeMap(&at<std::atomic<std::uint64_t>>(geometry_.free_words),
@@ -99,6 +102,8 @@ class Segment {
 
   /// True when the file was unlinked under us: new processes cannot join.
   bool is_unlinked() const noexcept;
+  /// The segment's file, for those who map a part of it again.
+  int descriptor() const noexcept;
 
  private:
   struct Mapping;

@@ -62,9 +62,7 @@ void KeeperWork::expire_leases() {
 
 bool KeeperWork::some_ring_overflowed() const noexcept {
   for (std::uint32_t n = 0; n < engine_->segment.geometry().level_count; ++n) {
-    if (engine_->segment.level(n).overflow.load() == 0) continue;
-    const Ring ring = engine_->segment.ring(n);
-    if (ring.tail() - ring.head() < ring.slot_count()) return true;
+    if (engine_->segment.level(n).overflow.load() != 0) return true;
   }
   return false;
 }
@@ -162,13 +160,14 @@ void Keeper::stand_by() noexcept {
     futex_wait(stop_, 0, standby_ns / 4);
     return;
   }
-  const RobustNode& node = engine_->segment.participant(keeper - 1).robust;
-  if (is_marked_dead(node)) {
+  const auto& robust_word = engine_->segment.participant(keeper - 1).robust_word;
+  const std::uint32_t seen = robust_word.load();
+  if (is_marked_dead(seen)) {
     // Its lock comes free only after the kernel has unmapped its memory.
     futex_wait(stop_, 0, election_retry_ns);
     return;
   }
-  const std::array<FutexWatch, 2> watches{{{&stop_, 0}, {&node.futex_word, node.futex_word.load()}}};
+  const std::array<FutexWatch, 2> watches{{{&stop_, 0}, {&robust_word, seen}}};
   futex_wait_any(watches, standby_ns);
 }
 
@@ -210,9 +209,9 @@ void Keeper::wait(std::uint32_t bell, std::uint64_t ns) noexcept {
   for (std::uint32_t number = 0; number < most_participants && count < watches.size(); ++number) {
     const ParticipantEntry& entry = engine_->segment.participant(number);
     if (EntryState::of(entry).state != ParticipantState::alive || entry.robust_linked.load() == 0) continue;
-    const std::uint32_t word = entry.robust.futex_word.load();
-    if (is_marked_dead(entry.robust)) return;
-    watches[count++] = {&entry.robust.futex_word, word};
+    const std::uint32_t word = entry.robust_word.load();
+    if (is_marked_dead(word)) return;
+    watches[count++] = {&entry.robust_word, word};
   }
   futex_wait_any(std::span(watches).first(count), ns);
 }

@@ -9,6 +9,7 @@ void TableScan::start(const Owners& dead) {
   dead_ = dead;
   next_ = 0;
   suspects_.clear();
+  generation_limit_ = segment_->signals().generation_limit.load();
   // Lowered before we look: who finds a ring full from now on raises it again.
   for (std::uint32_t n = 0; n < segment_->geometry().level_count; ++n) segment_->level(n).overflow.store(0);
   note_hints();
@@ -25,7 +26,9 @@ void TableScan::note_hints() {
       if (ring.turn_of(word, position) == Ring::Turn::before) break;
       const std::uint64_t hint = Ring::hint_of(word);
       const CellIndex index = JobTable::index_of_hint(hint);
-      if (index < capacity) hinted_[index] = static_cast<std::uint16_t>((hint >> index_bits) + 1);
+      // A dead hint may name the cell of a job that waits in another level: only live ones count.
+      if (index < capacity && reaper_->settling().table().is_live(hint))
+        hinted_[index] = static_cast<std::uint16_t>((hint >> index_bits) + 1);
     }
   }
 }
@@ -59,7 +62,10 @@ void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
   const StateWord word = reaper_->settling().table().word(index);
   switch (word.state()) {
     case CellState::free:
-      if (!segment_->free_map().lists(index)) unlisted |= std::uint64_t{1} << (index % 64);
+      if (word.generation() <= generation_limit_ && word.generation() < most_generation &&
+          !segment_->free_map().lists(index)) {
+        unlisted |= std::uint64_t{1} << (index % 64);
+      }
       return;
     case CellState::queued:
       if (!has_hint(index, word)) suspects_.push_back({index, word});

@@ -40,6 +40,8 @@ class TableScan {
   bool running_ = false;
   Owners dead_;
   CellIndex next_ = 0;
+  /// Cells beyond it are not listed: nobody may use them yet, or ever.
+  std::uint64_t generation_limit_ = 0;
   /// Per cell: 1 + the 12 bits of the generation that some ring's hint names; 0: none.
   std::vector<std::uint16_t> hinted_;
   struct Suspect {

@@ -102,17 +102,6 @@ bool print_lease_slot() {
                });
 }
 
-bool print_robust_node() {
-  return print("RobustNode", sizeof(RobustNode),
-               {
-                   {offsetof(RobustNode, futex_word), sizeof(RobustNode::futex_word), "futex_word"},
-                   {offsetof(RobustNode, reserved_a), sizeof(RobustNode::reserved_a), "reserved_a"},
-                   {offsetof(RobustNode, reserved_b), sizeof(RobustNode::reserved_b), "reserved_b"},
-                   {offsetof(RobustNode, previous), sizeof(RobustNode::previous), "previous"},
-                   {offsetof(RobustNode, next), sizeof(RobustNode::next), "next"},
-               });
-}
-
 bool print_participant_entry() {
   return print(
       "ParticipantEntry", sizeof(ParticipantEntry),
@@ -125,10 +114,8 @@ bool print_participant_entry() {
           {offsetof(ParticipantEntry, role), sizeof(ParticipantEntry::role), "role"},
           {offsetof(ParticipantEntry, placing_count), sizeof(ParticipantEntry::placing_count), "placing_count"},
           {offsetof(ParticipantEntry, attached_at_ns), sizeof(ParticipantEntry::attached_at_ns), "attached_at_ns"},
-          {offsetof(ParticipantEntry, reserved_a), sizeof(ParticipantEntry::reserved_a), "reserved_a"},
-          {offsetof(ParticipantEntry, robust), sizeof(ParticipantEntry::robust), "robust"},
           {offsetof(ParticipantEntry, robust_linked), sizeof(ParticipantEntry::robust_linked), "robust_linked"},
-          {offsetof(ParticipantEntry, reserved_b), sizeof(ParticipantEntry::reserved_b), "reserved_b"},
+          {offsetof(ParticipantEntry, reserved_a), sizeof(ParticipantEntry::reserved_a), "reserved_a"},
           {offsetof(ParticipantEntry, wake_sequence), sizeof(ParticipantEntry::wake_sequence), "wake_sequence"},
           {offsetof(ParticipantEntry, interest_any_kind), sizeof(ParticipantEntry::interest_any_kind),
            "interest_any_kind"},
@@ -147,6 +134,8 @@ bool print_participant_entry() {
           {offsetof(ParticipantEntry, leases), sizeof(ParticipantEntry::leases), "leases"},
           {offsetof(ParticipantEntry, settling), sizeof(ParticipantEntry::settling), "settling"},
           {offsetof(ParticipantEntry, reserved_d), sizeof(ParticipantEntry::reserved_d), "reserved_d"},
+          {offsetof(ParticipantEntry, robust_word), sizeof(ParticipantEntry::robust_word), "robust_word"},
+          {offsetof(ParticipantEntry, reserved_e), sizeof(ParticipantEntry::reserved_e), "reserved_e"},
       });
 }
 
@@ -175,6 +164,6 @@ bool print_cell_header() {
 int main() {
   using namespace ringmill;
   const bool complete = print_segment_header() && print_signals() && print_level_entry() && print_name_entry() &&
-                        print_lease_slot() && print_robust_node() && print_participant_entry() && print_cell_header();
+                        print_lease_slot() && print_participant_entry() && print_cell_header();
   return complete ? 0 : 1;
 }
