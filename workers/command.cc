@@ -1,0 +1,252 @@
+#include "workers/command.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+
+#include "ipc/clock.h"
+
+namespace ringmill {
+
+namespace {
+
+struct Pipe {
+  File read_end;
+  File write_end;
+};
+
+/// Both ends are above standard error, so that none of them is overwritten when they are put in place in the child.
+Result<Pipe> make_pipe() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return std::unexpected(system_error("pipe2", "a command's pipes"));
+  std::array<File, 2> made{File(ends[0]), File(ends[1])};
+  for (File& end : made) {
+    if (end.descriptor() > STDERR_FILENO) continue;
+    end = File(::fcntl(end.descriptor(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+    if (!end) return std::unexpected(system_error("fcntl F_DUPFD_CLOEXEC", "a command's pipes"));
+  }
+  return Pipe{std::move(made[0]), std::move(made[1])};
+}
+
+void make_nonblocking(const File& file) noexcept { ::fcntl(file.descriptor(), F_SETFL, O_NONBLOCK); }
+
+/// What the child needs, made before the fork: between fork and exec it may not allocate.
+struct Launch {
+  const char* text;
+  char* const* environment;
+  int input;
+  int output;
+  int error;
+  pid_t parent;
+};
+
+/// The child's way to exec. Only calls that are safe after a fork in a process of many threads, signals blocked.
+[[noreturn]] void become_shell(const Launch& launch) noexcept {
+  ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != launch.parent) ::_exit(127);  // it died before the line above
+  ::dup2(launch.input, STDIN_FILENO);
+  ::dup2(launch.output, STDOUT_FILENO);
+  ::dup2(launch.error, STDERR_FILENO);
+  // All of ours are close-on-exec; those of the program around us may not be. Closing them at exec needs no list.
+  ::syscall(SYS_close_range, STDERR_FILENO + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC);
+  // An ignored signal would stay ignored, a handler of ours would run before exec.
+  struct sigaction fresh {};
+  fresh.sa_handler = SIG_DFL;
+  for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &fresh, nullptr);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  const char* const arguments[] = {"sh", "-c", launch.text, nullptr};
+  ::execve("/bin/sh", const_cast<char* const*>(arguments), launch.environment);
+  constexpr std::string_view message = "ringmill: /bin/sh cannot be run\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, message.data(), message.size());
+  ::_exit(127);
+}
+
+/// Forks with every signal blocked, so that no handler of the parent runs in the child. Minus one: errno says why.
+pid_t fork_shell(const Launch& launch) noexcept {
+  sigset_t all;
+  sigset_t former;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &former);
+  const pid_t process = ::fork();
+  if (process == 0) become_shell(launch);
+  const int fork_errno = errno;
+  // Parent and child both do it: whoever comes first, the group is there before anybody signals it.
+  if (process > 0) ::setpgid(process, process);
+  ::pthread_sigmask(SIG_SETMASK, &former, nullptr);
+  errno = fork_errno;
+  return process;
+}
+
+/// The given texts, then those of our environment that have other names.
+std::vector<char*> environment_with(std::span<const std::string> added) {
+  std::vector<char*> texts;
+  for (const std::string& text : added) texts.push_back(const_cast<char*>(text.c_str()));
+  for (char** text = ::environ; text != nullptr && *text != nullptr; ++text) {
+    const std::string_view present(*text);
+    const bool replaced = std::ranges::any_of(added, [present](const std::string& ours) {
+      return present.starts_with(std::string_view(ours).substr(0, ours.find('=') + 1));
+    });
+    if (!replaced) texts.push_back(*text);
+  }
+  texts.push_back(nullptr);
+  return texts;
+}
+
+}  // namespace
+
+Result<Command> Command::start(const std::string& text, std::span<const std::string> environment,
+                               std::span<const std::byte> input) {
+  sigset_t broken_pipe;
+  ::sigemptyset(&broken_pipe);
+  ::sigaddset(&broken_pipe, SIGPIPE);
+  ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
+  auto in = make_pipe();
+  auto out = make_pipe();
+  auto error = make_pipe();
+  for (const auto* pipe : {&in, &out, &error}) {
+    if (!*pipe) return std::unexpected(pipe->error());
+  }
+  const std::vector<char*> texts = environment_with(environment);
+  const Launch launch{
+      text.c_str(), texts.data(), in->read_end.descriptor(), out->write_end.descriptor(), error->write_end.descriptor(),
+      ::getpid()};
+  Command command;
+  command.process_ = fork_shell(launch);
+  if (command.process_ < 0) return std::unexpected(system_error("fork", "a command"));
+  command.process_descriptor_ = File(static_cast<int>(::syscall(SYS_pidfd_open, command.process_, 0)));
+  if (!command.process_descriptor_) return std::unexpected(system_error("pidfd_open", "a command"));
+  command.input_pipe_ = std::move(in->write_end);
+  command.output_pipe_ = std::move(out->read_end);
+  command.error_pipe_ = std::move(error->read_end);
+  for (const File* pipe : {&command.input_pipe_, &command.output_pipe_, &command.error_pipe_}) make_nonblocking(*pipe);
+  command.input_ = input;
+  return command;
+}
+
+Command::Command(Command&& other) noexcept
+    : process_(std::exchange(other.process_, -1)),
+      process_descriptor_(std::move(other.process_descriptor_)),
+      input_pipe_(std::move(other.input_pipe_)),
+      output_pipe_(std::move(other.output_pipe_)),
+      error_pipe_(std::move(other.error_pipe_)),
+      input_(other.input_),
+      chunk_(std::move(other.chunk_)),
+      end_(std::move(other.end_)) {}
+
+Command::~Command() {
+  if (process_ < 0) return;
+  signal_group(SIGKILL);
+  while (::waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+void Command::signal_group(int signal) noexcept {
+  if (process_ > 0) ::kill(-process_, signal);
+}
+
+Command::Event Command::wait(int interrupt, std::uint64_t until_ns) {
+  while (true) {
+    if (input_pipe_ && !write_input()) input_pipe_ = File();
+    const std::uint64_t now_ns = steady_clock_ns();
+    if (now_ns >= until_ns) return Event::time_over;
+    // Rounded up, so that the clock has come to `until_ns` when poll returns for it.
+    const auto timeout_ms = static_cast<int>(std::min<std::uint64_t>((until_ns - now_ns) / 1'000'000 + 1, INT_MAX));
+    // poll() passes over entries whose descriptor is -1.
+    std::array<pollfd, 5> watched{{{process_descriptor_.descriptor(), POLLIN, 0},
+                                   {interrupt, POLLIN, 0},
+                                   {input_pipe_.descriptor(), POLLOUT, 0},
+                                   {output_pipe_.descriptor(), POLLIN, 0},
+                                   {error_pipe_.descriptor(), POLLIN, 0}}};
+    if (::poll(watched.data(), watched.size(), timeout_ms) <= 0) continue;
+    if (watched[3].revents != 0) read_output();
+    if (watched[4].revents != 0) read_error();
+    if (watched[0].revents != 0) return Event::ended;
+    if (watched[1].revents != 0) return Event::interrupted;
+  }
+}
+
+/// False: everything is written, or the command does not read any more. Either way the pipe can be closed.
+bool Command::write_input() noexcept {
+  while (!input_.empty()) {
+    const ssize_t written = ::write(input_pipe_.descriptor(), input_.data(), input_.size());
+    if (written < 0) return errno == EAGAIN || errno == EINTR;
+    input_ = input_.subspan(static_cast<std::size_t>(written));
+  }
+  return false;
+}
+
+/// The next bytes into chunk_. Closes a pipe that has nothing more to give.
+Command::Read Command::read_chunk(File& pipe) {
+  chunk_.resize(16 * 1024);
+  ssize_t got = 0;
+  do {
+    got = ::read(pipe.descriptor(), chunk_.data(), chunk_.size());
+  } while (got < 0 && errno == EINTR);
+  const bool later = got < 0 && errno == EAGAIN;
+  chunk_.resize(got < 0 ? 0 : static_cast<std::size_t>(got));
+  if (got > 0) return Read::some;
+  if (later) return Read::nothing_now;
+  pipe = File();
+  return Read::over;
+}
+
+Command::Read Command::read_output() {
+  const Read read = read_chunk(output_pipe_);
+  const std::size_t fitting = std::min(chunk_.size(), most_output - end_.output.size());
+  end_.output.append(chunk_, 0, fitting);
+  if (fitting < chunk_.size()) end_.output_was_cut = true;
+  return read;
+}
+
+Command::Read Command::read_error() {
+  const Read read = read_chunk(error_pipe_);
+  std::string& tail = end_.error_text;
+  tail += chunk_;
+  // Twice the bound is kept, so that the beginning of a line can be found; finish() cuts.
+  if (tail.size() > 2 * most_error_text) tail.erase(0, tail.size() - 2 * most_error_text);
+  return read;
+}
+
+/// What stands in the pipes when the shell has ended. Whoever has their other ends may go on writing: so much that the largest
+/// pipe is emptied once, and no more.
+void Command::read_rest() {
+  constexpr int most_reads = 128;
+  for (int n = 0; n < most_reads && output_pipe_ && read_output() == Read::some; ++n) continue;
+  for (int n = 0; n < most_reads && error_pipe_ && read_error() == Read::some; ++n) continue;
+}
+
+CommandEnd Command::finish() {
+  read_rest();
+  int status = 0;
+  pid_t reaped = 0;
+  do {
+    reaped = ::waitpid(process_, &status, 0);
+  } while (reaped < 0 && errno == EINTR);
+  process_ = -1;
+  // Reaped by somebody else (SIGCHLD ignored, a wait for any child): how it ended is not known, so it did not end well.
+  if (reaped > 0 && WIFEXITED(status)) end_.status = WEXITSTATUS(status);
+  if (reaped > 0 && WIFSIGNALED(status)) end_.signal = WTERMSIG(status);
+  std::string& tail = end_.error_text;
+  if (tail.size() > most_error_text) {
+    const std::size_t cut = tail.size() - most_error_text;
+    const std::size_t line = tail.find('\n', cut - 1);
+    tail.erase(0, line == std::string::npos || line + 1 == tail.size() ? cut : line + 1);
+  }
+  while (!tail.empty() && (tail.back() == '\n' || tail.back() == ' ')) tail.pop_back();
+  return std::move(end_);
+}
+
+}  // namespace ringmill

@@ -1,0 +1,133 @@
+#include "workers/exec_worker.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <string>
+
+#include "core/log.h"
+#include "ipc/clock.h"
+
+namespace ringmill {
+
+namespace {
+
+constexpr int status_rejected = 100;
+constexpr int no_interrupt = -1;
+constexpr std::uint64_t for_ever_ns = ~std::uint64_t{0};
+
+Result<File> make_event() {
+  File event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!event) return std::unexpected(system_error("eventfd", "a worker of commands"));
+  return event;
+}
+
+WorkerOptions worker_options(const ExecOptions& options) {
+  return {.threads = options.concurrency,
+          .levels = options.levels,
+          .policy = options.policy,
+          .prefetch = 1,  // no job waits behind a command
+          .drain = options.drain};
+}
+
+std::uint64_t to_ns(std::chrono::milliseconds time) noexcept {
+  return static_cast<std::uint64_t>(time.count()) * 1'000'000;
+}
+
+}  // namespace
+
+ExecWorker::ExecWorker(Engine& engine, ExecOptions options)
+    : options_(std::move(options)), ending_(make_event()), worker_(engine, worker_options(options_)) {
+  const auto handler = [this](JobContext& job) { return run_command(job); };
+  for (const std::string& kind : options_.kinds) worker_.on(kind, handler);
+  if (options_.kinds.empty()) worker_.on_any(handler);
+}
+
+Result<void> ExecWorker::run() {
+  if (!ending_) return std::unexpected(ending_.error());
+  if (options_.command.empty()) return std::unexpected(Error(ErrorCode::invalid_argument, "the command is empty"));
+  if (options_.lease < std::chrono::milliseconds{2} || options_.lease > std::chrono::hours{24 * 24}) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "a command's lease is 2 ms to 24 days"));
+  }
+  if (options_.kill_grace < std::chrono::milliseconds{0}) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "the time from SIGTERM to SIGKILL is not negative"));
+  }
+  return worker_.run();
+}
+
+void ExecWorker::stop() noexcept { worker_.stop(); }
+
+void ExecWorker::stop_now() noexcept {
+  worker_.stop();
+  constexpr std::uint64_t one = 1;
+  if (ending_) [[maybe_unused]]
+    const ssize_t written = ::write(ending_->descriptor(), &one, sizeof one);
+}
+
+Result<SignalStop> ExecWorker::stop_on_signals() {
+  return SignalStop::install([this](std::uint32_t count) {
+    if (count > 1) {
+      log().info("told to stop once more: running commands are ended, their jobs wait again");
+      stop_now();
+      return;
+    }
+    log().info("told to stop: running commands end, nothing new is started; once more ends the commands");
+    stop();
+  });
+}
+
+JobOutcome ExecWorker::run_command(JobContext& job) {
+  // From here on the lease is ours to know: a job may have one that is not the engine's.
+  if (!job.extend(options_.lease)) return JobOutcome::release();
+  const std::uint64_t half_lease_ns = to_ns(options_.lease) / 2;
+  std::uint64_t extend_at_ns = steady_clock_ns() + half_lease_ns;
+  const std::array<std::string, 4> environment{
+      "RINGMILL_JOB_ID=" + job.id().to_string(), "RINGMILL_KIND=" + std::string(job.kind()),
+      "RINGMILL_LEVEL=" + std::string(job.level()), "RINGMILL_ATTEMPT=" + std::to_string(job.attempt())};
+  auto command = Command::start(options_.command, environment, job.payload());
+  if (!command) return JobOutcome::fail("the command could not be started: " + command.error().message());
+  while (true) {
+    switch (command->wait(ending_->descriptor(), extend_at_ns)) {
+      case Command::Event::ended:
+        return outcome_of(job, command->finish());
+      case Command::Event::interrupted:
+        end(*command);
+        return JobOutcome::release();
+      case Command::Event::time_over:
+        if (!job.extend(options_.lease)) {
+          log().warn("job {}: the lease was lost while its command ran, so the command is ended", job.id().to_string());
+          end(*command);
+          return JobOutcome::release();
+        }
+        extend_at_ns = steady_clock_ns() + half_lease_ns;
+        break;
+    }
+  }
+}
+
+/// SIGTERM, time to obey, then SIGKILL for whatever is left of the group. The shell is reaped last: until then its process id,
+/// which names the group, is nobody else's.
+void ExecWorker::end(Command& command) const {
+  command.signal_group(SIGTERM);
+  command.wait(no_interrupt, steady_clock_ns() + to_ns(options_.kill_grace));
+  command.signal_group(SIGKILL);
+  while (command.wait(no_interrupt, for_ever_ns) != Command::Event::ended) continue;
+  static_cast<void>(command.finish());
+}
+
+JobOutcome ExecWorker::outcome_of(const JobContext& job, const CommandEnd& end) const {
+  if (end.status == 0) {
+    if (options_.on_result) options_.on_result({job.id(), end.output, end.output_was_cut});
+    return JobOutcome::complete();
+  }
+  std::string reason = "the command ended with status " + std::to_string(end.status);
+  if (end.signal != 0) reason = "the command was ended by signal " + std::to_string(end.signal);
+  if (end.status < 0 && end.signal == 0) reason = "the command ended, and another part of this process took its status";
+  if (end.status == status_rejected) reason += " (failed for good; it runs again, there are no dead letters yet)";
+  if (!end.error_text.empty()) reason += ": " + end.error_text;
+  return JobOutcome::fail(std::move(reason));
+}
+
+}  // namespace ringmill

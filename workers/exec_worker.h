@@ -1,0 +1,86 @@
+// A worker that runs one shell command per job.
+//
+//   the command gets       payload on standard input; RINGMILL_JOB_ID, RINGMILL_KIND, RINGMILL_LEVEL and RINGMILL_ATTEMPT in
+//                          its environment; a process group of its own
+//   it ends with 0         the job is complete; standard output is its result
+//   100                    it failed for good. There are no dead letters in this version, and a job must not get lost: it is
+//                          treated as any other failure and runs again, until it is cancelled while it waits
+//   75, any other status   it failed: the attempt counts, the job goes back to its level at once
+//   by a signal            it failed, as above
+//
+// Standard error's last bytes are the error text, which is logged. While a command runs, its lease is extended whenever half of
+// it is over. When the lease is lost all the same (the process stood still for longer than that), somebody else has the job: the
+// group gets SIGTERM, and SIGKILL after `kill_grace`.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <ringmill/engine.h>
+#include <ringmill/worker.h>
+
+#include "ipc/file.h"
+#include "workers/command.h"
+
+namespace ringmill {
+
+/// What a command that ended with 0 wrote on its standard output.
+struct ExecResult {
+  JobId id;
+  std::string_view output;  // at most Command::most_output bytes, valid during the call
+  bool was_cut = false;
+};
+
+struct ExecOptions {
+  /// For /bin/sh -c.
+  std::string command;
+  /// Names of the kinds and levels to run. Empty: all.
+  std::vector<std::string> kinds{};
+  std::vector<std::string> levels{};
+  Policy policy = Policy::weighted;
+  /// How many commands run at once, 1 to 128.
+  std::uint32_t concurrency = 1;
+  /// As WorkerOptions::drain.
+  bool drain = false;
+  /// How long a job stays with a worker that stands still, from 2 ms: each command's lease is set to this at its start.
+  std::chrono::milliseconds lease{std::chrono::seconds{30}};
+  /// From SIGTERM to SIGKILL, for a command that has to end.
+  std::chrono::milliseconds kill_grace{std::chrono::seconds{5}};
+  /// Called on the command's thread, by several at once, just before the job is completed. If the lease is lost in that
+  /// moment the job runs again all the same.
+  std::function<void(const ExecResult&)> on_result{};
+};
+
+class ExecWorker {
+ public:
+  /// `engine` must outlive the worker.
+  ExecWorker(Engine& engine, ExecOptions options);
+
+  /// As Worker::run(); error invalid_argument also for an empty command and a lease that is too short.
+  Result<void> run();
+  /// Running commands go on to their end, nothing new is started. For any thread and for signal handlers.
+  void stop() noexcept;
+  /// Running commands get SIGTERM, and SIGKILL after kill_grace; their jobs go back without a counted attempt, however the
+  /// commands end. For any thread and for signal handlers.
+  void stop_now() noexcept;
+  /// The first SIGTERM or SIGINT calls stop(), each further one stop_now(), while what is returned lives.
+  Result<SignalStop> stop_on_signals();
+
+  WorkerStatus status() const noexcept { return worker_.status(); }
+
+ private:
+  JobOutcome run_command(JobContext& job);
+  void end(Command& command) const;
+  JobOutcome outcome_of(const JobContext& job, const CommandEnd& end) const;
+
+  ExecOptions options_;
+  /// An eventfd that can be read from stop_now() on: every command's wait watches it.
+  Result<File> ending_;
+  Worker worker_;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,40 @@
+// Which handler runs a job: by the name of its kind at registration, by the number of its kind when jobs run.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <ringmill/engine.h>
+#include <ringmill/worker.h>
+
+namespace ringmill {
+
+class HandlerRegistry {
+ public:
+  void add(std::string_view kind, Handler handler) { named_.emplace_back(std::string(kind), std::move(handler)); }
+  void add_default(Handler handler) { defaults_.push_back(std::move(handler)); }
+
+  /// Interns the names in the engine. From here on the registry is only read, by all threads.
+  /// Errors: invalid_argument (nothing or something twice registered, an empty handler, a bad name), no_space.
+  Result<void> resolve(Engine& engine);
+
+  /// What to subscribe to. Empty: every kind, because there is a default handler.
+  const std::vector<Kind>& kinds() const noexcept { return kinds_; }
+  /// Null: no handler for this kind.
+  const Handler* find(Kind kind) const noexcept;
+  /// The name a kind was registered with; empty when only the default handler runs it.
+  std::string_view name_of(Kind kind) const noexcept;
+
+ private:
+  using Named = std::pair<std::string, Handler>;
+  const Named* named(Kind kind) const noexcept;
+
+  std::vector<Named> named_;
+  std::vector<Handler> defaults_;
+  std::vector<Kind> kinds_;
+  std::vector<const Named*> by_kind_;  // indexed by the kind's number
+};
+
+}  // namespace ringmill

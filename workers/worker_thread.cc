@@ -1,0 +1,175 @@
+#include "workers/worker_thread.h"
+
+#include <algorithm>
+#include <bit>
+#include <chrono>
+#include <exception>
+#include <thread>
+
+#include "core/log.h"
+
+namespace ringmill {
+
+namespace {
+
+/// A draining thread that found nothing waits so long for a job before it asks again whether all is done.
+constexpr std::chrono::milliseconds drain_look{20};
+constexpr auto for_ever = std::chrono::nanoseconds::max();
+
+/// A reason may hold a command's output: whatever it is, it takes one line of the log.
+std::string one_line(std::string text) {
+  std::ranges::replace_if(
+      text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, ' ');
+  return text;
+}
+
+/// True for the errors after which one looks again.
+bool is_just_empty(const Error& error) noexcept {
+  return error.code() == ErrorCode::would_block || error.code() == ErrorCode::timed_out;
+}
+
+}  // namespace
+
+Result<void> WorkerThread::run() {
+  auto participant = commons_.engine.attach(Role::worker);
+  if (!participant) return std::unexpected(participant.error());
+  ClaimOptions claims{.levels = commons_.levels,
+                      .kinds = commons_.handlers.kinds(),
+                      .policy = commons_.options.policy,
+                      .prefetch = commons_.options.prefetch};
+  if (auto subscribed = (*participant)->subscribe(claims); !subscribed) return subscribed;
+  participant_.store(participant->get());
+  auto ended = run_jobs(**participant);
+  participant_.store(nullptr);
+  // A stop() that saw the pointer is about to wake the participant; after this nobody has it. stop() only makes calls that
+  // do not wait, and one that runs in a signal handler on this very thread is over when we get here.
+  while (commons_.visitors.load() != 0) std::this_thread::yield();
+  return ended;  // the participant gives back what it had taken in advance, and leaves
+}
+
+void WorkerThread::wake() noexcept {
+  if (Participant* participant = participant_.load()) participant->wake();
+}
+
+Result<void> WorkerThread::run_jobs(Participant& participant) {
+  // stop() sets `stopping` before it looks for participants: either it finds ours, or we see `stopping` here.
+  while (!commons_.stopping.load()) {
+    auto job = next_job(participant);
+    if (job) {
+      run_one(*job);
+    } else if (!is_just_empty(job.error())) {
+      return std::unexpected(job.error());
+    } else if (commons_.options.drain) {
+      return {};
+    }
+  }
+  return {};
+}
+
+Result<Job> WorkerThread::next_job(Participant& participant) {
+  if (!commons_.options.drain) return participant.claim(for_ever);
+  auto job = participant.claim();
+  if (job || !is_just_empty(job.error())) return job;
+  commons_.idle_threads.fetch_add(1);
+  while (!commons_.stopping.load()) {
+    // First the look, then the claim: what comes back to its level in between is found by the claim.
+    const bool drained = is_drained();
+    job = drained ? participant.claim() : participant.claim(drain_look);
+    if (job) {
+      commons_.idle_threads.fetch_sub(1);
+      return job;
+    }
+    if (drained || !is_just_empty(job.error())) return job;
+  }
+  return job;
+}
+
+bool WorkerThread::is_drained() const {
+  if (commons_.idle_threads.load() < commons_.options.threads) return false;
+  const EngineStatus status = commons_.engine.status();
+  for (const ParticipantStatus& participant : status.participants) {
+    // The jobs of the dead come back to their levels, by the hand of the keeper.
+    const bool passes_jobs_on = !participant.alive || participant.role == name_of(Role::keeper);
+    if (passes_jobs_on && participant.running != 0) return false;
+  }
+  // Which kinds the waiting jobs have is not counted: a worker of some kinds goes by what its claims find.
+  if (!commons_.handlers.kinds().empty()) return true;
+  for (std::size_t n = 0; n < status.levels.size(); ++n) {
+    const auto level = static_cast<Level>(n);
+    const bool ours = commons_.levels.empty() || std::ranges::find(commons_.levels, level) != commons_.levels.end();
+    if (ours && !status.levels[n].paused && status.levels[n].queued != 0) return false;
+  }
+  return true;
+}
+
+void WorkerThread::run_one(Job& job) {
+  current_job_.store(job.id().value(), std::memory_order_relaxed);  // ORDER relaxed: for a log line
+  const JobOutcome outcome = call_handler(job);
+  settle(job, outcome);
+  current_job_.store(0, std::memory_order_relaxed);  // ORDER relaxed: as above
+}
+
+JobOutcome WorkerThread::call_handler(Job& job) {
+  const Handler* handler = commons_.handlers.find(job.kind());
+  if (handler == nullptr) return JobOutcome::fail("this worker has no handler for the job's kind");
+  const auto level = static_cast<std::size_t>(job.level());
+  const std::string_view level_name =
+      level < commons_.level_names.size() ? std::string_view(commons_.level_names[level]) : std::string_view{};
+  JobContext context(job, kind_name(job.kind()), level_name, commons_.stopping);
+  try {
+    return (*handler)(context);
+  } catch (const std::exception& thrown) {
+    return JobOutcome::fail(std::string("the handler threw: ") + thrown.what());
+  } catch (...) {
+    return JobOutcome::fail("the handler threw something that is no std::exception");
+  }
+}
+
+void WorkerThread::settle(Job& job, const JobOutcome& outcome) {
+  const JobId id = job.id();
+  const std::uint32_t attempt = job.attempt();
+  Result<void> settled;
+  std::atomic<std::uint64_t>* counter = nullptr;
+  switch (outcome.what()) {
+    case JobOutcome::What::complete:
+      settled = job.complete();
+      counter = &completed_;
+      break;
+    case JobOutcome::What::fail:
+      settled = job.fail();
+      counter = &failed_;
+      break;
+    case JobOutcome::What::release:
+      settled = job.release();
+      counter = &released_;
+      break;
+  }
+  if (!settled) {
+    count(lost_);
+    log().warn(
+        "job {}: the lease was lost before attempt {} ended; the job was given to others, this run does not count",
+        id.to_string(), attempt);
+    return;
+  }
+  count(*counter);
+  if (!outcome.reason().empty() && std::has_single_bit(attempt)) {
+    log().warn("job {}: attempt {} failed, the job waits again: {}", id.to_string(), attempt,
+               one_line(outcome.reason()));
+  }
+}
+
+std::string_view WorkerThread::kind_name(Kind kind) {
+  if (const std::string_view name = commons_.handlers.name_of(kind); !name.empty()) return name;
+  auto known = kind_names_.find(kind);
+  if (known == kind_names_.end()) known = kind_names_.emplace(kind, commons_.engine.kind_name(kind)).first;
+  return known->second;
+}
+
+void WorkerThread::add_to(WorkerStatus& status) const noexcept {
+  status.completed += completed_.load();
+  status.failed += failed_.load();
+  status.released += released_.load();
+  status.lost += lost_.load();
+}
+
+}  // namespace ringmill

@@ -1,0 +1,75 @@
+// One thread of a worker: it attaches a participant of its own, claims jobs, runs their handlers, and settles the jobs.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <ringmill/engine.h>
+#include <ringmill/worker.h>
+
+#include "workers/handler_registry.h"
+
+namespace ringmill {
+
+/// What the threads of one worker share. The first part is fixed while they run.
+struct WorkerCommons {
+  explicit WorkerCommons(Engine& used_engine, WorkerOptions given_options)
+      : engine(used_engine), options(std::move(given_options)) {}
+
+  Engine& engine;
+  WorkerOptions options;
+  HandlerRegistry handlers;
+  std::vector<Level> levels;             // to claim from; empty: all
+  std::vector<std::string> level_names;  // by the level's number
+
+  std::atomic<bool> stopping{false};
+  /// How many calls of stop() look at the threads' participants right now.
+  std::atomic<std::uint32_t> visitors{0};
+  /// Draining: how many threads found nothing to claim since they last ran a job, those that have left included.
+  std::atomic<std::uint32_t> idle_threads{0};
+};
+
+class alignas(64) WorkerThread {
+ public:
+  explicit WorkerThread(WorkerCommons& commons) noexcept : commons_(commons) {}
+  WorkerThread(const WorkerThread&) = delete;
+  WorkerThread& operator=(const WorkerThread&) = delete;
+
+  /// Called on the thread itself. Returns when the worker stops, is drained, or cannot go on.
+  Result<void> run();
+
+  /// Ends a wait for jobs. For any thread and for signal handlers, between visitors += 1 and visitors -= 1.
+  void wake() noexcept;
+  /// The job whose handler runs now; none: a zero id.
+  JobId current_job() const noexcept { return JobId(current_job_.load()); }
+  void add_to(WorkerStatus& status) const noexcept;
+
+ private:
+  Result<void> run_jobs(Participant& participant);
+  Result<Job> next_job(Participant& participant);
+  /// No thread of ours runs a job, and the engine has none for us, as far as one look shows.
+  bool is_drained() const;
+  void run_one(Job& job);
+  JobOutcome call_handler(Job& job);
+  void settle(Job& job, const JobOutcome& outcome);
+  std::string_view kind_name(Kind kind);
+
+  /// Adds to a counter of our own. ORDER relaxed: one writer; readers want a recent value.
+  static void count(std::atomic<std::uint64_t>& counter) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+
+  WorkerCommons& commons_;
+  std::unordered_map<Kind, std::string> kind_names_;  // of kinds that only the default handler runs
+  std::atomic<Participant*> participant_{nullptr};
+  std::atomic<std::uint64_t> current_job_{0};
+  std::atomic<std::uint64_t> completed_{0};
+  std::atomic<std::uint64_t> failed_{0};
+  std::atomic<std::uint64_t> released_{0};
+  std::atomic<std::uint64_t> lost_{0};
+};
+
+}  // namespace ringmill
