@@ -1,0 +1,61 @@
+#include "tests/support/scratch.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <stdexcept>
+
+#include "tests/support/must.h"
+
+namespace ringmill::test {
+
+ScratchFolder::ScratchFolder(const std::filesystem::path& parent) : maker_(::getpid()) {
+  std::string name = (parent / "ringmill-test-XXXXXX").string();
+  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make a folder below " + parent.string());
+  path_ = name;
+}
+
+ScratchFolder::~ScratchFolder() {
+  if (maker_ != ::getpid()) return;
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+std::vector<std::string> ScratchFolder::names() const {
+  std::vector<std::string> found;
+  for (const auto& entry : std::filesystem::directory_iterator(path_))
+    found.push_back(entry.path().filename().string());
+  std::ranges::sort(found);
+  return found;
+}
+
+CreateOptions small_engine() {
+  CreateOptions options;
+  options.capacity = 256;
+  options.cell_size = 128;
+  return options;
+}
+
+CreateOptions ScratchPlace::here(CreateOptions options) const {
+  options.shm_dir = shm_dir();
+  return options;
+}
+
+ScratchEngine::ScratchEngine(const CreateOptions& options) { must(Engine::create(directory(), place_.here(options))); }
+
+std::filesystem::path ScratchEngine::segment_file() const {
+  return must(EngineDirectory::open(directory())).segment_path();
+}
+
+Engine ScratchEngine::open(const OpenOptions& options) const { return must(Engine::open(directory(), options)); }
+
+std::shared_ptr<EngineCore> ScratchEngine::open_core() const {
+  EngineDirectory opened = must(EngineDirectory::open(directory()));
+  File locks = must(opened.open_locks());
+  File probe = must(opened.open_locks());
+  Segment segment = must(opened.open_segment(locks, false));
+  return std::make_shared<EngineCore>(std::move(opened), std::move(locks), std::move(probe), std::move(segment));
+}
+
+}  // namespace ringmill::test

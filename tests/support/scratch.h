@@ -1,0 +1,68 @@
+// A place for one engine: its directory and its shared memory, gone at the end of the test.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <ringmill/engine.h>
+
+#include "core/engine_implementation.h"
+
+namespace ringmill::test {
+
+/// A new folder below `parent`, removed with everything in it by the process that made it.
+class ScratchFolder {
+ public:
+  explicit ScratchFolder(const std::filesystem::path& parent = std::filesystem::temp_directory_path());
+  ScratchFolder(const ScratchFolder&) = delete;
+  ScratchFolder& operator=(const ScratchFolder&) = delete;
+  ~ScratchFolder();
+
+  const std::filesystem::path& path() const noexcept { return path_; }
+  std::vector<std::string> names() const;
+
+ private:
+  std::filesystem::path path_;
+  pid_t maker_;
+};
+
+/// Small, and quick to scan.
+CreateOptions small_engine();
+
+/// A directory and a tmpfs folder in which one engine may be made.
+class ScratchPlace {
+ public:
+  std::filesystem::path directory() const { return folder_.path() / "engine"; }
+  const std::filesystem::path& shm_dir() const noexcept { return shm_.path(); }
+  std::vector<std::string> shm_names() const { return shm_.names(); }
+  /// The options with this place's shm_dir.
+  CreateOptions here(CreateOptions options) const;
+
+ private:
+  ScratchFolder folder_;
+  ScratchFolder shm_{"/dev/shm"};
+};
+
+inline constexpr OpenOptions without_keeper{.embedded_keeper = false};
+
+/// A made engine.
+class ScratchEngine {
+ public:
+  explicit ScratchEngine(const CreateOptions& options = small_engine());
+
+  std::filesystem::path directory() const { return place_.directory(); }
+  const ScratchPlace& place() const noexcept { return place_; }
+  std::filesystem::path segment_file() const;
+  Engine open(const OpenOptions& options = {}) const;
+  /// The engine's inside, opened once more.
+  std::shared_ptr<EngineCore> open_core() const;
+
+ private:
+  ScratchPlace place_;
+};
+
+}  // namespace ringmill::test

@@ -1,0 +1,57 @@
+// ringmill cancel: ends a job that waits.
+#include <memory>
+
+#include <ringmill/engine.h>
+
+#include "tools/cli/command.h"
+#include "tools/cli/options.h"
+#include "tools/cli/report.h"
+
+namespace ringmill::cli {
+
+namespace {
+
+int run_cancel(const std::filesystem::path& directory, const std::string& text) {
+  const auto id = JobId::parse(text);
+  if (!id) return fail("cancel", exit_usage, "a job id has 16 lower-case hexadecimal digits: " + text);
+  auto engine = Engine::open(directory, {.embedded_keeper = false});
+  if (!engine) return fail("cancel", engine.error());
+  auto participant = engine->attach(Role::tool);
+  if (!participant) return fail("cancel", participant.error());
+  const auto found = (*participant)->cancel(*id);
+  if (!found) {
+    return fail("cancel", found.error().code() == ErrorCode::not_found ? exit_no : exit_failed,
+                found.error().message());
+  }
+  switch (*found) {
+    case Cancelled::before_start:
+      return exit_done;
+    case Cancelled::running:
+      return fail("cancel", exit_no, "the job runs, nothing was changed: " + text);
+    case Cancelled::already_over:
+      break;
+  }
+  return fail("cancel", exit_no, "the job is over already: " + text);
+}
+
+}  // namespace
+
+Command add_cancel(CLI::App& program) {
+  struct Words {
+    std::filesystem::path directory;
+    std::string id;
+  };
+  auto words = std::make_shared<Words>();
+  CLI::App* app = program.add_subcommand("cancel", "End a job that waits: it will never run");
+  add_directory(*app, words->directory);
+  app->add_option("ID", words->id, "The job's id, as enqueue printed it")->required();
+  app->footer(
+      "Exit code 1: it runs, is over, or never was; standard error says which.\n"
+      "\n"
+      "Example:\n"
+      "  id=$(ringmill enqueue /tmp/jobs --kind greet --payload world)\n"
+      "  ringmill cancel /tmp/jobs $id");
+  return {app, [words] { return run_cancel(words->directory, words->id); }};
+}
+
+}  // namespace ringmill::cli

@@ -1,0 +1,24 @@
+// What a command of `ringmill` is to main.cc: its words, and what it does. One file per command.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace ringmill::cli {
+
+struct Command {
+  CLI::App* words;
+  std::function<int()> run;  // returns the exit code
+};
+
+Command add_init(CLI::App& program);
+Command add_enqueue(CLI::App& program);
+Command add_work(CLI::App& program);
+Command add_status(CLI::App& program);
+Command add_job(CLI::App& program);
+Command add_cancel(CLI::App& program);
+Command add_dump(CLI::App& program);
+Command add_keeper(CLI::App& program);
+Command add_remove(CLI::App& program);
+
+}  // namespace ringmill::cli

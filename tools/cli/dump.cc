@@ -1,0 +1,275 @@
+// ringmill dump: what stands in shared memory, or in a copy of it. Nothing is written; no lock is taken.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "ipc/clock.h"
+#include "tools/cli/base64.h"
+#include "tools/cli/command.h"
+#include "tools/cli/options.h"
+#include "tools/cli/output.h"
+#include "tools/cli/report.h"
+#include "tools/cli/view.h"
+
+namespace ringmill::cli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct DumpWords {
+  std::filesystem::path directory;
+  std::filesystem::path from;
+  std::string state;
+  std::string level;
+  std::string kind;
+  std::optional<std::uint64_t> limit;
+  bool json = false;
+  bool payload = false;
+  bool rings = false;
+  bool participants = false;
+  bool check = false;
+  bool at_rest = false;
+};
+
+/// Nothing when the cell went on to another state while we copied.
+std::optional<std::string> copy_payload(const Segment& segment, const JobView& view) {
+  const JobTable table(segment);
+  std::string copy((std::size_t{view.info.payload_size} + 7) / 8 * 8, '\0');
+  table.copy_out(index_of(view.info.id), std::as_writable_bytes(std::span(copy)).data(), view.info.payload_size);
+  std::atomic_thread_fence(std::memory_order_acquire);  // the copy comes before the second look
+  if (table.word(index_of(view.info.id)) != view.word) return std::nullopt;
+  copy.resize(view.info.payload_size);
+  return copy;
+}
+
+bool is_utf8(const std::string& text) {
+  try {
+    static_cast<void>(Json(text).dump());
+    return true;
+  } catch (const Json::exception&) {
+    return false;
+  }
+}
+
+/// One line for people: control characters and bytes that are no UTF-8 are escaped.
+std::string escaped(const std::string& text) {
+  const bool utf8 = is_utf8(text);
+  std::string line;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n') {
+      line += "\\n";
+    } else if (c == '\\') {
+      line += "\\\\";
+    } else if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !utf8)) {
+      line += fmt::format("\\x{:02x}", byte);
+    } else {
+      line += c;
+    }
+  }
+  return line;
+}
+
+/// Columns as wide as the names that the engine knows, so that lines can be printed as they are found.
+class JobLines {
+ public:
+  explicit JobLines(const Segment& segment) {
+    for (std::uint32_t n = 0; n < segment.geometry().level_count; ++n) {
+      level_width_ = std::max(level_width_, level_name(segment, n).size());
+    }
+    for (std::uint32_t n = 0; n < most_kinds; ++n) {
+      kind_width_ = std::max(kind_width_, segment.kinds().name_of(n).value_or("").size());
+    }
+  }
+  std::string heading() const {
+    return fmt::format("{:<16}  {:<9}  {:<{}}  {:<{}}  {:>8}  {:>7}  {:>6}  {}", "id", "state", "level", level_width_,
+                       "kind", kind_width_, "attempts", "payload", "worker", "enqueued at");
+  }
+  std::string line(const JobInfo& info) const {
+    return fmt::format("{:<16}  {:<9}  {:<{}}  {:<{}}  {:>8}  {:>7}  {:>6}  {}", info.id.to_string(),
+                       name_of(info.state), info.level, level_width_, info.kind, kind_width_, info.attempts,
+                       info.payload_size, info.worker >= 0 ? std::to_string(info.worker) : "-",
+                       time_text(info.enqueued_at));
+  }
+
+ private:
+  std::size_t level_width_ = 5;
+  std::size_t kind_width_ = 4;
+};
+
+void dump_jobs(const DumpWords& words, const Segment& segment, Output& output) {
+  const JobLines lines(segment);
+  std::uint64_t shown = 0;
+  for (CellIndex index = 0; index < segment.geometry().capacity && output.wanted(); ++index) {
+    if (words.limit && shown == *words.limit) break;
+    const auto view = view_job(segment, index);
+    if (!view) continue;
+    const JobInfo& info = view->info;
+    if (!words.state.empty() && name_of(info.state) != words.state) continue;
+    if (!words.level.empty() && info.level != words.level) continue;
+    if (!words.kind.empty() && info.kind != words.kind) continue;
+    std::string payload;
+    if (words.payload) {
+      auto copy = copy_payload(segment, *view);
+      if (!copy) continue;  // over, or on its way: as if we had come a moment later
+      payload = std::move(*copy);
+    }
+    if (words.json) {
+      Json json = job_json(info);
+      if (words.payload && is_utf8(payload))
+        json["payload"] = payload;
+      else if (words.payload)
+        json["payload_base64"] = to_base64(payload);
+      output.json(json);
+    } else {
+      if (shown == 0) output.line(lines.heading() + (words.payload ? std::string(15, ' ') + "payload" : ""));
+      output.line(lines.line(info) + (words.payload ? "  " + escaped(payload) : ""));
+    }
+    ++shown;
+  }
+  if (!words.json && shown == 0) output.line("no jobs");
+}
+
+void dump_rings(const DumpWords& words, const Segment& segment, Output& output) {
+  Table table({"ring", ">slots", ">head", ">tail", ">live hints", ">dead hints", "overflow"});
+  for (std::uint32_t n = 0; n < segment.geometry().level_count; ++n) {
+    const RingView ring = view_ring(segment, n);
+    if (words.json) {
+      output.json({{"record", "ring"},
+                   {"level", ring.level},
+                   {"slots", ring.slots},
+                   {"head", ring.head},
+                   {"tail", ring.tail},
+                   {"live_hints", ring.live_hints},
+                   {"dead_hints", ring.dead_hints},
+                   {"overflow", ring.overflow}});
+    } else {
+      table.row({ring.level, std::to_string(ring.slots), std::to_string(ring.head), std::to_string(ring.tail),
+                 std::to_string(ring.live_hints), std::to_string(ring.dead_hints), ring.overflow ? "yes" : "no"});
+    }
+  }
+  if (!words.json) table.print(output);
+}
+
+std::string_view name_of_state(ParticipantState state) {
+  switch (state) {
+    case ParticipantState::free:
+      return "free";
+    case ParticipantState::starting:
+      return "starting";
+    case ParticipantState::alive:
+      return "attached";
+    case ParticipantState::reaping:
+      return "reaping";
+  }
+  return "unknown";
+}
+
+void dump_participants(const DumpWords& words, const EngineView& view, Output& output) {
+  Table table(
+      {">participant", ">pid", ">thread", "role", "state", "alive", ">running", ">enqueued", ">completed", "since"});
+  for (const ParticipantStatus& status : view.status().participants) {
+    const auto number = static_cast<std::uint32_t>(status.number);
+    const ParticipantEntry& entry = view.segment().participant(number);
+    const auto state = name_of_state(EntryState::of(entry).state);
+    const std::optional<bool> alive = view.is_alive(number);
+    const auto since = wall_time(entry.attached_at_ns.load());
+    if (words.json) {
+      output.json({{"record", "participant"},
+                   {"id", status.number},
+                   {"pid", status.pid},
+                   {"thread", entry.thread_id.load()},
+                   {"role", status.role},
+                   {"state", state},
+                   {"alive", alive ? Json(*alive) : Json()},
+                   {"running", status.running},
+                   {"enqueued", entry.enqueued.load()},
+                   {"completed", entry.completed.load()},
+                   {"since", time_json(since)}});
+    } else {
+      table.row({std::to_string(status.number), std::to_string(status.pid), std::to_string(entry.thread_id.load()),
+                 status.role, std::string(state),
+                 !alive   ? "?"
+                 : *alive ? "yes"
+                          : "no",
+                 std::to_string(status.running), std::to_string(entry.enqueued.load()),
+                 std::to_string(entry.completed.load()), time_text(since)});
+    }
+  }
+  if (!words.json) table.print(output);
+}
+
+/// True when nothing is broken.
+bool dump_check(const DumpWords& words, const EngineView& view, Output& output) {
+  const bool at_rest = words.at_rest || view.is_at_rest();
+  const std::vector<std::string> findings = check_invariants(view.segment(), at_rest);
+  for (const std::string& finding : findings) {
+    if (words.json) {
+      output.json({{"record", "finding"}, {"text", finding}});
+    } else {
+      output.line("broken: " + finding);
+    }
+  }
+  if (words.json) {
+    output.json({{"record", "check"}, {"ok", findings.empty()}, {"findings", findings.size()}, {"at_rest", at_rest}});
+  } else if (findings.empty()) {
+    output.line(at_rest ? "every invariant holds, also those of an engine at rest" : "every invariant holds");
+  }
+  return findings.empty();
+}
+
+int run_dump(const DumpWords& words) {
+  if (words.directory.empty() && words.from.empty()) {
+    return fail("dump", exit_usage, "DIR or --from is required; see `ringmill dump --help`");
+  }
+  const auto view =
+      words.from.empty() ? EngineView::open(words.directory) : EngineView::open_copy(words.from, words.directory);
+  if (!view) return fail("dump", view.error());
+  Output output;
+  int exit_code = exit_done;
+  if (words.rings) dump_rings(words, view->segment(), output);
+  if (words.participants) dump_participants(words, *view, output);
+  if (words.check && !dump_check(words, *view, output)) exit_code = exit_no;
+  if (!words.rings && !words.participants && !words.check) dump_jobs(words, view->segment(), output);
+  return output.finish(exit_code);
+}
+
+}  // namespace
+
+Command add_dump(CLI::App& program) {
+  auto words = std::make_shared<DumpWords>();
+  CLI::App* app = program.add_subcommand("dump", "List jobs, rings or participants; check every invariant");
+  app->add_option("DIR", words->directory, "The engine's directory (may be left out with --from)");
+  app->add_flag("--json", words->json, "JSON lines: a job has the keys of `ringmill job --json`");
+  app->add_option("--state", words->state, "Only jobs in this state")
+      ->check(CLI::IsMember({"queued", "delayed", "blocked", "running", "completed", "dead", "cancelled"}));
+  app->add_option("--level", words->level, "Only jobs of this level")->type_name("NAME");
+  app->add_option("--kind", words->kind, "Only jobs of this kind")->type_name("NAME");
+  app->add_option("--limit", words->limit, "At most so many jobs")->type_name("N");
+  app->add_flag("--payload", words->payload, "With payloads (JSON: payload, or payload_base64 if it is no UTF-8)");
+  app->add_flag("--rings", words->rings, "The levels' rings instead of jobs");
+  app->add_flag("--participants", words->participants, "The registry's entries instead of jobs");
+  app->add_flag("--check", words->check, "Verify every invariant; exit code 1 if one is broken");
+  app->add_flag("--at-rest", words->at_rest,
+                "With --check: also what holds only while nobody works (done anyway when nobody is in)");
+  app->add_option("--from", words->from,
+                  "Read a copy: a segment's file, or a folder with ringmill-ID (and engine.json)")
+      ->type_name("PATH");
+  app->footer(
+      "Nothing is written and no lock is taken: jobs that move while it looks may be shown as they were before, or "
+      "not\n"
+      "at all. Jobs stand in the order of their cells, not of their age.\n"
+      "\n"
+      "Examples:\n"
+      "  ringmill dump /tmp/jobs --state running\n"
+      "  ringmill dump /tmp/jobs --json --payload --kind mail --limit 10\n"
+      "  ringmill dump /tmp/jobs --rings --participants --check\n"
+      "  cp /dev/shm/ringmill-0123456789abcdef /tmp/copy && ringmill dump --from /tmp/copy --check");
+  return {app, [words] { return run_dump(*words); }};
+}
+
+}  // namespace ringmill::cli

@@ -1,0 +1,89 @@
+// ringmill init: makes an engine.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <memory>
+
+#include <ringmill/engine.h>
+
+#include "tools/cli/command.h"
+#include "tools/cli/options.h"
+#include "tools/cli/output.h"
+#include "tools/cli/report.h"
+
+namespace ringmill::cli {
+
+namespace {
+
+struct InitWords {
+  std::filesystem::path directory;
+  std::string levels;
+  std::string weights;
+  std::string mode;
+  std::chrono::nanoseconds lease{};
+  CreateOptions options;
+};
+
+Result<CreateOptions> read_options(const InitWords& words) {
+  CreateOptions options = words.options;
+  const auto invalid = [](const char* summary, const std::string& detail) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, summary, detail));
+  };
+  if (!words.levels.empty()) options.levels = split_list(words.levels);
+  if (!words.weights.empty()) {
+    for (const std::string& text : split_list(words.weights)) {
+      const auto weight = parse_number(text);
+      if (!weight || *weight > 1000) return invalid("--weights: a weight is a number from 1 to 1000", text);
+      options.weights.push_back(static_cast<std::uint32_t>(*weight));
+    }
+  }
+  if (!words.mode.empty()) {
+    const auto mode = parse_number(words.mode, 8);
+    if (!mode || *mode > 07777) return invalid("--mode: not an octal mode like 0700", words.mode);
+    options.mode = static_cast<std::uint32_t>(*mode);
+  }
+  if (words.lease.count() != 0) options.lease = std::chrono::ceil<std::chrono::milliseconds>(words.lease);
+  return options;
+}
+
+int run_init(const InitWords& words) {
+  const auto options = read_options(words);
+  if (!options) return fail("init", options.error());
+  if (auto made = Engine::create(words.directory, *options); !made) return fail("init", made.error());
+  auto engine = Engine::open(words.directory, {.embedded_keeper = false});
+  if (!engine) return fail("init", engine.error());
+  const EngineStatus status = engine->status();
+  Output output;
+  output.line(fmt::format("made engine {} in {}: {} jobs of up to {} bytes, levels {}, {} of shared memory",
+                          status.engine_id, status.path, status.capacity, engine->most_payload_bytes(),
+                          fmt::join(options->levels, ", "), format_size(status.memory_bytes)));
+  return output.finish(exit_done);
+}
+
+}  // namespace
+
+Command add_init(CLI::App& program) {
+  auto words = std::make_shared<InitWords>();
+  CLI::App* app = program.add_subcommand("init", "Make an engine: a directory, and its shared memory");
+  add_directory(*app, words->directory);
+  app->add_option("--levels", words->levels, "Names of the levels, the most urgent first (high,default,low)")
+      ->type_name("NAME,...");
+  app->add_option("--weights", words->weights, "Each level's share of the claims (6,3,1 for three levels, else all 1)")
+      ->type_name("N,...");
+  app->add_option("--capacity", words->options.capacity, "How many jobs it holds at most")
+      ->capture_default_str()
+      ->type_name("N");
+  add_size(*app, "--cell-size", words->options.cell_size,
+           "Bytes of one cell, a power of two (256); a payload may have 64 less");
+  app->add_option("--mode", words->mode, "Who may use the engine, as of chmod (0700)")->type_name("MODE");
+  app->add_option("--shm-dir", words->options.shm_dir, "A tmpfs for the shared memory (/dev/shm)")->type_name("PATH");
+  add_duration(*app, "--lease", words->lease, "How long a worker may hold a job that does not say otherwise (5m)");
+  app->footer(
+      "Examples:\n"
+      "  ringmill init /var/lib/jobs\n"
+      "  ringmill init /tmp/jobs --levels urgent,normal --weights 9,1 --capacity 10000 --cell-size 1KiB\n"
+      "  ringmill init /srv/jobs --mode 0770     # the directory's group may use it too");
+  return {app, [words] { return run_init(*words); }};
+}
+
+}  // namespace ringmill::cli

@@ -1,0 +1,72 @@
+// ringmill job: what is known of one job.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "tools/cli/command.h"
+#include "tools/cli/options.h"
+#include "tools/cli/output.h"
+#include "tools/cli/report.h"
+#include "tools/cli/view.h"
+
+namespace ringmill::cli {
+
+namespace {
+
+struct JobWords {
+  std::filesystem::path directory;
+  std::string id;
+  bool json = false;
+};
+
+void print_text(const JobInfo& info, Output& output) {
+  const auto line = [&output](std::string_view name, const std::string& value) {
+    output.line(fmt::format("{:<13} {}", name, value));
+  };
+  line("id", info.id.to_string());
+  line("state", std::string(name_of(info.state)));
+  if (info.state == JobState::ended) return;
+  line("kind", info.kind);
+  line("level", info.level);
+  line("attempts", std::to_string(info.attempts));
+  line("payload", std::to_string(info.payload_size) + " bytes");
+  line("enqueued at", time_text(info.enqueued_at));
+  line("started at", time_text(info.started_at));
+  line("worker", info.worker >= 0 ? "participant " + std::to_string(info.worker) : "-");
+}
+
+int run_job(const JobWords& words) {
+  const auto id = JobId::parse(words.id);
+  if (!id) return fail("job", exit_usage, "a job id has 16 lower-case hexadecimal digits: " + words.id);
+  const auto view = EngineView::open(words.directory);
+  if (!view) return fail("job", view.error());
+  const auto info = find_job(view->segment(), *id);
+  if (!info) return fail("job", exit_no, info.error().message());
+  Output output;
+  if (words.json) {
+    output.json(job_json(*info));
+  } else {
+    print_text(*info, output);
+  }
+  return output.finish(exit_done);
+}
+
+}  // namespace
+
+Command add_job(CLI::App& program) {
+  auto words = std::make_shared<JobWords>();
+  CLI::App* app = program.add_subcommand("job", "Show what is known of one job");
+  add_directory(*app, words->directory);
+  app->add_option("ID", words->id, "The job's id, as enqueue printed it")->required();
+  app->add_flag("--json", words->json, "One JSON object; what is not known is null");
+  app->footer(
+      "A job that is over and of which nothing was kept is in state `ended`. Exit code 1: no job ever had this id.\n"
+      "\n"
+      "Examples:\n"
+      "  ringmill job /tmp/jobs 0000000001000000\n"
+      "  ringmill job /tmp/jobs 0000000001000000 --json | jq -r .state");
+  return {app, [words] { return run_job(*words); }};
+}
+
+}  // namespace ringmill::cli

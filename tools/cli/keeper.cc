@@ -1,0 +1,146 @@
+// ringmill keeper: keeps an engine as its own process, in the background or the foreground.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <spdlog/sinks/syslog_sink.h>
+#include <spdlog/spdlog.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <ctime>
+#include <memory>
+#include <thread>
+
+#include <ringmill/engine.h>
+
+#include "ipc/file.h"
+#include "tools/cli/command.h"
+#include "tools/cli/options.h"
+#include "tools/cli/output.h"
+#include "tools/cli/report.h"
+
+namespace ringmill::cli {
+
+namespace {
+
+/// Blocked in this thread and those it starts, so that only sigtimedwait() sees them.
+sigset_t block_end_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+/// Returns on SIGTERM or SIGINT, or when the engine is removed.
+void wait_for_end(const sigset_t& signals, const std::filesystem::path& directory) {
+  constexpr timespec look_every{.tv_sec = 1, .tv_nsec = 0};
+  std::error_code failure;
+  while (::sigtimedwait(&signals, nullptr, &look_every) < 0) {
+    if (!std::filesystem::exists(directory / "engine.json", failure) && !failure) return;
+  }
+}
+
+/// Waits until this process keeps, or finds that another one does. Both are fine: whoever stands by takes over one day.
+std::string await_election(const Engine& engine) {
+  while (true) {
+    if (engine.keeps()) return "keeps";
+    const EngineStatus status = engine.status();
+    if (status.keeper_alive && status.keeper_pid != ::getpid()) {
+      return fmt::format("stands by for process {}, which keeps", status.keeper_pid);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
+
+int keep_in_foreground(const std::filesystem::path& directory) {
+  const sigset_t signals = block_end_signals();
+  const auto engine = Engine::open(directory);
+  if (!engine) return fail("keeper", engine.error());
+  Output output;
+  output.line(fmt::format("process {} {}", ::getpid(), await_election(*engine)));
+  output.flush();
+  wait_for_end(signals, directory);
+  return output.finish(exit_done);
+}
+
+/// In the daemon. Nobody reads its standard error: the engine's log goes to syslog.
+int keep_in_background(const std::filesystem::path& directory, const File& report) {
+  ::setsid();
+  const sigset_t signals = block_end_signals();
+  spdlog::syslog_logger_mt("ringmill", "ringmill-keeper", LOG_PID, LOG_DAEMON);
+  const auto engine = Engine::open(directory);
+  if (!engine) {
+    // The parent's standard error is still ours.
+    return fail("keeper", engine.error());
+  }
+  await_election(*engine);
+  const int nowhere = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere, descriptor);
+  ::close(nowhere);
+  if (::chdir("/") != 0) return exit_failed;
+  [[maybe_unused]] const ssize_t written =
+      ::write(report.descriptor(), "k", 1);  // a parent that is gone needs no report
+  wait_for_end(signals, directory);
+  return exit_done;
+}
+
+int start_daemon(const std::filesystem::path& directory) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail("keeper", system_error("pipe", directory));
+  File reading(ends[0]);
+  File writing(ends[1]);
+  const pid_t child = ::fork();
+  if (child < 0) return fail("keeper", system_error("fork", directory));
+  if (child == 0) {
+    reading = File();
+    ::_exit(keep_in_background(directory, writing));
+  }
+  writing = File();
+  char sign = 0;
+  ssize_t got = 0;
+  do {
+    got = ::read(reading.descriptor(), &sign, 1);
+  } while (got < 0 && errno == EINTR);
+  if (got == 1) {
+    Output output;
+    output.line(std::to_string(child));
+    return output.finish(exit_done);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) != 0) return WEXITSTATUS(status);  // it has said why
+  return fail("keeper", exit_failed, "the daemon ended before it kept");
+}
+
+int run_keeper(const std::filesystem::path& given, bool foreground) {
+  const std::filesystem::path directory = std::filesystem::absolute(given);  // the daemon changes its folder
+  return foreground ? keep_in_foreground(directory) : start_daemon(directory);
+}
+
+}  // namespace
+
+Command add_keeper(CLI::App& program) {
+  struct Words {
+    std::filesystem::path directory;
+    bool foreground = false;
+  };
+  auto words = std::make_shared<Words>();
+  CLI::App* app = program.add_subcommand("keeper", "Keep an engine as a process of its own");
+  add_directory(*app, words->directory);
+  app->add_flag("--foreground", words->foreground, "Do not become a daemon; log to standard error");
+  app->footer(
+      "The keeper hands the jobs of the dead to others and ends leases whose time is over. Every process that opens "
+      "an\n"
+      "engine can keep; this one does so while no worker runs. It ends on SIGTERM, SIGINT, or when the engine is\n"
+      "removed. As a daemon it prints its process id once it keeps or stands by, and logs to syslog.\n"
+      "\n"
+      "Examples:\n"
+      "  pid=$(ringmill keeper /var/lib/jobs)\n"
+      "  ringmill keeper /var/lib/jobs --foreground      # under systemd: Type=exec");
+  return {app, [words] { return run_keeper(words->directory, words->foreground); }};
+}
+
+}  // namespace ringmill::cli

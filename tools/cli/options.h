@@ -1,0 +1,41 @@
+// Options that several commands have, checked as they are read.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+#include "tools/cli/values.h"
+
+namespace ringmill::cli {
+
+inline CLI::Option* add_directory(CLI::App& words, std::filesystem::path& directory) {
+  return words.add_option("DIR", directory, "The engine's directory")->required();
+}
+
+/// An option with a value like 250us, 10ms, 30s, 5m, 2h, 7d.
+inline CLI::Option* add_duration(CLI::App& words, const std::string& name, std::chrono::nanoseconds& value,
+                                 const std::string& description) {
+  const auto read = [name, &value](const std::string& text) {
+    const auto parsed = parse_duration(text);
+    if (!parsed) throw CLI::ValidationError(name, "'" + text + "' is no duration like 250us, 10ms, 30s, 5m, 2h, 7d");
+    value = *parsed;
+  };
+  return words.add_option_function<std::string>(name, read, description)->type_name("DURATION");
+}
+
+/// An option with a value like 4096, 64KiB, 1MiB, of at most 32 bits.
+inline CLI::Option* add_size(CLI::App& words, const std::string& name, std::uint32_t& value,
+                             const std::string& description) {
+  const auto read = [name, &value](const std::string& text) {
+    const auto parsed = parse_size(text);
+    if (!parsed || *parsed > std::numeric_limits<std::uint32_t>::max()) {
+      throw CLI::ValidationError(name, "'" + text + "' is no size like 4096, 64KiB, 1MiB");
+    }
+    value = static_cast<std::uint32_t>(*parsed);
+  };
+  return words.add_option_function<std::string>(name, read, description)->type_name("SIZE");
+}
+
+}  // namespace ringmill::cli

@@ -1,0 +1,47 @@
+#include "tools/cli/report.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace ringmill::cli {
+
+int exit_code_of(ErrorCode code) noexcept {
+  switch (code) {
+    case ErrorCode::would_block:
+    case ErrorCode::timed_out:
+    case ErrorCode::already_exists:
+    case ErrorCode::lease_lost:
+    case ErrorCode::not_cancellable:
+    case ErrorCode::busy:
+      return exit_no;
+    case ErrorCode::invalid_argument:
+    case ErrorCode::too_large:
+      return exit_usage;
+    case ErrorCode::not_found:
+    case ErrorCode::wrong_thread:
+    case ErrorCode::after_fork:
+    case ErrorCode::too_many_participants:
+    case ErrorCode::permission_denied:
+    case ErrorCode::incompatible:
+    case ErrorCode::stale:
+    case ErrorCode::corrupt:
+    case ErrorCode::no_space:
+    case ErrorCode::system:
+      break;
+  }
+  return exit_failed;
+}
+
+int fail(std::string_view command, int exit_code, std::string_view message) {
+  std::string line = "ringmill";
+  if (!command.empty()) line.append(" ").append(command);
+  line.append(": ").append(message);
+  std::ranges::replace(line, '\n', ' ');
+  line += '\n';
+  // Nothing can be done when standard error cannot be written: the exit code still says it.
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+  return exit_code;
+}
+
+}  // namespace ringmill::cli

@@ -1,0 +1,136 @@
+// ringmill status: an engine at one moment.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "tools/cli/command.h"
+#include "tools/cli/options.h"
+#include "tools/cli/output.h"
+#include "tools/cli/report.h"
+#include "tools/cli/view.h"
+
+namespace ringmill::cli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json status_json(const EngineStatus& status) {
+  Json json;
+  json["engine"] = {
+      {"id", status.engine_id},      {"path", status.path},           {"layout_version", status.layout_version},
+      {"capacity", status.capacity}, {"cell_size", status.cell_size}, {"created_at", time_json(status.created_at)}};
+  json["levels"] = Json::array();
+  for (const LevelStatus& level : status.levels) {
+    json["levels"].push_back({{"name", level.name},
+                              {"queued", level.queued},
+                              {"delayed", level.delayed},
+                              {"blocked", level.blocked},
+                              {"running", level.running},
+                              {"completed", level.completed},
+                              {"paused", level.paused}});
+  }
+  const Totals& totals = status.totals;
+  json["totals"] = {{"enqueued", totals.enqueued},
+                    {"completed", totals.completed},
+                    {"failed", totals.failed},
+                    {"retried", totals.retried},
+                    {"dead", totals.dead},
+                    {"worker_lost", totals.worker_lost},
+                    {"lease_expired", totals.lease_expired},
+                    {"cancelled", totals.cancelled}};
+  json["participants"] = Json::array();
+  for (const ParticipantStatus& participant : status.participants) {
+    json["participants"].push_back({{"id", participant.number},
+                                    {"pid", participant.pid},
+                                    {"role", participant.role},
+                                    {"alive", participant.alive},
+                                    {"running", participant.running}});
+  }
+  const bool elected = status.keeper_pid != 0;
+  json["keeper"] = {{"pid", elected ? Json(status.keeper_pid) : Json()},
+                    {"alive", status.keeper_alive},
+                    {"since", elected ? time_json(status.keeper_since) : Json()}};
+  json["memory"] = {
+      {"bytes", status.memory_bytes}, {"cells_free", status.cells_free}, {"cells_used", status.cells_used}};
+  // Jobs live in shared memory only: there is no journal and there are no dead letters to speak of.
+  json["journal"] = {{"mode", "none"},      {"segments", 0},    {"bytes", 0},      {"limit", 0},
+                     {"durable_lag_us", 0}, {"bytes_per_s", 0}, {"last_error", ""}};
+  json["dead_letters"] = {{"count", 0}, {"bytes", 0}, {"limit", 0}};
+  return json;
+}
+
+std::string keeper_text(const EngineStatus& status) {
+  if (status.keeper_pid == 0) return "none: the next process that opens the engine keeps";
+  const std::string since = " since " + time_text(status.keeper_since);
+  if (status.keeper_alive) return fmt::format("process {}{}", status.keeper_pid, since);
+  return fmt::format("process {}{} is gone: the next process that opens the engine keeps", status.keeper_pid, since);
+}
+
+void print_text(const EngineStatus& status, Output& output) {
+  output.line(fmt::format("engine   {}  {}", status.engine_id, status.path));
+  output.line(fmt::format("         layout {}, made {}", status.layout_version, time_text(status.created_at)));
+  output.line(fmt::format("memory   {}: {} cells of {} bytes, {} used, {} free", format_size(status.memory_bytes),
+                          status.capacity, status.cell_size, status.cells_used, status.cells_free));
+  if (status.unlinked) output.line("         its file was removed: jobs go on, but no new process can join");
+  output.line("keeper   " + keeper_text(status));
+  const Totals& totals = status.totals;
+  output.line(fmt::format("totals   {} enqueued, {} completed, {} failed, {} retried, {} cancelled", totals.enqueued,
+                          totals.completed, totals.failed, totals.retried, totals.cancelled));
+  output.line(fmt::format("         {} came back from lost workers, {} from leases that expired", totals.worker_lost,
+                          totals.lease_expired));
+  output.line("");
+  Table levels({"level", ">weight", ">queued", ">running"});
+  for (const LevelStatus& level : status.levels) {
+    levels.row({level.name, std::to_string(level.weight), std::to_string(level.queued), std::to_string(level.running)});
+  }
+  levels.print(output);
+  output.line("");
+  if (status.participants.empty()) {
+    output.line("no participants");
+    return;
+  }
+  Table participants({">participant", ">pid", "role", "alive", ">running"});
+  for (const ParticipantStatus& participant : status.participants) {
+    participants.row({std::to_string(participant.number), std::to_string(participant.pid), participant.role,
+                      participant.alive ? "yes" : "no", std::to_string(participant.running)});
+  }
+  participants.print(output);
+}
+
+int run_status(const std::filesystem::path& directory, bool json) {
+  const auto view = EngineView::open(directory);
+  if (!view) return fail("status", view.error());
+  const EngineStatus status = view->status();
+  Output output;
+  if (json) {
+    output.json(status_json(status));
+  } else {
+    print_text(status, output);
+  }
+  return output.finish(exit_done);
+}
+
+}  // namespace
+
+Command add_status(CLI::App& program) {
+  struct Words {
+    std::filesystem::path directory;
+    bool json = false;
+  };
+  auto words = std::make_shared<Words>();
+  CLI::App* app = program.add_subcommand("status", "Show an engine: levels, totals, participants, keeper, memory");
+  add_directory(*app, words->directory);
+  app->add_flag("--json", words->json, "One JSON object");
+  app->footer(
+      "Counts of jobs are read from the table; the totals are statistics. Nothing is written: it works when no\n"
+      "participant lives.\n"
+      "\n"
+      "Examples:\n"
+      "  ringmill status /tmp/jobs\n"
+      "  ringmill status /tmp/jobs --json | jq '.levels[] | {name, queued}'");
+  return {app, [words] { return run_status(words->directory, words->json); }};
+}
+
+}  // namespace ringmill::cli

@@ -1,0 +1,127 @@
+#include "tools/cli/view.h"
+
+#include <nlohmann/json.hpp>
+
+#include "tools/cli/values.h"
+
+namespace ringmill::cli {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+bool is_moment(std::chrono::system_clock::time_point time) { return time.time_since_epoch().count() != 0; }
+
+std::string id_in(const fs::path& directory) {
+  const auto text = read_file(directory / "engine.json");
+  if (!text) return {};
+  const auto json = nlohmann::json::parse(*text, nullptr, false);
+  if (!json.is_object() || !json.contains("id") || !json["id"].is_string()) return {};
+  const std::string id = json["id"].get<std::string>();
+  return JobId::parse(id) ? id : "";  // it becomes part of a path
+}
+
+/// The segment's file in a folder.
+Result<fs::path> find_segment(const fs::path& folder, const fs::path& directory) {
+  std::string id = id_in(folder);
+  if (id.empty() && !directory.empty()) id = id_in(directory);
+  if (!id.empty()) return folder / ("ringmill-" + id);
+  fs::path found;
+  std::error_code failure;
+  for (auto entry = fs::directory_iterator(folder, failure); !failure && entry != fs::directory_iterator();
+       entry.increment(failure)) {
+    const std::string name = entry->path().filename().string();
+    if (!name.starts_with("ringmill-") || name.ends_with(".creating")) continue;
+    if (!found.empty()) {
+      return std::unexpected(Error(ErrorCode::invalid_argument, "the folder holds several segments",
+                                   folder.string() + "; name one of the files"));
+    }
+    found = entry->path();
+  }
+  if (!found.empty()) return found;
+  return std::unexpected(
+      Error(ErrorCode::not_found, "no segment here", folder.string() + "; expected a file named ringmill-ID"));
+}
+
+}  // namespace
+
+Result<EngineView> EngineView::open(const fs::path& path) {
+  auto directory = EngineDirectory::open(path);
+  if (!directory) return std::unexpected(directory.error());
+  auto segment = directory->open_segment_to_read();
+  if (!segment) {
+    const ErrorCode code = segment.error().code();
+    if (code != ErrorCode::not_found && code != ErrorCode::stale) return std::unexpected(segment.error());
+    return std::unexpected(
+        Error(code, "the engine's shared memory is gone (a reboot, or somebody removed it)",
+              directory->segment_path().string() + "; whoever next enqueues, works or keeps makes it anew, empty"));
+  }
+  auto probe = directory->open_locks();
+  if (!probe) return std::unexpected(probe.error());
+  return EngineView(std::move(*segment), std::move(*directory), std::move(*probe));
+}
+
+Result<EngineView> EngineView::open_copy(const fs::path& from, const fs::path& directory) {
+  std::error_code failure;
+  fs::path file = from;
+  if (fs::is_directory(from, failure)) {
+    auto found = find_segment(from, directory);
+    if (!found) return std::unexpected(found.error());
+    file = *found;
+  }
+  auto segment = Segment::open_copy(file);
+  if (!segment) return std::unexpected(segment.error());
+  return EngineView(std::move(*segment), std::nullopt, File());
+}
+
+std::optional<bool> EngineView::is_alive(std::uint32_t participant) const noexcept {
+  if (is_copy()) return std::nullopt;
+  return !DeathProbe(segment_, probe_).is_dead(participant);
+}
+
+EngineStatus EngineView::status() const {
+  EngineStatus status = view_status(segment_, [this](std::uint32_t n) { return is_alive(n).value_or(false); });
+  status.engine_id = JobId(segment_.header().engine_id.load()).to_string();
+  if (directory_) status.path = directory_->path().string();
+  return status;
+}
+
+bool EngineView::is_at_rest() const noexcept {
+  for (std::uint32_t n = 0; n < most_participants; ++n) {
+    if (EntryState::of(segment_.participant(n)).state != ParticipantState::free) return false;
+  }
+  return true;
+}
+
+std::string time_text(std::chrono::system_clock::time_point time, std::string_view none) {
+  return is_moment(time) ? format_time(time) : std::string(none);
+}
+
+nlohmann::ordered_json time_json(std::chrono::system_clock::time_point time) {
+  if (!is_moment(time)) return nullptr;
+  return format_time(time);
+}
+
+nlohmann::ordered_json job_json(const JobInfo& info) {
+  const bool known = info.state != JobState::ended;
+  const auto if_known = [known](auto value) {
+    return known ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+  };
+  nlohmann::ordered_json json;
+  json["id"] = info.id.to_string();
+  json["kind"] = if_known(info.kind);
+  json["level"] = if_known(info.level);
+  json["state"] = name_of(info.state);
+  json["attempts"] = if_known(info.attempts);
+  json["max_attempts"] = nullptr;  // attempts are not bounded yet
+  json["payload_size"] = if_known(info.payload_size);
+  json["enqueued_at"] = time_json(info.enqueued_at);
+  json["started_at"] = time_json(info.started_at);
+  json["ended_at"] = nullptr;  // a job that ended leaves nothing yet
+  json["worker"] = info.worker >= 0 ? nlohmann::ordered_json(info.worker) : nlohmann::ordered_json();
+  json["last_error"] = nullptr;
+  json["result"] = nullptr;
+  return json;
+}
+
+}  // namespace ringmill::cli

@@ -1,0 +1,52 @@
+// An engine, or a copy of one, opened to look at it: not a byte of its shared memory is written.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <ringmill/error.h>
+#include <ringmill/job.h>
+#include <ringmill/status.h>
+
+#include "core/engine_directory.h"
+#include "core/inspect.h"
+#include "ipc/file.h"
+#include "ipc/segment.h"
+
+namespace ringmill::cli {
+
+class EngineView {
+ public:
+  static Result<EngineView> open(const std::filesystem::path& directory);
+  /// `from` is a segment's file, or a folder that holds one. Which of several: the one that engine.json there names, or
+  /// else that of `directory`, if that is not empty.
+  static Result<EngineView> open_copy(const std::filesystem::path& from, const std::filesystem::path& directory);
+
+  const Segment& segment() const noexcept { return segment_; }
+  bool is_copy() const noexcept { return !directory_.has_value(); }
+  /// By the kernel's signs. Nothing for a copy: there is nobody to ask.
+  std::optional<bool> is_alive(std::uint32_t participant) const noexcept;
+  EngineStatus status() const;
+  /// No registry entry is in use: nobody works, and everything that the dead left has been repaired.
+  bool is_at_rest() const noexcept;
+
+ private:
+  EngineView(Segment segment, std::optional<EngineDirectory> directory, File probe)
+      : segment_(std::move(segment)), directory_(std::move(directory)), probe_(std::move(probe)) {}
+
+  Segment segment_;
+  std::optional<EngineDirectory> directory_;
+  File probe_;  // the lock file, to ask who holds what
+};
+
+/// The keys of `job`, in the contract's order. What is not known is null.
+nlohmann::ordered_json job_json(const JobInfo& info);
+
+/// A time, or nothing for a moment that did not come.
+std::string time_text(std::chrono::system_clock::time_point time, std::string_view none = "-");
+nlohmann::ordered_json time_json(std::chrono::system_clock::time_point time);
+
+}  // namespace ringmill::cli
