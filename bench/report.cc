@@ -1,0 +1,121 @@
+#include "bench/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "bench/machine.h"
+#include "bench/percentile.h"
+
+namespace ringmill::bench {
+namespace {
+
+/// What a promise of the project compares: one figure, or one over another.
+struct Target {
+  const char* text;
+  const char* figure;
+  const char* over;  // empty: the figure itself
+  bool at_least;     // else at most
+  double bound;
+};
+
+constexpr Target targets[] = {
+    {"1p1w, one call per job, over Boost's transfer alone", "lifecycle.memory.1p1w.single.jobs_per_s",
+     "ref.boost_mq64.msgs_per_s", true, 3},
+    {"1p1w, batches of 64, over Boost's transfer alone", "lifecycle.memory.1p1w.batch64.jobs_per_s",
+     "ref.boost_mq64.msgs_per_s", true, 5},
+    {"1p1w, batches of 64, jobs/s (the aim)", "lifecycle.memory.1p1w.batch64.jobs_per_s", "", true, 20e6},
+    {"a thousand standing jobs over a million", "growth.1k.jobs_per_s", "growth.1m.jobs_per_s", false, 1.5},
+    {"SIGKILL to the job's next start, 10 jobs, p99 us", "handover.10.p99_us", "", false, 1000},
+    {"SIGKILL to the job's next start, 1 M jobs, p99 us", "handover.1m.p99_us", "", false, 1000},
+    {"enqueue to handler, spinning worker, p50 ns", "latency.spin.p50_ns", "", false, 1000},
+    {"shared memory per job, bytes", "memory.bytes_per_job", "", false, 300},
+};
+
+/// 12.3M, 456k, 789: three digits are what such figures are good for.
+std::string short_number(double value) {
+  if (value >= 1e9) return fmt::format("{:.3g}G", value / 1e9);
+  if (value >= 1e6) return fmt::format("{:.3g}M", value / 1e6);
+  if (value >= 1e4) return fmt::format("{:.3g}k", value / 1e3);
+  return value >= 100 ? fmt::format("{:.0f}", value) : fmt::format("{:.3g}", value);
+}
+
+}  // namespace
+
+void Report::add_figure(const std::string& name, double value) {
+  if (!has(name)) order_.push_back(name);
+  values_[name].push_back(value);
+}
+
+void Report::add_note(const std::string& workload, const std::string& name, double value) {
+  notes_[workload][name].push_back(value);
+}
+
+void Report::add_failure(const std::string& workload, const std::string& why) {
+  failures_.push_back(fmt::format("{}: {}", workload, why));
+}
+
+double Report::figure(const std::string& name) const { return median(values_.at(name)); }
+
+void Report::print_figures() const {
+  const std::string reference = "ref.boost_mq64.msgs_per_s";
+  fmt::print("{:>9}  {:<44} {:>9} {:>9} {:>9}\n", "x boost", "figure", "median", "min", "max");
+  for (const std::string& name : order_) {
+    const auto [least, most] = std::ranges::minmax(values_.at(name));
+    const bool comparable = has(reference) && name.ends_with("s_per_s");
+    fmt::print("{:>9}  {:<44} {:>9} {:>9} {:>9}\n",
+               comparable ? fmt::format("{:.2f}", figure(name) / figure(reference)) : "", name,
+               short_number(figure(name)), short_number(least), short_number(most));
+  }
+  for (const auto& [workload, notes] : notes_) {
+    std::string line;
+    for (const auto& [name, values] : notes) line += fmt::format(" {}={}", name, short_number(median(values)));
+    fmt::print("{:>9}  {}:{}\n", "note", workload, line);
+  }
+}
+
+void Report::print_targets() const {
+  for (const Target& target : targets) {
+    const bool ratio = *target.over != '\0';
+    if (!has(target.figure) || (ratio && !has(target.over))) continue;
+    const double value = ratio ? figure(target.figure) / figure(target.over) : figure(target.figure);
+    const bool reached = target.at_least ? value >= target.bound : value <= target.bound;
+    fmt::print("{:>9}  {:<54} {:>8} {} {}\n", reached ? "reached" : "MISSED", target.text, short_number(value),
+               target.at_least ? ">=" : "<=", short_number(target.bound));
+  }
+}
+
+void Report::print() const {
+  print_figures();
+  fmt::print("\n");
+  print_targets();
+  for (const std::string& failure : failures_) fmt::print("{:>9}  {}\n", "FAILED", failure);
+}
+
+bool Report::write_json(const std::string& path, const std::string& commit, bool quick) const {
+  nlohmann::ordered_json document;
+  document["machine"] = describe_machine();
+  document["commit"] = commit;
+  document["quick"] = quick;
+  for (const char* key : {"figures", "spread", "notes"}) document[key] = nlohmann::ordered_json::object();
+  for (const std::string& name : order_) {
+    const auto [least, most] = std::ranges::minmax(values_.at(name));
+    document["figures"][name] = figure(name);
+    document["spread"][name] = {least, figure(name), most};
+  }
+  for (const auto& [workload, notes] : notes_) {
+    for (const auto& [name, values] : notes) document["notes"][workload + "." + name] = median(values);
+  }
+  document["failures"] = failures_;
+  std::ofstream file(path);
+  file << document.dump(2) << '\n';
+  if (file.flush()) return true;
+  fmt::print(stderr, "ringmill-bench: {} cannot be written\n", path);
+  return false;
+}
+
+}  // namespace ringmill::bench
