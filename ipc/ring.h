@@ -6,8 +6,8 @@
 // log2(slots); positions start at lap 1, so that zeroed memory is an empty ring.
 //
 // Invariants
-//   I1  Every position below `head` holds a hint that is dead, or that was moved to the back. (A job that is queued again
-//       gets a new hint, further on.)
+//   I1  Every position below `head` holds a hint that is dead, or that was moved to the back. (A job that is queued
+//       again gets a new hint, further on.)
 //   I2  Every position below `tail` was filled in its lap.
 //   I3  head and tail only grow. Both may lag behind the truth; that costs steps and nothing else.
 //

@@ -1,0 +1,52 @@
+// A peer scribbles over the shared memory: nobody may crash, hang, or read out of bounds.
+#include <cstring>
+
+#include "ipc/state_word.h"
+#include "tests/support/child.h"
+#include "tests/support/core_test.h"
+
+namespace ringmill::test {
+namespace {
+
+/// The entry of a participant as a scribbling peer reaches it.
+ParticipantEntry& entry_of(const EngineCore& core, const Participant& participant) {
+  return core.segment.participant(static_cast<std::uint32_t>(participant.number()));
+}
+
+TEST(HostileMemory, a_participant_that_leaves_bounds_the_job_ids_of_its_lease_slots) {
+  World world;
+  const auto core = world.scratch.open_core();
+  Child child([&world, &core] {
+    Engine engine = world.scratch.open(without_keeper);
+    auto worker = must(engine.attach(Role::worker));
+    must(worker->enqueue(world.request("x")));
+    // Never ended: leaving gives such jobs back.
+    static_cast<void>(new Job(must(worker->claim())));
+    for (LeaseSlot& slot : entry_of(*core, *worker).leases) {
+      if (slot.job_id.load() != 0) slot.job_id.store(JobId(std::uint64_t{1} << index_bits | index_mask).value());
+    }
+    worker.reset();
+    return 0;
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
+TEST(HostileMemory, a_participant_leaves_an_entry_of_which_every_byte_was_scribbled_over) {
+  World world;
+  const auto core = world.scratch.open_core();
+  Child child([&world, &core] {
+    Engine engine = world.scratch.open(without_keeper);
+    auto first = must(engine.attach(Role::worker));
+    auto second = must(engine.attach(Role::worker));
+    for (const Participant* participant : {first.get(), second.get()}) {
+      std::memset(reinterpret_cast<std::byte*>(&entry_of(*core, *participant)), 0x5a, sizeof(ParticipantEntry));
+    }
+    first.reset();
+    second.reset();
+    return 0;
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
+}  // namespace
+}  // namespace ringmill::test

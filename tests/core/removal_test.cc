@@ -1,0 +1,49 @@
+// An engine that is removed while somebody is in it.
+#include "tests/support/core_test.h"
+
+namespace ringmill::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(RemovalInProcess, a_waiting_claim_is_told) {
+  World world;
+  const auto worker = world.attach();
+  must(Engine::remove(world.scratch.directory(), true));
+  EXPECT_EQ(code_of(worker->claim(30s)), ErrorCode::not_found);
+}
+
+TEST(RemovalInProcess, an_enqueue_that_waits_for_room_is_told) {
+  World world;
+  const auto producer = world.attach(Role::producer);
+  while (producer->enqueue(world.request("x"))) {
+  }
+  must(Engine::remove(world.scratch.directory(), true));
+  EXPECT_EQ(code_of(producer->enqueue(world.request("x"), 30s)), ErrorCode::not_found);
+}
+
+TEST(RemovalInProcess, wake_ends_an_enqueue_that_waits_as_it_ends_a_claim) {
+  World world;
+  const auto producer = world.attach(Role::producer);
+  while (producer->enqueue(world.request("x"))) {
+  }
+  producer->wake();
+  EXPECT_EQ(code_of(producer->enqueue(world.request("x"), 30s)), ErrorCode::would_block);
+}
+
+TEST(RemovalInProcess, is_refused_while_a_participant_lives) {
+  World world;
+  const auto worker = world.attach();
+  EXPECT_EQ(code_of(Engine::remove(world.scratch.directory())), ErrorCode::busy);
+  EXPECT_TRUE(std::filesystem::exists(world.scratch.segment_file()));
+}
+
+TEST(RemovalInProcess, leaves_no_file) {
+  World world;
+  must(Engine::remove(world.scratch.directory()));
+  EXPECT_FALSE(std::filesystem::exists(world.scratch.directory()));
+  EXPECT_TRUE(world.scratch.place().shm_names().empty());
+}
+
+}  // namespace
+}  // namespace ringmill::test

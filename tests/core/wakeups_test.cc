@@ -1,0 +1,114 @@
+// Who sleeps is woken, and by the right thing: the fall-back that looks again after a second is switched off here.
+#include <array>
+#include <atomic>
+#include <thread>
+#include <utility>
+
+#include "core/engine_implementation.h"
+#include "ipc/sleepers.h"
+#include "tests/support/core_test.h"
+
+namespace ringmill::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// No sleeper looks again by itself.
+class WithoutFallback {
+ public:
+  WithoutFallback() : before_(std::exchange(longest_sleep_ns, no_timeout)) {}
+  WithoutFallback(const WithoutFallback&) = delete;
+  WithoutFallback& operator=(const WithoutFallback&) = delete;
+  ~WithoutFallback() { longest_sleep_ns = before_; }
+
+ private:
+  std::uint64_t before_;
+};
+
+struct SleepingWorld : World {
+  explicit SleepingWorld(const CreateOptions& options = small_engine()) : World(options), core(scratch.open_core()) {}
+
+  bool sleeps(int participant) const {
+    Sleepers sleepers(core->segment, core->segment.signals().sleepers);
+    return sleepers.is_announced(static_cast<std::uint32_t>(participant));
+  }
+  bool waits_for_space(int participant) const {
+    Sleepers waiters(core->segment, core->segment.signals().space_waiters);
+    return waiters.is_announced(static_cast<std::uint32_t>(participant));
+  }
+
+  std::shared_ptr<EngineCore> core;
+};
+
+/// A thread that claims one job of one level, with a long wait, and completes it. It stays until it is told to leave: a participant that
+/// leaves wakes everybody.
+class SleepingWorker {
+ public:
+  SleepingWorker(SleepingWorld& world, Level level)
+      : thread_([this, &world, level] {
+          const auto worker = world.attach();
+          must(worker->subscribe({.levels = {level}}));
+          number_.store(worker->number());
+          auto job = worker->claim(generous);
+          got_.store(job && job->complete() ? 1 : -1);
+          may_leave_.wait(false);
+        }) {}
+  SleepingWorker(const SleepingWorker&) = delete;
+  SleepingWorker& operator=(const SleepingWorker&) = delete;
+  ~SleepingWorker() {
+    may_leave_.store(true);
+    may_leave_.notify_all();
+    thread_.join();
+  }
+
+  int number() const { return number_.load(); }
+  bool got_its_job() const {
+    await([this] { return got_.load() != 0; });
+    return got_.load() == 1;
+  }
+
+ private:
+  std::atomic<int> number_{-1};
+  std::atomic<int> got_{0};
+  std::atomic<bool> may_leave_{false};
+  std::thread thread_;
+};
+
+TEST(WakeupsInProcess, a_batch_over_two_levels_wakes_a_worker_of_each) {
+  const WithoutFallback without_fallback;
+  SleepingWorld world;
+  const Level high = must(world.engine.level("high"));
+  const Level low = must(world.engine.level("low"));
+  SleepingWorker first_high(world, high);
+  ASSERT_TRUE(await([&] { return first_high.number() >= 0 && world.sleeps(first_high.number()); }));
+  SleepingWorker second_high(world, high);
+  ASSERT_TRUE(await([&] { return second_high.number() >= 0 && world.sleeps(second_high.number()); }));
+  SleepingWorker only_low(world, low);
+  ASSERT_TRUE(await([&] { return only_low.number() >= 0 && world.sleeps(only_low.number()); }));
+
+  const auto producer = world.attach(Role::producer);
+  const std::array<JobRequest, 2> batch{JobRequest{.kind = world.kind, .level = high},
+                                        JobRequest{.kind = world.kind, .level = low}};
+  std::array<JobId, 2> ids;
+  must(producer->enqueue_batch(batch, ids));
+  EXPECT_TRUE(await([&] { return world.state_of(ids[1]) == JobState::ended; }, 5s))
+      << "the job of level low was left to sleepers";
+  // Whoever still sleeps gets a job of its own.
+  must(producer->enqueue({.kind = world.kind, .level = high}));
+  must(producer->enqueue({.kind = world.kind, .level = low}));
+  EXPECT_TRUE(first_high.got_its_job());
+  EXPECT_TRUE(second_high.got_its_job());
+  EXPECT_TRUE(only_low.got_its_job());
+}
+
+TEST(WakeupsInProcess, wake_is_kept_for_the_next_wait) {
+  const WithoutFallback without_fallback;
+  World world;
+  const auto worker = world.attach();
+  worker->wake();
+  EXPECT_EQ(code_of(worker->claim()), ErrorCode::would_block);
+  EXPECT_EQ(code_of(worker->claim(5s)), ErrorCode::would_block) << "a claim that did not wait took the wake for itself";
+}
+
+}  // namespace
+}  // namespace ringmill::test

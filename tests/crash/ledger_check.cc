@@ -1,0 +1,100 @@
+#include "tests/crash/ledger_check.h"
+
+#include <fmt/format.h>
+
+namespace ringmill::crash {
+namespace {
+
+struct Bounds {
+  std::uint32_t least = 0;
+  std::uint32_t most = 0;
+};
+
+bool ends_job(Ask ask) noexcept { return ask == Ask::complete || ask == Ask::cancel; }
+
+Bounds completions_allowed(const JobReport& job, bool is_standing) noexcept {
+  const bool is_there = is_standing || job.enqueued == Answer::yes;
+  const bool may_be_there = job.is_enqueuing == 1 && job.enqueued == Answer::none;
+  if (!is_there) return {0, may_be_there ? 1U : 0U};
+  if (!ends_job(job.asked) || job.answered == Answer::no) return {1, 1};
+  return {0, job.answered == Answer::yes ? 0U : 1U};
+}
+
+/// After a kill.
+Bounds attempts_allowed(const JobReport& job, bool may_be_claimed) noexcept {
+  if (job.is_claimed == 0) return {1, may_be_claimed ? 2U : 1U};
+  if (job.asked != Ask::release) return {2, 2};
+  return {1, job.answered == Answer::yes ? 1U : 2U};
+}
+
+std::string text_of(const JobReport& job) {
+  constexpr const char* asks[] = {"nothing", "complete", "fail", "release", "extend", "cancel"};
+  constexpr const char* answers[] = {"no answer", "yes", "no"};
+  return fmt::format("child: enqueue {}{}, claimed {}, asked {}: {}", job.is_enqueuing == 1 ? "asked, " : "",
+                     answers[static_cast<int>(job.enqueued.load())], job.is_claimed.load(),
+                     asks[static_cast<int>(job.asked.load())], answers[static_cast<int>(job.answered.load())]);
+}
+
+void judge_job(std::uint32_t serial, const Report& report, const JobRuns& seen, bool is_standing, Mode mode,
+               std::vector<Problem>& problems) {
+  const JobReport& job = report.jobs[serial];
+  const std::uint32_t woken_ends = report.woken_ends[serial];
+  const auto add = [&](Trouble trouble, const std::string& what) {
+    problems.push_back({trouble, fmt::format("job {}: {} ({})", serial, what, text_of(job))});
+  };
+  const Bounds allowed = completions_allowed(job, is_standing);
+  const std::uint32_t completions = seen.completions + woken_ends;
+  if (completions < allowed.least) add(Trouble::lost, "never completed");
+  if (completions > allowed.most) {
+    add(Trouble::doubled, fmt::format("completed {} times by survivors, {} at most", completions, allowed.most));
+  }
+  if (seen.claims > 0 && job.id != 0 && seen.id != job.id) {
+    add(Trouble::lost, fmt::format("ran under id {:016x} instead of {:016x}", seen.id, job.id.load()));
+  }
+  if (mode == Mode::stop || seen.claims == 0) return;
+  if (seen.leases_lost > 0) add(Trouble::doubled, "a survivor lost its lease to nobody");
+  const Bounds attempts = attempts_allowed(job, report.is_claiming == 1);
+  if (seen.lowest_attempt < attempts.least || seen.highest_attempt > attempts.most) {
+    add(Trouble::doubled, fmt::format("ran as attempt {}..{}, expected {}..{}", seen.lowest_attempt,
+                                      seen.highest_attempt, attempts.least, attempts.most));
+  }
+}
+
+/// Each filler exactly once. Told in one line: what breaks a ring breaks many.
+void judge_fillers(const Report& report, const Runs& runs, std::vector<Problem>& problems) {
+  std::uint32_t lost = 0;
+  std::uint32_t doubled = 0;
+  for (std::uint32_t filler = 0; filler < runs.fillers; ++filler) {
+    const std::uint32_t times = runs.filler_completions[filler] + std::uint32_t{report.filler_ends[filler].load()};
+    lost += times == 0 ? 1 : 0;
+    doubled += times > 1 ? 1 : 0;
+  }
+  if (lost > 0) {
+    problems.push_back({Trouble::lost, fmt::format("{} of {} fillers never completed", lost, runs.fillers)});
+  }
+  if (doubled > 0) {
+    problems.push_back({Trouble::doubled, fmt::format("{} of {} fillers completed again", doubled, runs.fillers)});
+  }
+}
+
+}  // namespace
+
+std::vector<Problem> judge(const Report& report, const Runs& runs, std::size_t standing, Mode mode) {
+  std::vector<Problem> problems;
+  for (std::uint32_t serial = 0; serial < most_serials; ++serial) {
+    judge_job(serial, report, runs.jobs[serial], serial < standing, mode, problems);
+  }
+  judge_fillers(report, runs, problems);
+  if (runs.torn_payloads > 0) {
+    problems.push_back(
+        {Trouble::lost, fmt::format("{} claims with a payload that nobody enqueued", runs.torn_payloads)});
+  }
+  for (const std::string& refusal : runs.refusals) problems.push_back({Trouble::stuck, refusal});
+  if (report.surprise != 0) {
+    problems.push_back({Trouble::stuck, fmt::format("the child was told {}, which no call may say here",
+                                                    name_of(static_cast<ErrorCode>(report.surprise - 1)))});
+  }
+  return problems;
+}
+
+}  // namespace ringmill::crash

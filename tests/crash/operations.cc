@@ -1,0 +1,247 @@
+#include "tests/crash/operations.h"
+
+#include <unistd.h>
+
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include <fmt/core.h>
+
+namespace ringmill::crash {
+namespace {
+
+/// Longer than any trial.
+constexpr std::chrono::milliseconds long_lease = std::chrono::seconds(60);
+
+// splitmix64: neighbours in, strangers out.
+std::uint64_t mixed(std::uint64_t value) noexcept {
+  value += 0x9e3779b97f4a7c15;
+  value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
+  value = (value ^ value >> 27) * 0x94d049bb133111eb;
+  return value ^ value >> 31;
+}
+
+void attach_only(Child& child) { child.attach(); }
+void claim_one_urgent(Child& child) {
+  child.attach();
+  child.claim_urgent(1);
+}
+void claim_four_urgent(Child& child) {
+  child.attach();
+  child.claim_urgent(4);
+}
+void attach_to_claim(Child& child) {
+  child.report().is_claiming = 1;
+  child.attach();
+}
+
+void enqueue(Child& child) {
+  JobReport& report = child.report().jobs[first_own_serial];
+  report.is_enqueuing = 1;
+  const Result<JobId> id = child.participant().enqueue(child.request(first_own_serial, 1));
+  if (!id && id.error().code() != ErrorCode::would_block) child.surprised_by(id.error().code());
+  if (id) report.id = id->value();
+  report.enqueued = id ? Answer::yes : Answer::no;
+}
+
+void enqueue_batch(Child& child) {
+  std::array<JobRequest, 4> requests;
+  std::array<JobId, 4> ids;
+  for (std::uint32_t n = 0; n < 4; ++n) {
+    requests[n] = child.request(first_own_serial + n, n % 3);
+    child.report().jobs[first_own_serial + n].is_enqueuing = 1;
+  }
+  const Result<std::size_t> count = child.participant().enqueue_batch(requests, ids);
+  if (!count && count.error().code() != ErrorCode::would_block) child.surprised_by(count.error().code());
+  for (std::uint32_t n = 0; n < 4; ++n) {
+    JobReport& report = child.report().jobs[first_own_serial + n];
+    const bool is_in = count && n < *count;
+    if (is_in) report.id = ids[n].value();
+    report.enqueued = is_in ? Answer::yes : Answer::no;
+  }
+}
+
+void claim(Child& child) {
+  Result<Job> job = child.participant().claim();
+  if (job) return child.hold(*std::move(job));
+  if (job.error().code() != ErrorCode::would_block) child.surprised_by(job.error().code());
+}
+
+void claim_batch(Child& child) {
+  std::array<Job, 4> jobs;
+  const Result<std::size_t> count = child.participant().claim_batch(jobs);
+  if (!count) {
+    if (count.error().code() != ErrorCode::would_block) child.surprised_by(count.error().code());
+    return;
+  }
+  for (std::size_t n = 0; n < *count; ++n) child.hold(std::move(jobs[n]));
+}
+
+void complete(Child& child) { child.settle(child.held()[0], Ask::complete); }
+void fail(Child& child) { child.settle(child.held()[0], Ask::fail); }
+void release(Child& child) { child.settle(child.held()[0], Ask::release); }
+void extend(Child& child) { child.settle(child.held()[0], Ask::extend); }
+
+void complete_batch(Child& child) {
+  for (std::uint32_t serial = 0; serial < 4; ++serial) child.report().jobs[serial].asked = Ask::complete;
+  const std::size_t count = child.participant().complete_batch(child.held());
+  // It tells how many, not which: with some lost, each may be either.
+  if (count != 0 && count != 4) return;
+  for (std::uint32_t serial = 0; serial < 4; ++serial) {
+    child.report().jobs[serial].answered = count == 4 ? Answer::yes : Answer::no;
+  }
+}
+
+void cancel(Child& child) {
+  JobReport& report = child.report().jobs[0];
+  report.asked = Ask::cancel;
+  const Result<Cancelled> outcome = child.participant().cancel(JobId(report.id));
+  if (!outcome) return child.surprised_by(outcome.error().code());
+  report.answered = *outcome == Cancelled::before_start ? Answer::yes : Answer::no;
+}
+
+/// One job in hand, others perhaps claimed in advance.
+void claim_ahead(Child& child) {
+  attach_to_claim(child);
+  claim(child);
+}
+void leave(Child& child) {
+  child.settle(child.held()[0], Ask::release);
+  child.leave();
+}
+
+}  // namespace
+
+Payload payload_of(std::uint64_t trial, std::uint32_t serial) noexcept {
+  std::array<std::uint64_t, payload_bytes / 8> words{trial, serial};
+  for (std::size_t n = 2; n < words.size(); ++n) words[n] = mixed(words[n - 1] ^ trial << 32 ^ serial);
+  return std::bit_cast<Payload>(words);
+}
+
+std::optional<std::uint32_t> serial_in(std::span<const std::byte> payload, std::uint64_t trial) noexcept {
+  if (payload.size() != payload_bytes) return std::nullopt;
+  std::uint32_t serial = 0;
+  std::memcpy(&serial, payload.data() + 8, sizeof serial);
+  const Payload expected = payload_of(trial, serial);
+  if (serial >= most_serials + most_fillers || std::memcmp(payload.data(), expected.data(), payload_bytes) != 0) {
+    return std::nullopt;
+  }
+  return serial;
+}
+
+void Report::clear(std::uint64_t new_trial) noexcept {
+  std::memset(static_cast<void*>(this), 0, sizeof *this);
+  trial = new_trial;
+}
+
+Child::Child(const std::filesystem::path& directory, Report& report, std::chrono::milliseconds lease)
+    : report_(&report), lease_(lease) {
+  auto engine = Engine::open(directory, OpenOptions{.embedded_keeper = false});
+  if (!engine) ::_exit(could_not_prepare);
+  engine_.emplace(*std::move(engine));
+  const auto kind = engine_->kind("sweep");
+  if (!kind) ::_exit(could_not_prepare);
+  kind_ = *kind;
+  for (std::size_t n = 0; n < levels_.size(); ++n) {
+    const auto level = engine_->level(level_names[n]);
+    if (!level) ::_exit(could_not_prepare);
+    levels_[n] = *level;
+  }
+  for (std::uint32_t serial = 0; serial < most_serials; ++serial) payloads_[serial] = payload_of(report.trial, serial);
+}
+
+void Child::attach() {
+  auto participant = engine_->attach(Role::worker);
+  if (!participant) return surprised_by(participant.error().code());
+  participant_ = *std::move(participant);
+}
+
+void Child::claim_urgent(std::size_t count) {
+  const ClaimOptions options{.levels = {levels_[0]}, .policy = Policy::strict, .prefetch = 1};
+  if (!participant_ || !participant_->subscribe(options)) ::_exit(could_not_prepare);
+  for (std::size_t n = 0; n < count; ++n) {
+    Result<Job> job = participant_->claim(std::chrono::seconds(1));
+    if (!job) ::_exit(could_not_prepare);
+    hold(*std::move(job));
+  }
+}
+
+JobRequest Child::request(std::uint32_t serial, std::size_t level) const noexcept {
+  return {.kind = kind_, .level = levels_[level], .payload = payloads_[serial], .lease = lease_};
+}
+
+void Child::hold(Job job) {
+  const auto serial = serial_in(job.payload(), report_->trial);
+  if (!serial) return surprised_by(ErrorCode::corrupt);
+  if (*serial < most_serials) report_->jobs[*serial].is_claimed = 1;
+  for (Job& place : held_) {
+    if (place.held()) continue;
+    place = std::move(job);
+    return;
+  }
+}
+
+void Child::settle(Job& job, Ask ask) {
+  if (!job.held()) return;
+  const auto serial = serial_in(job.payload(), report_->trial);
+  if (!serial) return surprised_by(ErrorCode::corrupt);
+  JobReport* const report = *serial < most_serials ? &report_->jobs[*serial] : nullptr;
+  if (report != nullptr) {
+    report->answered = Answer::none;
+    report->asked = ask;
+  }
+  const Result<void> result = ask == Ask::complete  ? job.complete()
+                              : ask == Ask::fail    ? job.fail()
+                              : ask == Ask::release ? job.release()
+                                                    : job.extend(long_lease);
+  if (!result && result.error().code() != ErrorCode::lease_lost) surprised_by(result.error().code());
+  if (report == nullptr) {
+    if (result && ask == Ask::complete) ++report_->filler_ends[*serial - most_serials];
+    return;
+  }
+  if (result && ask == Ask::extend) report->is_extended = 1;
+  // The lease was promised for longer than this trial lasts.
+  if (!result && ask == Ask::complete && report->is_extended == 1) surprised_by(ErrorCode::lease_lost);
+  report->answered = result ? Answer::yes : Answer::no;
+}
+
+void Child::surprised_by(ErrorCode code) noexcept {
+  std::uint32_t none = 0;
+  report_->surprise.compare_exchange_strong(none, static_cast<std::uint32_t>(code) + 1);
+}
+
+void Child::finish() {
+  for (Job& job : held_) settle(job, Ask::complete);
+  participant_.reset();
+  engine_.reset();
+}
+
+std::span<const Operation> operations() {
+  static const std::array<Operation, 12> all{{
+      {"enqueue", {1, 2}, attach_only, enqueue},
+      {"enqueue_batch", {1, 2}, attach_only, enqueue_batch},
+      {"claim", {0, 1, 2, 0}, attach_to_claim, claim},
+      {"claim_batch", {0, 0, 1, 1, 2, 2}, attach_to_claim, claim_batch},
+      {"complete", {0, 1, 2}, claim_one_urgent, complete},
+      {"complete_batch", {0, 0, 0, 0, 1, 2}, claim_four_urgent, complete_batch},
+      {"fail", {0, 1, 2}, claim_one_urgent, fail},
+      {"release", {0, 1, 2}, claim_one_urgent, release},
+      {"extend", {0, 1, 2}, claim_one_urgent, extend},
+      {"cancel", {0, 1, 2}, attach_only, cancel},
+      {"attach", {1}, [](Child&) {}, attach_only},
+      {"leave", {0, 0, 1, 2}, claim_ahead, leave},
+  }};
+  return all;
+}
+
+const Operation& operation_named(std::string_view name) {
+  for (const Operation& operation : operations()) {
+    if (operation.name == name) return operation;
+  }
+  fmt::print(stderr, "kill-sweep: there is no operation {}\n", name);
+  std::abort();
+}
+
+}  // namespace ringmill::crash

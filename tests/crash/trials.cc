@@ -1,0 +1,191 @@
+#include "tests/crash/trials.h"
+
+#include <malloc.h>
+
+#include <chrono>
+#include <thread>
+
+#include <fmt/format.h>
+
+namespace ringmill::crash {
+namespace {
+
+using State = SteppedProcess::State;
+
+/// Rings hold twice the table's cells; three levels share one refill.
+constexpr int refills_per_lap = 2 * static_cast<int>(level_names.size()) + 1;
+/// The most jobs that one operation has in its hands.
+constexpr std::uint32_t most_in_hand = 4;
+
+class WorkerSubject final : public Subject {
+ public:
+  explicit WorkerSubject(const Operation& operation) : operation_(&operation) {}
+  std::string_view name() const noexcept override { return operation_->name; }
+
+  std::optional<StepPath> measure(Stage& stage) override {
+    if (!stage.begin(operation_->standing, lease_in(stage)).empty()) return std::nullopt;
+    SteppedProcess process(stage.child_body(*operation_), patience_to_record);
+    process.run_to_begin();
+    auto path = process.record();
+    std::vector<Problem> problems;
+    let_finish(process, problems);
+    Runs runs;
+    check_all(stage, runs, operation_->standing.size(), Mode::stop, problems);
+    for (const Problem& problem : problems) fmt::print("  undisturbed: {}\n", problem.what);
+    return problems.empty() ? std::move(path) : std::nullopt;
+  }
+
+  std::vector<Problem> try_at(Stage& stage, const StepPath& path, std::uint64_t n) override {
+    std::vector<Problem> problems = stage.begin(operation_->standing, lease_in(stage));
+    if (!problems.empty()) return problems;
+    SteppedProcess process(stage.child_body(*operation_));
+    process.run_to_begin();
+    process.follow(path, n);
+    Runs runs;
+    if (process.state() == State::ended || process.state() == State::silent) {
+      problems.push_back({Trouble::stuck, fmt::format("the process never came there: {}", process.ending())});
+    } else if (stage.mode == Mode::kill) {
+      process.kill();
+      work_after_kill(stage, runs, n, problems);
+    } else {
+      work_beside_stopped(stage, runs, n % 2 == 1, problems);
+      let_finish(process, problems);
+      stage.world->drain(stage.trial, runs);
+      if (problems.empty() && stage.world->cells_in(CellState::queued) > 0) {
+        problems.push_back({Trouble::stuck, "nobody died, and yet a job waits for the keeper's scan"});
+      }
+    }
+    check_all(stage, runs, operation_->standing.size(), stage.mode, problems);
+    return problems;
+  }
+
+ private:
+  static std::chrono::milliseconds lease_in(const Stage& stage) noexcept {
+    return stage.mode == Mode::stop ? short_lease : long_lease;
+  }
+
+  static void work_after_kill(Stage& stage, Runs& runs, std::uint64_t n, std::vector<Problem>& problems) {
+    World& world = *stage.world;
+    if (n % 2 == 1) world.drain(stage.trial, runs);
+    if (n % 4 < 2) return;
+    // A turn hands over at once what the dead one's lists say; a scan is not due so soon after the last one.
+    world.turn();
+    world.drain(stage.trial, runs);
+    if (world.cells_in(CellState::queued) + world.cells_in(CellState::running) + world.cells_in(CellState::completing) >
+        0) {
+      problems.push_back({Trouble::stuck, "a job of the dead waits for the scan instead of being handed over at once"});
+    }
+  }
+
+  static void work_beside_stopped(Stage& stage, Runs& runs, bool leave_full, std::vector<Problem>& problems) {
+    World& world = *stage.world;
+    if (world.cells_in(CellState::running) > 0) std::this_thread::sleep_for(2 * short_lease);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    do {
+      world.turn();
+      world.drain(stage.trial, runs);
+      if (world.cells_without_lease() == 0) break;
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    } while (std::chrono::steady_clock::now() < end);
+    if (world.cells_without_lease() > 0) {
+      problems.push_back({Trouble::stuck, "its lease is over, and is not revoked while it stands"});
+    }
+    churn(world, stage.trial, runs, true, problems);
+    if (leave_full) world.fill(stage.trial, runs);
+  }
+
+  const Operation* operation_;
+};
+
+}  // namespace
+
+void Stage::renew() {
+  world.reset();
+  world = std::make_unique<World>(folder, shm_folder);
+}
+
+std::vector<Problem> Stage::begin(const std::vector<std::size_t>& standing, std::chrono::milliseconds job_lease) {
+  lease = job_lease;
+  // What we freed would be tidied up by the child's first large allocation, in thousands of instructions.
+  ::malloc_trim(0);
+  report->clear(++trial);
+  if (world->place_standing(standing, *report, lease)) return {};
+  return {{Trouble::stuck, "the engine refuses the first jobs of a trial"}};
+}
+
+std::function<void()> Stage::child_body(const Operation& operation) const {
+  return [this, &operation] {
+    Child child(world->directory(), *report, lease);
+    operation.prepare(child);
+    ringmill_step_begin();
+    operation.act(child);
+    ringmill_step_end();
+    child.finish();
+  };
+}
+
+void churn(World& world, std::uint64_t trial, Runs& runs, bool is_keeping, std::vector<Problem>& problems) {
+  if (is_keeping) world.reap();
+  world.drain(trial, runs);
+  if (is_keeping && world.cells_in(CellState::queued) > 0) {
+    problems.push_back({Trouble::stuck, "a job waits, and no survivor can claim it while the process stands"});
+  }
+  if (world.unfinished_cells() > most_in_hand) {
+    problems.push_back({Trouble::stuck, fmt::format("{} cells are held by a process that has {} in its hands",
+                                                    world.unfinished_cells(), most_in_hand)});
+  }
+  for (int refill = 0; refill < refills_per_lap; ++refill) {
+    const std::uint32_t room = World::capacity - world.used_cells();
+    const std::uint32_t filled = world.fill(trial, runs);
+    if (is_keeping && filled != room) {
+      problems.push_back({Trouble::stuck, fmt::format("full after {} jobs while {} cells were free", filled, room)});
+      is_keeping = false;  // told once
+    }
+    world.drain(trial, runs);
+  }
+}
+
+void check_all(Stage& stage, Runs& runs, std::size_t standing, Mode ledger_mode, std::vector<Problem>& problems) {
+  World& world = *stage.world;
+  const auto add = [&](Trouble trouble, std::string what) { problems.push_back({trouble, std::move(what)}); };
+  world.reap();
+  world.drain(stage.trial, runs);
+  if (const std::uint32_t queued = world.cells_in(CellState::queued); queued > 0) {
+    add(Trouble::stuck, fmt::format("{} jobs wait, and nobody can claim them", queued));
+  } else if (const std::uint32_t used = world.used_cells(); used > 0) {
+    add(Trouble::leaked, fmt::format("{} cells are not free when all is done", used));
+  }
+  if (const std::uint32_t strangers = world.strangers(); strangers > 0) {
+    add(Trouble::leaked, fmt::format("{} registry entries are left behind", strangers));
+  }
+  if (const std::uint32_t filled = world.fill(stage.trial, runs); filled != World::capacity) {
+    add(Trouble::leaked, fmt::format("only {} of {} cells can be filled", filled, World::capacity));
+  }
+  world.drain(stage.trial, runs);
+  if (world.used_cells() > 0) add(Trouble::stuck, "a full engine cannot be emptied");
+  for (const std::string& sentence : world.broken_invariants()) add(Trouble::leaked, "invariant broken: " + sentence);
+  for (Problem& problem : judge(*stage.report, runs, standing, ledger_mode)) problems.push_back(std::move(problem));
+}
+
+void let_finish(SteppedProcess& process, std::vector<Problem>& problems) {
+  if (process.run_to_end() == State::at_end) process.let_go();
+  if (process.ended_well()) return;
+  const bool is_silent = process.state() == State::silent;
+  problems.push_back({Trouble::stuck, is_silent ? "the process does not come to its end"
+                                                : "the process ended with " + process.ending()});
+  process.kill();
+}
+
+std::unique_ptr<Subject> worker_subject(const Operation& operation) {
+  return std::make_unique<WorkerSubject>(operation);
+}
+
+std::vector<std::unique_ptr<Subject>> all_subjects() {
+  std::vector<std::unique_ptr<Subject>> subjects;
+  for (const Operation& operation : operations()) subjects.push_back(worker_subject(operation));
+  subjects.push_back(waking_subject());
+  for (auto& subject : keeper_subjects()) subjects.push_back(std::move(subject));
+  return subjects;
+}
+
+}  // namespace ringmill::crash

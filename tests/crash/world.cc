@@ -1,0 +1,205 @@
+#include "tests/crash/world.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "core/inspect.h"
+#include "ipc/clock.h"
+#include "ipc/sleepers.h"
+
+namespace ringmill::crash {
+namespace {
+
+template <class T>
+T must(Result<T> result, const char* what) {
+  if (!result) {
+    fmt::print(stderr, "kill-sweep: {}: {}\n", what, result.error().message());
+    ::_exit(3);  // perhaps in a forked child: nothing of the parent may run
+  }
+  if constexpr (!std::is_void_v<T>) return *std::move(result);
+}
+
+}  // namespace
+
+std::shared_ptr<EngineCore> open_core(const std::filesystem::path& directory) {
+  EngineDirectory opened = must(EngineDirectory::open(directory), "open the directory");
+  File locks = must(opened.open_locks(), "open the lock file");
+  File probe = must(opened.open_locks(), "open the lock file");
+  Segment segment = must(opened.open_segment(locks, false), "map the segment");
+  return std::make_shared<EngineCore>(std::move(opened), std::move(locks), std::move(probe), std::move(segment));
+}
+
+World::World(const std::filesystem::path& folder, const std::filesystem::path& shm_folder)
+    : directory_(folder / "engine") {
+  must(Engine::create(directory_, CreateOptions{.capacity = capacity, .shm_dir = shm_folder}), "create");
+  engine_.emplace(must(Engine::open(directory_, OpenOptions{.embedded_keeper = false}), "open"));
+  kind_ = must(engine_->kind("sweep"), "kind");
+  for (std::size_t n = 0; n < levels_.size(); ++n) levels_[n] = must(engine_->level(level_names[n]), "level");
+  survivor_ = must(engine_->attach(Role::worker), "attach");
+  core_ = open_core(directory_);
+  if (!take_office()) must(Result<void>(std::unexpected(Error(ErrorCode::busy))), "become the keeper");
+}
+
+World::~World() {
+  resign();
+  core_.reset();
+  survivor_.reset();
+  engine_.reset();
+  static_cast<void>(Engine::remove(directory_, true));
+}
+
+void World::resign() {
+  if (!keeper_) return;
+  keeper_.reset();
+  core_->registry.leave(keeper_number_);
+  unlock_byte(core_->locks.file(), keeper_lock_byte);
+}
+
+bool World::take_office() {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  while (true) {
+    const auto locked = try_lock_byte(core_->locks.file(), keeper_lock_byte);
+    if (locked && *locked) break;
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+  keeper_number_ = must(core_->registry.enter(Role::keeper), "register the keeper");
+  keeper_.emplace(*core_, keeper_number_);
+  return true;
+}
+
+bool World::place_standing(const std::vector<std::size_t>& levels, Report& report, std::chrono::milliseconds lease) {
+  for (std::uint32_t serial = 0; serial < levels.size(); ++serial) {
+    if (!enqueue(serial, levels[serial], report, lease)) return false;
+  }
+  return true;
+}
+
+bool World::enqueue(std::uint32_t serial, std::size_t level, Report& report, std::chrono::milliseconds lease) {
+  const Payload payload = payload_of(report.trial, serial);
+  const Result<JobId> id =
+      survivor_->enqueue({.kind = kind_, .level = levels_[level], .payload = payload, .lease = lease});
+  if (id) report.jobs[serial].id = id->value();
+  return id.has_value();
+}
+
+bool World::someone_sleeps() const noexcept {
+  Segment& segment = core_->segment;
+  return Sleepers(segment, segment.signals().sleepers).any();
+}
+
+void World::note_run(Job& job, std::uint64_t trial, Runs& runs) {
+  const auto serial = serial_in(job.payload(), trial);
+  if (!serial) {
+    ++runs.torn_payloads;
+    static_cast<void>(job.complete());
+    return;
+  }
+  const std::uint32_t attempt = job.attempt();
+  const std::uint64_t id = job.id().value();
+  const bool is_completed = job.complete().has_value();
+  if (*serial >= most_serials) {
+    if (is_completed) ++runs.filler_completions[*serial - most_serials];
+    return;
+  }
+  JobRuns& seen = runs.jobs[*serial];
+  ++seen.claims;
+  ++(is_completed ? seen.completions : seen.leases_lost);
+  seen.lowest_attempt = std::min(seen.lowest_attempt, attempt);
+  seen.highest_attempt = std::max(seen.highest_attempt, attempt);
+  seen.id = id;
+}
+
+void World::drain(std::uint64_t trial, Runs& runs) {
+  std::array<Job, 32> jobs;
+  while (true) {
+    const Result<std::size_t> count = survivor_->claim_batch(jobs);
+    if (!count) {
+      if (count.error().code() != ErrorCode::would_block) runs.refusals.push_back("claim: " + count.error().message());
+      return;
+    }
+    for (std::size_t n = 0; n < *count; ++n) note_run(jobs[n], trial, runs);
+  }
+}
+
+std::uint32_t World::fill(std::uint64_t trial, Runs& runs) {
+  const std::uint32_t before = runs.fillers;
+  while (runs.fillers < most_fillers) {
+    const Payload payload = payload_of(trial, most_serials + runs.fillers);
+    const Result<JobId> id =
+        survivor_->enqueue({.kind = kind_, .level = levels_[runs.fillers % levels_.size()], .payload = payload});
+    if (!id) {
+      if (id.error().code() != ErrorCode::would_block) runs.refusals.push_back("enqueue: " + id.error().message());
+      break;
+    }
+    ++runs.fillers;
+  }
+  return runs.fillers - before;
+}
+
+std::uint32_t World::cells_in(CellState state) const noexcept {
+  const JobTable table(core_->segment);
+  std::uint32_t count = 0;
+  for (CellIndex index = 0; index < table.capacity(); ++index) count += table.word(index).state() == state ? 1 : 0;
+  return count;
+}
+
+std::uint32_t World::used_cells() const noexcept { return capacity - cells_in(CellState::free); }
+
+std::uint32_t World::unfinished_cells() const noexcept {
+  return cells_in(CellState::filling) + cells_in(CellState::completing);
+}
+
+std::uint32_t World::cells_without_lease() const noexcept {
+  const JobTable table(core_->segment);
+  const std::uint64_t now_ns = lease_clock_ns();
+  std::uint32_t count = 0;
+  for (CellIndex index = 0; index < table.capacity(); ++index) {
+    const StateWord word = table.word(index);
+    if (word.state() != CellState::running || word.owner() == 0 || word.owner() > most_participants) continue;
+    bool is_covered = false;
+    for (const LeaseSlot& slot : core_->segment.participant(word.owner() - 1).leases) {
+      is_covered |= slot.job_id.load() == job_id_of(word, index).value() && slot.deadline_ns.load() > now_ns &&
+                    LeaseNote::of(slot.note.load()).version == word.version();
+    }
+    count += is_covered ? 0 : 1;
+  }
+  return count;
+}
+
+std::uint32_t World::strangers() const noexcept {
+  std::uint32_t count = 0;
+  for (std::uint32_t number = 0; number < most_participants; ++number) {
+    const bool is_own =
+        number == static_cast<std::uint32_t>(survivor_->number()) || (keeper_ && number == keeper_number_);
+    const bool is_free = EntryState::of(core_->segment.participant(number)).state == ParticipantState::free;
+    count += is_own || is_free ? 0 : 1;
+  }
+  return count;
+}
+
+std::vector<std::string> World::broken_invariants() const { return check_invariants(core_->segment, true); }
+
+std::uint32_t World::room_in_registry() const {
+  const pid_t guests = ::fork();
+  if (guests == 0) {
+    Engine engine = must(Engine::open(directory_, OpenOptions{.embedded_keeper = false}), "open");
+    std::vector<std::unique_ptr<Participant>> all;
+    while (auto guest = engine.attach(Role::tool)) all.push_back(*std::move(guest));
+    static_assert(most_participants <= 256, "the count travels in an exit status");
+    const int count = static_cast<int>(all.size());
+    all.clear();
+    ::_exit(count);
+  }
+  int status = 0;
+  ::waitpid(guests, &status, 0);
+  return WIFEXITED(status) ? static_cast<std::uint32_t>(WEXITSTATUS(status)) : 0;
+}
+
+}  // namespace ringmill::crash

@@ -1,0 +1,104 @@
+// The engine that a sweep works on, and those who survive: one participant that enqueues, claims and completes, and
+// the keeper's work, done turn by turn in this process, so that the sweep decides what happens before and after it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <ringmill/engine.h>
+
+#include "core/engine_implementation.h"
+#include "core/keeper/keeper.h"
+#include "tests/crash/operations.h"
+
+namespace ringmill::crash {
+
+/// Directory, locks and segment of an engine, opened as the keeper opens them. Ends the process when that fails.
+std::shared_ptr<EngineCore> open_core(const std::filesystem::path& directory);
+
+/// What the survivors saw of one job.
+struct JobRuns {
+  std::uint32_t claims = 0;
+  std::uint32_t completions = 0;
+  std::uint32_t leases_lost = 0;
+  std::uint32_t lowest_attempt = ~std::uint32_t{0};
+  std::uint32_t highest_attempt = 0;
+  std::uint64_t id = 0;  // of the last claim
+};
+
+/// What the survivors saw in one trial.
+struct Runs {
+  std::array<JobRuns, most_serials> jobs{};
+  std::uint32_t fillers = 0;  // enqueued so far
+  std::array<std::uint8_t, most_fillers> filler_completions{};
+  std::uint32_t torn_payloads = 0;
+  std::vector<std::string> refusals;  // calls of survivors that were refused without a reason
+};
+
+class World {
+ public:
+  static constexpr std::uint32_t capacity = 128;
+
+  /// Makes an engine below `folder`, its segment below `shm_folder`, and becomes its keeper. Ends the process when
+  /// that fails.
+  World(const std::filesystem::path& folder, const std::filesystem::path& shm_folder);
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+  ~World();
+
+  const std::filesystem::path& directory() const noexcept { return directory_; }
+  const Segment& segment() const noexcept { return core_->segment; }
+
+  /// Enqueues the jobs that stand there before an operation, and notes their ids. False: the engine refused.
+  bool place_standing(const std::vector<std::size_t>& levels, Report& report, std::chrono::milliseconds lease);
+
+  /// Enqueues one more job with a serial of its own. False: the engine refused.
+  bool enqueue(std::uint32_t serial, std::size_t level, Report& report, std::chrono::milliseconds lease);
+  bool someone_sleeps() const noexcept;
+
+  /// Claims and completes whatever can be claimed now, without waiting for anything.
+  void drain(std::uint64_t trial, Runs& runs);
+  /// Enqueues fillers over all levels until the engine says that it is full. Returns how many.
+  std::uint32_t fill(std::uint64_t trial, Runs& runs);
+
+  /// The keeper's usual turn, deaths and late leases included.
+  void turn() { keeper_->turn(true); }
+  /// The keeper's whole repair.
+  void reap() { keeper_->reap_all(); }
+  /// Gives the keeper's lock away, and takes it back. False: the lock did not come free within two seconds.
+  void resign();
+  bool take_office();
+
+  /// How many cells are not free.
+  std::uint32_t used_cells() const noexcept;
+  /// How many cells are held in states that only their owner can end: filling or completing.
+  std::uint32_t unfinished_cells() const noexcept;
+  std::uint32_t cells_in(CellState state) const noexcept;
+  /// How many running cells nobody would ever revoke or hand on: no lease of theirs says until when.
+  std::uint32_t cells_without_lease() const noexcept;
+  /// Registry entries in use, the survivors' own aside.
+  std::uint32_t strangers() const noexcept;
+  /// Broken invariants, with nobody at work.
+  std::vector<std::string> broken_invariants() const;
+  /// How many participants can attach beside the survivors', tried out by a process of its own.
+  std::uint32_t room_in_registry() const;
+
+ private:
+  void note_run(Job& job, std::uint64_t trial, Runs& runs);
+
+  std::filesystem::path directory_;
+  std::optional<Engine> engine_;
+  std::unique_ptr<Participant> survivor_;
+  std::shared_ptr<EngineCore> core_;
+  std::uint32_t keeper_number_ = 0;
+  std::optional<KeeperWork> keeper_;
+  Kind kind_{};
+  std::array<Level, level_names.size()> levels_{};
+};
+
+}  // namespace ringmill::crash
