@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/machine.h"
 #include "bench/report.h"
 #include "bench/scratch.h"
 #include "bench/workload.h"
@@ -110,6 +111,7 @@ int run(const Options& options) {
   const Surroundings surroundings{.lengths = options.quick ? quick_lengths : full_lengths, .scratch = scratch.folder()};
   for (const Workload& workload : workloads) register_with_harness(workload, surroundings);
 
+  const Measurement measurement{.machine = describe_machine(), .commit = options.commit, .quick = options.quick};
   Report report;
   Collector collector(report);
   const auto begin = std::chrono::steady_clock::now();
@@ -119,7 +121,7 @@ int run(const Options& options) {
     fmt::print(stderr, "round {} of {} done after {} s\n", round, surroundings.lengths.rounds, seconds.count());
   }
   report.print();
-  if (!options.json.empty() && !report.write_json(options.json, options.commit, options.quick)) return 3;
+  if (!options.json.empty() && !report.write_json(options.json, measurement)) return 3;
   return report.failed() ? 1 : 0;
 }
 

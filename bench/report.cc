@@ -8,7 +8,6 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
-#include "bench/machine.h"
 #include "bench/percentile.h"
 
 namespace ringmill::bench {
@@ -96,11 +95,11 @@ void Report::print() const {
   for (const std::string& failure : failures_) fmt::print("{:>9}  {}\n", "FAILED", failure);
 }
 
-bool Report::write_json(const std::string& path, const std::string& commit, bool quick) const {
+bool Report::write_json(const std::string& path, const Measurement& measurement) const {
   nlohmann::ordered_json document;
-  document["machine"] = describe_machine();
-  document["commit"] = commit;
-  document["quick"] = quick;
+  document["machine"] = measurement.machine;
+  document["commit"] = measurement.commit;
+  document["quick"] = measurement.quick;
   for (const char* key : {"figures", "spread", "notes"}) document[key] = nlohmann::ordered_json::object();
   for (const std::string& name : order_) {
     const auto [least, most] = std::ranges::minmax(values_.at(name));

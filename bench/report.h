@@ -7,6 +7,13 @@
 
 namespace ringmill::bench {
 
+/// What a reader must know to repeat it.
+struct Measurement {
+  std::map<std::string, std::string> machine;  // described before the first round: the load of the run is our own
+  std::string commit;
+  bool quick;
+};
+
 class Report {
  public:
   void add_figure(const std::string& name, double value);
@@ -17,7 +24,7 @@ class Report {
   /// The table, the targets and the failures, on standard output.
   void print() const;
   /// False, with a sentence on standard error, when the file cannot be written.
-  bool write_json(const std::string& path, const std::string& commit, bool quick) const;
+  bool write_json(const std::string& path, const Measurement& measurement) const;
 
  private:
   bool has(const std::string& name) const { return values_.contains(name); }

@@ -293,8 +293,6 @@ bool Participant::Implementation::extend(Job& job, std::uint64_t lease_ns) noexc
   // The deadline is in place before the word changes: a keeper that decides by the old deadline then fails to swap the
   // old word (hazard 7). ORDER lease: released by the swap.
   slot.deadline_ns.store(lease_clock_ns() + lease_ns, std::memory_order_relaxed);
-  slot.note.store(LeaseNote{Outcome::complete, 0, static_cast<std::uint16_t>(extended.version())}.bits(),
-                  std::memory_order_relaxed);
   std::uint64_t expected = held.bits();
   // ORDER state: nothing in the cell is read or written here; the release carries the slot.
   if (!settling_.table().state(index).compare_exchange_strong(expected, extended.bits(), std::memory_order_acq_rel,
@@ -302,6 +300,8 @@ bool Participant::Implementation::extend(Job& job, std::uint64_t lease_ns) noexc
     settled(job);
     return false;
   }
+  slot.note.store(LeaseNote{Outcome::complete, 0, static_cast<std::uint16_t>(extended.version())}.bits(),
+                  std::memory_order_relaxed);
   job.word_ = extended.bits();
   return true;
 }

@@ -128,6 +128,10 @@ class Ring {
       }
       if (position - known_head_ >= slot_count()) {
         known_head_ = head();
+        if (position < known_head_) {
+          position = tail();
+          continue;
+        }
         if (position - known_head_ >= slot_count()) {
           make_room(is_live);
           continue;

@@ -54,7 +54,7 @@ build_preset() { # PRESET
       sed -n '/CMake Error/,$p' "build/$1/configure.log" >&2
       fail "cmake could not configure preset $1 (log: build/$1/configure.log)"
     }
-    cmake --build "build/$1" ${RINGMILL_JOBS:+--parallel "$RINGMILL_JOBS"} -- --quiet -k 0 \
+    cmake --build "build/$1" ${2:+--target "$2"} ${RINGMILL_JOBS:+--parallel "$RINGMILL_JOBS"} -- --quiet -k 0 \
       </dev/null >"build/$1/build.log" 2>&1 || {
       cat "build/$1/build.log" >&2
       fail "preset $1 does not build (log: build/$1/build.log)"

@@ -220,8 +220,8 @@ Command::Read Command::read_error() {
   return read;
 }
 
-/// What stands in the pipes when the shell has ended. Whoever has their other ends may go on writing: so much that the largest
-/// pipe is emptied once, and no more.
+/// What stands in the pipes when the shell has ended. Whoever has their other ends may go on writing: so much that the
+/// largest pipe is emptied once, and no more.
 void Command::read_rest() {
   constexpr int most_reads = 128;
   for (int n = 0; n < most_reads && output_pipe_ && read_output() == Read::some; ++n) continue;

@@ -28,17 +28,18 @@ struct CommandEnd {
   std::string error_text;
 };
 
-/// Runs `/bin/sh -c TEXT` in a process group of its own, with our environment, three pipes and no other descriptor of ours.
-/// It gets the signal mask and the signal actions of a fresh process. When the thread that started it dies, the shell is
-/// killed: a job that goes to another worker should not go on here. For one thread; the process must not reap children that it
-/// does not know (SIGCHLD ignored, wait() for any child), or it is not known how the command ended.
+/// Runs `/bin/sh -c TEXT` in a process group of its own, with our environment, three pipes and no other descriptor of
+/// ours. It gets the signal mask and the signal actions of a fresh process. When the thread that started it dies, the
+/// shell is killed: a job that goes to another worker should not go on here. For one thread; the process must not reap
+/// children that it does not know (SIGCHLD ignored, wait() for any child), or it is not known how the command ended.
 class Command {
  public:
   static constexpr std::size_t most_output = 64 * 1024;
   static constexpr std::size_t most_error_text = 4 * 1024;
 
-  /// `environment` are "NAME=value" texts that go before ours. `input` is what standard input gives; it must stay where it is
-  /// until the command has ended. SIGPIPE is blocked on the calling thread from here on: a command need not read its input.
+  /// `environment` are "NAME=value" texts that go before ours. `input` is what standard input gives; it must stay where
+  /// it is until the command has ended. SIGPIPE is blocked on the calling thread from here on: a command need not read
+  /// its input.
   static Result<Command> start(const std::string& text, std::span<const std::string> environment,
                                std::span<const std::byte> input);
 
@@ -50,8 +51,8 @@ class Command {
   ~Command();
 
   enum class Event { ended, interrupted, time_over };
-  /// Moves bytes until the command has ended, the descriptor `interrupt` can be read (-1: none), or the steady clock says
-  /// `until_ns`. What the command left open to others of its group does not keep it from having ended.
+  /// Moves bytes until the command has ended, the descriptor `interrupt` can be read (-1: none), or the steady clock
+  /// says `until_ns`. What the command left open to others of its group does not keep it from having ended.
   Event wait(int interrupt, std::uint64_t until_ns);
 
   /// To every process of the group.

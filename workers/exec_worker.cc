@@ -107,8 +107,8 @@ JobOutcome ExecWorker::run_command(JobContext& job) {
   }
 }
 
-/// SIGTERM, time to obey, then SIGKILL for whatever is left of the group. The shell is reaped last: until then its process id,
-/// which names the group, is nobody else's.
+/// SIGTERM, time to obey, then SIGKILL for whatever is left of the group. The shell is reaped last: until then its
+/// process id, which names the group, is nobody else's.
 void ExecWorker::end(Command& command) const {
   command.signal_group(SIGTERM);
   command.wait(no_interrupt, steady_clock_ns() + to_ns(options_.kill_grace));

@@ -1,16 +1,16 @@
 // A worker that runs one shell command per job.
 //
-//   the command gets       payload on standard input; RINGMILL_JOB_ID, RINGMILL_KIND, RINGMILL_LEVEL and RINGMILL_ATTEMPT in
-//                          its environment; a process group of its own
+//   the command gets       payload on standard input; RINGMILL_JOB_ID, RINGMILL_KIND, RINGMILL_LEVEL, RINGMILL_ATTEMPT
+//                          in its environment; a process group of its own
 //   it ends with 0         the job is complete; standard output is its result
-//   100                    it failed for good. There are no dead letters in this version, and a job must not get lost: it is
-//                          treated as any other failure and runs again, until it is cancelled while it waits
+//   100                    it failed for good. There are no dead letters in this version, and a job must not be lost:
+//                          it is treated as any other failure and runs again, until it is cancelled while it waits
 //   75, any other status   it failed: the attempt counts, the job goes back to its level at once
 //   by a signal            it failed, as above
 //
-// Standard error's last bytes are the error text, which is logged. While a command runs, its lease is extended whenever half of
-// it is over. When the lease is lost all the same (the process stood still for longer than that), somebody else has the job: the
-// group gets SIGTERM, and SIGKILL after `kill_grace`.
+// Standard error's last bytes are the error text, which is logged. While a command runs, its lease is extended whenever
+// half of it is over. When the lease is lost all the same (the process stood still for longer than that), somebody else
+// has the job: the group gets SIGTERM, and SIGKILL after `kill_grace`.
 #pragma once
 
 #include <chrono>
@@ -64,8 +64,8 @@ class ExecWorker {
   Result<void> run();
   /// Running commands go on to their end, nothing new is started. For any thread and for signal handlers.
   void stop() noexcept;
-  /// Running commands get SIGTERM, and SIGKILL after kill_grace; their jobs go back without a counted attempt, however the
-  /// commands end. For any thread and for signal handlers.
+  /// Running commands get SIGTERM, and SIGKILL after kill_grace; their jobs go back without a counted attempt, however
+  /// the commands end. For any thread and for signal handlers.
   void stop_now() noexcept;
   /// The first SIGTERM or SIGINT calls stop(), each further one stop_now(), while what is returned lives.
   Result<SignalStop> stop_on_signals();

@@ -1,7 +1,7 @@
 // SIGTERM and SIGINT as calls on a thread.
 //
-// A signal may reach any thread of the process, also those that were started before us, so blocking it everywhere and reading
-// it from a signalfd cannot be relied on. Instead:
+// A signal may reach any thread of the process, also those that were started before us, so blocking it everywhere and
+// reading it from a signalfd cannot be relied on. Instead:
 //   1. the signal handler writes one byte into a pipe
 //   2. a thread of ours reads it and calls back
 #include <fcntl.h>
@@ -28,8 +28,8 @@ constexpr std::array<int, 2> stop_signals{SIGTERM, SIGINT};
 constexpr char signal_byte = 's';
 constexpr char quit_byte = 'q';
 
-/// What a signal handler can reach must be global. The pipe is made once and stays open until the process ends: a handler that
-/// is delayed on another thread can never write into a descriptor that means something else by then.
+/// What a signal handler can reach must be global. The pipe is made once and stays open until the process ends: a
+/// handler that is delayed on another thread can never write into a descriptor that means something else by then.
 struct SignalPipe {
   int read_end = -1;
   std::atomic<int> write_end{-1};
@@ -45,7 +45,8 @@ void on_stop_signal(int signal) {
     // A full pipe holds more signals than anybody counts.
     [[maybe_unused]] const ssize_t written = ::write(signal_pipe.write_end.load(), &signal_byte, 1);
   } else {
-    // The child of a fork shares the pipe with its parent. It ends as if we had never been here, when this handler returns.
+    // The child of a fork shares the pipe with its parent. It ends as if we had never been here, when this handler
+    // returns.
     ::signal(signal, SIG_DFL);
     ::raise(signal);
   }

@@ -41,8 +41,8 @@ Result<void> WorkerThread::run() {
   participant_.store(participant->get());
   auto ended = run_jobs(**participant);
   participant_.store(nullptr);
-  // A stop() that saw the pointer is about to wake the participant; after this nobody has it. stop() only makes calls that
-  // do not wait, and one that runs in a signal handler on this very thread is over when we get here.
+  // A stop() that saw the pointer is about to wake the participant; after this nobody has it. stop() only makes calls
+  // that do not wait, and one that runs in a signal handler on this very thread is over when we get here.
   while (commons_.visitors.load() != 0) std::this_thread::yield();
   return ended;  // the participant gives back what it had taken in advance, and leaves
 }

@@ -25,7 +25,7 @@ namespace {
 
 using boost::interprocess::message_queue;
 
-/// Long enough that neither side waits for each message. Longer ones were no faster (docs/benchmarks.md).
+/// Long enough that neither side waits for each message.
 constexpr std::size_t boost_queue_depth = 4096;
 constexpr long posix_queue_depth_wanted = 4096;
 

@@ -12,10 +12,9 @@
 namespace ringmill::bench {
 
 /// Positions count up and never wrap. The producer makes messages visible in runs, and each side looks at the other's
-/// position only when its private copy says full or empty: the lines with the positions travel once per run.
-/// Published one by one, the same ring moves a tenth as much, because a consumer that keeps up takes the line with
-/// the tail away for each message. 4096 messages, 256 KiB: half of a second-level cache, and long enough that neither
-/// side meets the other.
+/// position only when its private copy says full or empty: the lines with the positions travel once per run. Published
+/// one by one, a consumer that keeps up takes the line with the tail away for each message.
+/// 4096 messages, 256 KiB: half of a second-level cache, and long enough that neither side meets the other.
 class SpscRing {
  public:
   static constexpr std::uint64_t slots = 4096;

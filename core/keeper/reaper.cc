@@ -20,6 +20,7 @@ bool speaks_of(const LeaseSlot& slot, JobId id, StateWord word) noexcept {
   if (slot.job_id.load() != id.value()) return false;
   const std::uint64_t lease_version = LeaseNote::of(slot.note.load()).version;
   const std::uint64_t expected = word.state() == CellState::completing ? word.version() - 1 : word.version();
+  if (word.state() == CellState::running && lease_version == ((expected - 1) & 0x3ff)) return true;
   return lease_version == (expected & 0x3ff);
 }
 
@@ -47,6 +48,12 @@ bool Reaper::take_over(std::uint32_t number) noexcept {
   for (std::uint32_t n = 0; n < placing; ++n) place_again(JobId(entry.placing[n].load()));  // D4
   Sleepers(*segment_, segment_->signals().sleepers).wake_all();                             // D5
   Sleepers(*segment_, segment_->signals().space_waiters).wake_all();
+  for (std::uint32_t n = 0; n < most_participants; ++n) {
+    auto& sequence = segment_->participant(n).wake_sequence;
+    if (EntryState::of(segment_->participant(n)).state != ParticipantState::alive) continue;
+    sequence.fetch_add(1);
+    futex_wake(sequence, 1);
+  }
   return true;
 }
 

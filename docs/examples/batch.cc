@@ -43,7 +43,4 @@ int main(int count, char** arguments) {
     sum += std::uint64_t{number} * number;
   }
   std::cout << (*participant)->complete_batch(jobs) << " jobs completed, the sum of their squares is " << sum << '\n';
-
-  participant->reset();  // it leaves before the engine is removed
-  if (const auto removed = Engine::remove(directory, true); !removed) return report(removed.error());
 }

@@ -37,7 +37,4 @@ int main(int count, char** arguments) {
   const auto job = engine->job(last);
   if (!job) return report(job.error());
   std::cout << "the last one was cancelled; it is " << name_of(job->state) << '\n';
-
-  participant->reset();  // it leaves before the engine is removed
-  if (const auto removed = Engine::remove(directory, true); !removed) return report(removed.error());
 }

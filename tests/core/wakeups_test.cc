@@ -40,8 +40,8 @@ struct SleepingWorld : World {
   std::shared_ptr<EngineCore> core;
 };
 
-/// A thread that claims one job of one level, with a long wait, and completes it. It stays until it is told to leave: a participant that
-/// leaves wakes everybody.
+/// A thread that claims one job of one level, with a long wait, and completes it. It stays until it is told to leave: a
+/// participant that leaves wakes everybody.
 class SleepingWorker {
  public:
   SleepingWorker(SleepingWorld& world, Level level)

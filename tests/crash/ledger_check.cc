@@ -28,7 +28,7 @@ Bounds attempts_allowed(const JobReport& job, bool may_be_claimed) noexcept {
 }
 
 std::string text_of(const JobReport& job) {
-  constexpr const char* asks[] = {"nothing", "complete", "fail", "release", "extend", "cancel"};
+  constexpr const char* asks[] = {"nothing", "complete", "fail", "release", "extend", "extend briefly", "cancel"};
   constexpr const char* answers[] = {"no answer", "yes", "no"};
   return fmt::format("child: enqueue {}{}, claimed {}, asked {}: {}", job.is_enqueuing == 1 ? "asked, " : "",
                      answers[static_cast<int>(job.enqueued.load())], job.is_claimed.load(),

@@ -13,7 +13,8 @@ namespace ringmill::crash {
 namespace {
 
 /// Longer than any trial.
-constexpr std::chrono::milliseconds long_lease = std::chrono::seconds(60);
+constexpr std::chrono::milliseconds long_extension = std::chrono::minutes(5);
+constexpr std::chrono::milliseconds brief_extension{1};
 
 // splitmix64: neighbours in, strangers out.
 std::uint64_t mixed(std::uint64_t value) noexcept {
@@ -21,6 +22,21 @@ std::uint64_t mixed(std::uint64_t value) noexcept {
   value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
   value = (value ^ value >> 27) * 0x94d049bb133111eb;
   return value ^ value >> 31;
+}
+
+Result<void> call(Job& job, Ask ask) {
+  switch (ask) {
+    case Ask::fail:
+      return job.fail();
+    case Ask::release:
+      return job.release();
+    case Ask::extend:
+      return job.extend(long_extension);
+    case Ask::extend_briefly:
+      return job.extend(brief_extension);
+    default:
+      return job.complete();
+  }
 }
 
 void attach_only(Child& child) { child.attach(); }
@@ -83,6 +99,7 @@ void complete(Child& child) { child.settle(child.held()[0], Ask::complete); }
 void fail(Child& child) { child.settle(child.held()[0], Ask::fail); }
 void release(Child& child) { child.settle(child.held()[0], Ask::release); }
 void extend(Child& child) { child.settle(child.held()[0], Ask::extend); }
+void extend_briefly(Child& child) { child.settle(child.held()[0], Ask::extend_briefly); }
 
 void complete_batch(Child& child) {
   for (std::uint32_t serial = 0; serial < 4; ++serial) child.report().jobs[serial].asked = Ask::complete;
@@ -192,10 +209,7 @@ void Child::settle(Job& job, Ask ask) {
     report->answered = Answer::none;
     report->asked = ask;
   }
-  const Result<void> result = ask == Ask::complete  ? job.complete()
-                              : ask == Ask::fail    ? job.fail()
-                              : ask == Ask::release ? job.release()
-                                                    : job.extend(long_lease);
+  const Result<void> result = call(job, ask);
   if (!result && result.error().code() != ErrorCode::lease_lost) surprised_by(result.error().code());
   if (report == nullptr) {
     if (result && ask == Ask::complete) ++report_->filler_ends[*serial - most_serials];
@@ -219,7 +233,7 @@ void Child::finish() {
 }
 
 std::span<const Operation> operations() {
-  static const std::array<Operation, 12> all{{
+  static const std::array<Operation, 13> all{{
       {"enqueue", {1, 2}, attach_only, enqueue},
       {"enqueue_batch", {1, 2}, attach_only, enqueue_batch},
       {"claim", {0, 1, 2, 0}, attach_to_claim, claim},
@@ -229,6 +243,7 @@ std::span<const Operation> operations() {
       {"fail", {0, 1, 2}, claim_one_urgent, fail},
       {"release", {0, 1, 2}, claim_one_urgent, release},
       {"extend", {0, 1, 2}, claim_one_urgent, extend},
+      {"extend_briefly", {0, 1, 2}, claim_one_urgent, extend_briefly},
       {"cancel", {0, 1, 2}, attach_only, cancel},
       {"attach", {1}, [](Child&) {}, attach_only},
       {"leave", {0, 0, 1, 2}, claim_ahead, leave},

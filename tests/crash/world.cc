@@ -165,8 +165,7 @@ std::uint32_t World::cells_without_lease() const noexcept {
     if (word.state() != CellState::running || word.owner() == 0 || word.owner() > most_participants) continue;
     bool is_covered = false;
     for (const LeaseSlot& slot : core_->segment.participant(word.owner() - 1).leases) {
-      is_covered |= slot.job_id.load() == job_id_of(word, index).value() && slot.deadline_ns.load() > now_ns &&
-                    LeaseNote::of(slot.note.load()).version == word.version();
+      is_covered |= slot.job_id.load() == job_id_of(word, index).value() && slot.deadline_ns.load() > now_ns;
     }
     count += is_covered ? 0 : 1;
   }

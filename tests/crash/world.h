@@ -79,7 +79,7 @@ class World {
   /// How many cells are held in states that only their owner can end: filling or completing.
   std::uint32_t unfinished_cells() const noexcept;
   std::uint32_t cells_in(CellState state) const noexcept;
-  /// How many running cells nobody would ever revoke or hand on: no lease of theirs says until when.
+  /// How many cells are running without a lease slot of their owner's that gives them more time.
   std::uint32_t cells_without_lease() const noexcept;
   /// Registry entries in use, the survivors' own aside.
   std::uint32_t strangers() const noexcept;

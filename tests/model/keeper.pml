@@ -10,8 +10,8 @@
 #define SPEAKS(id, note) ((id) == ID(mine, c) && ((STATE(mine) == COMPLETING && (note) >> 1 == VERSION(mine) - 1) || \
                                                   (STATE(mine) == RUNNING && SPEAKS_OF_RUNNING(note))))
 
-/* The rule for cell `c`, whose word `mine` names the dead owner `d`. Reading the slot of `d` is part of the step: nobody
- * writes it any more. */
+/* The rule for cell `c`, whose word `mine` names the dead owner `d`. Reading the slot of `d` is part of the step:
+ * nobody writes it any more. */
 #define CHOOSE_RULE \
   if \
   :: STATE(mine) == FILLING -> step = FREE_CELL \
@@ -28,9 +28,9 @@
 #endif
 
 /* What asks for a scan. One of a ring that is full and stays full changes nothing: left out. */
-#define ROOM (tail < head + SLOTS || !IS_LIVE(cell[CELL(SLOT(head))], SLOT(head) & 7))
+#define IS_DEAD_SLOT(n) !IS_LIVE(cell[CELL(ring[n])], ring[n] & 7)
+#define ROOM (tail < head + SLOTS || IS_DEAD_SLOT(0) || IS_DEAD_SLOT(1))
 #define UNLISTED(c) (STATE(cell[c]) == FREE && !((free_map >> (c)) & 1))
-#define UNREACHABLE(c) (STATE(cell[c]) == QUEUED && !REACHABLE(c))
 #define IS_SHORT_OF_CELLS(p) (waits[p] && gone[p] == HERE && free_map == 0 && SOME(UNLISTED))
 #if CELLS == 3
 #define SOME(what) (what(0) || what(1) || what(2))
@@ -41,19 +41,6 @@
 #define SOME_PRODUCER_SHORT (IS_SHORT_OF_CELLS(1) || IS_SHORT_OF_CELLS(2))
 #else
 #define SOME_PRODUCER_SHORT IS_SHORT_OF_CELLS(1)
-#endif
-#if MOST_PARTICIPANT >= 5
-#define SOME_PLACING (placing[1] || placing[2] || placing[3] || placing[4] || placing[5])
-#elif MOST_PARTICIPANT >= 4
-#define SOME_PLACING (placing[1] || placing[2] || placing[3] || placing[4])
-#else
-#define SOME_PLACING (placing[1] || placing[2] || placing[3])
-#endif
-/* The periodic scan: in the model only while somebody needs it, or the states would never end. */
-#ifdef NO_PERIODIC_SCAN
-#define PERIODIC_SCAN false
-#else
-#define PERIODIC_SCAN (ROOM && SOME(UNREACHABLE) && !SOME_PLACING)
 #endif
 #define IS_LATE(w) (gone[w] != DEAD && lease_id[w] != 0 && lease_deadline[w] <= now && \
                     OWNER(cell[CELL(lease_id[w])]) == (w) && STATE(cell[CELL(lease_id[w])]) == RUNNING)
@@ -85,6 +72,7 @@
 #define PUSH_ONLY 22
 #define CLEAR_PLACED 23
 #define STAND_BY 24
+#define SCAN_HINT 25
 
 proctype keeper(byte me) {
   RING_LOCALS; byte step, return_to, c, d, at, count, hints, suspects, taken, j; short mine;
@@ -104,7 +92,7 @@ end:
 #if MOST_PARTICIPANT >= 5
   :: d_step { step == CHOOSE && IS_TO_REAP(4) -> d = 4; step = TAKE_SLOT }
 #endif
-  :: d_step { step == CHOOSE && (scan_wanted || (overflow && ROOM) || SOME_PRODUCER_SHORT || PERIODIC_SCAN) ->
+  :: d_step { step == CHOOSE && (scan_wanted || (overflow && ROOM) || SOME_PRODUCER_SHORT) ->
        step = SCAN_START }
 #if TICKS > 0
   :: d_step { step == CHOOSE && IS_LATE(FIRST_WORKER) -> d = FIRST_WORKER; step = LATE_CELL }
@@ -133,22 +121,27 @@ end:
   /* scan: D6 for all that were taken over */
   :: d_step { step == SCAN_START -> overflow = 0; scanning = 1; scan_wanted = 0; step = SCAN_HEAD }
   :: d_step { step == SCAN_HEAD -> hints = 0; count = 0; at = head; step = SCAN_SLOT } /* note_hints */
-  :: d_step { step == SCAN_SLOT ->
+  :: d_step { step == SCAN_SLOT && count < SLOTS ->
        if
-       :: LAP_AHEAD(SLOT(at), at) >= 0 -> hints = hints | (1 << (SLOT(at) & 7)); at++; count++
+       :: LAP_AHEAD(SLOT(at), at) >= 0 -> hinted = SLOT(at) & 7; step = SCAN_HINT
        :: else -> count = SLOTS
        fi;
-       if
-       :: count == SLOTS -> at = 0; count = 0; if :: again -> step = SUSPECT :: else -> step = SCAN_CELL fi
-       :: else
-       fi }
+       at++; count++ }
+  :: d_step { step == SCAN_HINT -> /* only a live hint counts */
+       if :: IS_LIVE(cell[CELL(hinted)], hinted) -> hints = hints | (1 << hinted) :: else fi;
+       hinted = 0; step = SCAN_SLOT }
+  :: d_step { step == SCAN_SLOT && count >= SLOTS ->
+       at = 0; count = 0;
+       if :: again -> step = SUSPECT :: else -> step = SCAN_CELL fi }
   :: d_step { step == SCAN_CELL && count < CELLS ->
        c = count; count++; mine = cell[c]; return_to = SCAN_CELL; d = OWNER(mine);
        if
        :: STATE(mine) == FREE -> step = LIST_FREED
-       :: STATE(mine) == QUEUED && ((hints >> HINT(ID(mine, c))) & 1) -> trusted[c] = 1
-       :: STATE(mine) == QUEUED && !((hints >> HINT(ID(mine, c))) & 1) ->
-          suspects = suspects | (1 << c); judged[c] = mine
+       :: STATE(mine) == QUEUED ->
+          if
+          :: (hints >> HINT(ID(mine, c))) & 1
+          :: else -> suspects = suspects | (1 << c); judged[c] = mine
+          fi
        :: else -> if :: d != 0 && ((taken >> d) & 1) -> CHOOSE_RULE :: else fi
        fi;
        if :: step == SCAN_CELL -> c = 0; d = 0; mine = 0 :: else fi }
@@ -158,11 +151,8 @@ end:
   :: d_step { step == SUSPECT && count < CELLS ->
        c = count; count++; return_to = SUSPECT;
        if
-       :: ((suspects >> c) & 1) && cell[c] == judged[c] ->
-          if
-          :: (hints >> HINT(ID(judged[c], c))) & 1 -> trusted[c] = 1
-          :: else -> hint = HINT(ID(judged[c], c)); step = PUSH_ONLY
-          fi
+       :: ((suspects >> c) & 1) && cell[c] == judged[c] && !((hints >> HINT(ID(judged[c], c))) & 1) ->
+          hint = HINT(ID(judged[c], c)); step = PUSH_ONLY
        :: else
        fi;
        judged[c] = 0; c = 0 }

@@ -20,7 +20,10 @@
 #define SLOTS 2
 #endif
 #ifndef JOBS
-#define JOBS 2 /* by each producer */
+#define JOBS 2 /* of the first producer */
+#endif
+#ifndef LATER_JOBS
+#define LATER_JOBS JOBS /* of the second one */
 #endif
 #ifndef DEATHS
 #define DEATHS 0
@@ -107,22 +110,21 @@ byte promised[MOST_PARTICIPANT + 1];  /* until when a holder was told that it ha
 bit holds[MOST_PARTICIPANT + 1];      /* has a lease in its hands */
 bit was_revoked[MOST_PARTICIPANT + 1];/* and lost it */
 bit scanning;                         /* overflow was lowered, and no scan has ended since */
-bit trusted[CELLS];                   /* a scan found this waiting job hinted */
 
 #define BIT_OF(id) (1 << (id))
 #define HINTED_AT(c, position) \
   (LAP_AHEAD(SLOT(position), position) == 0 && CELL(SLOT(position)) == (c) && IS_LIVE(cell[c], SLOT(position) & 7))
-/* SLOTS is 2 */
-#define REACHABLE(c) (HINTED_AT(c, head) || (LAP_AHEAD(SLOT(head), head) == 0 && HINTED_AT(c, head + 1)))
+/* A claimer comes by it from the head, over filled slots and over those that were moved to the back. SLOTS is 2. */
+#define IS_STEPPED_OVER(position) (LAP_AHEAD(SLOT(position), position) >= 0)
+#define REACHABLE(c) (HINTED_AT(c, head) || (IS_STEPPED_OVER(head) && HINTED_AT(c, head + 1)) || \
+                      (IS_STEPPED_OVER(head) && IS_STEPPED_OVER(head + 1) && HINTED_AT(c, head + 2)))
 
 /* I1, as the protocol needs it: no waiting job is without a hint at or above the head, unless somebody answers for it:
- * a participant whose placing list names it, or a scan that is due or under way. One case more: a scan has trusted a
- * hint that somebody had seen dead before its job came back, and passes now: then only the next periodic scan helps.
- * Part of the step that calls it. */
+ * a participant whose placing list names it, or a scan that is due or under way. Part of the step that calls it. */
 inline check_nobody_forgotten() {
   for (check : 0 .. CELLS - 1) {
     if
-    :: STATE(cell[check]) == QUEUED && !REACHABLE(check) && !overflow && !scanning && !trusted[check] ->
+    :: STATE(cell[check]) == QUEUED && !REACHABLE(check) && !overflow && !scanning ->
        for (who : 1 .. MOST_PARTICIPANT) {
          placed = placed || (placing[who] == ID(cell[check], check) && !is_free_entry[who])
        }
@@ -140,15 +142,16 @@ inline check_nobody_forgotten() {
 #define RAISE_HEAD(to) if :: head < (to) -> head = (to); check_nobody_forgotten() :: else fi
 
 #define LOOK 0
-#define READ_HEAD 1
-#define FOLLOW_TAIL 2
-#define WALK_SLOT 3 /* make_room: dead hints at the front are stepped over */
-#define WALK_CELL 4
-#define WALK_END 5
-#define COMPARE_AGAIN 6
-#define SWAP 7
-#define RAISE_TAIL 8
-#define NOTE_OVERFLOW 9
+#define FOLLOW_TAIL 1
+#define READ_HEAD 2
+#define FRONT_SLOT 3
+#define FRONT_CELL 4
+#define MOVE_BACK 5
+#define MOVED_TAIL 6
+#define MOVED_HEAD 7
+#define SWAP 8
+#define RAISE_TAIL 9
+#define NOTE_OVERFLOW 10
 
 #ifdef PUSH_WITHOUT_HEAD
 #define LOOKS_FULL false
@@ -156,20 +159,21 @@ inline check_nobody_forgotten() {
 #define LOOKS_FULL (known_head <= position && position - known_head >= SLOTS)
 #endif
 #ifdef FULL_BY_UNSIGNED /* the unsigned difference: a head beyond position looks like a full ring */
-#define STAYS_FULL (known_head > position || position - known_head >= SLOTS)
+#define IS_FULL (known_head > position || position - known_head >= SLOTS)
 #else
-#define STAYS_FULL LOOKS_FULL
+#define IS_FULL LOOKS_FULL
 #endif
 
-/* Pushes `hint`. */
+/* Pushes `hint`. The bound on steps is modelled as one on moved hints: a ring of nothing but live hints is full. */
 inline push() {
   d_step { position = tail; push_step = LOOK } /* P1 */
   do
   :: d_step { push_step == LOOK -> /* P1 */
+       assert(position < 60);
        seen = SLOT(position);
        if
        :: LAP_AHEAD(seen, position) == 0 -> position++; seen = 0
-       :: LAP_AHEAD(seen, position) > 0 -> push_step = FOLLOW_TAIL; seen = 0
+       :: LAP_AHEAD(seen, position) > 0 || LAP_AHEAD(seen, position) < -1 -> push_step = FOLLOW_TAIL; seen = 0
        :: else -> /* known_head is private and may be a lap old */
           if :: LOOKS_FULL -> push_step = READ_HEAD :: else -> push_step = SWAP fi
        fi }
@@ -179,26 +183,39 @@ inline push() {
   :: d_step { push_step == READ_HEAD ->
        known_head = head;
        if
-       :: STAYS_FULL -> front = known_head; push_step = WALK_SLOT
+       :: IS_FULL && moves < SLOTS -> push_step = FRONT_SLOT; seen = 0
+       :: IS_FULL && moves >= SLOTS -> push_step = NOTE_OVERFLOW; seen = 0
        :: else -> push_step = SWAP
        fi }
-  :: d_step { push_step == WALK_SLOT ->
+  :: d_step { push_step == FRONT_SLOT -> /* M1 */
+       seen = SLOT(known_head);
        if
-       :: front == known_head + SLOTS || LAP_AHEAD(SLOT(front), front) != 0 -> push_step = WALK_END
-       :: else -> hinted = SLOT(front) & 7; push_step = WALK_CELL
+       :: LAP_AHEAD(seen, known_head) < 0 -> push_step = LOOK; seen = 0
+       :: LAP_AHEAD(seen, known_head) == 0 -> push_step = FRONT_CELL
+       :: else -> push_step = MOVED_HEAD; seen = 0
        fi }
-  :: d_step { push_step == WALK_CELL ->
-       if :: IS_LIVE(cell[CELL(hinted)], hinted) -> push_step = WALK_END :: else -> front++; push_step = WALK_SLOT fi;
-       hinted = 0 }
-  :: d_step { push_step == WALK_END -> RAISE_HEAD(front); push_step = COMPARE_AGAIN }
-  :: d_step { push_step == COMPARE_AGAIN ->
-       known_head = head;
+  :: d_step { push_step == FRONT_CELL ->
        if
-       :: STAYS_FULL ->
-          assert(known_head <= position); /* promise 6: a ring that has room is never called full */
-          push_step = NOTE_OVERFLOW
-       :: else -> push_step = SWAP
+#ifdef LIVE_FRONT_IS_FULL
+       :: IS_LIVE(cell[CELL(seen & 7)], seen & 7) -> push_step = NOTE_OVERFLOW; seen = 0
+#else
+       :: IS_LIVE(cell[CELL(seen & 7)], seen & 7) -> push_step = MOVE_BACK
+#endif
+       :: else -> push_step = MOVED_HEAD; seen = 0
        fi }
+  :: d_step { push_step == MOVE_BACK -> /* M2 */
+       if
+       :: SLOT(known_head) == seen ->
+          /* No gap: all positions up to the one that is filled now are filled. */
+          assert(LAP_AHEAD(SLOT(known_head + SLOTS - 1), known_head + SLOTS - 1) >= 0);
+          SLOT(known_head) = SLOT_WORD(known_head + SLOTS, seen & 7); moves++; push_step = MOVED_TAIL
+       :: else -> push_step = LOOK
+       fi;
+       seen = 0 }
+  :: d_step { push_step == MOVED_TAIL -> /* M3 */
+       if :: tail < known_head + SLOTS + 1 -> tail = known_head + SLOTS + 1 :: else fi;
+       push_step = MOVED_HEAD }
+  :: d_step { push_step == MOVED_HEAD -> RAISE_HEAD(known_head + 1); known_head = head; push_step = LOOK }
   :: d_step { push_step == SWAP -> /* P2 */
        if
        :: SLOT(position) == seen ->
@@ -206,23 +223,24 @@ inline push() {
           check_nobody_forgotten()
        :: else -> push_step = LOOK
        fi;
-       front = 0; seen = 0 }
+       seen = 0 }
   :: d_step { push_step == RAISE_TAIL -> /* P3 */
        if :: tail < position -> tail = position :: else fi;
-       position = 0; hint = 0; push_step = LOOK }
+       position = 0; hint = 0; moves = 0; push_step = LOOK }
      break
   :: d_step { push_step == NOTE_OVERFLOW ->
        overflow = 1;
-       position = 0; hint = 0; front = 0; seen = 0; push_step = LOOK }
+       if :: tail < position -> tail = position :: else fi;
+       position = 0; hint = 0; moves = 0; push_step = LOOK }
      break
   od
 }
 
-#define RING_LOCALS byte position, front, known_head, hint, hinted, seen, push_step, check, who; bit placed
+#define RING_LOCALS byte position, known_head, hint, hinted, seen, push_step, moves, check, who; bit placed
 
 /* ---- producer ---- */
 proctype producer(byte me) {
-  RING_LOCALS; byte step, cache, c, id; byte jobs = JOBS; short mine;
+  RING_LOCALS; byte step, cache, c, id; byte jobs = (me == 1 -> JOBS : LATER_JOBS); short mine;
   {
   step = 0;
 end:
@@ -332,7 +350,7 @@ end:
           assert(VERSION(mine) < 29);
           assert(!(completed & BIT_OF(ID(mine, c))));
           mine = NEXT(mine, RUNNING, me); cell[c] = mine;
-          promised[me] = lease_deadline[me]; holds[me] = 1; was_revoked[me] = 0; trusted[c] = 0;
+          promised[me] = lease_deadline[me]; holds[me] = 1; was_revoked[me] = 0;
           at++; step = RAISE
        :: else -> mine = 0; c = 0; step = FRONT
        fi }
@@ -403,7 +421,7 @@ inline check_the_end() {
     p = OWNER(cell[c]);
     if
     :: STATE(cell[c]) == FREE -> is_full = 0
-    :: STATE(cell[c]) == QUEUED -> assert(!worker_lives); assert(REACHABLE(c) || overflow || trusted[c])
+    :: STATE(cell[c]) == QUEUED -> assert(!worker_lives); assert(REACHABLE(c) || overflow)
     :: STATE(cell[c]) == RUNNING -> assert(gone[p] == STOPPED && lease_deadline[p] > now)
     :: else -> assert(gone[p] == STOPPED) /* filling and completing: of nobody who is dead, or done */
     fi

@@ -7,8 +7,8 @@
 
 namespace ringmill::test {
 
-/// Runs `body` in a child, which ends with what it returns, without running anything else of the parent. A child that is still there
-/// at the end of its scope is killed.
+/// Runs `body` in a child, which ends with what it returns, without running anything else of the parent. A child that
+/// is still there at the end of its scope is killed.
 class Child {
  public:
   explicit Child(const std::function<int()>& body);

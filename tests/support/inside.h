@@ -1,4 +1,5 @@
-// A test that acts as the keeper itself, step by step: an engine's inside with a registered participant of the calling thread.
+// A test that acts as the keeper itself, step by step: an engine's inside with a registered participant of the calling
+// thread.
 #pragma once
 
 #include <memory>

@@ -84,6 +84,7 @@ int run_producer(const RunFolder& folder, int part, int of) {
 }
 
 int run_worker(const RunFolder& folder, int number) {
+  std::signal(SIGTERM, stop_on_signal);  // before we are seen in the registry: from then on we may be told to end
   auto engine = Engine::open(folder.engine());
   if (!engine) return fail("worker", engine.error());
   auto participant = engine->attach(Role::worker);
@@ -91,7 +92,6 @@ int run_worker(const RunFolder& folder, int number) {
   const auto ledger = open_file(folder.ledger(number), O_WRONLY | O_CREAT | O_APPEND, 0600);
   if (!ledger) return fail("worker", ledger.error());
   sleeping_participant.store(participant->get());
-  std::signal(SIGTERM, stop_on_signal);
   Digester digester;
   while (!stopping.load()) {
     auto job = (*participant)->claim(std::chrono::seconds(1));

@@ -170,6 +170,16 @@ bool have_ended(std::vector<Child>& children) {
   return all;
 }
 
+/// Only who is in the registry is ready for signals, and for a fair start.
+void await_attached(const Engine& engine, std::vector<Child>& children) {
+  for (Child& child : children) {
+    while (!participant_of(engine, child.pid())) {
+      if (child.has_ended() || interrupted.load()) throw std::runtime_error("a worker did not start");
+      std::this_thread::sleep_for(milliseconds(1));
+    }
+  }
+}
+
 void must_run(std::vector<Child>& children, bool victim_was_killed) {
   for (int n = 0; n < workers; ++n) {
     if (n == victim && victim_was_killed) continue;
@@ -206,8 +216,9 @@ RunResult run_jobs(const std::string& program, const RunFolder& folder, const Li
   RunResult result;
   Progress progress(jobs);
   progress.say(fmt::format("{} producers and {} workers start, each a process of its own", producers, workers));
-  const auto began = Clock::now();
   std::vector<Child> working = start(program, folder, "worker", workers);
+  await_attached(engine, working);
+  const auto began = Clock::now();
   std::vector<Child> producing = start(program, folder, "producer", producers);
   std::uint64_t last_done = 0;
   auto last_progress = began;
@@ -221,10 +232,9 @@ RunResult run_jobs(const std::string& program, const RunFolder& folder, const Li
     if (produced && in_table == 0) break;
     if (!result.killed && counts.done >= jobs / 4 &&
         try_kill(engine, holders, working[static_cast<std::size_t>(victim)], result)) {
-      progress.say(
-          fmt::format("  worker {} killed (SIGKILL) while it held {} jobs; they were waiting again after {:.1f} ms",
-                      working[static_cast<std::size_t>(victim)].pid(), result.held_by_victim.size(),
-                      result.taken_back_after.count()));
+      progress.say(fmt::format("  worker {} killed (SIGKILL) holding {} of the jobs; waiting again after {:.1f} ms",
+                               working[static_cast<std::size_t>(victim)].pid(), result.held_by_victim.size(),
+                               result.taken_back_after.count()));
     }
     const auto now = Clock::now();
     if (counts.done != last_done) last_progress = now;
