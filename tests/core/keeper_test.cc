@@ -1,0 +1,185 @@
+// The keeper: who it is, who comes after it, and the generations it hands out.
+#include <unistd.h>
+
+#include <fstream>
+#include <thread>
+
+#include "tests/support/child.h"
+#include "tests/support/core_test.h"
+#include "tests/support/inside.h"
+#include "tests/support/shared_block.h"
+
+namespace ringmill::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A process that opens the engine with a keeper, and stays.
+Child keeping(const World& world, SharedBlock<std::atomic<int>>& keeps) {
+  return Child([&] {
+    Engine engine = world.scratch.open();
+    if (!await([&] { return engine.keeps(); })) return 1;
+    *keeps = 1;
+    ::pause();
+    return 0;
+  });
+}
+
+TEST(KeeperInProcess, of_two_engines_with_a_keeper_one_keeps) {
+  World world(small_engine(), {});
+  ASSERT_TRUE(await([&] { return world.engine.keeps(); }));
+  Engine second = world.scratch.open();
+  EXPECT_FALSE(second.keeps());
+}
+
+TEST(KeeperInProcess, another_takes_over_when_the_keeper_leaves) {
+  const World world;
+  Engine second = world.scratch.open(without_keeper);
+  {
+    Engine first = world.scratch.open();
+    ASSERT_TRUE(await([&] { return first.keeps(); }));
+    second = world.scratch.open();
+    ASSERT_FALSE(second.keeps());
+  }
+  EXPECT_TRUE(await([&] { return second.keeps(); }));
+}
+
+TEST(KilledKeeper, another_process_takes_over) {
+  const World world;
+  SharedBlock<std::atomic<int>> keeps;
+  Child keeper = keeping(world, keeps);
+  ASSERT_TRUE(await([&] { return *keeps == 1; }));
+  Engine standing_by = world.scratch.open();
+  ASSERT_FALSE(standing_by.keeps());
+  keeper.kill();
+  EXPECT_TRUE(await([&] { return standing_by.keeps(); }));
+}
+
+TEST(KilledKeeper, the_next_one_gives_back_the_jobs_of_a_worker_that_died_with_it) {
+  World world;
+  const auto producer = world.attach(Role::producer);
+  const JobId id = world.enqueue(*producer, "x");
+  SharedBlock<std::atomic<int>> claimed;
+  Child killed([&] {
+    Engine engine = world.scratch.open();
+    if (!await([&] { return engine.keeps(); })) return 1;
+    auto worker = must(engine.attach(Role::worker));
+    Job job = must(worker->claim());
+    *claimed = 1;
+    ::pause();
+    return 0;
+  });
+  ASSERT_TRUE(await([&] { return *claimed == 1; }));
+  killed.kill();
+  ASSERT_EQ(world.state_of(id), JobState::running);
+  const Engine next = world.scratch.open();
+  EXPECT_TRUE(await([&] { return world.state_of(id) == JobState::queued; }));
+}
+
+TEST(KilledKeeper, its_entry_is_free_again_after_the_next_ones_scan) {
+  World world;
+  SharedBlock<std::atomic<int>> keeps;
+  Child keeper = keeping(world, keeps);
+  ASSERT_TRUE(await([&] { return *keeps == 1; }));
+  keeper.kill();
+  Inside inside(world.scratch);
+  inside.work().reap_all();
+  for (std::uint32_t number = 0; number < most_participants; ++number) {
+    if (number == inside.number()) continue;
+    EXPECT_EQ(EntryState::of(inside.segment().participant(number)).state, ParticipantState::free) << number;
+  }
+}
+
+/// Every cell stands at this generation.
+void set_generations(const Inside& inside, std::uint64_t generation) {
+  for (CellIndex cell = 0; cell < inside.table().capacity(); ++cell) {
+    inside.table().state(cell).store(StateWord::make(generation, 0, CellState::free, 0).bits());
+  }
+}
+
+std::uint64_t durable_limit(const World& world) {
+  std::ifstream file(world.scratch.directory() / "generation");
+  std::uint64_t limit = 0;
+  file >> limit;
+  return limit;
+}
+
+TEST(GenerationsInProcess, a_cell_at_the_limit_is_used_and_one_beyond_it_is_not) {
+  World world;
+  Inside inside(world.scratch);
+  const auto producer = world.attach(Role::producer);
+  const std::uint64_t limit = inside.segment().signals().generation_limit.load();
+  set_generations(inside, limit + 1);
+  inside.table().state(17).store(StateWord::make(limit, 0, CellState::free, 0).bits());
+  EXPECT_EQ(index_of(world.enqueue(*producer, "x")), 17U);
+  EXPECT_EQ(code_of(producer->enqueue(world.request("y"))), ErrorCode::would_block);
+}
+
+TEST(GenerationsInProcess, the_keeper_raises_the_limit_that_producers_come_near_to) {
+  World world;
+  Inside inside(world.scratch);
+  const auto producer = world.attach(Role::producer);
+  const std::uint64_t limit = inside.segment().signals().generation_limit.load();
+  set_generations(inside, limit + 1);
+  ASSERT_EQ(code_of(producer->enqueue(world.request("x"))), ErrorCode::would_block);
+  inside.work().turn(false);
+  EXPECT_GT(inside.segment().signals().generation_limit.load(), limit);
+}
+
+TEST(GenerationsInProcess, a_raised_limit_is_in_the_engines_directory) {
+  World world;
+  Inside inside(world.scratch);
+  const auto producer = world.attach(Role::producer);
+  set_generations(inside, inside.segment().signals().generation_limit.load() + 1);
+  ASSERT_EQ(code_of(producer->enqueue(world.request("x"))), ErrorCode::would_block);
+  inside.work().turn(false);
+  EXPECT_EQ(durable_limit(world), inside.segment().signals().generation_limit.load());
+}
+
+TEST(GenerationsInProcess, cells_that_were_passed_over_are_used_after_the_limit_was_raised) {
+  World world;
+  Inside inside(world.scratch);
+  const auto producer = world.attach(Role::producer);
+  set_generations(inside, inside.segment().signals().generation_limit.load() + 1);
+  ASSERT_EQ(code_of(producer->enqueue(world.request("x"))), ErrorCode::would_block);
+  inside.work().turn(false);
+  inside.scan();
+  EXPECT_TRUE(producer->enqueue(world.request("x")).has_value());
+}
+
+TEST(GenerationsInProcess, a_keeper_bounds_the_limit_that_a_scribbling_peer_asks_for) {
+  World world;
+  Inside inside(world.scratch);
+  const std::uint64_t limit = inside.segment().signals().generation_limit.load();
+  inside.segment().signals().generation_wanted.store(~std::uint64_t{0});
+  inside.work().turn(false);
+  EXPECT_EQ(inside.segment().signals().generation_limit.load(), limit + generation_step);
+}
+
+TEST(GenerationsInProcess, a_cell_at_the_last_generation_is_retired) {
+  World world;
+  Inside inside(world.scratch);
+  inside.segment().signals().generation_limit.store(most_generation);
+  set_generations(inside, most_generation);
+  const auto producer = world.attach(Role::producer);
+  EXPECT_EQ(code_of(producer->enqueue(world.request("x"))), ErrorCode::would_block);
+  inside.scan();
+  EXPECT_EQ(code_of(producer->enqueue(world.request("x"))), ErrorCode::would_block);
+}
+
+TEST(GenerationsInProcess, the_last_but_one_generation_is_the_last_that_a_job_gets) {
+  World world;
+  Inside inside(world.scratch);
+  inside.segment().signals().generation_limit.store(most_generation);
+  set_generations(inside, most_generation);
+  inside.table().state(17).store(StateWord::make(most_generation - 1, 0, CellState::free, 0).bits());
+  const auto worker = world.attach();
+  const JobId id = world.enqueue(*worker, "x");
+  EXPECT_EQ(generation_of(id), most_generation - 1);
+  must(must(worker->claim()).complete());
+  inside.scan();
+  EXPECT_EQ(code_of(worker->enqueue(world.request("y"))), ErrorCode::would_block);
+}
+
+}  // namespace
+}  // namespace ringmill::test
