@@ -25,6 +25,8 @@ inline constexpr std::size_t cache_line_bytes = 64;
 inline constexpr std::size_t padding_bytes = 128;
 
 inline constexpr std::uint32_t most_participants = 256;
+/// The last entries are kept for keepers, so that one can always come in and reap.
+inline constexpr std::uint32_t keeper_entries = 4;
 inline constexpr std::uint32_t most_kinds = 1024;
 inline constexpr std::uint32_t most_first_levels = 16;
 inline constexpr std::uint32_t most_cells = 1U << 24;
@@ -73,7 +75,10 @@ struct alignas(padding_bytes) Signals {
   /// The generation limit that producers ask for. Raised by producers, only ever to more; the keeper bounds what it
   /// believes.
   std::atomic<std::uint64_t> generation_wanted;
-  std::atomic<std::uint64_t> reserved_line[5];
+  /// No entry from here up to those kept for keepers was ever in use: bounds the keeper's walks. Raised by registrants
+  /// before they take an entry, only ever to more.
+  std::atomic<std::uint64_t> participants_end;
+  std::atomic<std::uint64_t> reserved_line[4];
   /// Futex: anybody adds one to call the keeper; it wraps, and only a change counts.
   std::atomic<std::uint32_t> keeper_doorbell;
   /// Number + 1 of the participant that is the keeper; 0: none yet. Written by the holder of the keeper's lock.

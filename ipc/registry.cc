@@ -7,6 +7,7 @@
 #include <string>
 
 #include "ipc/clock.h"
+#include "ipc/ring.h"
 
 namespace ringmill {
 
@@ -48,6 +49,7 @@ bool Registry::try_enter(std::uint32_t number, Role role) {
   const auto locked = try_lock_byte(*locks_, participant_lock_byte + number);  // R1
   if (!locked || !*locked) return false;
   const std::uint64_t epoch = seen >> 8;
+  if (number < most_participants - keeper_entries) raise_to(segment_->signals().participants_end, number + 1);
   if (!entry.state.compare_exchange_strong(seen, EntryState::bits(ParticipantState::starting, epoch))) {  // R2
     unlock_byte(*locks_, participant_lock_byte + number);  // whoever was here died in between, or somebody scribbled
     return false;
@@ -72,8 +74,7 @@ bool Registry::try_enter(std::uint32_t number, Role role) {
 
 Result<std::uint32_t> Registry::enter(Role role) {
   const std::lock_guard lock(mutex_);
-  constexpr std::uint32_t kept_for_keepers = 4;
-  constexpr std::uint32_t common = most_participants - kept_for_keepers;
+  constexpr std::uint32_t common = most_participants - keeper_entries;
   const std::uint32_t begin = role == Role::keeper ? common : 0;
   const std::uint32_t count = role == Role::keeper ? most_participants : common;
   for (std::uint32_t n = 0; n < count; ++n) {

@@ -16,6 +16,7 @@
 // nothing (hazards 12, 13, 15).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -47,13 +48,24 @@ struct EntryState {
   }
 };
 
+/// Calls `visit(number)` for each entry that may be in use. Entries stand a page apart, so a walk over all of them
+/// would miss the caches 256 times.
+template <class Visit>
+void for_each_entry_in_use(const Segment& segment, Visit&& visit) {
+  constexpr std::uint32_t common = most_participants - keeper_entries;
+  const auto end = std::min<std::uint64_t>(segment.signals().participants_end.load(), common);
+  for (std::uint32_t number = 0; number < most_participants; ++number) {
+    if (number == end) number = common;
+    if (EntryState::of(segment.participant(number)).state != ParticipantState::free) visit(number);
+  }
+}
+
 class Registry {
  public:
   /// `locks` is the lock file as this process's engine opened it: the locks belong to it.
   Registry(const Segment& segment, const File& locks) noexcept : segment_(&segment), locks_(&locks) {}
 
-  /// R1 to R4 for the calling thread. The last entries are kept for keepers, so that one can always come in and reap.
-  /// Error too_many_participants.
+  /// R1 to R4 for the calling thread. Error too_many_participants.
   Result<std::uint32_t> enter(Role role);
   /// D1 and D2. Called by the thread that entered.
   void leave(std::uint32_t number) noexcept;

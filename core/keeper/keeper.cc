@@ -9,6 +9,7 @@
 #include "ipc/clock.h"
 #include "ipc/futex.h"
 #include "ipc/robust_word.h"
+#include "ipc/time_slice.h"
 
 namespace ringmill {
 
@@ -19,45 +20,55 @@ constexpr std::uint64_t ms = 1'000'000;
 constexpr std::uint64_t thorough_every_ns = 50 * ms;
 /// Without any sign that something is lost, the table is scanned this often all the same.
 constexpr std::uint64_t scan_every_ns = 30'000 * ms;
-/// Scans on demand keep this distance.
+/// Scans on demand keep this distance. A producer that waits for room is no urgent reason: what the living keep back is
+/// a few cells each, and a death asks for a scan by itself.
 constexpr std::uint64_t scan_distance_ns = 20 * ms;
-constexpr std::uint32_t cells_per_turn = 8192;
+constexpr std::uint64_t scan_for_room_distance_ns = 1'000 * ms;
+/// A scan goes on in steps of about 100 us with pauses between them: what a death left in somebody's hands was given
+/// back before it, and the worker that was woken for it needs a CPU now.
+constexpr std::uint32_t scan_step = 8192;
+constexpr std::uint64_t scan_pause_ns = ms / 5;
+/// Deadlines are looked at this often while the keeper is busy with something else.
+constexpr std::uint64_t expire_every_ns = 1 * ms;
 constexpr std::uint64_t standby_ns = 100 * ms;
 constexpr std::uint64_t election_retry_ns = 1 * ms;
 
 }  // namespace
 
 void KeeperWork::turn(bool thorough) {
-  reap_dead(thorough);
+  // Whoever was woken for what a death gave back needs a CPU now: the rest of the turn waits.
+  if (reap_dead(thorough)) return;
   expire_leases();
   raise_generation_limit();
   scan_if_needed();
   if (thorough) notice_unlinked();
 }
 
-void KeeperWork::reap_dead(bool thorough) {
-  for (std::uint32_t number = 0; number < most_participants; ++number) {
-    if (number == number_ || dead_.test(number)) continue;
-    const EntryState state = EntryState::of(engine_->segment.participant(number));
-    if (state.state == ParticipantState::free) continue;
+bool KeeperWork::reap_dead(bool thorough) {
+  bool reaped = false;
+  for_each_entry_in_use(engine_->segment, [&](std::uint32_t number) {
+    if (number == number_ || dead_.test(number)) return;
     const bool dead = thorough ? engine_->death_probe.is_dead(number) : engine_->death_probe.is_marked(number);
     if (dead && reaper_.take_over(number)) {
       dead_.set(number);
-      scan_wanted_ = true;
+      scan_wanted_ = reaped = true;
       const ParticipantEntry& entry = engine_->segment.participant(number);
       log().info("participant {} (process {}) is gone; what it held is waiting again", number, entry.process_id.load());
     }
-  }
+  });
+  return reaped;
 }
 
 void KeeperWork::expire_leases() {
-  next_deadline_ns_ = Reaper::no_deadline;
   const std::uint64_t now_ns = lease_clock_ns();
-  for (std::uint32_t number = 0; number < most_participants; ++number) {
-    const EntryState state = EntryState::of(engine_->segment.participant(number));
-    if (state.state != ParticipantState::alive || number == number_) continue;
+  if (now_ns < next_deadline_ns_ && now_ns - last_expiry_ns_ < expire_every_ns) return;
+  last_expiry_ns_ = now_ns;
+  next_deadline_ns_ = Reaper::no_deadline;
+  for_each_entry_in_use(engine_->segment, [&](std::uint32_t number) {
+    if (number == number_ || EntryState::of(engine_->segment.participant(number)).state != ParticipantState::alive)
+      return;
     next_deadline_ns_ = std::min(next_deadline_ns_, reaper_.expire_leases(number, now_ns));
-  }
+  });
 }
 
 bool KeeperWork::some_ring_overflowed() const noexcept {
@@ -70,13 +81,14 @@ bool KeeperWork::some_ring_overflowed() const noexcept {
 void KeeperWork::scan_if_needed() {
   if (!scan_.is_running()) {
     const std::uint64_t since_ns = steady_clock_ns() - last_scan_ns_;
-    const bool asked = scan_wanted_ || some_ring_overflowed() ||
-                       Sleepers(engine_->segment, engine_->segment.signals().space_waiters).any();
-    if (!(asked && since_ns > scan_distance_ns) && since_ns < scan_every_ns) return;
+    const bool for_room = Sleepers(engine_->segment, engine_->segment.signals().space_waiters).any();
+    const bool is_due = since_ns > scan_every_ns || (for_room && since_ns > scan_for_room_distance_ns) ||
+                        ((scan_wanted_ || some_ring_overflowed()) && since_ns > scan_distance_ns);
+    if (!is_due) return;
     scan_wanted_ = false;
     scan_.start(dead_);
   }
-  if (scan_.step(cells_per_turn)) finish_scan();
+  if (scan_.step(scan_step)) finish_scan();
 }
 
 void KeeperWork::finish_scan() {
@@ -89,7 +101,7 @@ void KeeperWork::finish_scan() {
 }
 
 void KeeperWork::reap_all() {
-  reap_dead(true);
+  static_cast<void>(reap_dead(true));
   scan_.run(dead_);
   finish_scan();
 }
@@ -121,7 +133,7 @@ void KeeperWork::notice_unlinked() {
 }
 
 std::uint64_t KeeperWork::idle_ns() const noexcept {
-  if (scan_.is_running()) return 0;
+  if (scan_.is_running()) return scan_pause_ns;
   std::uint64_t idle = thorough_every_ns;
   if (scan_wanted_) idle = std::min(idle, scan_distance_ns);
   if (next_deadline_ns_ != Reaper::no_deadline) {
@@ -142,6 +154,8 @@ Keeper::~Keeper() {
 
 void Keeper::run() {
   ::prctl(PR_SET_NAME, "ringmill-keeper");
+  // The kernel wakes us on the CPU of the process that dies, where unmapping a big table takes milliseconds.
+  ask_for_short_time_slices();
   while (stop_.load() == 0) {
     const auto elected = try_lock_byte(engine_->locks.file(), keeper_lock_byte);
     if (elected && *elected) {
@@ -206,13 +220,15 @@ void Keeper::wait(std::uint32_t bell, std::uint64_t ns) noexcept {
   std::size_t count = 0;
   watches[count++] = {&engine_->segment.signals().keeper_doorbell, bell};
   watches[count++] = {&stop_, 0};
-  for (std::uint32_t number = 0; number < most_participants && count < watches.size(); ++number) {
+  bool some_is_dead = false;
+  for_each_entry_in_use(engine_->segment, [&](std::uint32_t number) {
     const ParticipantEntry& entry = engine_->segment.participant(number);
-    if (EntryState::of(entry).state != ParticipantState::alive || entry.robust_linked.load() == 0) continue;
+    if (EntryState::of(entry).state != ParticipantState::alive || entry.robust_linked.load() == 0) return;
     const std::uint32_t word = entry.robust_word.load();
-    if (is_marked_dead(word)) return;
-    watches[count++] = {&entry.robust_word, word};
-  }
+    if (is_marked_dead(word)) some_is_dead = true;
+    if (count < watches.size()) watches[count++] = {&entry.robust_word, word};
+  });
+  if (some_is_dead) return;
   futex_wait_any(std::span(watches).first(count), ns);
 }
 

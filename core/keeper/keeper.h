@@ -30,7 +30,8 @@ class KeeperWork {
   std::uint64_t idle_ns() const noexcept;
 
  private:
-  void reap_dead(bool thorough);
+  /// True if somebody was reaped.
+  bool reap_dead(bool thorough);
   void expire_leases();
   void scan_if_needed();
   void finish_scan();
@@ -44,6 +45,7 @@ class KeeperWork {
   TableScan scan_;
   TableScan::Owners dead_;
   std::uint64_t next_deadline_ns_ = Reaper::no_deadline;
+  std::uint64_t last_expiry_ns_ = 0;
   std::uint64_t last_scan_ns_ = 0;
   bool scan_wanted_ = true;  // the keeper before us may have died in one
   bool unlinked_noticed_ = false;

@@ -48,12 +48,11 @@ bool Reaper::take_over(std::uint32_t number) noexcept {
   for (std::uint32_t n = 0; n < placing; ++n) place_again(JobId(entry.placing[n].load()));  // D4
   Sleepers(*segment_, segment_->signals().sleepers).wake_all();                             // D5
   Sleepers(*segment_, segment_->signals().space_waiters).wake_all();
-  for (std::uint32_t n = 0; n < most_participants; ++n) {
+  for_each_entry_in_use(*segment_, [this](std::uint32_t n) {
     auto& sequence = segment_->participant(n).wake_sequence;
-    if (EntryState::of(segment_->participant(n)).state != ParticipantState::alive) continue;
     sequence.fetch_add(1);
     futex_wake(sequence, 1);
-  }
+  });
   return true;
 }
 

@@ -4,42 +4,44 @@
 
 namespace ringmill {
 
+namespace {
+
+constexpr std::uint16_t note_of(std::uint64_t hint) noexcept {
+  return static_cast<std::uint16_t>((hint >> index_bits) + 1);
+}
+
+}  // namespace
+
 void TableScan::start(const Owners& dead) {
-  running_ = true;
+  phase_ = Phase::cells;
   dead_ = dead;
   next_ = 0;
-  suspects_.clear();
   generation_limit_ = segment_->signals().generation_limit.load();
+  notes_.assign(segment_->geometry().capacity, 0);
   // Lowered before we look: who finds a ring full from now on raises it again.
   for (std::uint32_t n = 0; n < segment_->geometry().level_count; ++n) segment_->level(n).overflow.store(0);
-  note_hints();
 }
 
-void TableScan::note_hints() {
-  const std::uint32_t capacity = segment_->geometry().capacity;
-  hinted_.assign(capacity, 0);
-  for (std::uint32_t n = 0; n < segment_->geometry().level_count; ++n) {
-    const Ring ring = segment_->ring(n);
-    std::uint64_t position = ring.head();
-    for (std::uint64_t step = 0; step < ring.slot_count(); ++step, ++position) {
-      const std::uint64_t word = ring.slot(position);
-      if (ring.turn_of(word, position) == Ring::Turn::before) break;
-      const std::uint64_t hint = Ring::hint_of(word);
-      const CellIndex index = JobTable::index_of_hint(hint);
-      // A dead hint may name the cell of a job that waits in another level: only live ones count.
-      if (index < capacity && reaper_->settling().table().is_live(hint))
-        hinted_[index] = static_cast<std::uint16_t>((hint >> index_bits) + 1);
-    }
+bool TableScan::step(std::uint32_t count) {
+  switch (phase_) {
+    case Phase::cells:
+      look_at_cells(count);
+      return false;
+    case Phase::hints:
+      cross_out_hints(count);
+      return false;
+    case Phase::notes:
+      place_what_is_left(count);
+      return phase_ == Phase::over;
+    case Phase::over:
+      break;
   }
+  return true;
 }
 
-bool TableScan::has_hint(CellIndex index, StateWord word) const noexcept {
-  return hinted_[index] == (word.generation() & 0xfff) + 1;
-}
-
-bool TableScan::step(std::uint32_t cells) {
+void TableScan::look_at_cells(std::uint32_t count) {
   const std::uint32_t capacity = segment_->geometry().capacity;
-  const CellIndex end = std::min(capacity, next_ + (cells + 63) / 64 * 64);
+  const CellIndex end = std::min(capacity, next_ + (count + 63) / 64 * 64);
   FreeMap free_map = segment_->free_map();
   bool listed = false;
   for (; next_ < end; next_ += 64) {
@@ -52,10 +54,10 @@ bool TableScan::step(std::uint32_t cells) {
     free_map.repair_summary(next_ / 64);
   }
   if (listed) wake_for_space(*segment_);
-  if (next_ < capacity) return false;
-  place_suspects();
-  running_ = false;
-  return true;
+  if (next_ < capacity) return;
+  phase_ = Phase::hints;
+  level_ = 0;
+  left_ = 0;
 }
 
 void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
@@ -68,7 +70,7 @@ void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
       }
       return;
     case CellState::queued:
-      if (!has_hint(index, word)) suspects_.push_back({index, word});
+      notes_[index] = note_of(JobTable::hint_of(job_id_of(word, index)));
       return;
     default:
       break;
@@ -79,19 +81,39 @@ void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
   if (reaper_->settling().table().word(index).state() == CellState::free) unlisted |= std::uint64_t{1} << (index % 64);
 }
 
-void TableScan::place_suspects() {
-  if (suspects_.empty()) return;
-  // A job that was being enqueued while we passed has its hint by now, unless its producer stands still or the ring was
-  // full.
-  note_hints();
-  const JobTable& table = reaper_->settling().table();
-  for (const Suspect& suspect : suspects_) {
-    const StateWord word = table.word(suspect.index);
-    if (word != suspect.word || has_hint(suspect.index, word)) continue;
-    const CellHeader& header = table.header(suspect.index);
-    reaper_->settling().place(job_id_of(word, suspect.index), header.level.load(), header.kind.load());
+void TableScan::cross_out_hints(std::uint32_t count) {
+  const std::uint32_t levels = segment_->geometry().level_count;
+  for (; level_ < levels; ++level_, left_ = 0) {
+    const Ring ring = segment_->ring(level_);
+    if (left_ == 0) {
+      position_ = ring.head();
+      left_ = ring.slot_count();
+    }
+    for (; left_ != 0; --left_, ++position_, --count) {
+      if (count == 0) return;
+      const std::uint64_t word = ring.slot(position_);
+      if (ring.turn_of(word, position_) == Ring::Turn::before) break;
+      const std::uint64_t hint = Ring::hint_of(word);
+      const CellIndex index = JobTable::index_of_hint(hint);
+      if (index < notes_.size() && notes_[index] == note_of(hint)) notes_[index] = 0;
+    }
   }
-  suspects_.clear();
+  phase_ = Phase::notes;
+  next_ = 0;
+}
+
+void TableScan::place_what_is_left(std::uint32_t count) {
+  const JobTable& table = reaper_->settling().table();
+  const CellIndex end = std::min(table.capacity(), next_ + count);
+  for (; next_ < end; ++next_) {
+    if (notes_[next_] == 0) continue;
+    const StateWord word = table.word(next_);
+    const JobId id = job_id_of(word, next_);
+    if (word.state() != CellState::queued || notes_[next_] != note_of(JobTable::hint_of(id))) continue;
+    const CellHeader& header = table.header(next_);
+    reaper_->settling().place(id, header.level.load(), header.kind.load());
+  }
+  if (next_ == table.capacity()) phase_ = Phase::over;
 }
 
 }  // namespace ringmill

@@ -1,6 +1,12 @@
-// One pass over the whole table, in steps, that repairs what the hints have lost:
-//   cells of dead owners get their rule; free cells that nobody lists are listed; queued jobs without a hint get one.
-// What it compares is not one moment's picture, so it may list a cell or push a hint that was there: both are harmless.
+// A pass over the whole table, in steps, that repairs what the hints have lost.
+//
+//   T1  each cell: of a dead owner: its rule; free and listed nowhere: listed; queued: its generation is noted
+//   T2  each hint of each ring, from the head on: the note of the job it speaks of is crossed out
+//   T3  each note that is left: if the job still waits, its hint is pushed again
+//
+// A job that comes after T1 is not noted, and one that waited in T1 has its hint until it is claimed, so T3 pushes only
+// what is missing, and a few more that moved meanwhile: a doubled hint is harmless, and so is a cell listed twice. A
+// scan may die or be given up at any point: the next one begins anew.
 #pragma once
 
 #include <bitset>
@@ -16,13 +22,13 @@ class TableScan {
   explicit TableScan(EngineCore& engine, Reaper& reaper) noexcept : segment_(&engine.segment), reaper_(&reaper) {}
 
   using Owners = std::bitset<most_participants>;
-  bool is_running() const noexcept { return running_; }
+  bool is_running() const noexcept { return phase_ != Phase::over; }
   /// The entries whose owners are dead: they may be freed when this scan has ended.
   const Owners& dead() const noexcept { return dead_; }
 
   void start(const Owners& dead);
-  /// Looks at the next `cells` cells. True when the scan has ended with this step.
-  bool step(std::uint32_t cells);
+  /// Looks at about the next `count` cells or hints. True when the scan has ended with this step.
+  bool step(std::uint32_t count);
   void run(const Owners& dead) {
     start(dead);
     while (!step(1U << 16)) {
@@ -30,25 +36,27 @@ class TableScan {
   }
 
  private:
-  void note_hints();
+  enum class Phase { cells, hints, notes, over };
+
+  void look_at_cells(std::uint32_t count);
   void look_at(CellIndex index, std::uint64_t& unlisted);
-  void place_suspects();
-  bool has_hint(CellIndex index, StateWord word) const noexcept;
+  void cross_out_hints(std::uint32_t count);
+  void place_what_is_left(std::uint32_t count);
 
   Segment* segment_;
   Reaper* reaper_;
-  bool running_ = false;
+  Phase phase_ = Phase::over;
   Owners dead_;
+  /// The next cell (T1), the next note (T3).
   CellIndex next_ = 0;
+  /// T2: the level, the next position of its ring, and how many positions are left of its one lap.
+  std::uint32_t level_ = 0;
+  std::uint64_t position_ = 0;
+  std::uint64_t left_ = 0;
   /// Cells beyond it are not listed: nobody may use them yet, or ever.
   std::uint64_t generation_limit_ = 0;
-  /// Per cell: 1 + the 12 bits of the generation that some ring's hint names; 0: none.
-  std::vector<std::uint16_t> hinted_;
-  struct Suspect {
-    CellIndex index;
-    StateWord word;
-  };
-  std::vector<Suspect> suspects_;
+  /// Per cell: 1 + the 12 bits of the generation that a hint carries; 0: no job waits there, or it has its hint.
+  std::vector<std::uint16_t> notes_;
 };
 
 }  // namespace ringmill
