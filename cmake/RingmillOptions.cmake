@@ -29,15 +29,10 @@ add_library(ringmill-rooms INTERFACE)
 target_include_directories(ringmill-rooms INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/include")
 target_compile_options(ringmill-rooms INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wold-style-cast
-  # Stacks stay readable for perf in every build.
-  -fno-omit-frame-pointer
+  # Stacks stay readable in debug and sanitizer builds. In a release they cost a job 5 % (docs/decisions/0008).
+  $<$<CONFIG:Debug>:-fno-omit-frame-pointer>
   # Code that may become part of a shared library still inlines its own calls.
   -fno-semantic-interposition)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  # PREFETCHW: a cell that will be written is fetched to be written. Processors without it (before 2014) take it
-  # for a no-op.
-  target_compile_options(ringmill-rooms INTERFACE -mprfchw)
-endif()
 if(RINGMILL_WARNINGS_AS_ERRORS)
   target_compile_options(ringmill-rooms INTERFACE -Werror)
 endif()

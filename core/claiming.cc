@@ -4,8 +4,9 @@ namespace ringmill {
 
 namespace {
 
-/// How far ahead of the claim the cells are fetched into the cache.
-constexpr std::uint64_t prefetch_distance = 12;
+/// How far ahead of the claim the cells are fetched into the cache, and the slots whose hints name them.
+constexpr std::uint64_t prefetch_distance = 16;
+constexpr std::uint64_t slot_prefetch_distance = 48;
 /// The head is raised this often within a batch, so that other claimers do not walk over what we have taken.
 constexpr std::uint32_t raise_every = 16;
 
@@ -30,6 +31,17 @@ Claiming::Front Claiming::look(const Ring& ring, std::uint64_t& position, std::u
     }
   }
   return Front::empty;
+}
+
+inline void Claiming::fetch_ahead(const Ring& ring, std::uint64_t position, std::uint64_t& known_tail,
+                                  std::uint64_t& fetched) const noexcept {
+  if (position >= known_tail) known_tail = ring.tail();
+  if (fetched < position) fetched = position;
+  for (; fetched < known_tail && fetched < position + prefetch_distance; ++fetched) {
+    table_.prefetch_to_claim(JobTable::index_of_hint(ring.slot(fetched)));
+    const std::uint64_t slot_ahead = fetched + slot_prefetch_distance;
+    if (slot_ahead % Ring::slots_per_line == 0 && slot_ahead < known_tail) ring.prefetch_to_look(slot_ahead);
+  }
 }
 
 bool Claiming::try_claim(CellIndex index, StateWord seen, std::uint64_t now_ns, Claim& claim) noexcept {
@@ -57,12 +69,13 @@ std::uint32_t Claiming::claim_front(std::uint32_t level, Claim* out, std::uint32
   Ring& ring = settling_->ring(level);
   std::uint64_t position = ring.head();
   std::uint64_t raised = position;
+  std::uint64_t fetched = position;
   std::uint64_t steps = 2 * ring.slot_count() + 64;
   std::uint32_t count = 0;
   while (count < most && !book_->is_full()) {
     std::uint64_t hint = 0;
     if (look(ring, position, hint, steps) == Front::empty) break;  // K1
-    table_.prefetch_to_claim(JobTable::index_of_hint(ring.slot(position + prefetch_distance)));
+    fetch_ahead(ring, position, known_tail_[level], fetched);
     const CellIndex index = JobTable::index_of_hint(hint);
     if (index < table_.capacity()) {
       const StateWord word = table_.word(index);

@@ -82,6 +82,10 @@ class Claiming {
   Front look(const Ring& ring, std::uint64_t& position, std::uint64_t& hint, std::uint64_t& steps) const noexcept;
 
   std::uint32_t claim_front(std::uint32_t level, Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept;
+  /// Fetches cells and slots that will be needed next, but none beyond the tail as we know it: there the producers
+  /// write, and a look would take their lines away from them.
+  void fetch_ahead(const Ring& ring, std::uint64_t position, std::uint64_t& known_tail,
+                   std::uint64_t& fetched) const noexcept;
   std::uint32_t claim_matching(std::uint32_t level, Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept;
   bool has_work_in(std::uint32_t level) noexcept;
 
@@ -97,6 +101,8 @@ class Claiming {
   /// With a filter: every hint below was dead or of another kind when we passed. Kinds do not change and jobs that come
   /// back get a new hint, so nobody needs to look there again.
   std::array<std::uint64_t, most_first_levels> scanned_to_{};
+  /// The last tail that we saw: read again only when we come there, because the producers write it all the time.
+  std::array<std::uint64_t, most_first_levels> known_tail_{};
 };
 
 }  // namespace ringmill

@@ -19,29 +19,35 @@ namespace ringmill {
 namespace {
 
 constexpr std::uint64_t most_lease_ms = 24ULL * 24 * 3600 * 1000;
+/// How far ahead of a push the ring's slots are fetched: a few lines of eight.
+constexpr std::uint64_t push_prefetch_distance = 24;
 
 }  // namespace
 
-Result<void> Participant::Implementation::check(const JobRequest& request) const {
-  if (request.payload.size() > settling_.table().inline_bytes()) {
-    return std::unexpected(Error(ErrorCode::too_large, "the payload does not fit a cell",
-                                 std::to_string(request.payload.size()) + " bytes, at most " +
-                                     std::to_string(settling_.table().inline_bytes()) +
-                                     "; make the engine with a larger --cell-size"));
-  }
-  if (static_cast<std::uint32_t>(request.level) >= segment_.geometry().level_count) {
-    return std::unexpected(Error(ErrorCode::invalid_argument, "not a level of this engine: use Engine::level()"));
-  }
-  if (static_cast<std::uint32_t>(request.kind) >= most_kinds) {
-    return std::unexpected(Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()"));
-  }
-  if (request.lease.count() < 0 || static_cast<std::uint64_t>(request.lease.count()) > most_lease_ms) {
-    return std::unexpected(Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days"));
-  }
-  return {};
+inline bool Participant::Implementation::accepts(const JobRequest& request) const noexcept {
+  return request.payload.size() <= settling_.table().inline_bytes() &&
+         static_cast<std::uint32_t>(request.level) < level_count_ &&
+         static_cast<std::uint32_t>(request.kind) < most_kinds &&
+         static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms;
 }
 
-void Participant::Implementation::fill(const FreeCells::Filling& filling, const JobRequest& request,
+Error Participant::Implementation::refusal_of(const JobRequest& request) const {
+  if (request.payload.size() > settling_.table().inline_bytes()) {
+    return Error(ErrorCode::too_large, "the payload does not fit a cell",
+                                 std::to_string(request.payload.size()) + " bytes, at most " +
+                                     std::to_string(settling_.table().inline_bytes()) +
+                                     "; make the engine with a larger --cell-size");
+  }
+  if (static_cast<std::uint32_t>(request.level) >= level_count_) {
+    return Error(ErrorCode::invalid_argument, "not a level of this engine: use Engine::level()");
+  }
+  if (static_cast<std::uint32_t>(request.kind) >= most_kinds) {
+    return Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()");
+  }
+  return Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days");
+}
+
+inline void Participant::Implementation::fill(const FreeCells::Filling& filling, const JobRequest& request,
                                        std::uint64_t wall_ns) noexcept {
   const JobTable& table = settling_.table();
   CellHeader& header = table.header(filling.index);
@@ -78,6 +84,7 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
     const std::size_t begin = n;
     for (; n < filled.size() && static_cast<std::uint32_t>(requests[n].level) == level; ++n) {
       arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
+      if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);
       if (ring.push_at(position, JobTable::hint_of(ids[n]), is_live) == Ring::Pushed::full) {  // N5
         settling_.note_overflow(level);
       }
@@ -91,16 +98,17 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
 }
 
 Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, std::uint64_t wait_ns) {
-  if (auto checked = check(request); !checked) return std::unexpected(checked.error());
-  std::optional<FreeCells::Filling> filling = free_.take();  // N1
-  const std::uint64_t end_ns = filling || wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
-  while (!filling) {
-    if (auto room = wait_for_space(end_ns); !room) return std::unexpected(room.error());
-    filling = free_.take();
+  if (!accepts(request)) return std::unexpected(refusal_of(request));
+  FreeCells::Filling filling;
+  if (!free_.take(filling)) {  // N1
+    const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
+    do {
+      if (auto room = wait_for_space(end_ns); !room) return std::unexpected(room.error());
+    } while (!free_.take(filling));
   }
-  fill(*filling, request, wall_clock_ns());
+  fill(filling, request, wall_clock_ns());
   JobId id;
-  publish(std::span(&*filling, 1), std::span(&request, 1), std::span(&id, 1));
+  publish(std::span(&filling, 1), std::span(&request, 1), std::span(&id, 1));
   return id;
 }
 
@@ -110,7 +118,7 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
     return std::unexpected(Error(ErrorCode::invalid_argument, "a batch has at most 64 jobs, and room for as many ids"));
   }
   for (const JobRequest& request : requests) {
-    if (auto checked = check(request); !checked) return std::unexpected(checked.error());
+    if (!accepts(request)) return std::unexpected(refusal_of(request));
   }
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
   const std::uint64_t wall_ns = wall_clock_ns();
@@ -118,11 +126,9 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
   std::size_t done = 0;
   while (done < requests.size()) {
     std::size_t count = 0;
-    while (done + count < requests.size()) {
-      const auto filling = free_.take();  // N1
-      if (!filling) break;
-      fill(*filling, requests[done + count], wall_ns);
-      filled[count++] = *filling;
+    while (done + count < requests.size() && free_.take(filled[count])) {  // N1
+      fill(filled[count], requests[done + count], wall_ns);
+      ++count;
     }
     if (count != 0) {
       done += publish(std::span(filled).first(count), requests.subspan(done, count), ids.subspan(done, count));
@@ -147,9 +153,8 @@ Result<void> Participant::Implementation::wait_for_space(std::uint64_t end_ns) n
     if (free_.refill()) return {};
     __builtin_ia32_pause();
   }
-  // Cells that nobody lists may be all that is left: those of the dead, and those that workers keep back. The keeper's
-  // scan finds them.
-  ring_keeper(segment_);
+  // Cells that nobody lists may be all that is left: those of the dead, and those that workers keep back. The keeper
+  // sees our sign within its thorough turn, and its scan finds them.
   while (true) {
     if (woken_.exchange(false)) return give_up(ErrorCode::would_block, "woken by wake()");
     if (segment_.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");

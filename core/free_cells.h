@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
-#include <optional>
 
 #include "core/job_table.h"
 #include "core/waking.h"
@@ -21,22 +20,23 @@ class FreeCells {
         table_(segment),
         map_(segment.free_map()),
         owner_(owner),
-        most_unlisted_(std::clamp(segment.geometry().capacity / 1024, 1U, 32U)) {}
+        most_unlisted_(std::clamp(segment.geometry().capacity / 1024, 1U, 64U)) {}
 
   struct Filling {
-    CellIndex index;
-    StateWord word;
+    CellIndex index = 0;
+    StateWord word{};
   };
 
-  /// A cell in state filling, ours. Nothing: no cell is free. The map is only a hint; the swap of the cell's word
-  /// decides (hazard 8).
-  std::optional<Filling> take() noexcept {
+  /// A cell in state filling, ours, written to `filling`. False: no cell is free. The map is only a hint; the swap of the
+  /// cell's word decides (hazard 8).
+  [[gnu::always_inline]] bool take(Filling& filling) noexcept {
     while (true) {
-      if (taken_.bits == 0 && !refill()) return std::nullopt;
+      if (taken_.bits == 0 && !refill()) return false;
       const auto n = static_cast<std::uint32_t>(std::countr_zero(taken_.bits));
       taken_.bits &= taken_.bits - 1;
-      if (n + 4 < 64 && (taken_.bits >> (n + 4) & 1) != 0) table_.prefetch_to_write(taken_.first_cell + n + 4);
-      if (auto filling = try_take(taken_.first_cell + n)) return filling;
+      const std::uint32_t ahead = n + prefetch_distance;
+      if (ahead < 64 && (taken_.bits >> ahead & 1) != 0) table_.prefetch_to_write(taken_.first_cell + ahead);
+      if (try_take(taken_.first_cell + n, filling)) return true;
     }
   }
 
@@ -45,21 +45,25 @@ class FreeCells {
     if (taken_.bits != 0) return true;
     list();
     taken_ = map_.take();
-    if (taken_.bits == 0) return false;
-    prefetch_first();
-    return true;
+    prefetch_first(taken_);
+    return taken_.bits != 0;
   }
 
-  /// The cell was freed by us. Listed at once, or with its neighbours: up to `most_unlisted` are kept back while nobody
-  /// waits for room.
-  void freed(CellIndex index) noexcept {
+  /// The cell was freed by us. Kept back until its neighbours are freed too, list() is called, or there are
+  /// `most_unlisted` of them.
+  void keep_back(CellIndex index) noexcept {
     const std::uint32_t first = index & ~std::uint32_t{63};
     if (first != unlisted_.first_cell) {
       list();
       unlisted_.first_cell = first;
     }
     unlisted_.bits |= std::uint64_t{1} << (index % 64);
-    if (++unlisted_count_ >= most_unlisted_ || Sleepers(*segment_, segment_->signals().space_waiters).any()) list();
+    if (++unlisted_count_ >= most_unlisted_) list();
+  }
+
+  /// Called after one or more keep_back(): nothing is kept back while somebody waits for room.
+  void list_if_wanted() noexcept {
+    if (unlisted_count_ != 0 && Sleepers(*segment_, segment_->signals().space_waiters).any()) list();
   }
 
   /// Lists what freed() kept back. Called before a wait and whenever handlers are slow.
@@ -80,17 +84,14 @@ class FreeCells {
   }
 
  private:
-  std::optional<Filling> try_take(CellIndex index) noexcept {
+  [[gnu::always_inline]] bool try_take(CellIndex index, Filling& filling) noexcept {
     std::uint64_t seen = table_.state(index).load(std::memory_order_relaxed);  // ORDER relaxed: the swap below decides
     const StateWord word(seen);
-    if (word.state() != CellState::free || !may_use(word.generation())) return std::nullopt;
-    const StateWord filling = word.next(CellState::filling, owner_);
+    if (word.state() != CellState::free || !may_use(word.generation())) return false;
+    filling = {index, word.next(CellState::filling, owner_)};
     // ORDER state: acquires the last use of the cell, so that our writes come after it.
-    if (!table_.state(index).compare_exchange_strong(seen, filling.bits(), std::memory_order_acquire,
-                                                     std::memory_order_relaxed)) {
-      return std::nullopt;
-    }
-    return Filling{index, filling};
+    return table_.state(index).compare_exchange_strong(seen, filling.word.bits(), std::memory_order_acquire,
+                                                       std::memory_order_relaxed);
   }
 
   /// A generation is used only when the engine's directory already says durably that it may have been (hazard 2), and
@@ -106,13 +107,15 @@ class FreeCells {
     return generation <= known_limit_ && generation < most_generation;
   }
 
-  void prefetch_first() const noexcept {
-    std::uint64_t bits = taken_.bits;
-    for (int n = 0; n < 4 && bits != 0; ++n, bits &= bits - 1) {
-      table_.prefetch_to_write(taken_.first_cell + static_cast<std::uint32_t>(std::countr_zero(bits)));
+  void prefetch_first(const FreeMap::Taken& taken) const noexcept {
+    std::uint64_t bits = taken.bits;
+    for (std::uint32_t n = 0; n < prefetch_distance && bits != 0; ++n, bits &= bits - 1) {
+      table_.prefetch_to_write(taken.first_cell + static_cast<std::uint32_t>(std::countr_zero(bits)));
     }
   }
 
+  /// How far ahead of the filling the cells are fetched into the cache.
+  static constexpr std::uint32_t prefetch_distance = 12;
   /// The keeper is called when a cell comes this near to the limit.
   static constexpr std::uint64_t generation_margin = std::uint64_t{1} << 22;
 

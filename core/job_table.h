@@ -8,6 +8,7 @@
 #include <cstring>
 #include <span>
 
+#include "ipc/prefetch.h"
 #include "ipc/ring.h"
 #include "ipc/segment.h"
 #include "ipc/state_word.h"
@@ -50,42 +51,58 @@ class JobTable {
   /// second look at the state word tells, but never undefined behaviour. The last word is padded with zeros.
   void copy_in(CellIndex index, std::span<const std::byte> payload) const noexcept {
     std::atomic<std::uint64_t>* to = payload_words(index);
-    const std::size_t whole = payload.size() / 8;
-    for (std::size_t n = 0; n < whole; ++n) {
+    const std::byte* from = payload.data();
+    const auto put = [&to, &from] {
       std::uint64_t word;
-      std::memcpy(&word, payload.data() + n * 8, 8);
-      to[n].store(word, std::memory_order_relaxed);  // ORDER relaxed: the state word publishes the payload
+      std::memcpy(&word, from, 8);
+      to->store(word, std::memory_order_relaxed);  // ORDER relaxed: the state word publishes the payload
+      ++to;
+      from += 8;
+    };
+    std::size_t words = payload.size() / 8;
+    for (; words >= words_per_line; words -= words_per_line) {
+#pragma GCC unroll 8
+      for (std::size_t n = 0; n < words_per_line; ++n) put();
     }
+    for (; words != 0; --words) put();
     if (const std::size_t rest = payload.size() % 8; rest != 0) {
       std::uint64_t word = 0;
-      std::memcpy(&word, payload.data() + whole * 8, rest);
-      to[whole].store(word, std::memory_order_relaxed);  // ORDER relaxed: as above
+      std::memcpy(&word, from, rest);
+      to->store(word, std::memory_order_relaxed);  // ORDER relaxed: as above
     }
   }
-  /// `to` has room for `bytes` rounded up to 8. ORDER second-look: each load acquires, so that the caller's second look
-  /// at the state word comes after all of them.
+  /// Copies whole lines, which cells and the leases' buffers consist of: what is behind the payload in its last line is
+  /// copied too, and nobody looks at it. ORDER second-look: each load acquires, so that the caller's second look at the
+  /// state word comes after all of them.
   void copy_out(CellIndex index, std::byte* to, std::size_t bytes) const noexcept {
     const std::atomic<std::uint64_t>* from = payload_words(index);
-    for (std::size_t n = 0; n < (bytes + 7) / 8; ++n) {
-      const std::uint64_t word = from[n].load(std::memory_order_acquire);  // ORDER second-look
-      std::memcpy(to + n * 8, &word, 8);
+    for (std::size_t done = 0; done < bytes; done += cache_line_bytes) {
+#pragma GCC unroll 8
+      for (std::size_t n = 0; n < words_per_line; ++n) {
+        const std::uint64_t word = from[n].load(std::memory_order_acquire);  // ORDER second-look
+        std::memcpy(to + n * 8, &word, 8);
+      }
+      from += words_per_line;
+      to += cache_line_bytes;
     }
   }
 
   void prefetch_to_write(CellIndex index) const noexcept {
     const std::byte* cell = cells_ + (std::uint64_t{index} << shift_);
-    __builtin_prefetch(cell, 1);
-    __builtin_prefetch(cell + cache_line_bytes, 1);
+    ringmill::prefetch_to_write(cell);
+    ringmill::prefetch_to_write(cell + cache_line_bytes);
   }
   /// The header will be written (claimed), the payload read.
   void prefetch_to_claim(CellIndex index) const noexcept {
     if (index >= capacity_) return;
     const std::byte* cell = cells_ + (std::uint64_t{index} << shift_);
-    __builtin_prefetch(cell, 1);
-    __builtin_prefetch(cell + cache_line_bytes, 0);
+    ringmill::prefetch_to_write(cell);
+    prefetch_to_read(cell + cache_line_bytes);
   }
 
  private:
+  static constexpr std::size_t words_per_line = cache_line_bytes / 8;
+
   std::atomic<std::uint64_t>* payload_words(CellIndex index) const noexcept {
     return reinterpret_cast<std::atomic<std::uint64_t>*>(cells_ + (std::uint64_t{index} << shift_) +
                                                          sizeof(CellHeader));

@@ -59,11 +59,7 @@ Result<std::size_t> Participant::claim_batch(std::span<Job> out, std::chrono::na
 
 std::size_t Participant::complete_batch(std::span<Job> jobs) {
   if (!implementation_->is_mine()) return 0;
-  std::size_t completed = 0;
-  for (Job& job : jobs) {
-    if (job.held() && implementation_->complete(job)) ++completed;
-  }
-  return completed;
+  return implementation_->complete_batch(jobs);
 }
 
 Result<Cancelled> Participant::cancel(JobId id) {
@@ -74,16 +70,6 @@ Result<Cancelled> Participant::cancel(JobId id) {
 void Participant::release_prefetched() {
   if (implementation_->is_mine()) implementation_->release_prefetched();
 }
-
-Job::Job(Job&& other) noexcept
-    : participant_(std::exchange(other.participant_, nullptr)),
-      id_(other.id_),
-      word_(other.word_),
-      payload_(other.payload_),
-      kind_(other.kind_),
-      attempt_(other.attempt_),
-      slot_(other.slot_),
-      level_(other.level_) {}
 
 Job& Job::operator=(Job&& other) noexcept {
   if (this == &other) return *this;
@@ -99,9 +85,7 @@ Job& Job::operator=(Job&& other) noexcept {
   return *this;
 }
 
-Job::~Job() {
-  if (held()) static_cast<void>(release());
-}
+void Job::give_back() noexcept { static_cast<void>(release()); }
 
 namespace {
 

@@ -14,28 +14,19 @@ constexpr std::uint64_t slow_handler_ns = 5'000;
 
 /// A claim that found fewer than this lets the next ones gather for a moment.
 constexpr std::uint32_t gather_count = 16;
-
-/// Numbers threads of this process, so that a participant knows its own.
-std::uint64_t next_thread_number() noexcept {
-  static std::atomic<std::uint64_t> last{0};
-  return last.fetch_add(1) + 1;
-}
+/// About 50 ns: what a producer takes for a job.
+constexpr std::uint32_t pauses_per_job = 2;
 
 }  // namespace
-
-std::uint64_t this_thread_number() noexcept {
-  static thread_local std::uint64_t number = 0;
-  if (number == 0) number = next_thread_number();
-  return number;
-}
 
 Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, std::uint32_t number)
     : engine_(std::move(engine)),
       segment_(engine_->segment),
       entry_(segment_.participant(number)),
       number_(number),
+      level_count_(segment_.geometry().level_count),
       fork_generation_(fork_generation()),
-      thread_number_(this_thread_number()),
+      thread_number_(number_this_thread()),
       settling_(segment_, number),
       free_(segment_, number + 1),
       book_(entry_, settling_.table().inline_bytes()),
@@ -164,7 +155,7 @@ Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::u
 
 void Participant::Implementation::let_jobs_gather(std::uint32_t most) const noexcept {
   if (last_count_ == 0 || last_count_ >= gather_count || most < gather_count) return;
-  for (std::uint32_t n = last_count_; n < gather_count; ++n) __builtin_ia32_pause();
+  for (std::uint32_t n = last_count_ * pauses_per_job; n < gather_count * pauses_per_job; ++n) __builtin_ia32_pause();
 }
 
 void Participant::Implementation::wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept {
@@ -184,22 +175,28 @@ void Participant::Implementation::wait_for_jobs(std::uint64_t now_ns, std::uint6
 }
 
 Result<Job> Participant::Implementation::claim(Participant& self, std::uint64_t wait_ns) {
-  while (true) {
+  Result<Job> result;  // the only one, so that it is made where the caller finds it
+  do {
     if (next_claim_ == claim_count_) {
-      const std::uint64_t now_ns = lease_clock_ns();
-      const std::uint32_t most = adapt(now_ns);
-      next_claim_ = claim_count_ = 0;
-      batch_began_ns_ = now_ns;
-      const auto claimed = claim_some(claims_.data(), most, now_ns, wait_ns);
-      if (!claimed) return std::unexpected(claimed.error());
-      claim_count_ = *claimed;
-      claimed_at_wall_ns_ = wall_clock_ns();
+      if (auto more = claim_in_advance(wait_ns); !more) {
+        result = std::unexpected(more.error());
+        return result;
+      }
     }
-    const Claim& claim = claims_[next_claim_++];
-    if (next_claim_ < claim_count_) settling_.table().prefetch_to_claim(claims_[next_claim_].index);
-    Job job;
-    if (hand_out(self, claim, job)) return job;
-  }
+  } while (!hand_out(self, claims_[next_claim_++], *result));
+  return result;
+}
+
+Result<void> Participant::Implementation::claim_in_advance(std::uint64_t wait_ns) noexcept {
+  const std::uint64_t now_ns = lease_clock_ns();
+  const std::uint32_t most = adapt(now_ns);
+  next_claim_ = claim_count_ = 0;
+  batch_began_ns_ = now_ns;
+  const auto claimed = claim_some(claims_.data(), most, now_ns, wait_ns);
+  if (!claimed) return std::unexpected(claimed.error());
+  claim_count_ = *claimed;
+  claimed_at_wall_ns_ = wall_clock_ns();
+  return {};
 }
 
 Result<std::size_t> Participant::Implementation::claim_batch(Participant& self, std::span<Job> out,
@@ -227,7 +224,7 @@ Result<std::size_t> Participant::Implementation::claim_batch(Participant& self, 
   }
 }
 
-bool Participant::Implementation::hand_out(Participant& self, const Claim& claim, Job& job) noexcept {
+inline bool Participant::Implementation::hand_out(Participant& self, const Claim& claim, Job& job) noexcept {
   const JobTable& table = settling_.table();
   const CellHeader& header = table.header(claim.index);
   // ORDER second-look: what is read here belongs to our lease if the word is still ours afterwards.
@@ -258,17 +255,31 @@ void Participant::Implementation::settled(Job& job) noexcept {
   job.participant_ = nullptr;
 }
 
-bool Participant::Implementation::complete(Job& job) noexcept {
+inline bool Participant::Implementation::end(Job& job) noexcept {
   const CellIndex index = index_of(job.id_);
   const StateWord held(job.word_);
   const bool won = settling_.swap_to_completing(index, held);  // E1 was done when the lease was reserved
-  if (won) {
-    settling_.free_cell(index, held.next(CellState::completing, settling_.owner()));
-    add(entry_.completed, 1);
-  }
+  if (won) settling_.free_cell(index, held.next(CellState::completing, settling_.owner()));
   settled(job);
-  if (won) free_.freed(index);
+  if (won) free_.keep_back(index);
   return won;
+}
+
+bool Participant::Implementation::complete(Job& job) noexcept {
+  const bool won = end(job);
+  if (won) add(entry_.completed, 1);
+  free_.list_if_wanted();
+  return won;
+}
+
+std::size_t Participant::Implementation::complete_batch(std::span<Job> jobs) noexcept {
+  std::size_t completed = 0;
+  for (Job& job : jobs) {
+    if (job.held() && end(job)) ++completed;
+  }
+  add(entry_.completed, completed);
+  free_.list_if_wanted();
+  return completed;
 }
 
 bool Participant::Implementation::requeue(Job& job, bool failed) noexcept {
@@ -341,7 +352,8 @@ Result<Cancelled> Participant::Implementation::cancel(JobId id) {
     entry_.settling.job_id.store(0, std::memory_order_release);  // ORDER stage: after the cell's last transition
     if (!won) continue;  // claimed, or cancelled by another, in this moment: look again
     add(entry_.cancelled, 1);
-    free_.freed(index);
+    free_.keep_back(index);
+    free_.list_if_wanted();
     return Cancelled::before_start;
   }
 }

@@ -21,9 +21,6 @@ namespace ringmill {
 /// How long a wait spins before it sleeps: about what a sleep and a wake cost.
 inline constexpr std::uint64_t spin_ns = 20'000;
 
-/// Numbers the threads of this process from 1; a new thread never has the number of one that ended.
-std::uint64_t this_thread_number() noexcept;
-
 class Participant::Implementation {
  public:
   /// `number` is an entry that this thread has entered; the implementation leaves it.
@@ -33,13 +30,13 @@ class Participant::Implementation {
   Implementation& operator=(const Implementation&) = delete;
 
   /// Every public call starts here: the right thread, of the right process.
-  bool is_mine() const noexcept {
-    return thread_number_ == this_thread_number() && fork_generation_ == fork_generation();
-  }
+  bool is_mine() const noexcept { return thread_number_ == this_thread_number; }
   Error misuse() const noexcept;
 
   // enqueueing.cc
-  Result<void> check(const JobRequest& request) const;
+  bool accepts(const JobRequest& request) const noexcept;
+  /// What is wrong with a request that accepts() refused.
+  Error refusal_of(const JobRequest& request) const;
   Result<JobId> enqueue(const JobRequest& request, std::uint64_t wait_ns);
   Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids, std::uint64_t wait_ns);
 
@@ -48,6 +45,7 @@ class Participant::Implementation {
   Result<Job> claim(Participant& self, std::uint64_t wait_ns);
   Result<std::size_t> claim_batch(Participant& self, std::span<Job> out, std::uint64_t wait_ns);
   bool complete(Job& job) noexcept;
+  std::size_t complete_batch(std::span<Job> jobs) noexcept;
   bool requeue(Job& job, bool failed) noexcept;
   bool extend(Job& job, std::uint64_t lease_ns) noexcept;
   Result<Cancelled> cancel(JobId id);
@@ -70,6 +68,8 @@ class Participant::Implementation {
   /// Errors: would_block (no wait asked for, or wake()), timed_out, not_found (the engine was removed).
   Result<void> wait_for_space(std::uint64_t end_ns) noexcept;
 
+  /// The next claims for claim(): so many as its handlers end in a moment.
+  [[gnu::noinline]] Result<void> claim_in_advance(std::uint64_t wait_ns) noexcept;
   /// Claims up to `most`, waiting until `wait_ns` from `now_ns`. Returns how many claims were written to `out`.
   Result<std::uint32_t> claim_some(Claim* out, std::uint32_t most, std::uint64_t now_ns, std::uint64_t wait_ns);
   /// When jobs stream in and we are faster than they come, two processes fight over each line of the ring. A pause of
@@ -84,12 +84,15 @@ class Participant::Implementation {
   /// Gives back the jobs whose Job objects still exist when we leave: nobody else could end them.
   void release_forgotten() noexcept;
   void settled(Job& job) noexcept;
+  /// E2 to E7 of a completion; the freed cell is kept back.
+  bool end(Job& job) noexcept;
   std::uint32_t adapt(std::uint64_t now_ns) noexcept;
 
   std::shared_ptr<EngineCore> engine_;
   Segment& segment_;
   ParticipantEntry& entry_;
   const std::uint32_t number_;
+  const std::uint32_t level_count_;
   const std::uint32_t fork_generation_;
   const std::uint64_t thread_number_;
   Settling settling_;

@@ -22,6 +22,7 @@ struct ForkRegistry {
   static void in_child() {
     ForkRegistry& registry = instance();
     registry.generation.fetch_add(1);
+    this_thread_number = 0;
     for (ForkClosedFile* file = registry.first; file != nullptr; file = file->next_) file->file_ = File();
     registry.mutex.unlock();
   }
@@ -29,6 +30,14 @@ struct ForkRegistry {
 
 std::uint32_t fork_generation() noexcept {
   return ForkRegistry::instance().generation.load(std::memory_order_relaxed);  // ORDER relaxed: only fork changes it
+}
+
+std::uint64_t number_this_thread() noexcept {
+  // The child of a fork counts on from its parent's count.
+  static std::atomic<std::uint64_t> last{0};
+  ForkRegistry::instance();  // from now on a fork is noticed
+  if (this_thread_number == 0) this_thread_number = last.fetch_add(1) + 1;
+  return this_thread_number;
 }
 
 ForkClosedFile::ForkClosedFile(File file) : file_(std::move(file)) {

@@ -47,6 +47,7 @@
 #include <cstdint>
 
 #include "ipc/layout.h"
+#include "ipc/prefetch.h"
 
 namespace ringmill {
 
@@ -63,6 +64,7 @@ class Ring {
  public:
   static constexpr std::uint32_t hint_bits = 36;
   static constexpr std::uint64_t hint_mask = (std::uint64_t{1} << hint_bits) - 1;
+  static constexpr std::uint64_t slots_per_line = cache_line_bytes / sizeof(std::uint64_t);
   static constexpr std::uint64_t lap_mask = (std::uint64_t{1} << (64 - hint_bits)) - 1;
 
   Ring() noexcept = default;
@@ -91,6 +93,9 @@ class Ring {
   /// look and a pusher's look for sleepers must not miss each other (ipc/sleepers.h). On x86-64 it is a plain load.
   std::uint64_t slot(std::uint64_t position) const noexcept { return slots_[position & mask_].load(); }
   static constexpr std::uint64_t hint_of(std::uint64_t slot_word) noexcept { return slot_word & hint_mask; }
+  /// The line of a position that will be pushed to, or looked at, soon.
+  void prefetch_to_push(std::uint64_t position) const noexcept { prefetch_to_write(&slots_[position & mask_]); }
+  void prefetch_to_look(std::uint64_t position) const noexcept { prefetch_to_read(&slots_[position & mask_]); }
 
   /// C2. The caller has seen that every hint below `position` is dead.
   void raise_head(std::uint64_t position) noexcept { raise_to(level_->head, position); }

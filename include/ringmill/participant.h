@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <ringmill/error.h>
@@ -23,11 +24,21 @@ class Job {
  public:
   /// Holds nothing. Room for claim_batch() to fill.
   Job() noexcept = default;
-  Job(Job&& other) noexcept;
+  Job(Job&& other) noexcept
+      : participant_(std::exchange(other.participant_, nullptr)),
+        id_(other.id_),
+        word_(other.word_),
+        payload_(other.payload_),
+        kind_(other.kind_),
+        attempt_(other.attempt_),
+        slot_(other.slot_),
+        level_(other.level_) {}
   Job& operator=(Job&& other) noexcept;
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
-  ~Job();
+  ~Job() {
+    if (held()) give_back();
+  }
 
   /// False once settled, lost or moved from.
   bool held() const noexcept { return participant_ != nullptr; }
@@ -51,6 +62,9 @@ class Job {
 
  private:
   friend class Participant;
+  /// release(), and nobody wants to know.
+  void give_back() noexcept;
+
   Participant* participant_ = nullptr;
   JobId id_{};
   std::uint64_t word_ = 0;  // the state word that our lease rests on

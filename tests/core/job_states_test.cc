@@ -232,12 +232,12 @@ TEST(FreeCellsInProcess, no_two_producers_get_one_cell_while_free_cells_are_list
     producers.emplace_back([&, owner] {
       FreeCells cells(inside.segment(), owner);
       for (int n = 0; n < 5000; ++n) {
-        const auto filling = cells.take();
-        if (!filling) continue;
-        if (holders[filling->index].fetch_add(1) != 0) doubled.fetch_add(1);
-        holders[filling->index].fetch_sub(1);
-        inside.table().state(filling->index).store(filling->word.freed().bits());
-        cells.freed(filling->index);
+        FreeCells::Filling filling;
+        if (!cells.take(filling)) continue;
+        if (holders[filling.index].fetch_add(1) != 0) doubled.fetch_add(1);
+        holders[filling.index].fetch_sub(1);
+        inside.table().state(filling.index).store(filling.word.freed().bits());
+        cells.keep_back(filling.index);
       }
       working.fetch_sub(1);
     });

@@ -215,16 +215,17 @@ TEST(FreeCellsInProcess, a_cell_listed_twice_is_taken_once) {
   Inside inside(world.scratch);
   FreeCells one(inside.segment(), 1);
   FreeCells two(inside.segment(), 2);
-  const auto first = one.take();
-  ASSERT_TRUE(first);
+  FreeCells::Filling first;
+  ASSERT_TRUE(one.take(first));
   // What a scan does to cells that a producer has in its cache.
-  inside.segment().free_map().put(first->index & ~CellIndex{63}, ~std::uint64_t{0});
+  inside.segment().free_map().put(first.index & ~CellIndex{63}, ~std::uint64_t{0});
   std::vector<bool> taken(inside.table().capacity(), false);
-  taken[first->index] = true;
+  taken[first.index] = true;
   for (FreeCells* cells : {&one, &two}) {
-    while (const auto next = cells->take()) {
-      EXPECT_FALSE(taken[next->index]) << "cell " << next->index;
-      taken[next->index] = true;
+    FreeCells::Filling next;
+    while (cells->take(next)) {
+      EXPECT_FALSE(taken[next.index]) << "cell " << next.index;
+      taken[next.index] = true;
     }
   }
 }
