@@ -1,5 +1,8 @@
 // A worker that drains: it ends when nothing is left to run, and not before.
+#include <atomic>
 #include <csignal>
+#include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "ipc/sleepers.h"
@@ -45,23 +48,40 @@ TEST(DrainInProcess, jobs_that_a_handler_makes_are_run_too) {
   EXPECT_EQ(worker.status().completed, 31U);
 }
 
+/// Two threads that pass a job on: each run waits until the other thread sleeps, makes the next job, and waits until
+/// that one has begun. A thread that leaves too early, because the other's job was not counted, breaks the chain.
+struct Chain : WorkerWorld {
+  Chain() {
+    worker.on(kind_name, [this](JobContext& job) {
+      const int link = std::stoi(std::string(as_text(job.payload())));
+      begun = link;
+      if (link < last_link && !pass_on(link + 1)) {
+        ADD_FAILURE() << "the thread that had nothing to do has left while job " << link << " ran";
+        worker.stop();
+      }
+      return JobOutcome::complete();
+    });
+  }
+  bool pass_on(int link) {
+    if (!await([&] { return Sleepers(core->segment, core->segment.signals().sleepers).any(); })) return false;
+    enqueue(*must(engine.attach(Role::producer)), std::to_string(link));
+    return await([&] { return begun == link; });
+  }
+  void run() {
+    add("1");
+    must(worker.run());
+  }
+
+  static constexpr int last_link = 4;
+  std::atomic<int> begun{0};
+  std::shared_ptr<EngineCore> core = scratch.open_core();
+  Worker worker{engine, {.threads = 2, .drain = true}};
+};
+
 TEST(DrainInProcess, a_thread_with_nothing_to_do_stays_while_another_runs_a_job) {
-  WorkerWorld world;
-  world.add("first");
-  std::atomic<bool> second_ran{false};
-  Worker worker(world.engine, {.threads = 2, .drain = true});
-  worker.on(kind_name, [&](JobContext& job) {
-    if (as_text(job.payload()) == "first") {
-      const auto producer = world.attach(Role::producer);
-      world.enqueue(*producer, "second");
-      EXPECT_TRUE(await([&] { return second_ran.load(); })) << "the other thread has left";
-    } else {
-      second_ran = true;
-    }
-    return JobOutcome::complete();
-  });
-  must(worker.run());
-  EXPECT_EQ(worker.status().completed, 2U);
+  Chain chain;
+  chain.run();
+  EXPECT_EQ(chain.worker.status().completed, 4U);
 }
 
 TEST(DrainInProcess, jobs_that_other_workers_run_are_not_waited_for) {
@@ -77,14 +97,10 @@ TEST(DrainInProcess, jobs_that_other_workers_run_are_not_waited_for) {
 }
 
 TEST(DrainInProcess, it_may_run_again) {
-  WorkerWorld world;
-  Worker worker(world.engine, {.threads = 2, .drain = true});
-  worker.on(kind_name, done);
-  for (int run = 0; run < 3; ++run) {
-    world.add();
-    must(worker.run());
-  }
-  EXPECT_EQ(worker.status().completed, 3U);
+  Chain chain;
+  chain.run();
+  chain.run();
+  EXPECT_EQ(chain.worker.status().completed, 8U);
 }
 
 /// A job in the hands of a process that was killed, in an engine without a keeper.
