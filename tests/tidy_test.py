@@ -279,6 +279,40 @@ class Tables(RuleTest):
         self.assertEqual({name for name, _ in tidy.layout_structs(tidy.Tree(ROOT))}, set(layouts))
 
 
+SHOWN = "Look:\n\n<!-- example:greet -->\n```cpp\nint main() {}\n```\n<!-- /example -->\n"
+GREET = {"docs/examples/greet.cc": "int main() {}\n"}
+
+
+class Examples(RuleTest):
+    def test_a_block_that_differs(self):
+        text = SHOWN.replace("main()", "main(int)")
+        self.fires(tidy.rule_examples, GREET | {"README.md": text}, "the block is not docs/examples/greet.cc")
+
+    def test_an_empty_block(self):
+        text = "<!-- example:greet -->\n<!-- /example -->\n"
+        self.fires(tidy.rule_examples, GREET | {"docs/a.md": text}, "the block is not docs/examples/greet.cc")
+
+    def test_a_block_of_no_example(self):
+        self.fires(tidy.rule_examples, {"README.md": SHOWN}, "there is no docs/examples/greet.cc")
+
+    def test_a_block_without_an_end(self):
+        text = "<!-- example:greet -->\n" + SHOWN
+        self.fires(tidy.rule_examples, GREET | {"README.md": text}, "no <!-- /example --> closes this block")
+
+    def test_an_example_that_is_too_long_to_be_shown(self):
+        files = {"docs/examples/greet.cc": "f();\n" * 40, "README.md": SHOWN.replace("int main() {}\n", "f();\n" * 40)}
+        self.fires(tidy.rule_examples, files, "40 lines; README.md shows at most 39")
+
+    def test_a_block_that_is_the_file(self):
+        self.is_silent(tidy.rule_examples, GREET | {"README.md": SHOWN + SHOWN})
+
+    def test_a_fixed_block_is_the_file_and_the_text_around_it_stays(self):
+        text = "<!-- example:gone -->\nby hand\n<!-- /example -->\n"
+        tree = self.tree(GREET | {"README.md": text + SHOWN.replace("int main() {}\n", "")})
+        tidy.fix_examples(tree)
+        self.assertEqual(Path(self.folder.name, "README.md").read_text(encoding="utf-8"), text + SHOWN)
+
+
 class Words(RuleTest):
     def test_using_namespace_in_a_header(self):
         self.fires(tidy.rule_words, {"ipc/a.h": "using namespace std;\n"}, "`using namespace`")

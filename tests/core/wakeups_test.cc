@@ -2,28 +2,16 @@
 #include <array>
 #include <atomic>
 #include <thread>
-#include <utility>
 
 #include "core/engine_implementation.h"
 #include "ipc/sleepers.h"
 #include "tests/support/core_test.h"
+#include "tests/support/without_fallback.h"
 
 namespace ringmill::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-/// No sleeper looks again by itself.
-class WithoutFallback {
- public:
-  WithoutFallback() : before_(std::exchange(longest_sleep_ns, no_timeout)) {}
-  WithoutFallback(const WithoutFallback&) = delete;
-  WithoutFallback& operator=(const WithoutFallback&) = delete;
-  ~WithoutFallback() { longest_sleep_ns = before_; }
-
- private:
-  std::uint64_t before_;
-};
 
 struct SleepingWorld : World {
   explicit SleepingWorld(const CreateOptions& options = small_engine()) : World(options), core(scratch.open_core()) {}

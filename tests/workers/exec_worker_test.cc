@@ -1,0 +1,265 @@
+// Jobs as shell commands. What `ringmill work` shows of this (payload, environment, kinds and levels, several at once,
+// the first SIGTERM) is in tests/cli/work_test.cc.
+#include "workers/exec_worker.h"
+
+#include <csignal>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "tests/support/child.h"
+#include "tests/support/log_capture.h"
+#include "tests/support/processes.h"
+#include "tests/support/shared_block.h"
+#include "tests/support/worker_test.h"
+
+namespace ringmill::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// The second attempt is done at once, whatever the first one does.
+std::string first_time(const std::string& command) { return "test $RINGMILL_ATTEMPT = 2 && exit 0; " + command; }
+
+struct ExecWorld : WorkerWorld {
+  using WorkerWorld::WorkerWorld;
+
+  /// Runs everything that waits.
+  WorkerStatus drain(ExecOptions options) {
+    options.drain = true;
+    options.on_result = [this](const ExecResult& result) {
+      results.push_back({result.id, std::string(result.output), result.was_cut});
+    };
+    ExecWorker worker(engine, std::move(options));
+    must(worker.run());
+    return worker.status();
+  }
+
+  struct Result {
+    JobId id;
+    std::string output;
+    bool was_cut;
+  };
+  std::vector<Result> results;
+};
+
+TEST(ExecWorkers, the_output_of_a_command_that_ends_with_0_is_its_jobs_result) {
+  ExecWorld world;
+  const JobId id = world.add("7");
+  world.drain({.command = "read n; echo $((n * n)); echo noise >&2"});
+  ASSERT_EQ(world.results.size(), 1U);
+  EXPECT_EQ(world.results[0].id, id);
+  EXPECT_EQ(world.results[0].output, "49\n");
+  EXPECT_FALSE(world.results[0].was_cut);
+}
+
+TEST(ExecWorkers, a_command_that_fails_has_no_result) {
+  ExecWorld world;
+  world.add();
+  const LogCapture said;
+  world.drain({.command = first_time("echo half; exit 1")});
+  ASSERT_EQ(world.results.size(), 1U);
+  EXPECT_EQ(world.results[0].output, "");
+}
+
+TEST(ExecWorkers, a_result_that_is_too_long_is_cut) {
+  ExecWorld world;
+  world.add();
+  const WorkerStatus did = world.drain({.command = "head -c 1000000 /dev/zero"});
+  EXPECT_EQ(did.completed, 1U);
+  ASSERT_EQ(world.results.size(), 1U);
+  EXPECT_EQ(world.results[0].output.size(), Command::most_output);
+  EXPECT_TRUE(world.results[0].was_cut);
+}
+
+TEST(ExecWorkers, the_largest_payload_passes_through_a_command) {
+  CreateOptions options = small_engine();
+  options.capacity = 64;
+  options.cell_size = 65536;
+  ExecWorld world(options);
+  const std::string payload(world.engine.most_payload_bytes(), 'p');
+  world.add(payload);
+  world.drain({.command = "cat"});
+  ASSERT_EQ(world.results.size(), 1U);
+  EXPECT_EQ(world.results[0].output, payload);
+}
+
+TEST(ExecWorkers, every_exit_status_but_0_fails_the_attempt) {
+  for (const char* status : {"1", "2", "75", "100", "126", "255"}) {
+    ExecWorld world;
+    world.add();
+    const LogCapture said;
+    const WorkerStatus did = world.drain({.command = first_time(std::string("exit ") + status)});
+    EXPECT_EQ(did.failed, 1U) << status;
+    EXPECT_EQ(did.completed, 1U) << status;
+    EXPECT_TRUE(
+        said.has(std::string("attempt 1 failed, the job waits again: the command ended with status ") + status));
+  }
+}
+
+TEST(ExecWorkers, a_command_that_a_signal_ends_fails_the_attempt) {
+  ExecWorld world;
+  world.add();
+  const LogCapture said;
+  const WorkerStatus did = world.drain({.command = first_time("kill -SEGV $$")});
+  EXPECT_EQ(did.failed, 1U);
+  EXPECT_EQ(did.completed, 1U);
+  EXPECT_TRUE(said.has("ended by signal 11"));
+}
+
+TEST(ExecWorkers, a_command_that_does_not_exist_fails_the_attempt_and_the_log_has_the_shells_words) {
+  ExecWorld world;
+  world.add();
+  const LogCapture said;
+  const WorkerStatus did = world.drain({.command = first_time("no-such-command-anywhere")});
+  EXPECT_EQ(did.failed, 1U);
+  EXPECT_EQ(did.completed, 1U);
+  EXPECT_TRUE(said.has("status 127"));
+  EXPECT_TRUE(said.has("no-such-command-anywhere"));
+}
+
+TEST(ExecWorkers, a_command_that_does_not_read_its_payload_completes_its_job) {
+  ExecWorld world;
+  world.add("nobody reads this");
+  EXPECT_EQ(world.drain({.command = "exec 0<&-; exit 0"}).completed, 1U);
+}
+
+/// Commands that wait for a file, and note their shell's process id in another.
+struct GatedWorld : ExecWorld {
+  std::string note_and_wait() const {
+    return "echo $$ > " + note().string() + "; while ! test -e " + gate().string() + "; do sleep 0.01; done";
+  }
+  std::filesystem::path note() const { return folder.path() / "pid"; }
+  std::filesystem::path gate() const { return folder.path() / "gate"; }
+
+  ScratchFolder folder;
+};
+
+TEST(ExecWorkers, the_lease_is_extended_as_long_as_the_command_runs) {
+  GatedWorld world;
+  Inside inside(world.scratch);
+  const JobId id = world.add();
+  ExecWorker worker(world.engine, {.command = world.note_and_wait(), .lease = 20ms});
+  Running running(worker);
+  noted_pid(world.note());
+  StateWord before = inside.table().word(index_of(id));
+  for (int times = 0; times < 3; ++times) {
+    ASSERT_TRUE(await([&] { return inside.table().word(index_of(id)) != before; })) << times;
+    before = inside.table().word(index_of(id));
+    ASSERT_EQ(before.state(), CellState::running);
+  }
+  std::ofstream(world.gate()).close();
+  EXPECT_TRUE(await([&] { return world.state_of(id) == JobState::ended; }));
+}
+
+TEST(ExecWorkers, a_lease_that_is_lost_ends_the_command) {
+  GatedWorld world;
+  Inside inside(world.scratch);
+  const JobId id = world.add();
+  const LogCapture said;
+  ExecWorker worker(world.engine, {.command = first_time(world.note_and_wait()), .lease = 20ms});
+  Running running(worker);
+  const pid_t command = noted_pid(world.note());
+  revoke_leases(inside);
+  EXPECT_TRUE(await([&] { return is_gone(command); }));
+  EXPECT_TRUE(await([&] { return world.state_of(id) == JobState::ended; })) << "the second attempt";
+  must(running.stop());
+  EXPECT_EQ(worker.status().lost, 1U);
+  EXPECT_EQ(worker.status().completed, 1U);
+  EXPECT_TRUE(said.has("the lease was lost while its command ran"));
+}
+
+TEST(ExecWorkers, stop_now_ends_the_command_and_gives_its_job_back_uncounted) {
+  GatedWorld world;
+  const JobId id = world.add();
+  // It obeys SIGTERM by ending well: the job goes back all the same.
+  ExecWorker worker(world.engine, {.command = "trap 'exit 0' TERM; " + world.note_and_wait()});
+  Running running(worker);
+  const pid_t command = noted_pid(world.note());
+  worker.stop_now();
+  must(running.wait());
+  EXPECT_TRUE(is_gone(command));
+  EXPECT_EQ(world.state_of(id), JobState::queued);
+  EXPECT_EQ(world.attempts_of(id), 0U);
+  EXPECT_EQ(worker.status().released, 1U);
+}
+
+TEST(ExecWorkers, a_command_that_ignores_sigterm_is_killed_after_the_grace) {
+  GatedWorld world;
+  const JobId id = world.add();
+  ExecWorker worker(world.engine, {.command = "trap '' TERM; " + world.note_and_wait(), .kill_grace = 10ms});
+  Running running(worker);
+  const pid_t command = noted_pid(world.note());
+  worker.stop_now();
+  must(running.wait());
+  EXPECT_TRUE(is_gone(command));
+  EXPECT_EQ(world.state_of(id), JobState::queued);
+}
+
+TEST(ExecWorkers, what_a_command_has_started_ends_with_it) {
+  GatedWorld world;
+  world.add();
+  // The shell obeys SIGTERM, what it has started does not.
+  const std::string command = "(trap '' TERM; while :; do sleep 0.01; done) & echo $! > " + world.note().string() +
+                              "; trap 'exit 0' TERM; wait";
+  ExecWorker worker(world.engine, {.command = command, .kill_grace = 10s});
+  Running running(worker);
+  const pid_t started = noted_pid(world.note());
+  worker.stop_now();
+  must(running.wait());
+  EXPECT_TRUE(await([&] { return is_gone(started); }));
+}
+
+TEST(ExecWorkers, a_second_sigterm_ends_the_command_and_gives_its_job_back) {
+  GatedWorld world;
+  const JobId id = world.add();
+  SharedBlock<std::atomic<bool>> is_over;
+  Child child([&] {
+    ::signal(SIGTERM, SIG_IGN);  // what is in force again afterwards: the test may send one too many
+    Engine opened = world.scratch.open(without_keeper);
+    ExecWorker worker(opened, {.command = world.note_and_wait()});
+    const auto signals = worker.stop_on_signals();
+    const bool ran = signals && worker.run();
+    *is_over = true;
+    return ran ? 0 : 1;
+  });
+  const pid_t command = noted_pid(world.note());
+  // Signals that come too close together are one.
+  EXPECT_TRUE(await([&] {
+    ::kill(child.pid(), SIGTERM);
+    return is_over->load();
+  }));
+  EXPECT_EQ(child.wait(), 0);
+  EXPECT_TRUE(is_gone(command));
+  EXPECT_EQ(world.state_of(id), JobState::queued);
+  EXPECT_EQ(world.attempts_of(id), 0U);
+}
+
+TEST(ExecWorkers, a_worker_that_is_killed_takes_its_commands_shell_with_it) {
+  GatedWorld world;
+  world.add();
+  Child child([&] {
+    Engine opened = world.scratch.open(without_keeper);
+    return ExecWorker(opened, {.command = world.note_and_wait()}).run() ? 0 : 1;
+  });
+  const pid_t command = noted_pid(world.note());
+  child.kill();
+  EXPECT_TRUE(await([&] { return is_gone(command); }));
+}
+
+TEST(ExecWorkers, options_out_of_their_bounds_are_refused) {
+  ExecWorld world;
+  const std::vector<ExecOptions> wrong{{.command = ""},
+                                       {.command = "true", .concurrency = 0},
+                                       {.command = "true", .lease = 1ms},
+                                       {.command = "true", .lease = std::chrono::hours{24 * 25}},
+                                       {.command = "true", .kill_grace = -1ms}};
+  for (std::size_t n = 0; n < wrong.size(); ++n) {
+    ExecWorker worker(world.engine, wrong[n]);
+    worker.stop();  // one that is not refused ends all the same
+    EXPECT_EQ(code_of(worker.run()), ErrorCode::invalid_argument) << n;
+  }
+}
+
+}  // namespace
+}  // namespace ringmill::test
