@@ -57,12 +57,15 @@ Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions
   return Engine(std::make_shared<Implementation>(std::move(core), options.embedded_keeper));
 }
 
-Result<void> Engine::remove(const std::filesystem::path& path, bool force) {
-  auto directory = EngineDirectory::open(path);
-  if (!directory) return std::unexpected(directory.error());
-  auto locks = directory->open_locks();
+Result<void> Engine::remove(const std::filesystem::path& given, bool force) {
+  const std::filesystem::path path = std::filesystem::absolute(given).lexically_normal();
+  const auto locks = EngineDirectory::lock_to_remove(path);
   if (!locks) return std::unexpected(locks.error());
-  if (auto locked = lock_byte(*locks, structure_lock_byte); !locked) return locked;
+  const auto directory = EngineDirectory::open(path);
+  if (!directory) {
+    if (directory.error().code() != ErrorCode::not_found) return std::unexpected(directory.error());
+    return EngineDirectory::remove_half_made(path, *locks);
+  }
   if (!force) {
     if (directory->is_in_use(*locks)) {
       return std::unexpected(
