@@ -1,8 +1,14 @@
 // The keeper: who it is, who comes after it, and the generations it hands out.
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <memory>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
@@ -42,6 +48,80 @@ TEST(KeeperInProcess, another_takes_over_when_the_keeper_leaves) {
     ASSERT_FALSE(second.keeps());
   }
   EXPECT_TRUE(await([&] { return second.keeps(); }));
+}
+
+/// Nobody who stands by looks again by itself.
+class WithoutFallback {
+ public:
+  WithoutFallback() : before_(std::exchange(longest_standby_ns, no_timeout)) {}
+  WithoutFallback(const WithoutFallback&) = delete;
+  WithoutFallback& operator=(const WithoutFallback&) = delete;
+  ~WithoutFallback() { longest_standby_ns = before_; }
+
+ private:
+  std::uint64_t before_;
+};
+
+/// How many keeper threads of this process sleep in the call that watches several words.
+int sleeping_keepers() {
+  int count = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    const auto name = read_file(task.path() / "comm");
+    const auto call = read_file(task.path() / "syscall");
+    const std::string watching = std::to_string(SYS_futex_waitv) + " ";
+    if (name && call && name->starts_with("ringmill-keeper") && call->starts_with(watching)) ++count;
+  }
+  return count;
+}
+
+TEST(KeeperInProcess, one_that_leaves_wakes_the_one_that_stands_by) {
+  const WithoutFallback without_fallback;
+  const World world;
+  auto first = std::make_unique<Engine>(world.scratch.open());
+  ASSERT_TRUE(await([&] { return first->keeps(); }));
+  const Engine second = world.scratch.open();
+  ASSERT_TRUE(await([] { return sleeping_keepers() == 2; }));
+  first.reset();
+  EXPECT_TRUE(await([&] { return second.keeps(); }, 10s));
+}
+
+TEST(KeeperInProcess, one_that_leaves_wakes_all_that_stand_by_so_that_the_next_one_is_watched) {
+  const WithoutFallback without_fallback;
+  const World world;
+  std::vector<std::unique_ptr<Engine>> engines;
+  for (int n = 0; n < 4; ++n) engines.push_back(std::make_unique<Engine>(world.scratch.open()));
+  const auto keeping = [&engines] { return std::ranges::find_if(engines, [](const auto& e) { return e->keeps(); }); };
+  while (!engines.empty()) {
+    ASSERT_TRUE(await([&] { return keeping() != engines.end(); }, 10s)) << engines.size() << " stand by";
+    ASSERT_TRUE(await([&] { return sleeping_keepers() == static_cast<int>(engines.size()); }));
+    engines.erase(keeping());
+  }
+}
+
+TEST(KeeperInProcess, one_that_stood_by_before_the_keeper_was_in_the_registry_takes_over_from_it) {
+  const WithoutFallback without_fallback;
+  const World world;
+  const auto elected = world.scratch.open_core();
+  ASSERT_TRUE(must(try_lock_byte(elected->locks.file(), keeper_lock_byte)));
+  const Engine standing_by = world.scratch.open();
+  ASSERT_TRUE(await([] { return sleeping_keepers() == 1; }));
+  unlock_byte(elected->locks.file(), keeper_lock_byte);
+  auto keeper = std::make_unique<Engine>(world.scratch.open());
+  ASSERT_TRUE(await([&] { return keeper->keeps(); }));
+  keeper.reset();
+  EXPECT_TRUE(await([&] { return standing_by.keeps(); }, 10s));
+}
+
+TEST(KeeperInProcess, no_handover_is_lost_however_near_leaving_and_standing_by_come) {
+  const WithoutFallback without_fallback;
+  const World world;
+  for (int round = 0; round < 200; ++round) {
+    auto first = std::make_unique<Engine>(world.scratch.open());
+    const auto second = std::make_unique<Engine>(world.scratch.open());
+    const auto third = std::make_unique<Engine>(world.scratch.open());
+    first.reset();
+    ASSERT_TRUE(await([&] { return second->keeps() || third->keeps(); }, 10s)) << "round " << round;
+  }
 }
 
 TEST(KilledKeeper, another_process_takes_over) {
