@@ -125,6 +125,19 @@ TEST(JobIds, that_never_were_are_unknown) {
   EXPECT_EQ(code_of(world.engine.job(JobId())), ErrorCode::not_found);
 }
 
+TEST(JobIds, that_never_were_are_answered_in_the_same_words_by_job_and_by_cancel) {
+  World world;
+  const auto worker = world.attach();
+  const JobId id = world.enqueue(*worker, "x");
+  const std::uint64_t next_generation = std::uint64_t{1} << index_bits;
+  for (const JobId never : {JobId(), JobId(id.value() + 1), JobId(id.value() + next_generation), JobId(index_mask)}) {
+    const auto looked = world.engine.job(never);
+    const auto cancelled = worker->cancel(never);
+    ASSERT_FALSE(looked || cancelled) << never.to_string();
+    EXPECT_EQ(looked.error().message(), cancelled.error().message());
+  }
+}
+
 TEST(CancelInProcess, ends_a_job_that_waits_and_leaves_one_that_runs) {
   World world;
   const auto worker = world.attach();
