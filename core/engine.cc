@@ -58,13 +58,14 @@ Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions
 }
 
 Result<void> Engine::remove(const std::filesystem::path& given, bool force) {
-  const std::filesystem::path path = std::filesystem::absolute(given).lexically_normal();
-  const auto locks = EngineDirectory::lock_to_remove(path);
+  const auto path = EngineDirectory::full_path(given);
+  if (!path) return std::unexpected(path.error());
+  const auto locks = EngineDirectory::lock_to_remove(*path);
   if (!locks) return std::unexpected(locks.error());
-  const auto directory = EngineDirectory::open(path);
+  const auto directory = EngineDirectory::open(*path);
   if (!directory) {
     if (directory.error().code() != ErrorCode::not_found) return std::unexpected(directory.error());
-    return EngineDirectory::remove_half_made(path, *locks);
+    return EngineDirectory::remove_half_made(*path, *locks);
   }
   if (!force) {
     if (directory->is_in_use(*locks)) {

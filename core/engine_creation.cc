@@ -61,28 +61,24 @@ std::optional<std::string> foreign_file(const fs::path& path) {
   return std::nullopt;
 }
 
-/// C1. A directory that is there is used if it holds nothing but what a creation leaves.
+/// C1. A directory that is there is used if it is ours and holds nothing but what a creation leaves.
 Result<void> make_directory(const fs::path& path, std::uint32_t mode) {
   if (::mkdir(path.c_str(), mode) == 0) return {};
   if (errno != EEXIST) return std::unexpected(system_error("cannot make the directory", path));
+  struct stat facts {};
+  if (::lstat(path.c_str(), &facts) != 0) return {};  // removed meanwhile: the next step finds out
+  if (!S_ISDIR(facts.st_mode)) {
+    return std::unexpected(Error(ErrorCode::already_exists, "not a directory", path.string() + "; name a new one"));
+  }
+  if (facts.st_uid != ::geteuid()) {
+    return std::unexpected(Error(ErrorCode::permission_denied, "the directory belongs to another user",
+                                 path.string() + "; make the engine as that user, or name a new directory"));
+  }
   if (const auto foreign = foreign_file(path)) {
     return std::unexpected(Error(ErrorCode::already_exists, "the directory is not empty and holds no engine",
                                  path.string() + " (found " + *foreign + "); name a new directory"));
   }
   return {};
-}
-
-/// C1 and C2. A second creator waits here, then finds engine.json.
-Result<File> make_and_lock(const fs::path& path, const CreateOptions& options, std::uint32_t file_mode) {
-  for (int n = 0; n < most_replacements; ++n) {
-    if (auto made = make_directory(path, options.mode); !made) return std::unexpected(made.error());
-    auto locks = open_file(path / "lock", O_RDWR | O_CREAT, file_mode);
-    if (!locks && locks.error().code() == ErrorCode::not_found) continue;  // removed since C1
-    if (!locks) return locks;
-    if (auto locked = lock_byte(*locks, structure_lock_byte); !locked) return std::unexpected(locked.error());
-    if (EngineDirectory::is_lock_of(path, *locks)) return locks;
-  }
-  return std::unexpected(Error(ErrorCode::busy, "others make and remove an engine at this place", path.string()));
 }
 
 /// What stands in `creating`: the segment's path, and the inode of the directory that it is made for. A copy of the
@@ -157,12 +153,30 @@ void warn_unless_memory(const fs::path& shm_dir) {
 
 }  // namespace
 
+/// C1 and C2. A second creator waits here, then finds engine.json.
+Result<File> EngineDirectory::make_and_lock(const fs::path& path, std::uint32_t mode, std::uint32_t file_mode) {
+  for (int n = 0; n < most_replacements; ++n) {
+    if (auto made = make_directory(path, mode); !made) return std::unexpected(made.error());
+    auto locks = open_file(path / "lock", O_RDWR | O_CREAT, file_mode);
+    if (!locks && locks.error().code() == ErrorCode::not_found) continue;  // removed since C1
+    if (!locks) return locks;
+    if (auto owned = check_owner(*locks, path / "lock", ::geteuid()); !owned) return std::unexpected(owned.error());
+    if (auto locked = lock_byte(*locks, structure_lock_byte); !locked) return std::unexpected(locked.error());
+    if (is_lock_of(path, *locks)) return locks;
+  }
+  return std::unexpected(Error(ErrorCode::busy, "others make and remove an engine at this place", path.string()));
+}
+
 Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions& options) {
   const auto config = checked_config(options);
   if (!config) return std::unexpected(config.error());
-  const fs::path path = fs::absolute(given).lexically_normal();
-  const fs::path shm_dir = fs::absolute(options.shm_dir);
-  const auto locks = make_and_lock(path, options, config->mode);
+  const auto full = full_path(given);
+  if (!full) return std::unexpected(full.error());
+  const fs::path& path = *full;
+  std::error_code failure;
+  const fs::path shm_dir = fs::absolute(options.shm_dir, failure);
+  if (failure) return std::unexpected(system_error("cannot find", options.shm_dir, failure.value()));
+  const auto locks = make_and_lock(path, options.mode, config->mode);
   if (!locks) return std::unexpected(locks.error());
   if (is_there(path / "engine.json")) {
     return std::unexpected(Error(ErrorCode::already_exists, "there is an engine already", path.string()));
@@ -216,6 +230,9 @@ Result<File> EngineDirectory::lock_to_remove(const fs::path& path) {
       return std::unexpected(no_engine(path));
     }
     if (!locks) return locks;
+    struct stat facts {};
+    if (::stat(path.c_str(), &facts) != 0) continue;  // removed since
+    if (auto owned = check_owner(*locks, path / "lock", facts.st_uid); !owned) return std::unexpected(owned.error());
     const auto locked = try_lock_byte(*locks, structure_lock_byte);
     if (!locked) return std::unexpected(locked.error());
     if (!*locked) {

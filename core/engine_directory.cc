@@ -24,34 +24,55 @@ fs::path segment_path_of(const fs::path& shm_dir, std::uint64_t engine_id) {
 
 }  // namespace
 
-Result<EngineDirectory> EngineDirectory::open(const fs::path& given) {
-  const fs::path path = fs::absolute(given).lexically_normal();
-  EngineDirectory directory;
-  directory.path_ = path;
+Result<fs::path> EngineDirectory::full_path(const fs::path& given) {
+  std::error_code failure;
+  fs::path path = fs::absolute(given, failure).lexically_normal();
+  if (failure) return std::unexpected(system_error("cannot find", given, failure.value()));
+  if (!path.has_filename()) path = path.parent_path();  // with a slash at its end it would be followed
   struct stat facts {};
-  if (::stat(path.c_str(), &facts) != 0) {
-    Error error = system_error("no engine", path);
-    return std::unexpected(
-        error.code() == ErrorCode::not_found
-            ? Error(ErrorCode::not_found, "no engine here", path.string() + "; make one with `ringmill init`")
-            : error);
+  if (::lstat(path.c_str(), &facts) == 0 && S_ISLNK(facts.st_mode)) {
+    return std::unexpected(Error(ErrorCode::permission_denied, "the engine's directory is a symbolic link",
+                                 path.string() + "; name the directory itself"));
   }
-  const auto text = read_file(path / "engine.json");
-  if (!text) {
-    if (text.error().code() != ErrorCode::not_found) return std::unexpected(text.error());
+  return path;
+}
+
+Result<void> EngineDirectory::check_owner(const File& file, const fs::path& path, uid_t owner) {
+  struct stat facts {};
+  if (::fstat(file.descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path));
+  if (facts.st_uid == owner) return {};
+  return std::unexpected(Error(ErrorCode::permission_denied, "this file belongs to another user than the engine",
+                               path.string() + "; somebody put it there: find out who did"));
+}
+
+Result<EngineDirectory> EngineDirectory::open(const fs::path& given) {
+  const auto path = full_path(given);
+  if (!path) return std::unexpected(path.error());
+  const auto refused = [&path](Error error) {
+    if (error.code() != ErrorCode::not_found) return std::unexpected(std::move(error));
     return std::unexpected(
-        Error(ErrorCode::not_found, "no engine here", path.string() + "; make one with `ringmill init`"));
-  }
-  auto config = from_json(*text, path / "engine.json", directory.shm_dir_);
+        Error(ErrorCode::not_found, "no engine here", path->string() + "; make one with `ringmill init`"));
+  };
+  EngineDirectory directory;
+  directory.path_ = *path;
+  struct stat facts {};
+  if (::stat(path->c_str(), &facts) != 0) return refused(system_error("cannot stat", *path));
+  directory.owner_ = facts.st_uid;
+  const fs::path configuration = *path / "engine.json";
+  const auto file = open_file(configuration, O_RDONLY);
+  if (!file) return refused(file.error());
+  if (auto owned = check_owner(*file, configuration, facts.st_uid); !owned) return std::unexpected(owned.error());
+  const auto text = read_file(*file, configuration);
+  if (!text) return std::unexpected(text.error());
+  auto config = from_json(*text, configuration, directory.shm_dir_);
   if (!config) return std::unexpected(config.error());
   directory.config_ = *config;
-  directory.owner_ = facts.st_uid;
   // Whoever can write the directory can replace the engine: that must be what its mode says, and not more.
   const std::uint32_t foreign_write = facts.st_mode & 0022;
   if ((foreign_write & ~config->mode) != 0) {
     return std::unexpected(Error(ErrorCode::permission_denied,
                                  "others may write the engine's directory, more than its mode says",
-                                 path.string() + "; chmod it back"));
+                                 path->string() + "; chmod it back"));
   }
   return directory;
 }
@@ -62,12 +83,7 @@ fs::path EngineDirectory::segment_path() const { return segment_path_of(shm_dir_
 Result<File> EngineDirectory::open_locks() const {
   auto file = open_file(path_ / "lock", O_RDWR);
   if (!file) return file;
-  struct stat facts {};
-  if (::fstat(file->descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path_ / "lock"));
-  if (facts.st_uid != owner_) {
-    return std::unexpected(Error(ErrorCode::permission_denied, "the lock file belongs to another user than the engine",
-                                 (path_ / "lock").string()));
-  }
+  if (auto owned = check_owner(*file, path_ / "lock", owner_); !owned) return std::unexpected(owned.error());
   return file;
 }
 
