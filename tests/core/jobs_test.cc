@@ -168,29 +168,6 @@ TEST(CancelInProcess, a_ring_full_of_dead_hints_loses_no_job) {
   EXPECT_TRUE((first.id() == kept && second.id() == last) || (first.id() == last && second.id() == kept));
 }
 
-TEST(Misuse, another_thread_is_told) {
-  World world;
-  const auto worker = world.attach();
-  ErrorCode code{};
-  std::thread([&] { code = code_of(worker->enqueue(world.request("x"))); }).join();
-  EXPECT_EQ(code, ErrorCode::wrong_thread);
-}
-
-TEST(Misuse, the_child_of_a_fork_is_told_and_its_end_leaves_the_parents_jobs_alone) {
-  World world;
-  const auto worker = world.attach();
-  const JobId id = world.enqueue(*worker, "x");
-  Job job = must(worker->claim());
-  Child child([&] {
-    const bool told = code_of(worker->enqueue(world.request("y"))) == ErrorCode::after_fork &&
-                      code_of(world.engine.attach(Role::worker)) == ErrorCode::after_fork;
-    return told ? 0 : 1;
-  });
-  EXPECT_EQ(child.wait(), 0);
-  EXPECT_EQ(world.state_of(id), JobState::running);
-  must(job.complete());
-}
-
 TEST(Misuse, a_forked_child_does_not_keep_the_parents_locks) {
   const ScratchEngine scratch(small_engine());
   SharedBlock<std::atomic<int>> grandchild;
