@@ -9,6 +9,7 @@
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
 #include "tests/support/inside.h"
+#include "tests/support/memory.h"
 #include "tests/support/shared_block.h"
 #include "tests/support/undestroyed.h"
 
@@ -149,6 +150,20 @@ TEST(CancelInProcess, ends_a_job_that_waits_and_leaves_one_that_runs) {
   EXPECT_EQ(must(worker->cancel(running)), Cancelled::running);
   must(job.complete());
   EXPECT_EQ(code_of(worker->cancel(JobId(running.value() + 7))), ErrorCode::not_found);
+}
+
+TEST(CancelInProcess, of_a_running_job_changes_nothing) {
+  World world;
+  const auto core = world.scratch.open_core();
+  const auto worker = world.attach();
+  const auto other = world.attach();
+  const JobId id = world.enqueue(*worker, "x");
+  Job job = must(worker->claim());
+  const std::string before = memory_of(core->segment);
+  EXPECT_EQ(must(other->cancel(id)), Cancelled::running);
+  EXPECT_EQ(must(worker->cancel(id)), Cancelled::running);
+  EXPECT_TRUE(memory_of(core->segment) == before);
+  EXPECT_TRUE(job.complete().has_value());
 }
 
 TEST(CancelInProcess, a_ring_full_of_dead_hints_loses_no_job) {

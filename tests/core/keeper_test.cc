@@ -3,9 +3,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -259,6 +262,51 @@ TEST(GenerationsInProcess, the_last_but_one_generation_is_the_last_that_a_job_ge
   must(must(worker->claim()).complete());
   inside.scan();
   EXPECT_EQ(code_of(worker->enqueue(world.request("y"))), ErrorCode::would_block);
+}
+
+TEST(GenerationsInProcess, producers_go_on_while_a_running_keeper_raises_the_limit) {
+  World world;
+  std::uint64_t limit = 0;
+  {
+    const Inside inside(world.scratch);
+    limit = inside.segment().signals().generation_limit.load();
+    set_generations(inside, limit - 1);  // two jobs each, and no more without the keeper
+  }
+  const Engine keeping = world.scratch.open();
+  constexpr std::size_t jobs_each = 4000;
+  std::array<std::vector<JobId>, 2> ids;
+  std::atomic<std::size_t> completed{0};
+  std::vector<std::thread> threads;
+  for (std::vector<JobId>& own_ids : ids) {
+    threads.emplace_back([&world, &own_ids] {
+      const auto producer = world.attach(Role::producer);
+      for (std::size_t n = 0; n < jobs_each; ++n) {
+        const auto id = producer->enqueue(world.request("x"), generous);
+        if (!id) return;
+        own_ids.push_back(*id);
+      }
+    });
+    threads.emplace_back([&world, &completed] {
+      const auto worker = world.attach();
+      while (completed.load() < 2 * jobs_each) {
+        auto job = worker->claim(10ms);
+        if (!job) continue;
+        if (job->complete()) completed.fetch_add(1);
+      }
+    });
+  }
+  const bool all_ended = await([&] { return completed.load() == 2 * jobs_each; });
+  completed.store(2 * jobs_each);  // the threads end, whatever came of it
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(all_ended);
+  EXPECT_EQ(ids[0].size() + ids[1].size(), 2 * jobs_each);
+  const std::set<JobId> different(ids[0].begin(), ids[0].end());
+  EXPECT_EQ(different.size(), ids[0].size());
+  for (const JobId id : ids[1]) EXPECT_FALSE(different.contains(id));
+  const std::uint64_t highest =
+      std::max(generation_of(std::ranges::max(ids[0])), generation_of(std::ranges::max(ids[1])));
+  EXPECT_GT(highest, limit);
+  EXPECT_LE(highest, durable_limit(world));
 }
 
 }  // namespace

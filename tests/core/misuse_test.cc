@@ -15,6 +15,7 @@
 
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
+#include "tests/support/memory.h"
 #include "tests/support/shared_block.h"
 #include "tests/support/undestroyed.h"
 
@@ -40,10 +41,7 @@ struct Rig {
     waiting = world.enqueue(*participant, "waiting");
   }
 
-  std::string memory() const {
-    const Segment& segment = core->segment;
-    return {reinterpret_cast<const char*>(&segment.header()), segment.geometry().bytes};
-  }
+  std::string memory() const { return memory_of(core->segment); }
 };
 
 /// What a call answered; nothing when it did what was asked.
