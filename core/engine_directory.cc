@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <charconv>
 
@@ -58,6 +59,7 @@ Result<EngineDirectory> EngineDirectory::open(const fs::path& given) {
   struct stat facts {};
   if (::stat(path->c_str(), &facts) != 0) return refused(system_error("cannot stat", *path));
   directory.owner_ = facts.st_uid;
+  directory.group_ = facts.st_gid;
   const fs::path configuration = *path / "engine.json";
   const auto file = open_file(configuration, O_RDONLY);
   if (!file) return refused(file.error());
@@ -116,6 +118,12 @@ Result<Segment> EngineDirectory::make_segment_anew(const File& locks, bool dump_
         std::unexpected(Error(ErrorCode::busy, "the engine's shared memory was removed while processes still use it",
                               path_.string() + "; end them (their jobs end with them), then open again")));
   }
+  if (::geteuid() != owner_ && ::geteuid() != 0) {
+    // A segment of ours would be refused by everybody, the owner included.
+    return unlock(std::unexpected(Error(ErrorCode::permission_denied,
+                                        "the engine's shared memory is gone, and only its owner can make it anew",
+                                        path_.string() + "; let its owner open it once")));
+  }
   const auto floor = read_generation_limit();
   if (!floor) return unlock(std::unexpected(floor.error()));
   if (*floor + generation_step > most_generation) {
@@ -125,7 +133,9 @@ Result<Segment> EngineDirectory::make_segment_anew(const File& locks, bool dump_
   if (auto raised = write_generation_limit(*floor + generation_step); !raised) {
     return unlock(std::unexpected(raised.error()));
   }
-  if (auto made = Segment::create(segment_path(), config_, *floor + 1, *floor + generation_step); !made)
+  SegmentConfig config = config_;
+  config.owner = FileOwner{owner_, group_};
+  if (auto made = Segment::create(segment_path(), config, *floor + 1, *floor + generation_step); !made)
     return unlock(std::unexpected(made.error()));
   log().warn("the shared memory of {} was gone (a reboot, or somebody removed it) and was made anew, empty",
              path_.string());
@@ -152,7 +162,8 @@ Result<Segment> EngineDirectory::open_segment_to_read() const {
 Result<void> EngineDirectory::write_generation_limit(std::uint64_t limit) const {
   // Never lowered, whoever believes in a lower one.
   if (const auto present = read_generation_limit(); present && *present >= limit) return {};
-  return write_file_durably(path_ / "generation", std::to_string(limit) + "\n", config_.mode);
+  // The keeper may be any user of the engine, and the next one another: whoever is let into the directory reads it.
+  return write_file_durably(path_ / "generation", std::to_string(limit) + "\n", config_.mode | 0444);
 }
 
 Result<std::uint64_t> EngineDirectory::read_generation_limit() const {

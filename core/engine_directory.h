@@ -69,7 +69,8 @@ class EngineDirectory {
   std::filesystem::path path_;
   std::filesystem::path shm_dir_;
   SegmentConfig config_;
-  uid_t owner_ = 0;
+  uid_t owner_ = 0;  // of the directory: the engine's files are theirs
+  gid_t group_ = 0;
 };
 
 /// The limit grows by this much at a time: 2^26 lives of a cell.

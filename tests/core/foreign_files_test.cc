@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 #include <string>
 
+#include "tests/support/child.h"
 #include "tests/support/core_test.h"
 
 namespace ringmill::test {
@@ -149,6 +151,67 @@ TEST_F(FilesOfAnotherUserInProcess, no_engine_is_made_with_a_lock_file_of_anothe
   must(write_file_durably(place.directory() / "lock", "", 0666));
   ASSERT_EQ(::chown((place.directory() / "lock").c_str(), somebody, somebody), 0);
   expect_refused(Engine::create(place.directory(), place.here(small_engine())), "lock");
+}
+
+/// An engine of `somebody` whose segment is gone.
+struct EngineOfSomebody {
+  ScratchEngine scratch;
+
+  EngineOfSomebody() {
+    std::filesystem::remove(scratch.segment_file());
+    for (const auto& file : std::filesystem::directory_iterator(scratch.directory())) {
+      EXPECT_EQ(::chown(file.path().c_str(), somebody, somebody), 0);
+    }
+    EXPECT_EQ(::chown(scratch.directory().c_str(), somebody, somebody), 0);
+  }
+};
+
+TEST_F(FilesOfAnotherUserInProcess, a_segment_that_root_makes_anew_belongs_to_the_engines_owner_and_group) {
+  const EngineOfSomebody rig;
+  EXPECT_TRUE(Engine::open(rig.scratch.directory(), without_keeper).has_value());
+  struct stat facts {};
+  ASSERT_EQ(::stat(rig.scratch.segment_file().c_str(), &facts), 0);
+  EXPECT_EQ(facts.st_uid, somebody);
+  EXPECT_EQ(facts.st_gid, somebody);
+}
+
+void let_everybody_in(const ScratchEngine& scratch) {
+  for (const auto& folder : {scratch.directory().parent_path(), scratch.place().shm_dir()}) {
+    ASSERT_EQ(::chmod(folder.c_str(), 0777), 0);
+  }
+}
+
+/// Runs `body` as somebody.
+Child as_somebody(const std::function<int()>& body) {
+  return Child([&body] { return ::setgid(somebody) == 0 && ::setuid(somebody) == 0 ? body() : 99; });
+}
+
+TEST(FilesOfAnotherUser, what_root_wrote_does_not_keep_the_owner_out) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  const EngineOfSomebody rig;
+  let_everybody_in(rig.scratch);
+  must(Engine::open(rig.scratch.directory(), without_keeper));
+  std::filesystem::remove(rig.scratch.segment_file());
+  Child owner = as_somebody([&rig] { return Engine::open(rig.scratch.directory(), without_keeper) ? 0 : 1; });
+  EXPECT_EQ(owner.wait(), 0);
+}
+
+/// Theirs would be refused by everybody, the owner included.
+TEST(FilesOfAnotherUser, a_user_who_is_not_the_owner_does_not_make_the_segment_anew) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  CreateOptions options = small_engine();
+  options.mode = 0777;
+  const ScratchEngine scratch(options);
+  std::filesystem::remove(scratch.segment_file());
+  let_everybody_in(scratch);
+  Child other = as_somebody([&scratch] {
+    const auto opened = Engine::open(scratch.directory(), without_keeper);
+    if (opened || opened.error().code() != ErrorCode::permission_denied) return 1;
+    return opened.error().message().find("owner") != std::string::npos ? 0 : 3;
+  });
+  EXPECT_EQ(other.wait(), 0);
+  EXPECT_TRUE(scratch.place().shm_names().empty());
+  EXPECT_TRUE(Engine::open(scratch.directory(), without_keeper).has_value());
 }
 
 }  // namespace
