@@ -34,6 +34,14 @@ class Engine::Implementation {
   std::uint32_t fork_generation_;
 };
 
+namespace {
+
+Error opened_by_parent() noexcept {
+  return Error(ErrorCode::after_fork, "this engine was opened by the parent process: open it again after fork()");
+}
+
+}  // namespace
+
 Engine::Engine(std::shared_ptr<Implementation> implementation) noexcept : implementation_(std::move(implementation)) {}
 Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
@@ -57,12 +65,16 @@ Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions
   return Engine(std::make_shared<Implementation>(std::move(core), options.embedded_keeper));
 }
 
-Result<void> Engine::remove(const std::filesystem::path& path, bool force) {
-  auto directory = EngineDirectory::open(path);
-  if (!directory) return std::unexpected(directory.error());
-  auto locks = directory->open_locks();
+Result<void> Engine::remove(const std::filesystem::path& given, bool force) {
+  const auto path = EngineDirectory::full_path(given);
+  if (!path) return std::unexpected(path.error());
+  const auto locks = EngineDirectory::lock_to_remove(*path);
   if (!locks) return std::unexpected(locks.error());
-  if (auto locked = lock_byte(*locks, structure_lock_byte); !locked) return locked;
+  const auto directory = EngineDirectory::open(*path);
+  if (!directory) {
+    if (directory.error().code() != ErrorCode::not_found) return std::unexpected(directory.error());
+    return EngineDirectory::remove_half_made(*path, *locks);
+  }
   if (!force) {
     if (directory->is_in_use(*locks)) {
       return std::unexpected(
@@ -82,10 +94,7 @@ Result<void> Engine::remove(const std::filesystem::path& path, bool force) {
 }
 
 Result<std::unique_ptr<Participant>> Engine::attach(Role role) {
-  if (implementation_->is_childs_copy()) {
-    return std::unexpected(
-        Error(ErrorCode::after_fork, "this engine was opened by the parent process: open it again after fork()"));
-  }
+  if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   EngineCore& core = *implementation_->core;
   if (core.segment.signals().removed.load() != 0) {
     return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", core.directory.path().string()));
@@ -98,6 +107,7 @@ Result<std::unique_ptr<Participant>> Engine::attach(Role role) {
 }
 
 Result<Kind> Engine::kind(std::string_view name) {
+  if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   if (!is_valid_name(name)) {
     return std::unexpected(Error(ErrorCode::invalid_argument,
                                  "a kind's name has 1 to 63 characters of [A-Za-z0-9._:/-]", std::string(name)));
@@ -112,6 +122,7 @@ std::string Engine::kind_name(Kind kind) const {
 }
 
 Result<Level> Engine::level(std::string_view name) const {
+  if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   const Segment& segment = implementation_->core->segment;
   std::string known;
   for (std::uint32_t n = 0; n < segment.geometry().level_count; ++n) {
@@ -134,7 +145,10 @@ std::uint32_t Engine::most_payload_bytes() const noexcept {
   return JobTable(implementation_->core->segment).inline_bytes();
 }
 
-Result<JobInfo> Engine::job(JobId id) const { return find_job(implementation_->core->segment, id); }
+Result<JobInfo> Engine::job(JobId id) const {
+  if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
+  return find_job(implementation_->core->segment, id);
+}
 
 EngineStatus Engine::status() const {
   const EngineCore& core = *implementation_->core;

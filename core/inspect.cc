@@ -208,9 +208,7 @@ std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
 Result<JobInfo> find_job(const Segment& segment, JobId id) {
   const JobTable table(segment);
   const CellIndex index = index_of(id);
-  const auto unknown = [id] {
-    return std::unexpected(Error(ErrorCode::not_found, "no job ever had this id", id.to_string()));
-  };
+  const auto unknown = [id] { return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string())); };
   if (!id || index >= table.capacity() || generation_of(id) < segment.header().first_generation.load())
     return unknown();
   const StateWord word = table.word(index);

@@ -90,12 +90,16 @@ Result<void> write_file_durably(const std::filesystem::path& path, const std::st
 }
 
 Result<std::string> read_file(const std::filesystem::path& path) {
-  auto file = open_file(path, O_RDONLY);
+  const auto file = open_file(path, O_RDONLY);
   if (!file) return std::unexpected(file.error());
+  return read_file(*file, path);
+}
+
+Result<std::string> read_file(const File& file, const std::filesystem::path& path) {
   std::string text;
   char buffer[4096];
   while (true) {
-    const ssize_t got = ::read(file->descriptor(), buffer, sizeof buffer);
+    const ssize_t got = ::read(file.descriptor(), buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return std::unexpected(system_error("cannot read", path));
     if (got == 0) return text;

@@ -37,6 +37,8 @@ Result<File> open_file(const std::filesystem::path& path, int flags, std::uint32
 /// Replaces `path` by `text`, all or nothing, durable when it returns (file and directory are synced).
 Result<void> write_file_durably(const std::filesystem::path& path, const std::string& text, std::uint32_t mode);
 Result<std::string> read_file(const std::filesystem::path& path);
+/// The same of an open file; `path` is for messages.
+Result<std::string> read_file(const File& file, const std::filesystem::path& path);
 
 /// Locks on single bytes of a file, held by the open file description: the kernel drops them when the last process that
 /// has it is gone. Locks of one File never conflict with each other; to ask whether a byte is held by anybody, ask

@@ -81,7 +81,8 @@ struct alignas(padding_bytes) Signals {
   std::atomic<std::uint64_t> reserved_line[4];
   /// Futex: anybody adds one to call the keeper; it wraps, and only a change counts.
   std::atomic<std::uint32_t> keeper_doorbell;
-  /// Number + 1 of the participant that is the keeper; 0: none yet. Written by the holder of the keeper's lock.
+  /// Futex: number + 1 of the participant that is the keeper; 0: none. Written by the holder of the keeper's lock;
+  /// cleared by the keeper that has left, if it is still its own.
   std::atomic<std::uint32_t> keeper_participant;
   /// Wall clock of the keeper's election. Written by the holder of the keeper's lock.
   std::atomic<std::uint64_t> keeper_since_ns;

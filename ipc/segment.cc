@@ -77,6 +77,13 @@ Result<void> allocate(const File& file, std::uint64_t bytes, const std::filesyst
   return std::unexpected(Error(ErrorCode::no_space, "shared memory is too small", detail));
 }
 
+/// The group only where we may: who is not in it cannot give a file to it, and the owner alone can still use it.
+Result<void> give_to(const File& file, const std::optional<FileOwner>& owner, const std::filesystem::path& path) {
+  if (!owner || ::fchown(file.descriptor(), owner->user, owner->group) == 0) return {};
+  if (::fchown(file.descriptor(), owner->user, static_cast<gid_t>(-1)) == 0) return {};
+  return std::unexpected(system_error("cannot give the segment to the engine's owner", path));
+}
+
 void fill(const Segment& segment, const SegmentConfig& config, std::uint64_t first_generation,
           std::uint64_t generation_limit, const std::array<std::uint64_t, 2>& boot) {
   const Geometry& geometry = segment.geometry();
@@ -218,6 +225,7 @@ Result<void> Segment::create(const std::filesystem::path& path, const SegmentCon
     ::unlink(fresh.c_str());
     return std::unexpected(std::move(error));
   };
+  if (auto given = give_to(*file, config.owner, fresh); !given) return give_up(given.error());
   if (::fchmod(file->descriptor(), config.mode) != 0) return give_up(system_error("cannot set the mode of", fresh));
   if (auto allocated = allocate(*file, geometry.bytes, fresh); !allocated) return give_up(allocated.error());
   auto segment = map(std::move(*file), geometry.bytes, geometry, Access::read_write, fresh);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,13 +22,20 @@
 
 namespace ringmill {
 
-/// What fixes the layout of a segment.
+/// Whose a file is.
+struct FileOwner {
+  uid_t user;
+  gid_t group;
+};
+
+/// What fixes the layout of a segment, and who may use it.
 struct SegmentConfig {
   std::uint64_t engine_id = 0;
   std::uint32_t capacity = 0;
   std::uint32_t cell_bytes = 0;
   std::uint32_t default_lease_ms = 0;
   std::uint32_t mode = 0600;
+  std::optional<FileOwner> owner{};  // nothing: whoever makes it
   std::vector<std::string> levels{};
   std::vector<std::uint32_t> weights{};
 };

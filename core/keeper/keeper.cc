@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "core/log.h"
 #include "ipc/clock.h"
@@ -30,8 +31,9 @@ constexpr std::uint32_t scan_step = 8192;
 constexpr std::uint64_t scan_pause_ns = ms / 5;
 /// Deadlines are looked at this often while the keeper is busy with something else.
 constexpr std::uint64_t expire_every_ns = 1 * ms;
-constexpr std::uint64_t standby_ns = 100 * ms;
 constexpr std::uint64_t election_retry_ns = 1 * ms;
+constexpr std::uint64_t registration_retry_ns = 100 * ms;
+constexpr int everybody = std::numeric_limits<int>::max();
 
 }  // namespace
 
@@ -157,44 +159,55 @@ void Keeper::run() {
   // The kernel wakes us on the CPU of the process that dies, where unmapping a big table takes milliseconds.
   ask_for_short_time_slices();
   while (stop_.load() == 0) {
-    const auto elected = try_lock_byte(engine_->locks.file(), keeper_lock_byte);
+    const Sign seen = sign_of_keeper();                                           // B1
+    const auto elected = try_lock_byte(engine_->locks.file(), keeper_lock_byte);  // B2
     if (elected && *elected) {
       keep();
-      unlock_byte(engine_->locks.file(), keeper_lock_byte);
     } else {
-      stand_by();
+      stand_by(seen);
     }
   }
 }
 
-/// Sleeps until the present keeper may have died.
-void Keeper::stand_by() noexcept {
-  const std::uint32_t keeper = engine_->segment.signals().keeper_participant.load();
-  if (keeper == 0 || keeper > most_participants) {
-    futex_wait(stop_, 0, standby_ns / 4);
-    return;
+Keeper::Sign Keeper::sign_of_keeper() const noexcept {
+  Sign sign;
+  sign.keeper = engine_->segment.signals().keeper_participant.load();
+  if (sign.keeper >= 1 && sign.keeper <= most_participants) {
+    sign.robust_word = engine_->segment.participant(sign.keeper - 1).robust_word.load();
   }
-  const auto& robust_word = engine_->segment.participant(keeper - 1).robust_word;
-  const std::uint32_t seen = robust_word.load();
-  if (is_marked_dead(seen)) {
+  return sign;
+}
+
+/// Sleeps until the present keeper may have left, or died.
+void Keeper::stand_by(Sign seen) noexcept {
+  if (is_marked_dead(seen.robust_word)) {
     // Its lock comes free only after the kernel has unmapped its memory.
     futex_wait(stop_, 0, election_retry_ns);
     return;
   }
-  const std::array<FutexWatch, 2> watches{{{&stop_, 0}, {&robust_word, seen}}};
-  futex_wait_any(watches, standby_ns);
+  const auto& keeper = engine_->segment.signals().keeper_participant;
+  if (seen.keeper < 1 || seen.keeper > most_participants) {  // elected, and not in the registry yet
+    const std::array<FutexWatch, 2> watches{{{&stop_, 0}, {&keeper, seen.keeper}}};
+    futex_wait_any(watches, longest_standby_ns);
+    return;
+  }
+  const auto& robust_word = engine_->segment.participant(seen.keeper - 1).robust_word;
+  const std::array<FutexWatch, 3> watches{{{&stop_, 0}, {&keeper, seen.keeper}, {&robust_word, seen.robust_word}}};
+  futex_wait_any(watches, longest_standby_ns);  // B3
 }
 
 void Keeper::keep() {
   const auto number = engine_->registry.enter(Role::keeper);
   if (!number) {
     log().error("the keeper cannot register: {}", number.error().message());
-    futex_wait(stop_, 0, standby_ns);
+    futex_wait(stop_, 0, registration_retry_ns);
+    unlock_byte(engine_->locks.file(), keeper_lock_byte);
     return;
   }
   Signals& signals = engine_->segment.signals();
-  signals.keeper_participant.store(*number + 1);
   signals.keeper_since_ns.store(wall_clock_ns());
+  signals.keeper_participant.store(*number + 1);
+  futex_wake(signals.keeper_participant, everybody);  // who stands by watches our robust word from now on
   keeps_.store(true);
   {
     KeeperWork work(*engine_, *number);
@@ -210,8 +223,15 @@ void Keeper::keep() {
     }
   }
   keeps_.store(false);
-  signals.keeper_participant.store(0);
-  engine_->registry.leave(*number);
+  leave_office(*number);
+}
+
+void Keeper::leave_office(std::uint32_t number) noexcept {
+  unlock_byte(engine_->locks.file(), keeper_lock_byte);  // L1
+  std::uint32_t ours = number + 1;
+  engine_->segment.signals().keeper_participant.compare_exchange_strong(ours, 0);  // L2, unless the next one is in
+  engine_->registry.leave(number);                                                 // L3
+  futex_wake(engine_->segment.participant(number).robust_word, everybody);         // L4
 }
 
 /// Sleeps on the doorbell and on the robust words of the living.

@@ -51,7 +51,21 @@ class KeeperWork {
   bool unlinked_noticed_ = false;
 };
 
+/// Who stands by asks for the keeper's lock again after this long even without a sign: the keeper may have died between
+/// its election and its first word. No handover relies on it; the tests switch it off.
+inline std::uint64_t longest_standby_ns = 100'000'000;
+
 /// A thread that stands for election, and keeps while elected.
+///
+///   one that leaves                                   one that stands by
+///   L1  unlock the keeper's byte                      B1  read keeper_participant, and that one's robust word
+///   L2  CAS keeper_participant: ours -> 0             B2  try to lock the keeper's byte; got it: keep
+///   L3  leave the registry: the robust word changes   B3  sleep while all words are what B1 read
+///   L4  wake who sleeps on it
+///
+/// The lock is free before the words change. So whoever reads the new words in B1 gets the lock in B2, or another one
+/// has it; whoever has read the old ones does not sleep in B3, or is woken by L4. Killed after L1 or L2: the kernel
+/// marks the robust word and wakes. Killed after L3: those who sleep look again after longest_standby_ns.
 class Keeper {
  public:
   explicit Keeper(std::shared_ptr<EngineCore> engine);
@@ -64,9 +78,17 @@ class Keeper {
   void abandon() noexcept { thread_.detach(); }
 
  private:
+  /// What one who stands by has seen of the keeper.
+  struct Sign {
+    std::uint32_t keeper = 0;  // keeper_participant
+    std::uint32_t robust_word = 0;
+  };
+
   void run();
   void keep();
-  void stand_by() noexcept;
+  void leave_office(std::uint32_t number) noexcept;
+  Sign sign_of_keeper() const noexcept;
+  void stand_by(Sign seen) noexcept;
   void wait(std::uint32_t bell, std::uint64_t ns) noexcept;
 
   std::shared_ptr<EngineCore> engine_;

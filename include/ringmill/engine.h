@@ -56,7 +56,9 @@ class Engine {
   /// version live in shared memory only. Errors: not_found, incompatible, corrupt, permission_denied, no_space, system.
   static Result<Engine> open(const std::filesystem::path& directory, const OpenOptions& options = {});
 
-  /// Removes directory and segment. Error busy: participants live and `force` is false.
+  /// Removes segment and directory, whole or as a creator that died has left them. Files in the directory that are not
+  /// the engine's stay, and the directory with them. Errors: not_found, busy (participants live and `force` is false;
+  /// or another process makes or removes it at this moment), permission_denied, system.
   static Result<void> remove(const std::filesystem::path& directory, bool force = false);
 
   Engine(Engine&&) noexcept;

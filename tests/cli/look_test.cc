@@ -114,7 +114,7 @@ TEST_F(LookCommand, a_job_that_is_over_has_ended) {
 }
 
 TEST_F(LookCommand, a_job_that_never_was_is_a_no) {
-  expect_error(on_engine("job", {"0123456789abcdef"}), 1, "no job ever had this id");
+  expect_error(on_engine("job", {"0123456789abcdef"}), 1, "no such job");
   expect_error(on_engine("job", {"12"}), 2, "16 lower-case hexadecimal digits");
 }
 

@@ -1,7 +1,9 @@
 // ringmill init, remove, cancel and keeper; and what all commands have in common.
 #include <sys/stat.h>
 
+#include "ipc/segment.h"
 #include "tests/cli/command_line.h"
+#include "tests/support/small_tmpfs.h"
 
 namespace ringmill::test {
 namespace {
@@ -39,6 +41,20 @@ TEST_F(ManageCommand, init_refuses_what_makes_no_engine) {
   expect_error(init({"--capacity", "1"}), 2, "capacity");
   expect_error(init({"--mode", "0888"}), 2, "--mode");
   expect_error(init({"--lease", "0"}), 2, "--lease");
+  EXPECT_FALSE(std::filesystem::exists(directory()));
+}
+
+TEST_F(ManageCommand, init_in_a_tmpfs_that_is_too_small_says_what_it_needs_and_leaves_nothing) {
+  const SmallTmpfs tmpfs;
+  if (!tmpfs.is_mounted()) GTEST_SKIP() << "only root can mount a tmpfs";
+  std::filesystem::remove_all(directory());
+  const Ran ran = ringmill({"init", directory(), "--shm-dir", tmpfs.path(), "--capacity", "65536"});
+  expect_error(ran, 3, "shared memory is too small");
+  const std::string needed = std::to_string((Geometry::of(65536, 256, 3).bytes >> 20) + 1) + " MiB";
+  EXPECT_NE(ran.err.find("needs " + needed + " in " + tmpfs.path().string() + ", which has 1 MiB free"),
+            std::string::npos)
+      << ran.err;
+  EXPECT_TRUE(std::filesystem::is_empty(tmpfs.path()));
   EXPECT_FALSE(std::filesystem::exists(directory()));
 }
 

@@ -1,46 +1,12 @@
-// Making an engine: what a death in the midst of it leaves, and what is refused.
-#include <unistd.h>
-
+// Making an engine: what is refused.
 #include <chrono>
-#include <random>
-#include <thread>
 
-#include "tests/support/child.h"
 #include "tests/support/core_test.h"
-#include "tests/support/random.h"
-#include "tests/support/shared_block.h"
 
 namespace ringmill::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-TEST(KilledCreation, leaves_nothing_that_the_next_one_minds) {
-  std::mt19937_64 random(printed_seed());
-  // The moments of the kills are spread over the time that a whole creation takes here.
-  const auto before = std::chrono::steady_clock::now();
-  { const ScratchEngine whole; }
-  const auto whole_time = std::chrono::steady_clock::now() - before;
-  const auto spread =
-      static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(whole_time).count()) + 1;
-  for (int round = 0; round < 30; ++round) {
-    const ScratchPlace place;
-    SharedBlock<std::atomic<int>> begun;
-    Child creator([&] {
-      *begun = 1;
-      static_cast<void>(Engine::create(place.directory(), place.here(small_engine())));
-      ::pause();
-      return 0;
-    });
-    ASSERT_TRUE(await([&] { return *begun == 1; }));
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % spread));
-    creator.kill();
-    const auto next = Engine::create(place.directory(), place.here(small_engine()));
-    ASSERT_TRUE(next || next.error().code() == ErrorCode::already_exists) << next.error().message();
-    EXPECT_TRUE(Engine::open(place.directory(), without_keeper).has_value()) << "round " << round;
-    EXPECT_EQ(place.shm_names().size(), 1U) << "round " << round;
-  }
-}
 
 TEST(CreationInProcess, a_second_one_is_told_that_there_is_an_engine) {
   const ScratchEngine scratch;

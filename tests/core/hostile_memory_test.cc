@@ -4,6 +4,7 @@
 #include "ipc/state_word.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
+#include "tests/support/undestroyed.h"
 
 namespace ringmill::test {
 namespace {
@@ -21,7 +22,7 @@ TEST(HostileMemory, a_participant_that_leaves_bounds_the_job_ids_of_its_lease_sl
     auto worker = must(engine.attach(Role::worker));
     must(worker->enqueue(world.request("x")));
     // Never ended: leaving gives such jobs back.
-    static_cast<void>(new Job(must(worker->claim())));
+    const Undestroyed<Job> job(must(worker->claim()));
     for (LeaseSlot& slot : entry_of(*core, *worker).leases) {
       if (slot.job_id.load() != 0) slot.job_id.store(JobId(std::uint64_t{1} << index_bits | index_mask).value());
     }

@@ -1,8 +1,17 @@
 // The keeper: who it is, who comes after it, and the generations it hands out.
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <filesystem>
 #include <fstream>
+#include <memory>
+#include <set>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
@@ -42,6 +51,80 @@ TEST(KeeperInProcess, another_takes_over_when_the_keeper_leaves) {
     ASSERT_FALSE(second.keeps());
   }
   EXPECT_TRUE(await([&] { return second.keeps(); }));
+}
+
+/// Nobody who stands by looks again by itself.
+class WithoutFallback {
+ public:
+  WithoutFallback() : before_(std::exchange(longest_standby_ns, no_timeout)) {}
+  WithoutFallback(const WithoutFallback&) = delete;
+  WithoutFallback& operator=(const WithoutFallback&) = delete;
+  ~WithoutFallback() { longest_standby_ns = before_; }
+
+ private:
+  std::uint64_t before_;
+};
+
+/// How many keeper threads of this process sleep in the call that watches several words.
+int sleeping_keepers() {
+  int count = 0;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    const auto name = read_file(task.path() / "comm");
+    const auto call = read_file(task.path() / "syscall");
+    const std::string watching = std::to_string(SYS_futex_waitv) + " ";
+    if (name && call && name->starts_with("ringmill-keeper") && call->starts_with(watching)) ++count;
+  }
+  return count;
+}
+
+TEST(KeeperInProcess, one_that_leaves_wakes_the_one_that_stands_by) {
+  const WithoutFallback without_fallback;
+  const World world;
+  auto first = std::make_unique<Engine>(world.scratch.open());
+  ASSERT_TRUE(await([&] { return first->keeps(); }));
+  const Engine second = world.scratch.open();
+  ASSERT_TRUE(await([] { return sleeping_keepers() == 2; }));
+  first.reset();
+  EXPECT_TRUE(await([&] { return second.keeps(); }, 10s));
+}
+
+TEST(KeeperInProcess, one_that_leaves_wakes_all_that_stand_by_so_that_the_next_one_is_watched) {
+  const WithoutFallback without_fallback;
+  const World world;
+  std::vector<std::unique_ptr<Engine>> engines;
+  for (int n = 0; n < 4; ++n) engines.push_back(std::make_unique<Engine>(world.scratch.open()));
+  const auto keeping = [&engines] { return std::ranges::find_if(engines, [](const auto& e) { return e->keeps(); }); };
+  while (!engines.empty()) {
+    ASSERT_TRUE(await([&] { return keeping() != engines.end(); }, 10s)) << engines.size() << " stand by";
+    ASSERT_TRUE(await([&] { return sleeping_keepers() == static_cast<int>(engines.size()); }));
+    engines.erase(keeping());
+  }
+}
+
+TEST(KeeperInProcess, one_that_stood_by_before_the_keeper_was_in_the_registry_takes_over_from_it) {
+  const WithoutFallback without_fallback;
+  const World world;
+  const auto elected = world.scratch.open_core();
+  ASSERT_TRUE(must(try_lock_byte(elected->locks.file(), keeper_lock_byte)));
+  const Engine standing_by = world.scratch.open();
+  ASSERT_TRUE(await([] { return sleeping_keepers() == 1; }));
+  unlock_byte(elected->locks.file(), keeper_lock_byte);
+  auto keeper = std::make_unique<Engine>(world.scratch.open());
+  ASSERT_TRUE(await([&] { return keeper->keeps(); }));
+  keeper.reset();
+  EXPECT_TRUE(await([&] { return standing_by.keeps(); }, 10s));
+}
+
+TEST(KeeperInProcess, no_handover_is_lost_however_near_leaving_and_standing_by_come) {
+  const WithoutFallback without_fallback;
+  const World world;
+  for (int round = 0; round < 200; ++round) {
+    auto first = std::make_unique<Engine>(world.scratch.open());
+    const auto second = std::make_unique<Engine>(world.scratch.open());
+    const auto third = std::make_unique<Engine>(world.scratch.open());
+    first.reset();
+    ASSERT_TRUE(await([&] { return second->keeps() || third->keeps(); }, 10s)) << "round " << round;
+  }
 }
 
 TEST(KilledKeeper, another_process_takes_over) {
@@ -179,6 +262,51 @@ TEST(GenerationsInProcess, the_last_but_one_generation_is_the_last_that_a_job_ge
   must(must(worker->claim()).complete());
   inside.scan();
   EXPECT_EQ(code_of(worker->enqueue(world.request("y"))), ErrorCode::would_block);
+}
+
+TEST(GenerationsInProcess, producers_go_on_while_a_running_keeper_raises_the_limit) {
+  World world;
+  std::uint64_t limit = 0;
+  {
+    const Inside inside(world.scratch);
+    limit = inside.segment().signals().generation_limit.load();
+    set_generations(inside, limit - 1);  // two jobs each, and no more without the keeper
+  }
+  const Engine keeping = world.scratch.open();
+  constexpr std::size_t jobs_each = 4000;
+  std::array<std::vector<JobId>, 2> ids;
+  std::atomic<std::size_t> completed{0};
+  std::vector<std::thread> threads;
+  for (std::vector<JobId>& own_ids : ids) {
+    threads.emplace_back([&world, &own_ids] {
+      const auto producer = world.attach(Role::producer);
+      for (std::size_t n = 0; n < jobs_each; ++n) {
+        const auto id = producer->enqueue(world.request("x"), generous);
+        if (!id) return;
+        own_ids.push_back(*id);
+      }
+    });
+    threads.emplace_back([&world, &completed] {
+      const auto worker = world.attach();
+      while (completed.load() < 2 * jobs_each) {
+        auto job = worker->claim(10ms);
+        if (!job) continue;
+        if (job->complete()) completed.fetch_add(1);
+      }
+    });
+  }
+  const bool all_ended = await([&] { return completed.load() == 2 * jobs_each; });
+  completed.store(2 * jobs_each);  // the threads end, whatever came of it
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_TRUE(all_ended);
+  EXPECT_EQ(ids[0].size() + ids[1].size(), 2 * jobs_each);
+  const std::set<JobId> different(ids[0].begin(), ids[0].end());
+  EXPECT_EQ(different.size(), ids[0].size());
+  for (const JobId id : ids[1]) EXPECT_FALSE(different.contains(id));
+  const std::uint64_t highest =
+      std::max(generation_of(std::ranges::max(ids[0])), generation_of(std::ranges::max(ids[1])));
+  EXPECT_GT(highest, limit);
+  EXPECT_LE(highest, durable_limit(world));
 }
 
 }  // namespace

@@ -1,12 +1,16 @@
 // Who sleeps is woken, and by the right thing: the fall-back that looks again after a second is switched off here.
+#include <unistd.h>
+
 #include <array>
 #include <atomic>
 #include <thread>
 
 #include "core/engine_implementation.h"
 #include "ipc/sleepers.h"
+#include "tests/support/child.h"
 #include "tests/support/core_test.h"
 #include "tests/support/without_fallback.h"
+#include "tests/support/shared_block.h"
 
 namespace ringmill::test {
 namespace {
@@ -96,6 +100,53 @@ TEST(WakeupsInProcess, wake_is_kept_for_the_next_wait) {
   worker->wake();
   EXPECT_EQ(code_of(worker->claim()), ErrorCode::would_block);
   EXPECT_EQ(code_of(worker->claim(5s)), ErrorCode::would_block) << "a claim that did not wait took the wake for itself";
+}
+
+/// A process that sleeps in claim() for one job, and completes it.
+struct SleepingProcess {
+  struct Words {
+    std::atomic<int> number;  // plus 1; 0: not attached yet
+    std::atomic<std::uint64_t> completed;
+  };
+  SharedBlock<Words> words;
+  Child child;
+
+  explicit SleepingProcess(const SleepingWorld& world)
+      : child([this, &world] {
+          Engine engine = world.scratch.open(without_keeper);
+          const auto worker = must(engine.attach(Role::worker));
+          words->number = worker->number() + 1;
+          Job job = must(worker->claim(generous));
+          words->completed = job.id().value();
+          must(job.complete());
+          ::pause();
+          return 0;
+        }) {}
+
+  bool is_asleep(const SleepingWorld& world) const {
+    return await([&] { return words->number > 0 && world.sleeps(words->number - 1); });
+  }
+};
+
+/// The wake of a job goes to one that stands still, and is killed before it could look (hazard 23).
+TEST(KilledSleeper, that_was_woken_and_has_not_claimed_leaves_its_job_to_another_that_sleeps) {
+  const WithoutFallback without_fallback;
+  SleepingWorld world;
+  SleepingProcess woken(world);  // the lower number: it is woken first
+  ASSERT_TRUE(woken.is_asleep(world));
+  const SleepingProcess other(world);
+  ASSERT_TRUE(other.is_asleep(world));
+  const Engine keeping = world.scratch.open();
+  ASSERT_TRUE(await([&] { return keeping.keeps(); }));
+  woken.child.stop();
+  const auto producer = world.attach(Role::producer);
+  const JobId id = world.enqueue(*producer, "x");
+  ASSERT_FALSE(world.sleeps(woken.words->number - 1)) << "the wake went to another: this test shows nothing";
+  ASSERT_TRUE(world.sleeps(other.words->number - 1));
+  ASSERT_EQ(world.state_of(id), JobState::queued);
+  woken.child.kill();
+  EXPECT_TRUE(await([&] { return other.words->completed == id.value(); }, 10s));
+  EXPECT_TRUE(await([&] { return world.state_of(id) == JobState::ended; }));
 }
 
 }  // namespace

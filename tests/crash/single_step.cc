@@ -146,6 +146,15 @@ SteppedProcess::State SteppedProcess::step(std::uint64_t count) {
   return state_;
 }
 
+SteppedProcess::State SteppedProcess::step_calls(std::uint64_t count) {
+  const Patience patience(patience_);
+  for (std::uint64_t n = 0; n < count && state_ == State::between; ++n) {
+    // The first stop is at the call's entry, the second at its return.
+    if (resume(PTRACE_SYSCALL) == State::between) resume(PTRACE_SYSCALL);
+  }
+  return state_;
+}
+
 SteppedProcess::State SteppedProcess::follow(const StepPath& path, std::uint64_t n) {
   const StepPath::Anchor anchor = path.anchor(n);
   const std::uintptr_t target = path.address(anchor.position);

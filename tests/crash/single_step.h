@@ -4,6 +4,7 @@
 //   start(body)                                       fork; PTRACE_TRACEME; body runs
 //   run_to_begin()                                    ... prepares, then calls ringmill_step_begin()
 //   step(n) or follow(path, n)                        executes n instructions of the operation, and stands
+//   or step_calls(n)                                  executes n system calls of the operation, and stands
 //   kill()                                            gone, as by a power cut between two instructions
 //   or run_to_end(), let_go()                         goes on to ringmill_step_end(), then to the end of body; _exit(0)
 //
@@ -77,6 +78,9 @@ class SteppedProcess {
   State run_to_begin();
   /// Executes `count` instructions, fewer when the end comes first.
   State step(std::uint64_t count);
+  /// Goes on until `count` system calls have returned, fewer when the end comes first. Where an operation leaves its
+  /// traces in files only, these are all the points at which a kill makes a difference.
+  State step_calls(std::uint64_t count);
   /// As step(n) from the begin marker on, along a path recorded before.
   State follow(const StepPath& path, std::uint64_t n);
   /// Steps to the end marker and notes every address. Nothing: the child did not get there.

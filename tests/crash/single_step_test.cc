@@ -10,6 +10,7 @@
 #include <new>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -74,6 +75,28 @@ TEST_F(SingleStep, kills_show_every_state_between_two_stores_and_no_other) {
     seen.emplace(words->first, words->second);
   }
   EXPECT_EQ(seen, (std::set<std::pair<int, int>>{{0, 0}, {1, 0}, {1, 1}}));
+}
+
+TEST_F(SingleStep, steps_over_calls_stop_after_each_of_them) {
+  const std::function<void()> two_calls = [this] {
+    ringmill_step_begin();
+    ::getppid();
+    words->first.store(1);
+    ::getppid();
+    words->second.store(1);
+    ringmill_step_end();
+  };
+  std::vector<std::pair<int, int>> seen;
+  for (std::uint64_t n = 0; n <= 3; ++n) {
+    words->first = words->second = 0;
+    SteppedProcess process(two_calls);
+    process.run_to_begin();
+    const State state = process.step_calls(n);
+    EXPECT_EQ(state, n == 3 ? State::at_end : State::between) << n;
+    process.kill();
+    seen.emplace_back(words->first, words->second);
+  }
+  EXPECT_EQ(seen, (std::vector<std::pair<int, int>>{{0, 0}, {0, 0}, {1, 0}, {1, 1}}));
 }
 
 TEST_F(SingleStep, each_kill_comes_one_instruction_later_than_the_one_before) {

@@ -1,6 +1,5 @@
 // The segment's file: what is refused, and by which error.
 #include <fcntl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #define XXH_INLINE_ALL
@@ -10,6 +9,7 @@
 #include <cstddef>
 
 #include "tests/support/core_test.h"
+#include "tests/support/small_tmpfs.h"
 
 namespace ringmill::test {
 namespace {
@@ -186,23 +186,6 @@ TEST(SegmentInProcess, what_a_dead_creator_left_does_not_stop_the_next) {
   EXPECT_TRUE(rig.open().has_value());
   EXPECT_FALSE(std::filesystem::exists(left));
 }
-
-/// A tmpfs of one mebibyte; needs root.
-class SmallTmpfs {
- public:
-  SmallTmpfs() : mounted_(::mount("none", folder_.path().c_str(), "tmpfs", 0, "size=1m") == 0) {}
-  SmallTmpfs(const SmallTmpfs&) = delete;
-  SmallTmpfs& operator=(const SmallTmpfs&) = delete;
-  ~SmallTmpfs() {
-    if (mounted_) ::umount2(folder_.path().c_str(), MNT_DETACH);
-  }
-  bool is_mounted() const noexcept { return mounted_; }
-  const std::filesystem::path& path() const noexcept { return folder_.path(); }
-
- private:
-  ScratchFolder folder_;
-  bool mounted_;
-};
 
 TEST(SmallTmpfs, one_that_is_too_small_is_no_space_and_nothing_is_left_in_it) {
   const SmallTmpfs tmpfs;
