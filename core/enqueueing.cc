@@ -34,9 +34,8 @@ inline bool Participant::Implementation::accepts(const JobRequest& request) cons
 Error Participant::Implementation::refusal_of(const JobRequest& request) const {
   if (request.payload.size() > settling_.table().inline_bytes()) {
     return Error(ErrorCode::too_large, "the payload does not fit a cell",
-                                 std::to_string(request.payload.size()) + " bytes, at most " +
-                                     std::to_string(settling_.table().inline_bytes()) +
-                                     "; make the engine with a larger --cell-size");
+                 std::to_string(request.payload.size()) + " bytes, at most " +
+                     std::to_string(settling_.table().inline_bytes()) + "; make the engine with a larger --cell-size");
   }
   if (static_cast<std::uint32_t>(request.level) >= level_count_) {
     return Error(ErrorCode::invalid_argument, "not a level of this engine: use Engine::level()");
@@ -48,7 +47,7 @@ Error Participant::Implementation::refusal_of(const JobRequest& request) const {
 }
 
 inline void Participant::Implementation::fill(const FreeCells::Filling& filling, const JobRequest& request,
-                                       std::uint64_t wall_ns) noexcept {
+                                              std::uint64_t wall_ns) noexcept {
   const JobTable& table = settling_.table();
   CellHeader& header = table.header(filling.index);
   // ORDER relaxed: the cell is ours; its word publishes all of this in N4.

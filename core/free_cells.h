@@ -27,8 +27,8 @@ class FreeCells {
     StateWord word{};
   };
 
-  /// A cell in state filling, ours, written to `filling`. False: no cell is free. The map is only a hint; the swap of the
-  /// cell's word decides (hazard 8).
+  /// A cell in state filling, ours, written to `filling`. False: no cell is free. The map is only a hint; the swap of
+  /// the cell's word decides (hazard 8).
   [[gnu::always_inline]] bool take(Filling& filling) noexcept {
     while (true) {
       if (taken_.bits == 0 && !refill()) return false;

@@ -14,8 +14,8 @@ namespace ringmill {
 std::uint32_t fork_generation() noexcept;
 
 /// The calling thread's number, or 0 before it asked for one by number_this_thread(), and again in the child of a fork:
-/// so a handle that remembers a number belongs to this thread of this process exactly when the two are equal. To be read
-/// only; one load of thread-local memory.
+/// a handle that remembers a number belongs to this thread of this process exactly when the two are equal. Only to be
+/// read; one load of thread-local memory.
 inline constinit thread_local std::uint64_t this_thread_number = 0;
 /// Gives the calling thread a number from 1 on, unless it has one. No two threads of a process, and none of its parent,
 /// have the same.

@@ -9,8 +9,8 @@
 #include "ipc/sleepers.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
-#include "tests/support/without_fallback.h"
 #include "tests/support/shared_block.h"
+#include "tests/support/without_fallback.h"
 
 namespace ringmill::test {
 namespace {

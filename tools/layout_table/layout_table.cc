@@ -63,6 +63,7 @@ bool print_signals() {
                    {offsetof(Signals, removed), sizeof(Signals::removed), "removed"},
                    {offsetof(Signals, reserved_word), sizeof(Signals::reserved_word), "reserved_word"},
                    {offsetof(Signals, generation_wanted), sizeof(Signals::generation_wanted), "generation_wanted"},
+                   {offsetof(Signals, participants_end), sizeof(Signals::participants_end), "participants_end"},
                    {offsetof(Signals, reserved_line), sizeof(Signals::reserved_line), "reserved_line"},
                    {offsetof(Signals, keeper_doorbell), sizeof(Signals::keeper_doorbell), "keeper_doorbell"},
                    {offsetof(Signals, keeper_participant), sizeof(Signals::keeper_participant), "keeper_participant"},
