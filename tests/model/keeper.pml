@@ -51,10 +51,9 @@
 #define TAKE_CELL 2
 #define TAKE_PLACING 3
 #define SCAN_START 4
-#define SCAN_HEAD 5
 #define SCAN_SLOT 6
 #define SCAN_CELL 7
-#define SUSPECT 8
+#define SCAN_NOTE 8
 #define SCAN_END 9
 #define LATE_CELL 10
 #define LATE_DEADLINE 11
@@ -72,11 +71,10 @@
 #define PUSH_ONLY 22
 #define CLEAR_PLACED 23
 #define STAND_BY 24
-#define SCAN_HINT 25
 
 proctype keeper(byte me) {
-  RING_LOCALS; byte step, return_to, c, d, at, count, hints, suspects, taken, j; short mine;
-  short judged[CELLS]; bit outcome, scan_wanted, late, again;
+  RING_LOCALS; byte step, return_to, c, d, at, count, notes, taken, j; short mine;
+  byte noted[CELLS]; bit outcome, scan_wanted, late;
   {
   step = STAND_BY;
 end:
@@ -119,49 +117,40 @@ end:
        j = 0; d = 0; c = 0; mine = 0; scan_wanted = 1 }
 
   /* scan: D6 for all that were taken over */
-  :: d_step { step == SCAN_START -> overflow = 0; scanning = 1; scan_wanted = 0; step = SCAN_HEAD }
-  :: d_step { step == SCAN_HEAD -> hints = 0; count = 0; at = head; step = SCAN_SLOT } /* note_hints */
-  :: d_step { step == SCAN_SLOT && count < SLOTS ->
-       if
-       :: LAP_AHEAD(SLOT(at), at) >= 0 -> hinted = SLOT(at) & 7; step = SCAN_HINT
-       :: else -> count = SLOTS
-       fi;
-       at++; count++ }
-  :: d_step { step == SCAN_HINT -> /* only a live hint counts */
-       if :: IS_LIVE(cell[CELL(hinted)], hinted) -> hints = hints | (1 << hinted) :: else fi;
-       hinted = 0; step = SCAN_SLOT }
-  :: d_step { step == SCAN_SLOT && count >= SLOTS ->
-       at = 0; count = 0;
-       if :: again -> step = SUSPECT :: else -> step = SCAN_CELL fi }
-  :: d_step { step == SCAN_CELL && count < CELLS ->
+  :: d_step { step == SCAN_START -> overflow = 0; scanning = 1; scan_wanted = 0; count = 0; step = SCAN_CELL }
+  :: d_step { step == SCAN_CELL && count < CELLS -> /* T1 */
        c = count; count++; mine = cell[c]; return_to = SCAN_CELL; d = OWNER(mine);
        if
        :: STATE(mine) == FREE -> step = LIST_FREED
-       :: STATE(mine) == QUEUED ->
-          if
-          :: (hints >> HINT(ID(mine, c))) & 1
-          :: else -> suspects = suspects | (1 << c); judged[c] = mine
-          fi
+       :: STATE(mine) == QUEUED -> notes = notes | (1 << c); noted[c] = HINT(ID(mine, c))
        :: else -> if :: d != 0 && ((taken >> d) & 1) -> CHOOSE_RULE :: else fi
        fi;
        if :: step == SCAN_CELL -> c = 0; d = 0; mine = 0 :: else fi }
   :: d_step { step == SCAN_CELL && count == CELLS ->
-       count = 0; again = 1; c = 0; d = 0; mine = 0;
-       if :: suspects != 0 -> step = SCAN_HEAD :: else -> step = SCAN_END fi }
-  :: d_step { step == SUSPECT && count < CELLS ->
-       c = count; count++; return_to = SUSPECT;
+       count = 0; c = 0; d = 0; mine = 0; at = head;
+       if :: notes != 0 -> step = SCAN_SLOT :: else -> step = SCAN_END fi }
+  :: d_step { step == SCAN_SLOT && count < SLOTS -> /* T2 */
        if
-       :: ((suspects >> c) & 1) && cell[c] == judged[c] && !((hints >> HINT(ID(judged[c], c))) & 1) ->
-          hint = HINT(ID(judged[c], c)); step = PUSH_ONLY
+       :: LAP_AHEAD(SLOT(at), at) >= 0 ->
+          hinted = SLOT(at) & 7; c = CELL(hinted);
+          if :: ((notes >> c) & 1) && noted[c] == hinted -> notes = notes & ~(1 << c); noted[c] = 0 :: else fi
+       :: else -> count = SLOTS
+       fi;
+       hinted = 0; c = 0; at++; count++ }
+  :: d_step { step == SCAN_SLOT && count >= SLOTS -> at = 0; count = 0; step = SCAN_NOTE }
+  :: d_step { step == SCAN_NOTE && count < CELLS -> /* T3 */
+       c = count; count++; return_to = SCAN_NOTE;
+       if
+       :: ((notes >> c) & 1) && IS_LIVE(cell[c], noted[c]) -> hint = noted[c]; step = PUSH_ONLY
        :: else
        fi;
-       judged[c] = 0; c = 0 }
-  :: d_step { step == SUSPECT && count == CELLS -> step = SCAN_END }
+       noted[c] = 0; c = 0 }
+  :: d_step { step == SCAN_NOTE && count == CELLS -> step = SCAN_END }
   :: d_step { step == SCAN_END -> /* D7 */
        for (j : 1 .. MOST_PARTICIPANT) {
          if :: (taken >> j) & 1 -> is_free_entry[j] = 1; placing[j] = 0; lease_id[j] = 0 :: else fi
        }
-       j = 0; taken = 0; suspects = 0; hints = 0; count = 0; again = 0; scanning = 0; return_to = 0; step = CHOOSE;
+       j = 0; taken = 0; notes = 0; count = 0; scanning = 0; return_to = 0; step = CHOOSE;
        check_nobody_forgotten() }
 
   /* expire the lease of the living d: the word first, the deadline after it */
