@@ -62,6 +62,7 @@ Error Participant::Implementation::misuse() const noexcept {
 }
 
 void Participant::Implementation::wake() noexcept {
+  if (fork_generation_ != fork_generation()) return;  // the parent's participant is not ours to wake
   woken_.store(true);
   entry_.wake_sequence.fetch_add(1);
   futex_wake(entry_.wake_sequence, 1);
@@ -335,7 +336,8 @@ void Participant::Implementation::release_prefetched() noexcept {
 Result<Cancelled> Participant::Implementation::cancel(JobId id) {
   const JobTable& table = settling_.table();
   const CellIndex index = index_of(id);
-  if (!id || index >= table.capacity())
+  // Ids from before the last rebuild are below the first generation.
+  if (!id || index >= table.capacity() || generation_of(id) < segment_.header().first_generation.load())
     return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string()));
   while (true) {
     const StateWord word = table.word(index);

@@ -158,7 +158,7 @@ class Participant {
   void release_prefetched();
 
   /// Ends this participant's wait in claim() or enqueue() soon, now or the next time it waits. The one call that
-  /// another thread, or a signal handler, may make.
+  /// another thread, or a signal handler, may make; in the child of a fork it does nothing.
   void wake() noexcept;
 
  private:

@@ -19,9 +19,8 @@ Command add_remove(CLI::App& program) {
   add_directory(*app, words->directory);
   app->add_flag("--force", words->force, "Even while participants live; they are told when they next wait");
   app->footer(
-      "Exit code 1: participants or a keeper live, or another process is just making or removing it. What a killed "
-      "init\n"
-      "left is removed as well.\n"
+      "Exit code 1: participants or a keeper live, or another process makes or removes it right now.\n"
+      "What a killed init has left is removed as well.\n"
       "\n"
       "Examples:\n"
       "  ringmill remove /tmp/jobs\n"
