@@ -157,6 +157,17 @@ TEST(MisuseAfterFork, a_child_that_destroys_its_copies_leaves_the_shared_memory_
   EXPECT_TRUE(rig.memory() == before);
 }
 
+TEST(MisuseAfterFork, a_child_that_wakes_its_copy_leaves_the_shared_memory_as_it_is) {
+  Rig rig;
+  const std::string before = rig.memory();
+  Child child([&rig] {
+    rig.participant->wake();
+    return 0;
+  });
+  EXPECT_EQ(child.wait(), 0);
+  EXPECT_TRUE(rig.memory() == before);
+}
+
 TEST(MisuseAfterFork, a_child_that_opens_for_itself_works_beside_its_parent) {
   Rig rig;
   Child child([&rig] {
