@@ -21,10 +21,12 @@ constexpr std::uint64_t ms = 1'000'000;
 constexpr std::uint64_t thorough_every_ns = 50 * ms;
 /// Without any sign that something is lost, the table is scanned this often all the same.
 constexpr std::uint64_t scan_every_ns = 30'000 * ms;
-/// Scans on demand keep this distance. A producer that waits for room is no urgent reason: what the living keep back is
-/// a few cells each, and a death asks for a scan by itself.
+/// Scans on demand keep this distance.
 constexpr std::uint64_t scan_distance_ns = 20 * ms;
-constexpr std::uint64_t scan_for_room_distance_ns = 1'000 * ms;
+/// For a producer that waits for room it grows with the table, up to a second: what the living keep back is a few cells
+/// each, which only a small table misses, and a death asks for a scan by itself.
+constexpr std::uint64_t scan_for_room_ns_per_cell = 8'000;
+constexpr std::uint64_t longest_scan_for_room_distance_ns = 1'000 * ms;
 /// A scan goes on in steps of about 100 us with pauses between them: what a death left in somebody's hands was given
 /// back before it, and the worker that was woken for it needs a CPU now.
 constexpr std::uint32_t scan_step = 8192;
@@ -84,6 +86,9 @@ void KeeperWork::scan_if_needed() {
   if (!scan_.is_running()) {
     const std::uint64_t since_ns = steady_clock_ns() - last_scan_ns_;
     const bool for_room = Sleepers(engine_->segment, engine_->segment.signals().space_waiters).any();
+    const std::uint64_t scan_for_room_distance_ns =
+        std::clamp(engine_->segment.geometry().capacity * scan_for_room_ns_per_cell, scan_distance_ns,
+                   longest_scan_for_room_distance_ns);
     const bool is_due = since_ns > scan_every_ns || (for_room && since_ns > scan_for_room_distance_ns) ||
                         ((scan_wanted_ || some_ring_overflowed()) && since_ns > scan_distance_ns);
     if (!is_due) return;
