@@ -3,13 +3,13 @@
 #include <atomic>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "core/free_cells.h"
 #include "ipc/sleepers.h"
 #include "tests/support/core_test.h"
 #include "tests/support/inside.h"
+#include "tests/support/without_fallback.h"
 
 namespace ringmill::test {
 namespace {
@@ -101,18 +101,6 @@ TEST(JobStatesInProcess, a_job_that_waits_again_after_a_failure_can_be_cancelled
   EXPECT_EQ(must(worker->cancel(id)), Cancelled::before_start);
   EXPECT_EQ(code_of(worker->claim()), ErrorCode::would_block);
 }
-
-/// No sleeper looks again by itself.
-class WithoutFallback {
- public:
-  WithoutFallback() : before_(std::exchange(longest_sleep_ns, no_timeout)) {}
-  WithoutFallback(const WithoutFallback&) = delete;
-  WithoutFallback& operator=(const WithoutFallback&) = delete;
-  ~WithoutFallback() { longest_sleep_ns = before_; }
-
- private:
-  std::uint64_t before_;
-};
 
 TEST(FullEngineInProcess, a_producer_that_waits_for_room_is_woken_when_a_job_completes) {
   const WithoutFallback without_fallback;

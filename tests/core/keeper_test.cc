@@ -10,13 +10,13 @@
 #include <memory>
 #include <set>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
 #include "tests/support/inside.h"
 #include "tests/support/shared_block.h"
+#include "tests/support/without_fallback.h"
 
 namespace ringmill::test {
 namespace {
@@ -53,18 +53,6 @@ TEST(KeeperInProcess, another_takes_over_when_the_keeper_leaves) {
   EXPECT_TRUE(await([&] { return second.keeps(); }));
 }
 
-/// Nobody who stands by looks again by itself.
-class WithoutFallback {
- public:
-  WithoutFallback() : before_(std::exchange(longest_standby_ns, no_timeout)) {}
-  WithoutFallback(const WithoutFallback&) = delete;
-  WithoutFallback& operator=(const WithoutFallback&) = delete;
-  ~WithoutFallback() { longest_standby_ns = before_; }
-
- private:
-  std::uint64_t before_;
-};
-
 /// How many keeper threads of this process sleep in the call that watches several words.
 int sleeping_keepers() {
   int count = 0;
@@ -78,7 +66,7 @@ int sleeping_keepers() {
 }
 
 TEST(KeeperInProcess, one_that_leaves_wakes_the_one_that_stands_by) {
-  const WithoutFallback without_fallback;
+  const WithoutFallback without_fallback(longest_standby_ns);
   const World world;
   auto first = std::make_unique<Engine>(world.scratch.open());
   ASSERT_TRUE(await([&] { return first->keeps(); }));
@@ -89,7 +77,7 @@ TEST(KeeperInProcess, one_that_leaves_wakes_the_one_that_stands_by) {
 }
 
 TEST(KeeperInProcess, one_that_leaves_wakes_all_that_stand_by_so_that_the_next_one_is_watched) {
-  const WithoutFallback without_fallback;
+  const WithoutFallback without_fallback(longest_standby_ns);
   const World world;
   std::vector<std::unique_ptr<Engine>> engines;
   for (int n = 0; n < 4; ++n) engines.push_back(std::make_unique<Engine>(world.scratch.open()));
@@ -102,7 +90,7 @@ TEST(KeeperInProcess, one_that_leaves_wakes_all_that_stand_by_so_that_the_next_o
 }
 
 TEST(KeeperInProcess, one_that_stood_by_before_the_keeper_was_in_the_registry_takes_over_from_it) {
-  const WithoutFallback without_fallback;
+  const WithoutFallback without_fallback(longest_standby_ns);
   const World world;
   const auto elected = world.scratch.open_core();
   ASSERT_TRUE(must(try_lock_byte(elected->locks.file(), keeper_lock_byte)));
@@ -116,7 +104,7 @@ TEST(KeeperInProcess, one_that_stood_by_before_the_keeper_was_in_the_registry_ta
 }
 
 TEST(KeeperInProcess, no_handover_is_lost_however_near_leaving_and_standing_by_come) {
-  const WithoutFallback without_fallback;
+  const WithoutFallback without_fallback(longest_standby_ns);
   const World world;
   for (int round = 0; round < 200; ++round) {
     auto first = std::make_unique<Engine>(world.scratch.open());

@@ -1,4 +1,4 @@
-// For tests of wake-ups: while this lives, no sleeper looks again by itself.
+// For tests of wake-ups: while this lives, nobody who sleeps looks again by itself.
 #pragma once
 
 #include <utility>
@@ -9,12 +9,15 @@ namespace ringmill::test {
 
 class WithoutFallback {
  public:
-  WithoutFallback() : before_(std::exchange(longest_sleep_ns, no_timeout)) {}
+  /// `longest_ns` is how long they sleep at most: participants, unless another is given.
+  explicit WithoutFallback(std::uint64_t& longest_ns = longest_sleep_ns)
+      : longest_ns_(longest_ns), before_(std::exchange(longest_ns, no_timeout)) {}
   WithoutFallback(const WithoutFallback&) = delete;
   WithoutFallback& operator=(const WithoutFallback&) = delete;
-  ~WithoutFallback() { longest_sleep_ns = before_; }
+  ~WithoutFallback() { longest_ns_ = before_; }
 
  private:
+  std::uint64_t& longest_ns_;
   std::uint64_t before_;
 };
 
