@@ -42,10 +42,6 @@ constexpr std::array<std::string_view, 7> own_files{"engine.json",    "generatio
 /// How often the lock file may be replaced while we take its lock, before we say that others are at it.
 constexpr int most_replacements = 1000;
 
-Error no_engine(const fs::path& path) {
-  return Error(ErrorCode::not_found, "no engine here", path.string() + "; make one with `ringmill init`");
-}
-
 bool is_there(const fs::path& file) {
   std::error_code ignored;
   return fs::exists(file, ignored);

@@ -38,6 +38,10 @@ Result<fs::path> EngineDirectory::full_path(const fs::path& given) {
   return path;
 }
 
+Error EngineDirectory::no_engine(const fs::path& path) {
+  return Error(ErrorCode::not_found, "no engine here", path.string() + "; make one with `ringmill init`");
+}
+
 Result<void> EngineDirectory::check_owner(const File& file, const fs::path& path, uid_t owner) {
   struct stat facts {};
   if (::fstat(file.descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path));
@@ -50,9 +54,7 @@ Result<EngineDirectory> EngineDirectory::open(const fs::path& given) {
   const auto path = full_path(given);
   if (!path) return std::unexpected(path.error());
   const auto refused = [&path](Error error) {
-    if (error.code() != ErrorCode::not_found) return std::unexpected(std::move(error));
-    return std::unexpected(
-        Error(ErrorCode::not_found, "no engine here", path->string() + "; make one with `ringmill init`"));
+    return std::unexpected(error.code() == ErrorCode::not_found ? no_engine(*path) : std::move(error));
   };
   EngineDirectory directory;
   directory.path_ = *path;

@@ -60,6 +60,7 @@ class EngineDirectory {
   std::filesystem::path segment_path() const;
 
  private:
+  static Error no_engine(const std::filesystem::path& path);
   static Result<void> check_owner(const File& file, const std::filesystem::path& path, uid_t owner);
   static Result<File> make_and_lock(const std::filesystem::path& path, std::uint32_t mode, std::uint32_t file_mode);
   Result<void> make_contents(const File& locks, std::uint32_t mode) const;
