@@ -48,7 +48,7 @@ struct EntryState {
   }
 };
 
-/// Calls `visit(number)` for each entry that may be in use. Entries stand a page apart, so a walk over all of them
+/// Calls `visit(number, state)` for each entry that is not free. Entries stand a page apart, so a walk over all of them
 /// would miss the caches 256 times.
 template <class Visit>
 void for_each_entry_in_use(const Segment& segment, Visit&& visit) {
@@ -56,7 +56,8 @@ void for_each_entry_in_use(const Segment& segment, Visit&& visit) {
   const auto end = std::min<std::uint64_t>(segment.signals().participants_end.load(), common);
   for (std::uint32_t number = 0; number < most_participants; ++number) {
     if (number == end) number = common;
-    if (EntryState::of(segment.participant(number)).state != ParticipantState::free) visit(number);
+    const ParticipantState state = EntryState::of(segment.participant(number)).state;
+    if (state != ParticipantState::free) visit(number, state);
   }
 }
 

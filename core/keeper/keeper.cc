@@ -50,7 +50,7 @@ void KeeperWork::turn(bool thorough) {
 
 bool KeeperWork::reap_dead(bool thorough) {
   bool reaped = false;
-  for_each_entry_in_use(engine_->segment, [&](std::uint32_t number) {
+  for_each_entry_in_use(engine_->segment, [&](std::uint32_t number, ParticipantState) {
     if (number == number_ || dead_.test(number)) return;
     const bool dead = thorough ? engine_->death_probe.is_dead(number) : engine_->death_probe.is_marked(number);
     if (dead && reaper_.take_over(number)) {
@@ -68,9 +68,8 @@ void KeeperWork::expire_leases() {
   if (now_ns < next_deadline_ns_ && now_ns - last_expiry_ns_ < expire_every_ns) return;
   last_expiry_ns_ = now_ns;
   next_deadline_ns_ = Reaper::no_deadline;
-  for_each_entry_in_use(engine_->segment, [&](std::uint32_t number) {
-    if (number == number_ || EntryState::of(engine_->segment.participant(number)).state != ParticipantState::alive)
-      return;
+  for_each_entry_in_use(engine_->segment, [&](std::uint32_t number, ParticipantState state) {
+    if (number == number_ || state != ParticipantState::alive) return;
     next_deadline_ns_ = std::min(next_deadline_ns_, reaper_.expire_leases(number, now_ns));
   });
 }
@@ -108,7 +107,7 @@ void KeeperWork::finish_scan() {
 }
 
 void KeeperWork::reap_all() {
-  static_cast<void>(reap_dead(true));
+  reap_dead(true);
   scan_.run(dead_);
   finish_scan();
 }
@@ -246,9 +245,9 @@ void Keeper::wait(std::uint32_t bell, std::uint64_t ns) noexcept {
   watches[count++] = {&engine_->segment.signals().keeper_doorbell, bell};
   watches[count++] = {&stop_, 0};
   bool some_is_dead = false;
-  for_each_entry_in_use(engine_->segment, [&](std::uint32_t number) {
+  for_each_entry_in_use(engine_->segment, [&](std::uint32_t number, ParticipantState state) {
     const ParticipantEntry& entry = engine_->segment.participant(number);
-    if (EntryState::of(entry).state != ParticipantState::alive || entry.robust_linked.load() == 0) return;
+    if (state != ParticipantState::alive || entry.robust_linked.load() == 0) return;
     const std::uint32_t word = entry.robust_word.load();
     if (is_marked_dead(word)) some_is_dead = true;
     if (count < watches.size()) watches[count++] = {&entry.robust_word, word};

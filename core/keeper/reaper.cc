@@ -48,7 +48,8 @@ bool Reaper::take_over(std::uint32_t number) noexcept {
   for (std::uint32_t n = 0; n < placing; ++n) place_again(JobId(entry.placing[n].load()));  // D4
   Sleepers(*segment_, segment_->signals().sleepers).wake_all();                             // D5
   Sleepers(*segment_, segment_->signals().space_waiters).wake_all();
-  for_each_entry_in_use(*segment_, [this](std::uint32_t n) {
+  for_each_entry_in_use(*segment_, [this](std::uint32_t n, ParticipantState other) {
+    if (other != ParticipantState::alive) return;
     auto& sequence = segment_->participant(n).wake_sequence;
     sequence.fetch_add(1);
     futex_wake(sequence, 1);
