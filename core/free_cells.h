@@ -45,7 +45,7 @@ class FreeCells {
     if (taken_.bits != 0) return true;
     list();
     taken_ = map_.take();
-    prefetch_first(taken_);
+    prefetch_first();
     return taken_.bits != 0;
   }
 
@@ -66,7 +66,7 @@ class FreeCells {
     if (unlisted_count_ != 0 && Sleepers(*segment_, segment_->signals().space_waiters).any()) list();
   }
 
-  /// Lists what freed() kept back. Called before a wait and whenever handlers are slow.
+  /// Lists what keep_back() has kept. Called before a wait and whenever handlers are slow.
   void list() noexcept {
     if (unlisted_count_ == 0) return;
     map_.put(unlisted_.first_cell, unlisted_.bits);
@@ -107,10 +107,10 @@ class FreeCells {
     return generation <= known_limit_ && generation < most_generation;
   }
 
-  void prefetch_first(const FreeMap::Taken& taken) const noexcept {
-    std::uint64_t bits = taken.bits;
+  void prefetch_first() const noexcept {
+    std::uint64_t bits = taken_.bits;
     for (std::uint32_t n = 0; n < prefetch_distance && bits != 0; ++n, bits &= bits - 1) {
-      table_.prefetch_to_write(taken.first_cell + static_cast<std::uint32_t>(std::countr_zero(bits)));
+      table_.prefetch_to_write(taken_.first_cell + static_cast<std::uint32_t>(std::countr_zero(bits)));
     }
   }
 

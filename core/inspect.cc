@@ -209,11 +209,9 @@ Result<JobInfo> find_job(const Segment& segment, JobId id) {
   const JobTable table(segment);
   const CellIndex index = index_of(id);
   const auto unknown = [id] { return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string())); };
-  if (!id || index >= table.capacity() || generation_of(id) < segment.header().first_generation.load())
-    return unknown();
+  if (!table.can_have_given(id)) return unknown();
   const StateWord word = table.word(index);
-  const bool begun = word.state() != CellState::free && word.state() != CellState::filling;
-  if (generation_of(id) > word.generation() || (generation_of(id) == word.generation() && !begun)) return unknown();
+  if (!JobTable::was_enqueued(id, word)) return unknown();
   if (generation_of(id) == word.generation()) {
     const auto view = view_job(segment, index);
     if (view && view->info.id == id) return view->info;

@@ -21,7 +21,8 @@ class JobTable {
       : cells_(segment.cells()),
         capacity_(segment.geometry().capacity),
         cell_bytes_(segment.geometry().cell_bytes),
-        shift_(static_cast<std::uint32_t>(std::countr_zero(cell_bytes_))) {}
+        shift_(static_cast<std::uint32_t>(std::countr_zero(cell_bytes_))),
+        first_generation_(segment.header().first_generation.load()) {}
 
   std::uint32_t capacity() const noexcept { return capacity_; }
   /// The most bytes that fit behind a cell's header.
@@ -33,6 +34,16 @@ class JobTable {
   std::atomic<std::uint64_t>& state(CellIndex index) const noexcept { return header(index).state; }
   /// ORDER state: acquires what the last transition published.
   StateWord word(CellIndex index) const noexcept { return StateWord(state(index).load(std::memory_order_acquire)); }
+
+  /// False for an id that no cell can have given, or that is from before the table was last made anew.
+  bool can_have_given(JobId id) const noexcept {
+    return id && index_of(id) < capacity_ && generation_of(id) >= first_generation_;
+  }
+  /// True when a job of this id was enqueued, as its cell's word tells.
+  static constexpr bool was_enqueued(JobId id, StateWord word) noexcept {
+    if (generation_of(id) != word.generation()) return generation_of(id) < word.generation();
+    return word.state() != CellState::free && word.state() != CellState::filling;
+  }
 
   static constexpr std::uint64_t hint_of(JobId id) noexcept { return id.value() & Ring::hint_mask; }
   static constexpr CellIndex index_of_hint(std::uint64_t hint) noexcept {
@@ -71,8 +82,8 @@ class JobTable {
       to->store(word, std::memory_order_relaxed);  // ORDER relaxed: as above
     }
   }
-  /// Copies whole lines, which cells and the leases' buffers consist of: what is behind the payload in its last line is
-  /// copied too, and nobody looks at it. ORDER second-look: each load acquires, so that the caller's second look at the
+  /// `to` has room for in_whole_lines(bytes): cells consist of whole lines, and what is behind the payload in its last
+  /// one is copied too. ORDER second-look: each load acquires, so that the caller's second look at the
   /// state word comes after all of them.
   void copy_out(CellIndex index, std::byte* to, std::size_t bytes) const noexcept {
     const std::atomic<std::uint64_t>* from = payload_words(index);
@@ -112,6 +123,7 @@ class JobTable {
   std::uint32_t capacity_;
   std::uint32_t cell_bytes_;
   std::uint32_t shift_;
+  std::uint64_t first_generation_;
 };
 
 }  // namespace ringmill

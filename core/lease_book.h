@@ -19,9 +19,7 @@ namespace ringmill {
 class LeaseBook {
  public:
   LeaseBook(ParticipantEntry& entry, std::uint32_t payload_bytes)
-      : entry_(&entry),
-        buffer_bytes_((payload_bytes + cache_line_bytes - 1) / cache_line_bytes * cache_line_bytes),
-        buffers_(lease_slots * buffer_bytes_) {}
+      : entry_(&entry), buffer_bytes_(in_whole_lines(payload_bytes)), buffers_(lease_slots * buffer_bytes_) {}
 
   static_assert(lease_slots == 64, "free_ is one word");
   std::uint32_t held() const noexcept { return lease_slots - static_cast<std::uint32_t>(std::popcount(free_)); }

@@ -336,15 +336,11 @@ void Participant::Implementation::release_prefetched() noexcept {
 Result<Cancelled> Participant::Implementation::cancel(JobId id) {
   const JobTable& table = settling_.table();
   const CellIndex index = index_of(id);
-  // Ids from before the last rebuild are below the first generation.
-  if (!id || index >= table.capacity() || generation_of(id) < segment_.header().first_generation.load())
-    return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string()));
+  const auto unknown = [id] { return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string())); };
+  if (!table.can_have_given(id)) return unknown();
   while (true) {
     const StateWord word = table.word(index);
-    const bool never = generation_of(id) > word.generation() ||
-                       (generation_of(id) == word.generation() &&
-                        (word.state() == CellState::free || word.state() == CellState::filling));
-    if (never) return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string()));
+    if (!JobTable::was_enqueued(id, word)) return unknown();
     if (generation_of(id) < word.generation()) return Cancelled::already_over;
     if (word.state() != CellState::queued) return Cancelled::running;
     // The settling slot tells our reaper what was meant.

@@ -17,10 +17,13 @@
 namespace ringmill {
 
 inline constexpr std::uint64_t segment_magic = 0x316c6c696d676e72;  // "rngmill1"
-inline constexpr std::uint32_t layout_version = 1;
+inline constexpr std::uint32_t layout_version = 2;
 
 inline constexpr std::size_t page_bytes = 4096;
 inline constexpr std::size_t cache_line_bytes = 64;
+constexpr std::size_t in_whole_lines(std::size_t bytes) noexcept {
+  return (bytes + cache_line_bytes - 1) / cache_line_bytes * cache_line_bytes;
+}
 /// Words written by different processes stand this far apart: adjacent lines are fetched in pairs.
 inline constexpr std::size_t padding_bytes = 128;
 

@@ -38,7 +38,7 @@ struct DumpWords {
 /// Nothing when the cell went on to another state while we copied.
 std::optional<std::string> copy_payload(const Segment& segment, const JobView& view) {
   const JobTable table(segment);
-  std::string copy((view.info.payload_size + cache_line_bytes - 1) / cache_line_bytes * cache_line_bytes, '\0');
+  std::string copy(in_whole_lines(view.info.payload_size), '\0');
   table.copy_out(index_of(view.info.id), std::as_writable_bytes(std::span(copy)).data(), view.info.payload_size);
   std::atomic_thread_fence(std::memory_order_acquire);  // the copy comes before the second look
   if (table.word(index_of(view.info.id)) != view.word) return std::nullopt;
