@@ -15,6 +15,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <numeric>
 #include <random>
@@ -44,6 +45,10 @@ struct Arguments {
   std::string operation;
   std::uint64_t sample = 0;  // 0: every instruction
   std::uint64_t seed = 0;
+  std::uint64_t from = 1;  // instructions outside of these two are not tried
+  std::uint64_t to = std::numeric_limits<std::uint64_t>::max();
+
+  bool is_a_piece() const noexcept { return from > 1 || to != std::numeric_limits<std::uint64_t>::max(); }
 };
 
 /// Shared by both processes: the sweeper counts, the other one reads.
@@ -106,16 +111,19 @@ void choose(const std::vector<std::uint64_t>& candidates, std::uint64_t count, s
   }
 }
 
-/// The instructions to be tried: all, or a sample, half of which is taken from code that was not met before, so that
-/// long loops do not swallow it.
-std::set<std::uint64_t> points(const StepPath& path, std::uint64_t sample, std::mt19937_64& random) {
+/// The instructions to be tried: all of the piece, or a sample of it, half of which is taken from code that was not met
+/// before, so that long loops do not swallow it.
+std::set<std::uint64_t> points(const StepPath& path, const Arguments& arguments, std::mt19937_64& random) {
+  const std::uint64_t sample = arguments.sample;
+  const auto is_outside = [&](std::uint64_t n) { return n < arguments.from || n > arguments.to; };
   std::vector<std::uint64_t> all(path.instructions());
   std::iota(all.begin(), all.end(), 1);
+  std::erase_if(all, is_outside);
   if (sample == 0 || sample >= all.size()) return {all.begin(), all.end()};
   std::set<std::uint64_t> chosen;
   std::vector<std::uint64_t> first = path.first_visits();
-  first.erase(first.begin());  // after no instruction at all: nothing to see
-  choose(first, std::min<std::uint64_t>((sample + 1) / 2, first.size()), random, chosen);
+  std::erase_if(first, is_outside);  // so is 0, after no instruction at all: nothing to see
+  if (!first.empty()) choose(first, std::min<std::uint64_t>((sample + 1) / 2, first.size()), random, chosen);
   if (sample > chosen.size()) choose(all, sample - chosen.size(), random, chosen);
   return chosen;
 }
@@ -160,7 +168,7 @@ class Sweeper {
     line.instructions = path->instructions();
     shown_ = 0;
     spoilt_ = 0;
-    for (const std::uint64_t n : points(*path, arguments_.sample, random_)) {
+    for (const std::uint64_t n : points(*path, arguments_, random_)) {
       if (!try_at(subject, *path, n)) break;
       ++line.tried;
     }
@@ -299,6 +307,8 @@ int main_of(int argc, char** argv) {
   app.add_option("--sample", arguments.sample,
                  "at most so many instructions of each operation, evenly spread over it and over its code; 0: all");
   app.add_option("--seed", arguments.seed, "where a sample begins");
+  app.add_option("--from", arguments.from, "the first instruction of a piece of a sweep")->check(CLI::PositiveNumber);
+  app.add_option("--to", arguments.to, "the last one")->check(CLI::PositiveNumber);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -311,10 +321,11 @@ int main_of(int argc, char** argv) {
     ::setenv("LD_BIND_NOW", "1", 1);
     ::execv("/proc/self/exe", argv);
   }
+  const std::string piece = arguments.is_a_piece() ? fmt::format(" from {} to {}", arguments.from, arguments.to) : "";
   fmt::print(
-      "mode {}, {}, seed {}\n", mode,
+      "mode {}, {}{}, seed {}\n", mode,
       arguments.sample == 0 ? "every instruction" : fmt::format("{} instructions of each operation", arguments.sample),
-      arguments.seed);
+      piece, arguments.seed);
   std::fflush(stdout);
   const ScratchFolder folder("/tmp");
   const ScratchFolder shm_folder("/dev/shm");
