@@ -90,6 +90,9 @@ class WorkerSubject final : public Subject {
     if (world.cells_without_lease() > 0) {
       problems.push_back({Trouble::stuck, "its lease is over, and is not revoked while it stands"});
     }
+    if (world.jobs_out_of_reach() > 0) {
+      problems.push_back({Trouble::stuck, "nobody died, and yet a job waits for the scan while the process stands"});
+    }
     churn(world, stage.trial, runs, true, problems);
     if (leave_full) world.fill(stage.trial, runs);
   }

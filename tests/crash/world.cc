@@ -172,6 +172,25 @@ std::uint32_t World::cells_without_lease() const noexcept {
   return count;
 }
 
+std::uint32_t World::jobs_out_of_reach() const noexcept {
+  const JobTable table(core_->segment);
+  std::uint32_t count = 0;
+  for (CellIndex index = 0; index < table.capacity(); ++index) {
+    const StateWord word = table.word(index);
+    if (word.state() != CellState::queued) continue;
+    bool is_being_placed = false;
+    for (std::uint32_t number = 0; number < most_participants; ++number) {
+      const ParticipantEntry& entry = core_->segment.participant(number);
+      const std::uint32_t placing = std::min(entry.placing_count.load(), placing_slots);
+      for (std::uint32_t n = 0; n < placing; ++n) {
+        is_being_placed |= entry.placing[n].load() == job_id_of(word, index).value();
+      }
+    }
+    count += is_being_placed ? 0 : 1;
+  }
+  return count;
+}
+
 std::uint32_t World::strangers() const noexcept {
   std::uint32_t count = 0;
   for (std::uint32_t number = 0; number < most_participants; ++number) {

@@ -81,6 +81,8 @@ class World {
   std::uint32_t cells_in(CellState state) const noexcept;
   /// How many cells are running without a lease slot of their owner's that gives them more time.
   std::uint32_t cells_without_lease() const noexcept;
+  /// How many jobs wait that nobody has in its placing list. After a drain they have no hint: only a scan finds them.
+  std::uint32_t jobs_out_of_reach() const noexcept;
   /// Registry entries in use, the survivors' own aside.
   std::uint32_t strangers() const noexcept;
   /// Broken invariants, with nobody at work.
