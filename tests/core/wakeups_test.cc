@@ -3,12 +3,16 @@
 
 #include <array>
 #include <atomic>
+#include <random>
 #include <thread>
 
 #include "core/engine_implementation.h"
+#include "core/participant_implementation.h"
+#include "ipc/clock.h"
 #include "ipc/sleepers.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
+#include "tests/support/random.h"
 #include "tests/support/shared_block.h"
 #include "tests/support/without_fallback.h"
 
@@ -100,6 +104,42 @@ TEST(WakeupsInProcess, wake_is_kept_for_the_next_wait) {
   worker->wake();
   EXPECT_EQ(code_of(worker->claim()), ErrorCode::would_block);
   EXPECT_EQ(code_of(worker->claim(5s)), ErrorCode::would_block) << "a claim that did not wait took the wake for itself";
+}
+
+/// Whoever falls asleep sets its sign first and looks once more then. Each job comes about when the worker gives up its
+/// spinning, so that in time every moment of falling asleep is met.
+TEST(WakeupsInProcess, a_job_that_comes_while_a_worker_falls_asleep_is_not_left_waiting) {
+  const WithoutFallback without_fallback;
+  World world;
+  const auto producer = world.attach(Role::producer);
+  std::atomic<int> completed{0};
+  std::atomic<bool> is_over{false};
+  std::atomic<Participant*> sleeper{nullptr};
+  std::thread working([&] {
+    const auto worker = world.attach();
+    sleeper = worker.get();
+    while (!is_over) {
+      if (auto job = worker->claim(generous); job && job->complete()) completed.fetch_add(1);
+    }
+  });
+  std::mt19937_64 random(printed_seed());
+  std::uniform_int_distribution<std::uint64_t> pause_ns(0, 2 * spin_ns);
+  int round = 0;
+  bool was_left = false;
+  for (; round < 10'000 && !was_left; ++round) {
+    const std::uint64_t end_ns = steady_clock_ns() + pause_ns(random);
+    while (steady_clock_ns() < end_ns) __builtin_ia32_pause();
+    world.enqueue(*producer, "x");
+    const std::uint64_t bound_ns = steady_clock_ns() + 10'000'000'000;
+    while (completed.load() <= round && !was_left) {
+      std::this_thread::yield();
+      was_left = steady_clock_ns() > bound_ns;
+    }
+  }
+  EXPECT_FALSE(was_left) << "in round " << round;
+  is_over = true;
+  sleeper.load()->wake();
+  working.join();
 }
 
 /// A process that sleeps in claim() for one job, and completes it.
