@@ -47,7 +47,7 @@ struct Row {
 
 struct Ledger {
   std::atomic<std::uint64_t> next{0};
-  /// Serials are spread over the whole time, in bursts that fill the table.
+  /// In a run with a time serials are spread over the whole of it, in bursts that fill the table.
   std::atomic<std::uint64_t> allowed{0};
   std::atomic<bool> producers_stop{false};
   std::atomic<bool> workers_stop{false};
@@ -111,7 +111,7 @@ int produce(Ledger& ledger, const ScratchEngine& scratch, std::uint64_t limit, s
   Engine engine = scratch.open();
   auto participant = attach(engine, Role::producer);
   const Kind kind = must(engine.kind("chaos"));
-  while (!ledger.producers_stop.load()) {
+  while (!ledger.producers_stop.load() && ledger.next.load() < limit) {
     if (ledger.next.load() >= ledger.allowed.load()) {
       std::this_thread::sleep_for(1ms);
       continue;
@@ -235,9 +235,10 @@ class Chaos {
   explicit Chaos(const Options& options)
       : options_(options),
         limit_(options.jobs != 0 ? options.jobs : most_serials),
+        is_timed_(options.jobs == 0 || options.kills),
         random_(options.seed),
         scratch_(engine_options(options)) {
-    if (options.jobs != 0) ledger_->allowed.store(limit_);
+    if (!is_timed_) ledger_->allowed.store(limit_);
     if (options.seconds == 0) throw std::runtime_error("chaos: --seconds is at least 1");
     for (std::size_t n = 0; n < places_.size(); ++n) start(n);
   }
@@ -245,16 +246,19 @@ class Chaos {
   int run() {
     const auto began = Clock::now();
     const auto end = began + std::chrono::seconds(options_.seconds);
-    while (options_.jobs != 0 ? ledger_->next.load() < limit_ : Clock::now() < end) {
+    while (is_timed_ ? Clock::now() < end : ledger_->next.load() < limit_) {
       std::this_thread::sleep_for(20ms);
       const std::chrono::duration<double> elapsed = Clock::now() - began;
       const double share = std::min(1.0, elapsed.count() / static_cast<double>(options_.seconds));
-      if (options_.jobs == 0) ledger_->allowed.store(static_cast<std::uint64_t>(share * most_serials));
+      if (is_timed_) ledger_->allowed.store(static_cast<std::uint64_t>(share * static_cast<double>(limit_)));
       resume(false);
       if (options_.kills) strike();
     }
     resume(true);
-    if (options_.jobs == 0) ledger_->producers_stop.store(true);
+    if (options_.jobs == 0)
+      ledger_->producers_stop.store(true);
+    else
+      ledger_->allowed.store(limit_);
     finish(0, 8);
     const auto core = scratch_.open_core();
     const std::uint64_t stuck = drain(*core);
@@ -407,6 +411,7 @@ class Chaos {
 
   Options options_;
   std::uint64_t limit_;
+  bool is_timed_;  // jobs come over the whole time instead of as fast as they can
   Random random_;
   ScratchEngine scratch_;
   SharedBlock<Ledger> ledger_;
