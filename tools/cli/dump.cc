@@ -40,8 +40,7 @@ std::optional<std::string> copy_payload(const Segment& segment, const JobView& v
   const JobTable table(segment);
   std::string copy(in_whole_lines(view.info.payload_size), '\0');
   table.copy_out(index_of(view.info.id), std::as_writable_bytes(std::span(copy)).data(), view.info.payload_size);
-  std::atomic_thread_fence(std::memory_order_acquire);  // the copy comes before the second look
-  if (table.word(index_of(view.info.id)) != view.word) return std::nullopt;
+  if (table.word(index_of(view.info.id)) != view.word) return std::nullopt;  // ORDER second-look
   copy.resize(view.info.payload_size);
   return copy;
 }
