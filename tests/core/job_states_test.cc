@@ -200,8 +200,8 @@ TEST(ReaperInProcess, a_sleeper_gets_the_job_whose_wake_had_gone_to_the_dead) {
   sleeper.join();
 }
 
-/// Producers in threads, each of which lists every cell again and again, as any number of scans might. All cells but one
-/// are in use, so that they reach for the same one. Who takes it when another has done so gets its generation, too.
+/// Producers in threads, each of which lists every cell again and again, as any number of scans might. All cells but
+/// one are in use, so that they reach for the same one. Who takes it when another has done so gets its generation, too.
 TEST(FreeCellsInProcess, no_two_producers_get_one_cell_while_free_cells_are_listed_all_the_time) {
   CreateOptions options = small_engine();
   options.capacity = 64;
