@@ -26,7 +26,10 @@ bool produce(RunControl& control, std::size_t index, Subject& subject) {
   std::array<JobRequest, batch> requests{};
   std::array<JobId, batch> ids{};
   for (std::size_t at = 0; at < batch; ++at) {
-    requests[at] = {.kind = subject.kind, .level = subject.level, .payload = messages[at].bytes()};
+    requests[at] = {.kind = subject.kind,
+                    .level = subject.level,
+                    .payload = messages[at].bytes(),
+                    .durability = Durability::memory};
   }
   std::uint64_t sent = 0;
   control.start_together();

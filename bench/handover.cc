@@ -119,7 +119,8 @@ bool reaches(const std::atomic<std::uint32_t>& progress, std::uint32_t number, P
 std::expected<std::uint64_t, std::string> kill_one(HandoverControl& control, Subject& subject, ProcessGroup& processes,
                                                    std::uint32_t number) {
   const Message message{.words = {number}};
-  auto id = subject.participant->enqueue({.kind = subject.kind, .level = subject.level, .payload = message.bytes()});
+  auto id = subject.participant->enqueue(
+      {.kind = subject.kind, .level = subject.level, .payload = message.bytes(), .durability = Durability::memory});
   if (!id) return std::unexpected(id.error().message());
   control.victim_wanted.store(number, std::memory_order_release);
   if (!reaches(control.victim_holds, number, processes)) return std::unexpected("no victim claimed the job");

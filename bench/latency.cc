@@ -51,7 +51,8 @@ bool produce_paced(LatencyControl& control, const std::filesystem::path& directo
   std::mt19937_64 random(42);
   std::uniform_int_distribution<std::uint64_t> gap(pace.least_ns, pace.most_ns);
   Message message;
-  const JobRequest request{.kind = subject->kind, .level = subject->level, .payload = message.bytes()};
+  const JobRequest request{
+      .kind = subject->kind, .level = subject->level, .payload = message.bytes(), .durability = Durability::memory};
   control.run.start_together();
   std::uint64_t due = now_ns();
   while (!control.run.stopping()) {

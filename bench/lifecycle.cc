@@ -23,9 +23,10 @@ bool waited_in_vain(const Error& error) noexcept {
   return error.code() == ErrorCode::timed_out || error.code() == ErrorCode::would_block;
 }
 
-bool produce_one_by_one(RunControl& control, std::size_t index, Subject& subject) {
+bool produce_one_by_one(RunControl& control, std::size_t index, Subject& subject, Durability durability) {
   Message message;
-  const JobRequest request{.kind = subject.kind, .level = subject.level, .payload = message.bytes()};
+  const JobRequest request{
+      .kind = subject.kind, .level = subject.level, .payload = message.bytes(), .durability = durability};
   control.start_together();
   while (!control.stopping()) {
     ++message.words[0];
@@ -39,12 +40,14 @@ bool produce_one_by_one(RunControl& control, std::size_t index, Subject& subject
   return true;
 }
 
-bool produce_in_batches(RunControl& control, std::size_t index, Subject& subject, std::size_t batch) {
+bool produce_in_batches(RunControl& control, std::size_t index, Subject& subject, std::size_t batch,
+                        Durability durability) {
   std::array<Message, Participant::most_in_batch> messages{};
   std::array<JobRequest, Participant::most_in_batch> requests{};
   std::array<JobId, Participant::most_in_batch> ids{};
   for (std::size_t at = 0; at < batch; ++at) {
-    requests[at] = {.kind = subject.kind, .level = subject.level, .payload = messages[at].bytes()};
+    requests[at] = {
+        .kind = subject.kind, .level = subject.level, .payload = messages[at].bytes(), .durability = durability};
   }
   std::uint64_t sequence = 0;
   control.start_together();
@@ -93,7 +96,7 @@ bool work_in_batches(RunControl& control, std::size_t index, Subject& subject, s
   return true;
 }
 
-Measured run_lifecycle(const Surroundings& surroundings, std::size_t pairs, std::size_t batch) {
+Measured run_lifecycle(const Surroundings& surroundings, std::size_t pairs, std::size_t batch, Durability durability) {
   auto scratch = ScratchEngine::create(surroundings.scratch, 0);
   if (!scratch) return std::unexpected(scratch.error());
   std::optional<Subject> keeper;
@@ -104,8 +107,8 @@ Measured run_lifecycle(const Surroundings& surroundings, std::size_t pairs, std:
   plan.producer = [&](RunControl& control, std::size_t index) {
     auto subject = Subject::join(scratch->directory(), Role::producer, false);
     if (!subject) return report_failure("joining", subject.error());
-    return batch == 1 ? produce_one_by_one(control, index, *subject)
-                      : produce_in_batches(control, index, *subject, batch);
+    return batch == 1 ? produce_one_by_one(control, index, *subject, durability)
+                      : produce_in_batches(control, index, *subject, batch, durability);
   };
   plan.worker = [&](RunControl& control, std::size_t index) {
     auto subject = Subject::join(scratch->directory(), Role::worker, false);
@@ -120,20 +123,26 @@ Measured run_lifecycle(const Surroundings& surroundings, std::size_t pairs, std:
   };
   auto throughput = measure_throughput(plan);
   if (!throughput) return std::unexpected(throughput.error());
-  return Outcome{.measured = throughput->window, .figures = {{"jobs_per_s", throughput->per_second}}, .notes = {}};
+  const JournalStatus journal = keeper->engine.status().journal;
+  return Outcome{.measured = throughput->window,
+                 .figures = {{"jobs_per_s", throughput->per_second}},
+                 .notes = {{"journal_bytes", static_cast<double>(journal.bytes_written)},
+                           {"never_written", static_cast<double>(journal.jobs_elided)}}};
 }
 
 }  // namespace
 
 std::vector<Workload> lifecycle_workloads() {
   std::vector<Workload> workloads;
-  for (const std::size_t pairs : {1, 2, 4}) {
-    for (const std::size_t batch : {1, 16, 64}) {
-      const std::string size = batch == 1 ? "single" : fmt::format("batch{}", batch);
-      workloads.push_back(
-          {fmt::format("lifecycle.memory.{0}p{0}w.{1}", pairs, size),
-           {"jobs_per_s"},
-           [=](const Surroundings& surroundings) { return run_lifecycle(surroundings, pairs, batch); }});
+  for (const Durability durability : {Durability::memory, Durability::journaled}) {
+    for (const std::size_t pairs : {1, 2, 4}) {
+      for (const std::size_t batch : {1, 16, 64}) {
+        const std::string size = batch == 1 ? "single" : fmt::format("batch{}", batch);
+        workloads.push_back(
+            {fmt::format("lifecycle.{0}.{1}p{1}w.{2}", name_of(durability), pairs, size),
+             {"jobs_per_s"},
+             [=](const Surroundings& surroundings) { return run_lifecycle(surroundings, pairs, batch, durability); }});
+      }
     }
   }
   return workloads;

@@ -33,6 +33,23 @@ constexpr Target targets[] = {
     {"SIGKILL to the job's next start, 1 M jobs, p99 us", "handover.1m.p99_us", "", false, 1000},
     {"enqueue to handler, spinning worker, p50 ns", "latency.spin.p50_ns", "", false, 1000},
     {"shared memory per job, bytes", "memory.bytes_per_job", "", false, 300},
+    {"journaled over memory, 1p1w, one call per job", "lifecycle.journaled.1p1w.single.jobs_per_s",
+     "lifecycle.memory.1p1w.single.jobs_per_s", true, 0.7},
+    {"journaled over memory, 1p1w, batches of 64", "lifecycle.journaled.1p1w.batch64.jobs_per_s",
+     "lifecycle.memory.1p1w.batch64.jobs_per_s", true, 0.7},
+    {"journaled over memory, 2p2w, one call per job", "lifecycle.journaled.2p2w.single.jobs_per_s",
+     "lifecycle.memory.2p2w.single.jobs_per_s", true, 0.7},
+    {"journaled over memory, 2p2w, batches of 64", "lifecycle.journaled.2p2w.batch64.jobs_per_s",
+     "lifecycle.memory.2p2w.batch64.jobs_per_s", true, 0.7},
+    {"one durable enqueue over a bare durable write, p50", "durable.single.p50_us", "ref.device.write4k_durable.p50_us",
+     false, 1.3},
+    {"64 who wait for the device over one", "durable.64waiters.jobs_per_s", "durable.single.jobs_per_s", true, 20},
+    {"durable calls of 1000 jobs over journaled batches", "lifecycle.durable.1p1w.batch1000.jobs_per_s",
+     "lifecycle.journaled.1p1w.batch64.jobs_per_s", true, 0.2},
+    {"the journal's stream over the bare disk's", "journal.payload1k.bytes_per_s", "ref.device.sequential.bytes_per_s",
+     true, 0.6},
+    {"recovery, jobs/s", "recovery.10m.jobs_per_s", "", true, 2e6},
+    {"journal bytes per job of 64 bytes, its end included", "journal.bytes_per_job", "", false, 116},
 };
 
 /// 12.3M, 456k, 789: three digits are what such figures are good for.

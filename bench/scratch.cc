@@ -63,11 +63,14 @@ Scratch::~Scratch() {
 }
 
 std::expected<ScratchEngine, std::string> ScratchEngine::create(const std::filesystem::path& folder,
-                                                                std::uint32_t capacity) {
+                                                                std::uint32_t capacity, std::uint32_t cell_size,
+                                                                std::uint64_t journal_limit) {
   static int count = 0;
   std::filesystem::path directory = folder / ("engine" + std::to_string(count++));
   CreateOptions options;
   if (capacity != 0) options.capacity = capacity;
+  if (cell_size != 0) options.cell_size = cell_size;
+  options.journal_limit = journal_limit;
   if (auto made = Engine::create(directory, options); !made) return std::unexpected(made.error().message());
   return ScratchEngine(std::move(directory));
 }

@@ -32,7 +32,8 @@ class Scratch {
 /// One engine in the scratch folder. Its users must be gone, or killed, before it goes.
 class ScratchEngine {
  public:
-  static std::expected<ScratchEngine, std::string> create(const std::filesystem::path& folder, std::uint32_t capacity);
+  static std::expected<ScratchEngine, std::string> create(const std::filesystem::path& folder, std::uint32_t capacity,
+                                                          std::uint32_t cell_size = 0, std::uint64_t journal_limit = 0);
   ScratchEngine(ScratchEngine&& other) noexcept : directory_(std::move(other.directory_)) { other.directory_.clear(); }
   ScratchEngine& operator=(ScratchEngine&&) = delete;
   ~ScratchEngine();

@@ -15,7 +15,7 @@ std::expected<void, std::string> enqueue_standing_jobs(Subject& subject, std::st
   const Message message;
   std::array<JobRequest, Participant::most_in_batch> requests{};
   std::array<JobId, Participant::most_in_batch> ids{};
-  requests.fill({.kind = subject.kind, .level = *level, .payload = message.bytes()});
+  requests.fill({.kind = subject.kind, .level = *level, .payload = message.bytes(), .durability = Durability::memory});
   while (count > 0) {
     const auto wanted = std::min<std::uint64_t>(count, requests.size());
     auto sent = subject.participant->enqueue_batch(std::span(requests).first(wanted), ids);

@@ -66,5 +66,7 @@ std::vector<Workload> latency_workloads();
 std::vector<Workload> handover_workloads();
 std::vector<Workload> growth_workloads();
 std::vector<Workload> memory_workloads();
+std::vector<Workload> durable_workloads();
+std::vector<Workload> recovery_workloads();
 
 }  // namespace ringmill::bench

@@ -156,6 +156,8 @@ EngineStatus Engine::status() const {
       view_status(core.segment, [&core](std::uint32_t number) { return !core.death_probe.is_dead(number); });
   status.engine_id = core.directory.engine_id();
   status.path = core.directory.path().string();
+  const JournalGeometry& journal = core.directory.journal_geometry();
+  status.journal.limit = journal.segment_bytes * journal.most_segments;
   return status;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "ipc/name_table.h"
 
@@ -17,14 +18,58 @@ namespace {
 constexpr int configuration_format = 1;
 constexpr std::uint64_t most_lease_ms = 24ULL * 24 * 3600 * 1000;
 
+constexpr std::uint64_t least_segments = 8;
+constexpr std::uint64_t most_segments = 8192;  // their files have four digits
+constexpr std::uint64_t least_segment_bytes = 2 * most_block_bytes;
+constexpr std::uint64_t most_limit = std::uint64_t{16} << 40;
+constexpr std::uint64_t least_default_limit = std::uint64_t{64} << 20;
+
 Error invalid(const char* what, std::string detail = {}) {
   return Error(ErrorCode::invalid_argument, what, std::move(detail));
 }
 
+/// About 32 segments, of 512 KiB to 16 MiB; larger ones where those would be too many.
+std::uint64_t segment_bytes_for(std::uint64_t limit) noexcept {
+  const std::uint64_t usual = std::clamp(std::bit_floor(limit / 32), least_segment_bytes, std::uint64_t{16} << 20);
+  return std::max(usual, std::bit_ceil(limit / most_segments));
+}
+
+/// Nothing when no writer could have worked with it. What is enough for the capacity was decided at creation.
+std::optional<JournalGeometry> journal_from_json(const nlohmann::json& json) {
+  const auto limit = json.at("limit").get<std::uint64_t>();
+  const auto segment_bytes = json.at("segment_bytes").get<std::uint64_t>();
+  if (segment_bytes < least_segment_bytes || segment_bytes > most_limit / most_segments ||
+      segment_bytes % journal_unit != 0) {
+    return std::nullopt;
+  }
+  const std::uint64_t segments = limit / segment_bytes;
+  if (segments < least_segments || segments > most_segments) return std::nullopt;
+  return JournalGeometry{segment_bytes, static_cast<std::uint32_t>(segments)};
+}
+
 }  // namespace
 
-Result<SegmentConfig> checked_config(const CreateOptions& options) {
-  SegmentConfig config;
+Result<JournalGeometry> checked_journal(std::uint64_t limit, std::uint32_t capacity, std::uint32_t cell_bytes) {
+  const std::uint64_t record_bytes = sizeof(JobRecord) + cell_bytes - sizeof(CellHeader);
+  const std::uint64_t full_engine = capacity * record_bytes;
+  const std::uint64_t least = std::max(least_segments * least_segment_bytes, full_engine * 5 / 2);
+  const bool by_default = limit == 0;
+  if (by_default) limit = std::max(least_default_limit, full_engine * 3);
+  if (limit > most_limit) return std::unexpected(invalid("the journal's limit is at most 16 TiB"));
+  const std::uint64_t segment_bytes = segment_bytes_for(limit);
+  const std::uint64_t segments = (limit + (by_default ? segment_bytes - 1 : 0)) / segment_bytes;
+  if (segments * segment_bytes < least) {
+    const std::uint64_t unit = segment_bytes_for(least);
+    return std::unexpected(
+        invalid("the journal's limit is too small for this capacity and cell size",
+                "at least " + std::to_string((least + unit - 1) / unit * unit) + " bytes are needed"));
+  }
+  return JournalGeometry{segment_bytes, static_cast<std::uint32_t>(segments)};
+}
+
+Result<EngineConfiguration> checked_configuration(const CreateOptions& options) {
+  EngineConfiguration configuration;
+  SegmentConfig& config = configuration.segment;
   if (options.levels.empty() || options.levels.size() > most_first_levels) {
     return std::unexpected(
         invalid("an engine has 1 to 16 first levels", std::to_string(options.levels.size()) + " given"));
@@ -70,24 +115,32 @@ Result<SegmentConfig> checked_config(const CreateOptions& options) {
   if (::getrandom(&config.engine_id, sizeof config.engine_id, 0) != sizeof config.engine_id) {
     return std::unexpected(system_error("getrandom", ""));
   }
-  return config;
+  const auto journal = checked_journal(options.journal_limit, config.capacity, config.cell_bytes);
+  if (!journal) return std::unexpected(journal.error());
+  configuration.journal = *journal;
+  configuration.shm_dir = options.shm_dir;
+  return configuration;
 }
 
-std::string to_json(const SegmentConfig& config, const fs::path& shm_dir) {
+std::string to_json(const EngineConfiguration& configuration) {
+  const SegmentConfig& config = configuration.segment;
+  const JournalGeometry& journal = configuration.journal;
   nlohmann::ordered_json json;
   json["format"] = configuration_format;
   json["id"] = JobId(config.engine_id).to_string();
-  json["shm_dir"] = shm_dir.string();
+  json["shm_dir"] = configuration.shm_dir.string();
   json["levels"] = config.levels;
   json["weights"] = config.weights;
   json["capacity"] = config.capacity;
   json["cell_size"] = config.cell_bytes;
   json["lease_ms"] = config.default_lease_ms;
   json["file_mode"] = config.mode;
+  json["journal"] = {{"limit", journal.segment_bytes * journal.most_segments},
+                     {"segment_bytes", journal.segment_bytes}};
   return json.dump(2) + "\n";
 }
 
-Result<SegmentConfig> from_json(const std::string& text, const fs::path& path, fs::path& shm_dir) {
+Result<EngineConfiguration> from_json(const std::string& text, const fs::path& path) {
   const auto broken = [&path](const char* why) {
     return std::unexpected(
         Error(ErrorCode::corrupt, "the engine's configuration cannot be used", path.string() + ": " + why));
@@ -105,14 +158,20 @@ Result<SegmentConfig> from_json(const std::string& text, const fs::path& path, f
     options.capacity = json.at("capacity").get<std::uint32_t>();
     options.cell_size = json.at("cell_size").get<std::uint32_t>();
     options.lease = std::chrono::milliseconds(json.at("lease_ms").get<std::int64_t>());
-    auto config = checked_config(options);
-    if (!config) return broken(config.error().message().c_str());
+    auto configuration = checked_configuration(options);
+    if (!configuration) return broken(configuration.error().message().c_str());
     const auto id = JobId::parse(json.at("id").get<std::string>());
     if (!id) return broken("its id is not 16 hexadecimal digits");
-    config->engine_id = id->value();
-    config->mode = json.at("file_mode").get<std::uint32_t>() & 0666;
-    shm_dir = json.at("shm_dir").get<std::string>();
-    return config;
+    configuration->segment.engine_id = id->value();
+    configuration->segment.mode = json.at("file_mode").get<std::uint32_t>() & 0666;
+    configuration->shm_dir = json.at("shm_dir").get<std::string>();
+    // Engines from before the journal have no such entry: they get the default.
+    if (json.contains("journal")) {
+      const auto journal = journal_from_json(json.at("journal"));
+      if (!journal) return broken("the sizes of its journal are impossible");
+      configuration->journal = *journal;
+    }
+    return configuration;
   } catch (const nlohmann::json::exception& failure) {
     return broken(failure.what());
   }

@@ -1,23 +1,35 @@
 // What engine.json says: the options of an engine's creation, checked, and back.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 
 #include <ringmill/engine.h>
 #include <ringmill/error.h>
 
+#include "core/journal/writer.h"
 #include "ipc/segment.h"
 
 namespace ringmill {
 
-/// The options within their bounds, with defaults filled in and a new engine id. Error invalid_argument.
-Result<SegmentConfig> checked_config(const CreateOptions& options);
+struct EngineConfiguration {
+  SegmentConfig segment;
+  JournalGeometry journal;
+  std::filesystem::path shm_dir;
+};
 
-std::string to_json(const SegmentConfig& config, const std::filesystem::path& shm_dir);
+/// The journal's files for a limit of bytes; 0 asks for the default. Error invalid_argument: too small for that many
+/// cells, whose survivors must find room while their segments are copied forward; says the least.
+Result<JournalGeometry> checked_journal(std::uint64_t limit, std::uint32_t capacity, std::uint32_t cell_bytes);
+
+/// The options within their bounds, with defaults filled in and a new engine id. `shm_dir` as it was given.
+/// Error invalid_argument.
+Result<EngineConfiguration> checked_configuration(const CreateOptions& options);
+
+std::string to_json(const EngineConfiguration& configuration);
 
 /// Reads what to_json() writes; `path` is for messages. Errors: corrupt, incompatible.
-Result<SegmentConfig> from_json(const std::string& text, const std::filesystem::path& path,
-                                std::filesystem::path& shm_dir);
+Result<EngineConfiguration> from_json(const std::string& text, const std::filesystem::path& path);
 
 }  // namespace ringmill

@@ -4,11 +4,12 @@
 //   C1  make the directory                                     an empty folder, as anybody may have one
 //   C2  make the lock file, take the structure lock            the kernel drops the lock; a folder with an empty file
 //   C3  note the segment's name in `creating`, durably         the note; nothing else has begun
-//   C4  make the segment under another name, rename it         the note names both
-//   C5  write engine.json, whole                               a whole engine; its note is not looked at any more
-//   C6  remove the note
+//   C4  make the journal's folder                              an empty folder beside the note
+//   C5  make the segment under another name, rename it         the note names both
+//   C6  write engine.json, whole                               a whole engine; its note is not looked at any more
+//   C7  remove the note
 //
-// Up to C5 the engine is half-made: the next create() or remove() takes apart what the note names, and begins anew, or
+// Up to C6 the engine is half-made: the next create() or remove() takes apart what the note names, and begins anew, or
 // ends. Both hold the structure lock meanwhile, so what they take apart is never a creation that still runs.
 //
 // The lock file goes last, and only by the hand that holds its lock. So whoever has got the lock looks whether the file
@@ -23,6 +24,7 @@
 #include <charconv>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "core/engine_configuration.h"
 #include "core/engine_directory.h"
@@ -47,12 +49,31 @@ bool is_there(const fs::path& file) {
   return fs::exists(file, ignored);
 }
 
-/// The name of a file in the directory that is not ours.
-std::optional<std::string> foreign_file(const fs::path& path) {
+bool is_folder(const fs::path& path) {
+  struct stat facts {};
+  return ::lstat(path.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode);
+}
+
+template <class IsOwn>
+std::optional<std::string> first_name_but(const fs::path& folder, const IsOwn& is_own) {
   std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(path, ignored)) {
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
     std::string name = entry.path().filename().string();
-    if (std::ranges::find(own_files, name) == own_files.end()) return name;
+    if (!is_own(name)) return name;
+  }
+  return std::nullopt;
+}
+
+/// The name of a file in the directory, or in its journal, that is not ours.
+std::optional<std::string> foreign_file(const fs::path& path) {
+  const bool has_journal = is_folder(path / journal_folder);
+  const auto is_own = [has_journal](const std::string& name) {
+    return std::ranges::find(own_files, name) != own_files.end() || (has_journal && name == journal_folder);
+  };
+  if (auto foreign = first_name_but(path, is_own)) return foreign;
+  if (!has_journal) return std::nullopt;
+  if (const auto foreign = first_name_but(path / journal_folder, is_journal_file)) {
+    return std::string(journal_folder) + "/" + *foreign;
   }
   return std::nullopt;
 }
@@ -115,14 +136,48 @@ Result<void> unlink_segment(const fs::path& segment, uid_t owner) {
   return {};
 }
 
+Result<void> unlink_if_there(const fs::path& file) {
+  if (::unlink(file.c_str()) == 0 || errno == ENOENT) return {};
+  return std::unexpected(system_error("cannot remove", file));
+}
+
+/// Removes the journal's files, and its folder if nothing else is in it.
+Result<void> unlink_journal(const fs::path& path) {
+  const fs::path folder = path / journal_folder;
+  if (!is_folder(folder)) return {};
+  std::vector<fs::path> files;
+  std::error_code failure;
+  for (const auto& entry : fs::directory_iterator(folder, failure)) {
+    if (is_journal_file(entry.path().filename().string())) files.push_back(entry.path());
+  }
+  if (failure) return std::unexpected(system_error("cannot list", folder, failure.value()));
+  for (const fs::path& file : files) {
+    if (auto unlinked = unlink_if_there(file); !unlinked) return unlinked;
+  }
+  ::rmdir(folder.c_str());
+  return {};
+}
+
 /// Removes our files, and the directory if nothing else is in it. The caller holds the structure lock, and the segment
 /// is gone.
 Result<void> unlink_own_files(const fs::path& path) {
+  // engine.json first, so that there is no engine without its journal. While the journal is there others of our files
+  // are, so that its folder does not need to tell whose it is.
+  if (auto unlinked = unlink_if_there(path / own_files.front()); !unlinked) return unlinked;
+  if (auto unlinked = unlink_journal(path); !unlinked) return unlinked;
   for (const std::string_view name : own_files) {
-    const fs::path file = path / name;
-    if (::unlink(file.c_str()) != 0 && errno != ENOENT) return std::unexpected(system_error("cannot remove", file));
+    if (auto unlinked = unlink_if_there(path / name); !unlinked) return unlinked;
   }
   ::rmdir(path.c_str());  // not if it holds other files, or is a mount point, or its parent is not ours to write
+  return {};
+}
+
+/// C4. Its mode is the engine's directory's: the keeper may be any of the engine's users.
+Result<void> make_journal_folder(const fs::path& folder, std::uint32_t mode) {
+  if (::mkdir(folder.c_str(), mode) != 0 && (errno != EEXIST || !is_folder(folder))) {
+    return std::unexpected(system_error("cannot make the directory", folder));
+  }
+  if (::chmod(folder.c_str(), mode) != 0) return std::unexpected(system_error("cannot set the mode of", folder));
   return {};
 }
 
@@ -164,25 +219,25 @@ Result<File> EngineDirectory::make_and_lock(const fs::path& path, std::uint32_t 
 }
 
 Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions& options) {
-  const auto config = checked_config(options);
-  if (!config) return std::unexpected(config.error());
+  auto configuration = checked_configuration(options);
+  if (!configuration) return std::unexpected(configuration.error());
   const auto full = full_path(given);
   if (!full) return std::unexpected(full.error());
   const fs::path& path = *full;
   std::error_code failure;
-  const fs::path shm_dir = fs::absolute(options.shm_dir, failure);
+  configuration->shm_dir = fs::absolute(options.shm_dir, failure);
   if (failure) return std::unexpected(system_error("cannot find", options.shm_dir, failure.value()));
-  const auto locks = make_and_lock(path, options.mode, config->mode);
+  const auto locks = make_and_lock(path, options.mode, configuration->segment.mode);
   if (!locks) return std::unexpected(locks.error());
   if (is_there(path / "engine.json")) {
     return std::unexpected(Error(ErrorCode::already_exists, "there is an engine already", path.string()));
   }
   if (auto cleaned = unlink_noted_segment(path); !cleaned) return cleaned;
-  warn_unless_memory(shm_dir);
+  if (auto cleaned = unlink_journal(path); !cleaned) return cleaned;
+  warn_unless_memory(configuration->shm_dir);
   EngineDirectory directory;
   directory.path_ = path;
-  directory.shm_dir_ = shm_dir;
-  directory.config_ = *config;
+  directory.configuration_ = *std::move(configuration);
   auto made = directory.make_contents(*locks, options.mode);
   if (!made) {
     // engine.json first: a kill from here on leaves a half-made engine, not a whole one without its segment.
@@ -196,19 +251,20 @@ Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions&
 Result<void> EngineDirectory::make_contents(const File& locks, std::uint32_t mode) const {
   // Both may be there from before, with another mode.
   if (::chmod(path_.c_str(), mode) != 0) return std::unexpected(system_error("cannot set the mode of", path_));
-  if (::fchmod(locks.descriptor(), config_.mode) != 0) {
+  if (::fchmod(locks.descriptor(), config().mode) != 0) {
     return std::unexpected(system_error("cannot set the mode of", path_ / "lock"));
   }
   struct stat facts {};
   if (::stat(path_.c_str(), &facts) != 0) return std::unexpected(system_error("cannot stat", path_));
   const CreationNote note{segment_path(), facts.st_ino};
-  if (auto noted = write_file_durably(path_ / "creating", note.to_text(), config_.mode); !noted) return noted;  // C3
+  if (auto noted = write_file_durably(path_ / "creating", note.to_text(), config().mode); !noted) return noted;  // C3
   if (auto limited = write_generation_limit(generation_step); !limited) return limited;
-  if (auto made = Segment::create(segment_path(), config_, 1, generation_step); !made) return made;  // C4
-  if (auto written = write_file_durably(path_ / "engine.json", to_json(config_, shm_dir_), config_.mode); !written) {
-    return written;  // C5
+  if (auto made = make_journal_folder(journal_path(), mode); !made) return made;                      // C4
+  if (auto made = Segment::create(segment_path(), config(), 1, generation_step); !made) return made;  // C5
+  if (auto written = write_file_durably(path_ / "engine.json", to_json(configuration_), config().mode); !written) {
+    return written;  // C6
   }
-  ::unlink((path_ / "creating").c_str());  // C6
+  ::unlink((path_ / "creating").c_str());  // C7
   return {};
 }
 

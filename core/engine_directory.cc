@@ -7,7 +7,6 @@
 #include <charconv>
 
 #include "core/engine_configuration.h"
-#include "core/log.h"
 #include "ipc/registry.h"
 #include "ipc/state_word.h"
 
@@ -68,12 +67,12 @@ Result<EngineDirectory> EngineDirectory::open(const fs::path& given) {
   if (auto owned = check_owner(*file, configuration, facts.st_uid); !owned) return std::unexpected(owned.error());
   const auto text = read_file(*file, configuration);
   if (!text) return std::unexpected(text.error());
-  auto config = from_json(*text, configuration, directory.shm_dir_);
-  if (!config) return std::unexpected(config.error());
-  directory.config_ = *config;
+  auto configured = from_json(*text, configuration);
+  if (!configured) return std::unexpected(configured.error());
+  directory.configuration_ = *std::move(configured);
   // Whoever can write the directory can replace the engine: that must be what its mode says, and not more.
   const std::uint32_t foreign_write = facts.st_mode & 0022;
-  if ((foreign_write & ~config->mode) != 0) {
+  if ((foreign_write & ~directory.config().mode) != 0) {
     return std::unexpected(Error(ErrorCode::permission_denied,
                                  "others may write the engine's directory, more than its mode says",
                                  path->string() + "; chmod it back"));
@@ -81,8 +80,8 @@ Result<EngineDirectory> EngineDirectory::open(const fs::path& given) {
   return directory;
 }
 
-std::string EngineDirectory::engine_id() const { return to_hex(config_.engine_id); }
-fs::path EngineDirectory::segment_path() const { return segment_path_of(shm_dir_, config_.engine_id); }
+std::string EngineDirectory::engine_id() const { return to_hex(config().engine_id); }
+fs::path EngineDirectory::segment_path() const { return segment_path_of(configuration_.shm_dir, config().engine_id); }
 
 Result<File> EngineDirectory::open_locks() const {
   auto file = open_file(path_ / "lock", O_RDWR);
@@ -91,58 +90,11 @@ Result<File> EngineDirectory::open_locks() const {
   return file;
 }
 
-Result<Segment> EngineDirectory::open_segment(const File& locks, bool dump_in_core) const {
-  auto segment =
-      Segment::open(segment_path(), config_.engine_id, owner_, config_.mode, Segment::Access::read_write, dump_in_core);
-  if (segment) return segment;
-  const ErrorCode code = segment.error().code();
-  if (code != ErrorCode::not_found && code != ErrorCode::stale) return segment;
-  return make_segment_anew(locks, dump_in_core);
-}
-
-Result<Segment> EngineDirectory::make_segment_anew(const File& locks, bool dump_in_core) const {
-  if (auto locked = lock_byte(locks, structure_lock_byte); !locked) return std::unexpected(locked.error());
-  const auto unlock = [&locks](Result<Segment> result) {
-    unlock_byte(locks, structure_lock_byte);
-    return result;
-  };
-  // Somebody may have made it, or removed the engine, while we waited.
-  auto segment =
-      Segment::open(segment_path(), config_.engine_id, owner_, config_.mode, Segment::Access::read_write, dump_in_core);
-  if (segment) return unlock(std::move(segment));
-  std::error_code ignored;
-  if (!is_lock_of(path_, locks) || !fs::exists(path_ / "engine.json", ignored)) {
-    return unlock(std::unexpected(Error(ErrorCode::not_found, "the engine was removed", path_.string())));
-  }
-  // Whoever still has the old segment goes on in it, keeper included: a second world beside it would split the jobs.
-  if (is_in_use(locks)) {
-    return unlock(
-        std::unexpected(Error(ErrorCode::busy, "the engine's shared memory was removed while processes still use it",
-                              path_.string() + "; end them (their jobs end with them), then open again")));
-  }
-  if (::geteuid() != owner_ && ::geteuid() != 0) {
-    // A segment of ours would be refused by everybody, the owner included.
-    return unlock(std::unexpected(Error(ErrorCode::permission_denied,
-                                        "the engine's shared memory is gone, and only its owner can make it anew",
-                                        path_.string() + "; let its owner open it once")));
-  }
-  const auto floor = read_generation_limit();
-  if (!floor) return unlock(std::unexpected(floor.error()));
-  if (*floor + generation_step > most_generation) {
-    return unlock(
-        std::unexpected(Error(ErrorCode::no_space, "this engine's job ids are used up", "make a new engine")));
-  }
-  if (auto raised = write_generation_limit(*floor + generation_step); !raised) {
-    return unlock(std::unexpected(raised.error()));
-  }
-  SegmentConfig config = config_;
-  config.owner = FileOwner{owner_, group_};
-  if (auto made = Segment::create(segment_path(), config, *floor + 1, *floor + generation_step); !made)
-    return unlock(std::unexpected(made.error()));
-  log().warn("the shared memory of {} was gone (a reboot, or somebody removed it) and was made anew, empty",
-             path_.string());
-  return unlock(Segment::open(segment_path(), config_.engine_id, owner_, config_.mode, Segment::Access::read_write,
-                              dump_in_core));
+Result<std::unique_ptr<JournalWriter>> EngineDirectory::open_journal(std::uint64_t least_epoch,
+                                                                     DeviceChoice choice) const {
+  auto device = open_journal_device(journal_path().string(), choice, config().mode);
+  if (!device) return std::unexpected(device.error());
+  return JournalWriter::open(std::move(*device), config().engine_id, journal_geometry(), least_epoch);
 }
 
 bool EngineDirectory::is_in_use(const File& locks) const noexcept {
@@ -153,19 +105,29 @@ bool EngineDirectory::is_in_use(const File& locks) const noexcept {
   return false;
 }
 
-Result<Segment> EngineDirectory::open_segment_if_there() const {
-  return Segment::open(segment_path(), config_.engine_id, owner_, config_.mode, Segment::Access::read_write, false);
+Result<Segment> EngineDirectory::map_segment(Segment::Access access, bool dump_in_core) const {
+  auto segment = Segment::open(segment_path(), config().engine_id, owner_, config().mode, access, dump_in_core);
+  if (segment) return segment;
+  const ErrorCode code = segment.error().code();
+  if (code != ErrorCode::corrupt && code != ErrorCode::incompatible) return segment;
+  return std::unexpected(
+      Error(code,
+            code == ErrorCode::corrupt ? "the engine's shared memory is damaged"
+                                       : "the engine's shared memory is not of this program's kind",
+            segment.error().message() + "; `ringmill recover " + path_.string() + " --from-journal` makes it anew"));
 }
 
-Result<Segment> EngineDirectory::open_segment_to_read() const {
-  return Segment::open(segment_path(), config_.engine_id, owner_, config_.mode, Segment::Access::read_only, false);
+Result<Segment> EngineDirectory::open_segment_if_there() const {
+  return map_segment(Segment::Access::read_write, false);
 }
+
+Result<Segment> EngineDirectory::open_segment_to_read() const { return map_segment(Segment::Access::read_only, false); }
 
 Result<void> EngineDirectory::write_generation_limit(std::uint64_t limit) const {
   // Never lowered, whoever believes in a lower one.
   if (const auto present = read_generation_limit(); present && *present >= limit) return {};
   // The keeper may be any user of the engine, and the next one another: whoever is let into the directory reads it.
-  return write_file_durably(path_ / "generation", std::to_string(limit) + "\n", config_.mode | 0444);
+  return write_file_durably(path_ / "generation", std::to_string(limit) + "\n", config().mode | 0444);
 }
 
 Result<std::uint64_t> EngineDirectory::read_generation_limit() const {

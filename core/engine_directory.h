@@ -4,15 +4,22 @@
 //   lock          byte locks: keeper, structure, one per participant (ipc/registry.h)
 //   generation    the highest generation any cell may have had: durable before a cell gets there (hazard 2)
 //   creating      names the segment of a creation that has not ended; the next create() or remove() cleans up after it
+//   journal/      the journal's segments (docs/journal-format.md), and damaged blocks that a recovery has kept aside
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <string>
 
 #include <ringmill/engine.h>
 #include <ringmill/error.h>
 
+#include "core/engine_configuration.h"
+#include "core/journal/file_names.h"
+#include "core/journal/recovery.h"
+#include "core/journal/writer.h"
 #include "ipc/file.h"
 #include "ipc/segment.h"
 
@@ -41,8 +48,12 @@ class EngineDirectory {
   Result<File> open_locks() const;
   /// False: the engine of that lock file was removed since it was opened; there may be another one by now.
   static bool is_lock_of(const std::filesystem::path& path, const File& locks) noexcept;
-  /// The segment, made anew where it is gone or was left by an earlier boot.
-  Result<Segment> open_segment(const File& locks, bool dump_in_core) const;
+  /// The segment; where it is gone or was left by an earlier boot it is made anew from the journal, and `recovered`
+  /// tells how. Errors: corrupt (says how to make it anew), busy, permission_denied, no_space, incompatible, system.
+  Result<Segment> open_segment(const File& locks, bool dump_in_core,
+                               std::optional<RecoveryReport>* recovered = nullptr) const;
+  /// Makes the segment anew from the journal, whatever stands there. Errors: busy (participants live), and as above.
+  Result<RecoveryReport> rebuild_segment(const File& locks) const;
   Result<Segment> open_segment_if_there() const;
   Result<Segment> open_segment_to_read() const;
   /// A keeper or a participant of another open file holds its lock. `locks` is the lock file, with no such lock of its
@@ -51,11 +62,17 @@ class EngineDirectory {
   /// Unlinks segment, files and directory. The caller has the lock, and has made sure that nobody minds.
   Result<void> remove_files() const;
 
+  /// The journal, taken over for writing. Only for the holder of the keeper's lock.
+  Result<std::unique_ptr<JournalWriter>> open_journal(std::uint64_t least_epoch, DeviceChoice choice) const;
+
   /// Makes `limit` durable.
   Result<void> write_generation_limit(std::uint64_t limit) const;
 
   const std::filesystem::path& path() const noexcept { return path_; }
-  const SegmentConfig& config() const noexcept { return config_; }
+  const SegmentConfig& config() const noexcept { return configuration_.segment; }
+  const JournalGeometry& journal_geometry() const noexcept { return configuration_.journal; }
+  /// The folder of the journal's files.
+  std::filesystem::path journal_path() const { return path_ / journal_folder; }
   std::string engine_id() const;
   std::filesystem::path segment_path() const;
 
@@ -64,12 +81,16 @@ class EngineDirectory {
   static Result<void> check_owner(const File& file, const std::filesystem::path& path, uid_t owner);
   static Result<File> make_and_lock(const std::filesystem::path& path, std::uint32_t mode, std::uint32_t file_mode);
   Result<void> make_contents(const File& locks, std::uint32_t mode) const;
-  Result<Segment> make_segment_anew(const File& locks, bool dump_in_core) const;
+  Result<Segment> map_segment(Segment::Access access, bool dump_in_core) const;
+  /// The caller has the structure lock.
+  Result<void> check_makeable(const File& locks) const;
+  Result<RecoveryReport> make_segment_anew() const;
+  Result<void> fill_from_journal(Segment& fresh, std::uint64_t floor, RecoveryReport& report) const;
+  Result<void> raise_generation(Segment& fresh, std::uint64_t floor) const;
   Result<std::uint64_t> read_generation_limit() const;
 
   std::filesystem::path path_;
-  std::filesystem::path shm_dir_;
-  SegmentConfig config_;
+  EngineConfiguration configuration_;
   uid_t owner_ = 0;  // of the directory: the engine's files are theirs
   gid_t group_ = 0;
 };

@@ -4,12 +4,14 @@
 //   N1  CAS a free cell to filling(me)                         the scan after our death frees it
 //   N2  write payload and header                               as N1
 //   N3  ids into the own placing list, then its length         the list names cells that are not queued: ignored
-//   N4  store the cell's word: queued                          the reaper pushes the hints of those that got here
+//   N4  store the cell's word: queued                          the reaper marks, and pushes the hints of, those that
+//   M   mark the cell for the journal                          got here
 //   N5  push the hint, wake sleepers; what finds no room in    pushed again by the reaper, which wakes everybody: a
 //       the ring is left to the keeper                         doubled hint is harmless
 //   N6  clear the placing list                                 nothing is left
 //
-// The journal's record will go between N4 and N5: a job that can be claimed is in its producer's lane.
+// A job is marked before it can be claimed, so its end is marked after it: the journal never misses a life that it
+// should know.
 #include <algorithm>
 
 #include "core/participant_implementation.h"
@@ -21,6 +23,8 @@ namespace {
 constexpr std::uint64_t most_lease_ms = 24ULL * 24 * 3600 * 1000;
 /// How far ahead of a push the ring's slots are fetched: a few lines of eight.
 constexpr std::uint64_t push_prefetch_distance = 24;
+/// A durable enqueue waits this long for the device, however short its wait for room may be: the job is in already.
+constexpr std::uint64_t least_durable_wait_ns = 10'000'000'000;
 
 }  // namespace
 
@@ -55,6 +59,7 @@ inline void Participant::Implementation::fill(const FreeCells::Filling& filling,
   header.payload_bytes.store(static_cast<std::uint32_t>(request.payload.size()), std::memory_order_relaxed);
   header.level.store(static_cast<std::uint16_t>(request.level), std::memory_order_relaxed);
   header.attempts.store(0, std::memory_order_relaxed);
+  header.flags.store(request.durability == Durability::memory ? cell_flag::memory_only : 0, std::memory_order_relaxed);
   header.enqueued_at_ns.store(wall_ns, std::memory_order_relaxed);
   header.lease_ms.store(static_cast<std::uint32_t>(request.lease.count()), std::memory_order_relaxed);
   table.copy_in(filling.index, request.payload);  // N2
@@ -69,10 +74,23 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
   }
   entry_.placing_count.store(static_cast<std::uint32_t>(filled.size()),
                              std::memory_order_release);  // N3, ORDER placing
-  for (const FreeCells::Filling& filling : filled) {
+  std::uint32_t marked_word = JournalMarks::word_of(filled[0].index);
+  std::uint64_t marks = 0;
+  bool marked = false;
+  for (std::size_t n = 0; n < filled.size(); ++n) {
+    const FreeCells::Filling& filling = filled[n];
     // ORDER state: releases header and payload to the claimer.
     table.state(filling.index).store(filling.word.next(CellState::queued, 0).bits(), std::memory_order_release);  // N4
+    if (requests[n].durability == Durability::memory) continue;
+    if (const std::uint32_t word = JournalMarks::word_of(filling.index); word != marked_word) {
+      if (marks != 0) settling_.mark_changed(marked_word, marks);  // M
+      marked_word = word;
+      marks = 0;
+    }
+    marks |= JournalMarks::bit_of(filling.index);
+    marked = true;
   }
+  if (marks != 0) settling_.mark_changed(marked_word, marks);  // M
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
   std::size_t n = 0;
   while (n < filled.size()) {  // one run of equal levels at a time
@@ -92,12 +110,16 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
     wake_for_jobs(segment_, arrival, static_cast<std::uint32_t>(n - begin));
   }
   entry_.placing_count.store(0, std::memory_order_release);  // N6, ORDER placing
+  if (marked) wake_journal_if_asleep(segment_);
   add(entry_.enqueued, filled.size());
   return filled.size();
 }
 
 Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, std::uint64_t wait_ns) {
   if (!accepts(request)) return std::unexpected(refusal_of(request));
+  if (request.durability != Durability::memory && !journal_accepts()) {
+    if (auto goes_on = wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
+  }
   FreeCells::Filling filling;
   if (!free_.take(filling)) {  // N1
     const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
@@ -108,6 +130,11 @@ Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, st
   fill(filling, request, wall_clock_ns());
   JobId id;
   publish(std::span(&filling, 1), std::span(&request, 1), std::span(&id, 1));
+  if (request.durability == Durability::durable) {
+    if (auto durable = wait_durable(ticket(), std::max(wait_ns, least_durable_wait_ns)); !durable) {
+      return std::unexpected(durable.error());
+    }
+  }
   return id;
 }
 
@@ -116,8 +143,15 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
   if (requests.size() > most_in_batch || ids.size() < requests.size()) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "a batch has at most 64 jobs, and room for as many ids"));
   }
+  bool to_journal = false;
+  bool to_device = false;
   for (const JobRequest& request : requests) {
     if (!accepts(request)) return std::unexpected(refusal_of(request));
+    to_journal |= request.durability != Durability::memory;
+    to_device |= request.durability == Durability::durable;
+  }
+  if (to_journal && !journal_accepts()) {
+    if (auto goes_on = wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
   }
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
   const std::uint64_t wall_ns = wall_clock_ns();
@@ -136,6 +170,11 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
     if (auto room = wait_for_space(end_ns); !room) {
       if (done == 0) return std::unexpected(room.error());
       break;
+    }
+  }
+  if (to_device) {
+    if (auto durable = wait_durable(ticket(), std::max(wait_ns, least_durable_wait_ns)); !durable) {
+      return std::unexpected(durable.error());
     }
   }
   return done;

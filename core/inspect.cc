@@ -1,6 +1,7 @@
 #include "core/inspect.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "ipc/clock.h"
 
@@ -89,7 +90,8 @@ void check_cell(const Segment& segment, CellIndex index, bool at_rest, Findings&
     findings.add(name + ": its state is none that is known (" + std::to_string(state) + ")");
     return;
   }
-  if (word.generation() < segment.header().first_generation.load())
+  const bool has_job = word.state() != CellState::free && word.state() != CellState::filling;
+  if (!has_job && word.generation() < segment.header().first_generation.load())
     findings.add(name + ": its generation is below the first");
   if (word.generation() > segment.signals().generation_limit.load() + 1) {
     findings.add(name + ": its generation is beyond the durable limit");
@@ -222,6 +224,56 @@ Result<JobInfo> find_job(const Segment& segment, JobId id) {
   return info;
 }
 
+namespace {
+
+JournalStatus view_journal(const JournalWords& words) {
+  JournalStatus journal;
+  switch (static_cast<JournalMode>(words.mode.load())) {
+    case JournalMode::none:
+      break;
+    case JournalMode::io_uring:
+      journal.mode = "io_uring";
+      break;
+    case JournalMode::pwritev2:
+      journal.mode = "pwritev2";
+      break;
+    case JournalMode::other:
+      journal.mode = "other";
+      break;
+  }
+  journal.segments = words.segments.load();
+  journal.bytes = words.bytes_on_disk.load();
+  journal.bytes_written = words.bytes_written.load();
+  journal.records_written = words.records_written.load();
+  journal.jobs_elided = words.jobs_elided.load();
+  const std::uint64_t now_ns = lease_clock_ns();
+  const auto since = [now_ns](std::uint64_t then_ns) {
+    return then_ns != 0 && then_ns < now_ns ? now_ns - then_ns : 0;
+  };
+  journal.durable_lag = std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::nanoseconds(since(words.behind_since_ns.load())));
+  const std::uint64_t working_ns = since(words.working_since_ns.load());
+  const std::uint64_t written = words.bytes_written.load() - words.bytes_written_before.load();
+  if (working_ns != 0) {
+    journal.bytes_per_s =
+        static_cast<std::uint64_t>(static_cast<double>(written) * 1e9 / static_cast<double>(working_ns));
+  }
+  switch (static_cast<JournalCondition>(words.condition.load())) {
+    case JournalCondition::behind:
+      journal.last_error = "the disk does not keep up";
+      break;
+    case JournalCondition::no_space:
+    case JournalCondition::failed:
+      journal.last_error = std::strerror(static_cast<int>(words.error_number.load()));
+      break;
+    default:
+      break;
+  }
+  return journal;
+}
+
+}  // namespace
+
 EngineStatus view_status(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive) {
   EngineStatus status;
   const JobTable table(segment);
@@ -231,6 +283,7 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
   status.created_at = wall_time(segment.header().created_at_ns.load());
   status.memory_bytes = segment.geometry().bytes;
   status.unlinked = segment.is_unlinked();
+  status.journal = view_journal(segment.journal());
   for (std::uint32_t n = 0; n < segment.geometry().level_count; ++n) {
     LevelStatus level;
     level.name = level_name(segment, n);

@@ -35,9 +35,13 @@ class JobTable {
   /// ORDER state: acquires what the last transition published.
   StateWord word(CellIndex index) const noexcept { return StateWord(state(index).load(std::memory_order_acquire)); }
 
-  /// False for an id that no cell can have given, or that is from before the table was last made anew.
-  bool can_have_given(JobId id) const noexcept {
-    return id && index_of(id) < capacity_ && generation_of(id) >= first_generation_;
+  /// False for an id that no cell can have given.
+  bool can_have_given(JobId id) const noexcept { return id && index_of(id) < capacity_ && generation_of(id) != 0; }
+  /// The word of a cell whose job `word` is over. After a recovery cells still hold jobs of generations below the first
+  /// one: ids in between may have been given, and lost with the last moments, so the next life begins above them all.
+  StateWord freed(StateWord word) const noexcept {
+    const std::uint64_t next = word.generation() + 1;
+    return StateWord::make(next > first_generation_ ? next : first_generation_, 0, CellState::free, 0);
   }
   /// True when a job of this id was enqueued, as its cell's word tells.
   static constexpr bool was_enqueued(JobId id, StateWord word) noexcept {
@@ -95,6 +99,15 @@ class JobTable {
       }
       from += words_per_line;
       to += cache_line_bytes;
+    }
+  }
+
+  /// The same in whole words: `bytes` is a multiple of 8, at most the payload's room.
+  void copy_words_out(CellIndex index, std::byte* to, std::size_t bytes) const noexcept {
+    const std::atomic<std::uint64_t>* from = payload_words(index);
+    for (std::size_t done = 0; done < bytes; done += 8) {
+      const std::uint64_t word = (from++)->load(std::memory_order_acquire);  // ORDER second-look
+      std::memcpy(to + done, &word, 8);
     }
   }
 

@@ -41,6 +41,8 @@ std::string_view name_of(ErrorCode code) noexcept {
       return "corrupt";
     case ErrorCode::no_space:
       return "no_space";
+    case ErrorCode::journal_failed:
+      return "journal_failed";
     case ErrorCode::busy:
       return "busy";
     case ErrorCode::system:
@@ -65,6 +67,21 @@ std::string_view name_of(JobState state) noexcept { return job_state_names[stati
 std::optional<JobState> job_state_of(std::string_view name) noexcept {
   for (std::size_t n = 0; n < job_state_names.size(); ++n) {
     if (job_state_names[n] == name) return static_cast<JobState>(n);
+  }
+  return std::nullopt;
+}
+
+namespace {
+constexpr std::array<std::string_view, 3> durability_names{"journaled", "memory", "durable"};
+}
+
+std::string_view name_of(Durability durability) noexcept {
+  return durability_names[static_cast<std::size_t>(durability)];
+}
+
+std::optional<Durability> durability_of(std::string_view name) noexcept {
+  for (std::size_t n = 0; n < durability_names.size(); ++n) {
+    if (durability_names[n] == name) return static_cast<Durability>(n);
   }
   return std::nullopt;
 }

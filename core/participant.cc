@@ -42,6 +42,28 @@ Result<std::size_t> Participant::enqueue_batch(std::span<const JobRequest> reque
   return implementation_->enqueue_batch(requests, ids, to_ns(wait));
 }
 
+DurabilityTicket Participant::ticket() const noexcept { return implementation_->ticket(); }
+
+Result<void> Participant::wait_durable(DurabilityTicket ticket, std::chrono::nanoseconds wait) {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->wait_durable(ticket, to_ns(wait));
+}
+
+Result<bool> Participant::is_durable(DurabilityTicket ticket) const { return implementation_->is_durable(ticket); }
+
+void Participant::when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done) {
+  if (!implementation_->is_mine()) {
+    done(std::unexpected(implementation_->misuse()));
+    return;
+  }
+  implementation_->when_durable(ticket, std::move(done));
+}
+
+std::size_t Participant::poll_durable() {
+  if (!implementation_->is_mine()) return 0;
+  return implementation_->poll_durable();
+}
+
 Result<void> Participant::subscribe(const ClaimOptions& options) {
   if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
   return implementation_->subscribe(options);

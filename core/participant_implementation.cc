@@ -259,11 +259,47 @@ void Participant::Implementation::settled(Job& job) noexcept {
 inline bool Participant::Implementation::end(Job& job) noexcept {
   const CellIndex index = index_of(job.id_);
   const StateWord held(job.word_);
+  const bool journaled = settling_.is_journaled(index);
   const bool won = settling_.swap_to_completing(index, held);  // E1 was done when the lease was reserved
   if (won) settling_.free_cell(index, held.next(CellState::completing, settling_.owner()));
+  if (won && journaled) settling_.mark_ended(index);  // M
   settled(job);
   if (won) free_.keep_back(index);
   return won;
+}
+
+/// A run of jobs: those of one word of the marks are marked together, and no slot is cleared before its job is marked.
+std::size_t Participant::Implementation::end_run(std::span<Job> jobs) noexcept {
+  std::uint32_t marked_word = 0;
+  std::uint64_t marks = 0;
+  std::array<bool, most_in_batch> won;
+  std::size_t count = 0;
+  for (std::size_t n = 0; n < jobs.size(); ++n) {
+    won[n] = false;
+    if (!jobs[n].held()) continue;
+    const CellIndex index = index_of(jobs[n].id_);
+    const StateWord held(jobs[n].word_);
+    const bool journaled = settling_.is_journaled(index);
+    won[n] = settling_.swap_to_completing(index, held);
+    if (!won[n]) continue;
+    ++count;
+    settling_.free_cell(index, held.next(CellState::completing, settling_.owner()));
+    if (!journaled) continue;
+    if (const std::uint32_t word = JournalMarks::word_of(index); word != marked_word) {
+      if (marks != 0) settling_.mark_ended(marked_word, marks);  // M
+      marked_word = word;
+      marks = 0;
+    }
+    marks |= JournalMarks::bit_of(index);
+  }
+  if (marks != 0) settling_.mark_ended(marked_word, marks);  // M
+  for (std::size_t n = 0; n < jobs.size(); ++n) {
+    if (!jobs[n].held()) continue;
+    const CellIndex index = index_of(jobs[n].id_);
+    settled(jobs[n]);  // E7
+    if (won[n]) free_.keep_back(index);
+  }
+  return count;
 }
 
 bool Participant::Implementation::complete(Job& job) noexcept {
@@ -275,8 +311,8 @@ bool Participant::Implementation::complete(Job& job) noexcept {
 
 std::size_t Participant::Implementation::complete_batch(std::span<Job> jobs) noexcept {
   std::size_t completed = 0;
-  for (Job& job : jobs) {
-    if (job.held() && end(job)) ++completed;
+  for (std::size_t done = 0; done < jobs.size(); done += most_in_batch) {
+    completed += end_run(jobs.subspan(done, std::min<std::size_t>(most_in_batch, jobs.size() - done)));
   }
   add(entry_.completed, completed);
   free_.list_if_wanted();
@@ -345,8 +381,10 @@ Result<Cancelled> Participant::Implementation::cancel(JobId id) {
     if (word.state() != CellState::queued) return Cancelled::running;
     // The settling slot tells our reaper what was meant.
     entry_.settling.job_id.store(id.value(), std::memory_order_relaxed);  // ORDER stage: released by the winning swap
+    const bool journaled = settling_.is_journaled(index);
     const bool won = settling_.win(index, word, entry_.settling, Outcome::cancel, 0);
     if (won) settling_.free_cell(index, word.next(CellState::completing, settling_.owner()));
+    if (won && journaled) settling_.mark_ended(index);           // M
     entry_.settling.job_id.store(0, std::memory_order_release);  // ORDER stage: after the cell's last transition
     if (!won) continue;  // claimed, or cancelled by another, in this moment: look again
     add(entry_.cancelled, 1);

@@ -4,6 +4,8 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include <ringmill/engine.h>
 #include <ringmill/participant.h>
@@ -40,6 +42,13 @@ class Participant::Implementation {
   Result<JobId> enqueue(const JobRequest& request, std::uint64_t wait_ns);
   Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids, std::uint64_t wait_ns);
 
+  // durability.cc
+  DurabilityTicket ticket() const noexcept;
+  Result<void> wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns) noexcept;
+  Result<bool> is_durable(DurabilityTicket ticket) const noexcept;
+  void when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done);
+  std::size_t poll_durable();
+
   // claiming and settling: participant.cc
   Result<void> subscribe(const ClaimOptions& options);
   Result<Job> claim(Participant& self, std::uint64_t wait_ns);
@@ -68,6 +77,13 @@ class Participant::Implementation {
   /// Errors: would_block (no wait asked for, or wake()), timed_out, not_found (the engine was removed).
   Result<void> wait_for_space(std::uint64_t end_ns) noexcept;
 
+  /// False: the journal takes no new jobs now, for a reason that wait_for_journal() tells.
+  bool journal_accepts() const noexcept {
+    return segment_.journal().condition.load() <= static_cast<std::uint32_t>(JournalCondition::working);
+  }
+  /// Waits until the journal takes jobs again. Errors: would_block, timed_out (it is behind), no_space, journal_failed.
+  Result<void> wait_for_journal(std::uint64_t wait_ns) noexcept;
+
   /// The next claims for claim(): so many as its handlers end in a moment.
   [[gnu::noinline]] Result<void> claim_in_advance(std::uint64_t wait_ns) noexcept;
   /// Claims up to `most`, waiting until `wait_ns` from `now_ns`. Returns how many claims were written to `out`.
@@ -86,6 +102,7 @@ class Participant::Implementation {
   void settled(Job& job) noexcept;
   /// E2 to E7 of a completion; the freed cell is kept back.
   bool end(Job& job) noexcept;
+  std::size_t end_run(std::span<Job> jobs) noexcept;
   std::uint32_t adapt(std::uint64_t now_ns) noexcept;
 
   std::shared_ptr<EngineCore> engine_;
@@ -100,6 +117,7 @@ class Participant::Implementation {
   LeaseBook book_;
   Claiming claiming_;
   std::atomic<bool> woken_{false};
+  std::vector<std::pair<DurabilityTicket, std::function<void(Result<void>)>>> promised_;
 
   // Claimed and not yet handed out: claims_[next_claim_ .. claim_count_).
   std::array<Claim, lease_slots> claims_{};

@@ -7,9 +7,11 @@
 //       lost: somebody else's word stands; told so
 //   E3  requeue: write attempts into the cell            again, to the same value
 //   E4  requeue: id into the own placing list            again
-//   E5  store the next state: free or queued             free: the scan lists it; queued: the placing list
+//   E5  store the next state: free or queued             free: the scan lists it, the slot's job is marked;
+//                                                        queued: the placing list, which marks too
+//   M   mark the cell for the journal                    a doubled mark is harmless
 //   E6  requeue: push the hint, clear the placing list   a doubled hint is harmless
-//   E7  clear the slot                                   it names a word that is no more: ignored
+//   E7  clear the slot                                   it names a word that is no more: marked once more
 //
 // From E2 to E5 the cell is ours alone, so E5 is a plain store: only our reaper may write it then, and only when we are
 // dead.
@@ -28,7 +30,11 @@ class Settling {
  public:
   /// `number` is the acting participant's.
   Settling(const Segment& segment, std::uint32_t number) noexcept
-      : segment_(&segment), table_(segment), me_(&segment.participant(number)), owner_(number + 1) {
+      : segment_(&segment),
+        table_(segment),
+        marks_(segment.marks()),
+        me_(&segment.participant(number)),
+        owner_(number + 1) {
     const std::uint32_t levels = segment.geometry().level_count;
     rings_.reserve(levels);
     for (std::uint32_t n = 0; n < levels; ++n) rings_.push_back(segment.ring(n));
@@ -57,13 +63,34 @@ class Settling {
   /// E5 for a job that is over. The cell is free afterwards; the caller lists it.
   void free_cell(CellIndex index, StateWord completing) noexcept {
     // ORDER state: releases the cell's last use to whoever fills it next.
-    table_.state(index).store(completing.freed().bits(), std::memory_order_release);  // E5
+    table_.state(index).store(table_.freed(completing).bits(), std::memory_order_release);  // E5
+  }
+
+  /// M: tells the journal that the jobs of these cells are over, or that it has to look at them again. `bits` are of
+  /// the cells from 64 * word on.
+  void mark_ended(std::uint32_t word, std::uint64_t bits) noexcept {
+    marks_.mark_ended(word, bits);
+    wake_journal_if_asleep(*segment_);
+  }
+  void mark_ended(CellIndex index) noexcept { mark_ended(JournalMarks::word_of(index), JournalMarks::bit_of(index)); }
+  void mark_changed(std::uint32_t word, std::uint64_t bits) noexcept { marks_.mark_changed(word, bits); }
+  void mark_changed(CellIndex index) noexcept {
+    mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));
+    wake_journal_if_asleep(*segment_);
+  }
+  /// Whether the journal has to know of the job. The caller owns the cell, or swaps its word later.
+  bool is_journaled(CellIndex index) const noexcept {
+    // ORDER relaxed: fixed for the job's life; the caller's swap decides whether it was this job's.
+    return (table_.header(index).flags.load(std::memory_order_relaxed) & cell_flag::memory_only) == 0;
   }
 
   /// E3 to E6: the job waits again, at the end of its level.
   void requeue(CellIndex index, StateWord completing, std::uint16_t attempts) noexcept {
     CellHeader& header = table_.header(index);
     // ORDER relaxed: the cell is ours; its next word publishes it.
+    // Not "if they changed": who died after E3 has changed them for us. A job given back before its first attempt has
+    // nothing to tell.
+    const bool to_journal = is_journaled(index) && attempts != 0;
     header.attempts.store(attempts, std::memory_order_relaxed);  // E3
     const std::uint32_t level = header.level.load(std::memory_order_relaxed);
     const std::uint32_t kind = header.kind.load(std::memory_order_relaxed);
@@ -73,6 +100,7 @@ class Settling {
     me_->placing_count.store(1, std::memory_order_release);  // E4
     table_.state(index).store(completing.next(CellState::queued, 0).bits(),
                               std::memory_order_release);    // E5, ORDER state
+    if (to_journal) mark_changed(index);                     // M
     place(id, level, kind);                                  // E6
     me_->placing_count.store(0, std::memory_order_release);  // ORDER placing
   }
@@ -96,6 +124,7 @@ class Settling {
  private:
   const Segment* segment_;
   JobTable table_;
+  JournalMarks marks_;
   ParticipantEntry* me_;
   std::uint32_t owner_;
   std::vector<Ring> rings_;

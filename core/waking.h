@@ -46,4 +46,20 @@ inline void ring_keeper(const Segment& segment) noexcept {
   futex_wake(doorbell, 1);
 }
 
+/// M3 of ipc/journal_marks.h.
+[[gnu::noinline]] inline void ring_journal(const Segment& segment) noexcept {
+  JournalWords& journal = segment.journal();
+  journal.rest.store(static_cast<std::uint32_t>(JournalRest::none));
+  journal.doorbell.fetch_add(1);
+  futex_wake(journal.doorbell, 1);
+}
+/// After a mark: the journal thread looks within the flush interval, unless it sleeps.
+inline void wake_journal_if_asleep(const Segment& segment) noexcept {
+  if (segment.journal().rest.load() == static_cast<std::uint32_t>(JournalRest::sleep)) ring_journal(segment);
+}
+/// After a round was asked for.
+inline void wake_journal_at_once(const Segment& segment) noexcept {
+  if (segment.journal().rest.load() != static_cast<std::uint32_t>(JournalRest::none)) ring_journal(segment);
+}
+
 }  // namespace ringmill

@@ -17,7 +17,7 @@
 namespace ringmill {
 
 inline constexpr std::uint64_t segment_magic = 0x316c6c696d676e72;  // "rngmill1"
-inline constexpr std::uint32_t layout_version = 2;
+inline constexpr std::uint32_t layout_version = 3;
 
 inline constexpr std::size_t page_bytes = 4096;
 inline constexpr std::size_t cache_line_bytes = 64;
@@ -94,6 +94,67 @@ struct alignas(padding_bytes) Signals {
 static_assert(sizeof(Signals) == 256 && alignof(Signals) == 128);
 static_assert(offsetof(Signals, keeper_doorbell) == 128);
 static_assert(std::is_trivially_destructible_v<Signals> && std::is_standard_layout_v<Signals>);
+
+/// How the journal is. Everything but `working` and `none` is told to whoever enqueues a journaled job.
+enum class JournalCondition : std::uint32_t {
+  none = 0,  // no journal thread has had anything to write yet
+  working = 1,
+  behind = 2,    // the disk does not keep up: what was marked a second ago is not durable yet
+  no_space = 3,  // the disk is full; it goes on by itself when there is space
+  failed = 4,    // a write failed: nothing becomes durable any more until another keeper takes over
+};
+
+/// How the journal thread rests.
+enum class JournalRest : std::uint32_t {
+  none = 0,   // it works, or waits for the device: it looks at all marks before it rests
+  nap = 1,    // until the next round is due: only who waits for a round rings
+  sleep = 2,  // until it is called: whoever marks rings
+};
+
+/// What participants and the journal thread tell each other; the marks are a region of their own (ipc/journal_marks.h).
+/// Written by the journal thread of the keeper's process unless a word says otherwise.
+struct alignas(padding_bytes) JournalWords {
+  /// JournalRest: what would wake the journal thread. Taken down to `none` by whoever rings.
+  std::atomic<std::uint32_t> rest;
+  std::atomic<std::uint32_t> condition;     // JournalCondition
+  std::atomic<std::uint32_t> error_number;  // errno of the failure
+  std::atomic<std::uint32_t> mode;          // JournalMode
+  std::atomic<std::uint64_t> reserved_a[14];
+  /// Futex: anybody adds one to call the journal thread; it wraps, and only a change counts.
+  std::atomic<std::uint32_t> doorbell;
+  /// 1: somebody sleeps for a round. Raised by the sleeper before its last look; lowered by the journal thread, which
+  /// then wakes all.
+  std::atomic<std::uint32_t> somebody_waits;
+  /// The round that somebody waits for. Raised by those who wait, only ever to more; the journal thread believes no
+  /// more than one round beyond those it has begun.
+  std::atomic<std::uint64_t> round_wanted;
+  /// 1: somebody spins for a round; the others who wait sleep. Taken by compare-and-swap, given up by the spinner, and
+  /// by the journal thread when a round is durable: a dead spinner's claim does not last.
+  std::atomic<std::uint32_t> spinner;
+  std::uint32_t reserved_word;
+  std::atomic<std::uint64_t> reserved_b[13];
+  /// Rounds that were begun, and the last one that is durable with all before it. 64 bits do not wrap.
+  std::atomic<std::uint64_t> round_started;
+  std::atomic<std::uint64_t> round_durable;
+  /// Futex: changes when round_durable or the condition does.
+  std::atomic<std::uint32_t> durable_sequence;
+  std::atomic<std::uint32_t> segments;  // files that count
+  /// Of the last journal thread that wrote; the next one takes a higher one.
+  std::atomic<std::uint64_t> epoch;
+  std::atomic<std::uint64_t> bytes_on_disk;
+  std::atomic<std::uint64_t> bytes_written;    // since the segment was made
+  std::atomic<std::uint64_t> behind_since_ns;  // CLOCK_BOOTTIME: begin of the oldest round that is not durable; 0: none
+  std::atomic<std::uint64_t> records_written;
+  std::atomic<std::uint64_t> jobs_elided;           // lives that ended before the journal had written them
+  std::atomic<std::uint64_t> working_since_ns;      // CLOCK_BOOTTIME: when this journal thread opened the journal
+  std::atomic<std::uint64_t> bytes_written_before;  // what bytes_written was then
+  std::atomic<std::uint64_t> reserved_c[5];
+};
+static_assert(sizeof(JournalWords) == 384 && alignof(JournalWords) == 128);
+static_assert(offsetof(JournalWords, doorbell) == 128 && offsetof(JournalWords, round_started) == 256);
+static_assert(std::is_trivially_destructible_v<JournalWords> && std::is_standard_layout_v<JournalWords>);
+
+enum class JournalMode : std::uint32_t { none = 0, io_uring = 1, pwritev2 = 2, other = 3 };
 
 /// One priority level and the counters of its ring. The ring's slots are a region of their own.
 struct alignas(padding_bytes) LevelEntry {
@@ -216,14 +277,19 @@ struct alignas(cache_line_bytes) CellHeader {
   std::atomic<std::uint16_t> level;
   std::atomic<std::uint16_t> attempts;        // attempts that ended; saturates
   std::atomic<std::uint16_t> most_attempts;   // reserved for retries (0: no bound)
-  std::atomic<std::uint16_t> flags;           // reserved
+  std::atomic<std::uint16_t> flags;           // CellFlag bits, fixed for the job's life
   std::atomic<std::uint64_t> enqueued_at_ns;  // wall clock
   std::atomic<std::uint64_t> due_at_ns;       // reserved for delayed jobs
   std::atomic<std::uint32_t> lease_ms;        // 0: the engine's default
   std::atomic<std::uint32_t> policy;          // reserved for backoff
   std::atomic<std::uint64_t> extent;          // reserved for large payloads
-  std::atomic<std::uint64_t> revision;        // reserved: the journal's version of this job
+  /// JournalNote (core/journal/note.h): which life of the cell the journal knows. Written by the journal thread alone,
+  /// in any state; by recovery before anybody sees the segment.
+  std::atomic<std::uint64_t> revision;
 };
+namespace cell_flag {
+inline constexpr std::uint16_t memory_only = 1;  // the journal does not write this job
+}
 static_assert(sizeof(CellHeader) == 64 && alignof(CellHeader) == 64);
 static_assert(offsetof(CellHeader, kind) == 8 && offsetof(CellHeader, level) == 16);
 static_assert(offsetof(CellHeader, enqueued_at_ns) == 24 && offsetof(CellHeader, revision) == 56);

@@ -9,6 +9,9 @@
 // seen a whole entry that is its name: entries never mix names. A writer that dies half-way leaves the beginning of an
 // entry: the next name with that beginning completes it, and until then it names nothing. Entries are never removed,
 // and everybody walks in the same order, so the same name ends in the same entry for all.
+//
+// The creator of a table may place names at numbers that they had before, and leave gaps (place()). So the walk comes
+// after a look for the name behind them: what was placed is seen by everybody from the beginning.
 #pragma once
 
 #include <array>
@@ -68,6 +71,9 @@ class NameTable {
   std::optional<std::uint32_t> intern(std::string_view name) noexcept {
     const NameWords wanted = encode_name(name);
     for (std::uint32_t n = 0; n < count_; ++n) {
+      if (holds(entries_[n], wanted)) return n;
+    }
+    for (std::uint32_t n = 0; n < count_; ++n) {
       if (settle(entries_[n], wanted)) return n;
     }
     return std::nullopt;
@@ -87,7 +93,20 @@ class NameTable {
   }
   std::uint32_t count() const noexcept { return count_; }
 
+  /// Puts a valid name at a number that has none. For the creator of the table, while nobody else sees it.
+  void place(std::uint32_t number, std::string_view name) noexcept {
+    const NameWords words = encode_name(name);
+    // ORDER relaxed: the table is published as a whole, by the rename of its segment.
+    for (std::size_t i = 0; i < words.size(); ++i) entries_[number].word[i].store(words[i], std::memory_order_relaxed);
+  }
+
  private:
+  static bool holds(const NameEntry& entry, const NameWords& wanted) noexcept {
+    for (std::size_t i = 0; i < wanted.size(); ++i) {
+      if (entry.word[i].load(std::memory_order_acquire) != wanted[i]) return false;  // ORDER name
+    }
+    return true;
+  }
   /// True when the entry is, or has become, `wanted`.
   static bool settle(NameEntry& entry, const NameWords& wanted) noexcept {
     for (std::size_t i = 0; i < wanted.size(); ++i) {

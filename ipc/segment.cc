@@ -84,6 +84,7 @@ Result<void> give_to(const File& file, const std::optional<FileOwner>& owner, co
   return std::unexpected(system_error("cannot give the segment to the engine's owner", path));
 }
 
+/// All but the cells.
 void fill(const Segment& segment, const SegmentConfig& config, std::uint64_t first_generation,
           std::uint64_t generation_limit, const std::array<std::uint64_t, 2>& boot) {
   const Geometry& geometry = segment.geometry();
@@ -93,14 +94,6 @@ void fill(const Segment& segment, const SegmentConfig& config, std::uint64_t fir
     for (std::size_t i = 0; i < words.size(); ++i) segment.level(n).name[i].store(words[i]);
     segment.level(n).weight.store(config.weights[n]);
   }
-  const std::uint64_t free_word = StateWord::make(first_generation, 0, CellState::free, 0).bits();
-  for (std::uint32_t cell = 0; cell < geometry.capacity; ++cell) {
-    auto& header = *reinterpret_cast<CellHeader*>(segment.cells() + std::uint64_t{cell} * geometry.cell_bytes);
-    header.state.store(free_word, std::memory_order_relaxed);  // ORDER relaxed: nobody sees the file before the rename
-  }
-  FreeMap free_map = segment.free_map();
-  for (std::uint32_t cell = 0; cell < geometry.capacity; cell += 64) free_map.put(cell, ~std::uint64_t{0});
-
   SegmentHeader& header = segment.header();
   header.magic.store(segment_magic);
   header.version.store(layout_version);
@@ -114,6 +107,9 @@ void fill(const Segment& segment, const SegmentConfig& config, std::uint64_t fir
   header.default_lease_ms.store(config.default_lease_ms);
   header.created_at_ns.store(wall_clock_ns());
   header.first_generation.store(first_generation);
+}
+
+void make_ready(SegmentHeader& header) noexcept {
   header.checksum.store(checksum_of(header));
   header.state.store(static_cast<std::uint32_t>(SegmentState::ready));
 }
@@ -174,12 +170,14 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   // (docs/decisions/0003).
   g.ring_slots = std::bit_ceil(std::uint64_t{capacity} + capacity / 32);
   g.signals = sizeof(SegmentHeader);
-  g.levels = g.signals + sizeof(Signals);
+  g.journal = g.signals + sizeof(Signals);
+  g.levels = g.journal + sizeof(JournalWords);
   g.participants = round_up(g.levels + std::uint64_t{level_count} * sizeof(LevelEntry), page_bytes);
   g.kinds = g.participants + std::uint64_t{most_participants} * sizeof(ParticipantEntry);
   g.free_words = g.kinds + std::uint64_t{most_kinds} * sizeof(NameEntry);
   g.free_summary = round_up(g.free_words + capacity / 8, padding_bytes);
-  g.rings = round_up(g.free_summary + std::uint64_t{FreeMap::summary_words(capacity)} * 8, page_bytes);
+  g.marks = round_up(g.free_summary + std::uint64_t{FreeMap::summary_words(capacity)} * 8, padding_bytes);
+  g.rings = round_up(g.marks + 3 * mark_map_bytes(capacity), page_bytes);
   g.cells = round_up(g.rings + level_count * g.ring_slots * 8, page_bytes);
   g.bytes = round_up(g.cells + std::uint64_t{capacity} * cell_bytes, page_bytes);
   return g;
@@ -211,8 +209,21 @@ Result<Segment> Segment::map(File file, std::uint64_t bytes, const Geometry& geo
   }
 }
 
+Result<void> Segment::make_all_cells_free(Segment& segment) {
+  const Geometry& geometry = segment.geometry();
+  const std::uint64_t free_word =
+      StateWord::make(segment.header().first_generation.load(), 0, CellState::free, 0).bits();
+  for (std::uint32_t cell = 0; cell < geometry.capacity; ++cell) {
+    auto& header = *reinterpret_cast<CellHeader*>(segment.cells() + std::uint64_t{cell} * geometry.cell_bytes);
+    header.state.store(free_word, std::memory_order_relaxed);  // ORDER relaxed: nobody sees the file before the rename
+  }
+  FreeMap free_map = segment.free_map();
+  for (std::uint32_t cell = 0; cell < geometry.capacity; cell += 64) free_map.put(cell, ~std::uint64_t{0});
+  return {};
+}
+
 Result<void> Segment::create(const std::filesystem::path& path, const SegmentConfig& config,
-                             std::uint64_t first_generation, std::uint64_t generation_limit) {
+                             std::uint64_t first_generation, std::uint64_t generation_limit, const Filler& filler) {
   const auto boot = boot_id();
   if (!boot) return std::unexpected(boot.error());
   const Geometry geometry =
@@ -231,6 +242,8 @@ Result<void> Segment::create(const std::filesystem::path& path, const SegmentCon
   auto segment = map(std::move(*file), geometry.bytes, geometry, Access::read_write, fresh);
   if (!segment) return give_up(segment.error());
   fill(*segment, config, first_generation, generation_limit, *boot);
+  if (auto filled = filler(*segment); !filled) return give_up(filled.error());
+  make_ready(segment->header());
   if (::rename(fresh.c_str(), path.c_str()) != 0) return give_up(system_error("cannot rename to", path));
   return {};
 }

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 
 #include "ipc/file.h"
 #include "ipc/free_map.h"
+#include "ipc/journal_marks.h"
 #include "ipc/layout.h"
 #include "ipc/name_table.h"
 #include "ipc/ring.h"
@@ -48,11 +50,13 @@ struct Geometry {
   std::uint32_t level_count = 0;
   std::uint64_t ring_slots = 0;  // of one level
   std::uint64_t signals = 0;
+  std::uint64_t journal = 0;
   std::uint64_t levels = 0;
   std::uint64_t participants = 0;
   std::uint64_t kinds = 0;
   std::uint64_t free_words = 0;
   std::uint64_t free_summary = 0;
+  std::uint64_t marks = 0;  // three maps of capacity / 64 words
   std::uint64_t rings = 0;
   std::uint64_t cells = 0;
   std::uint64_t bytes = 0;
@@ -60,17 +64,28 @@ struct Geometry {
   static Geometry of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uint32_t level_count) noexcept;
 };
 
+/// One map of journal marks; maps lie apart, so that those who write different ones do not disturb each other.
+constexpr std::uint64_t mark_map_bytes(std::uint32_t capacity) noexcept {
+  return (capacity / 8 + padding_bytes - 1) / padding_bytes * padding_bytes;
+}
+
 /// A mapped segment. The accessors check nothing: indexes are bounded by their callers, who never take one from shared
 /// memory unchecked.
 class Segment {
  public:
   enum class Access { read_only, read_write };
 
-  /// Makes the file `path` with every byte allocated, all cells free with `first_generation`, and puts it in place by
-  /// rename. Whatever stood at `path` stays until then. The caller holds the engine's structure lock.
+  /// Fills in the cells of a segment that nobody else sees yet: all zero when it comes, and everything else is there.
+  /// May change first generation and generation limit. After an error the segment is given up.
+  using Filler = std::function<Result<void>(Segment&)>;
+  static Result<void> make_all_cells_free(Segment& segment);
+
+  /// Makes the file `path` with every byte allocated, its cells as `filler` makes them, and puts it in place by rename.
+  /// Whatever stood at `path` stays until then. The caller holds the engine's structure lock.
   /// `generation_limit` is durable in the engine's directory.
   static Result<void> create(const std::filesystem::path& path, const SegmentConfig& config,
-                             std::uint64_t first_generation, std::uint64_t generation_limit);
+                             std::uint64_t first_generation, std::uint64_t generation_limit,
+                             const Filler& filler = make_all_cells_free);
 
   /// Maps and checks: owner and mode of the file, magic, version, sizes, checksum, and that it belongs to `engine_id`
   /// and this boot.
@@ -87,6 +102,13 @@ class Segment {
   const Geometry& geometry() const noexcept { return geometry_; }
   SegmentHeader& header() const noexcept { return at<SegmentHeader>(0); }
   Signals& signals() const noexcept { return at<Signals>(geometry_.signals); }
+  JournalWords& journal() const noexcept { return at<JournalWords>(geometry_.journal); }
+  JournalMarks marks() const noexcept {
+    const std::uint32_t words = geometry_.capacity / 64;
+    const std::uint64_t map_bytes = mark_map_bytes(geometry_.capacity);
+    auto* const first = &at<std::atomic<std::uint64_t>>(geometry_.marks);
+    return JournalMarks(first, first + map_bytes / 8, first + 2 * map_bytes / 8, words);
+  }
   LevelEntry& level(std::uint32_t n) const noexcept {
     return at<LevelEntry>(geometry_.levels + n * sizeof(LevelEntry));
   }

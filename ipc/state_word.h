@@ -61,9 +61,6 @@ class StateWord {
   constexpr StateWord next(CellState state, std::uint32_t owner) const noexcept {
     return make(generation(), owner, state, version() + 1);
   }
-  /// The cell after the job's end, with the generation of the next job.
-  constexpr StateWord freed() const noexcept { return make(generation() + 1, 0, CellState::free, 0); }
-
   constexpr bool is(CellState state, std::uint32_t owner) const noexcept {
     return (bits_ >> 10 & 0x3fff) == (std::uint64_t{owner} << 4 | static_cast<std::uint64_t>(state));
   }

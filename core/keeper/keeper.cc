@@ -6,6 +6,7 @@
 #include <array>
 #include <limits>
 
+#include "core/journal/journal_thread.h"
 #include "core/log.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
@@ -162,7 +163,8 @@ void Keeper::run() {
   ::prctl(PR_SET_NAME, "ringmill-keeper");
   // The kernel wakes us on the CPU of the process that dies, where unmapping a big table takes milliseconds.
   ask_for_short_time_slices();
-  while (stop_.load() == 0) {
+  // Stands at least once: what this process has enqueued is journaled even if it ends at once.
+  do {
     const Sign seen = sign_of_keeper();                                           // B1
     const auto elected = try_lock_byte(engine_->locks.file(), keeper_lock_byte);  // B2
     if (elected && *elected) {
@@ -170,7 +172,7 @@ void Keeper::run() {
     } else {
       stand_by(seen);
     }
-  }
+  } while (stop_.load() == 0);
 }
 
 Keeper::Sign Keeper::sign_of_keeper() const noexcept {
@@ -214,6 +216,7 @@ void Keeper::keep() {
   futex_wake(signals.keeper_participant, everybody);  // who stands by watches our robust word from now on
   keeps_.store(true);
   {
+    const JournalThread journal(*engine_);
     KeeperWork work(*engine_, *number);
     std::uint64_t last_thorough_ns = 0;
     while (stop_.load() == 0) {

@@ -70,6 +70,8 @@ void Reaper::reap_slot(const LeaseSlot& slot, std::uint32_t owner) noexcept {
   const CellIndex index = index_of(id);
   if (!id || index >= settling_.table().capacity()) return;
   const StateWord word = settling_.table().word(index);
+  // Over, but perhaps not marked: the owner died between E5 and E7.
+  if (word.generation() > generation_of(id)) settling_.mark_ended(index);
   if (word.owner() != owner || word.generation() != generation_of(id) || !speaks_of(slot, id, word)) return;
   apply_rule(index, word, owner);
 }
@@ -78,7 +80,7 @@ void Reaper::apply_rule(CellIndex index, StateWord word, std::uint32_t owner) no
   switch (action_for(word.state())) {
     case ReapAction::free: {
       std::uint64_t expected = word.bits();
-      settling_.table().state(index).compare_exchange_strong(expected, word.freed().bits());
+      settling_.table().state(index).compare_exchange_strong(expected, settling_.table().freed(word).bits());
       return;
     }
     case ReapAction::retry: {
@@ -119,7 +121,9 @@ bool Reaper::settle(CellIndex index, StateWord word, Outcome outcome, std::uint1
     if (outcome == Outcome::requeue) {
       settling_.requeue(index, completing, attempts);
     } else {
+      const bool journaled = settling_.is_journaled(index);
       settling_.free_cell(index, completing);
+      if (journaled) settling_.mark_ended(index);
       segment_->free_map().put(index & ~CellIndex{63}, std::uint64_t{1} << (index % 64));
       wake_for_space(*segment_);
     }
@@ -139,6 +143,8 @@ void Reaper::retry(CellIndex index, StateWord word, bool had_begun, std::atomic<
 void Reaper::place_again(JobId id) noexcept {
   const CellIndex index = index_of(id);
   if (!id || index >= settling_.table().capacity()) return;
+  // Marked even if it was claimed and ended meanwhile: its producer may have died before its mark.
+  if (JobTable::was_enqueued(id, settling_.table().word(index))) settling_.mark_changed(index);
   if (!settling_.table().is_live(JobTable::hint_of(id))) return;
   const CellHeader& header = settling_.table().header(index);
   settling_.place(id, header.level.load(), header.kind.load());

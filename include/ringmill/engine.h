@@ -33,6 +33,9 @@ struct CreateOptions {
   std::filesystem::path shm_dir = "/dev/shm";
   /// How long a worker may hold a job that does not say otherwise; at most 24 days.
   std::chrono::milliseconds lease{std::chrono::minutes{5}};
+  /// The most bytes that the journal's files take on the disk; they are made as they are needed. It must hold a full
+  /// engine twice and a half, records of the longest payload, and 4 MiB. 0: three times a full engine, at least 64 MiB.
+  std::uint64_t journal_limit = 0;
 };
 
 struct OpenOptions {
@@ -52,8 +55,9 @@ class Engine {
   /// Errors: already_exists, invalid_argument, no_space (says how much it needs), permission_denied, system.
   static Result<void> create(const std::filesystem::path& directory, const CreateOptions& options = {});
 
-  /// Opens an engine. Where its segment is gone (the machine was restarted) an empty one is made: the jobs of this
-  /// version live in shared memory only. Errors: not_found, incompatible, corrupt, permission_denied, no_space, system.
+  /// Opens an engine. Where its segment is gone (the machine was restarted) it is made anew from the journal: jobs that
+  /// were durable wait again under their ids, whoever had begun them. Errors: not_found, incompatible, corrupt,
+  /// permission_denied, no_space, busy (its segment was removed while others use it), system.
   static Result<Engine> open(const std::filesystem::path& directory, const OpenOptions& options = {});
 
   /// Removes segment and directory, whole or as a creator that died has left them. Files in the directory that are not

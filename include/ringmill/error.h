@@ -25,6 +25,7 @@ enum class ErrorCode {
   stale,                  ///< the shared memory was left by an earlier boot.
   corrupt,                ///< shared memory or a file contradicts itself.
   no_space,               ///< the tmpfs or the disk is too small.
+  journal_failed,         ///< the disk failed: nothing more becomes durable. The text says how, and what to do.
   busy,                   ///< participants live, or someone else holds the engine's lock.
   system,                 ///< a system call failed; the text has its name and reason.
 };

@@ -45,6 +45,15 @@ enum class JobState { queued, delayed, blocked, running, completed, dead, cancel
 std::string_view name_of(JobState state) noexcept;
 std::optional<JobState> job_state_of(std::string_view name) noexcept;
 
+/// What a job survives.
+enum class Durability : std::uint8_t {
+  journaled,  ///< in the journal within about a millisecond (Participant::ticket() tells when): survives a power cut
+  memory,     ///< shared memory only: survives any process, but not a reboot
+  durable,    ///< on the device when the call returns
+};
+std::string_view name_of(Durability durability) noexcept;
+std::optional<Durability> durability_of(std::string_view name) noexcept;
+
 /// One job to be enqueued. The payload is copied during the call.
 struct JobRequest {
   Kind kind{};
@@ -53,6 +62,7 @@ struct JobRequest {
   /// How long a worker may hold the job before the keeper takes it back. Zero: the engine's default lease.
   /// Rounded up to a millisecond, at most 24 days.
   std::chrono::milliseconds lease{0};
+  Durability durability = Durability::journaled;
 };
 
 /// What is known of one job. Times are wall clock, to about 4 ms; zero where the moment did not come.

@@ -3,6 +3,8 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -51,6 +53,8 @@ class Job {
   std::span<const std::byte> payload() const noexcept { return payload_; }
 
   /// The job is done. Error lease_lost: the lease was revoked before, and someone else has the job: drop what was done.
+  /// The journal knows within about a millisecond; take a Participant::ticket() afterwards to wait for that: a job
+  /// whose completion is durable does not run again, whatever happens.
   Result<void> complete();
   /// This attempt failed; the attempt counts, and the job goes back to its level. Error lease_lost as above.
   Result<void> fail();
@@ -73,6 +77,12 @@ class Job {
   std::uint32_t attempt_ = 0;
   std::uint32_t slot_ = 0;  // our lease slot in the registry entry
   Level level_{};
+};
+
+/// A moment in the journal: everything that a participant had done before it took the ticket is durable when the
+/// ticket is. Valid in every process, for as long as the engine's shared memory lives.
+struct DurabilityTicket {
+  std::uint64_t round = 0;
 };
 
 enum class Role { producer, worker, keeper, tool };
@@ -131,6 +141,23 @@ class Participant {
   /// whole batch.
   Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
                                     std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+
+  /// Stands for all that this participant has enqueued, completed, failed or cancelled until now (but for jobs of
+  /// Durability::memory). Two loads. Take one after many calls, then wait once.
+  DurabilityTicket ticket() const noexcept;
+  /// Waits until the ticket is durable: the disk has it. A job that ended before the journal had written it needs no
+  /// writing. Errors: timed_out (not durable yet; wait again or give up), journal_failed (a write failed: what is in
+  /// memory still runs, but nothing more becomes durable until the disk is mended and another keeper has taken over),
+  /// no_space (the journal's disk is full; it goes on by itself).
+  Result<void> wait_durable(DurabilityTicket ticket, std::chrono::nanoseconds wait);
+  /// True once it is durable; never waits. Error journal_failed as above.
+  Result<bool> is_durable(DurabilityTicket ticket) const;
+  /// Calls `done` when the ticket is durable, or with the error of wait_durable(): from within a later call of
+  /// poll_durable() on this thread. Allocates.
+  void when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done);
+  /// Makes the calls that when_durable() has promised and that are due. Returns how many are still promised. What is
+  /// promised when the participant goes is dropped.
+  std::size_t poll_durable();
 
   /// What claim() and claim_batch() take from now on. Costs an allocation; gives back jobs claimed in advance.
   /// Error invalid_argument: an unknown level or kind, a prefetch out of bounds.

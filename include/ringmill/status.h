@@ -40,6 +40,28 @@ struct Totals {
   std::uint64_t cancelled = 0;
 };
 
+/// The journal at one moment. Numbers are the keeper's own, a flush interval old at most.
+struct JournalStatus {
+  /// "none" (nothing was to be written yet), "io_uring" or "pwritev2".
+  std::string mode = "none";
+  /// Files that count, and their bytes on the disk.
+  std::uint32_t segments = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t limit = 0;
+  /// How long the oldest change has waited that is not durable yet; zero when everything is.
+  std::chrono::microseconds durable_lag{0};
+  /// Written since the journal was opened, over that time.
+  std::uint64_t bytes_per_s = 0;
+  /// Since the engine's shared memory was made.
+  std::uint64_t bytes_written = 0;
+  std::uint64_t records_written = 0;
+  /// Looks that found nothing to write, because the job had come and ended in between: each stands for one such job, or
+  /// for several that followed each other in one cell.
+  std::uint64_t jobs_elided = 0;
+  /// Empty while the journal works.
+  std::string last_error;
+};
+
 struct EngineStatus {
   std::string engine_id;
   std::string path;
@@ -56,6 +78,7 @@ struct EngineStatus {
   std::uint64_t memory_bytes = 0;
   std::uint64_t cells_free = 0;
   std::uint64_t cells_used = 0;
+  JournalStatus journal;
   /// The segment's file was unlinked under the running engine: new processes cannot join it.
   bool unlinked = false;
 };

@@ -140,10 +140,11 @@ TEST_F(EnqueueCommand, words_that_are_off_are_usage_errors) {
   expect_error(on_engine("enqueue", {"--kind", "k", "--delay", "1s"}), 2, "--delay");
 }
 
-TEST_F(EnqueueCommand, only_memory_durability_is_there_yet) {
-  EXPECT_EQ(on_engine("enqueue", {"--kind", "k", "--durability", "memory"}).exit_code, 0);
-  expect_error(on_engine("enqueue", {"--kind", "k", "--durability", "durable"}), 2, "no journal yet");
-  expect_error(on_engine("enqueue", {"--kind", "k", "--durability", "journaled"}), 2, "no journal yet");
+TEST_F(EnqueueCommand, takes_each_durability_and_no_other_word) {
+  for (const char* durability : {"memory", "journaled", "durable"}) {
+    EXPECT_EQ(on_engine("enqueue", {"--kind", "k", "--durability", durability}).exit_code, 0) << durability;
+  }
+  expect_error(on_engine("enqueue", {"--kind", "k", "--durability", "eternal"}), 2, "durability");
 }
 
 TEST_F(EnqueueCommand, without_a_level_named_default_the_only_level_is_meant) {

@@ -12,12 +12,13 @@ class ManageCommand : public CommandLine {};
 
 TEST_F(ManageCommand, init_makes_an_engine_as_it_was_told) {
   const Ran ran = init({"--levels", "urgent,normal", "--weights", "9,1", "--capacity", "100", "--cell-size", "1KiB",
-                        "--mode", "0750", "--lease", "30s"});
+                        "--mode", "0750", "--lease", "30s", "--journal-limit", "8MiB"});
   ASSERT_EQ(ran.exit_code, 0) << ran.err;
   EXPECT_NE(ran.out.find("levels urgent, normal"), std::string::npos) << ran.out;
   const auto json = status();
   EXPECT_EQ(json["engine"]["capacity"], 128);
   EXPECT_EQ(json["engine"]["cell_size"], 1024);
+  EXPECT_EQ(json["journal"]["limit"], 8 << 20);
   EXPECT_EQ(json["levels"].size(), 2U);
   EXPECT_EQ(json["levels"][0]["name"], "urgent");
   struct stat facts {};
@@ -41,6 +42,7 @@ TEST_F(ManageCommand, init_refuses_what_makes_no_engine) {
   expect_error(init({"--capacity", "1"}), 2, "capacity");
   expect_error(init({"--mode", "0888"}), 2, "--mode");
   expect_error(init({"--lease", "0"}), 2, "--lease");
+  expect_error(init({"--journal-limit", "1MiB"}), 2, "bytes are needed");
   EXPECT_FALSE(std::filesystem::exists(directory()));
 }
 
@@ -152,7 +154,8 @@ TEST_F(ManageCommand, every_command_explains_itself_with_examples) {
   EXPECT_NE(ringmill({"--version"}).out.find("ringmill "), std::string::npos);
   const Ran all = ringmill({"--help"});
   EXPECT_EQ(all.exit_code, 0);
-  for (const std::string command : {"init", "enqueue", "work", "status", "job", "cancel", "dump", "keeper", "remove"}) {
+  for (const std::string command :
+       {"init", "enqueue", "work", "status", "job", "cancel", "dump", "keeper", "recover", "remove"}) {
     EXPECT_NE(all.out.find("  " + command + " "), std::string::npos) << command;
     const Ran one = ringmill({command, "--help"});
     EXPECT_EQ(one.exit_code, 0);

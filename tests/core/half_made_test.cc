@@ -26,6 +26,13 @@ CreateOptions smallest_engine() {
   return options;
 }
 
+/// As an engine's keeper would have made it.
+void add_journal_files(const ScratchPlace& place) {
+  for (const char* name : {"0000.segment", "0001.segment", "damaged-1-4096"}) {
+    must(write_file_durably(place.directory() / "journal" / name, "x", 0600));
+  }
+}
+
 Result<void> create_in(const ScratchPlace& place) {
   return Engine::create(place.directory(), place.here(smallest_engine()));
 }
@@ -131,6 +138,7 @@ TEST(KilledRemoval, leaves_nothing_after_another_one) {
   for (State state = State::between; state == State::between; ++n) {
     const ScratchPlace place;
     must(create_in(place));
+    add_journal_files(place);
     SteppedProcess remover([&place] {
       ringmill_step_begin();
       static_cast<void>(Engine::remove(place.directory()));
@@ -144,6 +152,28 @@ TEST(KilledRemoval, leaves_nothing_after_another_one) {
     EXPECT_TRUE(removed || removed.error().code() == ErrorCode::not_found) << n << ": " << removed.error().message();
     ASSERT_EQ(place.shm_names(), Names{}) << n;
     ASSERT_EQ(names_in(place.directory()), Names{}) << n;
+  }
+  EXPECT_GT(n, 20U) << "a removal has more calls than that: this test has seen nothing";
+}
+
+TEST(KilledRemoval, leaves_no_journal_to_the_next_engine) {
+  std::uint64_t n = 0;
+  for (State state = State::between; state == State::between; ++n) {
+    const ScratchPlace place;
+    must(create_in(place));
+    add_journal_files(place);
+    SteppedProcess remover([&place] {
+      ringmill_step_begin();
+      static_cast<void>(Engine::remove(place.directory()));
+      ringmill_step_end();
+    });
+    remover.run_to_begin();
+    state = remover.step_calls(n);
+    remover.kill();
+    const auto made = create_in(place);
+    if (!made && made.error().code() == ErrorCode::already_exists) continue;  // it had not got that far
+    must(made);
+    ASSERT_EQ(names_in(place.directory() / "journal"), Names{}) << n;
   }
   EXPECT_GT(n, 20U) << "a removal has more calls than that: this test has seen nothing";
 }

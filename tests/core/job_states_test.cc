@@ -223,7 +223,7 @@ TEST(FreeCellsInProcess, no_two_producers_get_one_cell_while_free_cells_are_list
         if (!cells.take(filling)) continue;
         const std::uint64_t generation = filling.word.generation();
         if (last_generation.exchange(generation) >= generation) doubled.fetch_add(1);
-        inside.table().state(filling.index).store(filling.word.freed().bits());
+        inside.table().state(filling.index).store(inside.table().freed(filling.word).bits());
       }
     });
   }

@@ -45,5 +45,21 @@ TEST(RemovalInProcess, leaves_no_file) {
   EXPECT_TRUE(world.scratch.place().shm_names().empty());
 }
 
+TEST(RemovalInProcess, removes_the_journals_files_and_nothing_else_that_is_there) {
+  World world;
+  const auto journal = world.scratch.directory() / "journal";
+  for (const char* name : {"0000.segment", "12345.segment", "0001.segment.new", "damaged-3-4096", "letter.txt",
+                           "1.segment", "damaged-3", "0000.segment.old", "damaged-3-4096-1"}) {
+    must(write_file_durably(journal / name, "x", 0600));
+  }
+  must(Engine::remove(world.scratch.directory()));
+  std::vector<std::string> left;
+  for (const auto& entry : std::filesystem::directory_iterator(journal)) left.push_back(entry.path().filename());
+  std::ranges::sort(left);
+  EXPECT_EQ(left,
+            (std::vector<std::string>{"0000.segment.old", "1.segment", "damaged-3", "damaged-3-4096-1", "letter.txt"}));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(world.scratch.directory()), {}), 1);
+}
+
 }  // namespace
 }  // namespace ringmill::test

@@ -18,7 +18,7 @@ TEST(UnlinkedSegment, no_second_world_is_opened_while_participants_live_in_the_o
   EXPECT_FALSE(second.has_value()) << "jobs enqueued there would never reach the workers that live here";
 }
 
-TEST(RebuiltSegment, an_id_from_before_is_unknown_to_cancel_as_it_is_to_job) {
+TEST(RebuiltSegment, an_id_from_before_is_over_and_never_pending) {
   ScratchEngine scratch(small_engine());
   JobId before;
   {
@@ -29,10 +29,8 @@ TEST(RebuiltSegment, an_id_from_before_is_unknown_to_cancel_as_it_is_to_job) {
   std::filesystem::remove(scratch.segment_file());
   Engine engine = scratch.open(without_keeper);
   const auto tool = must(engine.attach(Role::tool));
-  const auto cancelled = tool->cancel(before);
-  ASSERT_FALSE(cancelled.has_value());
-  EXPECT_EQ(cancelled.error().code(), ErrorCode::not_found);
-  EXPECT_EQ(engine.job(before).error().code(), ErrorCode::not_found);
+  EXPECT_EQ(must(tool->cancel(before)), Cancelled::already_over);
+  EXPECT_EQ(must(engine.job(before)).state, JobState::ended);
 }
 
 }  // namespace

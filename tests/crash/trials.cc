@@ -14,6 +14,12 @@ using State = SteppedProcess::State;
 
 /// Rings hold twice the table's cells; three levels share one refill.
 constexpr int refills_per_lap = 2 * static_cast<int>(level_names.size()) + 1;
+void check_marks(const World& world, std::vector<Problem>& problems) {
+  if (const std::uint32_t unmarked = world.unmarked_cells(); unmarked > 0) {
+    problems.push_back({Trouble::lost, fmt::format("the journal will never look at {} cells that changed", unmarked)});
+  }
+}
+
 /// The most jobs that one operation has in its hands.
 constexpr std::uint32_t most_in_hand = 4;
 
@@ -70,6 +76,7 @@ class WorkerSubject final : public Subject {
     if (n % 4 < 2) return;
     // A turn hands over at once what the dead one's lists say; a scan is not due so soon after the last one.
     world.turn();
+    check_marks(world, problems);
     world.drain(stage.trial, runs);
     if (world.cells_in(CellState::queued) + world.cells_in(CellState::running) + world.cells_in(CellState::completing) >
         0) {
@@ -112,7 +119,9 @@ std::vector<Problem> Stage::begin(const std::vector<std::size_t>& standing, std:
   // What we freed would be tidied up by the child's first large allocation, in thousands of instructions.
   ::malloc_trim(0);
   report->clear(++trial);
-  if (world->place_standing(standing, *report, lease)) return {};
+  const bool placed = world->place_standing(standing, *report, lease);
+  world->let_journal_see();
+  if (placed) return {};
   return {{Trouble::stuck, "the engine refuses the first jobs of a trial"}};
 }
 
@@ -152,6 +161,7 @@ void check_all(Stage& stage, Runs& runs, std::size_t standing, Mode ledger_mode,
   World& world = *stage.world;
   const auto add = [&](Trouble trouble, std::string what) { problems.push_back({trouble, std::move(what)}); };
   world.reap();
+  check_marks(world, problems);
   world.drain(stage.trial, runs);
   if (const std::uint32_t queued = world.cells_in(CellState::queued); queued > 0) {
     add(Trouble::stuck, fmt::format("{} jobs wait, and nobody can claim them", queued));
@@ -187,6 +197,7 @@ std::vector<std::unique_ptr<Subject>> all_subjects() {
   std::vector<std::unique_ptr<Subject>> subjects;
   for (const Operation& operation : operations()) subjects.push_back(worker_subject(operation));
   subjects.push_back(waking_subject());
+  subjects.push_back(journal_subject());
   for (auto& subject : keeper_subjects()) subjects.push_back(std::move(subject));
   return subjects;
 }

@@ -66,6 +66,8 @@ std::unique_ptr<Subject> worker_subject(const Operation& operation);
 std::unique_ptr<Subject> waking_subject();
 /// The keeper's repair of one thing that the dead can leave behind.
 std::vector<std::unique_ptr<Subject>> keeper_subjects();
+/// A round of the journal, its take-over included.
+std::unique_ptr<Subject> journal_subject();
 
 /// What the survivors do while a process stands: empty, full, empty, until each ring has gone round. `is_keeping`:
 /// our keeper is in office, so each refill must reach every cell that the stopped one does not hold.

@@ -10,6 +10,7 @@
 #include <fmt/core.h>
 
 #include "core/inspect.h"
+#include "core/journal/note.h"
 #include "ipc/clock.h"
 #include "ipc/sleepers.h"
 
@@ -141,6 +142,58 @@ std::uint32_t World::fill(std::uint64_t trial, Runs& runs) {
     ++runs.fillers;
   }
   return runs.fillers - before;
+}
+
+void World::let_journal_see() {
+  const Segment& segment = core_->segment;
+  const JobTable table(segment);
+  JournalMarks marks = segment.marks();
+  for (std::uint32_t word = 0; word < marks.words(); ++word) marks.settle(word, marks.take(word));
+  for (CellIndex index = 0; index < capacity; ++index) {
+    const StateWord word = table.word(index);
+    const bool has_job = word.state() != CellState::free && word.state() != CellState::filling;
+    table.header(index).revision.store(has_job ? JournalNote{word.generation(), 1}.bits() : 0);
+    attempts_seen_[index] = table.header(index).attempts.load();
+  }
+}
+
+void World::forget_journal() {
+  for (const auto& file : std::filesystem::directory_iterator(core_->directory.journal_path())) {
+    std::filesystem::remove(file);
+  }
+  const Segment& segment = core_->segment;
+  const JobTable table(segment);
+  JournalMarks marks = segment.marks();
+  for (std::uint32_t word = 0; word < marks.words(); ++word) marks.settle(word, marks.take(word));
+  for (CellIndex index = 0; index < capacity; ++index) {
+    table.header(index).revision.store(0);
+    if (table.word(index).state() != CellState::free) {
+      marks.mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));
+    }
+  }
+}
+
+void World::end_one_and_fail_one() {
+  if (auto first = survivor_->claim()) static_cast<void>(first->complete());
+  if (auto second = survivor_->claim()) static_cast<void>(second->fail());
+  survivor_->release_prefetched();
+}
+
+std::uint32_t World::unmarked_cells() const noexcept {
+  const Segment& segment = core_->segment;
+  const JobTable table(segment);
+  const JournalMarks marks = segment.marks();
+  std::uint32_t count = 0;
+  for (CellIndex index = 0; index < capacity; ++index) {
+    const StateWord word = table.word(index);
+    const bool has_job = word.state() != CellState::free && word.state() != CellState::filling;
+    const CellHeader& header = table.header(index);
+    const std::uint64_t known = JournalNote::of(header.revision.load()).generation;
+    const bool is_known =
+        has_job ? known == word.generation() && header.attempts.load() == attempts_seen_[index] : known == 0;
+    count += is_known || marks.is_marked(index) ? 0 : 1;
+  }
+  return count;
 }
 
 std::uint32_t World::cells_in(CellState state) const noexcept {

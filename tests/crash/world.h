@@ -53,6 +53,11 @@ class World {
 
   const std::filesystem::path& directory() const noexcept { return directory_; }
   const Segment& segment() const noexcept { return core_->segment; }
+  EngineCore& core() const noexcept { return *core_; }
+  /// As if nothing had ever been journaled: no files, no notes, every job marked.
+  void forget_journal();
+  /// Some of everything that the journal has to write: the first job that can be claimed ends, the next one fails.
+  void end_one_and_fail_one();
 
   /// Enqueues the jobs that stand there before an operation, and notes their ids. False: the engine refused.
   bool place_standing(const std::vector<std::size_t>& levels, Report& report, std::chrono::milliseconds lease);
@@ -73,6 +78,11 @@ class World {
   /// Gives the keeper's lock away, and takes it back. False: the lock did not come free within two seconds.
   void resign();
   bool take_office();
+
+  /// What a journal would do: takes all marks, and knows from now on what each cell says.
+  void let_journal_see();
+  /// Cells that say something else than the journal knows, and are not marked: it would never look at them again.
+  std::uint32_t unmarked_cells() const noexcept;
 
   /// How many cells are not free.
   std::uint32_t used_cells() const noexcept;
@@ -101,6 +111,7 @@ class World {
   std::optional<KeeperWork> keeper_;
   Kind kind_{};
   std::array<Level, level_names.size()> levels_{};
+  std::array<std::uint16_t, capacity> attempts_seen_{};
 };
 
 }  // namespace ringmill::crash

@@ -42,6 +42,21 @@ TEST(NameTableInProcess, a_number_gives_its_name_back) {
   EXPECT_EQ(rig.table().find(longest), *number);
 }
 
+TEST(NameTableInProcess, a_placed_name_keeps_its_number_though_there_are_gaps_before_it) {
+  Rig rig;
+  rig.table().place(5, "resize");
+  EXPECT_EQ(rig.table().name_of(5), "resize");
+  EXPECT_EQ(rig.table().intern("resize"), 5U);
+}
+
+TEST(NameTableInProcess, new_names_fill_the_gaps_between_placed_ones) {
+  Rig rig;
+  rig.table().place(1, "resize");
+  EXPECT_EQ(rig.table().intern("mail"), 0U);
+  EXPECT_EQ(rig.table().intern("thumbnail"), 2U);
+  EXPECT_EQ(rig.table().intern("resize"), 1U);
+}
+
 TEST(NameTableInProcess, names_that_begin_alike_have_their_own_numbers) {
   Rig rig;
   std::set<std::uint32_t> numbers;

@@ -68,6 +68,29 @@ TEST(SegmentInProcess, a_new_one_opens_with_what_it_was_made_of) {
   EXPECT_EQ(segment.geometry().level_count, 2U);
 }
 
+TEST(SegmentInProcess, is_filled_before_anybody_can_see_it) {
+  const Rig rig;
+  const auto other = rig.folder.path() / "other";
+  bool was_there = true;
+  must(Segment::create(other, small_config(), 1, 1000, [&](Segment& fresh) -> Result<void> {
+    was_there = std::filesystem::exists(other);
+    fresh.header().first_generation.store(7);
+    return {};
+  }));
+  EXPECT_FALSE(was_there);
+  const Segment segment = must(Segment::open(other, engine_id, ::geteuid(), 0600, Segment::Access::read_only, false));
+  EXPECT_EQ(segment.header().first_generation.load(), 7U);
+}
+
+TEST(SegmentInProcess, that_could_not_be_filled_leaves_no_file) {
+  const Rig rig;
+  const auto made = Segment::create(rig.folder.path() / "other", small_config(), 1, 1000, [](Segment&) -> Result<void> {
+    return std::unexpected(Error(ErrorCode::corrupt, "not today"));
+  });
+  EXPECT_EQ(code_of(made), ErrorCode::corrupt);
+  EXPECT_EQ(rig.folder.names(), std::vector<std::string>{"segment"});
+}
+
 TEST(SegmentInProcess, making_leaves_one_file) {
   const Rig rig;
   EXPECT_EQ(rig.folder.names(), std::vector<std::string>{"segment"});

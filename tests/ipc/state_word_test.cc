@@ -34,10 +34,6 @@ TEST(StateWordInProcess, a_version_that_wraps_leaves_the_other_fields_alone) {
   EXPECT_EQ(next, StateWord::make(7, 5, CellState::running, 0));
 }
 
-TEST(StateWordInProcess, a_freed_cell_has_the_next_generation_and_no_owner) {
-  EXPECT_EQ(StateWord::make(7, 5, CellState::completing, 9).freed(), StateWord::make(8, 0, CellState::free, 0));
-}
-
 TEST(StateWordInProcess, an_id_names_its_cell_and_its_generation) {
   const JobId id = job_id_of(StateWord::make(most_generation, 0, CellState::queued, 3), index_mask);
   EXPECT_EQ(index_of(id), index_mask);

@@ -1,4 +1,4 @@
-// A tmpfs of one mebibyte. Only root can mount one.
+// A tmpfs of one mebibyte, or what else is asked for. Only root can mount one.
 #pragma once
 
 #include <sys/mount.h>
@@ -11,7 +11,8 @@ namespace ringmill::test {
 
 class SmallTmpfs {
  public:
-  SmallTmpfs() : mounted_(::mount("none", folder_.path().c_str(), "tmpfs", 0, "size=1m") == 0) {}
+  explicit SmallTmpfs(const char* size = "size=1m")
+      : mounted_(::mount("none", folder_.path().c_str(), "tmpfs", 0, size) == 0) {}
   SmallTmpfs(const SmallTmpfs&) = delete;
   SmallTmpfs& operator=(const SmallTmpfs&) = delete;
   ~SmallTmpfs() {

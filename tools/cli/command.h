@@ -19,6 +19,8 @@ Command add_job(CLI::App& program);
 Command add_cancel(CLI::App& program);
 Command add_dump(CLI::App& program);
 Command add_keeper(CLI::App& program);
+Command add_recover(CLI::App& program);
+Command add_verify(CLI::App& program);
 Command add_remove(CLI::App& program);
 
 }  // namespace ringmill::cli

@@ -9,6 +9,7 @@
 #include "ipc/clock.h"
 #include "tools/cli/base64.h"
 #include "tools/cli/command.h"
+#include "tools/cli/journal_lines.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
@@ -33,6 +34,7 @@ struct DumpWords {
   bool participants = false;
   bool check = false;
   bool at_rest = false;
+  bool journal = false;
 };
 
 /// Nothing when the cell went on to another state while we copied.
@@ -43,34 +45,6 @@ std::optional<std::string> copy_payload(const Segment& segment, const JobView& v
   if (table.word(index_of(view.info.id)) != view.word) return std::nullopt;  // ORDER second-look
   copy.resize(view.info.payload_size);
   return copy;
-}
-
-bool is_utf8(const std::string& text) {
-  try {
-    static_cast<void>(Json(text).dump());
-    return true;
-  } catch (const Json::exception&) {
-    return false;
-  }
-}
-
-/// One line for people: control characters and bytes that are no UTF-8 are escaped.
-std::string escaped(const std::string& text) {
-  const bool utf8 = is_utf8(text);
-  std::string line;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\n') {
-      line += "\\n";
-    } else if (c == '\\') {
-      line += "\\\\";
-    } else if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !utf8)) {
-      line += fmt::format("\\x{:02x}", byte);
-    } else {
-      line += c;
-    }
-  }
-  return line;
 }
 
 /// Columns as wide as the names that the engine knows, so that lines can be printed as they are found.
@@ -225,6 +199,10 @@ int run_dump(const DumpWords& words) {
   if (words.directory.empty() && words.from.empty()) {
     return fail("dump", exit_usage, "DIR or --from is required; see `ringmill dump --help`");
   }
+  if (words.journal) {
+    if (words.directory.empty()) return fail("dump", exit_usage, "--journal needs DIR");
+    return dump_journal(words.directory, {.json = words.json, .payload = words.payload, .limit = words.limit});
+  }
   const auto view =
       words.from.empty() ? EngineView::open(words.directory) : EngineView::open_copy(words.from, words.directory);
   if (!view) return fail("dump", view.error());
@@ -252,6 +230,11 @@ Command add_dump(CLI::App& program) {
   app->add_flag("--payload", words->payload, "With payloads (JSON: payload, or payload_base64 if it is no UTF-8)");
   app->add_flag("--rings", words->rings, "The levels' rings instead of jobs");
   app->add_flag("--participants", words->participants, "The registry's entries instead of jobs");
+  CLI::Option* journal = app->add_flag("--journal", words->journal,
+                                       "The journal's records instead, in the order in which they were written");
+  for (const char* name : {"--state", "--level", "--kind", "--rings", "--participants"}) {
+    journal->excludes(app->get_option(name));
+  }
   app->add_flag("--check", words->check, "Verify every invariant; exit code 1 if one is broken");
   app->add_flag("--at-rest", words->at_rest,
                 "With --check: also what holds only while nobody works (done anyway when nobody is in)");
@@ -267,6 +250,7 @@ Command add_dump(CLI::App& program) {
       "  ringmill dump /tmp/jobs --state running\n"
       "  ringmill dump /tmp/jobs --json --payload --kind mail --limit 10\n"
       "  ringmill dump /tmp/jobs --rings --participants --check\n"
+      "  ringmill dump /tmp/jobs --journal --json | jq 'select(.type == \"job\")'\n"
       "  cp /dev/shm/ringmill-0123456789abcdef /tmp/copy && ringmill dump --from /tmp/copy --check");
   return {app, [words] { return run_dump(*words); }};
 }

@@ -26,7 +26,7 @@ struct EnqueueWords {
   std::string payload_file;
   std::string lines;
   std::string from_json;
-  std::string durability = "memory";
+  std::string durability = "journaled";
   std::chrono::nanoseconds lease{};
   std::chrono::nanoseconds wait{std::chrono::seconds(30)};
   bool quiet = false;
@@ -57,7 +57,8 @@ class Enqueueing {
     }
     payloads_[count_] = std::move(job.payload);
     requests_[count_] = {*kind, *level, as_payload(payloads_[count_]),
-                         std::chrono::ceil<std::chrono::milliseconds>(job.lease.value_or(words_.lease))};
+                         std::chrono::ceil<std::chrono::milliseconds>(job.lease.value_or(words_.lease)),
+                         durability_of(words_.durability).value_or(Durability::journaled)};
     ++count_;
     return count_ == requests_.size() ? flush() : std::nullopt;
   }
@@ -168,12 +169,6 @@ std::optional<Stop> enqueue_one(const EnqueueWords& words, std::size_t most_payl
 }
 
 int run_enqueue(const EnqueueWords& words) {
-  if (words.durability != "memory") {
-    return fail("enqueue", exit_usage,
-                "--durability " + words.durability +
-                    ": this version has no journal yet, only `memory`: jobs survive any "
-                    "process, not a reboot");
-  }
   if (words.kind.empty() && words.from_json.empty()) {
     return fail("enqueue", exit_usage, "--kind is required; see `ringmill enqueue --help`");
   }
@@ -214,7 +209,9 @@ Command add_enqueue(CLI::App& program) {
   add_duration(*app, "--timeout", words->lease, "How long a worker may hold the job (the engine's default lease)");
   add_duration(*app, "--wait-for-room", words->wait,
                "How long to wait, for each batch, while the engine is full (30s)");
-  app->add_option("--durability", words->durability, "memory: survives any process, not a reboot")
+  app->add_option("--durability", words->durability,
+                  "memory: survives any process, not a reboot; journaled: on the disk within about a millisecond; "
+                  "durable: on the disk before its id is printed")
       ->check(CLI::IsMember({"memory", "journaled", "durable"}))
       ->capture_default_str();
   app->add_flag("--quiet", words->quiet, "Print only the count");

@@ -77,6 +77,8 @@ Command add_init(CLI::App& program) {
            "Bytes of one cell, a power of two (256); a payload may have 64 less");
   app->add_option("--mode", words->mode, "Who may use the engine, as of chmod (0700)")->type_name("MODE");
   app->add_option("--shm-dir", words->options.shm_dir, "A tmpfs for the shared memory (/dev/shm)")->type_name("PATH");
+  add_size(*app, "--journal-limit", words->options.journal_limit,
+           "The most that the journal takes on the disk (three times a full engine, at least 64MiB)");
   add_duration(*app, "--lease", words->lease, "How long a worker may hold a job that does not say otherwise (5m)");
   app->footer(
       "Examples:\n"

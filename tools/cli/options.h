@@ -25,15 +25,15 @@ inline CLI::Option* add_duration(CLI::App& words, const std::string& name, std::
   return words.add_option_function<std::string>(name, read, description)->type_name("DURATION");
 }
 
-/// An option with a value like 4096, 64KiB, 1MiB, of at most 32 bits.
-inline CLI::Option* add_size(CLI::App& words, const std::string& name, std::uint32_t& value,
-                             const std::string& description) {
+/// An option with a value like 4096, 64KiB, 1MiB, of at most as many bits as the value has.
+template <class Size>
+CLI::Option* add_size(CLI::App& words, const std::string& name, Size& value, const std::string& description) {
   const auto read = [name, &value](const std::string& text) {
     const auto parsed = parse_size(text);
-    if (!parsed || *parsed > std::numeric_limits<std::uint32_t>::max()) {
+    if (!parsed || *parsed > std::numeric_limits<Size>::max()) {
       throw CLI::ValidationError(name, "'" + text + "' is no size like 4096, 64KiB, 1MiB");
     }
-    value = static_cast<std::uint32_t>(*parsed);
+    value = static_cast<Size>(*parsed);
   };
   return words.add_option_function<std::string>(name, read, description)->type_name("SIZE");
 }

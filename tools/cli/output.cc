@@ -1,5 +1,6 @@
 #include "tools/cli/output.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,34 @@ namespace ringmill::cli {
 
 namespace {
 constexpr std::size_t buffer_bytes = 64 * 1024;
+}
+
+bool is_utf8(const std::string& text) {
+  using Json = nlohmann::ordered_json;
+  try {
+    static_cast<void>(Json(text).dump());
+    return true;
+  } catch (const Json::exception&) {
+    return false;
+  }
+}
+
+std::string escaped(const std::string& text) {
+  const bool utf8 = is_utf8(text);
+  std::string line;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n') {
+      line += "\\n";
+    } else if (c == '\\') {
+      line += "\\\\";
+    } else if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !utf8)) {
+      line += fmt::format("\\x{:02x}", byte);
+    } else {
+      line += c;
+    }
+  }
+  return line;
 }
 
 void Output::text(std::string_view text) {

@@ -8,6 +8,10 @@
 
 namespace ringmill::cli {
 
+bool is_utf8(const std::string& text);
+/// One line for people: control characters and bytes that are no UTF-8 are escaped.
+std::string escaped(const std::string& text);
+
 class Output {
  public:
   Output() = default;

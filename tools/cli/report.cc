@@ -27,6 +27,7 @@ int exit_code_of(ErrorCode code) noexcept {
     case ErrorCode::stale:
     case ErrorCode::corrupt:
     case ErrorCode::no_space:
+    case ErrorCode::journal_failed:
     case ErrorCode::system:
       break;
   }

@@ -54,9 +54,18 @@ Json status_json(const EngineStatus& status) {
                     {"since", elected ? time_json(status.keeper_since) : Json()}};
   json["memory"] = {
       {"bytes", status.memory_bytes}, {"cells_free", status.cells_free}, {"cells_used", status.cells_used}};
-  // Jobs live in shared memory only: there is no journal and there are no dead letters to speak of.
-  json["journal"] = {{"mode", "none"},      {"segments", 0},    {"bytes", 0},      {"limit", 0},
-                     {"durable_lag_us", 0}, {"bytes_per_s", 0}, {"last_error", ""}};
+  const JournalStatus& journal = status.journal;
+  json["journal"] = {{"mode", journal.mode},
+                     {"segments", journal.segments},
+                     {"bytes", journal.bytes},
+                     {"limit", journal.limit},
+                     {"durable_lag_us", journal.durable_lag.count()},
+                     {"bytes_per_s", journal.bytes_per_s},
+                     {"last_error", journal.last_error},
+                     {"bytes_written", journal.bytes_written},
+                     {"records_written", journal.records_written},
+                     {"jobs_elided", journal.jobs_elided}};
+  // There are no dead letters yet.
   json["dead_letters"] = {{"count", 0}, {"bytes", 0}, {"limit", 0}};
   return json;
 }
@@ -68,6 +77,17 @@ std::string keeper_text(const EngineStatus& status) {
   return fmt::format("process {}{} is gone: the next process that opens the engine keeps", status.keeper_pid, since);
 }
 
+std::string journal_text(const JournalStatus& journal) {
+  if (journal.mode == "none") return "nothing written yet";
+  const std::string state =
+      !journal.last_error.empty() ? "FAILED: " + journal.last_error
+      : journal.durable_lag.count() == 0
+          ? "all durable"
+          : fmt::format("{} behind", format_duration(std::chrono::nanoseconds(journal.durable_lag)));
+  return fmt::format("{}, {} segments, {} of {}, {}", journal.mode, journal.segments, format_size(journal.bytes),
+                     format_size(journal.limit), state);
+}
+
 void print_text(const EngineStatus& status, Output& output) {
   output.line(fmt::format("engine   {}  {}", status.engine_id, status.path));
   output.line(fmt::format("         layout {}, made {}", status.layout_version, time_text(status.created_at)));
@@ -75,6 +95,7 @@ void print_text(const EngineStatus& status, Output& output) {
                           status.capacity, status.cell_size, status.cells_used, status.cells_free));
   if (status.unlinked) output.line("         its file was removed: jobs go on, but no new process can join");
   output.line("keeper   " + keeper_text(status));
+  output.line("journal  " + journal_text(status.journal));
   const Totals& totals = status.totals;
   output.line(fmt::format("totals   {} enqueued, {} completed, {} failed, {} retried, {} cancelled", totals.enqueued,
                           totals.completed, totals.failed, totals.retried, totals.cancelled));

@@ -54,7 +54,8 @@ Result<EngineView> EngineView::open(const fs::path& path) {
     if (code != ErrorCode::not_found && code != ErrorCode::stale) return std::unexpected(segment.error());
     return std::unexpected(
         Error(code, "the engine's shared memory is gone (a reboot, or somebody removed it)",
-              directory->segment_path().string() + "; whoever next enqueues, works or keeps makes it anew, empty"));
+              directory->segment_path().string() +
+                  "; whoever next enqueues, works or keeps makes it anew from the journal, or `ringmill recover`"));
   }
   auto probe = directory->open_locks();
   if (!probe) return std::unexpected(probe.error());
@@ -82,7 +83,11 @@ std::optional<bool> EngineView::is_alive(std::uint32_t participant) const noexce
 EngineStatus EngineView::status() const {
   EngineStatus status = view_status(segment_, [this](std::uint32_t n) { return is_alive(n).value_or(false); });
   status.engine_id = JobId(segment_.header().engine_id.load()).to_string();
-  if (directory_) status.path = directory_->path().string();
+  if (directory_) {
+    status.path = directory_->path().string();
+    const JournalGeometry& journal = directory_->journal_geometry();
+    status.journal.limit = journal.segment_bytes * journal.most_segments;
+  }
   return status;
 }
 

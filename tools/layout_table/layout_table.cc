@@ -72,6 +72,38 @@ bool print_signals() {
                });
 }
 
+bool print_journal_words() {
+  return print(
+      "JournalWords", sizeof(JournalWords),
+      {
+          {offsetof(JournalWords, rest), sizeof(JournalWords::rest), "rest"},
+          {offsetof(JournalWords, condition), sizeof(JournalWords::condition), "condition"},
+          {offsetof(JournalWords, error_number), sizeof(JournalWords::error_number), "error_number"},
+          {offsetof(JournalWords, mode), sizeof(JournalWords::mode), "mode"},
+          {offsetof(JournalWords, reserved_a), sizeof(JournalWords::reserved_a), "reserved_a"},
+          {offsetof(JournalWords, doorbell), sizeof(JournalWords::doorbell), "doorbell"},
+          {offsetof(JournalWords, somebody_waits), sizeof(JournalWords::somebody_waits), "somebody_waits"},
+          {offsetof(JournalWords, round_wanted), sizeof(JournalWords::round_wanted), "round_wanted"},
+          {offsetof(JournalWords, spinner), sizeof(JournalWords::spinner), "spinner"},
+          {offsetof(JournalWords, reserved_word), sizeof(JournalWords::reserved_word), "reserved_word"},
+          {offsetof(JournalWords, reserved_b), sizeof(JournalWords::reserved_b), "reserved_b"},
+          {offsetof(JournalWords, round_started), sizeof(JournalWords::round_started), "round_started"},
+          {offsetof(JournalWords, round_durable), sizeof(JournalWords::round_durable), "round_durable"},
+          {offsetof(JournalWords, durable_sequence), sizeof(JournalWords::durable_sequence), "durable_sequence"},
+          {offsetof(JournalWords, segments), sizeof(JournalWords::segments), "segments"},
+          {offsetof(JournalWords, epoch), sizeof(JournalWords::epoch), "epoch"},
+          {offsetof(JournalWords, bytes_on_disk), sizeof(JournalWords::bytes_on_disk), "bytes_on_disk"},
+          {offsetof(JournalWords, bytes_written), sizeof(JournalWords::bytes_written), "bytes_written"},
+          {offsetof(JournalWords, behind_since_ns), sizeof(JournalWords::behind_since_ns), "behind_since_ns"},
+          {offsetof(JournalWords, records_written), sizeof(JournalWords::records_written), "records_written"},
+          {offsetof(JournalWords, jobs_elided), sizeof(JournalWords::jobs_elided), "jobs_elided"},
+          {offsetof(JournalWords, working_since_ns), sizeof(JournalWords::working_since_ns), "working_since_ns"},
+          {offsetof(JournalWords, bytes_written_before), sizeof(JournalWords::bytes_written_before),
+           "bytes_written_before"},
+          {offsetof(JournalWords, reserved_c), sizeof(JournalWords::reserved_c), "reserved_c"},
+      });
+}
+
 bool print_level_entry() {
   return print("LevelEntry", sizeof(LevelEntry),
                {
@@ -164,7 +196,7 @@ bool print_cell_header() {
 
 int main() {
   using namespace ringmill;
-  const bool complete = print_segment_header() && print_signals() && print_level_entry() && print_name_entry() &&
-                        print_lease_slot() && print_participant_entry() && print_cell_header();
+  const bool complete = print_segment_header() && print_signals() && print_journal_words() && print_level_entry() &&
+                        print_name_entry() && print_lease_slot() && print_participant_entry() && print_cell_header();
   return complete ? 0 : 1;
 }

@@ -1,0 +1,51 @@
+// Puts records into one block, in place, in the buffer that will be written.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include <ringmill/job.h>
+
+#include "core/journal/format.h"
+
+namespace ringmill {
+
+class BlockBuilder {
+ public:
+  BlockBuilder() noexcept = default;
+  /// `buffer` is aligned to journal_unit and at least that long; what is used of it becomes the block.
+  explicit BlockBuilder(std::span<std::byte> buffer) noexcept : buffer_(buffer), used_(sizeof(BlockHead)) {}
+
+  bool is_empty() const noexcept { return records_ == 0; }
+  std::uint32_t room() const noexcept { return static_cast<std::uint32_t>(buffer_.size()) - used_; }
+  static constexpr std::uint32_t bytes_of_job(std::uint32_t payload_bytes) noexcept {
+    return static_cast<std::uint32_t>(sizeof(JobRecord)) + in_whole_words(payload_bytes);
+  }
+  static constexpr std::uint32_t bytes_of_kind(std::uint32_t text_bytes) noexcept {
+    return static_cast<std::uint32_t>(sizeof(KindRecord)) + in_whole_words(text_bytes);
+  }
+
+  /// Each append needs room() for its record. Writes the record and returns where the payload goes, in_whole_words()
+  /// long, its last word zeroed: the caller copies it there. drop_last() takes the record back.
+  std::span<std::byte> append_job(const JobRecord& record) noexcept;
+  void append_ended(JobId id) noexcept;
+  void append_attempts(JobId id, std::uint16_t attempts) noexcept;
+  void append_kind(std::uint32_t kind, std::string_view name) noexcept;
+  /// Takes back the last append_job(). Not twice in a row.
+  void drop_last() noexcept;
+
+  /// Pads with zeros, fills in what the head does not have yet (bytes, record_bytes, records, checksum), and returns
+  /// the block, ready to be written.
+  std::span<const std::byte> seal(BlockHead head) noexcept;
+
+ private:
+  void append(const ShortRecord& record) noexcept;
+
+  std::span<std::byte> buffer_;
+  std::uint32_t used_ = 0;
+  std::uint32_t last_ = 0;  // where the last job record begins
+  std::uint32_t records_ = 0;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,40 @@
+// The names in the folder of an engine's journal: what is ours there, and what is not.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace ringmill {
+
+/// Below the engine's directory.
+inline constexpr std::string_view journal_folder = "journal";
+
+/// Where a recovery keeps the bytes of a damaged block.
+inline std::string damaged_file_name(std::uint64_t segment, std::uint64_t offset) {
+  return fmt::format("damaged-{}-{}", segment, offset);
+}
+
+/// True for a name that we give: nothing else is ever removed. Segments are 0000.segment, 0001.segment ...; a name with
+/// `.new` behind it is of a file that is being made, `probe` of one that found out what the file system can.
+inline bool is_journal_file(std::string_view name) noexcept {
+  const auto take_digits = [&name] {
+    const std::size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
+    name.remove_prefix(digits);
+    return digits;
+  };
+  const auto take = [&name](std::string_view word) {
+    if (!name.starts_with(word)) return false;
+    name.remove_prefix(word.size());
+    return true;
+  };
+  if (name == "probe") return true;
+  if (name.ends_with(".new")) name.remove_suffix(4);
+  if (take("damaged-")) return take_digits() != 0 && take("-") && take_digits() != 0 && name.empty();
+  return take_digits() >= 4 && name == ".segment";
+}
+
+}  // namespace ringmill

@@ -1,0 +1,121 @@
+// The journal on the disk: segment heads, blocks, records. docs/journal-format.md says the same in words, for other
+// programs; every number is little-endian.
+//
+// To change a struct here: raise journal_version; change the struct, its static_asserts, docs/journal-format.md and the
+// reader in tests/journal/journal.py.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <type_traits>
+
+namespace ringmill {
+
+inline constexpr std::uint64_t journal_magic = 0x3130766a676e6972;  // "ringjv01"
+inline constexpr std::uint32_t block_magic = 0x6b6c426a;            // "jBlk"
+inline constexpr std::uint32_t journal_version = 1;
+
+/// Segments and blocks begin and end at multiples of this: what O_DIRECT asks for.
+inline constexpr std::uint32_t journal_unit = 4096;
+/// A block is at most this long, its head and padding included.
+inline constexpr std::uint32_t most_block_bytes = 256 * 1024;
+
+/// The first bytes of a segment's file; the rest of its first unit is zero. Blocks begin at the second unit.
+struct SegmentHead {
+  std::uint64_t magic = journal_magic;
+  std::uint32_t version = journal_version;
+  std::uint32_t segment_bytes_in_units = 0;  // of the whole file
+  std::uint64_t engine_id = 0;
+  std::uint64_t segment = 0;        // 1, 2, 3 ...: each use of a file gets the next number
+  std::uint64_t epoch = 0;          // of the keeper that began it
+  std::uint64_t first_block = 0;    // the number of its first block
+  std::uint64_t oldest = 0;         // segments below did not count any more when this one was begun
+  std::uint64_t created_at_ns = 0;  // wall clock
+  std::uint64_t checksum = 0;       // of all fields above
+};
+static_assert(sizeof(SegmentHead) == 72 && offsetof(SegmentHead, checksum) == 64);
+static_assert(std::is_trivially_copyable_v<SegmentHead> && std::has_unique_object_representations_v<SegmentHead>);
+
+/// One write to the device. Records follow the head, each at a multiple of 8; zeros up to `bytes`.
+struct BlockHead {
+  std::uint32_t magic = block_magic;
+  std::uint32_t bytes = 0;  // of the whole block, a multiple of journal_unit
+  std::uint64_t engine_id = 0;
+  std::uint64_t segment = 0;          // the segment that it was written for
+  std::uint64_t number = 0;           // one more than the block before it, over all segments
+  std::uint64_t durable = 0;          // blocks up to this one were durable when this one was written
+  std::uint64_t oldest = 0;           // segments below do not count any more
+  std::uint64_t epoch = 0;            // of the keeper that wrote it; never falls along the chain
+  std::uint32_t offset_in_units = 0;  // where in its segment it stands
+  std::uint32_t record_bytes = 0;     // of all records, without head and padding
+  std::uint32_t records = 0;
+  std::uint32_t reserved = 0;
+  std::uint64_t written_at_ns = 0;  // wall clock
+  std::uint64_t checksum = 0;       // of the records and padding, seeded with that of the fields above
+};
+static_assert(sizeof(BlockHead) == 88 && offsetof(BlockHead, checksum) == 80);
+static_assert(std::is_trivially_copyable_v<BlockHead> && std::has_unique_object_representations_v<BlockHead>);
+
+enum class RecordType : std::uint8_t {
+  job = 1,       // JobRecord: a job as it stands, whole
+  ended = 2,     // ShortRecord: every job that this cell had before the generation in `id` is over
+  attempts = 3,  // ShortRecord: `value` attempts of this job have ended
+  kind = 4,      // KindRecord: the name of a kind
+};
+
+/// A job that waits or runs. `payload_bytes` of payload follow, then zeros up to a multiple of 8.
+struct JobRecord {
+  RecordType type = RecordType::job;
+  std::uint8_t flags = 0;  // 0 in version 1: readers refuse others
+  std::uint16_t level = 0;
+  std::uint32_t payload_bytes = 0;
+  std::uint64_t id = 0;
+  /// Wall clock in milliseconds, 48 bits; attempts that ended in the 16 bits above.
+  std::uint64_t enqueued_at_ms_and_attempts = 0;
+  std::uint16_t kind = 0;
+  std::uint16_t most_attempts = 0;  // 0: no bound
+  std::uint32_t lease_ms = 0;       // 0: the engine's default
+
+  constexpr std::uint64_t enqueued_at_ms() const noexcept { return enqueued_at_ms_and_attempts & 0xffffffffffff; }
+  constexpr std::uint16_t attempts() const noexcept {
+    return static_cast<std::uint16_t>(enqueued_at_ms_and_attempts >> 48);
+  }
+};
+static_assert(sizeof(JobRecord) == 32 && offsetof(JobRecord, id) == 8 && offsetof(JobRecord, kind) == 24);
+static_assert(std::is_trivially_copyable_v<JobRecord> && std::has_unique_object_representations_v<JobRecord>);
+
+struct ShortRecord {
+  RecordType type = RecordType::ended;
+  std::uint8_t flags = 0;
+  std::uint16_t value = 0;
+  std::uint32_t reserved = 0;
+  std::uint64_t id = 0;
+};
+static_assert(sizeof(ShortRecord) == 16 && offsetof(ShortRecord, id) == 8);
+static_assert(std::is_trivially_copyable_v<ShortRecord> && std::has_unique_object_representations_v<ShortRecord>);
+
+/// `name_bytes` characters follow, then zeros up to a multiple of 8. Each segment names the kinds that its records use
+/// before it uses them, so that no segment needs an older one.
+struct KindRecord {
+  RecordType type = RecordType::kind;
+  std::uint8_t flags = 0;
+  std::uint16_t name_bytes = 0;
+  std::uint32_t kind = 0;
+};
+static_assert(sizeof(KindRecord) == 8 && offsetof(KindRecord, kind) == 4);
+static_assert(std::is_trivially_copyable_v<KindRecord> && std::has_unique_object_representations_v<KindRecord>);
+
+constexpr std::uint32_t in_whole_words(std::uint32_t bytes) noexcept { return (bytes + 7) / 8 * 8; }
+constexpr std::uint32_t in_whole_units(std::uint32_t bytes) noexcept {
+  return (bytes + journal_unit - 1) / journal_unit * journal_unit;
+}
+
+/// The longest payload that a block can carry.
+inline constexpr std::uint32_t most_journaled_payload = most_block_bytes - sizeof(BlockHead) - sizeof(JobRecord) - 8;
+
+std::uint64_t checksum_of(const SegmentHead& head) noexcept;
+/// `block` begins with its BlockHead and is head.bytes long.
+std::uint64_t checksum_of_block(std::span<const std::byte> block) noexcept;
+
+}  // namespace ringmill

@@ -1,0 +1,266 @@
+#include "core/journal/journal_thread.h"
+
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "core/log.h"
+#include "core/waking.h"
+#include "ipc/clock.h"
+#include "ipc/futex.h"
+#include "ipc/time_slice.h"
+
+namespace ringmill {
+
+namespace {
+
+constexpr std::uint64_t ms = 1'000'000;
+/// Journaled jobs are on their way to the device within this time; a round on its own begins at once.
+constexpr std::uint64_t flush_interval_ns = 1 * ms;
+/// After this long without a mark the thread sleeps until it is called.
+constexpr std::uint64_t idle_after_ns = 4 * ms;
+constexpr std::uint64_t longest_idle_ns = 1'000 * ms;
+/// A round that is not durable after this long: the disk does not keep up, and new jobs are held back.
+constexpr std::uint64_t behind_after_ns = 1'000 * ms;
+constexpr std::uint64_t open_retry_ns = 1'000 * ms;
+/// Cells looked at for survivors between two rounds.
+constexpr std::uint32_t copy_step = 8192;
+constexpr std::uint64_t space_retry_ns = 100 * ms;
+/// After a round that somebody waited for, about what a caller does between two.
+constexpr std::uint64_t wanted_spin_ns = 20'000;
+constexpr std::uint64_t longest_finish_ns = 5'000 * ms;
+constexpr int everybody = std::numeric_limits<int>::max();
+
+JournalMode mode_of(std::string_view name) noexcept {
+  if (name == "io_uring") return JournalMode::io_uring;
+  return name == "pwritev2" ? JournalMode::pwritev2 : JournalMode::other;
+}
+
+bool some_pending(const JournalMarks& marks) noexcept {
+  for (std::uint32_t word = 0; word < marks.words(); ++word) {
+    if (marks.pending(word) != 0) return true;
+  }
+  return false;
+}
+
+int errno_of(const Error& error) noexcept { return error.code() == ErrorCode::no_space ? ENOSPC : EIO; }
+
+}  // namespace
+
+JournalWork::JournalWork(EngineCore& engine, DeviceChoice choice)
+    : engine_(&engine),
+      choice_(choice),
+      words_(&engine.segment.journal()),
+      marks_(engine.segment.marks()),
+      bytes_before_(words_->bytes_written.load()),
+      records_before_(words_->records_written.load()),
+      elided_before_(words_->jobs_elided.load()) {
+  // What failed for the keeper before us we try for ourselves; what it had in its hands we look at soon.
+  set_condition(JournalCondition::none, 0);
+  if (some_pending(marks_)) ring_journal(engine.segment);
+  // A round that it had begun and not published: somebody may wait for it, though no cell is marked or pending any
+  // more.
+  const std::uint64_t begun = words_->round_started.load();
+  if (words_->round_durable.load() < begun) raise_to(words_->round_wanted, begun + 1);
+}
+
+JournalWork::~JournalWork() { device_.store(nullptr); }
+
+bool JournalWork::is_wanted() const noexcept { return round_is_wanted() || marks_.any(); }
+
+bool JournalWork::open() {
+  if (writer_) return true;
+  const std::uint64_t now_ns = lease_clock_ns();
+  if (now_ns < open_again_at_ns_) return false;
+  auto writer = engine_->directory.open_journal(words_->epoch.load() + 1, choice_);
+  if (!writer) {
+    open_again_at_ns_ = now_ns + open_retry_ns;
+    const bool full = writer.error().code() == ErrorCode::no_space;
+    const JournalCondition condition = full ? JournalCondition::no_space : JournalCondition::failed;
+    if (words_->condition.load() != static_cast<std::uint32_t>(condition)) {
+      log().error("the journal of {} cannot be opened, so jobs do not become durable: {}",
+                  engine_->directory.path().string(), writer.error().message());
+    }
+    set_condition(condition, errno_of(writer.error()));
+    return false;
+  }
+  writer_ = std::move(*writer);
+  words_->epoch.store(writer_->epoch());
+  words_->mode.store(static_cast<std::uint32_t>(mode_of(writer_->device().mode())));
+  words_->bytes_written_before.store(bytes_before_);
+  words_->working_since_ns.store(lease_clock_ns());
+  rounds_.emplace(engine_->segment, *writer_);
+  device_.store(&writer_->device());
+  set_condition(JournalCondition::working, 0);
+  return true;
+}
+
+void JournalWork::turn(std::chrono::nanoseconds most_wait) {
+  const auto most_ns = static_cast<std::uint64_t>(most_wait.count());
+  const std::uint32_t bell = words_->doorbell.load();
+  if (!writer_ && !is_wanted() && !some_pending(marks_)) {
+    wait(bell, most_ns);
+    return;
+  }
+  if (!open() || writer_->error()) {
+    futex_wait(words_->doorbell, bell, std::min(most_ns, open_retry_ns / 4));
+    return;
+  }
+  if (!advance()) wait(bell, most_ns);
+}
+
+bool JournalWork::advance() {
+  writer_->collect(std::chrono::nanoseconds::zero());
+  publish();
+  if (writer_->error()) return false;
+  const std::uint64_t now_ns = lease_clock_ns();
+  const bool waited_for = round_is_wanted();
+  if (!rounds_->is_under_way()) {
+    if (!waited_for && now_ns - last_begin_ns_ < flush_interval_ns) return false;
+    if (!rounds_->begin()) return rounds_->copy_forward(copy_step) && writer_->blocks_in_flight() == 0;
+    last_begin_ns_ = now_ns;
+    was_waited_for_ = waited_for;
+    if (begun_not_durable_ns_ == 0) begun_not_durable_ns_ = now_ns;
+    newest_begin_ns_ = now_ns;
+  }
+  switch (rounds_->go_on()) {
+    case JournalRounds::Step::done:
+      rounds_->copy_forward(copy_step);
+      return false;  // the device has it: wait for it, or for the next round
+    case JournalRounds::Step::segments:
+      return make_room();
+    case JournalRounds::Step::buffers:
+    case JournalRounds::Step::failed:
+      break;
+  }
+  return false;
+}
+
+/// No segment is free: the oldest one's survivors move, or the disk has no room for another file.
+bool JournalWork::make_room() {
+  if (writer_->no_space() && words_->condition.load() != static_cast<std::uint32_t>(JournalCondition::no_space)) {
+    log().error("the disk under {} is full: journaled jobs are refused until there is space",
+                engine_->directory.path().string());
+    set_condition(JournalCondition::no_space, ENOSPC);
+  }
+  const bool more = rounds_->copy_forward(copy_step);
+  writer_->flush();
+  return more && writer_->blocks_in_flight() == 0;
+}
+
+void JournalWork::publish() {
+  const std::uint64_t now_ns = lease_clock_ns();
+  const bool is_news = rounds_->publish();
+  if (is_news) begun_not_durable_ns_ = rounds_->all_durable() ? 0 : newest_begin_ns_;
+  note_statistics();
+  if (is_news) tell_waiters();
+  if (const auto& error = writer_->error(); error) {
+    if (words_->condition.load() != static_cast<std::uint32_t>(JournalCondition::failed)) {
+      log().error(
+          "the journal of {} failed: {}; nothing more becomes durable. Mend the disk, then restart the process "
+          "that keeps (`ringmill status` names it)",
+          engine_->directory.path().string(), error->message());
+      set_condition(JournalCondition::failed, errno_of(*error));
+    }
+    return;
+  }
+  const bool behind = begun_not_durable_ns_ != 0 && now_ns - begun_not_durable_ns_ > behind_after_ns;
+  if (!writer_->no_space()) set_condition(behind ? JournalCondition::behind : JournalCondition::working, 0);
+}
+
+void JournalWork::set_condition(JournalCondition condition, int error_number) {
+  const auto value = static_cast<std::uint32_t>(condition);
+  if (words_->condition.load() == value) return;
+  words_->error_number.store(static_cast<std::uint32_t>(error_number));
+  words_->condition.store(value);
+  tell_waiters();
+}
+
+void JournalWork::tell_waiters() noexcept {
+  words_->spinner.store(0);
+  if (words_->somebody_waits.exchange(0) == 0) return;  // R2
+  words_->durable_sequence.fetch_add(1);
+  futex_wake(words_->durable_sequence, everybody);
+}
+
+void JournalWork::note_statistics() noexcept {
+  words_->segments.store(writer_->segments_in_use());
+  words_->bytes_on_disk.store(writer_->bytes_on_disk());
+  words_->bytes_written.store(bytes_before_ + writer_->bytes_written());
+  words_->records_written.store(records_before_ + rounds_->records());
+  words_->jobs_elided.store(elided_before_ + rounds_->elided());
+  words_->behind_since_ns.store(begun_not_durable_ns_);
+}
+
+void JournalWork::wait(std::uint32_t bell, std::uint64_t most_ns) {
+  const std::uint64_t now_ns = lease_clock_ns();
+  const std::uint64_t next_round_ns = last_begin_ns_ + flush_interval_ns;
+  const std::uint64_t to_next_round_ns = next_round_ns > now_ns ? next_round_ns - now_ns : 0;
+  const bool needs_device = writer_ && (writer_->blocks_in_flight() != 0 || rounds_->is_under_way());
+  if (needs_device && !writer_->no_space()) {
+    // Those who come meanwhile share the next round; it begins when the device has answered.
+    writer_->collect(std::chrono::nanoseconds(std::min(most_ns, std::max(to_next_round_ns, flush_interval_ns))));
+    publish();
+    return;
+  }
+  if (writer_ && writer_->no_space()) {
+    futex_wait(words_->doorbell, bell, std::min(most_ns, space_retry_ns));
+    return;
+  }
+  if (was_waited_for_ && most_ns != 0) {
+    // Who waited for the last round asks for the next one in a moment, if at all.
+    was_waited_for_ = false;
+    const std::uint64_t spin_end_ns = now_ns + wanted_spin_ns;
+    while (!round_is_wanted() && lease_clock_ns() < spin_end_ns) __builtin_ia32_pause();
+    return;
+  }
+  if (writer_ && now_ns - last_begin_ns_ < idle_after_ns) {
+    // Busy of late: looks by itself, so that nobody needs a system call to call us.
+    if (to_next_round_ns != 0) rest(JournalRest::nap, bell, std::min(most_ns, to_next_round_ns));
+    return;
+  }
+  rest(JournalRest::sleep, bell, std::min(most_ns, longest_idle_ns));
+}
+
+void JournalWork::rest(JournalRest how, std::uint32_t bell, std::uint64_t most_ns) {
+  words_->rest.store(static_cast<std::uint32_t>(how));
+  const bool has_work = how == JournalRest::sleep ? is_wanted() : round_is_wanted();
+  if (!has_work) futex_wait(words_->doorbell, bell, most_ns);
+  words_->rest.store(static_cast<std::uint32_t>(JournalRest::none));
+}
+
+void JournalWork::finish(std::chrono::nanoseconds most) {
+  const std::uint64_t end_ns = lease_clock_ns() + static_cast<std::uint64_t>(most.count());
+  // One more round than has begun covers everything that was marked before this call.
+  if (!is_wanted() && !some_pending(marks_)) return;
+  const std::uint64_t last_round = words_->round_started.load() + 1;
+  raise_to(words_->round_wanted, last_round);
+  while (words_->round_durable.load() < last_round && lease_clock_ns() < end_ns) {
+    const auto condition = static_cast<JournalCondition>(words_->condition.load());
+    if (condition == JournalCondition::failed || condition == JournalCondition::no_space) return;
+    turn(std::chrono::milliseconds(10));
+  }
+}
+
+void JournalWork::wake() noexcept {
+  ring_journal(engine_->segment);
+  if (JournalDevice* device = device_.load()) device->wake();
+}
+
+JournalThread::JournalThread(EngineCore& engine) : work_(engine), thread_([this] { run(); }) {}
+
+JournalThread::~JournalThread() {
+  stop_.store(true);
+  work_.wake();
+  thread_.join();
+}
+
+void JournalThread::run() {
+  ::prctl(PR_SET_NAME, "ringmill-journal");
+  ask_for_short_time_slices();
+  while (!stop_.load()) work_.turn(std::chrono::nanoseconds(longest_idle_ns));
+  work_.finish(std::chrono::nanoseconds(longest_finish_ns));
+}
+
+}  // namespace ringmill

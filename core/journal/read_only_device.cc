@@ -1,0 +1,97 @@
+#include "core/journal/read_only_device.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+#include "core/journal/segment_bytes.h"
+
+namespace ringmill {
+
+namespace {
+
+Error read_only() { return Error(ErrorCode::permission_denied, "this journal was opened to be read only"); }
+
+}  // namespace
+
+Result<ReadOnlyDevice> ReadOnlyDevice::open(const std::filesystem::path& directory) {
+  const auto opened = open_file(directory, O_RDONLY | O_DIRECTORY);
+  if (!opened) return std::unexpected(opened.error());
+  return ReadOnlyDevice(directory);
+}
+
+std::filesystem::path ReadOnlyDevice::path_of(SlotNumber slot) const { return directory_ / file_name_of(slot); }
+
+Result<std::vector<SlotNumber>> ReadOnlyDevice::slots() {
+  std::error_code error;
+  std::vector<SlotNumber> slots;
+  for (auto entry = std::filesystem::directory_iterator(directory_, error); !error && entry != end(entry);
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().native();
+    SlotNumber slot = 0;
+    std::from_chars(name.data(), name.data() + name.size(), slot);
+    if (name == file_name_of(slot)) slots.push_back(slot);
+  }
+  if (error) return std::unexpected(system_error("cannot read", directory_, error.value()));
+  std::ranges::sort(slots);
+  return slots;
+}
+
+Result<int> ReadOnlyDevice::descriptor_of(SlotNumber slot) {
+  auto found = open_.find(slot);
+  if (found == open_.end()) {
+    auto file = open_file(path_of(slot), O_RDONLY | O_NONBLOCK);  // a pipe of that name must not hold us up
+    if (!file) return std::unexpected(file.error());
+    found = open_.emplace(slot, *std::move(file)).first;
+  }
+  return found->second.descriptor();
+}
+
+Result<std::uint64_t> ReadOnlyDevice::bytes_of(SlotNumber slot) {
+  const auto descriptor = descriptor_of(slot);
+  if (!descriptor) return std::unexpected(descriptor.error());
+  struct stat status {};
+  if (::fstat(*descriptor, &status) != 0) return std::unexpected(system_error("fstat", path_of(slot)));
+  if (!S_ISREG(status.st_mode)) {
+    return std::unexpected(Error(ErrorCode::corrupt, "a segment must be a file", path_of(slot).string()));
+  }
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+Result<void> ReadOnlyDevice::read(SlotNumber slot, std::uint64_t offset, std::span<std::byte> to) {
+  const auto descriptor = descriptor_of(slot);
+  if (!descriptor) return std::unexpected(descriptor.error());
+  while (!to.empty()) {
+    const ssize_t count = ::pread(*descriptor, to.data(), to.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return std::unexpected(system_error("cannot read", path_of(slot)));
+    if (count == 0) {
+      return std::unexpected(
+          Error(ErrorCode::system, "a segment became shorter while it was read", path_of(slot).string()));
+    }
+    offset += static_cast<std::uint64_t>(count);
+    to = to.subspan(static_cast<std::size_t>(count));
+  }
+  return {};
+}
+
+Result<void> ReadOnlyDevice::prepare(SlotNumber, std::uint64_t) { return std::unexpected(read_only()); }
+Result<void> ReadOnlyDevice::remove(SlotNumber) { return std::unexpected(read_only()); }
+Result<bool> ReadOnlyDevice::try_fence(SlotNumber) { return std::unexpected(read_only()); }
+Result<void> ReadOnlyDevice::sync(SlotNumber) { return std::unexpected(read_only()); }
+Result<std::vector<std::span<std::byte>>> ReadOnlyDevice::buffers(std::size_t, std::size_t) {
+  return std::unexpected(read_only());
+}
+void ReadOnlyDevice::submit(SlotNumber, std::uint64_t, std::span<const std::byte>, std::uint64_t token) {
+  refused_.push_back({.token = token, .error = EROFS});
+}
+void ReadOnlyDevice::collect(std::vector<WriteOutcome>& outcomes, std::chrono::nanoseconds) {
+  outcomes.insert(outcomes.end(), refused_.begin(), refused_.end());
+  refused_.clear();
+}
+
+}  // namespace ringmill

@@ -1,0 +1,202 @@
+#include "core/journal/reader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "core/journal/chain.h"
+#include "core/journal/records.h"
+
+namespace ringmill {
+
+namespace {
+
+constexpr std::size_t most_suspects = 1000;
+
+Error unknown_record(const SegmentCandidate& segment, const BlockNote& note, const RecordFinding& finding) {
+  return Error(ErrorCode::incompatible, "this journal has records of a newer ringmill, which must read it",
+               fmt::format("{}, block at {}, record at {}: type {}", file_name_of(segment.slot), note.offset,
+                           finding.offset, finding.type));
+}
+
+class JournalReading {
+ public:
+  JournalReading(JournalChain& chain, JournalVisitor& visitor) noexcept : chain_(chain), visitor_(visitor) {}
+
+  Result<void> run() {
+    const auto found = chain_.find_end();
+    if (!found) return std::unexpected(found.error());
+    if (!*found) return {};
+    add_missing_at_the_front();
+    const auto end = chain_.follow(chain_.first(), [this](const ChainLink& link) { return take(link); });
+    if (!end) return std::unexpected(end.error());
+    const SegmentHead& last = chain_.candidates()[end->candidate].head;
+    report_.last_segment = last.segment;
+    report_.last_block = end->last_number;
+    report_.end_offset = end->end;
+    if (end->is_torn) report_.torn_tail = TornTail{.segment = last.segment, .offset = end->end};
+    return {};
+  }
+
+  JournalReport take_report() {
+    report_.last_epoch = chain_.most_epoch();
+    report_.oldest = chain_.oldest();
+    for (const JournalChain::Slot& slot : chain_.slots()) {
+      report_.slots.push_back({.slot = slot.number,
+                               .head = slot.head,
+                               .counts = std::ranges::find(counting_, slot.number) != counting_.end()});
+    }
+    return std::move(report_);
+  }
+
+ private:
+  /// The oldest segment that counts is named in the journal itself.
+  void add_missing_at_the_front() {
+    constexpr std::uint64_t most_named = 1000;
+    const SegmentCandidate& first = chain_.candidates()[chain_.first()];
+    const std::uint64_t missing = first.head.segment - std::min(chain_.oldest(), first.head.segment);
+    for (std::uint64_t n = 0; n < std::min(missing, most_named) && chain_.oldest() + n > 0; ++n) {
+      report_.damage.push_back({.segment = chain_.oldest() + n,
+                                .slot = 0,
+                                .offset = 0,
+                                .bytes = first.bytes,
+                                .reason = "missing",
+                                .suspects = {}});
+    }
+  }
+
+  Result<void> take(const ChainLink& link) {
+    const SegmentCandidate& segment = *link.segment;
+    const bool superseded = link.last_number + 1 < segment.head.first_block;
+    if (!superseded) {
+      counting_.push_back(segment.slot);
+      ++report_.segments;
+      report_.bytes += journal_unit;
+    }
+    for (const BlockNote& note : link.blocks) {
+      if (auto taken = take_block(segment, note); !taken) return taken;
+    }
+    for (const DamagedBytes& damage : link.damage) {
+      if (auto added = add_damage(segment, damage); !added) return added;
+    }
+    link.segment->forget();
+    return {};
+  }
+
+  Result<void> take_block(const SegmentCandidate& segment, const BlockNote& note) {
+    const auto bytes = chain_.block(segment, note);
+    if (!bytes) return std::unexpected(bytes.error());
+    const DamagedBytes whole{.segment = note.segment,
+                             .slot = segment.slot,
+                             .offset = note.offset,
+                             .bytes = note.bytes,
+                             .reason = "checksum",
+                             .number = note.number};
+    if (!*bytes) return add_damage(segment, whole);  // changed between two looks
+    const std::span<const std::byte> block = **bytes;
+    const auto head = value_at<BlockHead>(block);
+    const auto records = records_of(block, head);
+    if (const auto finding = check_records(records, head.records)) {
+      if (finding->fault == RecordFault::unknown) return std::unexpected(unknown_record(segment, note, *finding));
+      DamagedBytes malformed = whole;
+      malformed.reason = "records";
+      return add_damage(segment, malformed);
+    }
+    const JournalPlace place{.segment = note.segment, .offset = note.offset, .block = note.number, .epoch = note.epoch};
+    visitor_.on_block(place, head);
+    visit(place, records);
+    ++report_.blocks;
+    report_.records += head.records;
+    report_.bytes += note.bytes;
+    return {};
+  }
+
+  /// The records were checked.
+  void visit(const JournalPlace& place, std::span<const std::byte> records) {
+    while (!records.empty()) {
+      const std::uint32_t length = *length_of_record(records);
+      switch (static_cast<RecordType>(value_at<std::uint8_t>(records))) {
+        case RecordType::job: {
+          const auto record = value_at<JobRecord>(records);
+          visitor_.on_job(place, record, records.subspan(sizeof(JobRecord), record.payload_bytes));
+          break;
+        }
+        case RecordType::ended:
+          visitor_.on_ended(place, JobId(value_at<ShortRecord>(records).id));
+          break;
+        case RecordType::attempts: {
+          const auto record = value_at<ShortRecord>(records);
+          visitor_.on_attempts(place, JobId(record.id), record.value);
+          break;
+        }
+        case RecordType::kind: {
+          const auto record = value_at<KindRecord>(records);
+          visitor_.on_kind(place, record.kind, as_text(records.subspan(sizeof(KindRecord), record.name_bytes)));
+          break;
+        }
+      }
+      records = records.subspan(length);
+    }
+  }
+
+  Result<void> add_damage(const SegmentCandidate& segment, const DamagedBytes& damage) {
+    JournalDamage found{.segment = damage.segment,
+                        .slot = damage.slot,
+                        .offset = damage.offset,
+                        .bytes = damage.bytes,
+                        .reason = damage.reason,
+                        .suspects = {}};
+    if (damage.segment == segment.head.segment) {
+      auto suspects = suspects_in(segment, damage.offset, damage.offset + damage.bytes);
+      if (!suspects) return std::unexpected(std::move(suspects.error()));
+      found.suspects = *std::move(suspects);
+    }
+    report_.damage.push_back(std::move(found));
+    return {};
+  }
+
+  Result<std::vector<JobId>> suspects_in(const SegmentCandidate& segment, std::uint64_t from, std::uint64_t to) {
+    ReadableIds ids(most_suspects);
+    chain_.bytes().use(segment.slot, segment.bytes);
+    from = std::max<std::uint64_t>(from, journal_unit);
+    while (from + journal_unit <= to && !ids.has_enough()) {
+      const auto bytes =
+          chain_.bytes().view(from, std::min<std::uint64_t>(to - from, most_block_bytes) / journal_unit * journal_unit);
+      if (!bytes) return std::unexpected(bytes.error());
+      const auto head = value_at<BlockHead>(*bytes);
+      const bool is_head = head.magic == block_magic;
+      const bool is_sound = is_head && head.bytes != 0 && head.bytes % journal_unit == 0 && head.bytes <= bytes->size();
+      const std::uint64_t length = is_sound ? head.bytes : bytes->size();
+      // What a recycled file still has of an older segment is no loss.
+      const bool is_old = is_sound && head.segment < segment.head.segment;
+      if (!is_old) ids.look_in(bytes->subspan(sizeof(BlockHead), length - sizeof(BlockHead)));
+      from += length;
+    }
+    return std::move(ids).take();
+  }
+
+  JournalChain& chain_;
+  JournalVisitor& visitor_;
+  JournalReport report_;
+  std::vector<SlotNumber> counting_;
+};
+
+}  // namespace
+
+Result<JournalReport> read_journal(JournalDevice& device, std::uint64_t engine_id, JournalVisitor& visitor,
+                                   const ReadOptions& options) {
+  auto chain = JournalChain::open(device, engine_id);
+  if (!chain) return std::unexpected(std::move(chain.error()));
+  if (options.progress) {
+    std::uint64_t all = 0;
+    for (const JournalChain::Slot& slot : chain->slots()) all += slot.bytes;
+    chain->bytes().on_progress(
+        [&progress = options.progress, all](std::uint64_t read) { progress(std::min(read, all), all); });
+  }
+  JournalReading reading(*chain, visitor);
+  if (auto run = reading.run(); !run) return std::unexpected(std::move(run.error()));
+  return reading.take_report();
+}
+
+}  // namespace ringmill

@@ -1,0 +1,95 @@
+// The records of one block, taken apart. Nothing in them is used as a length before it was checked.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <expected>
+#include <optional>
+#include <span>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include <ringmill/job.h>
+
+#include "core/journal/format.h"
+
+namespace ringmill {
+
+enum class RecordFault {
+  malformed,  // its lengths do not fit, or a field has a value that none may have
+  unknown,    // a type or flag of a later version
+};
+
+/// A value read from bytes at any address.
+template <class T>
+T value_at(std::span<const std::byte> bytes, std::size_t offset = 0) noexcept {
+  T value;
+  std::memcpy(&value, bytes.data() + offset, sizeof(T));
+  return value;
+}
+
+inline std::uint64_t word_at(std::span<const std::byte> bytes, std::size_t offset = 0) noexcept {
+  return value_at<std::uint64_t>(bytes, offset);
+}
+
+/// How long the record is with which `rest` begins, its padding included: at most rest.size().
+inline std::expected<std::uint32_t, RecordFault> length_of_record(std::span<const std::byte> rest) noexcept {
+  if (rest.size() < 8) return std::unexpected(RecordFault::malformed);
+  const auto type = value_at<std::uint8_t>(rest, 0);
+  const auto flags = value_at<std::uint8_t>(rest, 1);
+  std::uint64_t length = 0;
+  switch (static_cast<RecordType>(type)) {
+    case RecordType::job: {
+      const auto payload = value_at<std::uint32_t>(rest, offsetof(JobRecord, payload_bytes));
+      if (payload > most_journaled_payload) return std::unexpected(RecordFault::malformed);
+      length = sizeof(JobRecord) + in_whole_words(payload);
+      break;
+    }
+    case RecordType::ended:
+    case RecordType::attempts:
+      length = sizeof(ShortRecord);
+      break;
+    case RecordType::kind:
+      length = sizeof(KindRecord) + in_whole_words(value_at<std::uint16_t>(rest, offsetof(KindRecord, name_bytes)));
+      break;
+    default:
+      return std::unexpected(RecordFault::unknown);
+  }
+  if (flags != 0) return std::unexpected(RecordFault::unknown);
+  if (length > rest.size()) return std::unexpected(RecordFault::malformed);
+  const bool has_id = static_cast<RecordType>(type) != RecordType::kind;
+  if (has_id && word_at(rest, offsetof(JobRecord, id)) == 0) return std::unexpected(RecordFault::malformed);
+  return static_cast<std::uint32_t>(length);
+}
+static_assert(offsetof(JobRecord, id) == offsetof(ShortRecord, id));
+
+/// The records of a block whose head and checksum are right.
+inline std::span<const std::byte> records_of(std::span<const std::byte> block, const BlockHead& head) noexcept {
+  return block.subspan(sizeof(BlockHead), head.record_bytes);
+}
+
+/// Where the first record stands that cannot be read, and why; nothing when all can be.
+struct RecordFinding {
+  std::size_t offset;
+  std::uint8_t type;
+  RecordFault fault;
+};
+std::optional<RecordFinding> check_records(std::span<const std::byte> records, std::uint32_t count) noexcept;
+
+/// Ids in records that can still be read in bytes of a damaged block. Nothing vouches for them.
+class ReadableIds {
+ public:
+  explicit ReadableIds(std::size_t most) noexcept : most_(most) {}
+  /// `bytes` begin where a record may begin.
+  void look_in(std::span<const std::byte> bytes);
+  bool has_enough() const noexcept { return ids_.size() >= most_; }
+  std::vector<JobId> take() && noexcept { return std::move(ids_); }
+
+ private:
+  std::size_t most_;
+  std::vector<JobId> ids_;
+  std::unordered_set<std::uint64_t> seen_;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,336 @@
+#include "core/journal/recovery.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "core/journal/file_names.h"
+#include "core/journal/note.h"
+#include "core/log.h"
+#include "ipc/clock.h"
+#include "ipc/file.h"
+
+namespace ringmill {
+
+namespace {
+
+constexpr std::uint64_t ns_per_ms = 1'000'000;
+constexpr std::size_t most_suspects = 1000;
+constexpr std::size_t most_damage = 10'000;
+
+/// What R2 notes in a cell, in words that mean nothing before R3 has cleared them. Nobody else sees the segment:
+/// ORDER relaxed: the whole segment is published by its rename.
+std::atomic<std::uint64_t>& ended_note(CellHeader& header) noexcept { return header.due_at_ns; }
+std::atomic<std::uint64_t>& attempts_note(CellHeader& header) noexcept { return header.extent; }
+
+std::uint64_t value_of(const std::atomic<std::uint64_t>& word) noexcept {
+  return word.load(std::memory_order_relaxed);  // ORDER relaxed: nobody else sees the segment
+}
+
+template <class T, class V>
+void set(std::atomic<T>& word, V value) noexcept {
+  word.store(static_cast<T>(value), std::memory_order_relaxed);  // ORDER relaxed: nobody else sees the segment
+}
+
+void set_at_least(std::atomic<std::uint64_t>& word, std::uint64_t value) noexcept {
+  if (value_of(word) < value) set(word, value);
+}
+
+/// The tag of a note is the low part of a segment's number; those that count at a time are few.
+bool is_newer(std::uint32_t tag, std::uint32_t than) noexcept {
+  return ((tag - than) & JournalNote::segment_mask) < JournalNote::segment_mask / 2;
+}
+
+}  // namespace
+
+TableRebuild::TableRebuild(Segment& fresh)
+    : segment_(&fresh), table_(fresh), level_count_(fresh.geometry().level_count), waiting_(level_count_) {}
+
+void TableRebuild::note_damage(const JournalPlace& place, const char* reason, JobId id) {
+  const bool is_new = damage_.empty() || damage_.back().segment != place.segment ||
+                      damage_.back().offset != place.offset || damage_.back().reason != reason;
+  if (is_new) {
+    if (damage_.size() == most_damage) return;
+    damage_.push_back(
+        {.segment = place.segment, .slot = 0, .offset = place.offset, .bytes = 0, .reason = reason, .suspects = {}});
+  }
+  if (id && damage_.back().suspects.size() < most_suspects) damage_.back().suspects.push_back(id);
+}
+
+bool TableRebuild::accept(const JournalPlace& place, JobId id) {
+  const std::uint64_t generation = generation_of(id);
+  if (index_of(id) < table_.capacity() && generation != 0 && generation < most_generation) return true;
+  note_damage(place, "an id that this engine cannot have given", id);
+  return false;
+}
+
+void TableRebuild::on_job(const JournalPlace& place, const JobRecord& record, std::span<const std::byte> payload) {
+  const JobId id(record.id);
+  if (!accept(place, id)) return;
+  if (record.flags != 0 || record.level >= level_count_ || record.kind >= most_kinds ||
+      record.payload_bytes > table_.inline_bytes() || payload.size() != record.payload_bytes) {
+    note_damage(place, "a job that does not fit this engine", id);
+    return;
+  }
+  const std::uint64_t generation = generation_of(id);
+  highest_generation_ = std::max(highest_generation_, generation);
+  CellHeader& header = table_.header(index_of(id));
+  const std::uint64_t present = StateWord(value_of(header.state)).generation();
+  if (generation < present) return;
+  if (generation > present) {
+    fill(header, place, record, payload);
+    return;
+  }
+  // Copied forward: the same job once more.
+  set(header.attempts, std::max(record.attempts(), header.attempts.load()));
+  const JournalNote note{generation, JournalNote::segment_tag(place.segment)};
+  if (is_newer(note.segment, JournalNote::of(value_of(header.revision)).segment)) set(header.revision, note.bits());
+}
+
+void TableRebuild::fill(CellHeader& header, const JournalPlace& place, const JobRecord& record,
+                        std::span<const std::byte> payload) {
+  const JobId id(record.id);
+  const std::uint64_t generation = generation_of(id);
+  set(header.state, StateWord::make(generation, 0, CellState::queued, 0).bits());
+  set(header.kind, record.kind);
+  set(header.payload_bytes, record.payload_bytes);
+  set(header.level, record.level);
+  set(header.attempts, record.attempts());
+  set(header.most_attempts, record.most_attempts);
+  set(header.flags, 0);
+  set(header.enqueued_at_ns, record.enqueued_at_ms() * ns_per_ms);
+  set(header.lease_ms, record.lease_ms);
+  set(header.revision, JournalNote{generation, JournalNote::segment_tag(place.segment)}.bits());
+  table_.copy_in(index_of(id), payload);
+}
+
+void TableRebuild::on_ended(const JournalPlace& place, JobId id) {
+  if (!accept(place, id)) return;
+  highest_generation_ = std::max(highest_generation_, generation_of(id) - 1);
+  set_at_least(ended_note(table_.header(index_of(id))), generation_of(id));
+}
+
+void TableRebuild::on_attempts(const JournalPlace& place, JobId id, std::uint16_t attempts) {
+  if (!accept(place, id)) return;
+  highest_generation_ = std::max(highest_generation_, generation_of(id));
+  // Attempts of one job only grow, so the most are the last.
+  set_at_least(attempts_note(table_.header(index_of(id))), generation_of(id) << 16 | attempts);
+}
+
+void TableRebuild::on_kind(const JournalPlace& place, std::uint32_t kind, std::string_view name) {
+  if (kind >= most_kinds || !is_valid_name(name)) {
+    note_damage(place, "a name of a kind that cannot be", JobId());
+    return;
+  }
+  if (place.block < kinds_[kind].block) return;
+  kinds_[kind].block = place.block;
+  kinds_[kind].name = name;
+}
+
+std::uint64_t TableRebuild::kinds() const noexcept {
+  return static_cast<std::uint64_t>(
+      std::ranges::count_if(kinds_, [](const KindName& kind) { return !kind.name.empty(); }));
+}
+
+void TableRebuild::finish() {
+  const std::uint64_t free_word =
+      StateWord::make(segment_->header().first_generation.load(), 0, CellState::free, 0).bits();
+  FreeMap free_map = segment_->free_map();
+  for (CellIndex first = 0; first < table_.capacity(); first += 64) {
+    std::uint64_t free = 0;
+    for (CellIndex n = 0; n < 64; ++n) {
+      if (settle(first + n, free_word)) free |= std::uint64_t{1} << n;
+    }
+    free_map.put(first, free);
+  }
+  place_kinds();
+  place_hints();
+}
+
+bool TableRebuild::settle(CellIndex index, std::uint64_t free_word) {
+  CellHeader& header = table_.header(index);
+  const StateWord word(value_of(header.state));
+  const std::uint64_t ended = value_of(ended_note(header));
+  const std::uint64_t attempts = value_of(attempts_note(header));
+  set(ended_note(header), 0);
+  set(attempts_note(header), 0);
+  if (word.generation() == 0 || word.generation() < std::max(ended, attempts >> 16)) {
+    set(header.revision, 0);  // the journal knows that nothing lives here
+    set(header.state, free_word);
+    return true;
+  }
+  if (attempts >> 16 == word.generation()) {
+    set(header.attempts, std::max(static_cast<std::uint16_t>(attempts), header.attempts.load()));
+  }
+  ++jobs_;
+  kinds_used_.set(header.kind.load());
+  waiting_[header.level.load()].push_back(
+      {value_of(header.enqueued_at_ns) / ns_per_ms, job_id_of(word, index).value()});
+  return false;
+}
+
+void TableRebuild::place_kinds() {
+  NameTable table = segment_->kinds();
+  for (std::uint32_t kind = 0; kind < most_kinds; ++kind) {
+    if (kinds_[kind].name.empty() && kinds_used_.test(kind)) {
+      // No other kind may get this number while these jobs wait, and their worker must be able to name it.
+      kinds_[kind].name = fmt::format("lost-kind-{}", kind);
+      JournalDamage damage;
+      damage.reason = fmt::format("the name of kind {} was lost: its jobs are of kind {} now", kind, kinds_[kind].name);
+      damage_.push_back(std::move(damage));
+    }
+    if (!kinds_[kind].name.empty()) table.place(kind, kinds_[kind].name);
+  }
+}
+
+void TableRebuild::place_hints() {
+  const auto is_live = [](std::uint64_t) { return true; };
+  for (std::uint32_t level = 0; level < level_count_; ++level) {
+    std::vector<Waiting>& jobs = waiting_[level];
+    // Cells are given from the lowest on, so that a young engine's come in this order already.
+    if (!std::ranges::is_sorted(jobs)) std::ranges::sort(jobs);
+    Ring ring = segment_->ring(level);
+    std::uint64_t position = ring.tail();
+    // A ring has more slots than the table has cells.
+    for (const Waiting& job : jobs)
+      static_cast<void>(ring.push_at(position, JobTable::hint_of(JobId(job.id)), is_live));
+    ring.raise_tail(position);
+    std::vector<Waiting>().swap(jobs);
+  }
+}
+
+namespace {
+
+/// The fences of all files, given back at the end.
+class Fences {
+ public:
+  explicit Fences(JournalDevice& device) noexcept : device_(&device) {}
+  Fences(const Fences&) = delete;
+  Fences& operator=(const Fences&) = delete;
+  ~Fences() {
+    for (const SlotNumber slot : held_) device_->release(slot);
+  }
+
+  Result<void> take_all(std::chrono::milliseconds longest) {
+    const auto slots = device_->slots();
+    if (!slots) return std::unexpected(slots.error());
+    const auto end = std::chrono::steady_clock::now() + longest;
+    for (const SlotNumber slot : *slots) {
+      if (auto taken = take(slot, end); !taken) return taken;
+    }
+    return {};
+  }
+
+ private:
+  Result<void> take(SlotNumber slot, std::chrono::steady_clock::time_point end) {
+    while (true) {
+      const auto taken = device_->try_fence(slot);
+      if (!taken) return std::unexpected(taken.error());
+      if (*taken) {
+        held_.push_back(slot);
+        return {};
+      }
+      if (std::chrono::steady_clock::now() >= end) {
+        return std::unexpected(Error(ErrorCode::busy, "writes of a dead process to the journal are still on their way",
+                                     fmt::format("file {}; the disk hangs, or somebody has that file locked", slot)));
+      }
+      if (!said_) {
+        log().info("waits for writes of a dead process to the journal");
+        said_ = true;
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  }
+
+  JournalDevice* device_;
+  std::vector<SlotNumber> held_;
+  bool said_ = false;
+};
+
+struct Free {
+  void operator()(std::byte* memory) const noexcept { std::free(memory); }
+};
+
+Result<void> copy_aside(const JournalDamage& damage, JournalDevice& device, const std::filesystem::path& path,
+                        std::uint32_t file_mode) {
+  constexpr std::uint64_t at_a_time = most_block_bytes;
+  const std::unique_ptr<std::byte, Free> buffer(static_cast<std::byte*>(std::aligned_alloc(journal_unit, at_a_time)));
+  if (!buffer) return std::unexpected(Error(ErrorCode::no_space, "no memory"));
+  const auto file_bytes = device.bytes_of(damage.slot);
+  if (!file_bytes) return std::unexpected(file_bytes.error());
+  const std::uint64_t end = std::min(damage.offset + damage.bytes, *file_bytes) / journal_unit * journal_unit;
+  ::unlink(path.c_str());  // of an earlier recovery
+  const auto file = open_file(path, O_WRONLY | O_CREAT | O_EXCL, file_mode);
+  if (!file) return std::unexpected(file.error());
+  for (std::uint64_t from = damage.offset / journal_unit * journal_unit; from < end; from += at_a_time) {
+    const std::span<std::byte> part(buffer.get(), std::min(at_a_time, end - from));
+    if (auto read = device.read(damage.slot, from, part); !read) return read;
+    if (::write(file->descriptor(), part.data(), part.size()) != static_cast<ssize_t>(part.size())) {
+      return std::unexpected(system_error("cannot write", path));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<JournalReport> read_into(TableRebuild& table, JournalDevice& device, std::uint64_t engine_id,
+                                const RecoveryOptions& options) {
+  Fences fences(device);
+  if (auto taken = fences.take_all(options.fence_wait); !taken) return std::unexpected(taken.error());  // R1
+  const std::uint64_t begin_ns = steady_clock_ns();
+  std::uint64_t said_ns = begin_ns;
+  ReadOptions reading;
+  if (options.progress) {
+    reading.progress = [&](std::uint64_t done, std::uint64_t all) {
+      const std::uint64_t now_ns = steady_clock_ns();
+      if (now_ns - said_ns < 1'000'000'000) return;
+      said_ns = now_ns;
+      options.progress({done, all, std::chrono::nanoseconds(now_ns - begin_ns)});
+    };
+  }
+  return read_journal(device, engine_id, table, reading);  // R2
+}
+
+std::vector<std::filesystem::path> keep_aside(const std::vector<JournalDamage>& damage, JournalDevice& device,
+                                              const std::filesystem::path& folder, std::uint32_t file_mode) {
+  std::vector<std::filesystem::path> kept;
+  for (const JournalDamage& one : damage) {
+    if (one.bytes == 0 || one.reason == "missing") continue;
+    const std::filesystem::path path = folder / damaged_file_name(one.segment, one.offset);
+    if (const auto copied = copy_aside(one, device, path, file_mode); !copied) {
+      log().warn("the damaged block could not be kept aside in {}: {}", path.string(), copied.error().message());
+      ::unlink(path.c_str());
+      continue;
+    }
+    kept.push_back(path);
+  }
+  return kept;
+}
+
+std::string text_of(const JournalDamage& damage) {
+  constexpr std::size_t most_named = 20;
+  std::string text;
+  if (damage.segment != 0) {
+    text += fmt::format("segment {}, offset {}", damage.segment, damage.offset);
+    if (damage.bytes != 0) text += fmt::format(", {} bytes", damage.bytes);
+    text += ": ";
+  }
+  text += damage.reason;
+  if (damage.suspects.empty()) return text;
+  text += "; may touch";
+  for (std::size_t n = 0; n < std::min(damage.suspects.size(), most_named); ++n) {
+    text += " " + damage.suspects[n].to_string();
+  }
+  if (damage.suspects.size() > most_named) text += fmt::format(" and {} more", damage.suspects.size() - most_named);
+  return text;
+}
+
+}  // namespace ringmill

@@ -1,0 +1,128 @@
+// From the journal to a table: shared memory that is gone or damaged is made anew with the jobs that were durable.
+//
+//   R1  wait for the fence of every file: writes of a dead keeper may be on their way still
+//   R2  each record goes to its cell, in any order, any number of times:
+//         job       the highest generation stands; of one that stands already the newest place and most attempts count
+//         ended     the highest generation is noted
+//         attempts  the highest generation is noted, and of that the most attempts; lives before it are over too
+//   R3  each cell, once: its job waits if no note names a higher generation; else the cell is free, with a generation
+//       above all that were ever given
+//   R4  hints, in the order in which the jobs were enqueued; names of kinds under their old numbers
+//
+// R2 keeps its notes in words of the cell that R3 clears: the table that grows is all the memory it needs, but for
+// sixteen bytes per job for the order of R4. Killed at any point: the segment has no name yet that anybody opens, and
+// the journal was only read.
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <ringmill/error.h>
+#include <ringmill/job.h>
+
+#include "core/job_table.h"
+#include "core/journal/device.h"
+#include "core/journal/reader.h"
+#include "ipc/segment.h"
+
+namespace ringmill {
+
+/// R2 to R4. The segment is one that Segment::create() hands to its filler.
+class TableRebuild : public JournalVisitor {
+ public:
+  explicit TableRebuild(Segment& fresh);
+
+  void on_job(const JournalPlace& place, const JobRecord& record, std::span<const std::byte> payload) override;
+  void on_ended(const JournalPlace& place, JobId id) override;
+  void on_attempts(const JournalPlace& place, JobId id, std::uint16_t attempts) override;
+  void on_kind(const JournalPlace& place, std::uint32_t kind, std::string_view name) override;
+
+  /// The highest generation that the journal shows to have been used. The segment's first generation must be above it
+  /// before finish().
+  std::uint64_t highest_generation() const noexcept { return highest_generation_; }
+
+  /// R3 and R4. Once.
+  void finish();
+
+  std::uint64_t jobs() const noexcept { return jobs_; }
+  std::uint64_t kinds() const noexcept;
+  /// Records that stood in sound blocks and cannot be true, and kinds that lost their names: one entry per block, or
+  /// per kind.
+  std::vector<JournalDamage> take_damage() { return std::move(damage_); }
+
+ private:
+  struct KindName {
+    std::string name;
+    std::uint64_t block = 0;
+  };
+  struct Waiting {
+    std::uint64_t enqueued_at_ms = 0;
+    std::uint64_t id = 0;
+    auto operator<=>(const Waiting&) const noexcept = default;
+  };
+
+  /// False, and noted as damage: no cell can have given that id.
+  bool accept(const JournalPlace& place, JobId id);
+  void note_damage(const JournalPlace& place, const char* reason, JobId id);
+  void fill(CellHeader& header, const JournalPlace& place, const JobRecord& record, std::span<const std::byte> payload);
+  /// R3 for one cell. True: it is free.
+  bool settle(CellIndex index, std::uint64_t free_word);
+  void place_hints();
+  void place_kinds();
+
+  Segment* segment_;
+  JobTable table_;
+  std::uint32_t level_count_;
+  std::array<KindName, most_kinds> kinds_;
+  std::bitset<most_kinds> kinds_used_;
+  std::vector<std::vector<Waiting>> waiting_;  // per level
+  std::vector<JournalDamage> damage_;
+  std::uint64_t highest_generation_ = 0;
+  std::uint64_t jobs_ = 0;
+};
+
+struct RecoveryProgress {
+  std::uint64_t bytes_read = 0;
+  std::uint64_t bytes = 0;
+  std::chrono::nanoseconds elapsed{0};
+};
+
+struct RecoveryOptions {
+  /// Called about every second, when it takes that long.
+  std::function<void(const RecoveryProgress&)> progress;
+  /// How long writes of a dead process are waited for.
+  std::chrono::milliseconds fence_wait{std::chrono::seconds{10}};
+};
+
+/// What a recovery did.
+struct RecoveryReport {
+  std::uint64_t jobs = 0;
+  std::uint64_t kinds = 0;
+  /// The highest that the journal shows: the next keeper takes a higher one.
+  std::uint64_t epoch = 0;
+  /// Damage of its records included.
+  JournalReport journal;
+  /// Copies of damaged blocks, beside the journal.
+  std::vector<std::filesystem::path> kept_aside;
+  std::chrono::nanoseconds elapsed{0};
+};
+
+/// R1 and R2. Errors: busy (writes are still in flight), incompatible, system.
+Result<JournalReport> read_into(TableRebuild& table, JournalDevice& device, std::uint64_t engine_id,
+                                const RecoveryOptions& options);
+
+/// Copies the bytes of damaged blocks to files in `folder`, before their place is written again. What cannot be copied
+/// is logged and left.
+std::vector<std::filesystem::path> keep_aside(const std::vector<JournalDamage>& damage, JournalDevice& device,
+                                              const std::filesystem::path& folder, std::uint32_t file_mode);
+
+/// One line for people: which segment, which offset, why, which ids may be touched.
+std::string text_of(const JournalDamage& damage);
+
+}  // namespace ringmill

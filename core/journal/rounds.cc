@@ -1,0 +1,292 @@
+#include "core/journal/rounds.h"
+
+#include <algorithm>
+#include <bit>
+#include <string>
+
+#include "ipc/clock.h"
+
+namespace ringmill {
+
+namespace {
+
+/// Copying begins when no more segments than this are free.
+constexpr std::uint32_t free_segments_wanted = 3;
+/// How far ahead of the look the headers are fetched.
+constexpr std::uint32_t look_ahead = 12;
+
+constexpr bool is_alive(StateWord word) noexcept {
+  return word.state() != CellState::free && word.state() != CellState::filling;
+}
+
+}  // namespace
+
+JournalRounds::JournalRounds(const Segment& segment, JournalWriter& writer)
+    : segment_(&segment),
+      writer_(&writer),
+      table_(segment),
+      marks_(segment.marks()),
+      words_(&segment.journal()),
+      waiting_(marks_.words(), 0),
+      disbelief_(marks_.words(), 0),
+      round_(words_->round_started.load()),
+      durable_round_(words_->round_durable.load()),
+      last_block_(segment.geometry().capacity, 0),
+      kind_named_in_(most_kinds, 0) {
+  for (std::uint32_t word = 0; word < marks_.words(); ++word) {
+    disbelief_[word] = marks_.pending(word);
+    if (disbelief_[word] != 0) take(word, disbelief_[word]);
+  }
+}
+
+void JournalRounds::take(std::uint32_t word, std::uint64_t bits) {
+  if (waiting_[word] == 0) words_of_round_.push_back(word);
+  waiting_[word] |= bits;
+}
+
+bool JournalRounds::begin() {
+  if (under_way_) return true;
+  const bool wanted = words_->round_wanted.load() > words_->round_started.load();
+  if (!wanted && words_of_round_.empty() && !marks_.any()) return false;
+  words_->round_started.store(++round_);  // J1
+  for (std::uint32_t word = 0; word < marks_.words(); ++word) {
+    if (const std::uint64_t bits = marks_.take(word); bits != 0) take(word, bits);  // J2, J3
+  }
+  under_way_ = true;
+  return true;
+}
+
+JournalRounds::Step JournalRounds::go_on() {
+  for (; next_word_ < words_of_round_.size(); ++next_word_) {
+    switch (go_on_with(words_of_round_[next_word_])) {
+      case Look::buffers:
+        return Step::buffers;
+      case Look::segments:
+        return Step::segments;
+      case Look::failed:
+        return Step::failed;
+      case Look::fine:
+      case Look::changed:
+        break;
+    }
+  }
+  words_of_round_.clear();
+  next_word_ = 0;
+  under_way_ = false;
+  rounds_.push_back({round_, writer_->flush()});  // J4 is done
+  return Step::done;
+}
+
+JournalRounds::Look JournalRounds::go_on_with(std::uint32_t word) {
+  const CellIndex first = word * 64;
+  std::uint64_t ahead = waiting_[word];
+  for (std::uint32_t n = 0; ahead != 0 && n < look_ahead; ++n, ahead &= ahead - 1) {
+    prefetch_to_read(&table_.header(first + static_cast<CellIndex>(std::countr_zero(ahead))));
+  }
+  std::uint64_t settled = 0;
+  Look look = Look::fine;
+  while (waiting_[word] != 0 && look == Look::fine) {
+    if (ahead != 0) {
+      prefetch_to_read(&table_.header(first + static_cast<CellIndex>(std::countr_zero(ahead))));
+      ahead &= ahead - 1;
+    }
+    const CellIndex index = first + static_cast<CellIndex>(std::countr_zero(waiting_[word]));
+    const std::uint64_t bit = JournalMarks::bit_of(index);
+    look = look_at(index, (disbelief_[word] & bit) == 0, false);
+    if (look != Look::fine) break;
+    waiting_[word] &= ~bit;
+    disbelief_[word] &= ~bit;
+    if (last_block_[index] <= writer_->durable_block()) settled |= bit;  // else its block settles it
+  }
+  if (settled != 0) marks_.settle(word, settled);
+  return look;
+}
+
+JournalRounds::Look JournalRounds::look_at(CellIndex index, bool believe_note, bool copying_forward) {
+  CellHeader& header = table_.header(index);
+  // ORDER relaxed: written by journal threads alone, of which there is one; the last one's death came in between.
+  const JournalNote note = JournalNote::of(header.revision.load(std::memory_order_relaxed));
+  StateWord word = table_.word(index);
+  // Each turn but the first means that the cell began another life meanwhile, whose marks come.
+  for (int turn = 0; turn < 4; ++turn, word = table_.word(index)) {
+    // ORDER second-look: acquires, so that the second look at the word comes after it.
+    const bool memory_only = (header.flags.load(std::memory_order_acquire) & cell_flag::memory_only) != 0;
+    if (!is_alive(word) || memory_only) {
+      if (table_.word(index).generation() != word.generation()) continue;
+      if (note.generation != 0 || !believe_note) return write_ended(index, word, copying_forward);
+      ++elided_;
+      return Look::fine;
+    }
+    if (believe_note && note.generation == word.generation()) {
+      const std::uint16_t attempts = header.attempts.load(std::memory_order_acquire);  // ORDER second-look
+      if (table_.word(index).generation() != word.generation()) continue;
+      if (attempts == 0) return Look::fine;
+      const auto block = room(sizeof(ShortRecord), copying_forward);
+      if (!block) return block.error();
+      (*block)->append_attempts(job_id_of(word, index), attempts);
+      remember(index);
+      return Look::fine;
+    }
+    const Look written = write_job(index, word, copying_forward);
+    if (written != Look::changed) return written;
+  }
+  // Too quick for us. What it is now was marked after we began to look; what it was is over.
+  return write_ended(index, word, copying_forward);
+}
+
+/// All lives before that of `word` are over. True whatever the cell does meanwhile.
+JournalRounds::Look JournalRounds::write_ended(CellIndex index, StateWord word, bool copying_forward) {
+  const auto block = room(sizeof(ShortRecord), copying_forward);
+  if (!block) return block.error();
+  (*block)->append_ended(job_id_of(word, index));
+  // ORDER relaxed: as in look_at()
+  table_.header(index).revision.store(0, std::memory_order_relaxed);
+  remember(index);
+  return Look::fine;
+}
+
+JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bool copying_forward) {
+  CellHeader& header = table_.header(index);
+  const std::uint32_t payload_bytes = std::min(header.payload_bytes.load(), table_.inline_bytes());
+  const std::uint32_t kind = header.kind.load();
+  const std::uint64_t enqueued_at_ms = header.enqueued_at_ns.load() / 1'000'000;
+  const std::uint64_t attempts = header.attempts.load();
+  JobRecord record;
+  record.level = header.level.load();
+  record.payload_bytes = payload_bytes;
+  record.id = job_id_of(word, index).value();
+  record.enqueued_at_ms_and_attempts = (enqueued_at_ms & 0xffffffffffff) | attempts << 48;
+  record.kind = static_cast<std::uint16_t>(kind);
+  record.most_attempts = header.most_attempts.load();
+  record.lease_ms = header.lease_ms.load();
+  const std::uint32_t bytes = BlockBuilder::bytes_of_job(payload_bytes);
+  if (const Look named = name_kind(kind, bytes, copying_forward); named != Look::fine) return named;
+  const auto block = room(bytes, copying_forward);
+  if (!block) return block.error();
+  const std::span<std::byte> payload = (*block)->append_job(record);
+  table_.copy_words_out(index, payload.data(), payload.size());
+  const StateWord after = table_.word(index);
+  if (after.generation() != word.generation() || !is_alive(after)) {
+    (*block)->drop_last();
+    return Look::changed;
+  }
+  header.revision.store(JournalNote{word.generation(), JournalNote::segment_tag(writer_->open_segment())}.bits(),
+                        std::memory_order_relaxed);  // ORDER relaxed: as in look_at()
+  remember(index);
+  return Look::fine;
+}
+
+/// The segment of the record names its kind before it.
+JournalRounds::Look JournalRounds::name_kind(std::uint32_t kind, std::uint32_t bytes, bool copying_forward) {
+  if (kind >= most_kinds) return Look::fine;  // somebody scribbled over the cell
+  const std::uint32_t with_name = bytes + BlockBuilder::bytes_of_kind(name_bytes);
+  // Room for both, because a segment that ends in between would separate them.
+  if (const auto block = room(kind_named_in_[kind] == writer_->open_segment() ? bytes : with_name, copying_forward);
+      !block) {
+    return block.error();
+  }
+  if (kind_named_in_[kind] == writer_->open_segment()) return Look::fine;
+  const auto block = room(with_name, copying_forward);
+  if (!block) return block.error();
+  const auto name = segment_->kinds().name_of(kind);
+  kind_named_in_[kind] = writer_->open_segment();
+  if (name) {
+    (*block)->append_kind(kind, *name);
+    ++records_;
+  }
+  return Look::fine;
+}
+
+std::expected<BlockBuilder*, JournalRounds::Look> JournalRounds::room(std::uint32_t bytes, bool copying_forward) {
+  auto block = writer_->room(bytes, copying_forward);
+  if (block) return *block;
+  switch (block.error()) {
+    case JournalWriter::NoRoom::buffers:
+      return std::unexpected(Look::buffers);
+    case JournalWriter::NoRoom::segments:
+      return std::unexpected(Look::segments);
+    case JournalWriter::NoRoom::failed:
+      break;
+  }
+  return std::unexpected(Look::failed);
+}
+
+std::vector<CellIndex>& JournalRounds::cells_of_open_block() {
+  const std::uint64_t open = writer_->open_block();
+  if (blocks_.empty() || blocks_.back().number != open) {
+    SentBlock block{.number = open, .cells = {}};
+    if (!spare_lists_.empty()) {
+      block.cells = std::move(spare_lists_.back());
+      spare_lists_.pop_back();
+    }
+    blocks_.push_back(std::move(block));
+  }
+  return blocks_.back().cells;
+}
+
+void JournalRounds::remember(CellIndex index) {
+  cells_of_open_block().push_back(index);
+  last_block_[index] = writer_->open_block();
+  ++records_;
+}
+
+bool JournalRounds::publish() {
+  const std::uint64_t durable = writer_->durable_block();
+  while (!blocks_.empty() && blocks_.front().number <= durable) {
+    for (const CellIndex index : blocks_.front().cells) {
+      // A newer record of the cell may be on its way, or its next look: they settle it.
+      const bool waits = (waiting_[JournalMarks::word_of(index)] & JournalMarks::bit_of(index)) != 0;
+      if (last_block_[index] == blocks_.front().number && !waits) {
+        marks_.settle(JournalMarks::word_of(index), JournalMarks::bit_of(index));
+      }
+    }
+    blocks_.front().cells.clear();
+    spare_lists_.push_back(std::move(blocks_.front().cells));
+    blocks_.pop_front();
+  }
+  const std::uint64_t before = durable_round_;
+  while (!rounds_.empty() && rounds_.front().block <= durable) {
+    durable_round_ = rounds_.front().number;
+    rounds_.pop_front();
+  }
+  if (durable_round_ == before) return false;
+  words_->round_durable.store(durable_round_);
+  return true;
+}
+
+bool JournalRounds::needs_copying() const noexcept {
+  return writer_->free_segments() <= free_segments_wanted && writer_->oldest_segment() < writer_->newest_segment();
+}
+
+bool JournalRounds::copy_forward(std::uint32_t cells) {
+  if (!copying_) {
+    if (!needs_copying()) return false;
+    copying_ = writer_->oldest_segment();
+    copy_next_ = 0;
+  }
+  const std::uint32_t tag = JournalNote::segment_tag(*copying_);
+  const CellIndex end = std::min(table_.capacity(), copy_next_ + cells);
+  for (; copy_next_ < end; ++copy_next_) {
+    if (copy_next_ + look_ahead < end) prefetch_to_read(&table_.header(copy_next_ + look_ahead));
+    const CellHeader& header = table_.header(copy_next_);
+    // ORDER relaxed: written by this thread.
+    const JournalNote note = JournalNote::of(header.revision.load(std::memory_order_relaxed));
+    // A note that the dead have left may name a block that never came: the record may stand in any segment, this one
+    // too.
+    const bool believe_note = (disbelief_[JournalMarks::word_of(copy_next_)] & JournalMarks::bit_of(copy_next_)) == 0;
+    if (believe_note && (note.generation == 0 || note.segment != tag)) continue;
+    const StateWord word = table_.word(copy_next_);
+    const bool is_over = !is_alive(word) || (believe_note && word.generation() != note.generation);
+    if (is_over) continue;  // its mark is there, or comes
+    // Until the copy is durable the cell is pending: whoever takes over looks at it again.
+    marks_.hold(JournalMarks::word_of(copy_next_), JournalMarks::bit_of(copy_next_));
+    const Look look = look_at(copy_next_, false, true);
+    if (look != Look::fine) return true;  // buffers: collect first; the rest the caller sees for itself
+  }
+  if (copy_next_ < table_.capacity()) return true;
+  writer_->retire_oldest();
+  copying_.reset();
+  return needs_copying();
+}
+
+}  // namespace ringmill

@@ -1,0 +1,117 @@
+// From marks to records: what the journal thread writes, and what it may say is durable.
+//
+// A round takes all marks there are, looks at each marked cell once, and writes what the cell says now:
+//
+//   the cell                                the journal's note           record
+//   a life that waits or runs               another life, or none        JobRecord, whole
+//   a life that waits or runs               this life                    attempts, if some have ended
+//   none, or one of durability memory       some life                    ended: all lives before the next are over
+//   none, or one of durability memory       none                         nothing: it came and went between two looks
+//
+// The order of records is the order of looks, and one thread looks: so what a later record says is newer. A round is
+// durable when the last block that was written until its end is. Blocks become durable in order, so rounds do.
+//
+// Killed at any point: the marks that were taken are in `pending` until their blocks are durable; the next journal
+// thread begins with those cells, and does not believe their notes (the note may speak of a block that never came).
+//
+// Survivors: when few segments are free, the jobs whose records stand in the oldest one are written again, a few cells
+// at each step, while rounds go on; then the segment is retired. Its `ended` records need no copy: what they end stands
+// in older segments, or in the same.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "core/job_table.h"
+#include "core/journal/note.h"
+#include "core/journal/writer.h"
+#include "ipc/segment.h"
+
+namespace ringmill {
+
+class JournalRounds {
+ public:
+  /// `writer` has just taken over: the first round looks at everything that is pending.
+  JournalRounds(const Segment& segment, JournalWriter& writer);
+
+  /// Begins a round if none is under way: J1 to J3 for all marks. False: nothing is marked, no round is wanted, and
+  /// none was begun.
+  bool begin();
+  bool is_under_way() const noexcept { return under_way_; }
+
+  enum class Step {
+    done,      // the round has ended, its blocks are on their way
+    buffers,   // all buffers are in flight: collect, then go on
+    segments,  // no segment is free: go on with copy_forward(), or the disk is full
+    failed,    // the writer has failed
+  };
+  /// Goes on with the round. Not bounded but by the number of marked cells and the writer's buffers.
+  Step go_on();
+
+  /// Copies survivors of the oldest segment if that is needed, looking at about `cells` cells. True: there is more to
+  /// do. Between rounds, or when go_on() says `segments`.
+  bool copy_forward(std::uint32_t cells);
+
+  /// J5: takes note of what has become durable. True if a round has.
+  bool publish();
+  /// A write has failed: those who wait are told. Pending cells stay pending.
+  bool all_durable() const noexcept { return rounds_.empty() && !under_way_; }
+
+  std::uint64_t records() const noexcept { return records_; }
+  std::uint64_t elided() const noexcept { return elided_; }
+
+ private:
+  struct SentBlock {
+    std::uint64_t number = 0;
+    std::vector<CellIndex> cells;
+  };
+  struct Round {
+    std::uint64_t number = 0;
+    std::uint64_t block = 0;
+  };
+  enum class Look { fine, changed, buffers, segments, failed };
+
+  /// Takes the marks of one word into the round.
+  void take(std::uint32_t word, std::uint64_t bits);
+  Look go_on_with(std::uint32_t word);
+
+  Look look_at(CellIndex index, bool believe_note, bool copying_forward);
+  /// Look::changed: the life ended while we read it, and nothing was written.
+  Look write_job(CellIndex index, StateWord word, bool copying_forward);
+  Look write_ended(CellIndex index, StateWord word, bool copying_forward);
+  /// Room for a record of a job of this kind, the kind's name before it if its segment does not have it yet.
+  std::expected<BlockBuilder*, Look> room(std::uint32_t bytes, bool copying_forward);
+  Look name_kind(std::uint32_t kind, std::uint32_t bytes, bool copying_forward);
+  void remember(CellIndex index);
+  std::vector<CellIndex>& cells_of_open_block();
+  bool needs_copying() const noexcept;
+
+  const Segment* segment_;
+  JournalWriter* writer_;
+  JobTable table_;
+  JournalMarks marks_;
+  JournalWords* words_;
+
+  std::vector<std::uint64_t> waiting_;    // per word: cells that are taken and not looked at yet
+  std::vector<std::uint64_t> disbelief_;  // per word: cells whose notes are not believed: pending from another's time
+  std::vector<std::uint32_t> words_of_round_;  // those before next_word_ are done
+  std::size_t next_word_ = 0;
+  bool under_way_ = false;
+  std::uint64_t round_ = 0;
+  std::deque<Round> rounds_;  // ended, not durable yet
+  std::uint64_t durable_round_ = 0;
+
+  std::deque<SentBlock> blocks_;           // not durable yet, the open one last
+  std::vector<std::uint64_t> last_block_;  // per cell: the block with its newest record; 0: none by this writer
+  std::vector<std::vector<CellIndex>> spare_lists_;
+  std::vector<std::uint64_t> kind_named_in_;  // per kind: the segment that has its name
+
+  std::optional<std::uint64_t> copying_;  // the segment whose survivors are being copied
+  CellIndex copy_next_ = 0;
+  std::uint64_t records_ = 0;
+  std::uint64_t elided_ = 0;
+};
+
+}  // namespace ringmill

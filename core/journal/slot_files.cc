@@ -1,0 +1,300 @@
+#include "core/journal/slot_files.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string_view>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "core/journal/format.h"
+
+namespace ringmill {
+
+namespace {
+
+constexpr std::string_view ending = ".segment";
+// A file under this ending is being made; one that was left by a death is made anew or removed.
+constexpr std::string_view half_made_ending = ".segment.new";
+constexpr std::size_t zeros_at_a_time = std::size_t{1} << 20;
+
+struct FreeAligned {
+  void operator()(std::byte* memory) const noexcept { std::free(memory); }
+};
+
+std::unique_ptr<std::byte, FreeAligned> aligned_zeros(std::size_t bytes) {
+  auto* memory = static_cast<std::byte*>(std::aligned_alloc(journal_unit, bytes));
+  if (memory == nullptr) throw std::bad_alloc();
+  std::memset(memory, 0, bytes);
+  return std::unique_ptr<std::byte, FreeAligned>(memory);
+}
+
+std::optional<SlotNumber> slot_of(std::string_view name, std::string_view with_ending) {
+  if (name.size() != 4 + with_ending.size() || !name.ends_with(with_ending)) return std::nullopt;
+  SlotNumber slot = 0;
+  for (const char digit : name.substr(0, 4)) {
+    if (digit < '0' || digit > '9') return std::nullopt;
+    slot = slot * 10 + static_cast<SlotNumber>(digit - '0');
+  }
+  return slot;
+}
+
+/// The first errno of a write of zeros over all of the file; 0: done.
+int write_zeros(int descriptor, std::uint64_t bytes) {
+  const auto zeros = aligned_zeros(zeros_at_a_time);
+  std::uint64_t done = 0;
+  while (done < bytes) {
+    const std::size_t part = std::min<std::uint64_t>(zeros_at_a_time, bytes - done);
+    const ssize_t written = ::pwrite(descriptor, zeros.get(), part, static_cast<off_t>(done));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return errno;
+    done += static_cast<std::uint64_t>(written);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Result<SlotFiles> SlotFiles::open(const std::string& directory, std::uint32_t file_mode) {
+  SlotFiles files(directory, file_mode);
+  if (const auto opened = open_file(directory, O_RDONLY | O_DIRECTORY); !opened) {
+    return std::unexpected(opened.error());
+  }
+  if (::faccessat(AT_FDCWD, directory.c_str(), W_OK | X_OK, AT_EACCESS) != 0) {
+    return std::unexpected(system_error("the journal cannot be written to", directory));
+  }
+  if (auto found = files.find_abilities(); !found) return std::unexpected(found.error());
+  return files;
+}
+
+int SlotFiles::flags() const noexcept { return O_RDWR | (abilities_.direct ? O_DIRECT : 0); }
+
+Result<void> SlotFiles::find_abilities() {
+  // The name is gone before anything is tried. Two at once may share the file, or one death leave it: no matter.
+  const std::filesystem::path path = directory_ / "probe";
+  auto file = open_file(path, O_RDWR | O_CREAT | O_DIRECT, 0600);
+  abilities_.direct = file.has_value();
+  if (!file) file = open_file(path, O_RDWR | O_CREAT, 0600);
+  // The journal's own files may be there already: then a full disk is no reason not to write to them.
+  if (!file && file.error().code() == ErrorCode::no_space) return {};
+  if (!file) return std::unexpected(file.error());
+  ::unlink(path.c_str());
+
+  const auto zeros = aligned_zeros(journal_unit);
+  const iovec data{.iov_base = zeros.get(), .iov_len = journal_unit};
+  while (true) {
+    const ssize_t written = ::pwritev2(file->descriptor(), &data, 1, 0, abilities_.durable ? RWF_DSYNC : 0);
+    const bool is_full = written < 0 && (errno == ENOSPC || errno == EDQUOT);
+    const bool is_taken = written == journal_unit || is_full;  // a full disk says so only after it has read the flags
+    if (is_taken && abilities_.durable) return {};
+    if (is_taken) {
+      abilities_.durable = true;  // the plain write works; so try it with RWF_DSYNC
+    } else if (written < 0 && errno == EINTR) {
+      continue;
+    } else if (abilities_.durable) {
+      abilities_.durable = false;
+      return {};
+    } else if (written < 0 && errno == EINVAL && abilities_.direct) {
+      // Opened with O_DIRECT, but our units are too small for it.
+      abilities_.direct = false;
+      ::fcntl(file->descriptor(), F_SETFL, 0);
+    } else {
+      return std::unexpected(system_error("cannot write in", directory_, written < 0 ? errno : EIO));
+    }
+  }
+}
+
+std::filesystem::path SlotFiles::path_of(SlotNumber slot) const {
+  return directory_ / fmt::format("{:04}{}", slot, ending);
+}
+
+Result<std::vector<SlotNumber>> SlotFiles::slots() const {
+  std::error_code error;
+  std::vector<SlotNumber> found;
+  for (auto entry = std::filesystem::directory_iterator(directory_, error); !error && entry != end(entry);
+       entry.increment(error)) {
+    if (const auto slot = slot_of(entry->path().filename().native(), ending)) found.push_back(*slot);
+  }
+  if (error) return std::unexpected(system_error("cannot read", directory_, error.value()));
+  std::ranges::sort(found);
+  return found;
+}
+
+Result<std::uint64_t> SlotFiles::bytes_of(SlotNumber slot) const {
+  struct stat status {};
+  if (::lstat(path_of(slot).c_str(), &status) != 0) {
+    return std::unexpected(system_error("no such segment", path_of(slot)));
+  }
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+Result<void> SlotFiles::sync_directory() const {
+  const auto opened = open_file(directory_, O_RDONLY | O_DIRECTORY);
+  if (!opened) return std::unexpected(opened.error());
+  if (::fsync(opened->descriptor()) != 0) return std::unexpected(system_error("cannot sync", directory_));
+  return {};
+}
+
+Result<File> SlotFiles::make_whole(const std::filesystem::path& path, std::uint64_t bytes) const {
+  ::unlink(path.c_str());
+  auto file = open_file(path, flags() | O_CREAT | O_EXCL, file_mode_);
+  if (!file) return file;
+  const int descriptor = file->descriptor();
+  if (::fchmod(descriptor, file_mode_) != 0) return std::unexpected(system_error("cannot set the mode of", path));
+  // Asks for all of it at once: a disk that is too full says so before anything is written, and what it gives is more
+  // likely to be in one piece. Zeros must be written all the same: space that was only promised costs a change of
+  // metadata at the first write to it. File systems that promise nothing answer EOPNOTSUPP.
+  if (::fallocate(descriptor, 0, 0, static_cast<off_t>(bytes)) != 0 && errno != EOPNOTSUPP && errno != EINTR) {
+    return std::unexpected(system_error("cannot allocate", path));
+  }
+  if (const int error = write_zeros(descriptor, bytes); error != 0) {
+    return std::unexpected(system_error("cannot write", path, error));
+  }
+  if (::fsync(descriptor) != 0) return std::unexpected(system_error("cannot sync", path));
+  return file;
+}
+
+// A kill leaves: before the rename, a file with another ending, which the next prepare() of the slot begins anew;
+// after it, a whole file whose name may not be durable: nothing was written to it that counts.
+Result<void> SlotFiles::prepare(SlotNumber slot, std::uint64_t bytes) {
+  if (slot >= most_slots) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "a journal has at most 10000 files"));
+  }
+  const std::filesystem::path path = path_of(slot);
+  const std::filesystem::path half_made = directory_ / fmt::format("{:04}{}", slot, half_made_ending);
+  const auto there = bytes_of(slot);
+  if (there && *there == bytes) {
+    // Its name may be younger than the last sync of the directory, when the process that made it was killed.
+    ::unlink(half_made.c_str());
+    return sync_directory();
+  }
+  close(slot);
+  if (auto made = make_whole(half_made, bytes); !made) {
+    ::unlink(half_made.c_str());
+    return std::unexpected(made.error());
+  }
+  if (::rename(half_made.c_str(), path.c_str()) != 0) {
+    const Error failed = system_error("cannot rename to", path);
+    ::unlink(half_made.c_str());
+    return std::unexpected(failed);
+  }
+  return sync_directory();
+}
+
+Result<void> SlotFiles::remove(SlotNumber slot) {
+  close(slot);
+  if (::unlink(path_of(slot).c_str()) != 0) return std::unexpected(system_error("cannot remove", path_of(slot)));
+  return sync_directory();
+}
+
+Result<int> SlotFiles::descriptor_of(SlotNumber slot) {
+  if (slot < open_.size() && open_[slot] != nullptr) return open_[slot]->file().descriptor();
+  auto file = open_file(path_of(slot), flags());
+  if (!file) return std::unexpected(file.error());
+  struct stat status {};
+  if (::fstat(file->descriptor(), &status) != 0 || !S_ISREG(status.st_mode)) {
+    return std::unexpected(Error(ErrorCode::permission_denied, "not a regular file", path_of(slot)));
+  }
+  if (slot >= open_.size()) open_.resize(slot + 1);
+  open_[slot] = std::make_unique<ForkClosedFile>(std::move(*file));
+  return open_[slot]->file().descriptor();
+}
+
+void SlotFiles::close(SlotNumber slot) noexcept {
+  if (slot < open_.size()) open_[slot].reset();
+}
+
+Result<bool> SlotFiles::try_fence(SlotNumber slot) {
+  if (const auto opened = descriptor_of(slot); !opened) return std::unexpected(opened.error());
+  return try_lock_byte(open_[slot]->file(), 0);
+}
+
+void SlotFiles::release(SlotNumber slot) noexcept {
+  if (slot < open_.size() && open_[slot] != nullptr) unlock_byte(open_[slot]->file(), 0);
+}
+
+void SlotFiles::release_all() noexcept {
+  for (SlotNumber slot = 0; slot < open_.size(); ++slot) release(slot);
+}
+
+Result<void> SlotFiles::read(SlotNumber slot, std::uint64_t offset, std::span<std::byte> to) {
+  const auto descriptor = descriptor_of(slot);
+  if (!descriptor) return std::unexpected(descriptor.error());
+  while (!to.empty()) {
+    const ssize_t got = ::pread(*descriptor, to.data(), to.size(), static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return std::unexpected(system_error("cannot read", path_of(slot)));
+    if (got == 0) return std::unexpected(Error(ErrorCode::corrupt, "a segment ends too early", path_of(slot)));
+    offset += static_cast<std::uint64_t>(got);
+    to = to.subspan(static_cast<std::size_t>(got));
+  }
+  return {};
+}
+
+Result<void> SlotFiles::sync(SlotNumber slot) {
+  const auto descriptor = descriptor_of(slot);
+  if (!descriptor) return std::unexpected(descriptor.error());
+  if (::fsync(*descriptor) != 0) return std::unexpected(system_error("cannot sync", path_of(slot)));
+  return {};
+}
+
+Result<WriteBuffers> WriteBuffers::make(std::size_t count, std::size_t bytes) {
+  void* memory = ::mmap(nullptr, count * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return std::unexpected(system_error("no memory for", "the journal's buffers"));
+  ::madvise(memory, count * bytes, MADV_DONTFORK);
+  WriteBuffers made;
+  made.fork_generation_ = fork_generation();
+  made.all_ = {static_cast<std::byte*>(memory), count * bytes};
+  for (std::size_t at = 0; at < count; ++at) made.spans_.push_back(made.all_.subspan(at * bytes, bytes));
+  return made;
+}
+
+WriteBuffers::WriteBuffers(WriteBuffers&& other) noexcept { *this = std::move(other); }
+
+WriteBuffers& WriteBuffers::operator=(WriteBuffers&& other) noexcept {
+  std::swap(all_, other.all_);
+  std::swap(spans_, other.spans_);
+  std::swap(fork_generation_, other.fork_generation_);
+  return *this;
+}
+
+WriteBuffers::~WriteBuffers() {
+  // In the child of a fork something else may be at these addresses.
+  if (!all_.empty() && fork_generation_ == fork_generation()) ::munmap(all_.data(), all_.size());
+}
+
+Result<WakeBell> WakeBell::make() {
+  File file(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!file) return std::unexpected(system_error("cannot make", "an eventfd for the journal"));
+  return WakeBell(std::move(file));
+}
+
+void WakeBell::ring() noexcept {
+  // It can only fail when it was rung 2^64 times already.
+  [[maybe_unused]] const int failed = ::eventfd_write(file_.descriptor(), 1);
+}
+
+bool WakeBell::take_in() noexcept {
+  eventfd_t times = 0;
+  return ::eventfd_read(file_.descriptor(), &times) == 0;
+}
+
+void WakeBell::wait(std::chrono::nanoseconds longest) noexcept {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(longest);
+  const timespec bound{.tv_sec = seconds.count(), .tv_nsec = (longest - seconds).count()};
+  pollfd watched{.fd = file_.descriptor(), .events = POLLIN, .revents = 0};
+  ::ppoll(&watched, 1, &bound, nullptr);
+  take_in();
+}
+
+}  // namespace ringmill

@@ -1,0 +1,246 @@
+#include "core/journal/uring_device.h"
+
+#include <poll.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+namespace ringmill {
+
+namespace {
+
+using std::chrono::nanoseconds;
+using Clock = std::chrono::steady_clock;
+
+constexpr unsigned ring_entries = 64;
+constexpr unsigned file_table_entries = 256;
+constexpr std::uint64_t bell_data = ~std::uint64_t{0};
+constexpr int most_tries = 100;
+
+bool is_worth_another_try(int error) noexcept { return error == EAGAIN || error == EINTR || error == ECANCELED; }
+
+}  // namespace
+
+Result<std::unique_ptr<IoRing>> IoRing::make(unsigned entries) {
+  io_uring ring{};
+  io_uring_params wanted{};
+  wanted.flags = IORING_SETUP_COOP_TASKRUN;
+  int error = ::io_uring_queue_init_params(entries, &ring, &wanted);
+  if (error == -EINVAL) {
+    wanted = {};
+    error = ::io_uring_queue_init_params(entries, &ring, &wanted);
+  }
+  if (error != 0) return std::unexpected(system_error("no io_uring", "io_uring_setup", -error));
+  std::unique_ptr<IoRing> made(new IoRing(ring));
+  if ((wanted.features & IORING_FEAT_EXT_ARG) == 0) {
+    return std::unexpected(Error(ErrorCode::system, "io_uring needs Linux 5.11 here"));
+  }
+  if (const int failed = ::io_uring_ring_dontfork(&made->ring_); failed != 0) {
+    return std::unexpected(system_error("no io_uring", "madvise", -failed));
+  }
+  return made;
+}
+
+IoRing::~IoRing() {
+  // In the child of a fork something else may be at the ring's addresses.
+  if (fork_generation_ != fork_generation()) return;
+  ring_.ring_fd = -1;  // descriptor_ closes it
+  ::io_uring_queue_exit(&ring_);
+}
+
+Result<std::unique_ptr<JournalDevice>> UringDevice::open(SlotFiles& files) {
+  auto ring = IoRing::make(ring_entries);
+  if (!ring) return std::unexpected(ring.error());
+  auto bell = WakeBell::make();
+  if (!bell) return std::unexpected(bell.error());
+  return std::unique_ptr<JournalDevice>(new UringDevice(std::move(files), std::move(*ring), std::move(*bell)));
+}
+
+UringDevice::UringDevice(SlotFiles files, std::unique_ptr<IoRing> ring, WakeBell bell)
+    : files_(std::move(files)), bell_(std::move(bell)), ring_(std::move(ring)) {
+  std::array<int, file_table_entries> empty{};
+  empty.fill(-1);
+  has_file_table_ = ::io_uring_register_files(&ring_->get(), empty.data(), file_table_entries) == 0;
+  is_registered_.resize(file_table_entries);
+  arm_bell();
+}
+
+UringDevice::~UringDevice() {
+  if (fork_generation_ != fork_generation()) return;
+  // What is in flight reads the buffers: give it time. It ends by itself unless the disk hangs.
+  std::vector<WriteOutcome> outcomes;
+  const auto end = Clock::now() + std::chrono::seconds(5);
+  while (in_flight_ > 0 && broken_ == 0 && Clock::now() < end) collect(outcomes, std::chrono::seconds(1));
+  if (in_flight_ == 0 && broken_ == 0) files_.release_all();
+}
+
+Result<void> UringDevice::prepare(SlotNumber slot, std::uint64_t bytes) {
+  forget_file(slot);  // the file may become another one
+  return files_.prepare(slot, bytes);
+}
+
+Result<void> UringDevice::remove(SlotNumber slot) {
+  forget_file(slot);
+  return files_.remove(slot);
+}
+
+Result<std::vector<std::span<std::byte>>> UringDevice::buffers(std::size_t count, std::size_t bytes) {
+  auto made = WriteBuffers::make(count, bytes);
+  if (!made) return std::unexpected(made.error());
+  buffers_ = std::move(*made);
+  std::vector<iovec> all;
+  for (const auto& buffer : buffers_.spans()) all.push_back({.iov_base = buffer.data(), .iov_len = buffer.size()});
+  // Refused where memory may not be locked: then each write looks its pages up.
+  has_registered_buffers_ =
+      ::io_uring_register_buffers(&ring_->get(), all.data(), static_cast<unsigned>(all.size())) == 0;
+  return buffers_.spans();
+}
+
+void UringDevice::submit(SlotNumber slot, std::uint64_t offset, std::span<const std::byte> data, std::uint64_t token) {
+  auto place = std::ranges::find_if(writes_, &Write::is_free);
+  if (place == writes_.end()) place = writes_.emplace(writes_.end());
+  *place = {.slot = slot, .offset = offset, .data = data, .token = token, .is_free = false};
+  ++in_flight_;
+  start(static_cast<std::size_t>(place - writes_.begin()));
+  enter(nanoseconds(0));
+}
+
+io_uring_sqe& UringDevice::entry() {
+  io_uring_sqe* entry = ::io_uring_get_sqe(&ring_->get());
+  while (entry == nullptr) {  // more at once than the ring has places
+    ::io_uring_submit(&ring_->get());
+    entry = ::io_uring_get_sqe(&ring_->get());
+  }
+  return *entry;
+}
+
+void UringDevice::set_file(io_uring_sqe& entry, int descriptor, SlotNumber slot) {
+  if (!has_file_table_ || slot >= is_registered_.size()) return;
+  if (!is_registered_[slot]) {
+    is_registered_[slot] = ::io_uring_register_files_update(&ring_->get(), slot, &descriptor, 1) == 1;
+  }
+  if (!is_registered_[slot]) return;
+  entry.fd = static_cast<int>(slot);
+  entry.flags |= IOSQE_FIXED_FILE;
+}
+
+void UringDevice::forget_file(SlotNumber slot) noexcept {
+  if (slot >= is_registered_.size() || !is_registered_[slot]) return;
+  const int nothing = -1;
+  ::io_uring_register_files_update(&ring_->get(), slot, &nothing, 1);
+  is_registered_[slot] = false;
+}
+
+void UringDevice::start(std::size_t number) {
+  const Write& write = writes_[number];
+  // A slot that cannot be opened makes the write fail with EBADF.
+  const int descriptor = files_.descriptor_of(write.slot).value_or(-1);
+  io_uring_sqe& made = entry();
+  const auto bytes = static_cast<unsigned>(write.data.size());
+  if (write.syncs) {
+    ::io_uring_prep_fsync(&made, descriptor, IORING_FSYNC_DATASYNC);
+  } else if (has_registered_buffers_) {
+    const auto& all = buffers_.spans();
+    const auto index = (write.data.data() - all.front().data()) / static_cast<std::ptrdiff_t>(all.front().size());
+    ::io_uring_prep_write_fixed(&made, descriptor, write.data.data(), bytes, write.offset, static_cast<int>(index));
+  } else {
+    ::io_uring_prep_write(&made, descriptor, write.data.data(), bytes, write.offset);
+  }
+  if (descriptor >= 0) set_file(made, descriptor, write.slot);
+  ::io_uring_sqe_set_data64(&made, number);
+}
+
+void UringDevice::arm_bell() {
+  io_uring_sqe& made = entry();
+  ::io_uring_prep_poll_add(&made, bell_.descriptor(), POLLIN);
+  ::io_uring_sqe_set_data64(&made, bell_data);
+}
+
+/// Hands over what is prepared, and lets the kernel bring what is done; waits for something to be done.
+void UringDevice::enter(nanoseconds wait) {
+  int result = 0;
+  if (wait.count() <= 0) {
+    result = ::io_uring_submit_and_get_events(&ring_->get());
+  } else {
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(wait);
+    __kernel_timespec bound{.tv_sec = seconds.count(), .tv_nsec = (wait - seconds).count()};
+    io_uring_cqe* first = nullptr;
+    result = ::io_uring_submit_and_wait_timeout(&ring_->get(), &first, 1, &bound, nullptr);
+  }
+  // EBUSY: more is done than was collected. What was not handed over is tried again at the next call.
+  if (result < 0 && result != -ETIME && result != -EBUSY && !is_worth_another_try(-result)) broken_ = -result;
+}
+
+void UringDevice::collect(std::vector<WriteOutcome>& outcomes, nanoseconds wait) {
+  const std::size_t before = outcomes.size();
+  const auto longest = std::clamp<nanoseconds>(wait, nanoseconds(0), std::chrono::hours(1));
+  const auto until = Clock::now() + longest;
+  reap(outcomes);
+  if (outcomes.size() == before && in_flight_ > 0) {
+    enter(nanoseconds(0));
+    reap(outcomes);
+  }
+  while (outcomes.size() == before && broken_ == 0 && !is_rung_) {
+    const auto left = until - Clock::now();
+    if (longest.count() == 0 || left.count() <= 0) break;
+    enter(left);
+    reap(outcomes);
+  }
+  if (broken_ != 0) end_all(broken_, outcomes);
+  // Who did not wait leaves the bell rung: it ends the next wait.
+  if (is_rung_ && longest.count() > 0 && outcomes.size() == before) {
+    is_rung_ = false;
+    bell_.take_in();
+    arm_bell();
+  }
+}
+
+void UringDevice::reap(std::vector<WriteOutcome>& outcomes) {
+  io_uring_cqe* done = nullptr;
+  while (::io_uring_peek_cqe(&ring_->get(), &done) == 0 && done != nullptr) {
+    const std::uint64_t data = ::io_uring_cqe_get_data64(done);
+    const int result = done->res;
+    ::io_uring_cqe_seen(&ring_->get(), done);
+    if (data != bell_data) {
+      take_in(static_cast<std::size_t>(data), result, outcomes);
+    } else if (result >= 0) {
+      is_rung_ = true;
+    } else {
+      arm_bell();  // cancelled with the thread that armed it
+    }
+  }
+}
+
+void UringDevice::take_in(std::size_t number, int result, std::vector<WriteOutcome>& outcomes) {
+  Write& write = writes_[number];
+  if (write.is_free) return;
+  if (result < 0) {
+    if (!is_worth_another_try(-result) || ++write.tries > most_tries) return end(number, -result, outcomes);
+    return start(number);
+  }
+  if (write.syncs) return end(number, 0, outcomes);
+  if (result == 0) return end(number, EIO, outcomes);
+  const auto written = static_cast<std::size_t>(result);
+  write.offset += written;
+  write.data = write.data.subspan(written);
+  if (!write.data.empty()) return start(number);
+  write.syncs = true;
+  start(number);
+}
+
+void UringDevice::end(std::size_t number, int error, std::vector<WriteOutcome>& outcomes) {
+  outcomes.push_back({.token = writes_[number].token, .error = error});
+  writes_[number].is_free = true;
+  --in_flight_;
+}
+
+void UringDevice::end_all(int error, std::vector<WriteOutcome>& outcomes) {
+  for (std::size_t number = 0; number < writes_.size(); ++number) {
+    if (!writes_[number].is_free) end(number, error, outcomes);
+  }
+}
+
+}  // namespace ringmill

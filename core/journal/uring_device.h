@@ -1,0 +1,109 @@
+// The journal's device on io_uring: several writes in flight, from registered buffers to registered files.
+//
+// Needs Linux 5.11 (IORING_FEAT_EXT_ARG: a wait with a bound) and liburing 2.2 (io_uring_submit_and_get_events). Used
+// where the kernel has it, found out at the start:
+//   IORING_SETUP_COOP_TASKRUN  Linux 5.19: a write that ends does not interrupt the thread that started it
+//   registered buffers         Linux 5.1; before 5.12 they count as locked memory, so RLIMIT_MEMLOCK may refuse them
+//   registered files           Linux 5.5 with empty places in the table
+// A write is two requests, one after the other: WRITE_FIXED (or WRITE, 5.6), then FSYNC of the data. One with RWF_DSYNC
+// would do, but the kernel ends it in a worker of its own that is bound to the CPU of the disk's interrupt: on a busy
+// machine it waits there for the end of somebody's time slice, 4 ms instead of 0.15 (docs/decisions/0011-io-uring.md).
+//
+// Not used: IORING_SETUP_SINGLE_ISSUER and DEFER_TASKRUN (6.0, 6.1) bind the ring to one thread for life, and a device
+// may be opened by one thread and used by another (docs/decisions/0011-io-uring.md).
+//
+// A thread that ends takes some of its requests with it (ECANCELED): those are started anew, like EAGAIN and EINTR.
+#pragma once
+
+#include <liburing.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/journal/slot_files.h"
+#include "ipc/fork_guard.h"
+
+namespace ringmill {
+
+/// The ring itself. In the child of a fork it is gone: a child that kept it would keep the files in it, and so a fence.
+class IoRing {
+ public:
+  /// Error system: no io_uring here; the message says why.
+  static Result<std::unique_ptr<IoRing>> make(unsigned entries);
+  IoRing(const IoRing&) = delete;
+  IoRing& operator=(const IoRing&) = delete;
+  ~IoRing();
+
+  io_uring& get() noexcept { return ring_; }
+
+ private:
+  explicit IoRing(const io_uring& made) : ring_(made), descriptor_(File(made.ring_fd)) {}
+  io_uring ring_;
+  ForkClosedFile descriptor_;
+  std::uint32_t fork_generation_ = fork_generation();
+};
+
+class UringDevice final : public JournalDevice {
+ public:
+  /// Takes `files` only when it succeeds.
+  static Result<std::unique_ptr<JournalDevice>> open(SlotFiles& files);
+  ~UringDevice() override;
+
+  std::string_view mode() const noexcept override { return "io_uring"; }
+  Result<std::vector<SlotNumber>> slots() override { return files_.slots(); }
+  Result<std::uint64_t> bytes_of(SlotNumber slot) override { return files_.bytes_of(slot); }
+  Result<void> prepare(SlotNumber slot, std::uint64_t bytes) override;
+  Result<void> remove(SlotNumber slot) override;
+  Result<bool> try_fence(SlotNumber slot) override { return files_.try_fence(slot); }
+  void release(SlotNumber slot) noexcept override { files_.release(slot); }
+  Result<void> read(SlotNumber slot, std::uint64_t offset, std::span<std::byte> to) override {
+    return files_.read(slot, offset, to);
+  }
+  Result<void> sync(SlotNumber slot) override { return files_.sync(slot); }
+  Result<std::vector<std::span<std::byte>>> buffers(std::size_t count, std::size_t bytes) override;
+  void submit(SlotNumber slot, std::uint64_t offset, std::span<const std::byte> data, std::uint64_t token) override;
+  void collect(std::vector<WriteOutcome>& outcomes, std::chrono::nanoseconds wait) override;
+  void wake() noexcept override { bell_.ring(); }
+
+ private:
+  /// A write that has not ended; its place in writes_ is what the kernel gives back.
+  struct Write {
+    SlotNumber slot = 0;
+    std::uint64_t offset = 0;
+    std::span<const std::byte> data;  // what is left of it
+    std::uint64_t token = 0;
+    bool syncs = false;  // written; its fdatasync is under way
+    bool is_free = true;
+    int tries = 0;
+  };
+
+  UringDevice(SlotFiles files, std::unique_ptr<IoRing> ring, WakeBell bell);
+  io_uring_sqe& entry();
+  void start(std::size_t write);
+  void set_file(io_uring_sqe& entry, int descriptor, SlotNumber slot);
+  void forget_file(SlotNumber slot) noexcept;
+  void arm_bell();
+  void enter(std::chrono::nanoseconds wait);
+  void reap(std::vector<WriteOutcome>& outcomes);
+  void take_in(std::size_t write, int result, std::vector<WriteOutcome>& outcomes);
+  void end(std::size_t write, int error, std::vector<WriteOutcome>& outcomes);
+  void end_all(int error, std::vector<WriteOutcome>& outcomes);
+
+  // The ring goes first: nothing below it may be in use any more.
+  SlotFiles files_;
+  WakeBell bell_;
+  WriteBuffers buffers_;
+  bool has_registered_buffers_ = false;
+  bool has_file_table_ = false;
+  std::vector<bool> is_registered_;  // by slot
+  std::vector<Write> writes_;
+  std::size_t in_flight_ = 0;
+  bool is_rung_ = false;
+  std::uint32_t fork_generation_ = fork_generation();
+  int broken_ = 0;  // the errno with which the ring refused to go on
+  std::unique_ptr<IoRing> ring_;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,359 @@
+#include "core/journal/writer.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <deque>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "core/journal/segments.h"
+#include "core/journal/take_over.h"
+#include "ipc/clock.h"
+
+// How a block becomes durable:
+//
+//   1. room()      opens a block in a free buffer; the caller appends records
+//   2. submit      the head gets number, epoch, `durable` and `oldest`; the device starts to write; the next may follow
+//   3. collect()   writes end in any order; a block counts when all before it have ended
+//
+// How the next segment is begun, within room(), which says NoRoom::buffers meanwhile instead of waiting:
+//
+//   1. all blocks in flight become durable, so that a segment's first block never stands behind a hole of this epoch,
+//      and a death leaves blocks in flight in one segment only
+//   2. a free file is taken, with its fence. Making a file, where there is none yet, is the one thing that room() waits
+//      for: it writes the whole file. It happens at most once for each file in the journal's life.
+//   3. the head is written. A death before it is durable leaves a free file, whose head is torn or old (take_over.h).
+//   4. the fence of the segment before is released, and blocks go to the new one
+//
+// The last unit of a segment is kept for a block without records, so that a full journal can still say that its oldest
+// segment does not count any more.
+
+namespace ringmill {
+
+namespace {
+
+constexpr std::size_t buffers_in_all = 8;
+constexpr std::uint64_t head_token = 0;  // blocks are numbered from 1 on
+constexpr std::chrono::seconds longest_patience{10};
+
+}  // namespace
+
+struct JournalWriter::State {
+  struct InFlight {
+    std::uint64_t number;
+    std::size_t buffer;
+    std::uint64_t oldest;
+    bool is_done = false;
+  };
+  struct Beginning {
+    SlotNumber slot;
+    std::uint64_t segment;
+    bool is_done = false;
+  };
+
+  using Buffers = std::vector<std::span<std::byte>>;
+
+  State(std::unique_ptr<JournalDevice> opened, Buffers got, std::uint64_t id, const JournalGeometry& given,
+        std::uint64_t least_epoch, FoundJournal found)
+      : device(std::move(opened)),
+        buffers(std::move(got)),
+        engine_id(id),
+        geometry(given),
+        epoch(std::max(least_epoch, found.highest_epoch + 1)),
+        offset(found.end_offset),
+        next_block(found.last_block + 1),
+        durable(found.last_block),
+        said_oldest(found.oldest),
+        segments(*device, geometry, std::move(found)) {
+    for (std::size_t buffer = 0; buffer < buffers.size(); ++buffer) free_buffers.push_back(buffer);
+  }
+
+  Result<void> begin_first();
+
+  std::expected<BlockBuilder*, NoRoom> room(std::uint32_t bytes, bool copying_forward);
+  std::optional<NoRoom> next_segment(JournalSegments::Take how);
+  std::optional<NoRoom> open_block();
+  void enter_segment();
+  void collect(std::chrono::nanoseconds wait);
+  void take_in(const WriteOutcome& outcome);
+  void submit_block();
+  void announce();
+  void drop_empty();
+  void fail(Error failure);
+
+  /// For blocks with records; and for one without.
+  std::uint64_t room_left() const noexcept;
+  std::uint64_t room_left_in_all() const noexcept { return segments.newest().bytes - offset; }
+  bool has_records() const noexcept { return builder && !builder->is_empty(); }
+  bool has_to_announce() const noexcept { return segments.oldest_to_say() > said_oldest; }
+
+  std::unique_ptr<JournalDevice> device;
+  Buffers buffers;
+  std::uint64_t engine_id;
+  JournalGeometry geometry;
+  std::uint64_t epoch;
+  std::uint64_t offset;      // in the newest segment, of the open block
+  std::uint64_t next_block;  // the number of the open block
+  std::uint64_t durable;
+  std::uint64_t said_oldest;  // by the last block that was submitted
+  JournalSegments segments;
+
+  std::vector<std::size_t> free_buffers;
+  std::optional<BlockBuilder> builder;  // in buffer builder_buffer
+  std::size_t builder_buffer = 0;
+  std::deque<InFlight> in_flight;      // in the order of their numbers
+  std::optional<Beginning> beginning;  // its head is in flight, or durable and not yet entered
+  std::vector<WriteOutcome> outcomes;
+  std::optional<Error> error;
+  std::uint64_t bytes_written = 0;
+};
+
+std::uint64_t JournalWriter::State::room_left() const noexcept {
+  const std::uint64_t left = room_left_in_all();
+  return left > journal_unit ? left - journal_unit : 0;
+}
+
+void JournalWriter::State::fail(Error failure) {
+  if (!error) error = std::move(failure);
+}
+
+std::expected<BlockBuilder*, JournalWriter::NoRoom> JournalWriter::State::room(std::uint32_t bytes,
+                                                                               bool copying_forward) {
+  const std::uint32_t needed = in_whole_units(static_cast<std::uint32_t>(sizeof(BlockHead)) + bytes);
+  assert(needed <= most_block_bytes && needed + 2 * journal_unit <= geometry.segment_bytes);
+  while (!error) {
+    if (beginning && !beginning->is_done) collect(std::chrono::nanoseconds(0));
+    if (error) break;
+    if (beginning && !beginning->is_done) return std::unexpected(NoRoom::buffers);
+    if (beginning) enter_segment();
+
+    if (!has_records() && has_to_announce()) announce();
+    if (!has_records() && has_to_announce() && room_left_in_all() < journal_unit) {
+      if (const auto none = next_segment(JournalSegments::Take::last)) return std::unexpected(*none);
+      continue;
+    }
+    // What copying forward has begun with the last segment, it alone writes in until the oldest is free.
+    if (!copying_forward && segments.free() == 0) return std::unexpected(NoRoom::segments);
+    if (builder && builder->room() >= bytes) return &*builder;
+    if (has_records()) {
+      submit_block();
+    } else if (room_left() < needed) {
+      const auto how = copying_forward ? JournalSegments::Take::last : JournalSegments::Take::usual;
+      if (const auto none = next_segment(how)) return std::unexpected(*none);
+    } else if (const auto none = open_block()) {
+      return std::unexpected(*none);
+    }
+  }
+  return std::unexpected(NoRoom::failed);
+}
+
+std::optional<JournalWriter::NoRoom> JournalWriter::State::open_block() {
+  drop_empty();
+  if (free_buffers.empty()) collect(std::chrono::nanoseconds(0));
+  if (error) return NoRoom::failed;
+  if (free_buffers.empty()) return NoRoom::buffers;
+  builder_buffer = free_buffers.back();
+  free_buffers.pop_back();
+  const std::uint64_t bytes = std::min<std::uint64_t>(most_block_bytes, room_left());
+  builder.emplace(buffers[builder_buffer].first(bytes));
+  return std::nullopt;
+}
+
+void JournalWriter::State::drop_empty() {
+  if (!builder || !builder->is_empty()) return;
+  free_buffers.push_back(builder_buffer);
+  builder.reset();
+}
+
+/// Nothing: begun, or on the way; else why not.
+std::optional<JournalWriter::NoRoom> JournalWriter::State::next_segment(JournalSegments::Take how) {
+  drop_empty();
+  if (!in_flight.empty()) collect(std::chrono::nanoseconds(0));
+  if (error) return NoRoom::failed;
+  if (!in_flight.empty()) return NoRoom::buffers;
+  const auto slot = segments.take(how);
+  if (!slot) fail(slot.error());
+  if (error) return NoRoom::failed;
+  if (!*slot) return NoRoom::segments;
+
+  SegmentHead head{
+      .segment_bytes_in_units = static_cast<std::uint32_t>(geometry.segment_bytes / journal_unit),
+      .engine_id = engine_id,
+      .segment = segments.is_empty() ? 1 : segments.newest().segment + 1,
+      .epoch = epoch,
+      .first_block = next_block,
+      .oldest = segments.oldest_to_say(),
+      .created_at_ns = wall_clock_ns(),
+  };
+  head.checksum = checksum_of(head);
+  const std::span<std::byte> unit = buffers[free_buffers.back()].first(journal_unit);
+  std::memset(unit.data(), 0, unit.size());
+  std::memcpy(unit.data(), &head, sizeof head);
+  beginning = Beginning{.slot = **slot, .segment = head.segment};
+  bytes_written += unit.size();
+  device->submit(**slot, 0, unit, head_token);
+  return std::nullopt;
+}
+
+void JournalWriter::State::enter_segment() {
+  segments.begin(beginning->segment, beginning->slot);
+  beginning.reset();
+  offset = journal_unit;
+}
+
+void JournalWriter::State::submit_block() {
+  const BlockHead head{
+      .engine_id = engine_id,
+      .segment = segments.newest().segment,
+      .number = next_block,
+      .durable = durable,
+      .oldest = segments.oldest_to_say(),
+      .epoch = epoch,
+      .offset_in_units = static_cast<std::uint32_t>(offset / journal_unit),
+      .written_at_ns = wall_clock_ns(),
+  };
+  const std::span<const std::byte> block = builder->seal(head);
+  builder.reset();
+  in_flight.push_back({.number = next_block, .buffer = builder_buffer, .oldest = head.oldest});
+  const std::uint64_t at = offset;
+  said_oldest = head.oldest;
+  offset += block.size();
+  bytes_written += block.size();
+  device->submit(segments.newest().slot, at, block, next_block++);
+}
+
+/// Says in a block of its own that the oldest segment does not count any more, where no open block will say so.
+void JournalWriter::State::announce() {
+  if (error || beginning || has_records() || !has_to_announce() || room_left_in_all() < journal_unit) return;
+  drop_empty();
+  if (free_buffers.empty()) return;
+  builder_buffer = free_buffers.back();
+  free_buffers.pop_back();
+  builder.emplace(buffers[builder_buffer].first(journal_unit));
+  submit_block();
+}
+
+void JournalWriter::State::collect(std::chrono::nanoseconds wait) {
+  outcomes.clear();
+  device->collect(outcomes, wait);
+  for (const WriteOutcome& outcome : outcomes) take_in(outcome);
+  while (!error && !in_flight.empty() && in_flight.front().is_done) {
+    const InFlight& block = in_flight.front();
+    durable = block.number;
+    segments.on_durable(block.number, block.oldest);
+    free_buffers.push_back(block.buffer);
+    in_flight.pop_front();
+  }
+}
+
+void JournalWriter::State::take_in(const WriteOutcome& outcome) {
+  if (outcome.error != 0) {
+    fail(Error(ErrorCode::system, "a write to the journal failed, and nothing after it is durable",
+               std::generic_category().message(outcome.error)));
+  } else if (outcome.token == head_token) {
+    beginning->is_done = true;
+  } else {
+    in_flight.at(outcome.token - in_flight.front().number).is_done = true;
+  }
+}
+
+/// The first segment of an engine, or one after a segment that cannot be gone on with. Waits for it.
+Result<void> JournalWriter::State::begin_first() {
+  const auto how = segments.is_empty() ? JournalSegments::Take::usual : JournalSegments::Take::in_haste;
+  if (const auto none = next_segment(how)) {
+    if (error) return std::unexpected(*error);
+    return std::unexpected(Error(ErrorCode::no_space, "no room for a segment of the journal"));
+  }
+  while (!error && !beginning->is_done) collect(std::chrono::seconds(1));
+  if (error) return std::unexpected(*error);
+  enter_segment();
+  return {};
+}
+
+JournalWriter::JournalWriter() = default;
+JournalWriter::~JournalWriter() = default;
+
+Result<std::unique_ptr<JournalWriter>> JournalWriter::open(std::unique_ptr<JournalDevice> device,
+                                                           std::uint64_t engine_id, const JournalGeometry& geometry,
+                                                           std::uint64_t least_epoch) {
+  assert(geometry.most_segments >= 8 && geometry.segment_bytes % journal_unit == 0);
+  auto buffers = device->buffers(buffers_in_all, most_block_bytes);
+  if (!buffers) return std::unexpected(buffers.error());
+  auto found = take_over_journal(*device, engine_id, std::chrono::nanoseconds(0));
+  if (!found) return std::unexpected(found.error());
+  const bool is_new = found->in_use.empty();
+  const bool has_fence = found->has_fence;
+  const bool begins = is_new || !has_fence || !found->has_good_end;
+
+  std::unique_ptr<JournalWriter> writer(new JournalWriter);
+  auto& state = writer->state_;
+  state = std::make_unique<State>(std::move(device), std::move(*buffers), engine_id, geometry, least_epoch,
+                                  std::move(*found));
+  if (!begins) return writer;
+  // A new segment is better than waiting for the fence, or than going on behind damage.
+  const auto begun = state->begin_first();
+  if (begun) return writer;
+  if (is_new || begun.error().code() != ErrorCode::no_space) return std::unexpected(begun.error());
+  if (has_fence) return writer;
+  found = take_over_journal(*state->device, engine_id, longest_patience);
+  if (!found) return std::unexpected(found.error());
+  if (!found->has_fence) {
+    return std::unexpected(Error(ErrorCode::busy, "a write of a dead keeper to the journal does not end"));
+  }
+  state = std::make_unique<State>(std::move(state->device), std::move(state->buffers), engine_id, geometry, least_epoch,
+                                  std::move(*found));
+  return writer;
+}
+
+std::expected<BlockBuilder*, JournalWriter::NoRoom> JournalWriter::room(std::uint32_t bytes, bool copying_forward) {
+  return state_->room(bytes, copying_forward);
+}
+
+std::uint64_t JournalWriter::open_block() const noexcept { return state_->next_block; }
+
+std::uint64_t JournalWriter::open_segment() const noexcept { return state_->segments.newest().segment; }
+
+std::uint64_t JournalWriter::flush() {
+  if (!state_->error && state_->has_records()) state_->submit_block();
+  state_->announce();
+  return state_->next_block - 1;
+}
+
+void JournalWriter::collect(std::chrono::nanoseconds wait) {
+  state_->collect(wait);
+  state_->announce();
+}
+
+std::uint64_t JournalWriter::durable_block() const noexcept { return state_->durable; }
+
+std::uint64_t JournalWriter::blocks_in_flight() const noexcept { return state_->in_flight.size(); }
+
+const std::optional<Error>& JournalWriter::error() const noexcept { return state_->error; }
+
+bool JournalWriter::no_space() const noexcept { return state_->segments.no_space(); }
+
+std::uint64_t JournalWriter::oldest_segment() const noexcept { return state_->segments.oldest(); }
+
+std::uint64_t JournalWriter::newest_segment() const noexcept { return state_->segments.newest().segment; }
+
+std::uint32_t JournalWriter::free_segments() const noexcept { return state_->segments.free(); }
+
+std::uint32_t JournalWriter::segments_in_use() const noexcept { return state_->segments.in_use(); }
+
+std::uint64_t JournalWriter::bytes_on_disk() const noexcept { return state_->segments.bytes_on_disk(); }
+
+std::uint64_t JournalWriter::bytes_written() const noexcept { return state_->bytes_written; }
+
+void JournalWriter::retire_oldest() {
+  const std::uint64_t survivors = state_->has_records() ? state_->next_block : state_->next_block - 1;
+  state_->segments.retire_oldest(survivors, state_->durable);
+}
+
+std::uint64_t JournalWriter::epoch() const noexcept { return state_->epoch; }
+
+JournalDevice& JournalWriter::device() noexcept { return *state_->device; }
+
+}  // namespace ringmill

@@ -1,0 +1,83 @@
+// Which cells the journal has to look at: three bits per cell, in three maps.
+//
+//   participant                                     journal thread (one, of the keeper's process)
+//   M1  store the cell's word                       J1  announce the round: round_started + 1
+//   M2  set the cell's bit in `changed` or `ended`  J2  copy the bits of a word into `pending`
+//   M3  does it sleep? take the sign down, ring          J3  clear just these bits
+//   M4  ticket: round_started + 1                   J4  look at each cell, write what it says now
+//                                                   J5  all of it durable: clear in `pending`, publish the round
+//
+// No change is missed: M2 is a read-modify-write that releases M1, J3 one that acquires it, so whoever clears a bit
+// looks at a word at least as new as the one it stands for. A ticket is right: M2, M4, J1 and J3 are all seq_cst, so a
+// round that begins after M4 finds the bit, or an earlier one has taken it. Killed after M1, before M2: the reaper of
+// the participant sets the bit again (its lease slot or its placing list names the job). Killed after J2 or J3: the
+// bit is in `pending`, and the next journal thread begins with these. Two maps for participants, because producers and
+// workers walk through the cells at different places: with one map they would fight over its lines.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "ipc/layout.h"
+
+namespace ringmill {
+
+class JournalMarks {
+ public:
+  JournalMarks() noexcept = default;
+  JournalMarks(std::atomic<std::uint64_t>* changed, std::atomic<std::uint64_t>* ended,
+               std::atomic<std::uint64_t>* pending, std::uint32_t words) noexcept
+      : changed_(changed), ended_(ended), pending_(pending), words_(words) {}
+
+  std::uint32_t words() const noexcept { return words_; }
+  static constexpr std::uint32_t word_of(std::uint32_t index) noexcept { return index / 64; }
+  static constexpr std::uint64_t bit_of(std::uint32_t index) noexcept { return std::uint64_t{1} << (index % 64); }
+
+  /// M2. `bits` are of the cells 64 * word and following.
+  void mark_changed(std::uint32_t word, std::uint64_t bits) noexcept { changed_[word].fetch_or(bits); }
+  void mark_ended(std::uint32_t word, std::uint64_t bits) noexcept { ended_[word].fetch_or(bits); }
+
+  /// J2 and J3: the marks of one word.
+  std::uint64_t take(std::uint32_t word) noexcept {
+    // ORDER relaxed: a bit that is not seen yet is taken by the next round; the clearing below acquires.
+    const std::uint64_t changed = changed_[word].load(std::memory_order_relaxed);
+    const std::uint64_t ended = ended_[word].load(std::memory_order_relaxed);
+    if ((changed | ended) == 0) return 0;
+    hold(word, changed | ended);                           // J2
+    if (changed != 0) changed_[word].fetch_and(~changed);  // J3
+    if (ended != 0) ended_[word].fetch_and(~ended);
+    return changed | ended;
+  }
+  /// For checks: the journal will look at the cell, or is about to.
+  bool is_marked(std::uint32_t index) const noexcept {
+    const std::uint32_t word = word_of(index);
+    return ((changed_[word].load() | ended_[word].load() | pending_[word].load()) & bit_of(index)) != 0;
+  }
+  bool any() const noexcept {
+    for (std::uint32_t word = 0; word < words_; ++word) {
+      if (changed_[word].load() != 0 || ended_[word].load() != 0) return true;
+    }
+    return false;
+  }
+
+  /// `pending` is written by the journal thread alone.
+  std::uint64_t pending(std::uint32_t word) const noexcept {
+    return pending_[word].load(std::memory_order_acquire);  // ORDER pending: the last journal thread's
+  }
+  void hold(std::uint32_t word, std::uint64_t bits) noexcept {
+    // ORDER pending: released before the marks are cleared; read by the next journal thread, after our death.
+    pending_[word].store(pending_[word].load(std::memory_order_relaxed) | bits, std::memory_order_release);
+  }
+  void settle(std::uint32_t word, std::uint64_t bits) noexcept {
+    pending_[word].store(pending_[word].load(std::memory_order_relaxed) & ~bits,
+                         std::memory_order_release);  // ORDER pending: after the block is durable
+  }
+
+ private:
+  std::atomic<std::uint64_t>* changed_ = nullptr;
+  std::atomic<std::uint64_t>* ended_ = nullptr;
+  std::atomic<std::uint64_t>* pending_ = nullptr;
+  std::uint32_t words_ = 0;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,563 @@
+#include "tests/crash/engine_run.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <fstream>
+
+#include <fmt/format.h>
+
+#include "core/job_table.h"
+#include "core/journal/file_names.h"
+#include "core/journal/recovery.h"
+#include "core/journal/segment_bytes.h"
+#include "tests/support/must.h"
+
+namespace ringmill::crash {
+
+using namespace std::chrono_literals;
+using test::Disk;
+using test::DiskCall;
+using test::DiskFault;
+using test::DiskModel;
+using test::must;
+
+namespace {
+
+constexpr std::size_t participant_count = 3;
+constexpr std::uint32_t kind_count = 4;
+constexpr std::uint32_t capacity = 128;
+constexpr std::uint32_t cell_bytes = 256;
+constexpr std::uint32_t payload_bytes = cell_bytes - 64;
+constexpr std::size_t most_held = 12;
+/// Steps after which everything must have become durable on a sound disk, with nobody at work.
+constexpr int most_steps_of_drain = 20'000;
+
+CreateOptions options_of_run() {
+  CreateOptions options;
+  options.capacity = capacity;
+  options.cell_size = cell_bytes;
+  return options;
+}
+
+/// Faults after which the disk still keeps what it said that it keeps.
+std::vector<DiskFault> honest_faults(test::DiskRandom& random) {
+  std::vector<DiskFault> faults;
+  while (random.one_in(2)) {
+    DiskFault fault;
+    switch (random.below(6)) {
+      case 0:
+        fault = {.call = DiskCall::submit, .kind = DiskFault::Kind::no_space};
+        break;
+      case 1:
+        fault = {.call = DiskCall::submit, .kind = DiskFault::Kind::fail};
+        break;
+      case 2:
+      case 3:
+        fault = {.call = DiskCall::submit, .kind = DiskFault::Kind::delay, .calls = 1 + random.below(30)};
+        break;
+      case 4:
+        fault = {.call = DiskCall::prepare,
+                 .kind = random.one_in(2) ? DiskFault::Kind::fail : DiskFault::Kind::no_space};
+        break;
+      default:
+        fault = {.call = DiskCall::fence, .kind = random.one_in(3) ? DiskFault::Kind::fail : DiskFault::Kind::busy};
+        break;
+    }
+    fault.nth = 1 + random.below(fault.call == DiskCall::submit ? 80 : 8);
+    faults.push_back(fault);
+  }
+  return faults;
+}
+
+std::uint16_t level_number(Level level) { return static_cast<std::uint16_t>(level); }
+std::uint16_t kind_number(Kind kind) { return static_cast<std::uint16_t>(kind); }
+
+}  // namespace
+
+EngineRun::EngineRun(std::uint64_t seed, CrashReport& report)
+    : report_(&report), random_(seed), cutting_(seed ^ 0x5eed) {
+  must(Engine::create(place_.directory(), place_.here(options_of_run())));
+  disk_ = std::make_shared<Disk>(random_.next());
+  geometry_.segment_bytes = (16 + random_.below(2) * 16) * std::uint64_t{journal_unit};
+  geometry_.most_segments = 8;
+  for (const DiskFault& fault : honest_faults(random_)) disk_->inject(fault);
+  if (random_.one_in(12)) {
+    disk_is_small_ = true;
+    disk_->set_space(geometry_.segment_bytes * (2 + random_.below(5)));
+  }
+  steps_left_ = 50 + random_.below(random_.one_in(4) ? 3000 : 400);
+  one_cut_in_ = std::array<std::uint64_t, 8>{1, 8, 16, 32, 32, 64, 64, 64}.at(random_.below(8));
+  cuts_at_once_ = 1 + random_.below(3);
+  open_engine();
+}
+
+EngineRun::~EngineRun() {
+  disk_->watch({});
+  close_engine();
+}
+
+void EngineRun::found(CrashTrouble trouble, const std::string& what) {
+  report_->found(trouble, fmt::format("engine, world {}, keeper {}, moment {}: {}", worlds_, keepers_, moments_, what));
+}
+
+void EngineRun::open_engine() {
+  ++worlds_;
+  engine_ = must(Engine::open(place_.directory(), {.embedded_keeper = false}));
+  EngineDirectory opened = must(EngineDirectory::open(place_.directory()));
+  File locks = must(opened.open_locks());
+  File probe = must(opened.open_locks());
+  Segment segment = must(opened.open_segment(locks, false));
+  core_ = std::make_shared<EngineCore>(std::move(opened), std::move(locks), std::move(probe), std::move(segment));
+  for (std::uint32_t kind = 0; kind < kind_count; ++kind) {
+    kinds_.push_back(must(engine_->kind(fmt::format("kind-{}", kind))));
+  }
+  for (std::size_t n = 0; n < participant_count; ++n) {
+    participants_.push_back(must(engine_->attach(n == 0 ? Role::producer : Role::worker)));
+    // What is claimed in advance depends on how fast this machine is, and runs must repeat.
+    must(participants_.back()->subscribe({.prefetch = 1}));
+    held_.emplace_back();
+  }
+}
+
+void EngineRun::close_engine() {
+  rounds_.reset();
+  writer_.reset();
+  held_.clear();
+  participants_.clear();
+  kinds_.clear();
+  core_.reset();
+  engine_.reset();
+}
+
+// What participants do ------------------------------------------------------------------------------------------------
+
+void EngineRun::act() {
+  if (acts_) return;
+  acts_ = true;
+  for (std::uint64_t calls = 1 + random_.below(random_.one_in(6) ? 60 : 6); calls > 0; --calls) {
+    switch (random_.below(8)) {
+      case 0:
+      case 1:
+        enqueue();
+        break;
+      case 2:
+        enqueue_batch();
+        break;
+      case 3:
+      case 4:
+        claim();
+        break;
+      case 5:
+      case 6:
+        settle_one();
+        break;
+      default:
+        cancel();
+        break;
+    }
+  }
+  acts_ = false;
+}
+
+JobRequest EngineRun::request(std::vector<std::byte>& payload) {
+  payload.resize(random_.below(payload_bytes + 1));
+  for (std::byte& byte : payload) byte = static_cast<std::byte>(random_.next());
+  return {.kind = kinds_[random_.below(kind_count)],
+          .level = static_cast<Level>(random_.below(3)),
+          .payload = payload,
+          .lease = std::chrono::milliseconds(random_.one_in(2) ? 0 : 1000 + random_.below(1000)),
+          .durability = random_.one_in(5) ? Durability::memory : Durability::journaled};
+}
+
+void EngineRun::note_enqueued(JobId id, const JobRequest& request) {
+  if (rows_.contains(id.value()) || over_.contains(id.value())) {
+    found(CrashTrouble::resurrected, fmt::format("id {} is given a second time", id.to_string()));
+  }
+  Row& row = rows_[id.value()];
+  row = {};
+  row.content = content_of(level_number(request.level), kind_number(request.kind),
+                           static_cast<std::uint32_t>(request.lease.count()), 0, request.payload);
+  row.memory_only = request.durability == Durability::memory;
+  row.enqueue_ticket = participants_[0]->ticket().round;
+  recent_.push_back(id.value());
+}
+
+void EngineRun::enqueue() {
+  std::vector<std::byte> payload;
+  const JobRequest wanted = request(payload);
+  const auto id = participants_[0]->enqueue(wanted);
+  if (id) return note_enqueued(*id, wanted);
+  if (id.error().code() != ErrorCode::would_block) found(CrashTrouble::crashed, "enqueue: " + id.error().message());
+}
+
+void EngineRun::enqueue_batch() {
+  std::array<std::vector<std::byte>, 8> payloads;
+  std::vector<JobRequest> wanted;
+  for (std::uint64_t n = 1 + random_.below(payloads.size()); n > 0; --n) wanted.push_back(request(payloads[n - 1]));
+  std::array<JobId, 8> ids{};
+  const auto placed = participants_[0]->enqueue_batch(wanted, ids);
+  if (!placed && placed.error().code() != ErrorCode::would_block) {
+    return found(CrashTrouble::crashed, "enqueue_batch: " + placed.error().message());
+  }
+  for (std::size_t n = 0; placed && n < *placed; ++n) note_enqueued(ids[n], wanted[n]);
+}
+
+void EngineRun::claim() {
+  const std::size_t worker = 1 + random_.below(participant_count - 1);
+  if (held_[worker].size() >= most_held) return;
+  auto job = participants_[worker]->claim();
+  if (!job) return;
+  const auto row = rows_.find(job->id().value());
+  if (row == rows_.end()) {
+    found(CrashTrouble::resurrected,
+          fmt::format("job {} runs, which was not enqueued or is over", job->id().to_string()));
+  } else if (job->attempt() != row->second.attempts + 1U) {
+    found(CrashTrouble::lost, fmt::format("job {} has attempt {} after {} that have ended", job->id().to_string(),
+                                          job->attempt(), row->second.attempts));
+  }
+  held_[worker].push_back(*std::move(job));
+}
+
+void EngineRun::settle_one() {
+  const std::size_t worker = 1 + random_.below(participant_count - 1);
+  if (held_[worker].empty()) return;
+  std::swap(held_[worker][random_.below(held_[worker].size())], held_[worker].back());
+  Job job = std::move(held_[worker].back());
+  held_[worker].pop_back();
+  Row& row = rows_[job.id().value()];
+  const std::uint64_t how = random_.below(8);
+  const auto attempt = static_cast<std::uint16_t>(job.attempt());
+  const JobId id = job.id();
+  Result<void> went;
+  if (how < 5) {
+    row.end_begun = true;
+    went = job.complete();
+    row.end_ticket = participants_[worker]->ticket().round;
+  } else if (how < 7) {
+    went = job.fail();
+    row.attempts = attempt;
+    row.attempt_tickets.emplace_back(attempt, participants_[worker]->ticket().round);
+  } else {
+    went = job.release();
+  }
+  if (!went) found(CrashTrouble::crashed, fmt::format("settling {}: {}", id.to_string(), went.error().message()));
+}
+
+void EngineRun::cancel() {
+  if (recent_.empty()) return;
+  const std::size_t chosen = random_.below(recent_.size());
+  const std::uint64_t id = recent_[chosen];
+  recent_.erase(recent_.begin() + static_cast<std::ptrdiff_t>(chosen));
+  const auto at = rows_.find(id);
+  if (at == rows_.end() || at->second.end_begun) return;
+  const auto answer = participants_[0]->cancel(JobId(id));
+  if (!answer) return found(CrashTrouble::crashed, "cancel: " + answer.error().message());
+  if (*answer != Cancelled::before_start) return;
+  at->second.end_begun = true;
+  at->second.end_ticket = participants_[0]->ticket().round;
+}
+
+// The journal thread --------------------------------------------------------------------------------------------------
+
+void EngineRun::run() {
+  disk_->watch([this] { at_moment(); });
+  std::uint64_t real_cuts = random_.below(3);
+  while (steps_left_ > 0) {
+    ++keepers_;
+    kill_in_ = random_.one_in(2) ? 1 + random_.below(300) : 0;
+    const bool left_by_itself = fiber_->run([this] { live_one_keeper(); });
+    kill_in_ = 0;
+    acts_ = false;
+    const bool cut = real_cuts > 0 && random_.one_in(3);
+    if (cut) --real_cuts;
+    const std::shared_ptr<Disk> after = cut ? disk_->power_cut(random_.next()) : nullptr;
+    if (device_ != nullptr) device_->kill();
+    device_ = nullptr;
+    rounds_.reset();
+    writer_.reset();
+    if (!left_by_itself) fiber_ = std::make_unique<Fiber>();
+    if (cut) {
+      for (const std::string& violation : disk_->violations()) found(CrashTrouble::crashed, violation);
+      disk_->watch({});
+      disk_ = after;
+      cut_for_real();
+      disk_->watch([this] { at_moment(); });
+    }
+  }
+  if (!disk_is_small_) drain();
+  for (const std::string& violation : disk_->violations()) found(CrashTrouble::crashed, violation);
+}
+
+bool EngineRun::open_journal() {
+  auto made = std::make_unique<DiskModel>(disk_);
+  device_ = made.get();
+  JournalWords& words = core_->segment.journal();
+  auto opened =
+      JournalWriter::open(std::move(made), core_->directory.config().engine_id, geometry_, words.epoch.load() + 1);
+  if (!opened) {
+    device_ = nullptr;  // it is gone
+    if (!may_fail()) found(CrashTrouble::crashed, "open: " + opened.error().message());
+    return false;
+  }
+  writer_ = *std::move(opened);
+  words.epoch.store(writer_->epoch());
+  // As JournalWork does.
+  if (words.round_durable.load() < words.round_started.load())
+    raise_to(words.round_wanted, words.round_started.load() + 1);
+  rounds_.emplace(core_->segment, *writer_);
+  if (!first_block_) first_block_ = writer_->open_block();
+  return true;
+}
+
+void EngineRun::live_one_keeper() {
+  if (!open_journal()) {
+    steps_left_ -= std::min<std::uint64_t>(steps_left_, 10);
+    return;
+  }
+  for (std::uint64_t steps = 20 + random_.below(400); steps > 0 && steps_left_ > 0; --steps, --steps_left_) {
+    if (random_.one_in(2)) act();
+    advance();
+    if (!writer_->error()) continue;
+    if (!may_fail()) found(CrashTrouble::crashed, "the writer failed: " + writer_->error()->message());
+    return;
+  }
+}
+
+/// What JournalWork::advance() does, without a clock.
+void EngineRun::advance() {
+  writer_->collect(random_.one_in(3) ? 1ms : 0ms);
+  if (writer_->durable_block() >= *first_block_) told_before_.reset();
+  rounds_->publish();
+  if (writer_->error()) return;
+  const auto cells = static_cast<std::uint32_t>(random_.one_in(4) ? 1 + random_.below(40) : capacity);
+  if (!rounds_->is_under_way()) {
+    if (random_.one_in(4)) return;
+    if (!rounds_->begin()) {
+      rounds_->copy_forward(cells);
+      return;
+    }
+  }
+  switch (rounds_->go_on()) {
+    case JournalRounds::Step::done:
+      rounds_->copy_forward(cells);
+      return;
+    case JournalRounds::Step::segments:
+      rounds_->copy_forward(cells);
+      writer_->flush();
+      return;
+    case JournalRounds::Step::buffers:
+    case JournalRounds::Step::failed:
+      return;
+  }
+}
+
+/// Nobody is at work and the disk is sound by now: every ticket becomes durable.
+void EngineRun::drain() {
+  disk_->watch({});
+  disk_->let_all_land();
+  std::uint64_t newest = 0;
+  for (const auto& [id, row] : rows_) {
+    if (!row.memory_only) newest = std::max({newest, row.enqueue_ticket, row.end_ticket.value_or(0)});
+    for (const auto& [attempts, ticket] : row.attempt_tickets) newest = std::max(newest, ticket);
+  }
+  raise_to(core_->segment.journal().round_wanted, newest);
+  int steps = most_steps_of_drain;
+  for (int keepers = 0; keepers < 20 && !is_durable(newest); ++keepers) {
+    rounds_.reset();
+    writer_.reset();
+    if (!open_journal()) continue;
+    while (steps-- > 0 && !is_durable(newest) && !writer_->error()) advance();
+  }
+  if (!is_durable(newest)) {
+    found(CrashTrouble::crashed, fmt::format("ticket {} does not become durable, {} is", newest,
+                                             core_->segment.journal().round_durable.load()));
+  }
+  device_ = nullptr;
+  looks_ = true;
+  check_cut();
+  rounds_.reset();
+  writer_.reset();
+}
+
+bool EngineRun::is_durable(std::uint64_t ticket) const {
+  return durable_before_.value_or(core_->segment.journal().round_durable.load()) >= ticket;
+}
+
+// Cuts ----------------------------------------------------------------------------------------------------------------
+
+void EngineRun::at_moment() {
+  if (looks_) return;
+  ++moments_;
+  if (random_.one_in(6)) act();
+  if (cutting_.one_in(one_cut_in_)) {
+    looks_ = true;
+    for (std::uint64_t cut = 0; cut < cuts_at_once_; ++cut) check_cut();
+    looks_ = false;
+  }
+  if (kill_in_ > 0 && --kill_in_ == 0 && fiber_->is_running()) fiber_->abandon();
+}
+
+void EngineRun::check_cut() {
+  report_->count_state();
+  const std::shared_ptr<Disk> cut = disk_->power_cut(cutting_.next());
+  const auto jobs = cutting_.one_in(8) ? recovered(cut) : replayed(cut);
+  if (jobs) check(*jobs);
+}
+
+std::vector<EngineRun::Complaint> EngineRun::complaints(const Jobs& jobs, const Rows& rows,
+                                                        std::uint64_t durable_round) {
+  std::vector<Complaint> all;
+  for (const auto& [id, row] : rows) {
+    const auto there = jobs.find(id);
+    const std::string name = JobId(id).to_string();
+    if (there == jobs.end()) {
+      if (!row.memory_only && !row.end_begun && row.enqueue_ticket <= durable_round) {
+        all.push_back({CrashTrouble::lost, fmt::format("job {}, durable with round {}", name, row.enqueue_ticket)});
+      }
+      continue;
+    }
+    if (row.memory_only) all.push_back({CrashTrouble::resurrected, fmt::format("job {} was for memory only", name)});
+    if (row.end_ticket && *row.end_ticket <= durable_round) {
+      all.push_back({CrashTrouble::resurrected,
+                     fmt::format("job {}, whose end is durable with round {}", name, *row.end_ticket)});
+    }
+    if (there->second.content != row.content) {
+      all.push_back({CrashTrouble::lost, fmt::format("job {} is not as it was", name)});
+    }
+    std::uint16_t durable_attempts = 0;
+    for (const auto& [attempts, ticket] : row.attempt_tickets) {
+      if (ticket <= durable_round) durable_attempts = attempts;
+    }
+    if (there->second.attempts < durable_attempts || there->second.attempts > row.attempts) {
+      all.push_back({CrashTrouble::lost, fmt::format("job {} has {} attempts: {} are durable, {} have ended", name,
+                                                     there->second.attempts, durable_attempts, row.attempts)});
+    }
+  }
+  for (const auto& [id, job] : jobs) {
+    if (rows.contains(id)) continue;
+    all.push_back(
+        {CrashTrouble::resurrected, fmt::format("job {} was never enqueued, or is over", JobId(id).to_string())});
+  }
+  return all;
+}
+
+void EngineRun::check(const Jobs& jobs) {
+  const std::uint64_t durable_round = durable_before_.value_or(core_->segment.journal().round_durable.load());
+  const std::vector<Complaint> all = complaints(jobs, rows_, durable_round);
+  if (all.empty()) return;
+  if (told_before_ && complaints(jobs, told_before_->rows, told_before_->durable_round).empty()) {
+    if (durable_before_) rows_ = told_before_->rows;  // that is how the next world begins
+    return;
+  }
+  for (const Complaint& complaint : all) found(complaint.trouble, complaint.what);
+}
+
+/// What the sweep's own replay makes of the disk.
+std::optional<EngineRun::Jobs> EngineRun::replayed(const std::shared_ptr<Disk>& disk) {
+  DiskModel device(disk);
+  const auto read = read_back(device, core_->directory.config().engine_id);
+  if (!read) {
+    found(CrashTrouble::crashed, "read_journal: " + read.error().message());
+    return std::nullopt;
+  }
+  for (const JournalDamage& damage : read->report.damage) found(CrashTrouble::false_alarm, text_of(damage));
+  Jobs jobs;
+  const Replay replay = replay_of(read->blocks);
+  for (const auto& [cell, life] : replay.live()) {
+    jobs[life.generation << index_bits | cell] = {.content = life.content, .attempts = life.attempts};
+  }
+  return jobs;
+}
+
+/// What the engine's recovery makes of it: the jobs that wait in a segment made anew.
+std::optional<EngineRun::Jobs> EngineRun::recovered(const std::shared_ptr<Disk>& disk) {
+  DiskModel device(disk);
+  const SegmentConfig& config = core_->directory.config();
+  const std::filesystem::path path = place_.shm_dir() / "recovered";
+  const std::uint64_t floor = core_->segment.signals().generation_limit.load();
+  std::vector<JournalDamage> damage;
+  const auto fill = [&](Segment& fresh) -> Result<void> {
+    TableRebuild table(fresh);
+    auto journal = read_into(table, device, config.engine_id, {});
+    if (!journal) return std::unexpected(journal.error());
+    if (table.highest_generation() > floor) found(CrashTrouble::resurrected, "a generation above the limit");
+    table.finish();
+    damage = std::move(journal->damage);
+    for (JournalDamage& one : table.take_damage()) damage.push_back(std::move(one));
+    return {};
+  };
+  if (auto made = Segment::create(path, config, floor + 1, floor + generation_step, fill); !made) {
+    found(CrashTrouble::crashed, "recovery: " + made.error().message());
+    return std::nullopt;
+  }
+  for (const JournalDamage& one : damage) found(CrashTrouble::false_alarm, text_of(one));
+  const Segment segment =
+      must(Segment::open(path, config.engine_id, ::geteuid(), config.mode, Segment::Access::read_write, false));
+  std::filesystem::remove(path);
+  return jobs_in(segment);
+}
+
+/// The power fails, and the machine comes up again: the engine is recovered from what is on the disk, by itself.
+void EngineRun::cut_for_real() {
+  report_->count_state();
+  const std::filesystem::path folder = core_->directory.journal_path();
+  const std::filesystem::path segment = core_->directory.segment_path();
+  // What was acknowledged is asked of the shared memory before it goes.
+  const std::uint64_t durable_round = core_->segment.journal().round_durable.load();
+  close_engine();
+  std::filesystem::remove(segment);
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) std::filesystem::remove(entry.path());
+  for (const SlotNumber slot : disk_->slots()) {
+    const std::vector<std::byte> bytes = disk_->contents(slot);
+    std::ofstream file(folder / file_name_of(slot), std::ios::binary);
+    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  }
+  open_engine();
+  const Jobs jobs = jobs_in(core_->segment);
+  durable_before_ = durable_round;
+  check(jobs);
+  durable_before_.reset();
+  told_before_ = Told{.rows = rows_, .durable_round = durable_round};
+  first_block_.reset();
+  take_rows(jobs);
+}
+
+/// The new world begins with what came back; ids of the rest are never given again.
+void EngineRun::take_rows(const Jobs& jobs) {
+  for (auto at = rows_.begin(); at != rows_.end();) {
+    const auto there = jobs.find(at->first);
+    if (there == jobs.end()) {
+      over_.insert(at->first);
+      at = rows_.erase(at);
+      continue;
+    }
+    Row& row = (at++)->second;
+    row.enqueue_ticket = 0;
+    row.end_begun = false;
+    row.end_ticket.reset();
+    row.attempts = there->second.attempts;
+    row.attempt_tickets.clear();
+    if (row.attempts > 0) row.attempt_tickets.emplace_back(row.attempts, 0);
+  }
+}
+
+EngineRun::Jobs EngineRun::jobs_in(const Segment& segment) {
+  Jobs jobs;
+  const JobTable table(segment);
+  for (CellIndex index = 0; index < table.capacity(); ++index) {
+    const StateWord word = table.word(index);
+    if (word.state() == CellState::free) continue;
+    const CellHeader& header = table.header(index);
+    alignas(8) std::array<std::byte, payload_bytes> payload;
+    const std::uint32_t bytes = std::min(header.payload_bytes.load(), payload_bytes);
+    table.copy_words_out(index, payload.data(), in_whole_words(bytes));
+    jobs[job_id_of(word, index).value()] = {
+        .content = content_of(header.level.load(), static_cast<std::uint16_t>(header.kind.load()),
+                              header.lease_ms.load(), header.most_attempts.load(), std::span(payload).first(bytes)),
+        .attempts = header.attempts.load()};
+  }
+  return jobs;
+}
+
+}  // namespace ringmill::crash

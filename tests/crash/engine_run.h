@@ -1,0 +1,138 @@
+// One seeded life of an engine over the modelled disk: producers and workers between any two steps of the journal
+// thread and within its calls of the device, keepers that are killed there, power cuts after which the engine is
+// recovered and goes on. At moments of it the power is cut on a copy, and what is recovered is held against the ledger.
+//
+// All of it is one process and one thread. What is the engine's own: shared memory, participants, marks, rounds, the
+// writer, recovery. Left out: the journal thread's clock, and the keeper that reaps (tools/kill-sweep has that).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <ringmill/engine.h>
+
+#include "core/engine_implementation.h"
+#include "core/journal/rounds.h"
+#include "core/journal/writer.h"
+#include "tests/crash/crash_report.h"
+#include "tests/crash/fiber.h"
+#include "tests/crash/journal_ledger.h"
+#include "tests/journal/disk_model.h"
+#include "tests/support/scratch.h"
+
+namespace ringmill::crash {
+
+class EngineRun {
+ public:
+  EngineRun(std::uint64_t seed, CrashReport& report);
+  ~EngineRun();
+  EngineRun(const EngineRun&) = delete;
+  EngineRun& operator=(const EngineRun&) = delete;
+
+  void run();
+
+ private:
+  /// What a participant was told of one job, and when it is durable.
+  struct Row {
+    std::uint64_t content = 0;
+    bool memory_only = false;
+    std::uint64_t enqueue_ticket = 0;
+    bool end_begun = false;
+    std::optional<std::uint64_t> end_ticket;
+    std::uint16_t attempts = 0;  // that have ended
+    std::deque<std::pair<std::uint16_t, std::uint64_t>> attempt_tickets;
+  };
+  /// A cell's job as a recovery has it.
+  struct Found {
+    std::uint64_t content = 0;
+    std::uint16_t attempts = 0;
+  };
+  using Jobs = std::map<std::uint64_t, Found>;
+  using Rows = std::map<std::uint64_t, Row>;
+  struct Complaint {
+    CrashTrouble trouble;
+    std::string what;
+  };
+  /// What participants were told, and up to which round they were told that it is durable.
+  struct Told {
+    Rows rows;
+    std::uint64_t durable_round = 0;
+  };
+
+  // Participants.
+  void open_engine();
+  void close_engine();
+  void act();
+  void enqueue();
+  void enqueue_batch();
+  void claim();
+  void settle_one();
+  void cancel();
+  JobRequest request(std::vector<std::byte>& payload);
+  void note_enqueued(JobId id, const JobRequest& request);
+
+  // The journal thread.
+  void live_one_keeper();
+  bool open_journal();
+  void advance();
+  void drain();
+  bool may_fail() const noexcept { return disk_->faults_met() > 0 || disk_is_small_; }
+
+  // Cuts.
+  void at_moment();
+  void check_cut();
+  void check(const Jobs& jobs);
+  static std::vector<Complaint> complaints(const Jobs& jobs, const Rows& rows, std::uint64_t durable_round);
+  std::optional<Jobs> recovered(const std::shared_ptr<test::Disk>& disk);
+  std::optional<Jobs> replayed(const std::shared_ptr<test::Disk>& disk);
+  void cut_for_real();
+  static Jobs jobs_in(const Segment& segment);
+  void take_rows(const Jobs& jobs);
+  void found(CrashTrouble trouble, const std::string& what);
+  bool is_durable(std::uint64_t ticket) const;
+
+  CrashReport* report_;
+  test::DiskRandom random_;   // of what is done
+  test::DiskRandom cutting_;  // of what is cut
+  test::ScratchPlace place_;
+  std::optional<Engine> engine_;
+  std::shared_ptr<EngineCore> core_;
+  std::vector<std::unique_ptr<Participant>> participants_;
+  std::vector<std::vector<Job>> held_;  // by participant
+  std::vector<Kind> kinds_;
+
+  std::shared_ptr<test::Disk> disk_;
+  JournalGeometry geometry_;
+  bool disk_is_small_ = false;
+  std::unique_ptr<Fiber> fiber_ = std::make_unique<Fiber>();
+  test::DiskModel* device_ = nullptr;
+  std::unique_ptr<JournalWriter> writer_;
+  std::optional<JournalRounds> rounds_;
+  std::uint64_t kill_in_ = 0;  // moments; 0: not within a call
+  bool looks_ = false;
+  bool acts_ = false;
+  std::uint64_t steps_left_ = 0;
+  std::uint64_t one_cut_in_ = 1;
+  std::uint64_t cuts_at_once_ = 1;
+
+  Rows rows_;
+  std::vector<std::uint64_t> recent_;            // ids, for cancels
+  std::set<std::uint64_t> over_;                 // ids of earlier worlds that may not come again
+  std::optional<std::uint64_t> durable_before_;  // while a power cut is checked: the last durable round before it
+  /// Of the world before the last power cut. Until a block of this world is durable, the next cut may also leave more
+  /// of that one: its torn block becomes whole when the part of ours that lands has just what was missing (zeros).
+  std::optional<Told> told_before_;
+  std::optional<std::uint64_t> first_block_;  // where this world's blocks begin
+  std::uint64_t moments_ = 0;
+  std::uint64_t keepers_ = 0;
+  std::uint64_t worlds_ = 0;
+};
+
+}  // namespace ringmill::crash

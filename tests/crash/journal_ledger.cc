@@ -1,0 +1,162 @@
+#include "tests/crash/journal_ledger.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "ipc/state_word.h"
+
+namespace ringmill::crash {
+
+namespace {
+
+class Collector final : public JournalVisitor {
+ public:
+  void on_block(const JournalPlace& place, const BlockHead& head) override {
+    blocks.push_back({.place = place, .durable = head.durable, .bytes = head.bytes, .records = {}});
+  }
+  void on_job(const JournalPlace&, const JobRecord& record, std::span<const std::byte> payload) override {
+    blocks.back().records.push_back(ledger_record_of(record, payload));
+  }
+  void on_ended(const JournalPlace&, JobId id) override {
+    blocks.back().records.push_back({.type = RecordType::ended, .id = id.value()});
+  }
+  void on_attempts(const JournalPlace&, JobId id, std::uint16_t attempts) override {
+    blocks.back().records.push_back({.type = RecordType::attempts, .id = id.value(), .attempts = attempts});
+  }
+  void on_kind(const JournalPlace&, std::uint32_t kind, std::string_view name) override {
+    blocks.back().records.push_back(
+        {.type = RecordType::kind, .id = kind, .content = XXH3_64bits(name.data(), name.size())});
+  }
+
+  std::vector<ReadBack::Block> blocks;
+};
+
+}  // namespace
+
+std::uint64_t content_of(std::uint16_t level, std::uint16_t kind, std::uint32_t lease_ms, std::uint16_t most_attempts,
+                         std::span<const std::byte> payload) noexcept {
+  const std::array<std::uint32_t, 4> fields{level, kind, lease_ms, most_attempts};
+  return XXH3_64bits_withSeed(payload.data(), payload.size(), XXH3_64bits(fields.data(), sizeof fields));
+}
+
+LedgerRecord ledger_record_of(const JobRecord& record, std::span<const std::byte> payload) noexcept {
+  return {.type = RecordType::job,
+          .id = record.id,
+          .content = content_of(record.level, record.kind, record.lease_ms, record.most_attempts, payload),
+          .enqueued_at_ms = record.enqueued_at_ms(),
+          .attempts = record.attempts()};
+}
+
+void Replay::apply(const LedgerRecord& record) {
+  if (record.type == RecordType::kind) return;
+  const std::uint32_t cell = index_of(JobId(record.id));
+  const std::uint64_t generation = generation_of(JobId(record.id));
+  heard_[cell] = std::max(heard_[cell], generation);
+  const auto life = live_.find(cell);
+  switch (record.type) {
+    case RecordType::job:
+      if (generation < ended_below_[cell]) return;
+      if (life != live_.end() && life->second.generation > generation) return;
+      live_[cell] = {.generation = generation,
+                     .content = record.content,
+                     .enqueued_at_ms = record.enqueued_at_ms,
+                     .attempts = record.attempts};
+      return;
+    case RecordType::ended:
+      ended_below_[cell] = std::max(ended_below_[cell], generation);
+      if (life != live_.end() && life->second.generation < generation) live_.erase(life);
+      return;
+    case RecordType::attempts:
+      if (life != live_.end() && life->second.generation == generation) life->second.attempts = record.attempts;
+      return;
+    case RecordType::kind:
+      return;
+  }
+}
+
+std::uint64_t Replay::generation_of_cell(std::uint32_t cell) const noexcept {
+  const auto at = heard_.find(cell);
+  return at == heard_.end() ? 0 : at->second;
+}
+
+void BlockLedger::add(std::uint64_t number, std::uint64_t segment, const LedgerRecord& record) {
+  LedgerBlock& block = blocks_[number];
+  block.segment = segment;
+  block.records.push_back(record);
+}
+
+void BlockLedger::cut_behind(std::uint64_t last) {
+  Branch branch{.base = last, .blocks = {}};
+  const auto from = blocks_.upper_bound(last);
+  branch.blocks.insert(from, blocks_.end());
+  blocks_.erase(from, blocks_.end());
+  for (const auto& [number, block] : branch.blocks) left_.emplace(number, block.records);
+  // A branch of a branch: what leads to it is part of it.
+  for (const Branch& older : std::vector(branches_)) {
+    if (older.base <= last) continue;
+    branches_.push_back({.base = last, .blocks = older.blocks});
+    branches_.back().blocks.insert(branch.blocks.begin(), branch.blocks.upper_bound(older.base));
+  }
+  std::erase_if(branches_, [last](const Branch& older) { return older.base > last; });
+  if (!branch.blocks.empty()) branches_.push_back(std::move(branch));
+}
+
+void BlockLedger::keep_only(std::uint64_t last, const std::map<std::uint64_t, LedgerBlock>& as_found) {
+  blocks_ = as_found;
+  blocks_.erase(blocks_.upper_bound(last), blocks_.end());
+  branches_.clear();
+}
+
+std::vector<std::map<std::uint64_t, LedgerBlock>> BlockLedger::histories(std::uint64_t last,
+                                                                         std::uint64_t acknowledged) const {
+  std::vector<std::map<std::uint64_t, LedgerBlock>> found;
+  found.emplace_back(blocks_.begin(), blocks_.upper_bound(last));
+  for (const Branch& branch : branches_) {
+    if (branch.base < acknowledged || branch.base >= last) continue;
+    auto& history = found.emplace_back(blocks_.begin(), blocks_.upper_bound(branch.base));
+    history.insert(branch.blocks.begin(), branch.blocks.upper_bound(last));
+  }
+  return found;
+}
+
+bool BlockLedger::knows(std::uint64_t number, const std::vector<LedgerRecord>& records) const {
+  const auto at = blocks_.find(number);
+  if (at != blocks_.end() && at->second.records == records) return true;
+  const auto [first, last] = left_.equal_range(number);
+  return std::any_of(first, last, [&](const auto& left) { return left.second == records; });
+}
+
+std::uint64_t ReadBack::most_durable() const noexcept {
+  std::uint64_t most = 0;
+  for (const Block& block : blocks) most = std::max(most, block.durable);
+  return most;
+}
+
+Result<ReadBack> read_back(JournalDevice& device, std::uint64_t engine_id) {
+  Collector collector;
+  auto report = read_journal(device, engine_id, collector);
+  if (!report) return std::unexpected(report.error());
+  return ReadBack{.blocks = std::move(collector.blocks), .report = *std::move(report)};
+}
+
+Replay replay_of(const std::vector<ReadBack::Block>& blocks) {
+  Replay replay;
+  for (const ReadBack::Block& block : blocks) {
+    for (const LedgerRecord& record : block.records) replay.apply(record);
+  }
+  return replay;
+}
+
+Replay replay_of(const std::map<std::uint64_t, LedgerBlock>& blocks) {
+  Replay replay;
+  for (const auto& [number, block] : blocks) {
+    for (const LedgerRecord& record : block.records) replay.apply(record);
+  }
+  return replay;
+}
+
+}  // namespace ringmill::crash

@@ -1,0 +1,105 @@
+// What was handed to the journal, block by block, and what a reader gets back: the sweep's own memory, outside of the
+// engine, and a replay of its own.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/journal/device.h"
+#include "core/journal/reader.h"
+
+namespace ringmill::crash {
+
+/// One record, as far as two records can differ.
+struct LedgerRecord {
+  RecordType type = RecordType::job;
+  std::uint64_t id = 0;
+  std::uint64_t content = 0;  // of a job or a kind: a hash of all that does not change during its life
+  std::uint64_t enqueued_at_ms = 0;
+  std::uint16_t attempts = 0;
+
+  bool operator==(const LedgerRecord&) const noexcept = default;
+};
+
+/// `content` without the moment of enqueueing and the attempts.
+std::uint64_t content_of(std::uint16_t level, std::uint16_t kind, std::uint32_t lease_ms, std::uint16_t most_attempts,
+                         std::span<const std::byte> payload) noexcept;
+LedgerRecord ledger_record_of(const JobRecord& record, std::span<const std::byte> payload) noexcept;
+
+/// The cells as the journal tells them.
+class Replay {
+ public:
+  struct Life {
+    std::uint64_t generation = 0;
+    std::uint64_t content = 0;
+    std::uint64_t enqueued_at_ms = 0;
+    std::uint16_t attempts = 0;
+    bool operator==(const Life&) const noexcept = default;
+  };
+
+  void apply(const LedgerRecord& record);
+  /// Jobs that wait or run, by cell.
+  const std::map<std::uint32_t, Life>& live() const noexcept { return live_; }
+  /// The highest generation that was heard of, by cell.
+  std::uint64_t generation_of_cell(std::uint32_t cell) const noexcept;
+
+ private:
+  std::map<std::uint32_t, Life> live_;
+  std::map<std::uint32_t, std::uint64_t> ended_below_;
+  std::map<std::uint32_t, std::uint64_t> heard_;
+};
+
+struct LedgerBlock {
+  std::uint64_t segment = 0;
+  std::vector<LedgerRecord> records;
+};
+
+/// All blocks that were ever begun, by number.
+class BlockLedger {
+ public:
+  void add(std::uint64_t number, std::uint64_t segment, const LedgerRecord& record);
+  /// The next keeper goes on behind block `last`: what the one before it began later is a branch that may still be
+  /// found, as long as nothing behind `last` was acknowledged.
+  void cut_behind(std::uint64_t last);
+  /// After a power cut: `as_found` up to `last` is the only history.
+  void keep_only(std::uint64_t last, const std::map<std::uint64_t, LedgerBlock>& as_found);
+
+  const std::map<std::uint64_t, LedgerBlock>& blocks() const noexcept { return blocks_; }
+  std::uint64_t last() const noexcept { return blocks_.empty() ? 0 : blocks_.rbegin()->first; }
+  /// Every history that may be on the disk and ends with block `last`, `acknowledged` being durable.
+  std::vector<std::map<std::uint64_t, LedgerBlock>> histories(std::uint64_t last, std::uint64_t acknowledged) const;
+  /// Was such a block ever begun?
+  bool knows(std::uint64_t number, const std::vector<LedgerRecord>& records) const;
+
+ private:
+  struct Branch {
+    std::uint64_t base = 0;
+    std::map<std::uint64_t, LedgerBlock> blocks;  // behind base
+  };
+  std::map<std::uint64_t, LedgerBlock> blocks_;
+  std::vector<Branch> branches_;
+  std::multimap<std::uint64_t, std::vector<LedgerRecord>> left_;  // every block that was ever cut off
+};
+
+/// What a reader got.
+struct ReadBack {
+  struct Block {
+    JournalPlace place;
+    std::uint64_t durable = 0;
+    std::uint32_t bytes = 0;
+    std::vector<LedgerRecord> records;
+  };
+  std::vector<Block> blocks;
+  JournalReport report;
+
+  std::uint64_t most_durable() const noexcept;
+};
+
+Result<ReadBack> read_back(JournalDevice& device, std::uint64_t engine_id);
+Replay replay_of(const std::vector<ReadBack::Block>& blocks);
+Replay replay_of(const std::map<std::uint64_t, LedgerBlock>& blocks);
+
+}  // namespace ringmill::crash

@@ -1,0 +1,193 @@
+// docs/journal-format.md is true: its example is what is written, and a reader written from it alone reads as ours
+// does.
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "tests/journal/hand_written.h"
+#include "tests/journal/random_journal.h"
+#include "tests/support/must.h"
+#include "tests/support/program.h"
+#include "tests/support/random.h"
+#include "tests/support/scratch.h"
+
+namespace ringmill::test {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// The JSON lines that journal.py prints, from our reader.
+class JsonLines : public JournalVisitor {
+ public:
+  std::vector<Json> lines;
+
+  void on_job(const JournalPlace& place, const JobRecord& record, std::span<const std::byte> payload) override {
+    Json json = begin(place, "job");
+    json["id"] = JobId(record.id).to_string();
+    json["level"] = record.level;
+    json["kind"] = record.kind;
+    json["attempts"] = record.attempts();
+    json["most_attempts"] = record.most_attempts;
+    json["lease_ms"] = record.lease_ms;
+    json["enqueued_at_ms"] = record.enqueued_at_ms();
+    json["payload"] = hex(payload);
+    lines.push_back(json);
+  }
+  void on_ended(const JournalPlace& place, JobId id) override {
+    Json json = begin(place, "ended");
+    json["id"] = id.to_string();
+    lines.push_back(json);
+  }
+  void on_attempts(const JournalPlace& place, JobId id, std::uint16_t attempts) override {
+    Json json = begin(place, "attempts");
+    json["id"] = id.to_string();
+    json["attempts"] = attempts;
+    lines.push_back(json);
+  }
+  void on_kind(const JournalPlace& place, std::uint32_t kind, std::string_view name) override {
+    Json json = begin(place, "kind");
+    json["kind"] = kind;
+    json["name"] = hex(as_payload(name));
+    lines.push_back(json);
+  }
+
+ private:
+  static Json begin(const JournalPlace& place, std::string_view type) {
+    return {{"segment", place.segment}, {"offset", place.offset}, {"block", place.block}, {"type", type}};
+  }
+  static std::string hex(std::span<const std::byte> bytes) {
+    std::string text;
+    for (const std::byte byte : bytes) text += fmt::format("{:02x}", std::to_integer<unsigned>(byte));
+    return text;
+  }
+};
+
+Json summary_of(const JournalReport& report) {
+  Json json{{"segments", report.segments},
+            {"blocks", report.blocks},
+            {"records", report.records},
+            {"last_block", report.last_block}};
+  json["torn_tail"] = nullptr;
+  if (report.torn_tail) {
+    json["torn_tail"] = Json{{"segment", report.torn_tail->segment}, {"offset", report.torn_tail->offset}};
+  }
+  json["damage"] = Json::array();
+  for (const JournalDamage& damage : report.damage) {
+    json["damage"].push_back(
+        {{"segment", damage.segment}, {"offset", damage.offset}, {"bytes", damage.bytes}, {"reason", damage.reason}});
+  }
+  return json;
+}
+
+/// Damage in one order: readers may find it in another.
+Json sorted(Json summary) {
+  auto& damage = summary["damage"];
+  std::vector<std::string> texts;
+  for (const Json& one : damage) texts.push_back(one.dump());
+  std::ranges::sort(texts);
+  damage = texts;
+  return summary;
+}
+
+void put_files(const MemoryDevice& device, const std::filesystem::path& folder) {
+  for (const auto& [slot, bytes] : device.files) {
+    std::ofstream file(folder / fmt::format("{:04}.segment", slot), std::ios::binary);
+    file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  }
+}
+
+void expect_agreement(MemoryDevice& device) {
+  JsonLines ours;
+  const JournalReport report = must(read_journal(device, test_engine, ours));
+  const ScratchFolder folder;
+  put_files(device, folder.path());
+  const Ran theirs = Program("/usr/bin/python3", {std::string(RINGMILL_SOURCES) + "/tests/journal/journal.py",
+                                                  folder.path().string(), fmt::format("{:016x}", test_engine)})
+                         .end();
+  ASSERT_EQ(theirs.err, "");
+  EXPECT_EQ(theirs.exit_code, report.damage.empty() ? 0 : 1);
+  std::vector<Json> lines = theirs.json_lines();
+  ASSERT_FALSE(lines.empty());
+  EXPECT_EQ(sorted(lines.back()), sorted(summary_of(report)));
+  lines.pop_back();
+  ASSERT_EQ(lines.size(), ours.lines.size());
+  for (std::size_t n = 0; n < lines.size(); ++n) ASSERT_EQ(lines[n], ours.lines[n]);
+}
+
+void write_example(HandWritten& journal) {
+  journal.segment_bytes = 2 * journal_unit;
+  journal.begin(0);
+  journal.block_of([](BlockBuilder& builder) {
+    builder.append_kind(1, "mail");
+    const auto payload = builder.append_job({.level = 1,
+                                             .payload_bytes = 5,
+                                             .id = std::uint64_t{1} << 24 | 3,
+                                             .enqueued_at_ms_and_attempts = 1764000000000,
+                                             .kind = 1});
+    std::memcpy(payload.data(), "hello", 5);
+    builder.append_ended(JobId(std::uint64_t{2} << 24 | 4));
+  });
+}
+
+/// The bytes of the ```hexdump block: `hexdump -C`, where * stands for lines like the one before.
+std::vector<std::byte> documented_example() {
+  std::ifstream file(std::string(RINGMILL_SOURCES) + "/docs/journal-format.md");
+  std::vector<std::byte> bytes;
+  std::vector<std::byte> last(16);
+  bool is_inside = false;
+  for (std::string line; std::getline(file, line);) {
+    if (line == "```hexdump") {
+      is_inside = true;
+    } else if (is_inside && line == "```") {
+      break;
+    } else if (is_inside && line != "*") {
+      std::istringstream words(line.substr(0, line.find('|')));
+      std::size_t at = 0;
+      words >> std::hex >> at;
+      while (bytes.size() < at) bytes.insert(bytes.end(), last.begin(), last.end());
+      last.clear();
+      for (unsigned byte = 0; words >> byte;) last.push_back(static_cast<std::byte>(byte));
+      bytes.insert(bytes.end(), last.begin(), last.end());
+    }
+  }
+  return bytes;
+}
+
+TEST(JournalFormatDocument, its_example_is_what_is_written) {
+  HandWritten journal;
+  write_example(journal);
+  EXPECT_TRUE(documented_example() == journal.file());
+}
+
+TEST(JournalFormatDocument, a_reader_written_from_it_reads_its_example_as_ours_does) {
+  HandWritten journal;
+  write_example(journal);
+  expect_agreement(journal.device);
+}
+
+TEST(JournalFormatDocument, a_reader_written_from_it_agrees_with_ours_on_journals_of_many_keepers) {
+  const std::uint64_t seed = printed_seed();
+  for (std::uint64_t n = 0; n < 10; ++n) {
+    RandomJournal journal(seed + n);
+    SCOPED_TRACE(seed + n);
+    expect_agreement(journal.written.device);
+  }
+}
+
+TEST(JournalFormatDocument, a_reader_written_from_it_agrees_with_ours_on_journals_that_were_harmed) {
+  const std::uint64_t seed = printed_seed();
+  for (std::uint64_t n = 0; n < 40; ++n) {
+    RandomJournal journal(seed + n);
+    journal.harm();
+    SCOPED_TRACE(seed + n);
+    expect_agreement(journal.written.device);
+    if (HasFatalFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace ringmill::test

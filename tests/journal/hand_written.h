@@ -1,0 +1,149 @@
+// A journal written by hand, block by block, right or wrong; and one read into lines of text.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "core/journal/block_builder.h"
+#include "core/journal/format.h"
+#include "core/journal/reader.h"
+#include "tests/journal/memory_device.h"
+
+namespace ringmill::test {
+
+inline constexpr std::uint64_t test_engine = 0x1122334455667788;
+
+struct HandWritten {
+  MemoryDevice device;
+  std::uint64_t segment_bytes = 16 * journal_unit;
+
+  // What the next segment or block will say.
+  std::uint64_t epoch = 1;
+  std::uint64_t segment = 0;
+  std::uint64_t number = 0;  // of the last block
+  std::uint64_t lag = 1;     // a block says that the one `lag` before it was durable
+  std::uint64_t oldest = 1;
+  std::uint64_t oldest_in_head = 1;
+  SlotNumber slot = 0;
+  std::uint64_t offset = 0;        // where the next block will stand
+  std::vector<std::string> lines;  // of what was written so far, as Lines reads it
+
+  std::vector<std::byte>& file() { return device.files.at(slot); }
+
+  /// The next segment, in `in_slot`: what the file has already stays behind the head.
+  void begin(SlotNumber in_slot) {
+    ++segment;
+    slot = in_slot;
+    offset = journal_unit;
+    device.files[slot].resize(segment_bytes);
+    SegmentHead head{.segment_bytes_in_units = static_cast<std::uint32_t>(segment_bytes / journal_unit),
+                     .engine_id = test_engine,
+                     .segment = segment,
+                     .epoch = epoch,
+                     .first_block = number + 1,
+                     .oldest = oldest_in_head,
+                     .created_at_ns = 1};
+    put_head(head);
+  }
+  void put_head(SegmentHead head) {
+    head.checksum = checksum_of(head);
+    std::fill_n(file().begin(), journal_unit, std::byte{});
+    std::memcpy(file().data(), &head, sizeof head);
+  }
+
+  BlockHead next_head() {
+    ++number;
+    return {.engine_id = test_engine,
+            .segment = segment,
+            .number = number,
+            .durable = number - std::min(lag, number),
+            .oldest = oldest,
+            .epoch = epoch,
+            .offset_in_units = static_cast<std::uint32_t>(offset / journal_unit),
+            .written_at_ns = 2};
+  }
+  /// A block of whatever `fill` appends, at the next place. Returns where it stands.
+  template <class Fill>
+  std::uint64_t block_of(const Fill& fill) {
+    alignas(journal_unit) static std::array<std::byte, most_block_bytes> buffer;
+    BlockBuilder builder{std::span<std::byte>(buffer)};
+    fill(builder);
+    const std::span<const std::byte> block = builder.seal(next_head());
+    std::ranges::copy(block, file().begin() + static_cast<std::ptrdiff_t>(offset));
+    const std::uint64_t at = offset;
+    offset += block.size();
+    return at;
+  }
+  /// A block with one job of each number in `ids`, their payload of so many bytes.
+  std::uint64_t jobs(const std::vector<std::uint64_t>& ids, std::uint32_t payload_bytes = 5) {
+    return block_of([&](BlockBuilder& builder) {
+      for (const std::uint64_t id : ids) {
+        const std::string payload = payload_of(id, payload_bytes);
+        const auto to =
+            builder.append_job({.payload_bytes = payload_bytes, .id = id, .enqueued_at_ms_and_attempts = 7, .kind = 1});
+        std::memcpy(to.data(), payload.data(), payload.size());
+        lines.push_back(job_line(id, payload));
+      }
+    });
+  }
+  std::uint64_t job(std::uint64_t id) { return jobs({id}); }
+
+  static std::string payload_of(std::uint64_t id, std::uint32_t bytes) {
+    std::string text = fmt::format("{:05}", id);
+    while (text.size() < bytes) text += text;
+    text.resize(bytes);
+    return text;
+  }
+  static std::string job_line(std::uint64_t id, std::string_view payload) {
+    return fmt::format("job {} {}", id, payload.substr(0, 40));
+  }
+
+  /// Makes the checksum of the block at `at` right.
+  void sign(std::uint64_t at) {
+    BlockHead head;
+    std::memcpy(&head, &file()[at], sizeof head);
+    head.checksum = checksum_of_block({&file()[at], head.bytes});
+    std::memcpy(&file()[at], &head, sizeof head);
+  }
+  void flip(std::uint64_t at, unsigned bit = 0) { file()[at] ^= std::byte{static_cast<unsigned char>(1U << bit)}; }
+  void zero(std::uint64_t from, std::uint64_t bytes) {
+    std::fill_n(file().begin() + static_cast<std::ptrdiff_t>(from), bytes, std::byte{});
+  }
+};
+
+/// What a reader was told, a line each.
+class Lines : public JournalVisitor {
+ public:
+  std::vector<std::string> lines;
+
+  void on_job(const JournalPlace&, const JobRecord& record, std::span<const std::byte> payload) override {
+    lines.push_back(HandWritten::job_line(record.id, as_text(payload)));
+  }
+  void on_ended(const JournalPlace&, JobId id) override { lines.push_back(fmt::format("ended {}", id.value())); }
+  void on_attempts(const JournalPlace&, JobId id, std::uint16_t attempts) override {
+    lines.push_back(fmt::format("attempts {} {}", id.value(), attempts));
+  }
+  void on_kind(const JournalPlace&, std::uint32_t kind, std::string_view name) override {
+    lines.push_back(fmt::format("kind {} {}", kind, name));
+  }
+};
+
+struct Read {
+  JournalReport report;
+  std::vector<std::string> lines;
+};
+
+inline Result<Read> read_all(JournalDevice& device, std::uint64_t engine_id = test_engine) {
+  Lines visitor;
+  auto report = read_journal(device, engine_id, visitor);
+  if (!report) return std::unexpected(std::move(report.error()));
+  return Read{*std::move(report), std::move(visitor.lines)};
+}
+
+}  // namespace ringmill::test

@@ -1,0 +1,196 @@
+#include "tests/journal/random_journal.h"
+
+#include <algorithm>
+
+namespace ringmill::test {
+
+RandomJournal::RandomJournal(std::uint64_t seed, int steps) : random(seed) {
+  written.segment_bytes = (10 + below(15)) * journal_unit;
+  written.lag = 1 + below(5);
+  begin_segment();
+  for (int step = 0; step < steps; ++step) {
+    const std::uint64_t what = below(20);
+    if (what == 0) {
+      ++written.epoch;  // another keeper, in good order
+      durable_ = written.number;
+    } else if (what == 1) {
+      crash(true);
+    } else {
+      write_block();
+    }
+  }
+  if (below(2) == 0) crash(false);
+}
+
+std::uint64_t RandomJournal::durable_oldest() const {
+  std::uint64_t oldest = 1;
+  for (const Block& block : chain_) {
+    if (block.number <= durable_) oldest = std::max(oldest, block.oldest);
+  }
+  return oldest;
+}
+
+void RandomJournal::begin_segment() {
+  constexpr std::size_t most_in_use = 5;
+  const std::uint64_t free_below = durable_oldest();
+  SlotNumber slot = next_slot_;
+  const auto is_free = [&](const auto& entry) { return entry.first < free_below || stale_.contains(entry.first); };
+  const auto free = std::ranges::find_if(segments_, is_free);
+  if (free != segments_.end() && below(4) != 0) {
+    slot = free->second;
+    segments_.erase(free);
+  } else {
+    ++next_slot_;
+  }
+  written.segment = highest_segment_;  // begin() takes the next one
+  written.oldest_in_head = free_below;
+  written.begin(slot);
+  highest_segment_ = written.segment;
+  segments_[written.segment] = slot;
+  std::vector<std::uint64_t> in_use;
+  for (const auto& [segment, its_slot] : segments_) {
+    if (segment >= written.oldest && !stale_.contains(segment)) in_use.push_back(segment);
+  }
+  if (in_use.size() > most_in_use) written.oldest = in_use[1];  // as if its survivors stood in the blocks so far
+}
+
+void RandomJournal::write_block() {
+  std::vector<std::uint32_t> payloads(1 + below(3));
+  std::uint32_t bytes = sizeof(BlockHead) + 3 * sizeof(ShortRecord) + BlockBuilder::bytes_of_kind(4);
+  for (std::uint32_t& payload : payloads) {
+    payload = static_cast<std::uint32_t>(below(4) == 0 ? below(9000) : below(100));
+    bytes += BlockBuilder::bytes_of_job(payload);
+  }
+  if (written.offset + in_whole_units(bytes) > written.segment_bytes) begin_segment();
+  written.lines.clear();
+  const std::uint64_t begin = written.offset;
+  const std::uint64_t shorts = below(4);
+  written.block_of([&](BlockBuilder& builder) {
+    if (begin == journal_unit) {
+      builder.append_kind(1, "mail");
+      written.lines.emplace_back("kind 1 mail");
+    }
+    for (const std::uint32_t payload : payloads) {
+      const std::uint64_t id = next_id_++;
+      const std::string text = HandWritten::payload_of(id, payload);
+      const auto to = builder.append_job(
+          {.payload_bytes = payload, .id = id, .enqueued_at_ms_and_attempts = 1764000000000 + id, .kind = 1});
+      std::memcpy(to.data(), text.data(), text.size());
+      written.lines.push_back(HandWritten::job_line(id, text));
+    }
+    for (std::uint64_t n = 0; n < shorts; ++n) {
+      const std::uint64_t id = next_id_++;
+      if (n % 2 == 0) {
+        builder.append_ended(JobId(id));
+        written.lines.push_back(fmt::format("ended {}", id));
+      } else {
+        builder.append_attempts(JobId(id), 3);
+        written.lines.push_back(fmt::format("attempts {} 3", id));
+      }
+    }
+  });
+  chain_.push_back({.segment = written.segment,
+                    .slot = written.slot,
+                    .offset = begin,
+                    .bytes = written.offset - begin,
+                    .number = written.number,
+                    .oldest = written.oldest,
+                    .lines = written.lines});
+  ever_.insert(written.lines.begin(), written.lines.end());
+  durable_ = std::max(durable_, written.number - std::min(written.lag, written.number));
+}
+
+/// Of the blocks in flight some are lost or torn, and some come late. The next keeper goes on behind the first that is
+/// not there, in the same segment or in a new one.
+void RandomJournal::crash(bool is_followed) {
+  const bool in_new_segment = below(2) == 0;
+  std::vector<std::pair<Block, std::vector<std::byte>>> late;
+  std::uint64_t end = written.number;
+  for (const Block& block : chain_) {
+    if (block.number <= durable_) continue;
+    const std::uint64_t fate = below(4);
+    if (fate == 0) continue;  // it is there
+    end = std::min(end, block.number - 1);
+    auto& file = written.device.files.at(block.slot);
+    const auto begin = file.begin() + static_cast<std::ptrdiff_t>(block.offset);
+    if (fate == 1 && in_new_segment) {
+      late.emplace_back(block, std::vector<std::byte>(begin, begin + static_cast<std::ptrdiff_t>(block.bytes)));
+    }
+    // The first sector at least: it holds the checksum. Sectors are written in any order.
+    for (std::uint64_t at = 0; at < block.bytes; at += 512) {
+      if (at == 0 || fate == 1 || below(2) == 0) std::fill_n(begin + static_cast<std::ptrdiff_t>(at), 512, std::byte{});
+    }
+  }
+  std::erase_if(chain_, [end](const Block& block) { return block.number > end; });
+  durable_ = written.number = end;
+  if (!is_followed) return;
+  ++written.epoch;
+  written.lag = 1 + below(5);
+  written.oldest = 1;
+  for (const Block& block : chain_) written.oldest = std::max(written.oldest, block.oldest);
+  // What was begun and is not part of the chain is free at once, and never named as the oldest.
+  for (const auto& [segment, slot] : segments_) {
+    if (!chain_.empty() && segment > chain_.back().segment) stale_.insert(segment);
+  }
+  if (in_new_segment || chain_.empty() || !segments_.contains(chain_.back().segment)) {
+    begin_segment();
+  } else {
+    written.segment = chain_.back().segment;
+    written.slot = chain_.back().slot;
+    written.offset = chain_.back().offset + chain_.back().bytes;
+  }
+  for (const auto& [block, bytes] : late) {
+    if (block.slot == written.slot) continue;
+    std::ranges::copy(bytes, written.device.files.at(block.slot).begin() + static_cast<std::ptrdiff_t>(block.offset));
+  }
+}
+
+std::vector<std::string> RandomJournal::expected() const {
+  std::uint64_t oldest = 1;
+  for (const Block& block : chain_) oldest = std::max(oldest, block.oldest);
+  std::vector<std::string> lines;
+  for (const Block& block : chain_) {
+    if (block.segment >= oldest) lines.insert(lines.end(), block.lines.begin(), block.lines.end());
+  }
+  return lines;
+}
+
+void RandomJournal::harm() {
+  for (std::uint64_t left = 1 + below(3); left > 0; --left) harm_once();
+}
+
+void RandomJournal::harm_once() {
+  auto& files = written.device.files;
+  auto picked = files.begin();
+  std::advance(picked, static_cast<std::ptrdiff_t>(below(files.size())));
+  std::vector<std::byte>& file = picked->second;
+  const auto at = [&file](std::uint64_t offset) { return file.begin() + static_cast<std::ptrdiff_t>(offset); };
+  const std::uint64_t units = file.size() / journal_unit;
+  if (units == 0) return;
+  const std::uint64_t unit = below(units) * journal_unit;
+  switch (below(8)) {
+    case 0:
+      if (files.size() > 1) files.erase(picked);
+      break;
+    case 1:
+      file.resize(unit);
+      break;
+    case 2:
+      std::fill_n(file.begin(), journal_unit, std::byte{});
+      break;
+    case 3:
+      std::fill_n(at(unit), journal_unit, std::byte{});
+      break;
+    case 4:
+      for (std::uint64_t n = 0; n < 64; ++n) file[unit + below(journal_unit)] = static_cast<std::byte>(random());
+      break;
+    case 5:  // a write that went to the wrong place
+      std::copy_n(at(below(units) * journal_unit), journal_unit, at(unit));
+      break;
+    default:
+      file[unit + below(128)] ^= static_cast<std::byte>(1U << below(8));
+      break;
+  }
+}
+
+}  // namespace ringmill::test
