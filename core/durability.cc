@@ -19,7 +19,7 @@ namespace ringmill {
 
 namespace {
 
-/// One at a time of those who wait spins, for about what a quick disk takes: a sleep and a wake cost a third of that.
+/// One who waits alone spins, for about what a quick disk takes: a sleep and a wake cost a third of that.
 constexpr std::uint64_t device_spin_ns = 300'000;
 
 /// The right to spin, while this lives.
@@ -80,7 +80,9 @@ Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, 
   while (true) {
     const std::uint32_t sequence = journal.durable_sequence.load();  // W2
     const std::uint64_t now_ns = steady_clock_ns();
-    if (now_ns >= spin_end_ns) journal.somebody_waits.store(1);  // W3
+    // Where others sleep, they need the CPU that spinning takes.
+    const bool spins = now_ns < spin_end_ns && journal.somebody_waits.load() == 0;
+    if (!spins) journal.somebody_waits.store(1);  // W3
     if (auto durable = is_durable(ticket); !durable || *durable) {
       if (!durable) return std::unexpected(durable.error());
       return {};
@@ -91,7 +93,7 @@ Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, 
       return std::unexpected(Error(ErrorCode::timed_out, "not durable yet",
                                    "the disk is slow, or no process keeps (`ringmill status` shows both)"));
     }
-    if (now_ns < spin_end_ns) {
+    if (spins) {
       for (int n = 0; n < 8; ++n) __builtin_ia32_pause();
       continue;
     }

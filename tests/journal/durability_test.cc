@@ -203,6 +203,23 @@ TEST(Durability, without_anybody_who_keeps_a_ticket_does_not_become_durable) {
   EXPECT_FALSE(must(producer->is_durable(producer->ticket())));
 }
 
+TEST(Durability, while_the_disk_does_not_keep_up_journaled_jobs_wait_with_a_clear_answer_and_others_do_not) {
+  Machine machine;
+  Engine engine = machine.scratch.open(without_keeper);
+  const auto worker = must(engine.attach(Role::worker));
+  must(worker->enqueue(request(engine, "before", Durability::journaled)));
+  Job running = must(worker->claim(generous));
+  const auto core = machine.scratch.open_core();
+  core->segment.journal().condition.store(static_cast<std::uint32_t>(JournalCondition::behind));
+  const JobRequest journaled = request(engine, "x", Durability::journaled);
+  EXPECT_EQ(code_of(worker->enqueue(journaled)), ErrorCode::would_block);
+  EXPECT_EQ(code_of(worker->enqueue(journaled, std::chrono::milliseconds(5))), ErrorCode::timed_out);
+  EXPECT_TRUE(worker->enqueue(request(engine, "y", Durability::memory)).has_value());
+  EXPECT_TRUE(running.complete().has_value()) << "an end never waits for the disk";
+  const Engine keeping = machine.scratch.open();  // whose journal thread finds that all is well
+  EXPECT_TRUE(worker->enqueue(journaled, generous).has_value());
+}
+
 TEST(Durability, jobs_enqueued_under_a_keeper_that_was_killed_are_made_durable_by_the_next_one) {
   Machine machine;
   std::vector<JobId> ids;
