@@ -68,13 +68,17 @@ Result<bool> Participant::Implementation::is_durable(DurabilityTicket ticket) co
   return false;
 }
 
+void Participant::Implementation::ask_for(DurabilityTicket ticket) noexcept {
+  raise_to(segment_.journal().round_wanted, ticket.round);
+  wake_journal_at_once(segment_);
+}
+
 Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns) noexcept {
   JournalWords& journal = segment_.journal();
   if (journal.round_durable.load() >= ticket.round) return {};
   const std::uint64_t begin_ns = steady_clock_ns();
-  const std::uint64_t end_ns = begin_ns + std::min(wait_ns, ~std::uint64_t{0} - begin_ns);
-  raise_to(journal.round_wanted, ticket.round);
-  wake_journal_at_once(segment_);  // W1
+  const std::uint64_t end_ns = later_by(begin_ns, wait_ns);
+  ask_for(ticket);  // W1
   const Spinner spinner(journal.spinner);
   const std::uint64_t spin_end_ns = spinner.is_ours() ? std::min(end_ns, begin_ns + device_spin_ns) : begin_ns;
   while (true) {
@@ -103,8 +107,7 @@ Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, 
 
 Result<void> Participant::Implementation::wait_for_journal(std::uint64_t wait_ns) noexcept {
   JournalWords& journal = segment_.journal();
-  const std::uint64_t begin_ns = steady_clock_ns();
-  const std::uint64_t end_ns = begin_ns + std::min(wait_ns, ~std::uint64_t{0} - begin_ns);
+  const std::uint64_t end_ns = later_by(steady_clock_ns(), wait_ns);
   while (true) {
     const std::uint32_t sequence = journal.durable_sequence.load();
     journal.somebody_waits.store(1);
@@ -122,10 +125,7 @@ Result<void> Participant::Implementation::wait_for_journal(std::uint64_t wait_ns
 }
 
 void Participant::Implementation::when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done) {
-  if (segment_.journal().round_durable.load() < ticket.round) {
-    raise_to(segment_.journal().round_wanted, ticket.round);
-    wake_journal_at_once(segment_);
-  }
+  if (segment_.journal().round_durable.load() < ticket.round) ask_for(ticket);
   promised_.emplace_back(ticket, std::move(done));
 }
 

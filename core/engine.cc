@@ -83,13 +83,7 @@ Result<void> Engine::remove(const std::filesystem::path& given, bool force) {
                 "force"));
     }
   }
-  // Whoever is still in is told at the next wait.
-  auto segment = directory->open_segment_if_there();
-  if (segment) {
-    segment->signals().removed.store(1);
-    Sleepers(*segment, segment->signals().sleepers).wake_all();
-    Sleepers(*segment, segment->signals().space_waiters).wake_all();
-  }
+  if (const auto segment = directory->open_segment_if_there()) mark_removed(*segment);
   return directory->remove_files();
 }
 
@@ -156,8 +150,7 @@ EngineStatus Engine::status() const {
       view_status(core.segment, [&core](std::uint32_t number) { return !core.death_probe.is_dead(number); });
   status.engine_id = core.directory.engine_id();
   status.path = core.directory.path().string();
-  const JournalGeometry& journal = core.directory.journal_geometry();
-  status.journal.limit = journal.segment_bytes * journal.most_segments;
+  status.journal.limit = core.directory.journal_geometry().limit();
   return status;
 }
 

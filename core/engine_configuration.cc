@@ -135,8 +135,7 @@ std::string to_json(const EngineConfiguration& configuration) {
   json["cell_size"] = config.cell_bytes;
   json["lease_ms"] = config.default_lease_ms;
   json["file_mode"] = config.mode;
-  json["journal"] = {{"limit", journal.segment_bytes * journal.most_segments},
-                     {"segment_bytes", journal.segment_bytes}};
+  json["journal"] = {{"limit", journal.limit()}, {"segment_bytes", journal.segment_bytes}};
   return json.dump(2) + "\n";
 }
 

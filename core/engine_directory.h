@@ -86,7 +86,8 @@ class EngineDirectory {
   Result<void> check_makeable(const File& locks) const;
   Result<RecoveryReport> make_segment_anew() const;
   Result<void> fill_from_journal(Segment& fresh, std::uint64_t floor, RecoveryReport& report) const;
-  Result<void> raise_generation(Segment& fresh, std::uint64_t floor) const;
+  /// Makes it durable that generations up to a step above `floor` may be given. Error no_space: there are none left.
+  Result<void> reserve_generations(std::uint64_t floor) const;
   Result<std::uint64_t> read_generation_limit() const;
 
   std::filesystem::path path_;

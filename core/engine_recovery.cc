@@ -9,9 +9,9 @@
 
 #include "core/engine_directory.h"
 #include "core/log.h"
+#include "core/waking.h"
 #include "ipc/clock.h"
 #include "ipc/registry.h"
-#include "ipc/sleepers.h"
 #include "ipc/state_word.h"
 
 namespace ringmill {
@@ -44,13 +44,6 @@ void log_findings(const RecoveryReport& report) {
   }
   for (const JournalDamage& damage : report.journal.damage) log().error("the journal is damaged: {}", text_of(damage));
   for (const fs::path& kept : report.kept_aside) log().error("a damaged block was kept aside in {}", kept.string());
-}
-
-/// Whoever still looks at the old segment is told at its next wait; nobody enters it any more.
-void mark_removed(const Segment& segment) noexcept {
-  segment.signals().removed.store(1);
-  Sleepers(segment, segment.signals().sleepers).wake_all();
-  Sleepers(segment, segment.signals().space_waiters).wake_all();
 }
 
 }  // namespace
@@ -146,10 +139,7 @@ Result<RecoveryReport> EngineDirectory::make_segment_anew() const {
   const std::uint64_t begin_ns = steady_clock_ns();
   const auto floor = read_generation_limit();
   if (!floor) return std::unexpected(floor.error());
-  if (*floor + generation_step > most_generation) {
-    return std::unexpected(Error(ErrorCode::no_space, "this engine's job ids are used up", "make a new engine"));
-  }
-  if (auto raised = write_generation_limit(*floor + generation_step); !raised) return std::unexpected(raised.error());
+  if (auto reserved = reserve_generations(*floor); !reserved) return std::unexpected(reserved.error());
   SegmentConfig fresh = config();
   fresh.owner = FileOwner{owner_, group_};
   RecoveryReport report;
@@ -177,7 +167,10 @@ Result<void> EngineDirectory::fill_from_journal(Segment& fresh, std::uint64_t fl
   if (table.highest_generation() > floor) {
     log().warn("the file `generation` in {} is older than the journal: was it copied back from somewhere?",
                path_.string());
-    if (auto raised = raise_generation(fresh, table.highest_generation()); !raised) return raised;
+    const std::uint64_t higher = table.highest_generation();
+    if (auto reserved = reserve_generations(higher); !reserved) return reserved;
+    fresh.header().first_generation.store(higher + 1);
+    fresh.signals().generation_limit.store(higher + generation_step);
   }
   table.finish();
   report.jobs = table.jobs();
@@ -189,14 +182,11 @@ Result<void> EngineDirectory::fill_from_journal(Segment& fresh, std::uint64_t fl
   return {};
 }
 
-Result<void> EngineDirectory::raise_generation(Segment& fresh, std::uint64_t floor) const {
+Result<void> EngineDirectory::reserve_generations(std::uint64_t floor) const {
   if (floor + generation_step > most_generation) {
     return std::unexpected(Error(ErrorCode::no_space, "this engine's job ids are used up", "make a new engine"));
   }
-  if (auto raised = write_generation_limit(floor + generation_step); !raised) return raised;
-  fresh.header().first_generation.store(floor + 1);
-  fresh.signals().generation_limit.store(floor + generation_step);
-  return {};
+  return write_generation_limit(floor + generation_step);
 }
 
 }  // namespace ringmill

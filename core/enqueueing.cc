@@ -74,23 +74,17 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
   }
   entry_.placing_count.store(static_cast<std::uint32_t>(filled.size()),
                              std::memory_order_release);  // N3, ORDER placing
-  std::uint32_t marked_word = JournalMarks::word_of(filled[0].index);
-  std::uint64_t marks = 0;
+  MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { settling_.mark_changed(word, bits); });
   bool marked = false;
   for (std::size_t n = 0; n < filled.size(); ++n) {
     const FreeCells::Filling& filling = filled[n];
     // ORDER state: releases header and payload to the claimer.
     table.state(filling.index).store(filling.word.next(CellState::queued, 0).bits(), std::memory_order_release);  // N4
     if (requests[n].durability == Durability::memory) continue;
-    if (const std::uint32_t word = JournalMarks::word_of(filling.index); word != marked_word) {
-      if (marks != 0) settling_.mark_changed(marked_word, marks);  // M
-      marked_word = word;
-      marks = 0;
-    }
-    marks |= JournalMarks::bit_of(filling.index);
+    marks.add(filling.index);  // M
     marked = true;
   }
-  if (marks != 0) settling_.mark_changed(marked_word, marks);  // M
+  marks.flush();
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
   std::size_t n = 0;
   while (n < filled.size()) {  // one run of equal levels at a time
@@ -115,6 +109,10 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
   return filled.size();
 }
 
+Result<void> Participant::Implementation::reach_device(std::uint64_t wait_ns) noexcept {
+  return wait_durable(ticket(), std::max(wait_ns, least_durable_wait_ns));
+}
+
 Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, std::uint64_t wait_ns) {
   if (!accepts(request)) return std::unexpected(refusal_of(request));
   if (request.durability != Durability::memory && !journal_accepts()) {
@@ -131,9 +129,7 @@ Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, st
   JobId id;
   publish(std::span(&filling, 1), std::span(&request, 1), std::span(&id, 1));
   if (request.durability == Durability::durable) {
-    if (auto durable = wait_durable(ticket(), std::max(wait_ns, least_durable_wait_ns)); !durable) {
-      return std::unexpected(durable.error());
-    }
+    if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
   }
   return id;
 }
@@ -173,9 +169,7 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
     }
   }
   if (to_device) {
-    if (auto durable = wait_durable(ticket(), std::max(wait_ns, least_durable_wait_ns)); !durable) {
-      return std::unexpected(durable.error());
-    }
+    if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
   }
   return done;
 }

@@ -90,8 +90,7 @@ void check_cell(const Segment& segment, CellIndex index, bool at_rest, Findings&
     findings.add(name + ": its state is none that is known (" + std::to_string(state) + ")");
     return;
   }
-  const bool has_job = word.state() != CellState::free && word.state() != CellState::filling;
-  if (!has_job && word.generation() < segment.header().first_generation.load())
+  if (!word.has_job() && word.generation() < segment.header().first_generation.load())
     findings.add(name + ": its generation is below the first");
   if (word.generation() > segment.signals().generation_limit.load() + 1) {
     findings.add(name + ": its generation is beyond the durable limit");

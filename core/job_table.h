@@ -46,7 +46,7 @@ class JobTable {
   /// True when a job of this id was enqueued, as its cell's word tells.
   static constexpr bool was_enqueued(JobId id, StateWord word) noexcept {
     if (generation_of(id) != word.generation()) return generation_of(id) < word.generation();
-    return word.state() != CellState::free && word.state() != CellState::filling;
+    return word.has_job();
   }
 
   static constexpr std::uint64_t hint_of(JobId id) noexcept { return id.value() & Ring::hint_mask; }

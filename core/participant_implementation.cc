@@ -135,7 +135,7 @@ Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::u
   std::uint32_t count = claiming_.claim(out, most, now_ns);
   last_count_ = count;
   if (count != 0) return count;
-  const std::uint64_t end_ns = wait_ns == 0 ? 0 : now_ns + std::min(wait_ns, ~std::uint64_t{0} - now_ns);
+  const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(now_ns, wait_ns);
   free_.list();
   while (true) {
     if (segment_.signals().removed.load() != 0) {
@@ -256,13 +256,20 @@ void Participant::Implementation::settled(Job& job) noexcept {
   job.participant_ = nullptr;
 }
 
-inline bool Participant::Implementation::end(Job& job) noexcept {
+inline bool Participant::Implementation::win_end(const Job& job, bool& to_mark) noexcept {
   const CellIndex index = index_of(job.id_);
   const StateWord held(job.word_);
-  const bool journaled = settling_.is_journaled(index);
-  const bool won = settling_.swap_to_completing(index, held);  // E1 was done when the lease was reserved
-  if (won) settling_.free_cell(index, held.next(CellState::completing, settling_.owner()));
-  if (won && journaled) settling_.mark_ended(index);  // M
+  to_mark = settling_.is_journaled(index);
+  if (!settling_.swap_to_completing(index, held)) return false;  // E1 was done when the lease was reserved
+  settling_.free_cell(index, held.next(CellState::completing, settling_.owner()));
+  return true;
+}
+
+inline bool Participant::Implementation::end(Job& job) noexcept {
+  const CellIndex index = index_of(job.id_);
+  bool to_mark = false;
+  const bool won = win_end(job, to_mark);
+  if (won && to_mark) settling_.mark_ended(index);  // M
   settled(job);
   if (won) free_.keep_back(index);
   return won;
@@ -270,29 +277,17 @@ inline bool Participant::Implementation::end(Job& job) noexcept {
 
 /// A run of jobs: those of one word of the marks are marked together, and no slot is cleared before its job is marked.
 std::size_t Participant::Implementation::end_run(std::span<Job> jobs) noexcept {
-  std::uint32_t marked_word = 0;
-  std::uint64_t marks = 0;
+  MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { settling_.mark_ended(word, bits); });
   std::array<bool, most_in_batch> won;
   std::size_t count = 0;
   for (std::size_t n = 0; n < jobs.size(); ++n) {
-    won[n] = false;
-    if (!jobs[n].held()) continue;
-    const CellIndex index = index_of(jobs[n].id_);
-    const StateWord held(jobs[n].word_);
-    const bool journaled = settling_.is_journaled(index);
-    won[n] = settling_.swap_to_completing(index, held);
+    bool to_mark = false;
+    won[n] = jobs[n].held() && win_end(jobs[n], to_mark);
     if (!won[n]) continue;
     ++count;
-    settling_.free_cell(index, held.next(CellState::completing, settling_.owner()));
-    if (!journaled) continue;
-    if (const std::uint32_t word = JournalMarks::word_of(index); word != marked_word) {
-      if (marks != 0) settling_.mark_ended(marked_word, marks);  // M
-      marked_word = word;
-      marks = 0;
-    }
-    marks |= JournalMarks::bit_of(index);
+    if (to_mark) marks.add(index_of(jobs[n].id_));  // M
   }
-  if (marks != 0) settling_.mark_ended(marked_word, marks);  // M
+  marks.flush();
   for (std::size_t n = 0; n < jobs.size(); ++n) {
     if (!jobs[n].held()) continue;
     const CellIndex index = index_of(jobs[n].id_);

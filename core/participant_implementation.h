@@ -48,6 +48,8 @@ class Participant::Implementation {
   Result<bool> is_durable(DurabilityTicket ticket) const noexcept;
   void when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done);
   std::size_t poll_durable();
+  /// Makes the journal thread begin the ticket's round at once.
+  void ask_for(DurabilityTicket ticket) noexcept;
 
   // claiming and settling: participant.cc
   Result<void> subscribe(const ClaimOptions& options);
@@ -81,6 +83,8 @@ class Participant::Implementation {
   bool journal_accepts() const noexcept {
     return segment_.journal().condition.load() <= static_cast<std::uint32_t>(JournalCondition::working);
   }
+  /// Waits for the device, for what was enqueued just now with Durability::durable.
+  Result<void> reach_device(std::uint64_t wait_ns) noexcept;
   /// Waits until the journal takes jobs again. Errors: would_block, timed_out (it is behind), no_space, journal_failed.
   Result<void> wait_for_journal(std::uint64_t wait_ns) noexcept;
 
@@ -100,6 +104,8 @@ class Participant::Implementation {
   /// Gives back the jobs whose Job objects still exist when we leave: nobody else could end them.
   void release_forgotten() noexcept;
   void settled(Job& job) noexcept;
+  /// E2 and E5 of a completion. False: the lease was lost. `to_mark`: the journal has to be told of the end.
+  bool win_end(const Job& job, bool& to_mark) noexcept;
   /// E2 to E7 of a completion; the freed cell is kept back.
   bool end(Job& job) noexcept;
   std::size_t end_run(std::span<Job> jobs) noexcept;

@@ -46,6 +46,13 @@ inline void ring_keeper(const Segment& segment) noexcept {
   futex_wake(doorbell, 1);
 }
 
+/// Whoever still uses the segment is told at its next wait; nobody enters it any more.
+inline void mark_removed(const Segment& segment) noexcept {
+  segment.signals().removed.store(1);
+  Sleepers(segment, segment.signals().sleepers).wake_all();
+  Sleepers(segment, segment.signals().space_waiters).wake_all();
+}
+
 /// M3 of ipc/journal_marks.h.
 [[gnu::noinline]] inline void ring_journal(const Segment& segment) noexcept {
   JournalWords& journal = segment.journal();

@@ -23,6 +23,12 @@ inline std::uint64_t lease_clock_ns() noexcept { return detail::read_clock(CLOCK
 /// Handler times within one process.
 inline std::uint64_t steady_clock_ns() noexcept { return detail::read_clock(CLOCK_MONOTONIC); }
 
+/// The end of a wait that begins at `now_ns`. A wait beyond the clock's end has none.
+constexpr std::uint64_t later_by(std::uint64_t now_ns, std::uint64_t wait_ns) noexcept {
+  const std::uint64_t left_ns = ~std::uint64_t{0} - now_ns;
+  return now_ns + (wait_ns < left_ns ? wait_ns : left_ns);
+}
+
 /// What people read: to a scheduler tick (1 to 4 ms), at a fifth of the price of the exact clock. A step of the wall
 /// clock changes what is shown and nothing else.
 inline std::uint64_t wall_clock_ns() noexcept { return detail::read_clock(CLOCK_REALTIME_COARSE); }

@@ -68,14 +68,27 @@ Result<void> write_all(const File& file, const std::string& text, const std::fil
   return {};
 }
 
+}  // namespace
+
+Result<std::size_t> read_at(int descriptor, std::uint64_t offset, std::span<std::byte> to,
+                            const std::filesystem::path& path) {
+  std::size_t done = 0;
+  while (done < to.size()) {
+    const ssize_t got = ::pread(descriptor, to.data() + done, to.size() - done, static_cast<off_t>(offset + done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return std::unexpected(system_error("cannot read", path));
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  return done;
+}
+
 Result<void> sync_directory(const std::filesystem::path& directory) {
   auto opened = open_file(directory, O_RDONLY | O_DIRECTORY);
   if (!opened) return std::unexpected(opened.error());
   if (::fsync(opened->descriptor()) != 0) return std::unexpected(system_error("cannot sync", directory));
   return {};
 }
-
-}  // namespace
 
 Result<void> write_file_durably(const std::filesystem::path& path, const std::string& text, std::uint32_t mode) {
   const std::filesystem::path fresh = path.string() + ".new";

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -33,6 +36,13 @@ Error system_error(const char* call, const std::filesystem::path& path, int numb
 
 /// Opens with O_CLOEXEC | O_NOFOLLOW added.
 Result<File> open_file(const std::filesystem::path& path, int flags, std::uint32_t mode = 0);
+
+/// Reads to the end of `to`, or of the file; how much there was. `path` is for messages.
+Result<std::size_t> read_at(int descriptor, std::uint64_t offset, std::span<std::byte> to,
+                            const std::filesystem::path& path);
+
+/// What was made, renamed or removed in the directory is durable when this returns.
+Result<void> sync_directory(const std::filesystem::path& directory);
 
 /// Replaces `path` by `text`, all or nothing, durable when it returns (file and directory are synced).
 Result<void> write_file_durably(const std::filesystem::path& path, const std::string& text, std::uint32_t mode);

@@ -3,7 +3,7 @@
 //   participant                                     journal thread (one, of the keeper's process)
 //   M1  store the cell's word                       J1  announce the round: round_started + 1
 //   M2  set the cell's bit in `changed` or `ended`  J2  copy the bits of a word into `pending`
-//   M3  does it sleep? take the sign down, ring          J3  clear just these bits
+//   M3  does it sleep? take the sign down, ring     J3  clear just these bits
 //   M4  ticket: round_started + 1                   J4  look at each cell, write what it says now
 //                                                   J5  all of it durable: clear in `pending`, publish the round
 //
@@ -59,6 +59,12 @@ class JournalMarks {
     }
     return false;
   }
+  bool any_pending() const noexcept {
+    for (std::uint32_t word = 0; word < words_; ++word) {
+      if (pending(word) != 0) return true;
+    }
+    return false;
+  }
 
   /// `pending` is written by the journal thread alone.
   std::uint64_t pending(std::uint32_t word) const noexcept {
@@ -78,6 +84,31 @@ class JournalMarks {
   std::atomic<std::uint64_t>* ended_ = nullptr;
   std::atomic<std::uint64_t>* pending_ = nullptr;
   std::uint32_t words_ = 0;
+};
+
+/// Gathers the marks of cells that stand together, so that one step marks all of one word. `mark(word, bits)` is called
+/// when the next cell is of another word, and by flush().
+template <class Mark>
+class MarkRun {
+ public:
+  explicit MarkRun(Mark mark) noexcept : mark_(mark) {}
+
+  void add(std::uint32_t index) noexcept {
+    if (const std::uint32_t word = JournalMarks::word_of(index); word != word_) {
+      flush();
+      word_ = word;
+    }
+    bits_ |= JournalMarks::bit_of(index);
+  }
+  void flush() noexcept {
+    if (bits_ != 0) mark_(word_, bits_);
+    bits_ = 0;
+  }
+
+ private:
+  Mark mark_;
+  std::uint32_t word_ = 0;
+  std::uint64_t bits_ = 0;
 };
 
 }  // namespace ringmill

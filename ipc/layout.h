@@ -125,8 +125,8 @@ struct alignas(padding_bytes) JournalWords {
   /// 1: somebody sleeps for a round. Raised by the sleeper before its last look; lowered by the journal thread, which
   /// then wakes all.
   std::atomic<std::uint32_t> somebody_waits;
-  /// The round that somebody waits for. Raised by those who wait, only ever to more; the journal thread believes no
-  /// more than one round beyond those it has begun.
+  /// The round that somebody waits for. Raised by those who wait, only ever to more; the journal thread begins a round
+  /// whenever it is above those that were begun.
   std::atomic<std::uint64_t> round_wanted;
   /// 1: somebody spins for a round; the others who wait sleep. Taken by compare-and-swap, given up by the spinner, and
   /// by the journal thread when a round is durable: a dead spinner's claim does not last.
@@ -145,7 +145,7 @@ struct alignas(padding_bytes) JournalWords {
   std::atomic<std::uint64_t> bytes_written;    // since the segment was made
   std::atomic<std::uint64_t> behind_since_ns;  // CLOCK_BOOTTIME: begin of the oldest round that is not durable; 0: none
   std::atomic<std::uint64_t> records_written;
-  std::atomic<std::uint64_t> jobs_elided;           // lives that ended before the journal had written them
+  std::atomic<std::uint64_t> jobs_elided;           // looks that found nothing to write
   std::atomic<std::uint64_t> working_since_ns;      // CLOCK_BOOTTIME: when this journal thread opened the journal
   std::atomic<std::uint64_t> bytes_written_before;  // what bytes_written was then
   std::atomic<std::uint64_t> reserved_c[5];
@@ -277,7 +277,7 @@ struct alignas(cache_line_bytes) CellHeader {
   std::atomic<std::uint16_t> level;
   std::atomic<std::uint16_t> attempts;        // attempts that ended; saturates
   std::atomic<std::uint16_t> most_attempts;   // reserved for retries (0: no bound)
-  std::atomic<std::uint16_t> flags;           // CellFlag bits, fixed for the job's life
+  std::atomic<std::uint16_t> flags;           // of cell_flag, fixed for the job's life
   std::atomic<std::uint64_t> enqueued_at_ns;  // wall clock
   std::atomic<std::uint64_t> due_at_ns;       // reserved for delayed jobs
   std::atomic<std::uint32_t> lease_ms;        // 0: the engine's default

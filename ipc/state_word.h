@@ -56,6 +56,8 @@ class StateWord {
   constexpr std::uint32_t owner() const noexcept { return static_cast<std::uint32_t>(bits_ >> 14) & 0x3ff; }
   constexpr CellState state() const noexcept { return static_cast<CellState>(bits_ >> 10 & 0xf); }
   constexpr std::uint64_t version() const noexcept { return bits_ & 0x3ff; }
+  /// True from the job's enqueue to its end; false while the cell is free or being filled.
+  constexpr bool has_job() const noexcept { return state() != CellState::free && state() != CellState::filling; }
 
   /// The same job, one transition later.
   constexpr StateWord next(CellState state, std::uint32_t owner) const noexcept {

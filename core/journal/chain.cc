@@ -8,6 +8,7 @@
 #include <map>
 #include <utility>
 
+#include "core/journal/file_names.h"
 #include "core/journal/records.h"
 
 namespace ringmill {
@@ -53,16 +54,16 @@ Result<void> JournalChain::read_head(Slot& slot) {
   if (slot.bytes < journal_unit) return {};
   alignas(journal_unit) std::array<std::byte, journal_unit> unit;
   if (auto read = device_->read(slot.number, 0, unit); !read) return read;
-  const auto head = value_at<SegmentHead>(unit);
-  if (head.magic != journal_magic || head.checksum != checksum_of(head)) return {};
-  if (head.version != journal_version) return std::unexpected(newer_journal(slot.number, head.version));
-  if (head.engine_id != engine_id_) {
-    return std::unexpected(foreign_journal(slot.number, head.engine_id, engine_id_));
+  const auto head = whole_head_in(unit);
+  if (!head) return {};
+  if (head->version != journal_version) return std::unexpected(newer_journal(slot.number, head->version));
+  if (head->engine_id != engine_id_) {
+    return std::unexpected(foreign_journal(slot.number, head->engine_id, engine_id_));
   }
-  if (head.segment == 0 || head.first_block == 0 || head.oldest > head.segment) return {};
+  if (head->segment == 0 || head->first_block == 0 || head->oldest > head->segment) return {};
   slot.head = head;
-  oldest_ = std::max(oldest_, head.oldest);
-  most_epoch_ = std::max(most_epoch_, head.epoch);
+  oldest_ = std::max(oldest_, head->oldest);
+  most_epoch_ = std::max(most_epoch_, head->epoch);
   return {};
 }
 
@@ -154,13 +155,10 @@ void drop_overtaken(std::vector<BlockNote>& blocks) {
     least = std::min(least, note.number);
   }
   if (least_by_epoch.size() < 2) return;
-  std::uint64_t least = ~std::uint64_t{0};
-  std::map<std::uint64_t, std::uint64_t> bound_of;  // per epoch: from this number on it is overtaken
-  for (const auto& [epoch, number] : least_by_epoch) {
-    bound_of.emplace(epoch, least);
-    least = std::min(least, number);
-  }
-  std::erase_if(blocks, [&bound_of](const BlockNote& note) { return note.number >= bound_of.at(note.epoch); });
+  // Per epoch now the least number of all newer ones: from there on it is overtaken.
+  std::uint64_t newer = ~std::uint64_t{0};
+  for (auto& [epoch, bound] : least_by_epoch) bound = std::exchange(newer, std::min(newer, bound));
+  std::erase_if(blocks, [&](const BlockNote& note) { return note.number >= least_by_epoch.at(note.epoch); });
 }
 
 }  // namespace
@@ -281,7 +279,7 @@ void JournalChain::cut(std::size_t at, ChainLink& link) const noexcept {
   link.end = last.offset + last.bytes;
 }
 
-/// Rule 4.
+/// Rule 6.
 Result<std::optional<std::size_t>> JournalChain::next_of(std::size_t at, ChainLink& link) {
   cut(at, link);
   std::optional<std::size_t> behind_a_gap;

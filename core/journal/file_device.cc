@@ -13,13 +13,6 @@ Result<std::unique_ptr<JournalDevice>> FileDevice::open(SlotFiles files) {
   return std::unique_ptr<JournalDevice>(new FileDevice(std::move(files), std::move(*bell)));
 }
 
-Result<std::vector<std::span<std::byte>>> FileDevice::buffers(std::size_t count, std::size_t bytes) {
-  auto made = WriteBuffers::make(count, bytes);
-  if (!made) return std::unexpected(made.error());
-  buffers_ = std::move(*made);
-  return buffers_.spans();
-}
-
 void FileDevice::submit(SlotNumber slot, std::uint64_t offset, std::span<const std::byte> data, std::uint64_t token) {
   done_.push_back({.token = token, .error = write_durably(slot, offset, data)});
 }

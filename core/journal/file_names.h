@@ -4,14 +4,29 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+
+#include "core/journal/device.h"
 
 namespace ringmill {
 
 /// Below the engine's directory.
 inline constexpr std::string_view journal_folder = "journal";
+
+/// The file of a slot: "0003.segment".
+inline std::string file_name_of(SlotNumber slot) { return fmt::format("{:04}.segment", slot); }
+
+/// The slot whose file has this name; nothing for any other name.
+inline std::optional<SlotNumber> slot_of(std::string_view name) {
+  constexpr std::size_t digits = 4;
+  SlotNumber slot = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + std::min(digits, name.size()), slot);
+  return error == std::errc{} && name == file_name_of(slot) ? std::optional(slot) : std::nullopt;
+}
 
 /// Where a recovery keeps the bytes of a damaged block.
 inline std::string damaged_file_name(std::uint64_t segment, std::uint64_t offset) {

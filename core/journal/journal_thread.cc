@@ -37,13 +37,6 @@ JournalMode mode_of(std::string_view name) noexcept {
   return name == "pwritev2" ? JournalMode::pwritev2 : JournalMode::other;
 }
 
-bool some_pending(const JournalMarks& marks) noexcept {
-  for (std::uint32_t word = 0; word < marks.words(); ++word) {
-    if (marks.pending(word) != 0) return true;
-  }
-  return false;
-}
-
 int errno_of(const Error& error) noexcept { return error.code() == ErrorCode::no_space ? ENOSPC : EIO; }
 
 }  // namespace
@@ -58,14 +51,12 @@ JournalWork::JournalWork(EngineCore& engine, DeviceChoice choice)
       elided_before_(words_->jobs_elided.load()) {
   // What failed for the keeper before us we try for ourselves; what it had in its hands we look at soon.
   set_condition(JournalCondition::none, 0);
-  if (some_pending(marks_)) ring_journal(engine.segment);
+  if (marks_.any_pending()) ring_journal(engine.segment);
   // A round that it had begun and not published: somebody may wait for it, though no cell is marked or pending any
   // more.
   const std::uint64_t begun = words_->round_started.load();
   if (words_->round_durable.load() < begun) raise_to(words_->round_wanted, begun + 1);
 }
-
-JournalWork::~JournalWork() { device_.store(nullptr); }
 
 bool JournalWork::is_wanted() const noexcept { return round_is_wanted() || marks_.any(); }
 
@@ -78,7 +69,7 @@ bool JournalWork::open() {
     open_again_at_ns_ = now_ns + open_retry_ns;
     const bool full = writer.error().code() == ErrorCode::no_space;
     const JournalCondition condition = full ? JournalCondition::no_space : JournalCondition::failed;
-    if (words_->condition.load() != static_cast<std::uint32_t>(condition)) {
+    if (!is_in(condition)) {
       log().error("the journal of {} cannot be opened, so jobs do not become durable: {}",
                   engine_->directory.path().string(), writer.error().message());
     }
@@ -99,7 +90,7 @@ bool JournalWork::open() {
 void JournalWork::turn(std::chrono::nanoseconds most_wait) {
   const auto most_ns = static_cast<std::uint64_t>(most_wait.count());
   const std::uint32_t bell = words_->doorbell.load();
-  if (!writer_ && !is_wanted() && !some_pending(marks_)) {
+  if (!writer_ && !is_wanted() && !marks_.any_pending()) {
     wait(bell, most_ns);
     return;
   }
@@ -139,7 +130,7 @@ bool JournalWork::advance() {
 
 /// No segment is free: the oldest one's survivors move, or the disk has no room for another file.
 bool JournalWork::make_room() {
-  if (writer_->no_space() && words_->condition.load() != static_cast<std::uint32_t>(JournalCondition::no_space)) {
+  if (writer_->no_space() && !is_in(JournalCondition::no_space)) {
     log().error("the disk under {} is full: journaled jobs are refused until there is space",
                 engine_->directory.path().string());
     set_condition(JournalCondition::no_space, ENOSPC);
@@ -156,7 +147,7 @@ void JournalWork::publish() {
   note_statistics();
   if (is_news) tell_waiters();
   if (const auto& error = writer_->error(); error) {
-    if (words_->condition.load() != static_cast<std::uint32_t>(JournalCondition::failed)) {
+    if (!is_in(JournalCondition::failed)) {
       log().error(
           "the journal of {} failed: {}; nothing more becomes durable. Mend the disk, then restart the process "
           "that keeps (`ringmill status` names it)",
@@ -170,10 +161,9 @@ void JournalWork::publish() {
 }
 
 void JournalWork::set_condition(JournalCondition condition, int error_number) {
-  const auto value = static_cast<std::uint32_t>(condition);
-  if (words_->condition.load() == value) return;
+  if (is_in(condition)) return;
   words_->error_number.store(static_cast<std::uint32_t>(error_number));
-  words_->condition.store(value);
+  words_->condition.store(static_cast<std::uint32_t>(condition));
   tell_waiters();
 }
 
@@ -197,15 +187,14 @@ void JournalWork::wait(std::uint32_t bell, std::uint64_t most_ns) {
   const std::uint64_t now_ns = lease_clock_ns();
   const std::uint64_t next_round_ns = last_begin_ns_ + flush_interval_ns;
   const std::uint64_t to_next_round_ns = next_round_ns > now_ns ? next_round_ns - now_ns : 0;
-  const bool needs_device = writer_ && (writer_->blocks_in_flight() != 0 || rounds_->is_under_way());
-  if (needs_device && !writer_->no_space()) {
+  if (writer_ && writer_->no_space()) {
+    futex_wait(words_->doorbell, bell, std::min(most_ns, space_retry_ns));
+    return;
+  }
+  if (writer_ && (writer_->blocks_in_flight() != 0 || rounds_->is_under_way())) {
     // Those who come meanwhile share the next round; it begins when the device has answered.
     writer_->collect(std::chrono::nanoseconds(std::min(most_ns, std::max(to_next_round_ns, flush_interval_ns))));
     publish();
-    return;
-  }
-  if (writer_ && writer_->no_space()) {
-    futex_wait(words_->doorbell, bell, std::min(most_ns, space_retry_ns));
     return;
   }
   if (was_waited_for_ && most_ns != 0) {
@@ -233,12 +222,11 @@ void JournalWork::rest(JournalRest how, std::uint32_t bell, std::uint64_t most_n
 void JournalWork::finish(std::chrono::nanoseconds most) {
   const std::uint64_t end_ns = lease_clock_ns() + static_cast<std::uint64_t>(most.count());
   // One more round than has begun covers everything that was marked before this call.
-  if (!is_wanted() && !some_pending(marks_)) return;
+  if (!is_wanted() && !marks_.any_pending()) return;
   const std::uint64_t last_round = words_->round_started.load() + 1;
   raise_to(words_->round_wanted, last_round);
   while (words_->round_durable.load() < last_round && lease_clock_ns() < end_ns) {
-    const auto condition = static_cast<JournalCondition>(words_->condition.load());
-    if (condition == JournalCondition::failed || condition == JournalCondition::no_space) return;
+    if (is_in(JournalCondition::failed) || is_in(JournalCondition::no_space)) return;
     turn(std::chrono::milliseconds(10));
   }
 }

@@ -21,7 +21,6 @@ namespace ringmill {
 class JournalWork {
  public:
   explicit JournalWork(EngineCore& engine, DeviceChoice choice = DeviceChoice::automatic);
-  ~JournalWork();
 
   /// One turn: begins, continues and publishes what is due. Waits for the device or the doorbell for up to `most_wait`
   /// when there is nothing to do; zero: does not wait.
@@ -39,6 +38,9 @@ class JournalWork {
   bool advance();
   bool make_room();
   void publish();
+  bool is_in(JournalCondition condition) const noexcept {
+    return words_->condition.load() == static_cast<std::uint32_t>(condition);
+  }
   void set_condition(JournalCondition condition, int error_number);
   void tell_waiters() noexcept;
   void note_statistics() noexcept;

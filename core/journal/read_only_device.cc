@@ -2,13 +2,11 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <charconv>
 #include <utility>
 
-#include "core/journal/segment_bytes.h"
+#include "core/journal/file_names.h"
+#include "core/journal/slot_files.h"
 
 namespace ringmill {
 
@@ -26,20 +24,7 @@ Result<ReadOnlyDevice> ReadOnlyDevice::open(const std::filesystem::path& directo
 
 std::filesystem::path ReadOnlyDevice::path_of(SlotNumber slot) const { return directory_ / file_name_of(slot); }
 
-Result<std::vector<SlotNumber>> ReadOnlyDevice::slots() {
-  std::error_code error;
-  std::vector<SlotNumber> slots;
-  for (auto entry = std::filesystem::directory_iterator(directory_, error); !error && entry != end(entry);
-       entry.increment(error)) {
-    const std::string name = entry->path().filename().native();
-    SlotNumber slot = 0;
-    std::from_chars(name.data(), name.data() + name.size(), slot);
-    if (name == file_name_of(slot)) slots.push_back(slot);
-  }
-  if (error) return std::unexpected(system_error("cannot read", directory_, error.value()));
-  std::ranges::sort(slots);
-  return slots;
-}
+Result<std::vector<SlotNumber>> ReadOnlyDevice::slots() { return slots_in(directory_); }
 
 Result<int> ReadOnlyDevice::descriptor_of(SlotNumber slot) {
   auto found = open_.find(slot);
@@ -65,18 +50,11 @@ Result<std::uint64_t> ReadOnlyDevice::bytes_of(SlotNumber slot) {
 Result<void> ReadOnlyDevice::read(SlotNumber slot, std::uint64_t offset, std::span<std::byte> to) {
   const auto descriptor = descriptor_of(slot);
   if (!descriptor) return std::unexpected(descriptor.error());
-  while (!to.empty()) {
-    const ssize_t count = ::pread(*descriptor, to.data(), to.size(), static_cast<off_t>(offset));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return std::unexpected(system_error("cannot read", path_of(slot)));
-    if (count == 0) {
-      return std::unexpected(
-          Error(ErrorCode::system, "a segment became shorter while it was read", path_of(slot).string()));
-    }
-    offset += static_cast<std::uint64_t>(count);
-    to = to.subspan(static_cast<std::size_t>(count));
-  }
-  return {};
+  const auto got = read_at(*descriptor, offset, to, path_of(slot));
+  if (!got) return std::unexpected(got.error());
+  if (*got == to.size()) return {};
+  return std::unexpected(
+      Error(ErrorCode::system, "a segment became shorter while it was read", path_of(slot).string()));
 }
 
 Result<void> ReadOnlyDevice::prepare(SlotNumber, std::uint64_t) { return std::unexpected(read_only()); }

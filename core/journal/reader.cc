@@ -6,13 +6,12 @@
 #include <utility>
 
 #include "core/journal/chain.h"
+#include "core/journal/file_names.h"
 #include "core/journal/records.h"
 
 namespace ringmill {
 
 namespace {
-
-constexpr std::size_t most_suspects = 1000;
 
 Error unknown_record(const SegmentCandidate& segment, const BlockNote& note, const RecordFinding& finding) {
   return Error(ErrorCode::incompatible, "this journal has records of a newer ringmill, which must read it",

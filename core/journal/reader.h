@@ -37,6 +37,9 @@ class JournalVisitor {
   virtual void on_kind(const JournalPlace&, std::uint32_t kind, std::string_view name) = 0;
 };
 
+/// So many ids of a damaged block are named.
+inline constexpr std::size_t most_suspects = 1000;
+
 /// Bytes that were durable once and cannot be believed any more.
 struct JournalDamage {
   std::uint64_t segment = 0;  // 0: not known
@@ -44,7 +47,7 @@ struct JournalDamage {
   std::uint64_t offset = 0;
   std::uint64_t bytes = 0;
   std::string reason;  // "checksum", "head", "missing", ...
-  /// Ids that can still be read in the damaged bytes, and may be touched: not checked by anything, at most 1000.
+  /// Ids that can still be read in the damaged bytes, and may be touched: not checked by anything, at most most_suspects.
   std::vector<JobId> suspects;
 };
 

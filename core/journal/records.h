@@ -29,6 +29,13 @@ T value_at(std::span<const std::byte> bytes, std::size_t offset = 0) noexcept {
   return value;
 }
 
+/// The head that a segment's first unit holds, of whatever version and engine; nothing where it is none, or not whole.
+inline std::optional<SegmentHead> whole_head_in(std::span<const std::byte> unit) noexcept {
+  const auto head = value_at<SegmentHead>(unit);
+  if (head.magic != journal_magic || head.checksum != checksum_of(head)) return std::nullopt;
+  return head;
+}
+
 inline std::uint64_t word_at(std::span<const std::byte> bytes, std::size_t offset = 0) noexcept {
   return value_at<std::uint64_t>(bytes, offset);
 }

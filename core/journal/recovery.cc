@@ -5,14 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
-#include <thread>
 
 #include <fmt/format.h>
 
+#include "core/journal/aligned_memory.h"
 #include "core/journal/file_names.h"
 #include "core/journal/note.h"
+#include "core/journal/take_over.h"
 #include "core/log.h"
 #include "ipc/clock.h"
 #include "ipc/file.h"
@@ -22,7 +21,6 @@ namespace ringmill {
 namespace {
 
 constexpr std::uint64_t ns_per_ms = 1'000'000;
-constexpr std::size_t most_suspects = 1000;
 constexpr std::size_t most_damage = 10'000;
 
 /// What R2 notes in a cell, in words that mean nothing before R3 has cleared them. Nobody else sees the segment:
@@ -230,23 +228,19 @@ class Fences {
 
  private:
   Result<void> take(SlotNumber slot, std::chrono::steady_clock::time_point end) {
-    while (true) {
-      const auto taken = device_->try_fence(slot);
-      if (!taken) return std::unexpected(taken.error());
-      if (*taken) {
-        held_.push_back(slot);
-        return {};
-      }
-      if (std::chrono::steady_clock::now() >= end) {
-        return std::unexpected(Error(ErrorCode::busy, "writes of a dead process to the journal are still on their way",
-                                     fmt::format("file {}; the disk hangs, or somebody has that file locked", slot)));
-      }
-      if (!said_) {
-        log().info("waits for writes of a dead process to the journal");
-        said_ = true;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    auto taken = device_->try_fence(slot);
+    if (taken && !*taken) {
+      if (!said_) log().info("waits for writes of a dead process to the journal");
+      said_ = true;
+      taken = fence_within(*device_, slot, end - std::chrono::steady_clock::now());
     }
+    if (!taken) return std::unexpected(taken.error());
+    if (!*taken) {
+      return std::unexpected(Error(ErrorCode::busy, "writes of a dead process to the journal are still on their way",
+                                   fmt::format("file {}; the disk hangs, or somebody has that file locked", slot)));
+    }
+    held_.push_back(slot);
+    return {};
   }
 
   JournalDevice* device_;
@@ -254,14 +248,10 @@ class Fences {
   bool said_ = false;
 };
 
-struct Free {
-  void operator()(std::byte* memory) const noexcept { std::free(memory); }
-};
-
 Result<void> copy_aside(const JournalDamage& damage, JournalDevice& device, const std::filesystem::path& path,
                         std::uint32_t file_mode) {
   constexpr std::uint64_t at_a_time = most_block_bytes;
-  const std::unique_ptr<std::byte, Free> buffer(static_cast<std::byte*>(std::aligned_alloc(journal_unit, at_a_time)));
+  const AlignedMemory buffer = aligned_memory(at_a_time);
   if (!buffer) return std::unexpected(Error(ErrorCode::no_space, "no memory"));
   const auto file_bytes = device.bytes_of(damage.slot);
   if (!file_bytes) return std::unexpected(file_bytes.error());

@@ -15,10 +15,6 @@ constexpr std::uint32_t free_segments_wanted = 3;
 /// How far ahead of the look the headers are fetched.
 constexpr std::uint32_t look_ahead = 12;
 
-constexpr bool is_alive(StateWord word) noexcept {
-  return word.state() != CellState::free && word.state() != CellState::filling;
-}
-
 }  // namespace
 
 JournalRounds::JournalRounds(const Segment& segment, JournalWriter& writer)
@@ -111,7 +107,7 @@ JournalRounds::Look JournalRounds::look_at(CellIndex index, bool believe_note, b
   for (int turn = 0; turn < 4; ++turn, word = table_.word(index)) {
     // ORDER second-look: acquires, so that the second look at the word comes after it.
     const bool memory_only = (header.flags.load(std::memory_order_acquire) & cell_flag::memory_only) != 0;
-    if (!is_alive(word) || memory_only) {
+    if (!word.has_job() || memory_only) {
       if (table_.word(index).generation() != word.generation()) continue;
       if (note.generation != 0 || !believe_note) return write_ended(index, word, copying_forward);
       ++elided_;
@@ -160,13 +156,12 @@ JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bo
   record.most_attempts = header.most_attempts.load();
   record.lease_ms = header.lease_ms.load();
   const std::uint32_t bytes = BlockBuilder::bytes_of_job(payload_bytes);
-  if (const Look named = name_kind(kind, bytes, copying_forward); named != Look::fine) return named;
-  const auto block = room(bytes, copying_forward);
+  const auto block = room_for_job(kind, bytes, copying_forward);
   if (!block) return block.error();
   const std::span<std::byte> payload = (*block)->append_job(record);
   table_.copy_words_out(index, payload.data(), payload.size());
   const StateWord after = table_.word(index);
-  if (after.generation() != word.generation() || !is_alive(after)) {
+  if (after.generation() != word.generation() || !after.has_job()) {
     (*block)->drop_last();
     return Look::changed;
   }
@@ -176,25 +171,17 @@ JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bo
   return Look::fine;
 }
 
-/// The segment of the record names its kind before it.
-JournalRounds::Look JournalRounds::name_kind(std::uint32_t kind, std::uint32_t bytes, bool copying_forward) {
-  if (kind >= most_kinds) return Look::fine;  // somebody scribbled over the cell
-  const std::uint32_t with_name = bytes + BlockBuilder::bytes_of_kind(name_bytes);
-  // Room for both, because a segment that ends in between would separate them.
-  if (const auto block = room(kind_named_in_[kind] == writer_->open_segment() ? bytes : with_name, copying_forward);
-      !block) {
-    return block.error();
-  }
-  if (kind_named_in_[kind] == writer_->open_segment()) return Look::fine;
-  const auto block = room(with_name, copying_forward);
-  if (!block) return block.error();
-  const auto name = segment_->kinds().name_of(kind);
+std::expected<BlockBuilder*, JournalRounds::Look> JournalRounds::room_for_job(std::uint32_t kind, std::uint32_t bytes,
+                                                                              bool copying_forward) {
+  // For both, because a segment that ends in between would separate them.
+  const auto block = room(bytes + BlockBuilder::bytes_of_kind(name_bytes), copying_forward);
+  if (!block || kind >= most_kinds || kind_named_in_[kind] == writer_->open_segment()) return block;
   kind_named_in_[kind] = writer_->open_segment();
-  if (name) {
+  if (const auto name = segment_->kinds().name_of(kind)) {
     (*block)->append_kind(kind, *name);
     ++records_;
   }
-  return Look::fine;
+  return block;
 }
 
 std::expected<BlockBuilder*, JournalRounds::Look> JournalRounds::room(std::uint32_t bytes, bool copying_forward) {
@@ -276,7 +263,7 @@ bool JournalRounds::copy_forward(std::uint32_t cells) {
     const bool believe_note = (disbelief_[JournalMarks::word_of(copy_next_)] & JournalMarks::bit_of(copy_next_)) == 0;
     if (believe_note && (note.generation == 0 || note.segment != tag)) continue;
     const StateWord word = table_.word(copy_next_);
-    const bool is_over = !is_alive(word) || (believe_note && word.generation() != note.generation);
+    const bool is_over = !word.has_job() || (believe_note && word.generation() != note.generation);
     if (is_over) continue;  // its mark is there, or comes
     // Until the copy is durable the cell is pending: whoever takes over looks at it again.
     marks_.hold(JournalMarks::word_of(copy_next_), JournalMarks::bit_of(copy_next_));

@@ -56,7 +56,7 @@ class JournalRounds {
 
   /// J5: takes note of what has become durable. True if a round has.
   bool publish();
-  /// A write has failed: those who wait are told. Pending cells stay pending.
+  /// No round is under way, or waits for the device.
   bool all_durable() const noexcept { return rounds_.empty() && !under_way_; }
 
   std::uint64_t records() const noexcept { return records_; }
@@ -81,9 +81,10 @@ class JournalRounds {
   /// Look::changed: the life ended while we read it, and nothing was written.
   Look write_job(CellIndex index, StateWord word, bool copying_forward);
   Look write_ended(CellIndex index, StateWord word, bool copying_forward);
-  /// Room for a record of a job of this kind, the kind's name before it if its segment does not have it yet.
   std::expected<BlockBuilder*, Look> room(std::uint32_t bytes, bool copying_forward);
-  Look name_kind(std::uint32_t kind, std::uint32_t bytes, bool copying_forward);
+  /// Room for a record of a job of this kind. The kind's name is before it, or earlier in the same segment, unless
+  /// somebody scribbled over the cell.
+  std::expected<BlockBuilder*, Look> room_for_job(std::uint32_t kind, std::uint32_t bytes, bool copying_forward);
   void remember(CellIndex index);
   std::vector<CellIndex>& cells_of_open_block();
   bool needs_copying() const noexcept;

@@ -1,17 +1,9 @@
 #include "core/journal/segment_bytes.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <new>
 
 namespace ringmill {
-
-std::string file_name_of(SlotNumber slot) { return fmt::format("{:04}.segment", slot); }
-
-void SegmentBytes::Free::operator()(std::byte* memory) const noexcept {
-  ::operator delete (memory, std::align_val_t{journal_unit});
-}
 
 void SegmentBytes::use(SlotNumber slot, std::uint64_t bytes) {
   const std::uint64_t size = bytes / journal_unit * journal_unit;
@@ -21,7 +13,8 @@ void SegmentBytes::use(SlotNumber slot, std::uint64_t bytes) {
   const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(size, most_kept));
   if (wanted <= capacity_) return;
   memory_.reset();
-  memory_.reset(static_cast<std::byte*>(::operator new (wanted, std::align_val_t{journal_unit})));
+  memory_ = aligned_memory(wanted);
+  if (!memory_) throw std::bad_alloc();
   capacity_ = wanted;
 }
 

@@ -4,19 +4,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <span>
-#include <string>
 
 #include <ringmill/error.h>
 
+#include "core/journal/aligned_memory.h"
 #include "core/journal/device.h"
 #include "core/journal/format.h"
 
 namespace ringmill {
-
-/// What people call a slot's file: "0003.segment".
-std::string file_name_of(SlotNumber slot);
 
 class SegmentBytes {
  public:
@@ -39,12 +35,8 @@ class SegmentBytes {
   void on_progress(std::function<void(std::uint64_t)> progress) { progress_ = std::move(progress); }
 
  private:
-  struct Free {
-    void operator()(std::byte* memory) const noexcept;
-  };
-
   JournalDevice& device_;
-  std::unique_ptr<std::byte, Free> memory_;
+  AlignedMemory memory_;
   std::size_t capacity_ = 0;
   SlotNumber slot_ = 0;
   std::uint64_t size_ = 0;

@@ -9,44 +9,28 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <string_view>
 #include <utility>
 
-#include <fmt/core.h>
-
+#include "core/journal/aligned_memory.h"
+#include "core/journal/file_names.h"
 #include "core/journal/format.h"
 
 namespace ringmill {
 
 namespace {
 
-constexpr std::string_view ending = ".segment";
-// A file under this ending is being made; one that was left by a death is made anew or removed.
-constexpr std::string_view half_made_ending = ".segment.new";
+// A file under this ending more is being made; one that was left by a death is made anew or removed.
+constexpr std::string_view half_made_ending = ".new";
 constexpr std::size_t zeros_at_a_time = std::size_t{1} << 20;
 
-struct FreeAligned {
-  void operator()(std::byte* memory) const noexcept { std::free(memory); }
-};
-
-std::unique_ptr<std::byte, FreeAligned> aligned_zeros(std::size_t bytes) {
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(journal_unit, bytes));
-  if (memory == nullptr) throw std::bad_alloc();
-  std::memset(memory, 0, bytes);
-  return std::unique_ptr<std::byte, FreeAligned>(memory);
-}
-
-std::optional<SlotNumber> slot_of(std::string_view name, std::string_view with_ending) {
-  if (name.size() != 4 + with_ending.size() || !name.ends_with(with_ending)) return std::nullopt;
-  SlotNumber slot = 0;
-  for (const char digit : name.substr(0, 4)) {
-    if (digit < '0' || digit > '9') return std::nullopt;
-    slot = slot * 10 + static_cast<SlotNumber>(digit - '0');
-  }
-  return slot;
+AlignedMemory aligned_zeros(std::size_t bytes) {
+  AlignedMemory memory = aligned_memory(bytes);
+  if (!memory) throw std::bad_alloc();
+  std::memset(memory.get(), 0, bytes);
+  return memory;
 }
 
 /// The first errno of a write of zeros over all of the file; 0: done.
@@ -114,18 +98,18 @@ Result<void> SlotFiles::find_abilities() {
   }
 }
 
-std::filesystem::path SlotFiles::path_of(SlotNumber slot) const {
-  return directory_ / fmt::format("{:04}{}", slot, ending);
-}
+std::filesystem::path SlotFiles::path_of(SlotNumber slot) const { return directory_ / file_name_of(slot); }
 
-Result<std::vector<SlotNumber>> SlotFiles::slots() const {
+Result<std::vector<SlotNumber>> SlotFiles::slots() const { return slots_in(directory_); }
+
+Result<std::vector<SlotNumber>> slots_in(const std::filesystem::path& directory) {
   std::error_code error;
   std::vector<SlotNumber> found;
-  for (auto entry = std::filesystem::directory_iterator(directory_, error); !error && entry != end(entry);
+  for (auto entry = std::filesystem::directory_iterator(directory, error); !error && entry != end(entry);
        entry.increment(error)) {
-    if (const auto slot = slot_of(entry->path().filename().native(), ending)) found.push_back(*slot);
+    if (const auto slot = slot_of(entry->path().filename().native())) found.push_back(*slot);
   }
-  if (error) return std::unexpected(system_error("cannot read", directory_, error.value()));
+  if (error) return std::unexpected(system_error("cannot read", directory, error.value()));
   std::ranges::sort(found);
   return found;
 }
@@ -136,13 +120,6 @@ Result<std::uint64_t> SlotFiles::bytes_of(SlotNumber slot) const {
     return std::unexpected(system_error("no such segment", path_of(slot)));
   }
   return static_cast<std::uint64_t>(status.st_size);
-}
-
-Result<void> SlotFiles::sync_directory() const {
-  const auto opened = open_file(directory_, O_RDONLY | O_DIRECTORY);
-  if (!opened) return std::unexpected(opened.error());
-  if (::fsync(opened->descriptor()) != 0) return std::unexpected(system_error("cannot sync", directory_));
-  return {};
 }
 
 Result<File> SlotFiles::make_whole(const std::filesystem::path& path, std::uint64_t bytes) const {
@@ -171,12 +148,12 @@ Result<void> SlotFiles::prepare(SlotNumber slot, std::uint64_t bytes) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "a journal has at most 10000 files"));
   }
   const std::filesystem::path path = path_of(slot);
-  const std::filesystem::path half_made = directory_ / fmt::format("{:04}{}", slot, half_made_ending);
+  const std::filesystem::path half_made = directory_ / (file_name_of(slot) + std::string(half_made_ending));
   const auto there = bytes_of(slot);
   if (there && *there == bytes) {
     // Its name may be younger than the last sync of the directory, when the process that made it was killed.
     ::unlink(half_made.c_str());
-    return sync_directory();
+    return sync_directory(directory_);
   }
   close(slot);
   if (auto made = make_whole(half_made, bytes); !made) {
@@ -188,13 +165,13 @@ Result<void> SlotFiles::prepare(SlotNumber slot, std::uint64_t bytes) {
     ::unlink(half_made.c_str());
     return std::unexpected(failed);
   }
-  return sync_directory();
+  return sync_directory(directory_);
 }
 
 Result<void> SlotFiles::remove(SlotNumber slot) {
   close(slot);
   if (::unlink(path_of(slot).c_str()) != 0) return std::unexpected(system_error("cannot remove", path_of(slot)));
-  return sync_directory();
+  return sync_directory(directory_);
 }
 
 Result<int> SlotFiles::descriptor_of(SlotNumber slot) {
@@ -230,14 +207,9 @@ void SlotFiles::release_all() noexcept {
 Result<void> SlotFiles::read(SlotNumber slot, std::uint64_t offset, std::span<std::byte> to) {
   const auto descriptor = descriptor_of(slot);
   if (!descriptor) return std::unexpected(descriptor.error());
-  while (!to.empty()) {
-    const ssize_t got = ::pread(*descriptor, to.data(), to.size(), static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return std::unexpected(system_error("cannot read", path_of(slot)));
-    if (got == 0) return std::unexpected(Error(ErrorCode::corrupt, "a segment ends too early", path_of(slot)));
-    offset += static_cast<std::uint64_t>(got);
-    to = to.subspan(static_cast<std::size_t>(got));
-  }
+  const auto got = read_at(*descriptor, offset, to, path_of(slot));
+  if (!got) return std::unexpected(got.error());
+  if (*got < to.size()) return std::unexpected(Error(ErrorCode::corrupt, "a segment ends too early", path_of(slot)));
   return {};
 }
 

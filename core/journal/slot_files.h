@@ -27,6 +27,9 @@ struct WriteAbilities {
   bool durable = false;  // RWF_DSYNC (Linux 4.7): the write ends when it is durable; else fdatasync follows it
 };
 
+/// The slots that have files in a journal's directory, in rising order.
+Result<std::vector<SlotNumber>> slots_in(const std::filesystem::path& directory);
+
 class SlotFiles {
  public:
   static constexpr SlotNumber most_slots = 10'000;  // four digits
@@ -59,7 +62,6 @@ class SlotFiles {
       : directory_(std::move(directory)), file_mode_(file_mode) {}
   Result<void> find_abilities();
   Result<File> make_whole(const std::filesystem::path& path, std::uint64_t bytes) const;
-  Result<void> sync_directory() const;
   int flags() const noexcept;
   void close(SlotNumber slot) noexcept;
 

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "core/journal/chain.h"
+#include "core/journal/file_names.h"
 #include "core/journal/records.h"
 
 namespace ringmill {
@@ -17,15 +18,6 @@ using Clock = std::chrono::steady_clock;
 
 // Writes of the dead end within milliseconds unless the disk hangs; then ours would hang as well.
 constexpr std::chrono::seconds longest_write{10};
-
-Result<bool> fence_within(JournalDevice& device, SlotNumber slot, nanoseconds patience) {
-  const auto end = Clock::now() + patience;
-  while (true) {
-    const auto taken = device.try_fence(slot);
-    if (!taken || *taken || Clock::now() >= end) return taken;
-    std::this_thread::sleep_for(std::chrono::microseconds(200));
-  }
-}
 
 /// The fence first: what the walk finds behind it is all that there will be.
 Result<void> walk(JournalChain& chain, JournalDevice& device, nanoseconds patience, FoundJournal& found) {
@@ -67,9 +59,8 @@ Result<bool> has_another_head(JournalDevice& device, const JournalChain::Slot& s
   if (slot.bytes < journal_unit) return false;
   alignas(journal_unit) std::array<std::byte, journal_unit> unit;
   if (auto read = device.read(slot.number, 0, unit); !read) return std::unexpected(read.error());
-  const auto head = value_at<SegmentHead>(unit);
-  const bool is_head = head.magic == journal_magic && head.checksum == checksum_of(head);
-  return is_head && (!slot.head || std::memcmp(&head, &*slot.head, sizeof head) != 0);
+  const auto head = whole_head_in(unit);
+  return head && (!slot.head || std::memcmp(&*head, &*slot.head, sizeof(SegmentHead)) != 0);
 }
 
 /// Waits until no write is in flight to a free file. True: a head has landed in one, so what was read before is out of
@@ -93,6 +84,15 @@ Result<bool> wait_for_free(JournalDevice& device, const JournalChain& chain, con
 }
 
 }  // namespace
+
+Result<bool> fence_within(JournalDevice& device, SlotNumber slot, nanoseconds patience) {
+  const auto end = Clock::now() + patience;
+  while (true) {
+    const auto taken = device.try_fence(slot);
+    if (!taken || *taken || Clock::now() >= end) return taken;
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+  }
+}
 
 Result<FoundJournal> take_over_journal(JournalDevice& device, std::uint64_t engine_id, nanoseconds patience) {
   while (true) {

@@ -30,6 +30,9 @@ struct FoundJournal {
   bool has_good_end = false;        // nothing is damaged in the newest segment
 };
 
+/// Takes the fence of a slot, waiting for writes in flight for up to `patience`. False: they did not end.
+Result<bool> fence_within(JournalDevice& device, SlotNumber slot, std::chrono::nanoseconds patience);
+
 /// Finds the newest segment, tries for `patience` to take its fence, and walks to the end of its chain. When it
 /// returns, that chain is durable, and no write of a dead process is in flight to any file but the newest segment's; to
 /// that neither, if has_fence. Errors: incompatible, corrupt, busy, permission_denied, system.

@@ -60,7 +60,7 @@ Result<std::unique_ptr<JournalDevice>> UringDevice::open(SlotFiles& files) {
 }
 
 UringDevice::UringDevice(SlotFiles files, std::unique_ptr<IoRing> ring, WakeBell bell)
-    : files_(std::move(files)), bell_(std::move(bell)), ring_(std::move(ring)) {
+    : SlotDevice(std::move(files), std::move(bell)), ring_(std::move(ring)) {
   std::array<int, file_table_entries> empty{};
   empty.fill(-1);
   has_file_table_ = ::io_uring_register_files(&ring_->get(), empty.data(), file_table_entries) == 0;
@@ -79,24 +79,23 @@ UringDevice::~UringDevice() {
 
 Result<void> UringDevice::prepare(SlotNumber slot, std::uint64_t bytes) {
   forget_file(slot);  // the file may become another one
-  return files_.prepare(slot, bytes);
+  return SlotDevice::prepare(slot, bytes);
 }
 
 Result<void> UringDevice::remove(SlotNumber slot) {
   forget_file(slot);
-  return files_.remove(slot);
+  return SlotDevice::remove(slot);
 }
 
 Result<std::vector<std::span<std::byte>>> UringDevice::buffers(std::size_t count, std::size_t bytes) {
-  auto made = WriteBuffers::make(count, bytes);
-  if (!made) return std::unexpected(made.error());
-  buffers_ = std::move(*made);
+  auto made = SlotDevice::buffers(count, bytes);
+  if (!made) return made;
   std::vector<iovec> all;
-  for (const auto& buffer : buffers_.spans()) all.push_back({.iov_base = buffer.data(), .iov_len = buffer.size()});
+  for (const auto& buffer : *made) all.push_back({.iov_base = buffer.data(), .iov_len = buffer.size()});
   // Refused where memory may not be locked: then each write looks its pages up.
   has_registered_buffers_ =
       ::io_uring_register_buffers(&ring_->get(), all.data(), static_cast<unsigned>(all.size())) == 0;
-  return buffers_.spans();
+  return made;
 }
 
 void UringDevice::submit(SlotNumber slot, std::uint64_t offset, std::span<const std::byte> data, std::uint64_t token) {

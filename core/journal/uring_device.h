@@ -22,7 +22,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/journal/slot_files.h"
+#include "core/journal/slot_device.h"
 #include "ipc/fork_guard.h"
 
 namespace ringmill {
@@ -45,27 +45,18 @@ class IoRing {
   std::uint32_t fork_generation_ = fork_generation();
 };
 
-class UringDevice final : public JournalDevice {
+class UringDevice final : public SlotDevice {
  public:
   /// Takes `files` only when it succeeds.
   static Result<std::unique_ptr<JournalDevice>> open(SlotFiles& files);
   ~UringDevice() override;
 
   std::string_view mode() const noexcept override { return "io_uring"; }
-  Result<std::vector<SlotNumber>> slots() override { return files_.slots(); }
-  Result<std::uint64_t> bytes_of(SlotNumber slot) override { return files_.bytes_of(slot); }
   Result<void> prepare(SlotNumber slot, std::uint64_t bytes) override;
   Result<void> remove(SlotNumber slot) override;
-  Result<bool> try_fence(SlotNumber slot) override { return files_.try_fence(slot); }
-  void release(SlotNumber slot) noexcept override { files_.release(slot); }
-  Result<void> read(SlotNumber slot, std::uint64_t offset, std::span<std::byte> to) override {
-    return files_.read(slot, offset, to);
-  }
-  Result<void> sync(SlotNumber slot) override { return files_.sync(slot); }
   Result<std::vector<std::span<std::byte>>> buffers(std::size_t count, std::size_t bytes) override;
   void submit(SlotNumber slot, std::uint64_t offset, std::span<const std::byte> data, std::uint64_t token) override;
   void collect(std::vector<WriteOutcome>& outcomes, std::chrono::nanoseconds wait) override;
-  void wake() noexcept override { bell_.ring(); }
 
  private:
   /// A write that has not ended; its place in writes_ is what the kernel gives back.
@@ -91,10 +82,6 @@ class UringDevice final : public JournalDevice {
   void end(std::size_t write, int error, std::vector<WriteOutcome>& outcomes);
   void end_all(int error, std::vector<WriteOutcome>& outcomes);
 
-  // The ring goes first: nothing below it may be in use any more.
-  SlotFiles files_;
-  WakeBell bell_;
-  WriteBuffers buffers_;
   bool has_registered_buffers_ = false;
   bool has_file_table_ = false;
   std::vector<bool> is_registered_;  // by slot
@@ -103,6 +90,7 @@ class UringDevice final : public JournalDevice {
   bool is_rung_ = false;
   std::uint32_t fork_generation_ = fork_generation();
   int broken_ = 0;  // the errno with which the ring refused to go on
+  // Goes first, before the files and the buffers: nothing of them may be in use any more.
   std::unique_ptr<IoRing> ring_;
 };
 

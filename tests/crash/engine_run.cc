@@ -10,7 +10,6 @@
 #include "core/job_table.h"
 #include "core/journal/file_names.h"
 #include "core/journal/recovery.h"
-#include "core/journal/segment_bytes.h"
 #include "tests/support/must.h"
 
 namespace ringmill::crash {

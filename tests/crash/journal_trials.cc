@@ -72,7 +72,7 @@ void compare_with_table(const World& world, std::string_view when, std::vector<P
   const JobTable table(world.segment());
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     const StateWord word = table.word(index);
-    const bool has_job = word.state() != CellState::free && word.state() != CellState::filling;
+    const bool has_job = word.has_job();
     const Replay::Life* life = replay.life_of(index);
     const std::string id = job_id_of(word, index).to_string();
     if (has_job && life == nullptr) add(Trouble::lost, "the journal does not have job " + id);

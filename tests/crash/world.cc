@@ -151,8 +151,7 @@ void World::let_journal_see() {
   for (std::uint32_t word = 0; word < marks.words(); ++word) marks.settle(word, marks.take(word));
   for (CellIndex index = 0; index < capacity; ++index) {
     const StateWord word = table.word(index);
-    const bool has_job = word.state() != CellState::free && word.state() != CellState::filling;
-    table.header(index).revision.store(has_job ? JournalNote{word.generation(), 1}.bits() : 0);
+    table.header(index).revision.store(word.has_job() ? JournalNote{word.generation(), 1}.bits() : 0);
     attempts_seen_[index] = table.header(index).attempts.load();
   }
 }
@@ -186,11 +185,10 @@ std::uint32_t World::unmarked_cells() const noexcept {
   std::uint32_t count = 0;
   for (CellIndex index = 0; index < capacity; ++index) {
     const StateWord word = table.word(index);
-    const bool has_job = word.state() != CellState::free && word.state() != CellState::filling;
     const CellHeader& header = table.header(index);
     const std::uint64_t known = JournalNote::of(header.revision.load()).generation;
     const bool is_known =
-        has_job ? known == word.generation() && header.attempts.load() == attempts_seen_[index] : known == 0;
+        word.has_job() ? known == word.generation() && header.attempts.load() == attempts_seen_[index] : known == 0;
     count += is_known || marks.is_marked(index) ? 0 : 1;
   }
   return count;

@@ -85,8 +85,7 @@ EngineStatus EngineView::status() const {
   status.engine_id = JobId(segment_.header().engine_id.load()).to_string();
   if (directory_) {
     status.path = directory_->path().string();
-    const JournalGeometry& journal = directory_->journal_geometry();
-    status.journal.limit = journal.segment_bytes * journal.most_segments;
+    status.journal.limit = directory_->journal_geometry().limit();
   }
   return status;
 }
