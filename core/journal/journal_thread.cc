@@ -109,11 +109,9 @@ bool JournalWork::advance() {
   const bool waited_for = round_is_wanted();
   if (!rounds_->is_under_way()) {
     if (!waited_for && now_ns - last_begin_ns_ < flush_interval_ns) return false;
-    if (!rounds_->begin()) return rounds_->copy_forward(copy_step) && writer_->blocks_in_flight() == 0;
+    if (!rounds_->begin(now_ns)) return rounds_->copy_forward(copy_step) && writer_->blocks_in_flight() == 0;
     last_begin_ns_ = now_ns;
     was_waited_for_ = waited_for;
-    if (begun_not_durable_ns_ == 0) begun_not_durable_ns_ = now_ns;
-    newest_begin_ns_ = now_ns;
   }
   switch (rounds_->go_on()) {
     case JournalRounds::Step::done:
@@ -143,7 +141,6 @@ bool JournalWork::make_room() {
 void JournalWork::publish() {
   const std::uint64_t now_ns = lease_clock_ns();
   const bool is_news = rounds_->publish();
-  if (is_news) begun_not_durable_ns_ = rounds_->all_durable() ? 0 : newest_begin_ns_;
   note_statistics();
   if (is_news) tell_waiters();
   if (const auto& error = writer_->error(); error) {
@@ -156,7 +153,8 @@ void JournalWork::publish() {
     }
     return;
   }
-  const bool behind = begun_not_durable_ns_ != 0 && now_ns - begun_not_durable_ns_ > behind_after_ns;
+  const std::uint64_t since_ns = rounds_->not_durable_since_ns();
+  const bool behind = since_ns != 0 && now_ns - since_ns > behind_after_ns;
   if (!writer_->no_space()) set_condition(behind ? JournalCondition::behind : JournalCondition::working, 0);
 }
 
@@ -180,7 +178,7 @@ void JournalWork::note_statistics() noexcept {
   words_->bytes_written.store(bytes_before_ + writer_->bytes_written());
   words_->records_written.store(records_before_ + rounds_->records());
   words_->jobs_elided.store(elided_before_ + rounds_->elided());
-  words_->behind_since_ns.store(begun_not_durable_ns_);
+  words_->behind_since_ns.store(rounds_->not_durable_since_ns());
 }
 
 void JournalWork::wait(std::uint32_t bell, std::uint64_t most_ns) {

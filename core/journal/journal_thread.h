@@ -58,8 +58,6 @@ class JournalWork {
   std::atomic<JournalDevice*> device_{nullptr};
   std::uint64_t open_again_at_ns_ = 0;
   std::uint64_t last_begin_ns_ = 0;
-  std::uint64_t begun_not_durable_ns_ = 0;  // begin of the oldest round that is not durable; 0: none
-  std::uint64_t newest_begin_ns_ = 0;
   bool was_waited_for_ = false;     // the last round: the next one is likely to be as well, and soon
   std::uint64_t bytes_before_ = 0;  // written by earlier journal threads
   std::uint64_t records_before_ = 0;

@@ -40,7 +40,7 @@ void JournalRounds::take(std::uint32_t word, std::uint64_t bits) {
   waiting_[word] |= bits;
 }
 
-bool JournalRounds::begin() {
+bool JournalRounds::begin(std::uint64_t now_ns) {
   if (under_way_) return true;
   const bool wanted = words_->round_wanted.load() > words_->round_started.load();
   if (!wanted && words_of_round_.empty() && !marks_.any()) return false;
@@ -49,6 +49,7 @@ bool JournalRounds::begin() {
     if (const std::uint64_t bits = marks_.take(word); bits != 0) take(word, bits);  // J2, J3
   }
   under_way_ = true;
+  begun_ns_ = now_ns;
   return true;
 }
 
@@ -69,7 +70,7 @@ JournalRounds::Step JournalRounds::go_on() {
   words_of_round_.clear();
   next_word_ = 0;
   under_way_ = false;
-  rounds_.push_back({round_, writer_->flush()});  // J4 is done
+  rounds_.push_back({.number = round_, .block = writer_->flush(), .begun_ns = begun_ns_});  // J4 is done
   return Step::done;
 }
 

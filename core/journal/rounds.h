@@ -38,7 +38,7 @@ class JournalRounds {
 
   /// Begins a round if none is under way: J1 to J3 for all marks. False: nothing is marked, no round is wanted, and
   /// none was begun.
-  bool begin();
+  bool begin(std::uint64_t now_ns);
   bool is_under_way() const noexcept { return under_way_; }
 
   enum class Step {
@@ -56,8 +56,11 @@ class JournalRounds {
 
   /// J5: takes note of what has become durable. True if a round has.
   bool publish();
-  /// No round is under way, or waits for the device.
-  bool all_durable() const noexcept { return rounds_.empty() && !under_way_; }
+  /// When the oldest round began that is not durable; 0: all are.
+  std::uint64_t not_durable_since_ns() const noexcept {
+    if (!rounds_.empty()) return rounds_.front().begun_ns;
+    return under_way_ ? begun_ns_ : 0;
+  }
 
   std::uint64_t records() const noexcept { return records_; }
   std::uint64_t elided() const noexcept { return elided_; }
@@ -70,6 +73,7 @@ class JournalRounds {
   struct Round {
     std::uint64_t number = 0;
     std::uint64_t block = 0;
+    std::uint64_t begun_ns = 0;
   };
   enum class Look { fine, changed, buffers, segments, failed };
 
@@ -101,7 +105,8 @@ class JournalRounds {
   std::size_t next_word_ = 0;
   bool under_way_ = false;
   std::uint64_t round_ = 0;
-  std::deque<Round> rounds_;  // ended, not durable yet
+  std::uint64_t begun_ns_ = 0;  // of the last round
+  std::deque<Round> rounds_;    // ended, not durable yet
   std::uint64_t durable_round_ = 0;
 
   std::deque<SentBlock> blocks_;           // not durable yet, the open one last

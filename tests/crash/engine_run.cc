@@ -332,7 +332,7 @@ void EngineRun::advance() {
   const auto cells = static_cast<std::uint32_t>(random_.one_in(4) ? 1 + random_.below(40) : capacity);
   if (!rounds_->is_under_way()) {
     if (random_.one_in(4)) return;
-    if (!rounds_->begin()) {
+    if (!rounds_->begin(0)) {
       rounds_->copy_forward(cells);
       return;
     }
