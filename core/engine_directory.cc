@@ -90,9 +90,9 @@ Result<File> EngineDirectory::open_locks() const {
   return file;
 }
 
-Result<std::unique_ptr<JournalWriter>> EngineDirectory::open_journal(std::uint64_t least_epoch,
-                                                                     DeviceChoice choice) const {
-  auto device = open_journal_device(journal_path().string(), choice, config().mode);
+Result<std::unique_ptr<JournalWriter>> EngineDirectory::open_journal(std::uint64_t least_epoch, DeviceChoice choice,
+                                                                     const DeviceOpener& open_device) const {
+  auto device = open_device(journal_path().string(), choice, config().mode);
   if (!device) return std::unexpected(device.error());
   return JournalWriter::open(std::move(*device), config().engine_id, journal_geometry(), least_epoch);
 }

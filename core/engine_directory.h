@@ -63,7 +63,8 @@ class EngineDirectory {
   Result<void> remove_files() const;
 
   /// The journal, taken over for writing. Only for the holder of the keeper's lock.
-  Result<std::unique_ptr<JournalWriter>> open_journal(std::uint64_t least_epoch, DeviceChoice choice) const;
+  Result<std::unique_ptr<JournalWriter>> open_journal(std::uint64_t least_epoch, DeviceChoice choice,
+                                                      const DeviceOpener& open_device = open_journal_device) const;
 
   /// Makes `limit` durable.
   Result<void> write_generation_limit(std::uint64_t limit) const;

@@ -36,6 +36,8 @@ class EngineCore {
   Segment segment;
   Registry registry;
   DeathProbe death_probe;
+  /// How the journal thread opens its device. Set before there is one: tests put a disk that fails here.
+  DeviceOpener open_device = open_journal_device;
 };
 
 }  // namespace ringmill

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -70,5 +71,6 @@ enum class DeviceChoice { automatic, io_uring, pwritev2 };
 /// once in the log when it does not. Errors: permission_denied, not_found, system.
 Result<std::unique_ptr<JournalDevice>> open_journal_device(const std::string& directory, DeviceChoice choice,
                                                            std::uint32_t file_mode);
+using DeviceOpener = std::function<decltype(open_journal_device)>;
 
 }  // namespace ringmill

@@ -64,7 +64,7 @@ bool JournalWork::open() {
   if (writer_) return true;
   const std::uint64_t now_ns = lease_clock_ns();
   if (now_ns < open_again_at_ns_) return false;
-  auto writer = engine_->directory.open_journal(words_->epoch.load() + 1, choice_);
+  auto writer = engine_->directory.open_journal(words_->epoch.load() + 1, choice_, engine_->open_device);
   if (!writer) {
     open_again_at_ns_ = now_ns + open_retry_ns;
     const bool full = writer.error().code() == ErrorCode::no_space;
