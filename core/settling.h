@@ -10,7 +10,8 @@
 //   E5  store the next state: free or queued             free: the scan lists it, the slot's job is marked;
 //                                                        queued: the placing list, which marks too
 //   M   mark the cell for the journal                    a doubled mark is harmless
-//   E6  requeue: push the hint, clear the placing list   a doubled hint is harmless
+//   E6  requeue: push the hint, ring the journal,        a doubled hint is harmless; the reaper, for whom the list
+//       clear the placing list                           still names the job, rings again
 //   E7  clear the slot                                   it names a word that is no more: marked once more
 //
 // From E2 to E5 the cell is ours alone, so E5 is a plain store: only our reaper may write it then, and only when we are
@@ -99,9 +100,11 @@ class Settling {
     me_->placing[0].store(id.value(), std::memory_order_relaxed);
     me_->placing_count.store(1, std::memory_order_release);  // E4
     table_.state(index).store(completing.next(CellState::queued, 0).bits(),
-                              std::memory_order_release);    // E5, ORDER state
-    if (to_journal) mark_changed(index);                     // M
-    place(id, level, kind);                                  // E6
+                              std::memory_order_release);                                     // E5, ORDER state
+    if (to_journal) mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));  // M
+    place(id, level, kind);                                                                   // E6
+    // Behind the hint: a ring is a system call, which the next worker need not wait for.
+    if (to_journal) wake_journal_if_asleep(*segment_);
     me_->placing_count.store(0, std::memory_order_release);  // ORDER placing
   }
 
