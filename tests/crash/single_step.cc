@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <fstream>
+#include <string>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -61,6 +63,27 @@ class Patience {
 };
 
 void* data_of(std::uint64_t value) { return reinterpret_cast<void*>(value); }  // ptrace takes its word as a pointer
+
+struct AddressRange {
+  std::uintptr_t begin = 0;
+  std::uintptr_t end = 0;
+  bool contains(std::uintptr_t address) const noexcept { return begin <= address && address < end; }
+};
+
+/// The code that the kernel gives to each process for reading clocks. A fork has it at the same place.
+const AddressRange& clock_code() {
+  static const AddressRange found = [] {
+    AddressRange range;
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);) {
+      if (line.find("[vdso]") == std::string::npos) continue;
+      const std::size_t dash = line.find('-');
+      range = {std::stoull(line.substr(0, dash), nullptr, 16), std::stoull(line.substr(dash + 1), nullptr, 16)};
+    }
+    return range;
+  }();
+  return found;
+}
 
 constexpr std::size_t debug_register(std::size_t number) {
   return offsetof(struct user, u_debugreg) + number * sizeof(std::uint64_t);
@@ -138,6 +161,11 @@ void SteppedProcess::step_once() {
   const std::uintptr_t before = address();
   do resume(PTRACE_SINGLESTEP);
   while (state_ == State::between && address() == before);
+  if (state_ != State::between || !clock_code().contains(address())) return;
+  // It was called just now: where it returns to lies on the stack.
+  const long stack = ::ptrace(PTRACE_PEEKUSER, process_id_, offsetof(user_regs_struct, rsp), nullptr);
+  const long caller = ::ptrace(PTRACE_PEEKDATA, process_id_, data_of(static_cast<std::uint64_t>(stack)), nullptr);
+  go_on_to(static_cast<std::uintptr_t>(caller));
 }
 
 SteppedProcess::State SteppedProcess::step(std::uint64_t count) {
@@ -170,6 +198,19 @@ SteppedProcess::State SteppedProcess::follow(const StepPath& path, std::uint64_t
   return step(n - anchor.position);
 }
 
+SteppedProcess::State SteppedProcess::run_to(std::uintptr_t address) {
+  const Patience patience(patience_);
+  go_on_to(address);
+  return state_;
+}
+
+void SteppedProcess::go_on_to(std::uintptr_t address) {
+  if (state_ != State::between || !set_breakpoint(address)) return;
+  while (resume(PTRACE_CONT) == State::between && this->address() != address) {
+  }
+  if (state_ == State::between) clear_breakpoint();
+}
+
 std::optional<StepPath> SteppedProcess::record() {
   const Patience patience(patience_);
   std::vector<std::uintptr_t> addresses;
@@ -186,6 +227,21 @@ SteppedProcess::State SteppedProcess::run_to_end() {
   const Patience patience(patience_);
   while (state_ == State::between) resume(PTRACE_CONT);
   return state_;
+}
+
+SteppedProcess::State SteppedProcess::wait_longer() {
+  if (state_ != State::silent) return state_;
+  const Patience patience(patience_);
+  return wait_for_stop();
+}
+
+bool SteppedProcess::is_asleep() const {
+  std::ifstream file(fmt::format("/proc/{}/stat", process_id_));
+  std::string text;
+  std::getline(file, text);
+  // "PID (NAME) S ...": the name may have anything in it, parentheses too.
+  const std::size_t name_end = text.rfind(')');
+  return name_end + 2 < text.size() && text[name_end + 2] == 'S';
 }
 
 SteppedProcess::State SteppedProcess::let_go() {

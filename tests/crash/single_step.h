@@ -9,7 +9,9 @@
 //   or run_to_end(), let_go()                         goes on to ringmill_step_end(), then to the end of body; _exit(0)
 //
 // Instruction n means: counted from the begin marker, in the child's own user code. A system call is one instruction,
-// and so is a repeated string instruction with all its repetitions. When the tracer dies the kernel kills the child.
+// and so is a repeated string instruction with all its repetitions. So is a look at the clock: the kernel's code for it
+// begins anew whenever a tick falls into it, and slow steps would never come out. When the tracer dies the kernel kills
+// the child.
 //
 // Reaching instruction n by n traps costs n times about 10 us. follow() takes a path that was recorded once: it lets
 // the child run to a hardware breakpoint on an address shortly before n that the path does not often meet, and traps
@@ -83,10 +85,16 @@ class SteppedProcess {
   State step_calls(std::uint64_t count);
   /// As step(n) from the begin marker on, along a path recorded before.
   State follow(const StepPath& path, std::uint64_t n);
+  /// Goes on at full speed until it comes to the instruction at this address.
+  State run_to(std::uintptr_t address);
   /// Steps to the end marker and notes every address. Nothing: the child did not get there.
   std::optional<StepPath> record();
   /// Lets it run to the end marker at full speed.
   State run_to_end();
+  /// After `silent`: waits once more for what it has not come back from.
+  State wait_longer();
+  /// Whether it sleeps in the kernel, beyond the reach of steps.
+  bool is_asleep() const;
   /// Ends the tracing and waits for the child's end.
   State let_go();
   /// SIGKILL, and waits until it is gone.
@@ -104,6 +112,7 @@ class SteppedProcess {
   State resume(int request);
   State wait_for_stop();
   void step_once();
+  void go_on_to(std::uintptr_t address);
   bool set_breakpoint(std::uintptr_t address) const;
   void clear_breakpoint() const;
 
