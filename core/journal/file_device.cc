@@ -1,10 +1,5 @@
 #include "core/journal/file_device.h"
 
-#include <sys/uio.h>
-#include <unistd.h>
-
-#include <cerrno>
-
 namespace ringmill {
 
 Result<std::unique_ptr<JournalDevice>> FileDevice::open(SlotFiles files) {
@@ -14,23 +9,7 @@ Result<std::unique_ptr<JournalDevice>> FileDevice::open(SlotFiles files) {
 }
 
 void FileDevice::submit(SlotNumber slot, std::uint64_t offset, std::span<const std::byte> data, std::uint64_t token) {
-  done_.push_back({.token = token, .error = write_durably(slot, offset, data)});
-}
-
-int FileDevice::write_durably(SlotNumber slot, std::uint64_t offset, std::span<const std::byte> data) {
-  const auto descriptor = files_.descriptor_of(slot);
-  if (!descriptor) return EIO;
-  const bool durable = files_.abilities().durable;
-  while (!data.empty()) {
-    const iovec part{.iov_base = const_cast<std::byte*>(data.data()), .iov_len = data.size()};
-    const ssize_t written = ::pwritev2(*descriptor, &part, 1, static_cast<off_t>(offset), durable ? RWF_DSYNC : 0);
-    if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-    if (written < 0) return errno;
-    if (written == 0) return EIO;
-    offset += static_cast<std::uint64_t>(written);
-    data = data.subspan(static_cast<std::size_t>(written));
-  }
-  return durable || ::fdatasync(*descriptor) == 0 ? 0 : errno;
+  done_.push_back({.token = token, .error = files_.write_durably(slot, offset, data)});
 }
 
 void FileDevice::collect(std::vector<WriteOutcome>& outcomes, std::chrono::nanoseconds wait) {

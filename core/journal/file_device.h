@@ -17,9 +17,6 @@ class FileDevice final : public SlotDevice {
 
  private:
   using SlotDevice::SlotDevice;
-  /// 0, or the errno.
-  int write_durably(SlotNumber slot, std::uint64_t offset, std::span<const std::byte> data);
-
   std::vector<WriteOutcome> done_;
 };
 

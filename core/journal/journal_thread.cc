@@ -21,8 +21,6 @@ constexpr std::uint64_t flush_interval_ns = 1 * ms;
 /// After this long without a mark the thread sleeps until it is called.
 constexpr std::uint64_t idle_after_ns = 4 * ms;
 constexpr std::uint64_t longest_idle_ns = 1'000 * ms;
-/// A round that is not durable after this long: the disk does not keep up, and new jobs are held back.
-constexpr std::uint64_t behind_after_ns = 1'000 * ms;
 constexpr std::uint64_t open_retry_ns = 1'000 * ms;
 /// Cells looked at for survivors between two rounds.
 constexpr std::uint32_t copy_step = 8192;
@@ -51,6 +49,7 @@ JournalWork::JournalWork(EngineCore& engine, DeviceChoice choice)
       elided_before_(words_->jobs_elided.load()) {
   // What failed for the keeper before us we try for ourselves; what it had in its hands we look at soon.
   set_condition(JournalCondition::none, 0);
+  words_->behind_since_ns.store(0);
   if (marks_.any_pending()) ring_journal(engine.segment);
   // A round that it had begun and not published: somebody may wait for it, though no cell is marked or pending any
   // more.
@@ -112,6 +111,7 @@ bool JournalWork::advance() {
     if (!rounds_->begin(now_ns)) return rounds_->copy_forward(copy_step) && writer_->blocks_in_flight() == 0;
     last_begin_ns_ = now_ns;
     was_waited_for_ = waited_for;
+    words_->behind_since_ns.store(rounds_->not_durable_since_ns());  // a write may hold us from here on
   }
   switch (rounds_->go_on()) {
     case JournalRounds::Step::done:
@@ -232,6 +232,16 @@ void JournalWork::finish(std::chrono::nanoseconds most) {
 void JournalWork::wake() noexcept {
   ring_journal(engine_->segment);
   if (JournalDevice* device = device_.load()) device->wake();
+}
+
+void hold_back_if_late(const Segment& segment) noexcept {
+  JournalWords& words = segment.journal();
+  const std::uint64_t since_ns = words.behind_since_ns.load();
+  if (since_ns == 0 || lease_clock_ns() < since_ns + behind_after_ns) return;
+  auto expected = static_cast<std::uint32_t>(JournalCondition::working);
+  const auto behind = static_cast<std::uint32_t>(JournalCondition::behind);
+  // Should the write have ended in this moment, the journal thread takes this back: it looks when it is rung.
+  if (words.condition.compare_exchange_strong(expected, behind)) ring_journal(segment);
 }
 
 JournalThread::JournalThread(EngineCore& engine) : work_(engine), thread_([this] { run(); }) {}

@@ -64,6 +64,12 @@ class JournalWork {
   std::uint64_t elided_before_ = 0;
 };
 
+/// A round that is not durable after this long: the disk does not keep up, and new jobs are held back.
+inline constexpr std::uint64_t behind_after_ns = 1'000'000'000;
+
+/// For the keeper's thread: says that the journal is behind where the journal thread cannot, because a write holds it.
+void hold_back_if_late(const Segment& segment) noexcept;
+
 class JournalThread {
  public:
   explicit JournalThread(EngineCore& engine);

@@ -200,6 +200,22 @@ void SlotFiles::release(SlotNumber slot) noexcept {
   if (slot < open_.size() && open_[slot] != nullptr) unlock_byte(open_[slot]->file(), 0);
 }
 
+int SlotFiles::write_durably(SlotNumber slot, std::uint64_t offset, std::span<const std::byte> data) {
+  const auto descriptor = descriptor_of(slot);
+  if (!descriptor) return EIO;
+  const bool durable = abilities_.durable;
+  while (!data.empty()) {
+    const iovec part{.iov_base = const_cast<std::byte*>(data.data()), .iov_len = data.size()};
+    const ssize_t written = ::pwritev2(*descriptor, &part, 1, static_cast<off_t>(offset), durable ? RWF_DSYNC : 0);
+    if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (written < 0) return errno;
+    if (written == 0) return EIO;
+    offset += static_cast<std::uint64_t>(written);
+    data = data.subspan(static_cast<std::size_t>(written));
+  }
+  return durable || ::fdatasync(*descriptor) == 0 ? 0 : errno;
+}
+
 void SlotFiles::release_all() noexcept {
   for (SlotNumber slot = 0; slot < open_.size(); ++slot) release(slot);
 }

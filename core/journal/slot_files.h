@@ -49,6 +49,8 @@ class SlotFiles {
   void release(SlotNumber slot) noexcept;
   Result<void> read(SlotNumber slot, std::uint64_t offset, std::span<std::byte> to);
   Result<void> sync(SlotNumber slot);
+  /// Returns when all of it is durable: 0, or the errno.
+  int write_durably(SlotNumber slot, std::uint64_t offset, std::span<const std::byte> data);
 
   /// For the end of a device that has nothing in flight: its fences end now, not when the kernel has taken the ring
   /// apart.

@@ -9,6 +9,9 @@
 // would do, but the kernel ends it in a worker of its own that is bound to the CPU of the disk's interrupt: on a busy
 // machine it waits there for the end of somebody's time slice, 4 ms instead of 0.15 (docs/decisions/0011-io-uring.md).
 //
+// A small write that would be alone in flight is no request at all: the calling thread does it, with RWF_DSYNC, before
+// submit() returns. Somebody may wait for it, and the ring would have a kernel thread sync it and then wake ours.
+//
 // Not used: IORING_SETUP_SINGLE_ISSUER and DEFER_TASKRUN (6.0, 6.1) bind the ring to one thread for life, and a device
 // may be opened by one thread and used by another (docs/decisions/0011-io-uring.md).
 //
@@ -85,6 +88,7 @@ class UringDevice final : public SlotDevice {
   bool has_registered_buffers_ = false;
   bool has_file_table_ = false;
   std::vector<bool> is_registered_;  // by slot
+  std::vector<WriteOutcome> done_;   // of writes that were done at once
   std::vector<Write> writes_;
   std::size_t in_flight_ = 0;
   bool is_rung_ = false;

@@ -46,7 +46,9 @@ void KeeperWork::turn(bool thorough) {
   expire_leases();
   raise_generation_limit();
   scan_if_needed();
-  if (thorough) notice_unlinked();
+  if (!thorough) return;
+  notice_unlinked();
+  hold_back_if_late(engine_->segment);
 }
 
 bool KeeperWork::reap_dead(bool thorough) {

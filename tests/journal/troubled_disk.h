@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct DiskSwitches {
   std::atomic<bool> fails_in_the_sync{false};
   /// Nothing is told of any write.
   std::atomic<bool> is_silent{false};
+  /// Who begins a write does not come back.
+  std::atomic<bool> hangs{false};
   /// One write is told of in this time, and no more.
   std::atomic<std::chrono::milliseconds> pace{std::chrono::milliseconds(0)};
   /// No file can be made.
@@ -73,6 +76,7 @@ class TroubledDevice final : public JournalDevice {
       real_->submit(slot, offset, data, token);
     }
     ++switches_->writes;
+    while (switches_->hangs) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 
   void collect(std::vector<WriteOutcome>& outcomes, std::chrono::nanoseconds wait) override {

@@ -275,6 +275,17 @@ TEST(SlowDisk, that_says_nothing_for_a_second_is_called_behind_until_it_answers)
   EXPECT_TRUE(world.enqueue("x", Durability::durable).has_value());
 }
 
+TEST(SlowDisk, that_holds_the_journal_thread_in_a_write_is_called_behind_as_well) {
+  TroubledEngine world;
+  world.disk().hangs = true;
+  must(world.enqueue("on its way", Durability::journaled));
+  EXPECT_TRUE(await([&] { return world.engine().status().journal.last_error == behind_text; }));
+  EXPECT_EQ(code_of(world.enqueue("x", Durability::journaled)), ErrorCode::would_block);
+  world.disk().hangs = false;
+  EXPECT_TRUE(await([&] { return world.engine().status().journal.last_error.empty(); }));
+  EXPECT_TRUE(world.enqueue("x", Durability::durable).has_value());
+}
+
 /// Each answer is news, and each round waits behind seven others. One job that fails again and again: the file does not
 /// get full, which would make the disk wait for itself.
 TEST(SlowDisk, that_answers_often_and_late_is_called_behind_as_well) {

@@ -145,11 +145,11 @@ void limit_file_size(std::uint64_t bytes) {
   if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) throw std::runtime_error("setrlimit");
 }
 
-/// Starts a write of four units of which the kernel, at first, takes only the first two.
+/// Starts a write of eight units of which the kernel, at first, takes only the first two.
 int write_across_a_limit(const std::filesystem::path& directory, bool lift_the_limit) {
   const auto device = open_device(directory, DeviceChoice::io_uring);
   must(device->prepare(0, test_file_bytes));
-  const auto buffer = must(device->buffers(1, 4 * journal_unit)).front();
+  const auto buffer = must(device->buffers(1, 8 * journal_unit)).front();
   fill(buffer, 1);
   std::signal(SIGXFSZ, SIG_IGN);
   limit_file_size(10 * journal_unit);
@@ -167,6 +167,21 @@ TEST(UringDevice, a_short_write_is_continued) {
 TEST(UringDevice, a_write_that_fails_in_its_second_part_has_failed) {
   const ScratchFolder folder;
   EXPECT_EQ(in_a_child([] {}, [&] { return write_across_a_limit(folder.path(), false); }), EFBIG);
+}
+
+TEST(UringDeviceInProcess, a_small_write_that_is_alone_has_ended_when_it_is_submitted) {
+  const ScratchFolder folder;
+  const auto device = open_device(folder.path(), DeviceChoice::io_uring);
+  must(device->prepare(0, test_file_bytes));
+  const auto buffer = must(device->buffers(1, journal_unit)).front();
+  fill(buffer, 1);
+  device->submit(0, journal_unit, buffer, 7);
+  EXPECT_TRUE(FileBytes(*device, 0, journal_unit, journal_unit) == buffer);
+  std::vector<WriteOutcome> outcomes;
+  device->collect(outcomes, std::chrono::nanoseconds(0));
+  ASSERT_EQ(outcomes.size(), 1U);
+  EXPECT_EQ(outcomes[0].token, 7U);
+  EXPECT_EQ(outcomes[0].error, 0);
 }
 
 TEST(UringDeviceInProcess, takes_more_writes_than_the_ring_has_places) {
