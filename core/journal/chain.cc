@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
-#include <map>
 #include <utility>
 
 #include "core/journal/file_names.h"
@@ -77,18 +75,17 @@ Result<void> JournalChain::add_candidate(const Slot& slot) {
     candidates_.push_back(std::move(segment));
     return {};
   }
-  auto blocks = right_blocks(slot.number, slot.bytes, 0);
-  if (!blocks) return std::unexpected(std::move(blocks.error()));
+  const auto blocks = right_blocks(slot.number, slot.bytes, 0);
+  if (!blocks) return std::unexpected(blocks.error());
   if (blocks->empty()) return {};  // never used, or torn when it was about to be
   const std::uint64_t newest = std::ranges::max(*blocks, {}, &BlockNote::segment).segment;
-  std::erase_if(*blocks, [newest](const BlockNote& note) { return note.segment != newest; });
-  const BlockNote& first = blocks->front();
+  const BlockNote& first = *std::ranges::find(*blocks, newest, &BlockNote::segment);
   segment.has_head = false;
-  segment.begin = first.offset;
   segment.head.engine_id = engine_id_;
   segment.head.segment = newest;
   segment.head.epoch = first.epoch;
-  segment.head.first_block = first.number;
+  segment.head.first_block = first.number - first.index;
+  segment.head.previous_end_in_units = first.previous_end_in_units;
   candidates_.push_back(std::move(segment));
   return {};
 }
@@ -113,13 +110,19 @@ std::optional<BlockNote> JournalChain::note_of(const BlockHead& head, std::uint6
   if (head.bytes > end - offset || head.record_bytes > head.bytes - sizeof(BlockHead)) return std::nullopt;
   // What no writer says: then these bytes are none of ours, whatever their checksum.
   if (head.segment == 0 || head.number <= head.durable || head.oldest > head.segment) return std::nullopt;
+  if (head.index >= head.number || head.number - head.index > head.durable + 1) return std::nullopt;
+  const std::uint64_t durable_end = std::uint64_t{head.durable_end_in_units} * journal_unit;
+  if (durable_end < journal_unit || durable_end > offset) return std::nullopt;
   return BlockNote{.offset = offset,
                    .number = head.number,
                    .epoch = head.epoch,
                    .segment = head.segment,
                    .durable = head.durable,
+                   .durable_end = durable_end,
                    .oldest = head.oldest,
-                   .bytes = head.bytes};
+                   .bytes = head.bytes,
+                   .index = head.index,
+                   .previous_end_in_units = head.previous_end_in_units};
 }
 
 /// All right blocks in a slot, in the order of their offsets; of one segment, or (0) of any.
@@ -144,54 +147,6 @@ Result<std::vector<BlockNote>> JournalChain::right_blocks(SlotNumber slot, std::
   return blocks;
 }
 
-namespace {
-
-/// Rule 4: a newer keeper has given the number of a block, or one before it, to a block of its own. Found without the
-/// block that stands between them, which may be damaged.
-void drop_overtaken(std::vector<BlockNote>& blocks) {
-  std::map<std::uint64_t, std::uint64_t, std::greater<>> least_by_epoch;  // the newest epoch first
-  for (const BlockNote& note : blocks) {
-    auto& least = least_by_epoch.try_emplace(note.epoch, note.number).first->second;
-    least = std::min(least, note.number);
-  }
-  if (least_by_epoch.size() < 2) return;
-  // Per epoch now the least number of all newer ones: from there on it is overtaken.
-  std::uint64_t newer = ~std::uint64_t{0};
-  for (auto& [epoch, bound] : least_by_epoch) bound = std::exchange(newer, std::min(newer, bound));
-  std::erase_if(blocks, [&](const BlockNote& note) { return note.number >= least_by_epoch.at(note.epoch); });
-}
-
-}  // namespace
-
-Result<void> JournalChain::survey(SegmentCandidate& segment) {
-  if (segment.has_blocks) return {};
-  auto blocks = right_blocks(segment.slot, segment.bytes, segment.head.segment);
-  if (!blocks) return std::unexpected(std::move(blocks.error()));
-  segment.blocks = *std::move(blocks);
-  segment.has_blocks = true;
-  segment.is_surveyed = true;
-  for (const BlockNote& note : segment.blocks) segment.most_durable = std::max(segment.most_durable, note.durable);
-  drop_overtaken(segment.blocks);
-  return {};
-}
-
-/// Rule 3's evidence. A block that was composed when `number` was durable stands behind it: in this segment or in a
-/// later one.
-Result<bool> JournalChain::was_durable(std::size_t at, std::uint64_t number) {
-  if (number == 0) return false;
-  for (std::size_t n = at; n < candidates_.size(); ++n) {
-    if (candidates_[n].is_surveyed && candidates_[n].most_durable >= number) return true;
-  }
-  for (std::size_t n = candidates_.size(); n-- > at;) {  // the newest says most
-    SegmentCandidate& segment = candidates_[n];
-    if (segment.is_surveyed) continue;
-    if (auto surveyed = survey(segment); !surveyed) return std::unexpected(std::move(surveyed.error()));
-    segment.forget();
-    if (segment.most_durable >= number) return true;
-  }
-  return false;
-}
-
 /// Something that was meant to be this block stands there: all but one of its marks are right.
 Result<bool> JournalChain::looks_like_block(const SegmentCandidate& segment, std::uint64_t offset,
                                             std::uint64_t number) {
@@ -206,206 +161,152 @@ Result<bool> JournalChain::looks_like_block(const SegmentCandidate& segment, std
   return marks >= 4;
 }
 
-Result<DamagedBytes> JournalChain::damaged(const SegmentCandidate& segment, std::uint64_t from, std::uint64_t to,
-                                           std::uint64_t number) {
-  const auto is_there = looks_like_block(segment, from, number);
+/// What should stand from the end of the link so far up to `to`.
+Result<void> JournalChain::add_damage(std::uint64_t to, ChainLink& link) {
+  const SegmentCandidate& segment = *link.segment;
+  const auto is_there = looks_like_block(segment, link.end, link.last_number + 1);
   if (!is_there) return std::unexpected(is_there.error());
-  return DamagedBytes{.segment = segment.head.segment,
-                      .slot = segment.slot,
-                      .offset = from,
-                      .bytes = std::max(from, to) - from,
-                      .reason = *is_there ? "checksum" : "lost",
-                      .number = number};
-}
-
-Result<ChainLink> JournalChain::walk(std::size_t at, std::uint64_t last_number, std::uint64_t last_epoch) {
-  SegmentCandidate& segment = candidates_[at];
-  if (auto surveyed = survey(segment); !surveyed) return std::unexpected(std::move(surveyed.error()));
-  ChainLink link{.segment = &segment,
-                 .blocks = {},
-                 .damage = {},
-                 .last_number = last_number,
-                 .last_epoch = last_epoch,
-                 .end = segment.begin};
-  if (!segment.has_head) {
-    link.damage.push_back({.segment = segment.head.segment,
-                           .slot = segment.slot,
-                           .offset = 0,
-                           .bytes = segment.begin,
-                           .reason = "head",
-                           .number = last_number});
-  }
-  for (const BlockNote& note : segment.blocks) {
-    if (note.number <= link.last_number || note.epoch < link.last_epoch) continue;  // stale
-    if (note.offset != link.end || note.number != link.last_number + 1) {
-      const auto durable = was_durable(at, link.last_number + 1);
-      if (!durable) return std::unexpected(durable.error());
-      link.is_torn = !*durable;
-      if (link.is_torn) break;
-      auto damage = damaged(segment, link.end, note.offset, link.last_number + 1);
-      if (!damage) return std::unexpected(std::move(damage.error()));
-      link.damage.push_back(*damage);
-      // Some blocks before this one were durable; it counts only if all were.
-      const auto all_durable = was_durable(at, note.number - 1);
-      if (!all_durable) return std::unexpected(all_durable.error());
-      link.is_torn = !*all_durable;
-      if (link.is_torn) break;
-    }
-    link.blocks.push_back(note);
-    link.last_number = note.number;
-    link.last_epoch = note.epoch;
-    link.end = note.offset + note.bytes;
-  }
-  return link;
-}
-
-/// Rule 5.
-void JournalChain::cut(std::size_t at, ChainLink& link) const noexcept {
-  std::uint64_t from = ~std::uint64_t{0};
-  for (std::size_t n = at + 1; n < candidates_.size(); ++n) {
-    const SegmentHead& head = candidates_[n].head;
-    if (head.epoch >= link.last_epoch) from = std::min(from, head.first_block);
-  }
-  if (from > link.last_number + 1) return;
-  std::erase_if(link.blocks, [from](const BlockNote& note) { return note.number >= from; });
-  std::erase_if(link.damage, [from](const DamagedBytes& damage) { return damage.number >= from; });
-  link.is_torn = false;
-  if (from > link.last_number) return;
-  link.last_number = from - 1;
-  link.end = link.segment->begin;
-  if (link.blocks.empty()) return;
-  const BlockNote& last = link.blocks.back();
-  link.last_epoch = last.epoch;
-  link.end = last.offset + last.bytes;
-}
-
-/// Rule 6.
-Result<std::optional<std::size_t>> JournalChain::next_of(std::size_t at, ChainLink& link) {
-  cut(at, link);
-  std::optional<std::size_t> behind_a_gap;
-  for (std::size_t n = at + 1; n < candidates_.size(); ++n) {
-    const SegmentHead& head = candidates_[n].head;
-    if (head.epoch < link.last_epoch) continue;
-    if (head.first_block == link.last_number + 1) return n;
-    if (head.first_block > link.last_number && !behind_a_gap) behind_a_gap = n;
-  }
-  if (!behind_a_gap) return std::nullopt;
-  const auto durable = was_durable(at, link.last_number + 1);
-  if (!durable) return std::unexpected(durable.error());
-  if (!*durable) return std::nullopt;
-  if (auto added = add_gap(at, *behind_a_gap, link); !added) return std::unexpected(std::move(added.error()));
-  return behind_a_gap;
-}
-
-Result<void> JournalChain::add_gap(std::size_t at, std::size_t next, ChainLink& link) {
-  const SegmentCandidate& segment = candidates_[at];
-  const SegmentCandidate& after = candidates_[next];
-  const std::size_t known = link.damage.size();
-  std::size_t between = at + 1;
-  for (std::uint64_t number = segment.head.segment + 1;
-       number < after.head.segment && link.damage.size() - known < most_named_missing; ++number) {
-    if (between < next && candidates_[between].head.segment == number) {
-      ++between;
-      continue;
-    }
-    link.damage.push_back({.segment = number,
-                           .slot = 0,
-                           .offset = 0,
-                           .bytes = segment.bytes,
-                           .reason = "missing",
-                           .number = link.last_number + 1});
-  }
-  if (link.damage.size() > known) return {};                     // whole files are gone
-  if (!after.has_head && after.begin > journal_unit) return {};  // its head's damage reaches up to there
-  auto damage = damaged(segment, link.end, segment.bytes, link.last_number + 1);
-  if (!damage) return std::unexpected(std::move(damage.error()));
-  link.damage.push_back(*damage);
+  link.damage.push_back({.segment = segment.head.segment,
+                         .slot = segment.slot,
+                         .offset = link.end,
+                         .bytes = to - link.end,
+                         .reason = *is_there ? "checksum" : "lost"});
   return {};
 }
 
-/// The end of the chain: nothing, something torn, or damage that reaches to the end.
-Result<void> JournalChain::finish(std::size_t at, ChainLink& link) {
+/// Rule 2.
+JournalChain::Reach JournalChain::reach_of(std::size_t at, std::span<const BlockNote> blocks) const noexcept {
   const SegmentCandidate& segment = candidates_[at];
-  for (std::size_t n = at + 1; n < candidates_.size(); ++n) {
-    if (candidates_[n].is_surveyed) continue;
-    if (auto surveyed = survey(candidates_[n]); !surveyed) return surveyed;
-    candidates_[n].forget();
+  if (at + 1 < candidates_.size() && candidates_[at + 1].head.segment == segment.head.segment + 1) {
+    const SegmentHead& next = candidates_[at + 1].head;
+    const std::uint64_t end = std::uint64_t{next.previous_end_in_units} * journal_unit;
+    return {.end = std::max<std::uint64_t>(end, journal_unit), .last_number = next.first_block - 1, .is_all = true};
   }
-  const auto durable = was_durable(at, link.last_number + 1);
-  if (!durable) return std::unexpected(durable.error());
-  if (*durable) {
-    auto damage = damaged(segment, link.end, segment.bytes, link.last_number + 1);
-    if (!damage) return std::unexpected(std::move(damage.error()));
-    link.damage.push_back(*damage);
-    link.is_torn = false;
-    return {};
+  Reach reach{.last_number = segment.head.first_block - 1, .epoch = segment.has_head ? segment.head.epoch : 0};
+  for (const BlockNote& note : blocks) {
+    if (std::pair(note.epoch, note.durable) <= std::pair(reach.epoch, reach.last_number)) continue;
+    reach = {.end = note.durable_end, .last_number = note.durable, .epoch = note.epoch};
   }
-  if (link.is_torn) return {};
-  const auto begun = looks_like_block(segment, link.end, link.last_number + 1);
+  return reach;
+}
+
+namespace {
+
+void count(const BlockNote& note, ChainLink& link) {
+  link.blocks.push_back(note);
+  link.last_number = note.number;
+  link.end = note.offset + note.bytes;
+}
+
+}  // namespace
+
+/// Rule 3, for `blocks` in front of reach.end.
+Result<void> JournalChain::add_known(const Reach& reach, std::span<const BlockNote> blocks, ChainLink& link) {
+  std::uint64_t epoch = link.segment->has_head ? link.segment->head.epoch : 0;
+  for (const BlockNote& note : blocks) {
+    const bool is_in_order = note.number > link.last_number && note.number <= reach.last_number && note.epoch >= epoch;
+    if (!is_in_order) continue;
+    if (note.offset > link.end) {
+      if (auto added = add_damage(note.offset, link); !added) return added;
+    }
+    count(note, link);
+    epoch = note.epoch;
+  }
+  if (link.end < reach.end) {
+    if (auto added = add_damage(reach.end, link); !added) return added;
+    link.end = reach.end;
+  }
+  link.last_number = reach.last_number;
+  return {};
+}
+
+/// Rule 4, for `blocks` behind reach.end.
+Result<void> JournalChain::add_run(std::size_t at, const Reach& reach, std::span<const BlockNote> blocks,
+                                   ChainLink& link) {
+  const bool is_newest = at + 1 == candidates_.size();
+  // Segments are missing behind this one; their first block is not known, that of the one behind them is.
+  const std::uint64_t bound = is_newest ? ~std::uint64_t{0} : candidates_[at + 1].head.first_block;
+  std::uint64_t epoch = link.blocks.empty() ? reach.epoch : std::max(reach.epoch, link.blocks.back().epoch);
+  for (const BlockNote& note : blocks) {
+    const bool is_next =
+        note.offset == link.end && note.number == link.last_number + 1 && note.number < bound && note.epoch >= epoch;
+    if (!is_next) break;
+    count(note, link);
+    epoch = note.epoch;
+  }
+  if (!is_newest) return {};
+  const auto begun = is_begun_behind(link, epoch);
   if (!begun) return std::unexpected(begun.error());
   link.is_torn = *begun;
   return {};
 }
 
-Result<ChainEnd> JournalChain::follow(std::size_t start, const Visit& visit) {
-  ChainEnd end;
-  std::size_t at = start;
-  std::uint64_t last_number = candidates_[at].head.first_block - 1;
-  std::uint64_t last_epoch = candidates_[at].head.epoch;
-  std::uint64_t run_begin = last_number + 1;  // from there on no block is missing
-  std::uint64_t durable = 0;                  // the highest that the chain has shown so far
-  for (;;) {
-    auto link = walk(at, last_number, last_epoch);
-    if (!link) return std::unexpected(std::move(link.error()));
-    const auto next = next_of(at, *link);
-    if (!next) return std::unexpected(next.error());
-    if (!*next) {
-      if (auto finished = finish(at, *link); !finished) return std::unexpected(std::move(finished.error()));
-    }
-    for (const BlockNote& note : link->blocks) {
-      if (note.number != last_number + 1) run_begin = note.number;
-      last_number = note.number;
-      durable = std::max(durable, note.durable);
-      if (durable + 1 < run_begin) continue;
-      end.is_anchored = true;
-      end.oldest = std::max(end.oldest, note.oldest);
-    }
-    end.is_damaged = end.is_damaged || !link->damage.empty();
-    if (visit) {
-      if (auto visited = visit(*link); !visited) return std::unexpected(std::move(visited.error()));
-    }
-    if (!*next) {
-      end.candidate = at;
-      end.last_number = link->last_number;
-      end.last_epoch = link->last_epoch;
-      end.end = link->end;
-      end.is_torn = link->is_torn;
-      return end;
-    }
-    at = **next;
-    // Blocks that are missing between the two end the run: the next number is not the one behind `last_number`.
-    last_number = link->last_number;
-    if (candidates_[at].head.first_block != last_number + 1) {
-      last_number = candidates_[at].head.first_block - 1;
-      run_begin = last_number + 1;
-    }
-    last_epoch = std::max(link->last_epoch, candidates_[at].head.epoch);
+/// A block was begun behind the end of the newest segment, by a keeper that is not older than who wrote that end.
+Result<bool> JournalChain::is_begun_behind(const ChainLink& link, std::uint64_t epoch) {
+  const SegmentCandidate& segment = *link.segment;
+  auto begun = looks_like_block(segment, link.end, link.last_number + 1);
+  if (!begun || *begun) return begun;
+  bytes_.use(segment.slot, segment.bytes);
+  for (std::uint64_t offset = link.end; offset + journal_unit <= segment.bytes; offset += journal_unit) {
+    const auto unit = bytes_.view(offset, journal_unit);
+    if (!unit) return std::unexpected(unit.error());
+    const auto head = value_at<BlockHead>(*unit);
+    const bool is_ours = head.magic == block_magic && head.engine_id == engine_id_ &&
+                         head.segment == segment.head.segment && head.offset_in_units == offset / journal_unit;
+    if (is_ours && head.number > link.last_number && head.epoch >= epoch) return true;
+  }
+  return false;
+}
+
+/// Segments between this one and the next whose files are gone.
+void JournalChain::add_missing(std::size_t at, ChainLink& link) const {
+  if (at + 1 == candidates_.size()) return;
+  const std::uint64_t first = link.segment->head.segment + 1;
+  const std::uint64_t end = std::min(candidates_[at + 1].head.segment, first + most_named_missing);
+  for (std::uint64_t number = first; number < end; ++number) {
+    link.damage.push_back(
+        {.segment = number, .slot = 0, .offset = 0, .bytes = link.segment->bytes, .reason = "missing"});
   }
 }
 
-Result<std::optional<ChainEnd>> JournalChain::find_end() {
-  if (candidates_.empty()) return std::nullopt;
-  constexpr int most_tries = 4;  // with one more segment each time; then the whole
-  std::size_t start = candidates_.size() - 1;
-  for (int tries = 1;; ++tries) {
-    auto end = follow(start);
-    if (!end) return std::unexpected(std::move(end.error()));
-    if (end->is_anchored || start <= first()) {
-      oldest_ = std::max(oldest_, end->oldest);
-      return *end;
-    }
-    start = tries < most_tries ? start - 1 : first();
+Result<ChainLink> JournalChain::link(std::size_t at) {
+  const SegmentCandidate& segment = candidates_[at];
+  const auto blocks = right_blocks(segment.slot, segment.bytes, segment.head.segment);
+  if (!blocks) return std::unexpected(blocks.error());
+  ChainLink link{.segment = &segment,
+                 .blocks = {},
+                 .damage = {},
+                 .last_number = segment.head.first_block - 1,
+                 .end = journal_unit};
+  if (!segment.has_head) {
+    link.damage.push_back(
+        {.segment = segment.head.segment, .slot = segment.slot, .offset = 0, .bytes = journal_unit, .reason = "head"});
   }
+  const Reach reach = reach_of(at, *blocks);
+  const auto behind = std::ranges::lower_bound(*blocks, reach.end, {}, &BlockNote::offset);
+  if (auto added = add_known(reach, {blocks->begin(), behind}, link); !added) {
+    return std::unexpected(std::move(added.error()));
+  }
+  if (!reach.is_all) {
+    if (auto added = add_run(at, reach, {behind, blocks->end()}, link); !added) {
+      return std::unexpected(std::move(added.error()));
+    }
+  }
+  add_missing(at, link);
+  return link;
+}
+
+Result<std::optional<ChainLink>> JournalChain::find_end() {
+  std::optional<ChainLink> newest;
+  for (std::size_t at = candidates_.size(); at-- > 0;) {
+    auto link = this->link(at);
+    if (!link) return std::unexpected(std::move(link.error()));
+    for (const BlockNote& note : link->blocks) oldest_ = std::max(oldest_, note.oldest);  // rule 5
+    const bool has_blocks = !link->blocks.empty();
+    if (!newest) newest = *std::move(link);
+    if (has_blocks) break;
+  }
+  return newest;
 }
 
 std::size_t JournalChain::first() const noexcept {

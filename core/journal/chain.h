@@ -1,19 +1,24 @@
-// The chain of blocks: which segments count, which blocks of them, where it ends, and what is missing in it.
+// The chain of blocks: which blocks of which segments count, where it ends, and what is missing in it.
 //
-// The rules (docs/journal-format.md has them in full):
-//  1 A slot whose head is right may count. A slot whose head is not, but which has right blocks, gets the head that
-//    these blocks tell, and is damaged if it counts.
-//  2 `oldest`: the highest that a head says, or a block that may be believed in this: every block before it is there,
-//    or was durable as this block or one before it in the chain shows. Segments below do not count.
-//  3 The walk of a segment goes from block to block; where the next one is not, it looks on. A later block of the
-//    chain and evidence that the missing one was durable: damage, and the walk goes on behind it. No evidence: it ends.
-//    Evidence is the highest `durable` in any right block of this segment or of a later one.
-//  4 From segment to segment: the next is the one whose first block follows; where none does, and there is evidence
-//    that what follows was durable, one whose first block comes later, and what lies between is damage.
-//  5 A later segment of a keeper that is not older takes away what an earlier segment has from its first block on: that
-//    came from writes of a dead keeper which arrived late.
-// Stale blocks, of dead keepers, drop out by themselves: along the chain the number rises by one and the epoch never
-// falls.
+// What writers do (take_over.h, writer.cc), faults of the disk aside:
+//  W1 One keeper writes at a time, each with a higher epoch. Its blocks stand one behind another, numbers rise by one.
+//  W2 A keeper goes on right behind the end of the chain in the newest segment, once all before it is durable: there,
+//     or in a new segment.
+//  W3 A segment is begun only when every block before it is durable, and no block is written before its head is.
+// So every segment with a head counts until `oldest` is above it, and what a dead keeper wrote in vain stands only
+// behind the chain's end in a segment, never in front of it. Where that end is, the heads tell: each, of a segment or
+// of a block, says up to which place all was durable when it was made.
+//
+// The rules that follow (docs/journal-format.md has them in full, and why):
+//  1 A slot whose head is right is a segment. So is one whose head is not, but which has right blocks: they repeat what
+//    the head said. Its head is damage.
+//  2 The segment behind this one says where this one ends. Without it: the newest word in the segment itself, which is
+//    that of the highest epoch, and of these the one with the highest `durable`.
+//  3 Before that place every right block counts, and what they leave open is damage. What is not in order there is what
+//    a lost write has left: it does not count.
+//  4 Behind it (where no next segment says that nothing is there) blocks count as long as each stands right behind the
+//    one before, has the next number, and no lower epoch.
+//  5 `oldest`: the highest that a right head says, or a block that counts in the newest segment that has one.
 //
 // Used by the reader, and by the writer that takes a journal over.
 #pragma once
@@ -40,62 +45,38 @@ struct BlockNote {
   std::uint64_t epoch = 0;
   std::uint64_t segment = 0;
   std::uint64_t durable = 0;
+  std::uint64_t durable_end = 0;
   std::uint64_t oldest = 0;
   std::uint32_t bytes = 0;
+  std::uint32_t index = 0;
+  std::uint32_t previous_end_in_units = 0;
 };
 
-/// A slot that may be part of the journal.
+/// A slot that is part of the journal, unless `oldest` is above it.
 struct SegmentCandidate {
   SlotNumber slot = 0;
   std::uint64_t bytes = 0;  // of the file
   SegmentHead head;         // what the blocks tell where has_head is false
   bool has_head = true;
-  std::uint64_t begin = journal_unit;  // where its first block stands
-
-  // From the survey of its bytes:
-  bool is_surveyed = false;
-  bool has_blocks = false;
-  std::vector<BlockNote> blocks;  // all right blocks of this segment, by offset; gone after forget()
-  std::uint64_t most_durable = 0;
-
-  void forget() noexcept {
-    has_blocks = false;
-    blocks = {};
-  }
 };
 
-/// Bytes that should hold blocks of the chain, the first of them `number`.
+/// Bytes that should hold blocks of the chain.
 struct DamagedBytes {
   std::uint64_t segment = 0;
   SlotNumber slot = 0;
   std::uint64_t offset = 0;
   std::uint64_t bytes = 0;
   const char* reason = "";
-  std::uint64_t number = 0;
 };
 
 /// One segment's part of the chain.
 struct ChainLink {
-  SegmentCandidate* segment = nullptr;
+  const SegmentCandidate* segment = nullptr;
   std::vector<BlockNote> blocks;     // of the chain, in order
   std::vector<DamagedBytes> damage;  // in this segment, and behind it up to the next
   std::uint64_t last_number = 0;     // of the chain, up to here
-  std::uint64_t last_epoch = 0;
   std::uint64_t end = journal_unit;  // behind the last block
-  bool is_torn = false;              // something was begun behind `end`, and did not become durable
-};
-
-/// Where a chain ends, and what it says of the whole.
-struct ChainEnd {
-  std::size_t candidate = 0;  // the last segment of the chain
-  std::uint64_t last_number = 0;
-  std::uint64_t last_epoch = 0;
-  std::uint64_t end = journal_unit;
-  bool is_torn = false;
-  bool is_damaged = false;
-  /// Some block shows that everything before the chain's first block was durable: the chain is part of the journal.
-  bool is_anchored = false;
-  std::uint64_t oldest = 0;  // the highest that can be believed
+  bool is_torn = false;              // of the newest: something was begun behind `end`, and did not become durable
 };
 
 class JournalChain {
@@ -104,8 +85,8 @@ class JournalChain {
   /// device. `device` outlives the chain.
   static Result<JournalChain> open(JournalDevice& device, std::uint64_t engine_id);
 
-  /// Segments that may count, by rising number. Those below oldest() do not.
-  std::span<SegmentCandidate> candidates() noexcept { return candidates_; }
+  /// By rising number. Those below oldest() do not count; all others do.
+  std::span<const SegmentCandidate> candidates() const noexcept { return candidates_; }
   /// Every slot that is there, with its length.
   struct Slot {
     SlotNumber number = 0;
@@ -114,18 +95,15 @@ class JournalChain {
   };
   std::span<const Slot> slots() const noexcept { return slots_; }
 
-  /// Finds oldest() and the end of the chain without reading more of it than is needed: as a rule the newest segment.
-  /// Nothing: there is no segment.
-  Result<std::optional<ChainEnd>> find_end();
+  /// The newest segment's part of the chain, without reading more than is needed for it and for oldest(): as a rule
+  /// that segment. Nothing: there is no segment.
+  Result<std::optional<ChainLink>> find_end();
   /// The oldest segment that counts, after find_end(). (It may be missing.)
   std::uint64_t oldest() const noexcept { return oldest_; }
   /// The first candidate that counts, after find_end().
   std::size_t first() const noexcept;
-
-  /// Follows the chain from `candidates()[start]`; `visit`, if there is one, gets its links in order, while the bytes
-  /// of that segment are at hand in bytes().
-  using Visit = std::function<Result<void>(const ChainLink&)>;
-  Result<ChainEnd> follow(std::size_t start, const Visit& visit = {});
+  /// The part of `candidates()[at]`. Its bytes are at hand in bytes() then.
+  Result<ChainLink> link(std::size_t at);
 
   /// The bytes of a block of the chain, or nothing if they have changed since it was noted.
   Result<std::optional<std::span<const std::byte>>> block(const SegmentCandidate& segment, const BlockNote& note);
@@ -134,6 +112,14 @@ class JournalChain {
   std::uint64_t most_epoch() const noexcept { return most_epoch_; }
 
  private:
+  /// Up to where a segment's bytes are known to be of the chain, and the number of the block that ends there.
+  struct Reach {
+    std::uint64_t end = journal_unit;
+    std::uint64_t last_number = 0;
+    std::uint64_t epoch = 0;  // of whoever says so
+    bool is_all = false;      // nothing behind it counts
+  };
+
   JournalChain(JournalDevice& device, std::uint64_t engine_id) noexcept
       : device_(&device), engine_id_(engine_id), bytes_(device) {}
 
@@ -142,16 +128,13 @@ class JournalChain {
   void keep_one_of_each();
   std::optional<BlockNote> note_of(const BlockHead& head, std::uint64_t offset, std::uint64_t end) const noexcept;
   Result<std::vector<BlockNote>> right_blocks(SlotNumber slot, std::uint64_t bytes, std::uint64_t segment);
-  Result<void> survey(SegmentCandidate& segment);
-  Result<bool> was_durable(std::size_t at, std::uint64_t number);
+  Reach reach_of(std::size_t at, std::span<const BlockNote> blocks) const noexcept;
+  Result<void> add_known(const Reach& reach, std::span<const BlockNote> blocks, ChainLink& link);
+  Result<void> add_run(std::size_t at, const Reach& reach, std::span<const BlockNote> blocks, ChainLink& link);
+  Result<bool> is_begun_behind(const ChainLink& link, std::uint64_t epoch);
+  void add_missing(std::size_t at, ChainLink& link) const;
   Result<bool> looks_like_block(const SegmentCandidate& segment, std::uint64_t offset, std::uint64_t number);
-  Result<DamagedBytes> damaged(const SegmentCandidate& segment, std::uint64_t from, std::uint64_t to,
-                               std::uint64_t number);
-  Result<ChainLink> walk(std::size_t at, std::uint64_t last_number, std::uint64_t last_epoch);
-  void cut(std::size_t at, ChainLink& link) const noexcept;
-  Result<std::optional<std::size_t>> next_of(std::size_t at, ChainLink& link);
-  Result<void> add_gap(std::size_t at, std::size_t next, ChainLink& link);
-  Result<void> finish(std::size_t at, ChainLink& link);
+  Result<void> add_damage(std::uint64_t to, ChainLink& link);
 
   JournalDevice* device_;
   std::uint64_t engine_id_;

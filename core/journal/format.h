@@ -27,14 +27,17 @@ struct SegmentHead {
   std::uint32_t version = journal_version;
   std::uint32_t segment_bytes_in_units = 0;  // of the whole file
   std::uint64_t engine_id = 0;
-  std::uint64_t segment = 0;        // 1, 2, 3 ...: each use of a file gets the next number
-  std::uint64_t epoch = 0;          // of the keeper that began it
-  std::uint64_t first_block = 0;    // the number of its first block
-  std::uint64_t oldest = 0;         // segments below did not count any more when this one was begun
-  std::uint64_t created_at_ns = 0;  // wall clock
-  std::uint64_t checksum = 0;       // of all fields above
+  std::uint64_t segment = 0;                // 1, 2, 3 ...: each use of a file gets the next number
+  std::uint64_t epoch = 0;                  // of the keeper that began it
+  std::uint64_t first_block = 0;            // the number of its first block; all before it were durable
+  std::uint64_t oldest = 0;                 // segments below did not count any more when this one was begun
+  std::uint64_t created_at_ns = 0;          // wall clock
+  std::uint32_t previous_end_in_units = 0;  // where the last block ends that counts in the segment before; 0: none
+  std::uint32_t reserved = 0;
+  std::uint64_t checksum = 0;  // of all fields above
 };
-static_assert(sizeof(SegmentHead) == 72 && offsetof(SegmentHead, checksum) == 64);
+static_assert(sizeof(SegmentHead) == 80 && offsetof(SegmentHead, previous_end_in_units) == 64 &&
+              offsetof(SegmentHead, checksum) == 72);
 static_assert(std::is_trivially_copyable_v<SegmentHead> && std::has_unique_object_representations_v<SegmentHead>);
 
 /// One write to the device. Records follow the head, each at a multiple of 8; zeros up to `bytes`.
@@ -42,19 +45,22 @@ struct BlockHead {
   std::uint32_t magic = block_magic;
   std::uint32_t bytes = 0;  // of the whole block, a multiple of journal_unit
   std::uint64_t engine_id = 0;
-  std::uint64_t segment = 0;          // the segment that it was written for
-  std::uint64_t number = 0;           // one more than the block before it, over all segments
-  std::uint64_t durable = 0;          // blocks up to this one were durable when this one was written
-  std::uint64_t oldest = 0;           // segments below do not count any more
-  std::uint64_t epoch = 0;            // of the keeper that wrote it; never falls along the chain
-  std::uint32_t offset_in_units = 0;  // where in its segment it stands
-  std::uint32_t record_bytes = 0;     // of all records, without head and padding
+  std::uint64_t segment = 0;                // the segment that it was written for
+  std::uint64_t number = 0;                 // one more than the block before it, over all segments
+  std::uint64_t durable = 0;                // blocks up to this one were durable when this one was written
+  std::uint64_t oldest = 0;                 // segments below do not count any more
+  std::uint64_t epoch = 0;                  // of the keeper that wrote it; never falls along the chain
+  std::uint32_t offset_in_units = 0;        // where in its segment it stands
+  std::uint32_t durable_end_in_units = 0;   // where block `durable` ends in this segment, or its first block begins
+  std::uint32_t previous_end_in_units = 0;  // as in the segment's head
+  std::uint32_t index = 0;                  // of its segment's blocks, from 0: number - index is the head's first_block
+  std::uint32_t record_bytes = 0;           // of all records, without head and padding
   std::uint32_t records = 0;
-  std::uint32_t reserved = 0;
   std::uint64_t written_at_ns = 0;  // wall clock
   std::uint64_t checksum = 0;       // of the records and padding, seeded with that of the fields above
 };
-static_assert(sizeof(BlockHead) == 88 && offsetof(BlockHead, checksum) == 80);
+static_assert(sizeof(BlockHead) == 96 && offsetof(BlockHead, durable_end_in_units) == 60 &&
+              offsetof(BlockHead, record_bytes) == 72 && offsetof(BlockHead, checksum) == 88);
 static_assert(std::is_trivially_copyable_v<BlockHead> && std::has_unique_object_representations_v<BlockHead>);
 
 enum class RecordType : std::uint8_t {

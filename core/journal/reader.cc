@@ -24,17 +24,15 @@ class JournalReading {
   JournalReading(JournalChain& chain, JournalVisitor& visitor) noexcept : chain_(chain), visitor_(visitor) {}
 
   Result<void> run() {
-    const auto found = chain_.find_end();
-    if (!found) return std::unexpected(found.error());
-    if (!*found) return {};
+    const auto newest = chain_.find_end();
+    if (!newest) return std::unexpected(newest.error());
+    if (!*newest) return {};
     add_missing_at_the_front();
-    const auto end = chain_.follow(chain_.first(), [this](const ChainLink& link) { return take(link); });
-    if (!end) return std::unexpected(end.error());
-    const SegmentHead& last = chain_.candidates()[end->candidate].head;
-    report_.last_segment = last.segment;
-    report_.last_block = end->last_number;
-    report_.end_offset = end->end;
-    if (end->is_torn) report_.torn_tail = TornTail{.segment = last.segment, .offset = end->end};
+    for (std::size_t at = chain_.first(); at < chain_.candidates().size(); ++at) {
+      const auto link = chain_.link(at);
+      if (!link) return std::unexpected(link.error());
+      if (auto taken = take(*link); !taken) return taken;
+    }
     return {};
   }
 
@@ -67,19 +65,19 @@ class JournalReading {
 
   Result<void> take(const ChainLink& link) {
     const SegmentCandidate& segment = *link.segment;
-    const bool superseded = link.last_number + 1 < segment.head.first_block;
-    if (!superseded) {
-      counting_.push_back(segment.slot);
-      ++report_.segments;
-      report_.bytes += journal_unit;
-    }
+    counting_.push_back(segment.slot);
+    ++report_.segments;
+    report_.bytes += journal_unit;
     for (const BlockNote& note : link.blocks) {
       if (auto taken = take_block(segment, note); !taken) return taken;
     }
     for (const DamagedBytes& damage : link.damage) {
       if (auto added = add_damage(segment, damage); !added) return added;
     }
-    link.segment->forget();
+    report_.last_segment = segment.head.segment;
+    report_.last_block = link.last_number;
+    report_.end_offset = link.end;
+    if (link.is_torn) report_.torn_tail = TornTail{.segment = segment.head.segment, .offset = link.end};
     return {};
   }
 
@@ -90,8 +88,7 @@ class JournalReading {
                              .slot = segment.slot,
                              .offset = note.offset,
                              .bytes = note.bytes,
-                             .reason = "checksum",
-                             .number = note.number};
+                             .reason = "checksum"};
     if (!*bytes) return add_damage(segment, whole);  // changed between two looks
     const std::span<const std::byte> block = **bytes;
     const auto head = value_at<BlockHead>(block);
@@ -159,6 +156,7 @@ class JournalReading {
     ReadableIds ids(most_suspects);
     chain_.bytes().use(segment.slot, segment.bytes);
     from = std::max<std::uint64_t>(from, journal_unit);
+    to = std::min(to, segment.bytes);  // the file may have become shorter
     while (from + journal_unit <= to && !ids.has_enough()) {
       const auto bytes =
           chain_.bytes().view(from, std::min<std::uint64_t>(to - from, most_block_bytes) / journal_unit * journal_unit);

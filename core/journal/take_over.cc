@@ -31,15 +31,14 @@ Result<void> walk(JournalChain& chain, JournalDevice& device, nanoseconds patien
   if (!end) return std::unexpected(end.error());
   // After the walk, so that it makes durable all that the walk has seen, even of writes that are still in flight.
   if (auto synced = device.sync(newest); !synced) return synced;
-  if ((*end)->candidate + 1 != candidates.size()) {
-    return std::unexpected(Error(ErrorCode::corrupt, "the newest segment of the journal does not follow the others",
-                                 file_name_of(newest)));
-  }
+  const SegmentHead& head = candidates.back().head;
   found.last_block = (*end)->last_number;
   found.end_offset = (*end)->end;
-  found.oldest = std::clamp<std::uint64_t>(chain.oldest(), 1, candidates.back().head.segment);
+  found.first_block = head.first_block;
+  found.previous_end_in_units = head.previous_end_in_units;
+  found.oldest = std::clamp<std::uint64_t>(chain.oldest(), 1, head.segment);
   found.highest_epoch = chain.most_epoch();
-  found.has_good_end = !(*end)->is_damaged && candidates.back().has_head;
+  found.has_good_end = (*end)->damage.empty() && !(*end)->is_torn;
   return {};
 }
 

@@ -39,6 +39,8 @@ constexpr std::size_t buffers_in_all = 8;
 constexpr std::uint64_t head_token = 0;  // blocks are numbered from 1 on
 constexpr std::chrono::seconds longest_patience{10};
 
+std::uint32_t in_units(std::uint64_t bytes) noexcept { return static_cast<std::uint32_t>(bytes / journal_unit); }
+
 }  // namespace
 
 struct JournalWriter::State {
@@ -46,6 +48,7 @@ struct JournalWriter::State {
     std::uint64_t number;
     std::size_t buffer;
     std::uint64_t oldest;
+    std::uint64_t end;  // in the newest segment
     bool is_done = false;
   };
   struct Beginning {
@@ -64,8 +67,11 @@ struct JournalWriter::State {
         geometry(given),
         epoch(std::max(least_epoch, found.highest_epoch + 1)),
         offset(found.end_offset),
+        first_block(found.first_block),
+        previous_end_in_units(found.previous_end_in_units),
         next_block(found.last_block + 1),
         durable(found.last_block),
+        durable_end(found.end_offset),
         said_oldest(found.oldest),
         segments(*device, geometry, std::move(found)) {
     for (std::size_t buffer = 0; buffer < buffers.size(); ++buffer) free_buffers.push_back(buffer);
@@ -95,9 +101,12 @@ struct JournalWriter::State {
   std::uint64_t engine_id;
   JournalGeometry geometry;
   std::uint64_t epoch;
-  std::uint64_t offset;      // in the newest segment, of the open block
-  std::uint64_t next_block;  // the number of the open block
+  std::uint64_t offset;                 // in the newest segment, of the open block
+  std::uint64_t first_block;            // of the newest segment
+  std::uint32_t previous_end_in_units;  // where the chain ends in the segment before the newest
+  std::uint64_t next_block;             // the number of the open block
   std::uint64_t durable;
+  std::uint64_t durable_end;  // in the newest segment, of block `durable`
   std::uint64_t said_oldest;  // by the last block that was submitted
   JournalSegments segments;
 
@@ -187,6 +196,7 @@ std::optional<JournalWriter::NoRoom> JournalWriter::State::next_segment(JournalS
       .first_block = next_block,
       .oldest = segments.oldest_to_say(),
       .created_at_ns = wall_clock_ns(),
+      .previous_end_in_units = in_units(offset),
   };
   head.checksum = checksum_of(head);
   const std::span<std::byte> unit = buffers[free_buffers.back()].first(journal_unit);
@@ -201,7 +211,10 @@ std::optional<JournalWriter::NoRoom> JournalWriter::State::next_segment(JournalS
 void JournalWriter::State::enter_segment() {
   segments.begin(beginning->segment, beginning->slot);
   beginning.reset();
-  offset = journal_unit;
+  // All before it is durable, so `offset` is the chain's end in the segment that is left.
+  previous_end_in_units = in_units(offset);
+  first_block = next_block;
+  offset = durable_end = journal_unit;
 }
 
 void JournalWriter::State::submit_block() {
@@ -212,15 +225,18 @@ void JournalWriter::State::submit_block() {
       .durable = durable,
       .oldest = segments.oldest_to_say(),
       .epoch = epoch,
-      .offset_in_units = static_cast<std::uint32_t>(offset / journal_unit),
+      .offset_in_units = in_units(offset),
+      .durable_end_in_units = in_units(durable_end),
+      .previous_end_in_units = previous_end_in_units,
+      .index = static_cast<std::uint32_t>(next_block - first_block),
       .written_at_ns = wall_clock_ns(),
   };
   const std::span<const std::byte> block = builder->seal(head);
   builder.reset();
-  in_flight.push_back({.number = next_block, .buffer = builder_buffer, .oldest = head.oldest});
   const std::uint64_t at = offset;
   said_oldest = head.oldest;
   offset += block.size();
+  in_flight.push_back({.number = next_block, .buffer = builder_buffer, .oldest = head.oldest, .end = offset});
   bytes_written += block.size();
   device->submit(segments.newest().slot, at, block, next_block++);
 }
@@ -243,6 +259,7 @@ void JournalWriter::State::collect(std::chrono::nanoseconds wait) {
   while (!error && !in_flight.empty() && in_flight.front().is_done) {
     const InFlight& block = in_flight.front();
     durable = block.number;
+    durable_end = block.end;
     segments.on_durable(block.number, block.oldest);
     free_buffers.push_back(block.buffer);
     in_flight.pop_front();
@@ -293,7 +310,8 @@ Result<std::unique_ptr<JournalWriter>> JournalWriter::open(std::unique_ptr<Journ
   state = std::make_unique<State>(std::move(device), std::move(*buffers), engine_id, geometry, least_epoch,
                                   std::move(*found));
   if (!begins) return writer;
-  // A new segment is better than waiting for the fence, or than going on behind damage.
+  // A new segment is better than waiting for the fence, or than going on behind damage. Behind something torn as well:
+  // a second cut could make it whole with what it leaves of ours.
   const auto begun = state->begin_first();
   if (begun) return writer;
   if (is_new || begun.error().code() != ErrorCode::no_space) return std::unexpected(begun.error());

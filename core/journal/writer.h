@@ -28,8 +28,8 @@ class JournalWriter {
  public:
   /// Takes the journal over, or begins one: finds the newest segment, takes its fence, syncs it, walks to the end of
   /// its chain, and goes on there in a new epoch; or begins a new segment when the fence is held by writes in flight,
-  /// when the end of that segment cannot be trusted, or when there is none. `least_epoch`: the new epoch is at least
-  /// this. Errors: incompatible, corrupt, no_space, permission_denied, system.
+  /// when that segment is damaged, or torn behind its end, or when there is none. `least_epoch`: the new epoch is at
+  /// least this. Errors: incompatible, no_space, permission_denied, system.
   static Result<std::unique_ptr<JournalWriter>> open(std::unique_ptr<JournalDevice> device, std::uint64_t engine_id,
                                                      const JournalGeometry& geometry, std::uint64_t least_epoch);
   ~JournalWriter();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,17 +28,33 @@ struct HandWritten {
   std::uint64_t epoch = 1;
   std::uint64_t segment = 0;
   std::uint64_t number = 0;  // of the last block
-  std::uint64_t lag = 1;     // a block says that the one `lag` before it was durable
+  /// A block says that the one `lag` before it was durable, or a later one where it must have been: what was there when
+  /// the segment was begun, or when the keeper took over.
+  std::uint64_t lag = 1;
+  std::uint64_t least_durable = 0;
   std::uint64_t oldest = 1;
   std::uint64_t oldest_in_head = 1;
   SlotNumber slot = 0;
-  std::uint64_t offset = 0;        // where the next block will stand
-  std::vector<std::string> lines;  // of what was written so far, as Lines reads it
+  std::uint64_t offset = 0;  // where the next block will stand
+  std::uint64_t first_block = 1;
+  std::uint64_t previous_end = 0;
+  std::map<std::uint64_t, std::uint64_t> ends;  // of this segment's blocks, by number; and where the first one begins
+  std::vector<std::string> lines;               // of what was written so far, as Lines reads it
 
   std::vector<std::byte>& file() { return device.files.at(slot); }
 
-  /// The next segment, in `in_slot`: what the file has already stays behind the head.
+  /// Another keeper has found that the chain ends with block `last` of this segment, and goes on.
+  void take_over(std::uint64_t last) {
+    ++epoch;
+    number = least_durable = last;
+    offset = ends.at(last);
+  }
+  /// The next segment, in `in_slot`: what the file has already stays behind the head. All blocks so far are durable.
   void begin(SlotNumber in_slot) {
+    previous_end = ends.empty() ? 0 : ends.at(number);
+    ends = {{number, journal_unit}};
+    first_block = number + 1;
+    least_durable = number;
     ++segment;
     slot = in_slot;
     offset = journal_unit;
@@ -46,9 +63,10 @@ struct HandWritten {
                      .engine_id = test_engine,
                      .segment = segment,
                      .epoch = epoch,
-                     .first_block = number + 1,
+                     .first_block = first_block,
                      .oldest = oldest_in_head,
-                     .created_at_ns = 1};
+                     .created_at_ns = 1,
+                     .previous_end_in_units = static_cast<std::uint32_t>(previous_end / journal_unit)};
     put_head(head);
   }
   void put_head(SegmentHead head) {
@@ -59,13 +77,17 @@ struct HandWritten {
 
   BlockHead next_head() {
     ++number;
+    const std::uint64_t durable = std::max(number - std::min(lag, number), least_durable);
     return {.engine_id = test_engine,
             .segment = segment,
             .number = number,
-            .durable = number - std::min(lag, number),
+            .durable = durable,
             .oldest = oldest,
             .epoch = epoch,
             .offset_in_units = static_cast<std::uint32_t>(offset / journal_unit),
+            .durable_end_in_units = static_cast<std::uint32_t>(ends.at(durable) / journal_unit),
+            .previous_end_in_units = static_cast<std::uint32_t>(previous_end / journal_unit),
+            .index = static_cast<std::uint32_t>(number - first_block),
             .written_at_ns = 2};
   }
   /// A block of whatever `fill` appends, at the next place. Returns where it stands.
@@ -78,6 +100,7 @@ struct HandWritten {
     std::ranges::copy(block, file().begin() + static_cast<std::ptrdiff_t>(offset));
     const std::uint64_t at = offset;
     offset += block.size();
+    ends[number] = offset;
     return at;
   }
   /// A block with one job of each number in `ids`, their payload of so many bytes.

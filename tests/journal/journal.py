@@ -17,9 +17,9 @@ import xxhash
 
 UNIT = 4096
 MOST_BLOCK = 256 * 1024
-MOST_PAYLOAD = 262016
-HEAD = struct.Struct("<8sIIQQQQQQQ")
-BLOCK = struct.Struct("<4sIQQQQQQIIIIQQ")
+MOST_PAYLOAD = 262008
+HEAD = struct.Struct("<8sIIQQQQQQIIQ")
+BLOCK = struct.Struct("<4sIQQQQQQIIIIIIQQ")
 
 
 class Incompatible(Exception):
@@ -33,8 +33,11 @@ class Block:
     segment: int
     number: int
     durable: int
+    durable_end: int
     oldest: int
     epoch: int
+    first_block: int
+    previous_end: int
     record_bytes: int
     records: int
 
@@ -46,19 +49,17 @@ class Segment:
     number: int
     epoch: int
     first_block: int
+    previous_end: int
     right_head: bool
-    begin: int = UNIT
-    blocks: list = field(default_factory=list)
 
 
 @dataclass
 class Link:
     segment: Segment
-    blocks: list
-    damage: list  # (number of the first missing block, what is printed)
     last: int
-    epoch: int
-    end: int
+    end: int = UNIT
+    blocks: list = field(default_factory=list)
+    damage: list = field(default_factory=list)
     torn: bool = False
 
 
@@ -84,8 +85,9 @@ class Journal:
     def right_head(self, data):
         if len(data) < UNIT:
             return None
-        magic, version, units, engine, number, epoch, first_block, oldest, _, checksum = HEAD.unpack_from(data)
-        if magic != b"ringjv01" or xxhash.xxh3_64_intdigest(data[:64]) != checksum:
+        (magic, version, units, engine, number, epoch, first_block, oldest, _, previous_end, _,
+         checksum) = HEAD.unpack_from(data)
+        if magic != b"ringjv01" or xxhash.xxh3_64_intdigest(data[:72]) != checksum:
             return None
         if version != 1:
             raise Incompatible(f"format {version}")
@@ -94,37 +96,38 @@ class Journal:
         if number == 0 or first_block == 0 or oldest > number:
             return None
         self.oldest = max(self.oldest, oldest)
-        return units * UNIT, number, epoch, first_block
+        return units * UNIT, number, epoch, first_block, previous_end * UNIT
 
     def add_candidate(self, slot, data, head):
         if head is not None:
-            length, number, epoch, first_block = head
-            data = data[:length]
-            blocks = self.right_blocks(data, number)
-            self.segments.append(Segment(slot, data, number, epoch, first_block, True, UNIT, blocks))
+            length, number, epoch, first_block, previous_end = head
+            self.segments.append(Segment(slot, data[:length], number, epoch, first_block, previous_end, True))
             return
         blocks = self.right_blocks(data, None)
         if blocks:
             number = max(block.segment for block in blocks)
-            blocks = [block for block in blocks if block.segment == number]
-            first = blocks[0]
-            self.segments.append(Segment(slot, data, number, first.epoch, first.number, False, first.offset, blocks))
+            first = next(block for block in blocks if block.segment == number)
+            self.segments.append(
+                Segment(slot, data, number, first.epoch, first.first_block, first.previous_end, False))
 
     # Rule 2
 
     def right_block(self, data, offset):
-        (magic, length, engine, segment, number, durable, oldest, epoch, units, record_bytes, records, _, _,
-         checksum) = BLOCK.unpack_from(data, offset)
+        (magic, length, engine, segment, number, durable, oldest, epoch, units, durable_end, previous_end, index,
+         record_bytes, records, _, checksum) = BLOCK.unpack_from(data, offset)
         if magic != b"jBlk" or engine != self.engine_id or units * UNIT != offset:
             return None
-        if length == 0 or length % UNIT != 0 or length > MOST_BLOCK or record_bytes > length - 88:
+        if length == 0 or length % UNIT != 0 or length > MOST_BLOCK or record_bytes > length - 96:
             return None
         if segment == 0 or number <= durable or oldest > segment or offset + length > len(data):
             return None
-        seed = xxhash.xxh3_64_intdigest(data[offset:offset + 80])
-        if xxhash.xxh3_64_intdigest(data[offset + 88:offset + length], seed=seed) != checksum:
+        if not 1 <= number - index <= durable + 1 or not UNIT <= durable_end * UNIT <= offset:
             return None
-        return Block(offset, length, segment, number, durable, oldest, epoch, record_bytes, records)
+        seed = xxhash.xxh3_64_intdigest(data[offset:offset + 88])
+        if xxhash.xxh3_64_intdigest(data[offset + 96:offset + length], seed=seed) != checksum:
+            return None
+        return Block(offset, length, segment, number, durable, durable_end * UNIT, oldest, epoch, number - index,
+                     previous_end * UNIT, record_bytes, records)
 
     def right_blocks(self, data, segment):
         blocks = []
@@ -138,12 +141,21 @@ class Journal:
                 offset += UNIT
         return blocks
 
-    # Rule 3
+    # Rule 4
 
-    def was_durable(self, at, number):
-        return any(block.durable >= number for segment in self.segments[at:] for block in segment.blocks)
+    def known(self, at, blocks):
+        """The end of what is known to count, the number of the block that ends there, whose word that is (an epoch),
+        and whether nothing behind it counts."""
+        segment = self.segments[at]
+        after = self.segments[at + 1] if at + 1 < len(self.segments) else None
+        if after is not None and after.number == segment.number + 1:
+            return max(after.previous_end, UNIT), after.first_block - 1, 0, True
+        words = [(segment.epoch if segment.right_head else 0, segment.first_block - 1, UNIT)]
+        words += [(block.epoch, block.durable, block.durable_end) for block in blocks]
+        epoch, durable, end = max(words, key=lambda word: word[:2])
+        return end, durable, epoch, False
 
-    # Rules 4 and 9
+    # Rules 5 to 9
 
     def marks_fit(self, segment, offset, number):
         if offset + UNIT > len(segment.data):
@@ -153,124 +165,73 @@ class Journal:
                  units * UNIT == offset)
         return sum(marks) >= 4
 
-    def damaged(self, segment, begin, end, number):
-        reason = "checksum" if self.marks_fit(segment, begin, number) else "lost"
-        return number, {"segment": segment.number, "offset": begin, "bytes": max(begin, end) - begin, "reason": reason}
+    def add_damage(self, link, end):
+        reason = "checksum" if self.marks_fit(link.segment, link.end, link.last + 1) else "lost"
+        link.damage.append({"segment": link.segment.number, "offset": link.end, "bytes": end - link.end,
+                            "reason": reason})
 
-    def walk(self, at, last, epoch):
+    @staticmethod
+    def take(link, block):
+        link.blocks.append(block)
+        link.last, link.end = block.number, block.offset + block.bytes
+
+    def is_begun(self, link, epoch):
+        if self.marks_fit(link.segment, link.end, link.last + 1):
+            return True
+        for offset in range(link.end, len(link.segment.data) - UNIT + 1, UNIT):
+            magic, _, engine, segment, number, _, _, its_epoch, units = BLOCK.unpack_from(link.segment.data, offset)[:9]
+            is_ours = (magic, engine, segment, units) == (b"jBlk", self.engine_id, link.segment.number, offset // UNIT)
+            if is_ours and number > link.last and its_epoch >= epoch:
+                return True
+        return False
+
+    def link(self, at):
         segment = self.segments[at]
-        link = Link(segment, [], [], last, epoch, segment.begin)
+        after = self.segments[at + 1] if at + 1 < len(self.segments) else None
+        blocks = self.right_blocks(segment.data, segment.number)
+        end, last, epoch, is_all = self.known(at, blocks)
+        link = Link(segment, segment.first_block - 1)
         if not segment.right_head:
-            head = {"segment": segment.number, "offset": 0, "bytes": segment.begin, "reason": "head"}
-            link.damage.append((last, head))
-        for block in segment.blocks:
-            overtaken = any(o.epoch > block.epoch and o.number <= block.number for o in segment.blocks)
-            if block.number <= link.last or block.epoch < link.epoch or overtaken:
-                continue
-            if block.offset != link.end or block.number != link.last + 1:
-                if not self.was_durable(at, link.last + 1):
-                    link.torn = True
-                    break
-                link.damage.append(self.damaged(segment, link.end, block.offset, link.last + 1))
-                if not self.was_durable(at, block.number - 1):
-                    link.torn = True
-                    break
-            link.blocks.append(block)
-            link.last, link.epoch, link.end = block.number, block.epoch, block.offset + block.bytes
+            link.damage.append({"segment": segment.number, "offset": 0, "bytes": UNIT, "reason": "head"})
+        least = segment.epoch if segment.right_head else 0
+        for block in blocks:
+            if block.offset < end and link.last < block.number <= last and block.epoch >= least:
+                if block.offset > link.end:
+                    self.add_damage(link, block.offset)
+                self.take(link, block)
+                least = block.epoch
+        if link.end < end:
+            self.add_damage(link, end)
+            link.end = end
+        link.last = last
+        if not is_all:
+            epoch = max([epoch] + [block.epoch for block in link.blocks])
+            for block in blocks:
+                is_next = block.offset == link.end and block.number == link.last + 1 and block.epoch >= epoch
+                if is_next and (after is None or block.number < after.first_block):
+                    self.take(link, block)
+                    epoch = block.epoch
+            link.torn = after is None and self.is_begun(link, epoch)
+        for number in range(segment.number + 1, after.number if after is not None else 0):
+            link.damage.append({"segment": number, "offset": 0, "bytes": len(segment.data), "reason": "missing"})
         return link
 
-    # Rule 5
-
-    def cut(self, at, link):
-        firsts = [s.first_block for s in self.segments[at + 1:] if s.epoch >= link.epoch]
-        begin = min(firsts, default=link.last + 2)
-        if begin > link.last + 1:
-            return
-        link.blocks = [block for block in link.blocks if block.number < begin]
-        link.damage = [damage for damage in link.damage if damage[0] < begin]
-        link.torn = False
-        if begin > link.last:
-            return
-        link.last = begin - 1
-        link.end = link.segment.begin
-        if link.blocks:
-            block = link.blocks[-1]
-            link.epoch, link.end = block.epoch, block.offset + block.bytes
-
-    # Rule 6
-
-    def next_of(self, at, link):
-        self.cut(at, link)
-        later = [n for n in range(at + 1, len(self.segments)) if self.segments[n].epoch >= link.epoch]
-        for n in later:
-            if self.segments[n].first_block == link.last + 1:
-                return n
-        later = [n for n in later if self.segments[n].first_block > link.last]
-        if not later or not self.was_durable(at, link.last + 1):
-            return None
-        here, after = self.segments[at], self.segments[later[0]]
-        known = {segment.number for segment in self.segments}
-        missing = [n for n in range(here.number + 1, after.number) if n not in known]
-        for number in missing:
-            gap = {"segment": number, "offset": 0, "bytes": len(here.data), "reason": "missing"}
-            link.damage.append((link.last + 1, gap))
-        if not missing and (after.right_head or after.begin == UNIT):
-            link.damage.append(self.damaged(here, link.end, len(here.data), link.last + 1))
-        return later[0]
-
-    # Rule 7
-
-    def finish(self, at, link):
-        if self.was_durable(at, link.last + 1):
-            link.damage.append(self.damaged(link.segment, link.end, len(link.segment.data), link.last + 1))
-            link.torn = False
-        else:
-            link.torn = link.torn or self.marks_fit(link.segment, link.end, link.last + 1)
-
-    def follow(self, start):
-        """The links of the chain from a candidate on, and the highest `oldest` in it that may be believed, or None."""
-        at, last, epoch = start, self.segments[start].first_block - 1, self.segments[start].epoch
-        unbroken_from, previous, durable, believed = last + 1, last, 0, None
-        links = []
-        while True:
-            link = self.walk(at, last, epoch)
-            next_at = self.next_of(at, link)
-            if next_at is None:
-                self.finish(at, link)
-            for block in link.blocks:
-                if block.number != previous + 1:
-                    unbroken_from = block.number
-                previous = block.number
-                durable = max(durable, block.durable)
-                if durable + 1 >= unbroken_from:
-                    believed = max(believed or 0, block.oldest)
-            links.append(link)
-            if next_at is None:
-                return links, believed
-            at = next_at
-            last, epoch = self.segments[at].first_block - 1, max(link.epoch, self.segments[at].epoch)
-            if last != link.last:
-                unbroken_from = last + 1
-            previous = last
-
-    # Rule 8
+    # Rule 3
 
     def read(self):
         """The links that count, and damage in front of them."""
         if not self.segments:
             return [], []
-        start = len(self.segments) - 1
-        while True:
-            _, believed = self.follow(start)
-            if believed is not None or start == 0 or self.segments[start - 1].number < self.oldest:
+        for at in reversed(range(len(self.segments))):
+            blocks = self.link(at).blocks
+            if blocks:
+                self.oldest = max([self.oldest] + [block.oldest for block in blocks])
                 break
-            start -= 1
-        self.oldest = max(self.oldest, believed or 0)
         first = next(n for n, segment in enumerate(self.segments) if segment.number >= self.oldest)
         missing = range(max(self.oldest, 1), self.segments[first].number)
         length = len(self.segments[first].data)
         in_front = [{"segment": n, "offset": 0, "bytes": length, "reason": "missing"} for n in missing]
-        return self.follow(first)[0], in_front
+        return [self.link(at) for at in range(first, len(self.segments))], in_front
 
 
 def whole_words(count):
@@ -316,7 +277,7 @@ def main(directory, engine_id):
     blocks = records = 0
     for link in links:
         for block in link.blocks:
-            begin = block.offset + 88
+            begin = block.offset + 96
             found = parse_records(link.segment.data[begin:begin + block.record_bytes], block.records)
             place = {"segment": block.segment, "offset": block.offset, "block": block.number}
             if found is None:
@@ -327,11 +288,11 @@ def main(directory, engine_id):
             records += len(found)
             for record in found:
                 print(json.dumps({**place, **record}))
-        damage.extend(what for _, what in link.damage)
+        damage.extend(link.damage)
     torn = links and links[-1].torn
     print(json.dumps({
-        "segments": sum(1 for link in links if link.last + 1 >= link.segment.first_block), "blocks": blocks,
-        "records": records, "last_block": links[-1].last if links else 0,
+        "segments": len(links), "blocks": blocks, "records": records,
+        "last_block": links[-1].last if links else 0,
         "torn_tail": {"segment": links[-1].segment.number, "offset": links[-1].end} if torn else None,
         "damage": damage}))
     return 1 if damage else 0

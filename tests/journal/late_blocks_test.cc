@@ -19,8 +19,7 @@ HandWritten journal_with_a_late_block() {
   journal.begin(0);
   journal.job(1);
   journal.job(2);
-  journal.number = 1;
-  journal.epoch = 2;
+  journal.take_over(1);
   journal.begin(1);
   journal.job(3);
   journal.job(4);

@@ -1,6 +1,7 @@
 #include "tests/journal/random_journal.h"
 
 #include <algorithm>
+#include <span>
 
 namespace ringmill::test {
 
@@ -11,7 +12,7 @@ RandomJournal::RandomJournal(std::uint64_t seed, int steps) : random(seed) {
   for (int step = 0; step < steps; ++step) {
     const std::uint64_t what = below(20);
     if (what == 0) {
-      ++written.epoch;  // another keeper, in good order
+      written.take_over(written.number);  // in good order
       durable_ = written.number;
     } else if (what == 1) {
       crash(true);
@@ -32,9 +33,11 @@ std::uint64_t RandomJournal::durable_oldest() const {
 
 void RandomJournal::begin_segment() {
   constexpr std::size_t most_in_use = 5;
+  durable_ = written.number;
+  before_newest_.clear();
   const std::uint64_t free_below = durable_oldest();
   SlotNumber slot = next_slot_;
-  const auto is_free = [&](const auto& entry) { return entry.first < free_below || stale_.contains(entry.first); };
+  const auto is_free = [&](const auto& entry) { return entry.first < free_below; };
   const auto free = std::ranges::find_if(segments_, is_free);
   if (free != segments_.end() && below(4) != 0) {
     slot = free->second;
@@ -42,14 +45,12 @@ void RandomJournal::begin_segment() {
   } else {
     ++next_slot_;
   }
-  written.segment = highest_segment_;  // begin() takes the next one
   written.oldest_in_head = free_below;
   written.begin(slot);
-  highest_segment_ = written.segment;
   segments_[written.segment] = slot;
   std::vector<std::uint64_t> in_use;
   for (const auto& [segment, its_slot] : segments_) {
-    if (segment >= written.oldest && !stale_.contains(segment)) in_use.push_back(segment);
+    if (segment >= written.oldest) in_use.push_back(segment);
   }
   if (in_use.size() > most_in_use) written.oldest = in_use[1];  // as if its survivors stood in the blocks so far
 }
@@ -97,7 +98,28 @@ void RandomJournal::write_block() {
                     .oldest = written.oldest,
                     .lines = written.lines});
   ever_.insert(written.lines.begin(), written.lines.end());
-  durable_ = std::max(durable_, written.number - std::min(written.lag, written.number));
+  durable_ = std::max(durable_, written.number - std::min(written.lag, written.number));  // as the block says
+}
+
+/// The first sector at least: it holds the checksum. Sectors are written in any order.
+void RandomJournal::clear_sectors(const Block& block, bool all) {
+  const auto begin = written.device.files.at(block.slot).begin() + static_cast<std::ptrdiff_t>(block.offset);
+  for (std::uint64_t at = 0; at < block.bytes; at += 512) {
+    if (at == 0 || all || below(2) == 0) std::fill_n(begin + static_cast<std::ptrdiff_t>(at), 512, std::byte{});
+  }
+}
+
+/// `blocks`, in order, of one dead keeper: those that stand whole right behind the end of the chain.
+void RandomJournal::note_left_behind(const std::vector<Block>& blocks) {
+  for (const Block& block : blocks) {
+    const std::span file(written.device.files.at(block.slot));
+    BlockHead head;
+    std::memcpy(&head, &file[block.offset], sizeof head);
+    if (head.number != block.number || head.checksum != checksum_of_block(file.subspan(block.offset, block.bytes))) {
+      return;
+    }
+    before_newest_.insert(before_newest_.end(), block.lines.begin(), block.lines.end());
+  }
 }
 
 /// Of the blocks in flight some are lost or torn, and some come late. The next keeper goes on behind the first that is
@@ -105,44 +127,35 @@ void RandomJournal::write_block() {
 void RandomJournal::crash(bool is_followed) {
   const bool in_new_segment = below(2) == 0;
   std::vector<std::pair<Block, std::vector<std::byte>>> late;
+  std::vector<Block> in_flight;
   std::uint64_t end = written.number;
   for (const Block& block : chain_) {
     if (block.number <= durable_) continue;
+    in_flight.push_back(block);
     const std::uint64_t fate = below(4);
     if (fate == 0) continue;  // it is there
     end = std::min(end, block.number - 1);
-    auto& file = written.device.files.at(block.slot);
-    const auto begin = file.begin() + static_cast<std::ptrdiff_t>(block.offset);
+    const auto begin = written.device.files.at(block.slot).begin() + static_cast<std::ptrdiff_t>(block.offset);
     if (fate == 1 && in_new_segment) {
       late.emplace_back(block, std::vector<std::byte>(begin, begin + static_cast<std::ptrdiff_t>(block.bytes)));
     }
-    // The first sector at least: it holds the checksum. Sectors are written in any order.
-    for (std::uint64_t at = 0; at < block.bytes; at += 512) {
-      if (at == 0 || fate == 1 || below(2) == 0) std::fill_n(begin + static_cast<std::ptrdiff_t>(at), 512, std::byte{});
-    }
+    clear_sectors(block, fate == 1);
   }
   std::erase_if(chain_, [end](const Block& block) { return block.number > end; });
-  durable_ = written.number = end;
+  std::erase_if(in_flight, [end](const Block& block) { return block.number <= end; });
+  durable_ = end;
   if (!is_followed) return;
-  ++written.epoch;
+  written.take_over(end);
   written.lag = 1 + below(5);
   written.oldest = 1;
   for (const Block& block : chain_) written.oldest = std::max(written.oldest, block.oldest);
-  // What was begun and is not part of the chain is free at once, and never named as the oldest.
-  for (const auto& [segment, slot] : segments_) {
-    if (!chain_.empty() && segment > chain_.back().segment) stale_.insert(segment);
-  }
-  if (in_new_segment || chain_.empty() || !segments_.contains(chain_.back().segment)) {
-    begin_segment();
-  } else {
-    written.segment = chain_.back().segment;
-    written.slot = chain_.back().slot;
-    written.offset = chain_.back().offset + chain_.back().bytes;
-  }
+  if (!in_new_segment) return;
+  begin_segment();
   for (const auto& [block, bytes] : late) {
-    if (block.slot == written.slot) continue;
     std::ranges::copy(bytes, written.device.files.at(block.slot).begin() + static_cast<std::ptrdiff_t>(block.offset));
+    if (below(4) == 0) clear_sectors(block, false);
   }
+  note_left_behind(in_flight);
 }
 
 std::vector<std::string> RandomJournal::expected() const {

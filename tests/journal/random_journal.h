@@ -1,5 +1,6 @@
 // A journal as many keepers would leave it: segments begun, retired and used again, crashes with writes that were lost,
-// torn, or came late. Knows what a reader must find in it.
+// torn, or came late. Knows what a reader must find in it. It does nothing that JournalWriter could not do: a segment
+// is begun when all before it is durable, a keeper goes on in the newest one, and says that what it found is durable.
 #pragma once
 
 #include <map>
@@ -35,6 +36,9 @@ class RandomJournal {
     std::vector<std::string> lines;
   };
   const std::vector<Block>& chain() const noexcept { return chain_; }
+  /// What comes behind expected() should the newest segment never have been begun: whole blocks that a dead keeper has
+  /// left in the segment before.
+  const std::vector<std::string>& before_newest() const noexcept { return before_newest_; }
   /// Damages it in one to three places.
   void harm();
 
@@ -43,16 +47,17 @@ class RandomJournal {
   void write_block();
   void begin_segment();
   void crash(bool is_followed);
+  void clear_sectors(const Block& block, bool all);
+  void note_left_behind(const std::vector<Block>& blocks);
   void harm_once();
   std::uint64_t durable_oldest() const;
 
   std::uint64_t durable_ = 0;
-  std::uint64_t highest_segment_ = 0;
   std::uint64_t next_id_ = 1;
   SlotNumber next_slot_ = 0;
   std::map<std::uint64_t, SlotNumber> segments_;  // whose slot was not used again yet
-  std::set<std::uint64_t> stale_;
   std::vector<Block> chain_;
+  std::vector<std::string> before_newest_;
   std::set<std::string> ever_;
 };
 

@@ -267,6 +267,23 @@ TEST_F(JournalWriterInProcess, a_segment_whose_head_is_damaged_is_not_written_ov
   EXPECT_EQ(contents_of(*disk_).ids.size(), 60U);
 }
 
+TEST(JournalTornEndInProcess, a_block_that_was_torn_does_not_count_should_it_become_whole_after_the_next_keeper_came) {
+  const auto disk = std::make_shared<Disk>(printed_seed());
+  {
+    Keeper keeper(disk);
+    keeper.put_durably(1, 4);
+  }
+  const std::uint64_t last = contents_of(*disk).heads.back().offset_in_units * std::uint64_t{journal_unit};
+  constexpr std::byte bit{0x10};
+  disk->flip(0, last + 300, bit);
+  Keeper keeper(disk);
+  EXPECT_EQ(keeper.writer->open_block(), 4U);
+  EXPECT_EQ(keeper.writer->newest_segment(), 2U);
+  disk->flip(0, last + 300, bit);
+  keeper.put_durably(20, 20);
+  EXPECT_EQ(contents_of(*disk).ids, (std::set<std::uint64_t>{1, 2, 3, 20}));
+}
+
 TEST(JournalLivesInProcess, the_head_of_a_segment_that_a_dead_keeper_began_does_no_harm_when_it_lands_late) {
   const std::uint64_t seed = printed_seed();
   for (std::uint64_t n = 0; n < 40; ++n) {
