@@ -108,7 +108,6 @@ WriterRun::WriterRun(const WriterRun& before, std::shared_ptr<Disk> after, const
       contents_(before.contents_),
       ledger_(before.ledger_),
       acknowledged_(found.report.last_block),
-      before_(Before{.ledger = before.ledger_, .acknowledged = before.acknowledged_, .last = found.report.last_block}),
       retired_below_(before.retired_below_) {
   ledger_.keep_only(found.report.last_block, history);
   take_cells(replay_of(history));
@@ -397,11 +396,6 @@ std::optional<std::map<std::uint64_t, LedgerBlock>> WriterRun::check_exactly(con
   auto histories = ledger_.histories(last, acknowledged_);
   for (auto& history : histories) {
     if (replay_of(history).live() == got.live()) return std::move(history);
-  }
-  if (before_ && acknowledged_ <= before_->last) {
-    for (const auto& history : before_->ledger.histories(last, before_->acknowledged)) {
-      if (replay_of(history).live() == got.live()) return std::nullopt;
-    }
   }
   compare(replay_of(histories.front()), got);
   return std::nullopt;

@@ -90,14 +90,6 @@ class WriterRun {
   std::map<std::uint32_t, std::uint64_t> kind_named_in_;
   BlockLedger ledger_;
   std::uint64_t acknowledged_ = 0;
-  /// What was there before the power cut that this run comes from. Until a block of ours is durable, the next cut may
-  /// also leave more of that: its torn block becomes whole when the part of ours that lands has just what was missing.
-  struct Before {
-    BlockLedger ledger;
-    std::uint64_t acknowledged = 0;
-    std::uint64_t last = 0;  // what the cut has left
-  };
-  std::optional<Before> before_;
   std::uint64_t retired_below_ = 0;
   std::uint64_t moments_ = 0;
   std::uint64_t keepers_ = 0;
