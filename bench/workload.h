@@ -68,5 +68,6 @@ std::vector<Workload> growth_workloads();
 std::vector<Workload> memory_workloads();
 std::vector<Workload> durable_workloads();
 std::vector<Workload> recovery_workloads();
+std::vector<Workload> dead_letter_workloads();
 
 }  // namespace ringmill::bench

@@ -26,6 +26,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/dead_letters/store.h"
 #include "core/engine_configuration.h"
 #include "core/engine_directory.h"
 #include "core/log.h"
@@ -38,8 +39,9 @@ namespace fs = std::filesystem;
 namespace {
 
 /// Every file that we make in an engine's directory, the lock last.
-constexpr std::array<std::string_view, 7> own_files{"engine.json",    "generation",   "creating", "engine.json.new",
-                                                    "generation.new", "creating.new", "lock"};
+constexpr std::array<std::string_view, 10> own_files{
+    "engine.json",        "generation",          "creating",        "engine.json.new", "generation.new", "creating.new",
+    "dead-letters.db-wal", "dead-letters.db-shm", "dead-letters.db", "lock"};
 
 /// How often the lock file may be replaced while we take its lock, before we say that others are at it.
 constexpr int most_replacements = 1000;
@@ -158,6 +160,14 @@ Result<void> unlink_journal(const fs::path& path) {
   return {};
 }
 
+/// An engine that is made where another one was half removed must not find that one's dead letters.
+Result<void> unlink_dead_letters(const fs::path& path) {
+  for (const std::string_view name : dead_letter_files) {
+    if (auto unlinked = unlink_if_there(path / name); !unlinked) return unlinked;
+  }
+  return {};
+}
+
 /// Removes our files, and the directory if nothing else is in it. The caller holds the structure lock, and the segment
 /// is gone.
 Result<void> unlink_own_files(const fs::path& path) {
@@ -234,6 +244,7 @@ Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions&
   }
   if (auto cleaned = unlink_noted_segment(path); !cleaned) return cleaned;
   if (auto cleaned = unlink_journal(path); !cleaned) return cleaned;
+  if (auto cleaned = unlink_dead_letters(path); !cleaned) return cleaned;
   warn_unless_memory(configuration->shm_dir);
   EngineDirectory directory;
   directory.path_ = path;

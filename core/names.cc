@@ -86,6 +86,20 @@ std::optional<Durability> durability_of(std::string_view name) noexcept {
   return std::nullopt;
 }
 
+namespace {
+constexpr std::array<std::string_view, 7> death_cause_names{"failed",  "rejected", "worker_lost", "lease_expired",
+                                                            "timeout", "expired",  "parent_dead"};
+}
+
+std::string_view name_of(DeathCause cause) noexcept { return death_cause_names[static_cast<std::size_t>(cause)]; }
+
+std::optional<DeathCause> death_cause_of(std::string_view name) noexcept {
+  for (std::size_t n = 0; n < death_cause_names.size(); ++n) {
+    if (death_cause_names[n] == name) return static_cast<DeathCause>(n);
+  }
+  return std::nullopt;
+}
+
 std::string_view name_of(Role role) noexcept {
   switch (role) {
     case Role::producer:

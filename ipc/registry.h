@@ -36,6 +36,8 @@ namespace ringmill {
 /// Bytes of the engine's lock file.
 inline constexpr std::uint64_t keeper_lock_byte = 0;
 inline constexpr std::uint64_t structure_lock_byte = 1;
+/// Held by whoever gives dead letters another try.
+inline constexpr std::uint64_t retry_lock_byte = 2;
 inline constexpr std::uint64_t participant_lock_byte = 16;
 
 /// state word of a ParticipantEntry: ParticipantState | epoch << 8.

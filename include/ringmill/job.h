@@ -54,6 +54,19 @@ enum class Durability : std::uint8_t {
 std::string_view name_of(Durability durability) noexcept;
 std::optional<Durability> durability_of(std::string_view name) noexcept;
 
+/// Why a job became a dead letter.
+enum class DeathCause : std::uint8_t {
+  failed,         ///< its last attempt failed
+  rejected,       ///< its handler said that no attempt can succeed
+  worker_lost,    ///< its worker died, at the last attempt or once too often
+  lease_expired,  ///< its worker held it past its lease, at the last attempt
+  timeout,        ///< its run took longer than it may, at the last attempt
+  expired,        ///< it waited until its time was over, and never ran
+  parent_dead,    ///< a job that it waited for became a dead letter
+};
+std::string_view name_of(DeathCause cause) noexcept;
+std::optional<DeathCause> death_cause_of(std::string_view name) noexcept;
+
 /// One job to be enqueued. The payload is copied during the call.
 struct JobRequest {
   Kind kind{};

@@ -18,6 +18,7 @@ Command add_status(CLI::App& program);
 Command add_job(CLI::App& program);
 Command add_cancel(CLI::App& program);
 Command add_dump(CLI::App& program);
+Command add_dead(CLI::App& program);
 Command add_keeper(CLI::App& program);
 Command add_recover(CLI::App& program);
 Command add_verify(CLI::App& program);

@@ -7,8 +7,8 @@
 #include <optional>
 
 #include "ipc/clock.h"
-#include "tools/cli/base64.h"
 #include "tools/cli/command.h"
+#include "tools/cli/dead_letters.h"
 #include "tools/cli/journal_lines.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
@@ -35,6 +35,7 @@ struct DumpWords {
   bool check = false;
   bool at_rest = false;
   bool journal = false;
+  bool dead = false;
 };
 
 /// Nothing when the cell went on to another state while we copied.
@@ -93,10 +94,7 @@ void dump_jobs(const DumpWords& words, const Segment& segment, Output& output) {
     }
     if (words.json) {
       Json json = job_json(info);
-      if (words.payload && is_utf8(payload))
-        json["payload"] = payload;
-      else if (words.payload)
-        json["payload_base64"] = to_base64(payload);
+      if (words.payload) add_payload(json, payload);
       output.json(json);
     } else {
       if (shown == 0) output.line(lines.heading() + (words.payload ? std::string(15, ' ') + "payload" : ""));
@@ -176,10 +174,23 @@ void dump_participants(const DumpWords& words, const EngineView& view, Output& o
   if (!words.json) table.print(output);
 }
 
+/// What is broken in the dead letters of an engine. A copy has none.
+std::vector<std::string> check_dead_letters(const DumpWords& words, const EngineView& view) {
+  if (view.is_copy()) return {};
+  const auto store = open_dead_letters_to_read(words.directory);
+  if (!store) return {store.error().message()};
+  if (!*store) return {};
+  auto findings = (*store)->check();
+  if (!findings) return {findings.error().message()};
+  for (std::string& finding : *findings) finding.insert(0, "dead letters: ");
+  return *std::move(findings);
+}
+
 /// True when nothing is broken.
 bool dump_check(const DumpWords& words, const EngineView& view, Output& output) {
   const bool at_rest = words.at_rest || view.is_at_rest();
-  const std::vector<std::string> findings = check_invariants(view.segment(), at_rest);
+  std::vector<std::string> findings = check_invariants(view.segment(), at_rest);
+  std::ranges::move(check_dead_letters(words, view), std::back_inserter(findings));
   for (const std::string& finding : findings) {
     if (words.json) {
       output.json({{"record", "finding"}, {"text", finding}});
@@ -195,6 +206,40 @@ bool dump_check(const DumpWords& words, const EngineView& view, Output& output) 
   return findings.empty();
 }
 
+/// The newest first.
+int dump_dead(const DumpWords& words, Output& output) {
+  const auto store = open_dead_letters_to_read(words.directory);
+  if (!store) return fail("dump", store.error());
+  DeadLetterFilter filter;
+  if (!words.kind.empty()) filter.kind = words.kind;
+  if (!words.level.empty()) filter.level = words.level;
+  std::uint64_t shown = 0;
+  const auto show = [&](const DeadLetter& letter) {
+    if (words.limit && shown == *words.limit) return false;
+    ++shown;
+    const std::string payload = words.payload ? payload_of(letter) : "";
+    if (words.json) {
+      Json json = letter_json(letter);
+      if (words.payload) add_payload(json, payload);
+      output.json(json);
+    } else {
+      output.line(fmt::format("{}  dead  {}  {}  {}  {}{}", letter.id.to_string(), letter.level, letter.kind,
+                              name_of(letter.cause), time_text(letter.died_at),
+                              words.payload ? "  " + escaped(payload) : ""));
+    }
+    return output.wanted();
+  };
+  if (*store) {
+    const auto listed = (*store)->list(filter, DeadLetterStore::Order::newest_first, show);
+    if (!listed) {
+      output.flush();
+      return fail("dump", listed.error());
+    }
+  }
+  if (shown == 0 && !words.json) output.line("no dead letters");
+  return output.finish(exit_done);
+}
+
 int run_dump(const DumpWords& words) {
   if (words.directory.empty() && words.from.empty()) {
     return fail("dump", exit_usage, "DIR or --from is required; see `ringmill dump --help`");
@@ -202,6 +247,11 @@ int run_dump(const DumpWords& words) {
   if (words.journal) {
     if (words.directory.empty()) return fail("dump", exit_usage, "--journal needs DIR");
     return dump_journal(words.directory, {.json = words.json, .payload = words.payload, .limit = words.limit});
+  }
+  if (words.dead) {
+    if (words.directory.empty()) return fail("dump", exit_usage, "--dead needs DIR");
+    Output output;
+    return dump_dead(words, output);
   }
   const auto view =
       words.from.empty() ? EngineView::open(words.directory) : EngineView::open_copy(words.from, words.directory);
@@ -235,6 +285,8 @@ Command add_dump(CLI::App& program) {
   for (const char* name : {"--state", "--level", "--kind", "--rings", "--participants"}) {
     journal->excludes(app->get_option(name));
   }
+  CLI::Option* dead = app->add_flag("--dead", words->dead, "The dead letters instead, the newest first");
+  for (const char* name : {"--state", "--rings", "--participants", "--journal"}) dead->excludes(app->get_option(name));
   app->add_flag("--check", words->check, "Verify every invariant; exit code 1 if one is broken");
   app->add_flag("--at-rest", words->at_rest,
                 "With --check: also what holds only while nobody works (done anyway when nobody is in)");

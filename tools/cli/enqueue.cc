@@ -127,8 +127,10 @@ Stop stop_of(const Error& error) {
 /// A job per line, as text or as JSON.
 std::optional<Stop> enqueue_lines(const EnqueueWords& words, std::size_t most_payload, Enqueueing& enqueueing) {
   const bool json = !words.from_json.empty();
-  // Escapes take up to six bytes for one of the payload; the rest of an object is short.
-  auto reader = LineReader::open(json ? words.from_json : words.lines, json ? 6 * most_payload + 4096 : most_payload);
+  // Escapes take up to six bytes for one of the payload. The longest of the rest is the error of an exported letter.
+  constexpr std::size_t most_beside_payload = 64 * 1024;
+  auto reader = LineReader::open(json ? words.from_json : words.lines,
+                                 json ? 6 * most_payload + most_beside_payload : most_payload);
   if (!reader) return stop_of(reader.error());
   const auto at_line = [&](Stop stop) {
     // The jobs before it are the caller's business as much as if the line were not there.

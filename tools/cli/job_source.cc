@@ -103,6 +103,7 @@ Result<InputJob> parse_json_job(std::string_view line) {
       job.payload = value.is_string() ? value.get<std::string>() : value.dump();
       continue;
     }
+    if (key == "dead") continue;  // the history of a dead letter that was exported
     if (!value.is_string()) return invalid("a string is expected for this key", key);
     const auto text = value.get<std::string>();
     if (key == "kind") {

@@ -14,9 +14,9 @@ inline CLI::Option* add_directory(CLI::App& words, std::filesystem::path& direct
   return words.add_option("DIR", directory, "The engine's directory")->required();
 }
 
-/// An option with a value like 250us, 10ms, 30s, 5m, 2h, 7d.
-inline CLI::Option* add_duration(CLI::App& words, const std::string& name, std::chrono::nanoseconds& value,
-                                 const std::string& description) {
+/// An option with a value like 250us, 10ms, 30s, 5m, 2h, 7d: nanoseconds, or an optional of them.
+template <class Duration>
+CLI::Option* add_duration(CLI::App& words, const std::string& name, Duration& value, const std::string& description) {
   const auto read = [name, &value](const std::string& text) {
     const auto parsed = parse_duration(text);
     if (!parsed) throw CLI::ValidationError(name, "'" + text + "' is no duration like 250us, 10ms, 30s, 5m, 2h, 7d");

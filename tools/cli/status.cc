@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/cli/command.h"
+#include "tools/cli/dead_letters.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
@@ -65,9 +66,34 @@ Json status_json(const EngineStatus& status) {
                      {"bytes_written", journal.bytes_written},
                      {"records_written", journal.records_written},
                      {"jobs_elided", journal.jobs_elided}};
-  // There are no dead letters yet.
-  json["dead_letters"] = {{"count", 0}, {"bytes", 0}, {"limit", 0}};
   return json;
+}
+
+/// A file that cannot be read is said, and keeps nothing else from being shown.
+Json dead_letters_json(const Result<DeadLetterTotals>& totals) {
+  if (!totals) return {{"count", Json()}, {"bytes", Json()}, {"limit", Json()}, {"error", totals.error().message()}};
+  return {{"count", totals->letters},
+          {"bytes", totals->bytes},
+          {"limit", totals->limits.bytes},
+          {"count_limit", totals->limits.letters},
+          {"oldest", totals->oldest ? time_json(*totals->oldest) : Json()},
+          {"dropped", totals->dropped},
+          {"expired", totals->expired}};
+}
+
+std::string dead_letters_text(const Result<DeadLetterTotals>& totals) {
+  if (!totals) return "cannot be read: " + totals.error().message();
+  if (totals->letters == 0 && totals->dropped == 0) return "none";
+  return fmt::format("{} of at most {}, {} of {}, the oldest of {}; {} dropped for want of room", totals->letters,
+                     totals->limits.letters, format_size(totals->bytes), format_size(totals->limits.bytes),
+                     totals->oldest ? time_text(*totals->oldest) : "-", totals->dropped);
+}
+
+Result<DeadLetterTotals> dead_letter_totals(const std::filesystem::path& directory) {
+  const auto store = open_dead_letters_to_read(directory);
+  if (!store) return std::unexpected(store.error());
+  // Where nothing was ever buried, the limits are those that the first burial will set.
+  return *store ? (*store)->totals() : DeadLetterTotals{};
 }
 
 std::string keeper_text(const EngineStatus& status) {
@@ -88,7 +114,7 @@ std::string journal_text(const JournalStatus& journal) {
                      format_size(journal.limit), state);
 }
 
-void print_text(const EngineStatus& status, Output& output) {
+void print_text(const EngineStatus& status, const Result<DeadLetterTotals>& dead, Output& output) {
   output.line(fmt::format("engine   {}  {}", status.engine_id, status.path));
   output.line(fmt::format("         layout {}, made {}", status.layout_version, time_text(status.created_at)));
   output.line(fmt::format("memory   {}: {} cells of {} bytes, {} used, {} free", format_size(status.memory_bytes),
@@ -96,6 +122,7 @@ void print_text(const EngineStatus& status, Output& output) {
   if (status.unlinked) output.line("         its file was removed: jobs go on, but no new process can join");
   output.line("keeper   " + keeper_text(status));
   output.line("journal  " + journal_text(status.journal));
+  output.line("dead     " + dead_letters_text(dead));
   const Totals& totals = status.totals;
   output.line(fmt::format("totals   {} enqueued, {} completed, {} failed, {} retried, {} cancelled", totals.enqueued,
                           totals.completed, totals.failed, totals.retried, totals.cancelled));
@@ -124,11 +151,14 @@ int run_status(const std::filesystem::path& directory, bool json) {
   const auto view = EngineView::open(directory);
   if (!view) return fail("status", view.error());
   const EngineStatus status = view->status();
+  const auto dead = dead_letter_totals(directory);
   Output output;
   if (json) {
-    output.json(status_json(status));
+    Json answer = status_json(status);
+    answer["dead_letters"] = dead_letters_json(dead);
+    output.json(answer);
   } else {
-    print_text(status, output);
+    print_text(status, dead, output);
   }
   return output.finish(exit_done);
 }

@@ -1,0 +1,43 @@
+// A dead letter: a job that ended badly, with its history, and with all that another try needs.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <ringmill/job.h>
+
+namespace ringmill {
+
+struct DeadLetter {
+  JobId id;
+  std::string kind;
+  std::string level;
+  DeathCause cause = DeathCause::failed;
+  /// Attempts that began.
+  std::uint32_t attempts = 0;
+  /// 0: not bounded.
+  std::uint32_t max_attempts = 0;
+  std::chrono::system_clock::time_point enqueued_at{};
+  std::chrono::system_clock::time_point died_at{};
+  /// The participant that had it last, or -1.
+  int worker = -1;
+  /// Any bytes. The store keeps the first most_error_bytes of them.
+  std::string last_error;
+  std::vector<std::byte> payload;
+
+  // As the job was enqueued, for another try.
+  /// 0: the engine's default.
+  std::chrono::milliseconds lease{0};
+  /// In its canonical text, as `exponential:1s,2,1h`; empty: none.
+  std::string backoff;
+  std::chrono::milliseconds keep_result{0};
+  /// Whether the death of its worker was to bury it at once.
+  bool bury_when_worker_lost = false;
+};
+
+inline constexpr std::size_t most_error_bytes = 4096;
+
+}  // namespace ringmill

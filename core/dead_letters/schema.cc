@@ -1,0 +1,255 @@
+#include "core/dead_letters/schema.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <thread>
+
+#include <fmt/format.h>
+
+namespace ringmill {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::int64_t application_id = 0x524d444c;  // "RMDL"; `file` and others can tell by it what the file is
+constexpr std::int64_t schema_version = 1;
+
+constexpr std::size_t most_name_bytes = 63;
+constexpr std::size_t most_backoff_bytes = 1024;
+
+// Letters are numbered in the order in which they were buried, so that new ones go to the end of the table and the
+// oldest stand at its beginning. Job ids are unsigned; the file has their 64 bits as a signed number. Times are
+// nanoseconds since 1970. What is long stands last in a row, so that looking for a kind does not read payloads.
+constexpr const char* make_tables = R"sql(
+CREATE TABLE letter(
+  number INTEGER PRIMARY KEY,
+  id INTEGER NOT NULL UNIQUE,
+  died_at INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  level TEXT NOT NULL,
+  cause INTEGER NOT NULL,
+  attempts INTEGER NOT NULL,
+  max_attempts INTEGER NOT NULL,
+  enqueued_at INTEGER NOT NULL,
+  worker INTEGER NOT NULL,
+  lease_ms INTEGER NOT NULL,
+  backoff TEXT NOT NULL,
+  keep_result_ms INTEGER NOT NULL,
+  bury_when_worker_lost INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  last_error BLOB NOT NULL,
+  payload BLOB NOT NULL
+) STRICT;
+CREATE TABLE meta(
+  one INTEGER PRIMARY KEY CHECK(one = 1),
+  most_letters INTEGER NOT NULL,
+  most_bytes INTEGER NOT NULL,
+  most_age_s INTEGER NOT NULL,
+  blocks_when_full INTEGER NOT NULL,
+  letters INTEGER NOT NULL,
+  bytes INTEGER NOT NULL,
+  dropped INTEGER NOT NULL,
+  expired INTEGER NOT NULL
+) STRICT;
+)sql";
+
+Result<void> check_limits(const DeadLetterLimits& limits) {
+  constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  const auto invalid = [](const char* summary) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, summary));
+  };
+  if (limits.letters == 0 || limits.letters > most) return invalid("the limit of dead letters must be at least one");
+  if (limits.bytes < 1U << 20 || limits.bytes > most) return invalid("dead letters need a limit of at least 1 MiB");
+  if (limits.age.count() < 0 || limits.age > std::chrono::years{200}) {
+    return invalid("the age limit of dead letters must be between none and 200 years");
+  }
+  return {};
+}
+
+/// Nothing: no such file. Error permission_denied: somebody else has put it there.
+Result<std::optional<struct stat>> facts_of(const fs::path& file, const struct stat& directory) {
+  struct stat facts {};
+  if (::lstat(file.c_str(), &facts) != 0) {
+    if (errno == ENOENT) return std::nullopt;
+    return std::unexpected(system_error("cannot stat", file));
+  }
+  // Whom the directory lets write may have made it: the first burial can be anybody's.
+  const bool is_owners = facts.st_uid == directory.st_uid || (directory.st_mode & 0022) != 0;
+  if (S_ISREG(facts.st_mode) && is_owners) return facts;
+  return std::unexpected(Error(ErrorCode::permission_denied,
+                               S_ISREG(facts.st_mode) ? "this file belongs to another user than the engine"
+                                                      : "this is not a plain file",
+                               file.string() + "; somebody put it there: find out who did"));
+}
+
+/// Files of the store get the directory's mode without its x bits, its group, and from root its owner.
+Result<void> adopt(const fs::path& file, const struct stat& directory) {
+  if (::chmod(file.c_str(), directory.st_mode & 0666) != 0 && errno != ENOENT) {
+    return std::unexpected(system_error("cannot set the mode of", file));
+  }
+  const uid_t owner = ::geteuid() == 0 ? directory.st_uid : static_cast<uid_t>(-1);
+  // Not allowed to those who are not of that group: then it stays the group of whoever makes the file.
+  [[maybe_unused]] const int ignored = ::lchown(file.c_str(), owner, directory.st_gid);
+  return {};
+}
+
+/// Changing the journal mode does not wait for others that do the same at this moment.
+Result<void> use_wal(SqlConnection& connection, std::chrono::milliseconds busy_wait) {
+  const auto end = std::chrono::steady_clock::now() + busy_wait;
+  while (true) {
+    auto set = connection.execute("PRAGMA journal_mode = WAL");
+    if (set || set.error().code() != ErrorCode::busy || std::chrono::steady_clock::now() >= end) return set;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+}
+
+Result<void> insert_limits(SqlConnection& connection, const DeadLetterLimits& limits) {
+  auto insert = connection.prepare("INSERT INTO meta VALUES (1, ?1, ?2, ?3, ?4, 0, 0, 0, 0)");
+  if (!insert) return std::unexpected(insert.error());
+  return insert
+      ->with(static_cast<std::int64_t>(limits.letters), static_cast<std::int64_t>(limits.bytes),
+             std::int64_t{limits.age.count()},
+             std::int64_t{limits.when_full == DeadLetterLimits::WhenFull::block ? 1 : 0})
+      .run();
+}
+
+/// Two processes may be here at once, and a third may have been killed here: the first that gets the right to write
+/// makes the tables, all or none of them.
+Result<void> make(SqlConnection& connection, const DeadLetterLimits& limits, std::chrono::milliseconds busy_wait) {
+  // Must be said before there is any table; later it changes nothing.
+  if (auto set = connection.execute("PRAGMA auto_vacuum = INCREMENTAL"); !set) return set;
+  if (auto set = use_wal(connection, busy_wait); !set) return set;
+  auto transaction = SqlTransaction::begin(connection);
+  if (!transaction) return std::unexpected(transaction.error());
+  const auto version = connection.number("PRAGMA user_version");
+  if (!version) return std::unexpected(version.error());
+  if (*version != 0) return {};
+  if (auto made = connection.execute(make_tables); !made) return made;
+  if (auto filled = insert_limits(connection, limits); !filled) return filled;
+  const auto signs = fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", application_id, schema_version);
+  if (auto signed_ = connection.execute(signs.c_str()); !signed_) return signed_;
+  return transaction->commit();
+}
+
+/// False: there are no tables yet.
+Result<bool> is_ours(SqlConnection& connection, const fs::path& file) {
+  const auto id = connection.number("PRAGMA application_id");
+  if (!id) return std::unexpected(id.error());
+  const auto version = connection.number("PRAGMA user_version");
+  if (!version) return std::unexpected(version.error());
+  if (*id == application_id && *version == schema_version) return true;
+  const auto tables = connection.number("SELECT count(*) FROM sqlite_schema");
+  if (!tables) return std::unexpected(tables.error());
+  if (*id == 0 && *version == 0 && *tables == 0) return false;
+  return std::unexpected(Error(
+      ErrorCode::incompatible,
+      *id == application_id ? "the dead letters were written by another version" : "this file holds no dead letters",
+      file.string() + "; move it away, then a new one is made"));
+}
+
+constexpr const char* settings =
+    // In WAL mode a commit is then one sync of the log; without it, it may be lost with the power.
+    "PRAGMA synchronous = FULL;"
+    // What a burst of burials made of the log is given back.
+    "PRAGMA journal_size_limit = 16777216;"
+    "PRAGMA secure_delete = FAST;"
+    "PRAGMA cell_size_check = ON;"
+    "PRAGMA temp_store = MEMORY;";
+
+}  // namespace
+
+Result<SqlConnection> open_dead_letters(const fs::path& given, DeadLetterStore::Access access,
+                                        const DeadLetterLimits& limits, std::chrono::milliseconds busy_wait) {
+  if (auto checked = check_limits(limits); !checked) return std::unexpected(checked.error());
+  std::error_code failure;
+  const fs::path directory = fs::canonical(given, failure);  // SQLite is told to follow no link in the whole path
+  if (failure) return std::unexpected(system_error("cannot find", given, failure.value()));
+  const fs::path file = directory / dead_letter_file;
+  struct stat folder {};
+  if (::stat(directory.c_str(), &folder) != 0) return std::unexpected(system_error("cannot stat", directory));
+  const auto present = facts_of(file, folder);
+  if (!present) return std::unexpected(present.error());
+  const bool writes = access == DeadLetterStore::Access::read_write;
+  const auto nothing_buried = [&file] {
+    return std::unexpected(Error(ErrorCode::not_found, "no job was ever buried here", file.string()));
+  };
+  if (!*present && !writes) return nothing_buried();
+  const auto how = writes ? SqlConnection::Access::read_write : SqlConnection::Access::read_only;
+  auto connection = SqlConnection::open(file, how, directory, busy_wait);
+  if (!connection) return connection;
+  // SQLite gives -wal and -shm the mode and, where it may, the owner that the file has when they are made.
+  if (!*present || (writes && (*present)->st_size == 0)) {
+    if (auto adopted = adopt(file, folder); !adopted) return std::unexpected(adopted.error());
+  }
+  if (auto set = connection->execute(settings); !set) return std::unexpected(set.error());
+  const auto ours = is_ours(*connection, file);
+  if (!ours) return std::unexpected(ours.error());
+  if (*ours) return connection;
+  if (!writes) return nothing_buried();
+  if (auto made = make(*connection, limits, busy_wait); !made) return std::unexpected(made.error());
+  for (const std::string_view name : dead_letter_files) {
+    if (auto adopted = adopt(directory / name, folder); !adopted) return std::unexpected(adopted.error());
+  }
+  return connection;
+}
+
+std::int64_t time_column(std::chrono::system_clock::time_point time) noexcept {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+}
+
+std::chrono::system_clock::time_point time_of_column(std::int64_t ns) noexcept {
+  return std::chrono::system_clock::time_point(
+      std::chrono::duration_cast<std::chrono::system_clock::duration>(std::chrono::nanoseconds(ns)));
+}
+
+Result<DeadLetter> read_letter(const SqlStatement& row) {
+  DeadLetter letter;
+  letter.id = JobId(static_cast<std::uint64_t>(row.integer(0)));
+  letter.died_at = time_of_column(row.integer(1));
+  letter.kind = row.bytes(2);
+  letter.level = row.bytes(3);
+  const std::int64_t cause = row.integer(4);
+  const std::int64_t attempts = row.integer(5);
+  const std::int64_t max_attempts = row.integer(6);
+  letter.enqueued_at = time_of_column(row.integer(7));
+  const std::int64_t worker = row.integer(8);
+  letter.lease = std::chrono::milliseconds(row.integer(9));
+  letter.backoff = row.bytes(10);
+  letter.keep_result = std::chrono::milliseconds(row.integer(11));
+  letter.bury_when_worker_lost = row.integer(12) != 0;
+  letter.last_error = row.bytes(14);
+  const auto payload = std::as_bytes(std::span(row.bytes(15)));
+  letter.payload.assign(payload.begin(), payload.end());
+
+  constexpr std::int64_t most_count = std::numeric_limits<std::uint32_t>::max();
+  const bool counts_fit = std::clamp<std::int64_t>(attempts, 0, most_count) == attempts &&
+                          std::clamp<std::int64_t>(max_attempts, 0, most_count) == max_attempts &&
+                          worker >= -1 && worker <= std::numeric_limits<int>::max();
+  const bool is_cause = cause >= 0 && cause <= static_cast<std::int64_t>(DeathCause::parent_dead);
+  const bool times_fit = letter.lease.count() >= 0 && letter.keep_result.count() >= 0;
+  if (!counts_fit || !is_cause || !times_fit || !check_letter(letter)) {
+    return std::unexpected(Error(ErrorCode::corrupt, "a dead letter cannot be read",
+                                 letter.id.to_string() + "; `ringmill dead DIR purge ID` removes it"));
+  }
+  letter.cause = static_cast<DeathCause>(cause);
+  letter.attempts = static_cast<std::uint32_t>(attempts);
+  letter.max_attempts = static_cast<std::uint32_t>(max_attempts);
+  letter.worker = static_cast<int>(worker);
+  return letter;
+}
+
+Result<void> check_letter(const DeadLetter& letter) {
+  if (letter.id && letter.kind.size() <= most_name_bytes && letter.level.size() <= most_name_bytes &&
+      letter.backoff.size() <= most_backoff_bytes) {
+    return {};
+  }
+  return std::unexpected(Error(ErrorCode::invalid_argument, "no job can have left this letter",
+                               letter.id.to_string() + ": its id is zero, or a name in it is too long"));
+}
+
+}  // namespace ringmill

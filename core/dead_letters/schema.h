@@ -1,0 +1,35 @@
+// The tables of the dead letters' file, and how a row becomes a letter.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include <ringmill/error.h>
+
+#include "core/dead_letters/sqlite.h"
+#include "core/dead_letters/store.h"
+
+namespace ringmill {
+
+/// The columns of a letter, in the order in which read_letter() expects them and insert binds them.
+inline constexpr std::string_view letter_columns =
+    "id, died_at, kind, level, cause, attempts, max_attempts, enqueued_at, worker, lease_ms, backoff, keep_result_ms, "
+    "bury_when_worker_lost, bytes, last_error, payload";
+inline constexpr int letter_column_count = 16;
+
+/// Opens the file, checks whose and what it is, and makes the tables if it may.
+Result<SqlConnection> open_dead_letters(const std::filesystem::path& directory, DeadLetterStore::Access access,
+                                        const DeadLetterLimits& limits, std::chrono::milliseconds busy_wait);
+
+std::int64_t time_column(std::chrono::system_clock::time_point time) noexcept;
+std::chrono::system_clock::time_point time_of_column(std::int64_t ns) noexcept;
+
+/// Error corrupt: a column holds what bury() would not have written.
+Result<DeadLetter> read_letter(const SqlStatement& row);
+
+/// Error invalid_argument: a text is longer than the file takes.
+Result<void> check_letter(const DeadLetter& letter);
+
+}  // namespace ringmill

@@ -1,0 +1,213 @@
+#include "core/dead_letters/sqlite.h"
+
+#include <sqlite3.h>
+
+#include <string>
+#include <utility>
+
+#include "ipc/file.h"
+
+namespace ringmill {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// What went wrong in the last call on this connection, as one of our codes, with what to do about it.
+Error error_of(sqlite3* connection, int result) {
+  const char* name = sqlite3_db_filename(connection, "main");
+  const std::string file = name != nullptr ? name : "";
+  const std::string reason = file + ": " + sqlite3_errmsg(connection);
+  switch (result & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return Error(ErrorCode::busy, "another process has been writing dead letters for too long",
+                   file + "; try again; a process that was stopped while it wrote must go on, or be ended");
+    case SQLITE_FULL:
+      return Error(ErrorCode::no_space, "the disk has no room for dead letters", file + "; make room, or purge some");
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_ERROR:  // our statements are right, so the tables are not
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_SCHEMA:
+      return Error(ErrorCode::corrupt, "the dead letters' file is damaged",
+                   reason + "; `sqlite3 FILE .recover` shows what can still be read; end the engine's processes and "
+                            "move the file (with -wal and -shm) away, then a new one is made");
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+      return Error(ErrorCode::permission_denied, "the dead letters' file may not be written, or not by this user",
+                   reason);
+    case SQLITE_CANTOPEN:
+    case SQLITE_IOERR:
+      if (const int number = sqlite3_system_errno(connection); number != 0) {
+        return system_error("cannot use the dead letters' file", file, number);
+      }
+      [[fallthrough]];
+    default:
+      return Error((result & 0xff) == SQLITE_CANTOPEN ? ErrorCode::permission_denied : ErrorCode::system,
+                   "cannot use the dead letters' file", reason);
+  }
+}
+
+/// A file name in which nothing is taken for a part of the URI's syntax.
+std::string uri_escaped(const std::string& text) {
+  constexpr std::string_view plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-";
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string escaped;
+  for (const char c : text) {
+    if (plain.find(c) != std::string_view::npos) {
+      escaped += c;
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(c);
+    escaped.append("%").append(1, digits[byte >> 4]).append(1, digits[byte & 0xf]);
+  }
+  return escaped;
+}
+
+}  // namespace
+
+void SqlStatement::Finalize::operator()(sqlite3_stmt* statement) const noexcept { sqlite3_finalize(statement); }
+
+void SqlStatement::reset() noexcept {
+  sqlite3_reset(statement_.get());
+  sqlite3_clear_bindings(statement_.get());
+  bind_failure_ = SQLITE_OK;
+}
+
+void SqlStatement::bind(int position, std::int64_t value) noexcept {
+  const int result = sqlite3_bind_int64(statement_.get(), position, value);
+  if (result != SQLITE_OK) bind_failure_ = result;
+}
+
+void SqlStatement::bind(int position, std::string_view text) noexcept {
+  // No pointer would mean NULL, which is not the same as nothing.
+  const char* data = text.empty() ? "" : text.data();
+  const int result =
+      sqlite3_bind_text64(statement_.get(), position, data, text.size(), SQLITE_STATIC, SQLITE_UTF8);
+  if (result != SQLITE_OK) bind_failure_ = result;
+}
+
+void SqlStatement::bind(int position, std::span<const std::byte> blob) noexcept {
+  const void* data = blob.empty() ? static_cast<const void*>("") : blob.data();
+  const int result = sqlite3_bind_blob64(statement_.get(), position, data, blob.size(), SQLITE_STATIC);
+  if (result != SQLITE_OK) bind_failure_ = result;
+}
+
+void SqlStatement::bind_null(int position) noexcept {
+  const int result = sqlite3_bind_null(statement_.get(), position);
+  if (result != SQLITE_OK) bind_failure_ = result;
+}
+
+Result<bool> SqlStatement::step() {
+  const int result = bind_failure_ != SQLITE_OK ? bind_failure_ : sqlite3_step(statement_.get());
+  if (result == SQLITE_ROW) return true;
+  if (result == SQLITE_DONE) {
+    reset();
+    return false;
+  }
+  Error error = error_of(sqlite3_db_handle(statement_.get()), result);
+  reset();
+  return std::unexpected(std::move(error));
+}
+
+Result<void> SqlStatement::run() {
+  while (true) {
+    const auto row = step();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) return {};
+  }
+}
+
+std::int64_t SqlStatement::integer(int column) const noexcept {
+  return sqlite3_column_int64(statement_.get(), column);
+}
+
+std::string_view SqlStatement::bytes(int column) const noexcept {
+  const void* data = sqlite3_column_blob(statement_.get(), column);
+  const int size = sqlite3_column_bytes(statement_.get(), column);
+  if (data == nullptr || size <= 0) return {};
+  return {static_cast<const char*>(data), static_cast<std::size_t>(size)};
+}
+
+void SqlConnection::Close::operator()(sqlite3* connection) const noexcept { sqlite3_close_v2(connection); }
+
+Result<SqlConnection> SqlConnection::open(const fs::path& file, Access access, const fs::path& mode_of,
+                                          std::chrono::milliseconds busy_wait) {
+  const bool writes = access == Access::read_write;
+  const int flags = (writes ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_URI |
+                    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE;
+  const std::string name =
+      "file:" + uri_escaped(file.string()) + (writes ? "?modeof=" + uri_escaped(mode_of.string()) : "");
+  sqlite3* opened = nullptr;
+  const int result = sqlite3_open_v2(name.c_str(), &opened, flags, "unix");
+  if (opened == nullptr) return std::unexpected(Error(ErrorCode::system, "out of memory"));
+  SqlConnection connection(opened);  // to be closed even where opening failed
+  if (result != SQLITE_OK) return std::unexpected(error_of(opened, result));
+  sqlite3_busy_timeout(opened, static_cast<int>(busy_wait.count()));
+  if (auto hardened = connection.harden(); !hardened) return std::unexpected(hardened.error());
+  return connection;
+}
+
+/// A file that somebody has made for us to stumble over must not run anything of its own.
+Result<void> SqlConnection::harden() {
+  sqlite3* const connection = connection_.get();
+  for (const auto& [option, value] : {std::pair{SQLITE_DBCONFIG_DEFENSIVE, 1}, {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+                                      {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0}, {SQLITE_DBCONFIG_ENABLE_VIEW, 0}}) {
+    if (const int result = sqlite3_db_config(connection, option, value, nullptr); result != SQLITE_OK) {
+      return std::unexpected(error_of(connection, result));
+    }
+  }
+  sqlite3_limit(connection, SQLITE_LIMIT_LENGTH, 16 << 20);
+  sqlite3_limit(connection, SQLITE_LIMIT_ATTACHED, 0);
+  // -wal and -shm stay when the last connection closes: whoever may only read has no right to make them.
+  int keep = 1;
+  sqlite3_file_control(connection, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
+  return {};
+}
+
+Result<void> SqlConnection::execute(const char* sql) {
+  const int result = sqlite3_exec(connection_.get(), sql, nullptr, nullptr, nullptr);
+  if (result != SQLITE_OK) return std::unexpected(error_of(connection_.get(), result));
+  return {};
+}
+
+Result<SqlStatement> SqlConnection::prepare(std::string_view sql) {
+  sqlite3_stmt* statement = nullptr;
+  const int result = sqlite3_prepare_v3(connection_.get(), sql.data(), static_cast<int>(sql.size()),
+                                        SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  if (result != SQLITE_OK) return std::unexpected(error_of(connection_.get(), result));
+  return SqlStatement(statement);
+}
+
+Result<std::int64_t> SqlConnection::number(std::string_view sql) {
+  auto statement = prepare(sql);
+  if (!statement) return std::unexpected(statement.error());
+  const auto row = statement->step();
+  if (!row) return std::unexpected(row.error());
+  return *row ? statement->integer(0) : 0;
+}
+
+std::int64_t SqlConnection::changes() const noexcept { return sqlite3_changes64(connection_.get()); }
+
+bool SqlConnection::is_in_transaction() const noexcept { return sqlite3_get_autocommit(connection_.get()) == 0; }
+
+Result<SqlTransaction> SqlTransaction::begin(SqlConnection& connection) {
+  if (auto begun = connection.execute("BEGIN IMMEDIATE"); !begun) return std::unexpected(begun.error());
+  return SqlTransaction(connection);
+}
+
+SqlTransaction::~SqlTransaction() {
+  // SQLite rolls back by itself after some errors.
+  if (connection_ != nullptr && connection_->is_in_transaction()) static_cast<void>(connection_->execute("ROLLBACK"));
+}
+
+Result<void> SqlTransaction::commit() {
+  auto committed = connection_->execute("COMMIT");
+  if (committed) connection_ = nullptr;
+  return committed;
+}
+
+}  // namespace ringmill

@@ -1,0 +1,119 @@
+// SQLite with our manners: handles that close themselves, errors as values.
+//
+// SQLite locks its files with POSIX locks, which a process loses when it closes ANY descriptor of the same file. So
+// nothing in this library opens a database's files but SQLite itself; who wants to know about them asks lstat().
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <utility>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include <ringmill/error.h>
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace ringmill {
+
+/// One prepared statement, to be used again and again. What is bound must live until the statement is reset.
+class SqlStatement {
+ public:
+  explicit SqlStatement(sqlite3_stmt* statement) noexcept : statement_(statement) {}
+
+  /// Resets, and binds the parameters ?1, ?2, ... in order.
+  template <class... Values>
+  SqlStatement& with(const Values&... values) noexcept {
+    reset();
+    int position = 0;
+    (bind(++position, values), ...);
+    return *this;
+  }
+  /// True: there is a row. False: that was all; the statement is reset.
+  Result<bool> step();
+  /// Runs it to its end.
+  Result<void> run();
+  /// Ends its read transaction, if it has one.
+  void reset() noexcept;
+
+  std::int64_t integer(int column) const noexcept;
+  /// Valid until the next step() or reset().
+  std::string_view bytes(int column) const noexcept;
+
+ private:
+  void bind(int position, std::int64_t value) noexcept;
+  void bind(int position, std::string_view text) noexcept;
+  void bind(int position, std::span<const std::byte> blob) noexcept;
+  void bind_null(int position) noexcept;
+  template <class Value>
+  void bind(int position, const std::optional<Value>& value) noexcept {
+    if (value) {
+      bind(position, *value);
+    } else {
+      bind_null(position);
+    }
+  }
+
+  struct Finalize {
+    void operator()(sqlite3_stmt* statement) const noexcept;
+  };
+  std::unique_ptr<sqlite3_stmt, Finalize> statement_;
+  int bind_failure_ = 0;
+};
+
+/// One open database. Used by one thread at a time, and never by the child of a fork: there it must not even be closed,
+/// see abandon().
+class SqlConnection {
+ public:
+  enum class Access { read_only, read_write };
+
+  /// With read_write a file that is not there is made, with the mode of `mode_of` and whatever the umask says.
+  /// `file` must be free of symbolic links. `busy_wait`: how long a call may wait for other processes.
+  static Result<SqlConnection> open(const std::filesystem::path& file, Access access,
+                                    const std::filesystem::path& mode_of, std::chrono::milliseconds busy_wait);
+
+  Result<void> execute(const char* sql);
+  Result<SqlStatement> prepare(std::string_view sql);
+  /// The first number of the first row; `sql` must give one.
+  Result<std::int64_t> number(std::string_view sql);
+  /// Rows that the last statement inserted, changed or deleted.
+  std::int64_t changes() const noexcept;
+  bool is_in_transaction() const noexcept;
+
+  /// Leaves everything as it is: memory and descriptors.
+  void abandon() noexcept { static_cast<void>(connection_.release()); }
+
+ private:
+  struct Close {
+    void operator()(sqlite3* connection) const noexcept;
+  };
+  explicit SqlConnection(sqlite3* connection) noexcept : connection_(connection) {}
+  Result<void> harden();
+
+  std::unique_ptr<sqlite3, Close> connection_;
+};
+
+/// A transaction that writes: begun with the right to write, so that it never fails half-way because of another
+/// process. Rolled back unless committed.
+class SqlTransaction {
+ public:
+  /// Error busy: another process has been writing for longer than the connection's wait.
+  static Result<SqlTransaction> begin(SqlConnection& connection);
+  SqlTransaction(SqlTransaction&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
+  SqlTransaction& operator=(SqlTransaction&&) = delete;
+  ~SqlTransaction();
+
+  /// Durable when it returns.
+  Result<void> commit();
+
+ private:
+  explicit SqlTransaction(SqlConnection& connection) noexcept : connection_(&connection) {}
+  SqlConnection* connection_;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,74 @@
+#include "tools/cli/dead_letters.h"
+
+#include <nlohmann/json.hpp>
+
+#include "core/engine_directory.h"
+#include "tools/cli/base64.h"
+#include "tools/cli/output.h"
+#include "tools/cli/values.h"
+#include "tools/cli/view.h"
+
+namespace ringmill::cli {
+
+using Json = nlohmann::ordered_json;
+
+Result<std::optional<DeadLetterStore>> open_dead_letters_to_read(const std::filesystem::path& path) {
+  const auto directory = EngineDirectory::open(path);
+  if (!directory) return std::unexpected(directory.error());
+  auto store = DeadLetterStore::open(directory->path(), DeadLetterStore::Access::read_only);
+  if (store) return std::optional<DeadLetterStore>(*std::move(store));
+  if (store.error().code() == ErrorCode::not_found) return std::optional<DeadLetterStore>();
+  return std::unexpected(store.error());
+}
+
+std::string payload_of(const DeadLetter& letter) { return std::string(as_text(letter.payload)); }
+
+Json letter_json(const DeadLetter& letter) {
+  Json json;
+  json["id"] = letter.id.to_string();
+  json["kind"] = letter.kind;
+  json["level"] = letter.level;
+  json["state"] = name_of(JobState::dead);
+  json["attempts"] = letter.attempts;
+  json["max_attempts"] = letter.max_attempts != 0 ? Json(letter.max_attempts) : Json();
+  json["payload_size"] = letter.payload.size();
+  json["enqueued_at"] = time_json(letter.enqueued_at);
+  json["started_at"] = nullptr;
+  json["ended_at"] = time_json(letter.died_at);
+  json["worker"] = letter.worker >= 0 ? Json(letter.worker) : Json();
+  json["last_error"] = letter.last_error;
+  json["result"] = nullptr;
+  json["cause"] = name_of(letter.cause);
+  return json;
+}
+
+void add_payload(Json& json, const std::string& payload) {
+  if (is_utf8(payload)) {
+    json["payload"] = payload;
+  } else {
+    json["payload_base64"] = to_base64(payload);
+  }
+}
+
+Json export_json(const DeadLetter& letter) {
+  Json json;
+  json["kind"] = letter.kind;
+  json["level"] = letter.level;
+  if (letter.lease.count() != 0) json["timeout"] = format_duration(letter.lease);
+  add_payload(json, payload_of(letter));
+  Json& dead = json["dead"];
+  dead["id"] = letter.id.to_string();
+  dead["cause"] = name_of(letter.cause);
+  dead["attempts"] = letter.attempts;
+  dead["max_attempts"] = letter.max_attempts;
+  dead["enqueued_at"] = time_json(letter.enqueued_at);
+  dead["died_at"] = time_json(letter.died_at);
+  dead["worker"] = letter.worker >= 0 ? Json(letter.worker) : Json();
+  dead["last_error"] = letter.last_error;
+  dead["backoff"] = letter.backoff;
+  dead["keep_result"] = format_duration(letter.keep_result);
+  dead["on_worker_lost"] = letter.bury_when_worker_lost ? "bury" : "retry";
+  return json;
+}
+
+}  // namespace ringmill::cli
