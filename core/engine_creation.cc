@@ -39,9 +39,16 @@ namespace fs = std::filesystem;
 namespace {
 
 /// Every file that we make in an engine's directory, the lock last.
-constexpr std::array<std::string_view, 10> own_files{
-    "engine.json",        "generation",          "creating",        "engine.json.new", "generation.new", "creating.new",
-    "dead-letters.db-wal", "dead-letters.db-shm", "dead-letters.db", "lock"};
+constexpr std::array<std::string_view, 10> own_files{"engine.json",
+                                                     "generation",
+                                                     "creating",
+                                                     "engine.json.new",
+                                                     "generation.new",
+                                                     "creating.new",
+                                                     "dead-letters.db-wal",
+                                                     "dead-letters.db-shm",
+                                                     "dead-letters.db",
+                                                     "lock"};
 
 /// How often the lock file may be replaced while we take its lock, before we say that others are at it.
 constexpr int most_replacements = 1000;

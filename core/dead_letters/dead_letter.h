@@ -12,9 +12,9 @@
 namespace ringmill {
 
 struct DeadLetter {
-  JobId id;
-  std::string kind;
-  std::string level;
+  JobId id{};
+  std::string kind{};
+  std::string level{};
   DeathCause cause = DeathCause::failed;
   /// Attempts that began.
   std::uint32_t attempts = 0;
@@ -25,14 +25,14 @@ struct DeadLetter {
   /// The participant that had it last, or -1.
   int worker = -1;
   /// Any bytes. The store keeps the first most_error_bytes of them.
-  std::string last_error;
-  std::vector<std::byte> payload;
+  std::string last_error{};
+  std::vector<std::byte> payload{};
 
   // As the job was enqueued, for another try.
   /// 0: the engine's default.
   std::chrono::milliseconds lease{0};
   /// In its canonical text, as `exponential:1s,2,1h`; empty: none.
-  std::string backoff;
+  std::string backoff{};
   std::chrono::milliseconds keep_result{0};
   /// Whether the death of its worker was to bury it at once.
   bool bury_when_worker_lost = false;

@@ -60,9 +60,7 @@ CREATE TABLE meta(
 
 Result<void> check_limits(const DeadLetterLimits& limits) {
   constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  const auto invalid = [](const char* summary) {
-    return std::unexpected(Error(ErrorCode::invalid_argument, summary));
-  };
+  const auto invalid = [](const char* summary) { return std::unexpected(Error(ErrorCode::invalid_argument, summary)); };
   if (limits.letters == 0 || limits.letters > most) return invalid("the limit of dead letters must be at least one");
   if (limits.bytes < 1U << 20 || limits.bytes > most) return invalid("dead letters need a limit of at least 1 MiB");
   if (limits.age.count() < 0 || limits.age > std::chrono::years{200}) {
@@ -81,10 +79,10 @@ Result<std::optional<struct stat>> facts_of(const fs::path& file, const struct s
   // Whom the directory lets write may have made it: the first burial can be anybody's.
   const bool is_owners = facts.st_uid == directory.st_uid || (directory.st_mode & 0022) != 0;
   if (S_ISREG(facts.st_mode) && is_owners) return facts;
-  return std::unexpected(Error(ErrorCode::permission_denied,
-                               S_ISREG(facts.st_mode) ? "this file belongs to another user than the engine"
-                                                      : "this is not a plain file",
-                               file.string() + "; somebody put it there: find out who did"));
+  return std::unexpected(
+      Error(ErrorCode::permission_denied,
+            S_ISREG(facts.st_mode) ? "this file belongs to another user than the engine" : "this is not a plain file",
+            file.string() + "; somebody put it there: find out who did"));
 }
 
 /// Files of the store get the directory's mode without its x bits, its group, and from root its owner.
@@ -131,7 +129,8 @@ Result<void> make(SqlConnection& connection, const DeadLetterLimits& limits, std
   if (*version != 0) return {};
   if (auto made = connection.execute(make_tables); !made) return made;
   if (auto filled = insert_limits(connection, limits); !filled) return filled;
-  const auto signs = fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", application_id, schema_version);
+  const auto signs =
+      fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", application_id, schema_version);
   if (auto signed_ = connection.execute(signs.c_str()); !signed_) return signed_;
   return transaction->commit();
 }
@@ -228,8 +227,8 @@ Result<DeadLetter> read_letter(const SqlStatement& row) {
 
   constexpr std::int64_t most_count = std::numeric_limits<std::uint32_t>::max();
   const bool counts_fit = std::clamp<std::int64_t>(attempts, 0, most_count) == attempts &&
-                          std::clamp<std::int64_t>(max_attempts, 0, most_count) == max_attempts &&
-                          worker >= -1 && worker <= std::numeric_limits<int>::max();
+                          std::clamp<std::int64_t>(max_attempts, 0, most_count) == max_attempts && worker >= -1 &&
+                          worker <= std::numeric_limits<int>::max();
   const bool is_cause = cause >= 0 && cause <= static_cast<std::int64_t>(DeathCause::parent_dead);
   const bool times_fit = letter.lease.count() >= 0 && letter.keep_result.count() >= 0;
   if (!counts_fit || !is_cause || !times_fit || !check_letter(letter)) {

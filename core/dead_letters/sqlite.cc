@@ -2,10 +2,12 @@
 
 #include <sqlite3.h>
 
+#include <atomic>
 #include <string>
 #include <utility>
 
 #include "ipc/file.h"
+#include "ipc/fork_guard.h"
 
 namespace ringmill {
 
@@ -32,8 +34,9 @@ Error error_of(sqlite3* connection, int result) {
     case SQLITE_MISMATCH:
     case SQLITE_SCHEMA:
       return Error(ErrorCode::corrupt, "the dead letters' file is damaged",
-                   reason + "; `sqlite3 FILE .recover` shows what can still be read; end the engine's processes and "
-                            "move the file (with -wal and -shm) away, then a new one is made");
+                   reason +
+                       "; `sqlite3 FILE .recover` shows what can still be read; end the engine's processes and "
+                       "move the file (with -wal and -shm) away, then a new one is made");
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
@@ -85,8 +88,7 @@ void SqlStatement::bind(int position, std::int64_t value) noexcept {
 void SqlStatement::bind(int position, std::string_view text) noexcept {
   // No pointer would mean NULL, which is not the same as nothing.
   const char* data = text.empty() ? "" : text.data();
-  const int result =
-      sqlite3_bind_text64(statement_.get(), position, data, text.size(), SQLITE_STATIC, SQLITE_UTF8);
+  const int result = sqlite3_bind_text64(statement_.get(), position, data, text.size(), SQLITE_STATIC, SQLITE_UTF8);
   if (result != SQLITE_OK) bind_failure_ = result;
 }
 
@@ -121,9 +123,7 @@ Result<void> SqlStatement::run() {
   }
 }
 
-std::int64_t SqlStatement::integer(int column) const noexcept {
-  return sqlite3_column_int64(statement_.get(), column);
-}
+std::int64_t SqlStatement::integer(int column) const noexcept { return sqlite3_column_int64(statement_.get(), column); }
 
 std::string_view SqlStatement::bytes(int column) const noexcept {
   const void* data = sqlite3_column_blob(statement_.get(), column);
@@ -132,10 +132,40 @@ std::string_view SqlStatement::bytes(int column) const noexcept {
   return {static_cast<const char*>(data), static_cast<std::size_t>(size)};
 }
 
-void SqlConnection::Close::operator()(sqlite3* connection) const noexcept { sqlite3_close_v2(connection); }
+namespace {
+
+/// How many connections this process's memory knows, and in which process the last of them was opened.
+struct OpenConnections {
+  std::atomic<std::uint32_t> count{0};
+  std::atomic<std::uint32_t> fork_generation{0};
+};
+OpenConnections& open_connections() noexcept {
+  static OpenConnections connections;
+  return connections;
+}
+
+bool has_parents_connections() noexcept {
+  return open_connections().count.load() != 0 && open_connections().fork_generation.load() != fork_generation();
+}
+
+}  // namespace
+
+SqlConnection::SqlConnection(sqlite3* connection) noexcept : connection_(connection) {
+  open_connections().count.fetch_add(1);
+  open_connections().fork_generation.store(fork_generation());
+}
+
+void SqlConnection::Close::operator()(sqlite3* connection) const noexcept {
+  sqlite3_close_v2(connection);
+  open_connections().count.fetch_sub(1);
+}
 
 Result<SqlConnection> SqlConnection::open(const fs::path& file, Access access, const fs::path& mode_of,
                                           std::chrono::milliseconds busy_wait) {
+  if (has_parents_connections()) {
+    return std::unexpected(Error(ErrorCode::after_fork, "the parent process had dead letters open when it forked",
+                                 file.string() + "; fork before they are opened, or call exec()"));
+  }
   const bool writes = access == Access::read_write;
   const int flags = (writes ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_URI |
                     SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE;
@@ -154,8 +184,10 @@ Result<SqlConnection> SqlConnection::open(const fs::path& file, Access access, c
 /// A file that somebody has made for us to stumble over must not run anything of its own.
 Result<void> SqlConnection::harden() {
   sqlite3* const connection = connection_.get();
-  for (const auto& [option, value] : {std::pair{SQLITE_DBCONFIG_DEFENSIVE, 1}, {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
-                                      {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0}, {SQLITE_DBCONFIG_ENABLE_VIEW, 0}}) {
+  for (const auto& [option, value] : {std::pair{SQLITE_DBCONFIG_DEFENSIVE, 1},
+                                      {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+                                      {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0},
+                                      {SQLITE_DBCONFIG_ENABLE_VIEW, 0}}) {
     if (const int result = sqlite3_db_config(connection, option, value, nullptr); result != SQLITE_OK) {
       return std::unexpected(error_of(connection, result));
     }

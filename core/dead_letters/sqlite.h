@@ -2,6 +2,10 @@
 //
 // SQLite locks its files with POSIX locks, which a process loses when it closes ANY descriptor of the same file. So
 // nothing in this library opens a database's files but SQLite itself; who wants to know about them asks lstat().
+//
+// SQLite remembers in the process's memory which locks it holds. The child of a fork has that memory and not the locks:
+// a connection that it opened would go without them. So a child whose parent had a connection open at the fork may open
+// none before it calls exec(): error after_fork.
 #pragma once
 
 #include <chrono>
@@ -9,10 +13,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <utility>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include <ringmill/error.h>
 
@@ -92,7 +96,7 @@ class SqlConnection {
   struct Close {
     void operator()(sqlite3* connection) const noexcept;
   };
-  explicit SqlConnection(sqlite3* connection) noexcept : connection_(connection) {}
+  explicit SqlConnection(sqlite3* connection) noexcept;
   Result<void> harden();
 
   std::unique_ptr<sqlite3, Close> connection_;

@@ -21,7 +21,7 @@ using TimePoint = std::chrono::system_clock::time_point;
 
 namespace {
 
-/// A row's other columns and its entry in the index, as measured (docs/decisions/0013).
+/// An allowance for a row's other columns, its entry in the index, and pages that are not full (docs/decisions/0013).
 constexpr std::uint64_t bytes_beside_texts = 144;
 
 /// How many letters a listing holds in memory.
@@ -126,7 +126,8 @@ class DeadLetterStore::Implementation {
 std::string DeadLetterStore::Implementation::text_of(Query query) {
   switch (query) {
     case read_meta:
-      return "SELECT most_letters, most_bytes, most_age_s, blocks_when_full, letters, bytes, dropped, expired FROM meta";
+      return "SELECT most_letters, most_bytes, most_age_s, blocks_when_full, letters, bytes, dropped, expired FROM "
+             "meta";
     case write_meta:
       return "UPDATE meta SET letters = ?1, bytes = ?2, dropped = ?3, expired = ?4";
     case insert:
@@ -170,11 +171,11 @@ Result<Meta> DeadLetterStore::Implementation::meta() {
   if (!found) return std::unexpected(found.error());
   Meta meta;
   if (*found) {
-    meta.limits = {.letters = static_cast<std::uint64_t>(row.integer(0)),
-                   .bytes = static_cast<std::uint64_t>(row.integer(1)),
-                   .age = std::chrono::seconds(row.integer(2)),
-                   .when_full = row.integer(3) != 0 ? DeadLetterLimits::WhenFull::block
-                                                    : DeadLetterLimits::WhenFull::drop_oldest};
+    meta.limits = {
+        .letters = static_cast<std::uint64_t>(row.integer(0)),
+        .bytes = static_cast<std::uint64_t>(row.integer(1)),
+        .age = std::chrono::seconds(row.integer(2)),
+        .when_full = row.integer(3) != 0 ? DeadLetterLimits::WhenFull::block : DeadLetterLimits::WhenFull::drop_oldest};
     meta.letters = row.integer(4);
     meta.bytes = row.integer(5);
     meta.dropped = row.integer(6);
@@ -202,16 +203,15 @@ Result<void> DeadLetterStore::Implementation::insert_all(std::span<const DeadLet
   if (!query) return std::unexpected(query.error());
   for (const DeadLetter& letter : letters) {
     const auto size = static_cast<std::int64_t>(size_of(letter));
-    auto inserted = (*query)
-                        ->with(id_column(letter.id), time_column(letter.died_at), std::string_view(letter.kind),
-                               std::string_view(letter.level), static_cast<std::int64_t>(letter.cause),
-                               std::int64_t{letter.attempts}, std::int64_t{letter.max_attempts},
-                               time_column(letter.enqueued_at), std::int64_t{letter.worker},
-                               std::int64_t{letter.lease.count()}, std::string_view(letter.backoff),
-                               std::int64_t{letter.keep_result.count()},
-                               std::int64_t{letter.bury_when_worker_lost ? 1 : 0}, size, bytes_of(error_kept(letter)),
-                               std::span<const std::byte>(letter.payload))
-                        .run();
+    auto inserted =
+        (*query)
+            ->with(id_column(letter.id), time_column(letter.died_at), std::string_view(letter.kind),
+                   std::string_view(letter.level), static_cast<std::int64_t>(letter.cause),
+                   std::int64_t{letter.attempts}, std::int64_t{letter.max_attempts}, time_column(letter.enqueued_at),
+                   std::int64_t{letter.worker}, std::int64_t{letter.lease.count()}, std::string_view(letter.backoff),
+                   std::int64_t{letter.keep_result.count()}, std::int64_t{letter.bury_when_worker_lost ? 1 : 0}, size,
+                   bytes_of(error_kept(letter)), std::span<const std::byte>(letter.payload))
+            .run();
     if (!inserted) return inserted;
     if (connection.changes() == 0) continue;
     ++fresh;
@@ -299,8 +299,7 @@ Result<std::vector<DeadLetter>> DeadLetterStore::Implementation::page(const Filt
                                                                       std::int64_t& after) {
   const auto query = statement(order == Order::newest_first ? newest : oldest);
   if (!query) return std::unexpected(query.error());
-  SqlStatement& row = (*query)->with(filter.kind, filter.level, filter.cause, filter.died_before, after,
-                                     page_letters);
+  SqlStatement& row = (*query)->with(filter.kind, filter.level, filter.cause, filter.died_before, after, page_letters);
   std::vector<DeadLetter> letters;
   while (true) {
     const auto more = row.step();
@@ -360,9 +359,9 @@ Result<std::size_t> DeadLetterStore::bury(std::span<const DeadLetter> letters) {
   std::int64_t dropped = 0;
   if (fresh != 0 && meta->is_over()) {
     if (meta->limits.when_full == DeadLetterLimits::WhenFull::block) {
-      return std::unexpected(Error(ErrorCode::no_space, "the dead letters are full",
-                                   (self.directory / dead_letter_file).string() +
-                                       "; retry, export or purge some (`ringmill dead`)"));
+      return std::unexpected(
+          Error(ErrorCode::no_space, "the dead letters are full",
+                (self.directory / dead_letter_file).string() + "; retry, export or purge some (`ringmill dead`)"));
     }
     const auto made = self.make_room(*meta);
     if (!made) return std::unexpected(made.error());
@@ -371,9 +370,10 @@ Result<std::size_t> DeadLetterStore::bury(std::span<const DeadLetter> letters) {
   if (auto stored = self.store(*meta); !stored) return std::unexpected(stored.error());
   if (auto committed = transaction->commit(); !committed) return std::unexpected(committed.error());
   if (dropped != 0) {
-    log().warn("the dead letters are full: the {} oldest were dropped for new ones, {} so far; purge or retry some in "
-               "{} (`ringmill dead`)",
-               dropped, meta->dropped, self.directory.string());
+    log().warn(
+        "the dead letters are full: the {} oldest were dropped for new ones, {} so far; purge or retry some in "
+        "{} (`ringmill dead`)",
+        dropped, meta->dropped, self.directory.string());
   }
   return fresh;
 }

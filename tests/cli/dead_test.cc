@@ -46,9 +46,8 @@ TEST_F(DeadCommand, list_shows_the_newest_first_with_the_keys_of_job_and_the_cau
   EXPECT_EQ(listed(), ids_of({3, 2, 1}));
   EXPECT_EQ(listed({"--limit", "2"}), ids_of({3, 2}));
   const auto json = dead({"list", "--json"}).json_lines().at(0);
-  EXPECT_EQ(keys_of(json),
-            (Keys{"id", "kind", "level", "state", "attempts", "max_attempts", "payload_size", "enqueued_at",
-                  "started_at", "ended_at", "worker", "last_error", "result", "cause"}));
+  EXPECT_EQ(keys_of(json), (Keys{"id", "kind", "level", "state", "attempts", "max_attempts", "payload_size",
+                                 "enqueued_at", "started_at", "ended_at", "worker", "last_error", "result", "cause"}));
   EXPECT_EQ(json["state"], "dead");
   EXPECT_EQ(json["cause"], "failed");
   EXPECT_EQ(json["attempts"], 3);
@@ -200,8 +199,13 @@ TEST_F(DeadCommand, a_killed_retry_loses_no_job) {
 }
 
 TEST_F(DeadCommand, what_export_prints_is_what_enqueue_reads) {
-  const std::vector<std::string> payloads{"plain", "", "caf\xc3\xa9 \xf0\x9f\x8e\xba", "{\"a\":[1,2]}", "null",
-                                          std::string("nul\0 and \"quotes\"\n", 18), std::string("\xff\xfe\0\x80", 4)};
+  const std::vector<std::string> payloads{"plain",
+                                          "",
+                                          "caf\xc3\xa9 \xf0\x9f\x8e\xba",
+                                          "{\"a\":[1,2]}",
+                                          "null",
+                                          std::string("nul\0 and \"quotes\"\n", 18),
+                                          std::string("\xff\xfe\0\x80", 4)};
   std::vector<DeadLetter> letters;
   for (std::size_t n = 0; n < payloads.size(); ++n) letters.push_back(letter_of(n + 1, payloads[n]));
   letters[0].lease = std::chrono::milliseconds{1500};

@@ -90,10 +90,10 @@ TEST(DeadLetterProcesses, several_that_make_and_fill_one_file_at_once_lose_nothi
 
 TEST(DeadLetterProcesses, a_listing_goes_on_while_another_process_buries_and_sees_each_old_letter_once) {
   const ScratchFolder folder;
-  auto store = open_store(folder.path());
-  must(store.bury(letters_from_to(1, 1000)));
+  must(open_store(folder.path()).bury(letters_from_to(1, 1000)));
   const SharedBlock<Progress> progress;
   Child child([&] { return bury_for_ever(folder.path(), 1001, *progress); });
+  const auto store = open_store_to_read(folder.path());
   std::vector<std::uint64_t> seen;
   // One page waits for a burial: neither holds the other up.
   must(store.list({}, DeadLetterStore::Order::newest_first, [&](const DeadLetter& letter) {
@@ -111,10 +111,10 @@ TEST(DeadLetterProcesses, a_listing_goes_on_while_another_process_buries_and_see
 
 TEST(DeadLetterProcesses, whoever_waits_too_long_for_a_stopped_writer_is_told_and_goes_on_when_it_is_dead) {
   const ScratchFolder folder;
-  auto store = must(DeadLetterStore::open(folder.path(), DeadLetterStore::Access::read_write, {}, 50ms));
   const SharedBlock<Progress> progress;
   Child child([&] { return bury_for_ever(folder.path(), 1, *progress); });
-  ASSERT_TRUE(await([&] { return progress->begun.load() != 0; }));
+  ASSERT_TRUE(await([&] { return progress->acknowledged.load() != 0; }));
+  auto store = must(DeadLetterStore::open(folder.path(), DeadLetterStore::Access::read_write, {}, 50ms));
   const auto busy = [&] {
     child.stop();
     const auto buried = store.bury({});
@@ -132,9 +132,11 @@ TEST(DeadLetterProcesses, the_child_of_a_fork_is_told_and_does_its_parent_no_har
   const ScratchFolder folder;
   auto store = open_store(folder.path());
   must(store.bury(letters_from_to(1, 10)));
-  Child child([&store] {
-    const bool told = code_of(store.bury(letters_from_to(11, 11))) == ErrorCode::after_fork &&
-                      code_of(store.find(letter_of(1).id)) == ErrorCode::after_fork;
+  Child child([&] {
+    const bool told =
+        code_of(store.bury(letters_from_to(11, 11))) == ErrorCode::after_fork &&
+        code_of(store.find(letter_of(1).id)) == ErrorCode::after_fork &&
+        code_of(DeadLetterStore::open(folder.path(), DeadLetterStore::Access::read_only)) == ErrorCode::after_fork;
     { const auto gone = std::move(store); }
     return told ? 0 : 1;
   });
@@ -145,7 +147,6 @@ TEST(DeadLetterProcesses, the_child_of_a_fork_is_told_and_does_its_parent_no_har
 
 TEST(DeadLetterProcesses, one_process_at_a_time_retries_and_a_dead_one_holds_nobody_up) {
   const ScratchEngine scratch;
-  const auto store = open_store(scratch.directory());
   const SharedBlock<Progress> progress;
   Child child([&] {
     const auto own = open_store(scratch.directory());
@@ -155,6 +156,7 @@ TEST(DeadLetterProcesses, one_process_at_a_time_retries_and_a_dead_one_holds_nob
     return 0;
   });
   ASSERT_TRUE(await([&] { return progress->begun.load() == 1; }));
+  const auto store = open_store(scratch.directory());
   EXPECT_EQ(code_of(store.lock_retries()), ErrorCode::busy);
   child.kill();
   EXPECT_TRUE(store.lock_retries().has_value());

@@ -135,8 +135,9 @@ TEST_F(DeadLetterStoreInProcess, filters_by_kind_level_cause_and_age_and_all_of_
   EXPECT_EQ(numbers_in(writer, {.cause = DeathCause::worker_lost}), (Numbers{4, 5}));
   EXPECT_EQ(numbers_in(writer, {.died_before = letters[2].died_at}), (Numbers{1, 2}));
   EXPECT_EQ(numbers_in(writer, {.died_before = letters[2].died_at}, Order::newest_first), (Numbers{2, 1}));
-  EXPECT_EQ(numbers_in(writer, {.kind = "mail", .level = "high", .cause = DeathCause::worker_lost,
-                                .died_before = letters[5].died_at}),
+  EXPECT_EQ(numbers_in(
+                writer,
+                {.kind = "mail", .level = "high", .cause = DeathCause::worker_lost, .died_before = letters[5].died_at}),
             (Numbers{5}));
   EXPECT_EQ(numbers_in(writer, {.kind = "mai"}), Numbers{});
 }
@@ -283,9 +284,8 @@ TEST_F(DeadLetterStoreInProcess, files_have_the_mode_of_the_directory) {
 
 TEST_F(DeadLetterStoreInProcess, death_causes_have_the_names_of_the_contract) {
   std::string names;
-  for (const auto cause : {DeathCause::failed, DeathCause::rejected, DeathCause::worker_lost,
-                           DeathCause::lease_expired, DeathCause::timeout, DeathCause::expired,
-                           DeathCause::parent_dead}) {
+  for (const auto cause : {DeathCause::failed, DeathCause::rejected, DeathCause::worker_lost, DeathCause::lease_expired,
+                           DeathCause::timeout, DeathCause::expired, DeathCause::parent_dead}) {
     EXPECT_EQ(death_cause_of(name_of(cause)), cause);
     names.append(name_of(cause)).append(" ");
   }

@@ -238,6 +238,7 @@ class Retrying {
   }
 
   bool flush() {
+    if (stopped_) return false;  // what failed half-way must not go in again
     if (letters_.empty()) return true;
     std::array<JobId, Participant::most_in_batch> ids;
     const auto entered = participant_.enqueue_batch(std::span(requests_).first(letters_.size()), ids, room_wait);
@@ -260,8 +261,7 @@ class Retrying {
     const std::string so_far = fmt::format("; letters that were retried: {}", count_);
     if (stopped_) return fail("dead", exit_code_of(stopped_->code()), stopped_->message() + so_far);
     if (kept_ != 0) {
-      return fail("dead", exit_no,
-                  fmt::format("{} stay dead, the first because: {}{}", kept_, first_kept_, so_far));
+      return fail("dead", exit_no, fmt::format("{} stay dead, the first because: {}{}", kept_, first_kept_, so_far));
     }
     return output_.finish(exit_done);
   }
@@ -355,8 +355,8 @@ Command add_dead(CLI::App& program) {
   app->add_option("--kind", words->kind, "Only letters of this kind")->type_name("NAME");
   app->add_option("--level", words->level, "Only letters of this level")->type_name("NAME");
   app->add_option("--cause", words->cause, "Only letters of this cause")
-      ->check(CLI::IsMember(
-          {"failed", "rejected", "worker_lost", "lease_expired", "timeout", "expired", "parent_dead"}));
+      ->check(
+          CLI::IsMember({"failed", "rejected", "worker_lost", "lease_expired", "timeout", "expired", "parent_dead"}));
   add_duration(*app, "--older", words->older, "Only letters of jobs that died longer ago than this");
   app->add_option("--limit", words->limit, "list, export: at most so many")->type_name("N");
   app->add_flag("--all", words->all, "retry, purge: every letter");
