@@ -38,8 +38,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
+/// The recurring jobs' book, and what SQLite keeps beside it.
+constexpr std::array<std::string_view, 2> schedule_files{"schedules.db", "schedules.db-journal"};
+
 /// Every file that we make in an engine's directory, the lock last.
-constexpr std::array<std::string_view, 10> own_files{"engine.json",
+constexpr std::array<std::string_view, 12> own_files{"engine.json",
                                                      "generation",
                                                      "creating",
                                                      "engine.json.new",
@@ -48,6 +51,8 @@ constexpr std::array<std::string_view, 10> own_files{"engine.json",
                                                      "dead-letters.db-wal",
                                                      "dead-letters.db-shm",
                                                      "dead-letters.db",
+                                                     schedule_files[0],
+                                                     schedule_files[1],
                                                      "lock"};
 
 /// How often the lock file may be replaced while we take its lock, before we say that others are at it.
@@ -252,6 +257,10 @@ Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions&
   if (auto cleaned = unlink_noted_segment(path); !cleaned) return cleaned;
   if (auto cleaned = unlink_journal(path); !cleaned) return cleaned;
   if (auto cleaned = unlink_dead_letters(path); !cleaned) return cleaned;
+  // Of an engine whose removal was killed: the new one has no schedules.
+  for (const std::string_view name : schedule_files) {
+    if (auto cleaned = unlink_if_there(path / name); !cleaned) return cleaned;
+  }
   warn_unless_memory(configuration->shm_dir);
   EngineDirectory directory;
   directory.path_ = path;

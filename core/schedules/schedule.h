@@ -1,0 +1,91 @@
+// A recurring job: what is enqueued, when, and what becomes of ticks that nobody was there for.
+//
+// A tick is a time at which the job is to be enqueued. Ticks are wall-clock time. A jump forward makes the ticks in
+// between missed ones, as if nobody had kept the engine meanwhile. A jump back brings no tick again: until the clock is
+// where it was, there are none. (hazard 16)
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include <ringmill/error.h>
+
+#include "core/schedules/cron.h"
+#include "core/schedules/zone.h"
+
+namespace ringmill {
+
+/// To the millisecond, as it is stored.
+using TickTime = std::chrono::sys_time<std::chrono::milliseconds>;
+
+/// What is done for ticks that have passed while nobody kept the engine. (While a schedule is paused it has no ticks.)
+enum class MissedTicks : std::uint8_t {
+  once,  ///< one job for all of them, the last one's
+  skip,  ///< nothing: only a tick that is at most a second old counts
+  all,   ///< a job for each, up to most_ticks_at_once in a turn
+};
+std::string_view name_of(MissedTicks missed) noexcept;
+std::optional<MissedTicks> missed_ticks_of(std::string_view name) noexcept;
+
+/// By a cron expression on the clocks of a zone.
+struct CronTimes {
+  Cron cron;
+  Zone zone;
+};
+
+/// At fixed intervals of real time: tick k is at created_at + k * interval, k from 1.
+struct EveryTimes {
+  static constexpr std::chrono::milliseconds least = std::chrono::seconds(1);
+  static constexpr std::chrono::milliseconds most = std::chrono::days(3650);
+  std::chrono::milliseconds interval;
+};
+
+/// What was stored and cannot be understood here: an older tzdata than where it was added, or a newer ringmill. It has
+/// no ticks; `reason` says why.
+struct BrokenTimes {
+  std::string cron;
+  std::string zone;
+  std::string reason;
+};
+
+using TickTimes = std::variant<CronTimes, EveryTimes, BrokenTimes>;
+
+struct Schedule {
+  std::string name;  // as of is_valid_name()
+  TickTimes times;
+  std::string kind{};
+  std::string level{};
+  std::string payload{};
+  MissedTicks missed = MissedTicks::once;
+  bool paused = false;
+  TickTime created_at{};
+  /// Ticks up to here are not asked for any more: created_at, or when it was resumed.
+  TickTime begins_after{};
+  /// The last one that was enqueued.
+  std::optional<TickTime> last_tick{};
+
+  /// Ticks up to here are over.
+  TickTime done_until() const noexcept { return last_tick ? std::max(*last_tick, begins_after) : begins_after; }
+};
+
+/// A tick that is older is missed, by MissedTicks::skip.
+inline constexpr std::chrono::milliseconds tick_grace = std::chrono::seconds(1);
+inline constexpr std::size_t most_ticks_at_once = 1000;
+
+/// The first tick after a time, whether paused or not. Nothing: there are no more.
+std::optional<TickTime> next_tick(const Schedule& schedule, TickTime after);
+
+/// The ticks up to `now` that are to be enqueued, in order, by the policy for missed ones. None while it is paused.
+std::vector<TickTime> due_ticks(const Schedule& schedule, TickTime now);
+
+/// The key under which a tick is enqueued, so that it is one job whoever enqueues it, and however often.
+std::string unique_key_of(std::string_view schedule, TickTime tick);
+
+}  // namespace ringmill

@@ -1,0 +1,326 @@
+#include "core/schedules/schedule_book.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "core/durations.h"
+#include "core/log.h"
+#include "ipc/name_table.h"
+
+namespace ringmill {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::int64_t application_id = 0x524d5343;  // "RMSC"; `file` and others can tell by it what the file is
+constexpr std::int64_t schema_version = 1;
+
+// Times are milliseconds since 1970. Either cron and zone, or every_ms. A change of the tables needs a new
+// schema_version, and an opening that brings the older ones there.
+constexpr const char* make_tables = R"sql(
+CREATE TABLE schedule(
+  name TEXT PRIMARY KEY,
+  cron TEXT,
+  zone TEXT,
+  every_ms INTEGER,
+  kind TEXT NOT NULL,
+  level TEXT NOT NULL,
+  missed TEXT NOT NULL,
+  paused INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  begins_after INTEGER NOT NULL,
+  last_tick INTEGER,
+  payload BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+PRAGMA application_id = 0x524d5343;
+PRAGMA user_version = 1;
+)sql";
+
+TickTime tick_time(ScheduleBook::Time time) { return std::chrono::floor<milliseconds>(time); }
+TickTime tick_time(std::int64_t ms) { return TickTime(milliseconds(ms)); }
+std::int64_t column_of(TickTime time) { return time.time_since_epoch().count(); }
+
+Error invalid(const char* summary, std::string_view what) {
+  return Error(ErrorCode::invalid_argument, summary, fmt::format("'{}'", what));
+}
+
+TickTimes times_of(std::string cron_text, std::string zone_name) {
+  auto cron = Cron::parse(cron_text);
+  if (!cron) return BrokenTimes{std::move(cron_text), std::move(zone_name), cron.error().message()};
+  auto zone = Zone::load(zone_name);
+  if (!zone) return BrokenTimes{std::move(cron_text), std::move(zone_name), zone.error().message()};
+  return CronTimes{*std::move(cron), *std::move(zone)};
+}
+
+constexpr std::string_view columns =
+    "name, cron, zone, every_ms, kind, level, missed, paused, created_at, begins_after, last_tick";
+
+/// `row` has `columns`, and the payload behind them if it is asked for.
+Schedule schedule_of(const ScheduleStatement& row, bool with_payload) {
+  const auto text = [&row](int column) { return std::string(row.bytes(column)); };
+  Schedule schedule{.name = text(0), .times = BrokenTimes{text(1), text(2), "it has neither times nor an interval"}};
+  if (!row.is_null(1)) {
+    schedule.times = times_of(text(1), text(2));
+  } else if (const milliseconds every(row.integer(3)); every >= EveryTimes::least && every <= EveryTimes::most) {
+    schedule.times = EveryTimes{every};
+  }
+  schedule.kind = text(4);
+  schedule.level = text(5);
+  if (const auto missed = missed_ticks_of(row.bytes(6))) {
+    schedule.missed = *missed;
+  } else {
+    schedule.times = BrokenTimes{text(1), text(2), fmt::format("'{}' is no policy for missed ticks", row.bytes(6))};
+  }
+  schedule.paused = row.integer(7) != 0;
+  schedule.created_at = tick_time(row.integer(8));
+  schedule.begins_after = tick_time(row.integer(9));
+  if (!row.is_null(10)) schedule.last_tick = tick_time(row.integer(10));
+  if (with_payload) schedule.payload = text(11);
+  return schedule;
+}
+
+Result<void> check(const Schedule& schedule) {
+  constexpr const char* rule = "a schedule's name has 1 to 63 characters of [A-Za-z0-9._:/-]";
+  if (!is_valid_name(schedule.name)) return std::unexpected(invalid(rule, schedule.name));
+  if (!is_valid_name(schedule.kind)) return std::unexpected(invalid("no name of a kind", schedule.kind));
+  if (!is_valid_name(schedule.level)) return std::unexpected(invalid("no name of a level", schedule.level));
+  if (const auto* every = std::get_if<EveryTimes>(&schedule.times)) {
+    if (every->interval < EveryTimes::least || every->interval > EveryTimes::most) {
+      return std::unexpected(invalid("an interval is 1s to 3650d", format_duration(every->interval)));
+    }
+  }
+  if (const auto* broken = std::get_if<BrokenTimes>(&schedule.times)) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "no times", broken->reason));
+  }
+  return {};
+}
+
+Result<void> insert(ScheduleDatabase& database, const Schedule& schedule, TickTime now) {
+  auto statement = database.prepare(
+      "INSERT INTO schedule VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, NULL, ?10) ON CONFLICT DO NOTHING");
+  if (!statement) return std::unexpected(statement.error());
+  const auto* cron = std::get_if<CronTimes>(&schedule.times);
+  const auto* every = std::get_if<EveryTimes>(&schedule.times);
+  using Text = std::optional<std::string_view>;
+  const Text cron_text = cron != nullptr ? Text(cron->cron.text()) : Text();
+  const Text zone = cron != nullptr ? Text(cron->zone.name()) : Text();
+  const auto every_ms = every != nullptr ? std::optional<std::int64_t>(every->interval.count()) : std::nullopt;
+  return statement
+      ->with(std::string_view(schedule.name), cron_text, zone, every_ms, std::string_view(schedule.kind),
+             std::string_view(schedule.level), name_of(schedule.missed), std::int64_t{schedule.paused ? 1 : 0},
+             column_of(now), std::as_bytes(std::span<const char>(schedule.payload)))
+      .run();
+}
+
+}  // namespace
+
+ScheduleBook::ScheduleBook(const fs::path& engine_directory, milliseconds busy_wait)
+    : file_(engine_directory / schedules_file), busy_wait_(busy_wait) {}
+
+Error ScheduleBook::no_schedule(std::string_view name) const {
+  return Error(ErrorCode::not_found, "no such schedule", fmt::format("'{}' in {}", name, file_.string()));
+}
+
+Result<bool> ScheduleBook::has_tables(ScheduleDatabase& database) const {
+  const auto version = database.number("PRAGMA user_version");
+  if (!version) return std::unexpected(version.error());
+  if (*version == 0) return false;  // its maker has not come that far, or was killed
+  if (*version != schema_version) {
+    return std::unexpected(Error(ErrorCode::incompatible, "the schedules were written by another version of ringmill",
+                                 fmt::format("{}: version {}, not {}", file_.string(), *version, schema_version)));
+  }
+  const auto application = database.number("PRAGMA application_id");
+  if (!application) return std::unexpected(application.error());
+  if (*application == application_id) return true;
+  return std::unexpected(Error(ErrorCode::corrupt, "this file holds no schedules", file_.string() + "; move it away"));
+}
+
+Result<ScheduleDatabase*> ScheduleBook::opened() {
+  if (!database_) {
+    auto database = ScheduleDatabase::open(file_, false, busy_wait_);
+    if (!database && database.error().code() == ErrorCode::not_found) return nullptr;
+    if (!database) return std::unexpected(database.error());
+    const auto ready = has_tables(*database);
+    if (!ready) return std::unexpected(ready.error());
+    if (!*ready) return nullptr;
+    database_ = *std::move(database);
+  }
+  return &*database_;
+}
+
+Result<ScheduleDatabase*> ScheduleBook::made() {
+  if (auto there = opened(); !there || *there != nullptr) return there;
+  auto database = ScheduleDatabase::open(file_, true, busy_wait_);
+  if (!database) return std::unexpected(database.error());
+  if (auto begun = database->execute("BEGIN IMMEDIATE"); !begun) return std::unexpected(begun.error());
+  const auto ready = has_tables(*database);  // somebody else was quicker
+  if (!ready) return std::unexpected(ready.error());
+  if (!*ready) {
+    if (auto tables = database->execute(make_tables); !tables) return std::unexpected(tables.error());
+  }
+  if (auto committed = database->execute("COMMIT"); !committed) return std::unexpected(committed.error());
+  database_ = *std::move(database);
+  return &*database_;
+}
+
+Result<void> ScheduleBook::add(const Schedule& schedule, Time now) {
+  if (auto checked = check(schedule); !checked) return checked;
+  const auto database = made();
+  if (!database) return std::unexpected(database.error());
+  const auto count = (*database)->number("SELECT count(*) FROM schedule");
+  if (!count) return std::unexpected(count.error());
+  if (*count >= static_cast<std::int64_t>(most_schedules)) {
+    return std::unexpected(Error(ErrorCode::no_space, "there are as many schedules as an engine may have",
+                                 fmt::format("{} in {}; remove some", *count, file_.string())));
+  }
+  if (auto inserted = insert(**database, schedule, tick_time(now)); !inserted) return inserted;
+  if ((*database)->changes() == 0) {
+    return std::unexpected(Error(ErrorCode::already_exists, "there is such a schedule already",
+                                 fmt::format("'{}'; remove it before you add another one", schedule.name)));
+  }
+  entries_version_.reset();
+  return {};
+}
+
+Result<std::vector<Schedule>> ScheduleBook::list() {
+  std::vector<Schedule> schedules;
+  const auto database = opened();
+  if (!database) return std::unexpected(database.error());
+  if (*database == nullptr) return schedules;
+  auto rows = (*database)->prepare(fmt::format("SELECT {}, payload FROM schedule ORDER BY name", columns));
+  if (!rows) return std::unexpected(rows.error());
+  while (true) {
+    const auto row = rows->step();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) return schedules;
+    schedules.push_back(schedule_of(*rows, true));
+  }
+}
+
+Result<Schedule> ScheduleBook::find(std::string_view name) {
+  const auto database = opened();
+  if (!database) return std::unexpected(database.error());
+  if (*database == nullptr) return std::unexpected(no_schedule(name));
+  auto rows = (*database)->prepare(fmt::format("SELECT {}, payload FROM schedule WHERE name = ?1", columns));
+  if (!rows) return std::unexpected(rows.error());
+  const auto row = rows->with(name).step();
+  if (!row) return std::unexpected(row.error());
+  if (!*row) return std::unexpected(no_schedule(name));
+  return schedule_of(*rows, true);
+}
+
+/// One statement with the name as ?1 and the time as ?2, which must change a row.
+Result<void> ScheduleBook::change(const char* sql, std::string_view name, std::optional<std::int64_t> now) {
+  const auto database = opened();
+  if (!database) return std::unexpected(database.error());
+  if (*database == nullptr) return std::unexpected(no_schedule(name));
+  auto statement = (*database)->prepare(sql);
+  if (!statement) return std::unexpected(statement.error());
+  if (auto ran = (now ? statement->with(name, *now) : statement->with(name)).run(); !ran) return ran;
+  if ((*database)->changes() == 0) return std::unexpected(no_schedule(name));
+  entries_version_.reset();
+  return {};
+}
+
+Result<void> ScheduleBook::remove(std::string_view name) {
+  return change("DELETE FROM schedule WHERE name = ?1", name);
+}
+
+Result<void> ScheduleBook::pause(std::string_view name) {
+  return change("UPDATE schedule SET paused = 1 WHERE name = ?1", name);
+}
+
+Result<void> ScheduleBook::resume(std::string_view name, Time now) {
+  return change(
+      "UPDATE schedule SET begins_after = CASE paused WHEN 0 THEN begins_after ELSE max(begins_after, ?2) END, paused "
+      "= 0 "
+      "WHERE name = ?1",
+      name, column_of(tick_time(now)));
+}
+
+void ScheduleBook::warn_of_broken(const Schedule& schedule) {
+  const auto* broken = std::get_if<BrokenTimes>(&schedule.times);
+  if (broken == nullptr || std::ranges::find(warned_, schedule.name) != warned_.end()) return;
+  log().warn("schedule {} has no ticks: {}; remove it, and add it again", schedule.name, broken->reason);
+  warned_.push_back(schedule.name);
+}
+
+Result<void> ScheduleBook::refresh_entries(ScheduleDatabase& database) {
+  // It changes with every commit of another connection; what this one changes resets the version that we remember.
+  const auto version = database.number("PRAGMA data_version");
+  if (!version) return std::unexpected(version.error());
+  if (entries_version_ == *version) return {};
+  auto rows = database.prepare(fmt::format("SELECT {} FROM schedule ORDER BY name", columns));
+  if (!rows) return std::unexpected(rows.error());
+  std::vector<Entry> entries;
+  while (true) {
+    const auto row = rows->step();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) break;
+    Schedule schedule = schedule_of(*rows, false);
+    warn_of_broken(schedule);
+    const auto next = schedule.paused ? std::nullopt : next_tick(schedule, schedule.done_until());
+    entries.push_back({std::move(schedule), next});
+  }
+  entries_ = std::move(entries);
+  entries_version_ = *version;
+  return {};
+}
+
+Result<std::vector<DueSchedule>> ScheduleBook::due(Time now) {
+  std::vector<DueSchedule> found;
+  const auto database = opened();
+  if (!database) return std::unexpected(database.error());
+  if (*database == nullptr) return found;
+  if (auto fresh = refresh_entries(**database); !fresh) return std::unexpected(fresh.error());
+  const TickTime until = tick_time(now);
+  for (Entry& entry : entries_) {
+    if (!entry.next || *entry.next > until) continue;
+    if (due_ticks(entry.schedule, until).empty()) {  // skipped; mark_ticked() does not hear of those
+      entry.next = next_tick(entry.schedule, until);
+      continue;
+    }
+    auto schedule = find(entry.schedule.name);
+    if (!schedule && schedule.error().code() == ErrorCode::not_found) continue;  // removed since it was read
+    if (!schedule) return std::unexpected(schedule.error());
+    // By what is stored now: somebody may have paused it, or marked a tick.
+    if (auto ticks = due_ticks(*schedule, until); !ticks.empty()) {
+      found.push_back({*std::move(schedule), std::move(ticks)});
+    }
+  }
+  return found;
+}
+
+std::optional<TickTime> ScheduleBook::next_due() const noexcept {
+  std::optional<TickTime> earliest;
+  for (const Entry& entry : entries_) {
+    if (entry.next && (!earliest || *entry.next < *earliest)) earliest = entry.next;
+  }
+  return earliest;
+}
+
+Result<bool> ScheduleBook::mark_ticked(std::string_view name, TickTime tick) {
+  const auto database = opened();
+  if (!database) return std::unexpected(database.error());
+  if (*database == nullptr) return false;
+  auto statement = (*database)->prepare(
+      "UPDATE schedule SET last_tick = ?2 "
+      "WHERE name = ?1 AND ?2 > begins_after AND (last_tick IS NULL OR last_tick < ?2)");
+  if (!statement) return std::unexpected(statement.error());
+  if (auto ran = statement->with(name, column_of(tick)).run(); !ran) return std::unexpected(ran.error());
+  if ((*database)->changes() == 0) return false;
+  const auto is_it = [name](const Entry& entry) { return entry.schedule.name == name; };
+  if (const auto entry = std::ranges::find_if(entries_, is_it); entry != entries_.end()) {
+    entry->schedule.last_tick = tick;
+    entry->next = next_tick(entry->schedule, entry->schedule.done_until());
+  }
+  return true;
+}
+
+}  // namespace ringmill

@@ -1,0 +1,95 @@
+// The recurring jobs of one engine, durable in `schedules.db` in its directory (SQLite, docs/decisions/0014).
+//
+// How a tick becomes one job, whoever keeps the engine, and whoever dies:
+//
+//   T1. due() names the ticks that are to be enqueued.
+//   T2. The keeper enqueues each under unique_key_of(), durably.  Killed after it: the next keeper's due() names the
+//       tick again; under the same key it is the same job.
+//   T3. mark_ticked() with the last of them: durable, forward only.  Killed after it: nothing is left to do.
+//   A keeper that was stopped between T1 and T3 and goes on enqueues under keys that are taken, and marks nothing.
+//
+// A book belongs to one thread, and to one process: the child of a fork must not even destroy it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <ringmill/error.h>
+
+#include "core/schedules/database.h"
+#include "core/schedules/schedule.h"
+
+namespace ringmill {
+
+inline constexpr std::string_view schedules_file = "schedules.db";
+
+/// A schedule, and its ticks that are to be enqueued now, in order. There is at least one.
+struct DueSchedule {
+  Schedule schedule;
+  std::vector<TickTime> ticks;
+};
+
+class ScheduleBook {
+ public:
+  static constexpr std::size_t most_schedules = 10'000;
+  using Time = std::chrono::system_clock::time_point;
+
+  /// Opens nothing yet: the file is made by the first add(). `busy_wait`: how long a call may wait for a process that
+  /// is changing the book. (One that died while it did so is not waited for.)
+  ///
+  /// Errors of all calls: busy (waited in vain), permission_denied, no_space, corrupt, incompatible, system.
+  explicit ScheduleBook(const std::filesystem::path& engine_directory,
+                        std::chrono::milliseconds busy_wait = std::chrono::seconds(5));
+
+  /// A new schedule, created now: its ticks are those after `now`. Errors: already_exists, invalid_argument (a name,
+  /// kind or level that is none, an interval out of bounds), no_space (most_schedules).
+  Result<void> add(const Schedule& schedule, Time now);
+  /// By name.
+  Result<std::vector<Schedule>> list();
+  /// Error not_found, as for the following.
+  Result<Schedule> find(std::string_view name);
+  Result<void> remove(std::string_view name);
+  /// A paused schedule has no ticks. Pausing one that is paused changes nothing.
+  Result<void> pause(std::string_view name);
+  /// Goes on with the first tick after `now`: those of the pause did not take place, so none was missed. Resuming one
+  /// that is not paused changes nothing.
+  Result<void> resume(std::string_view name, Time now);
+
+  /// T1. Cheap when nothing is due: it looks whether the file has changed, and at no schedule. Logs, once, what makes
+  /// a schedule unusable.
+  Result<std::vector<DueSchedule>> due(Time now);
+  /// When due() will have something, unless somebody changes the book. As of the last due().
+  std::optional<TickTime> next_due() const noexcept;
+  /// T3. False: this tick, or a later one, is marked already, or the schedule is not there any more.
+  Result<bool> mark_ticked(std::string_view name, TickTime tick);
+
+ private:
+  /// What due() remembers of a schedule, without the payload.
+  struct Entry {
+    Schedule schedule;
+    std::optional<TickTime> next;  // the first tick that may have to be enqueued; nothing while paused
+  };
+
+  /// Nothing: there are no schedules yet.
+  Result<ScheduleDatabase*> opened();
+  Result<ScheduleDatabase*> made();
+  Result<bool> has_tables(ScheduleDatabase& database) const;
+  Error no_schedule(std::string_view name) const;
+  Result<void> change(const char* sql, std::string_view name, std::optional<std::int64_t> now = std::nullopt);
+  Result<void> refresh_entries(ScheduleDatabase& database);
+  void warn_of_broken(const Schedule& schedule);
+
+  std::filesystem::path file_;
+  std::chrono::milliseconds busy_wait_;
+  std::optional<ScheduleDatabase> database_;
+  std::vector<Entry> entries_;
+  std::optional<std::int64_t> entries_version_;  // SQLite's data_version that they were read at
+  std::vector<std::string> warned_;
+};
+
+}  // namespace ringmill
