@@ -21,6 +21,7 @@ Command add_dump(CLI::App& program);
 Command add_dead(CLI::App& program);
 Command add_keeper(CLI::App& program);
 Command add_recover(CLI::App& program);
+Command add_schedule(CLI::App& program);
 Command add_verify(CLI::App& program);
 Command add_remove(CLI::App& program);
 

@@ -1,0 +1,247 @@
+// ringmill schedule: recurring jobs.
+#include <fmt/format.h>
+
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include <ringmill/engine.h>
+
+#include "core/engine_directory.h"
+#include "core/schedules/schedule_book.h"
+#include "tools/cli/base64.h"
+#include "tools/cli/command.h"
+#include "tools/cli/options.h"
+#include "tools/cli/output.h"
+#include "tools/cli/report.h"
+
+namespace ringmill::cli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+using std::chrono::milliseconds;
+using std::chrono::system_clock;
+
+struct ScheduleWords {
+  std::filesystem::path directory;
+  std::string action;
+  std::string name;
+  std::string cron;
+  std::string zone = "UTC";
+  std::chrono::nanoseconds every{};
+  std::string kind;
+  std::string level = "default";
+  std::string payload;
+  std::string missed = "once";
+  bool json = false;
+  bool has_every = false;
+  bool has_zone = false;
+  /// An option that only `add` takes.
+  bool has_job = false;
+};
+
+int refuse(const std::string& message) {
+  return fail("schedule", exit_usage, message + "; see `ringmill schedule --help`");
+}
+
+/// A schedule that is not there, or is there already, is an answer.
+int fail_by(const Error& error) {
+  return fail("schedule", error.code() == ErrorCode::not_found ? exit_no : exit_code_of(error.code()), error.message());
+}
+
+TickTime now_ms() { return std::chrono::floor<milliseconds>(system_clock::now()); }
+
+Result<TickTimes> times_of(const ScheduleWords& words) {
+  if (words.cron.empty()) return EveryTimes{std::chrono::ceil<milliseconds>(words.every)};
+  auto cron = Cron::parse(words.cron);
+  if (!cron) return std::unexpected(cron.error());
+  auto zone = Zone::load(words.zone);
+  if (!zone) return std::unexpected(zone.error());
+  return CronTimes{*std::move(cron), *std::move(zone)};
+}
+
+/// The engine must be able to take the job, as far as can be said today.
+Result<void> check_job(const ScheduleWords& words) {
+  auto engine = Engine::open(words.directory, {.embedded_keeper = false});
+  if (!engine) return std::unexpected(engine.error());
+  if (const auto level = engine->level(words.level); !level) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "--level", level.error().message()));
+  }
+  if (words.payload.size() > engine->most_payload_bytes()) {
+    return std::unexpected(Error(ErrorCode::too_large, "the payload does not fit a cell",
+                                 fmt::format("{} bytes, at most {}; make the engine with a larger --cell-size",
+                                             words.payload.size(), engine->most_payload_bytes())));
+  }
+  // Interned now: a name that is none, or one too many, is told to whoever can do something about it.
+  if (const auto kind = engine->kind(words.kind); !kind) return std::unexpected(kind.error());
+  return {};
+}
+
+std::string tick_text(const std::optional<TickTime>& tick) { return tick ? format_time(*tick) : "-"; }
+
+std::string times_text(const TickTimes& times) {
+  if (const auto* cron = std::get_if<CronTimes>(&times)) return cron->cron.text() + " " + cron->zone.name();
+  if (const auto* every = std::get_if<EveryTimes>(&times)) return "every " + format_duration(every->interval);
+  const auto& broken = std::get<BrokenTimes>(times);
+  return fmt::format("{} {} ({})", broken.cron, broken.zone, broken.reason);
+}
+
+/// The tick after now, or the first one that is due already.
+std::optional<TickTime> coming_tick(const Schedule& schedule, TickTime now) {
+  if (schedule.paused) return std::nullopt;
+  const auto due = due_ticks(schedule, now);
+  return due.empty() ? next_tick(schedule, now) : due.front();
+}
+
+Json json_of(const Schedule& schedule, TickTime now) {
+  const auto time = [](const std::optional<TickTime>& tick) { return tick ? Json(format_time(*tick)) : Json(); };
+  Json json{{"name", schedule.name}, {"cron", nullptr}, {"zone", nullptr}, {"every", nullptr}};
+  if (const auto* cron = std::get_if<CronTimes>(&schedule.times)) {
+    json["cron"] = cron->cron.text();
+    json["zone"] = cron->zone.name();
+  } else if (const auto* every = std::get_if<EveryTimes>(&schedule.times)) {
+    json["every"] = format_duration(every->interval);
+  } else {
+    const auto& broken = std::get<BrokenTimes>(schedule.times);
+    json["cron"] = broken.cron;
+    json["zone"] = broken.zone;
+    json["error"] = broken.reason;
+  }
+  json["kind"] = schedule.kind;
+  json["level"] = schedule.level;
+  if (is_utf8(schedule.payload)) {
+    json["payload"] = schedule.payload;
+  } else {
+    json["payload_base64"] = to_base64(schedule.payload);
+  }
+  json["missed"] = name_of(schedule.missed);
+  json["paused"] = schedule.paused;
+  json["created_at"] = format_time(schedule.created_at);
+  json["last_tick"] = time(schedule.last_tick);
+  json["next_tick"] = time(coming_tick(schedule, now));
+  return json;
+}
+
+int run_add(const ScheduleWords& words, ScheduleBook& book) {
+  if (words.cron.empty() != words.has_every) return refuse("add needs one of --cron and --every");
+  if (words.has_every && words.has_zone) return refuse("--zone belongs to --cron; an interval has no zone");
+  if (words.kind.empty()) return refuse("add needs --kind");
+  const auto missed = missed_ticks_of(words.missed);
+  if (!missed) return refuse("--missed is skip, once or all, not '" + words.missed + "'");
+  auto times = times_of(words);
+  if (!times) return fail_by(times.error());
+  if (auto checked = check_job(words); !checked) return fail("schedule", checked.error());
+  Schedule schedule{.name = words.name, .times = *std::move(times)};
+  schedule.kind = words.kind;
+  schedule.level = words.level;
+  schedule.payload = words.payload;
+  schedule.missed = *missed;
+  if (auto added = book.add(schedule, system_clock::now()); !added) return fail_by(added.error());
+  const auto stored = book.find(words.name);
+  if (!stored) return fail_by(stored.error());
+  Output output;
+  if (words.json) {
+    output.json(json_of(*stored, now_ms()));
+  } else {
+    output.line("next tick " + tick_text(next_tick(*stored, stored->created_at)));
+  }
+  return output.finish(exit_done);
+}
+
+int run_list(const ScheduleWords& words, ScheduleBook& book) {
+  std::vector<Schedule> schedules;
+  if (words.name.empty()) {
+    auto all = book.list();
+    if (!all) return fail_by(all.error());
+    schedules = *std::move(all);
+  } else {
+    auto one = book.find(words.name);
+    if (!one) return fail_by(one.error());
+    schedules.push_back(*std::move(one));
+  }
+  Output output;
+  const TickTime now = now_ms();
+  Table table({"name", "times", "kind", "level", "missed", "last tick", "next tick"});
+  for (const Schedule& schedule : schedules) {
+    if (words.json) {
+      output.json(json_of(schedule, now));
+    } else {
+      table.row({schedule.name, times_text(schedule.times), schedule.kind, schedule.level,
+                 std::string(name_of(schedule.missed)), tick_text(schedule.last_tick),
+                 schedule.paused ? "paused" : tick_text(coming_tick(schedule, now))});
+    }
+  }
+  if (!words.json) table.print(output);
+  return output.finish(exit_done);
+}
+
+int run_change(const ScheduleWords& words, ScheduleBook& book) {
+  Result<void> done;
+  if (words.action == "remove") done = book.remove(words.name);
+  if (words.action == "pause") done = book.pause(words.name);
+  if (words.action == "resume") done = book.resume(words.name, system_clock::now());
+  return done ? exit_done : fail_by(done.error());
+}
+
+int run_schedule(const ScheduleWords& words) {
+  if (words.name.empty() && words.action != "list") return refuse(words.action + " needs the NAME of a schedule");
+  if (words.has_job && words.action != "add") return refuse("only add says when and what");
+  const auto engine = EngineDirectory::open(words.directory);
+  if (!engine) return fail("schedule", engine.error());
+  ScheduleBook book(engine->path());
+  if (words.action == "add") return run_add(words, book);
+  if (words.action == "list") return run_list(words, book);
+  return run_change(words, book);
+}
+
+}  // namespace
+
+Command add_schedule(CLI::App& program) {
+  auto words = std::make_shared<ScheduleWords>();
+  CLI::App* app = program.add_subcommand("schedule", "Add, list, remove, pause and resume recurring jobs");
+  add_directory(*app, words->directory);
+  app->add_option("ACTION", words->action, "add, list, remove, pause or resume")
+      ->required()
+      ->check(CLI::IsMember({"add", "list", "remove", "pause", "resume"}));
+  app->add_option("NAME", words->name, "The schedule's name: 1 to 63 characters of [A-Za-z0-9._:/-]");
+  std::vector<CLI::Option*> of_add;
+  of_add.push_back(app->add_option("--cron", words->cron,
+                                   "Five fields (minute hour day-of-month month day-of-week), or @hourly @daily "
+                                   "@weekly @monthly @yearly")
+                       ->type_name("EXPR"));
+  CLI::Option* zone = app->add_option("--zone", words->zone, "Whose clocks --cron reads, as Europe/Berlin")
+                          ->capture_default_str()
+                          ->type_name("ZONE");
+  CLI::Option* every = add_duration(*app, "--every", words->every, "An interval from now on, 1s to 3650d");
+  of_add.push_back(app->add_option("--kind", words->kind, "The task's name")->type_name("NAME"));
+  of_add.push_back(
+      app->add_option("--level", words->level, "The priority level")->capture_default_str()->type_name("NAME"));
+  of_add.push_back(app->add_option("--payload", words->payload, "Each job's payload")->type_name("TEXT"));
+  of_add.push_back(app->add_option("--missed", words->missed,
+                                   "What is enqueued for ticks that passed while nobody kept the engine: once (one job "
+                                   "for all of them), skip (none), all (a job for each)")
+                       ->capture_default_str()
+                       ->type_name("skip|once|all"));
+  of_add.insert(of_add.end(), {zone, every});
+  app->add_flag("--json", words->json, "One JSON object per schedule");
+  app->footer(
+      "Times on the wall that a change of the clocks leaves out come at the first instant after it; those shown twice\n"
+      "come once. Entries with * in the minute or hour follow real time. Ticks of a pause do not take place.\n"
+      "Exit code 1: no such schedule, or, for add, there is one already.\n"
+      "\n"
+      "Examples:\n"
+      "  ringmill schedule /tmp/jobs add report --cron '30 2 * * mon-fri' --zone Europe/Berlin --kind report\n"
+      "  ringmill schedule /tmp/jobs add beat --every 30s --kind beat --missed skip\n"
+      "  ringmill schedule /tmp/jobs list\n"
+      "  ringmill schedule /tmp/jobs pause report");
+  return {app, [words, zone, every, of_add] {
+            words->has_zone = zone->count() > 0;
+            words->has_every = every->count() > 0;
+            for (const CLI::Option* option : of_add) words->has_job = words->has_job || option->count() > 0;
+            return run_schedule(*words);
+          }};
+}
+
+}  // namespace ringmill::cli
