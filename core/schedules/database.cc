@@ -14,10 +14,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// What went wrong in the last call on this connection.
-Error error_of(sqlite3* connection, int result) {
-  const char* name = sqlite3_db_filename(connection, "main");
-  const std::string file = name != nullptr ? name : "";
+/// What went wrong in the last call on this connection to `file`.
+Error error_of(sqlite3* connection, int result, const std::string& file) {
   const std::string reason = file + ": " + sqlite3_errmsg(connection);
   switch (result & 0xff) {
     case SQLITE_BUSY:
@@ -49,6 +47,11 @@ Error error_of(sqlite3* connection, int result) {
     default:
       return Error(ErrorCode::system, "cannot use the schedules' file", reason);
   }
+}
+
+Error error_of(sqlite3* connection, int result) {
+  const char* name = sqlite3_db_filename(connection, "main");
+  return error_of(connection, result, name != nullptr ? name : "");
 }
 
 /// False: there is no such file. Error permission_denied: it is of nobody whom the directory lets write, or no file.
@@ -157,7 +160,7 @@ Result<ScheduleDatabase> ScheduleDatabase::open(const fs::path& file, bool make,
   const int result = sqlite3_open_v2(path.c_str(), &opened, flags, "unix");
   if (opened == nullptr) return std::unexpected(Error(ErrorCode::system, "out of memory"));
   ScheduleDatabase database(opened);  // to be closed even where opening failed
-  if (result != SQLITE_OK) return std::unexpected(error_of(opened, result));
+  if (result != SQLITE_OK) return std::unexpected(error_of(opened, result, path.string()));
   if (auto shared = share(path, directory); !shared) return std::unexpected(shared.error());
   sqlite3_busy_timeout(opened, static_cast<int>(busy_wait.count()));
   // A file that somebody has made for us to stumble over must not run anything of its own.
