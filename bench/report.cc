@@ -49,6 +49,8 @@ constexpr Target targets[] = {
     {"the journal's stream over the bare disk's", "journal.payload1k.bytes_per_s", "ref.device.sequential.bytes_per_s",
      true, 0.6},
     {"recovery, jobs/s", "recovery.10m.jobs_per_s", "", true, 2e6},
+    {"a million delayed jobs, the latest start, ms", "delayed.1m.error.max_ms", "", false, 50},
+    {"an urgent job behind a million low ones, p99 us", "urgent_behind_1m.p99_us", "", false, 1000},
     {"journal bytes per job of 64 bytes, its end included", "journal.bytes_per_job", "", false, 116},
 };
 

@@ -69,5 +69,7 @@ std::vector<Workload> memory_workloads();
 std::vector<Workload> durable_workloads();
 std::vector<Workload> recovery_workloads();
 std::vector<Workload> dead_letter_workloads();
+std::vector<Workload> delayed_workloads();
+std::vector<Workload> priority_workloads();
 
 }  // namespace ringmill::bench

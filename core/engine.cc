@@ -4,11 +4,14 @@
 
 #include <mutex>
 
+#include "core/dead_letters/store.h"
 #include "core/engine_implementation.h"
 #include "core/inspect.h"
+#include "core/job_wait.h"
 #include "core/keeper/keeper.h"
 #include "core/log.h"
 #include "core/participant_implementation.h"
+#include "core/retry_policies.h"
 
 namespace ringmill {
 
@@ -35,6 +38,28 @@ class Engine::Implementation {
 };
 
 namespace {
+
+/// A job that has left the table may have left a dead letter.
+Result<JobInfo> with_letter(const std::filesystem::path& directory, Result<JobInfo> found) {
+  if (!found || found->state != JobState::ended) return found;
+  const auto store = DeadLetterStore::open(directory, DeadLetterStore::Access::read_only);
+  if (!store) return found;  // nothing was ever buried, or it cannot be read: then nothing more is known
+  const auto letter = store->find(found->id);
+  if (!letter) return found;
+  JobInfo info;
+  info.id = letter->id;
+  info.kind = letter->kind;
+  info.level = letter->level;
+  info.state = JobState::dead;
+  info.attempts = letter->attempts;
+  info.max_attempts = letter->max_attempts;
+  info.payload_size = static_cast<std::uint32_t>(letter->payload.size());
+  info.enqueued_at = letter->enqueued_at;
+  info.ended_at = letter->died_at;
+  info.worker = letter->worker;
+  info.last_error = letter->last_error;
+  return info;
+}
 
 Error opened_by_parent() noexcept {
   return Error(ErrorCode::after_fork, "this engine was opened by the parent process: open it again after fork()");
@@ -115,6 +140,11 @@ std::string Engine::kind_name(Kind kind) const {
   return implementation_->core->segment.kinds().name_of(static_cast<std::uint32_t>(kind)).value_or("");
 }
 
+Result<RetryPolicy> Engine::retry_policy(std::string_view text) {
+  if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
+  return RetryPolicies::intern(implementation_->core->segment, text);
+}
+
 Result<Level> Engine::level(std::string_view name) const {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   const Segment& segment = implementation_->core->segment;
@@ -141,7 +171,14 @@ std::uint32_t Engine::most_payload_bytes() const noexcept {
 
 Result<JobInfo> Engine::job(JobId id) const {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
-  return find_job(implementation_->core->segment, id);
+  return with_letter(implementation_->core->directory.path(), find_job(implementation_->core->segment, id));
+}
+
+Result<JobInfo> Engine::wait(JobId id, std::chrono::nanoseconds timeout) const {
+  if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
+  const std::uint64_t wait_ns = timeout.count() <= 0 ? 0 : static_cast<std::uint64_t>(timeout.count());
+  return with_letter(implementation_->core->directory.path(),
+                     wait_for_end(implementation_->core->segment, id, wait_ns));
 }
 
 EngineStatus Engine::status() const {

@@ -42,18 +42,10 @@ namespace {
 constexpr std::array<std::string_view, 2> schedule_files{"schedules.db", "schedules.db-journal"};
 
 /// Every file that we make in an engine's directory, the lock last.
-constexpr std::array<std::string_view, 12> own_files{"engine.json",
-                                                     "generation",
-                                                     "creating",
-                                                     "engine.json.new",
-                                                     "generation.new",
-                                                     "creating.new",
-                                                     "dead-letters.db-wal",
-                                                     "dead-letters.db-shm",
-                                                     "dead-letters.db",
-                                                     schedule_files[0],
-                                                     schedule_files[1],
-                                                     "lock"};
+constexpr std::array<std::string_view, 12> own_files{"engine.json",         "generation",          "creating",
+                                                     "engine.json.new",     "generation.new",      "creating.new",
+                                                     "dead-letters.db-wal", "dead-letters.db-shm", "dead-letters.db",
+                                                     schedule_files[0],     schedule_files[1],     "lock"};
 
 /// How often the lock file may be replaced while we take its lock, before we say that others are at it.
 constexpr int most_replacements = 1000;

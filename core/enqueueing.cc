@@ -4,10 +4,11 @@
 //   N1  CAS a free cell to filling(me)                         the scan after our death frees it
 //   N2  write payload and header                               as N1
 //   N3  ids into the own placing list, then its length         the list names cells that are not queued: ignored
-//   N4  store the cell's word: queued                          the reaper marks, and pushes the hints of, those that
+//   N4  store the cell's word: queued, or delayed              the reaper marks, and pushes the hints of, those that
 //   M   mark the cell for the journal                          got here
 //   N5  push the hint, wake sleepers; what finds no room in    pushed again by the reaper, which wakes everybody: a
-//       the ring is left to the keeper                         doubled hint is harmless
+//       the ring is left to the keeper. A delayed job is       doubled hint is harmless, and so is a mark
+//       marked for the keeper instead
 //   N6  clear the placing list                                 nothing is left
 //
 // A job is marked before it can be claimed, so its end is marked after it: the journal never misses a life that it
@@ -26,13 +27,50 @@ constexpr std::uint64_t push_prefetch_distance = 24;
 /// A durable enqueue waits this long for the device, however short its wait for room may be: the job is in already.
 constexpr std::uint64_t least_durable_wait_ns = 10'000'000'000;
 
+/// Whether the job's cell ends with CellOptions.
+bool needs_room(const JobOptions& options) noexcept {
+  return options.retry_policy != RetryPolicy::standard || options.expires.count() != 0 ||
+         options.keep_result.count() != 0;
+}
+
+/// Zero: at once.
+DueTime due_of(const JobOptions& options) noexcept {
+  if (options.delay.count() != 0) {
+    return {.ns = later_by(lease_clock_ns(), static_cast<std::uint64_t>(options.delay.count()) * 1'000'000),
+            .is_wall = false};
+  }
+  const auto at = std::chrono::duration_cast<std::chrono::nanoseconds>(options.at.time_since_epoch());
+  return {.ns = static_cast<std::uint64_t>(at.count()), .is_wall = at.count() != 0};
+}
+
+/// When the keeper has to look at the job first; zero: never.
+DueTime first_look_at(const JobOptions& options) noexcept {
+  if (const DueTime due = due_of(options); due.ns != 0 || options.expires.count() == 0) return due;
+  return {.ns = later_by(exact_wall_clock_ns(), static_cast<std::uint64_t>(options.expires.count()) * 1'000'000),
+          .is_wall = true};
+}
+
 }  // namespace
 
 inline bool Participant::Implementation::accepts(const JobRequest& request) const noexcept {
   return request.payload.size() <= settling_.table().inline_bytes() &&
          static_cast<std::uint32_t>(request.level) < level_count_ &&
          static_cast<std::uint32_t>(request.kind) < most_kinds &&
-         static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms;
+         static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms &&
+         (request.options == nullptr || accepts_options(request));
+}
+
+bool Participant::Implementation::accepts_options(const JobRequest& request) const noexcept {
+  const JobOptions& options = *request.options;
+  const auto is_time = [](std::chrono::milliseconds time) {
+    return time.count() >= 0 && static_cast<std::uint64_t>(time.count()) <= most_wait_ms;
+  };
+  const bool has_times = is_time(options.delay) && is_time(options.expires) && is_time(options.keep_result) &&
+                         options.at.time_since_epoch().count() >= 0;
+  const bool is_known =
+      options.retry_policy == RetryPolicy::standard || RetryPolicies::is_known(segment_, options.retry_policy);
+  return has_times && is_known && (options.delay.count() == 0 || options.at.time_since_epoch().count() == 0) &&
+         (!needs_room(options) || request.payload.size() <= settling_.table().inline_bytes_beside_options());
 }
 
 Error Participant::Implementation::refusal_of(const JobRequest& request) const {
@@ -47,7 +85,23 @@ Error Participant::Implementation::refusal_of(const JobRequest& request) const {
   if (static_cast<std::uint32_t>(request.kind) >= most_kinds) {
     return Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()");
   }
-  return Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days");
+  if (static_cast<std::uint64_t>(request.lease.count()) > most_lease_ms) {
+    return Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days");
+  }
+  const JobOptions& options = *request.options;
+  if (needs_room(options) && request.payload.size() > settling_.table().inline_bytes_beside_options()) {
+    return Error(ErrorCode::too_large, "the payload does not fit a cell beside the job's options",
+                 std::to_string(request.payload.size()) + " bytes, at most " +
+                     std::to_string(settling_.table().inline_bytes_beside_options()) +
+                     "; make the engine with a larger --cell-size");
+  }
+  if (options.delay.count() != 0 && options.at.time_since_epoch().count() != 0) {
+    return Error(ErrorCode::invalid_argument, "a job has a delay or a time at which it begins, not both");
+  }
+  if (options.retry_policy != RetryPolicy::standard && !RetryPolicies::is_known(segment_, options.retry_policy)) {
+    return Error(ErrorCode::invalid_argument, "not a retry policy of this engine: use Engine::retry_policy()");
+  }
+  return Error(ErrorCode::invalid_argument, "times are not negative, and ten years at most");
 }
 
 inline void Participant::Implementation::fill(const FreeCells::Filling& filling, const JobRequest& request,
@@ -55,14 +109,52 @@ inline void Participant::Implementation::fill(const FreeCells::Filling& filling,
   const JobTable& table = settling_.table();
   CellHeader& header = table.header(filling.index);
   // ORDER relaxed: the cell is ours; its word publishes all of this in N4.
-  header.kind.store(static_cast<std::uint32_t>(request.kind), std::memory_order_relaxed);
+  header.kind.store(static_cast<std::uint16_t>(request.kind), std::memory_order_relaxed);
   header.payload_bytes.store(static_cast<std::uint32_t>(request.payload.size()), std::memory_order_relaxed);
   header.level.store(static_cast<std::uint16_t>(request.level), std::memory_order_relaxed);
   header.attempts.store(0, std::memory_order_relaxed);
-  header.flags.store(request.durability == Durability::memory ? cell_flag::memory_only : 0, std::memory_order_relaxed);
+  header.text_bytes.store(0, std::memory_order_relaxed);
+  std::uint16_t flags = request.durability == Durability::memory ? cell_flag::memory_only : 0;
+  if (request.options == nullptr) {
+    header.most_attempts.store(default_max_attempts, std::memory_order_relaxed);
+    header.retry_policy.store(0, std::memory_order_relaxed);
+  } else {
+    flags |= fill_options(filling.index, *request.options, wall_ns);
+  }
+  // ORDER relaxed: as above.
+  header.flags.store(flags, std::memory_order_relaxed);
   header.enqueued_at_ns.store(wall_ns, std::memory_order_relaxed);
   header.lease_ms.store(static_cast<std::uint32_t>(request.lease.count()), std::memory_order_relaxed);
   table.copy_in(filling.index, request.payload);  // N2
+}
+
+std::uint16_t Participant::Implementation::fill_options(CellIndex index, const JobOptions& options,
+                                                        std::uint64_t wall_ns) noexcept {
+  CellHeader& header = settling_.table().header(index);
+  // ORDER relaxed: as in fill().
+  header.most_attempts.store(options.max_attempts, std::memory_order_relaxed);
+  header.retry_policy.store(static_cast<std::uint16_t>(options.retry_policy), std::memory_order_relaxed);
+  header.due_at.store(due_of(options).bits(), std::memory_order_relaxed);
+  std::uint16_t flags = options.on_worker_lost == OnWorkerLost::bury ? cell_flag::bury_on_worker_lost : 0;
+  if (!needs_room(options)) return flags;
+  CellOptions& cell = settling_.table().options_place(index);
+  const auto expires_ms = static_cast<std::uint64_t>(options.expires.count());
+  cell.expires_at_ms.store(expires_ms == 0 ? 0 : wall_ns / 1'000'000 + expires_ms, std::memory_order_relaxed);
+  cell.keep_ms.store(static_cast<std::uint64_t>(options.keep_result.count()), std::memory_order_relaxed);
+  // ORDER relaxed: as above.
+  cell.started.store(0, std::memory_order_relaxed);
+  cell.ended_at_ms.store(0, std::memory_order_relaxed);
+  cell.unique_low.store(0, std::memory_order_relaxed);
+  cell.unique_high.store(0, std::memory_order_relaxed);
+  flags |= cell_flag::has_options;
+  return flags;
+}
+
+/// Beside the plain step N4: jobs that wait for their time, and those that the keeper has to know of for another
+/// reason.
+CellState Participant::Implementation::first_state(const JobRequest& request) noexcept {
+  if (request.options == nullptr) return CellState::queued;
+  return due_of(*request.options).ns != 0 ? CellState::delayed : CellState::queued;
 }
 
 std::size_t Participant::Implementation::publish(std::span<const FreeCells::Filling> filled,
@@ -79,12 +171,23 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
   for (std::size_t n = 0; n < filled.size(); ++n) {
     const FreeCells::Filling& filling = filled[n];
     // ORDER state: releases header and payload to the claimer.
-    table.state(filling.index).store(filling.word.next(CellState::queued, 0).bits(), std::memory_order_release);  // N4
+    table.state(filling.index)
+        .store(filling.word.next(first_state(requests[n]), 0).bits(),
+               std::memory_order_release);  // N4
     if (requests[n].durability == Durability::memory) continue;
     marks.add(filling.index);  // M
     marked = true;
   }
   marks.flush();
+  place_filled(filled, requests, ids);
+  if (marked) wake_journal_if_asleep(segment_);
+  return filled.size();
+}
+
+inline void Participant::Implementation::place_filled(std::span<const FreeCells::Filling> filled,
+                                                      std::span<const JobRequest> requests,
+                                                      std::span<const JobId> ids) noexcept {
+  const JobTable& table = settling_.table();
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
   std::size_t n = 0;
   while (n < filled.size()) {  // one run of equal levels at a time
@@ -94,6 +197,11 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
     Arrival arrival;
     const std::size_t begin = n;
     for (; n < filled.size() && static_cast<std::uint32_t>(requests[n].level) == level; ++n) {
+      if (requests[n].options != nullptr) [[unlikely]] {
+        const DueTime look = first_look_at(*requests[n].options);
+        if (look.ns != 0) settling_.mark_for_keeper(filled[n].index, look);  // N5
+        if (first_state(requests[n]) != CellState::queued) continue;
+      }
       arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
       if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);
       if (ring.push_at(position, JobTable::hint_of(ids[n]), is_live) == Ring::Pushed::full) {  // N5
@@ -104,34 +212,146 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
     wake_for_jobs(segment_, arrival, static_cast<std::uint32_t>(n - begin));
   }
   entry_.placing_count.store(0, std::memory_order_release);  // N6, ORDER placing
-  if (marked) wake_journal_if_asleep(segment_);
   add(entry_.enqueued, filled.size());
-  return filled.size();
 }
 
 Result<void> Participant::Implementation::reach_device(std::uint64_t wait_ns) noexcept {
   return wait_durable(ticket(), std::max(wait_ns, least_durable_wait_ns));
 }
 
-Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, std::uint64_t wait_ns) {
-  if (!accepts(request)) return std::unexpected(refusal_of(request));
+inline Result<FreeCells::Filling> Participant::Implementation::take_and_fill(const JobRequest& request,
+                                                                             std::uint64_t wait_ns) {
   if (request.durability != Durability::memory && !journal_accepts()) {
     if (auto goes_on = wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
   }
   FreeCells::Filling filling;
   if (!free_.take(filling)) {  // N1
-    const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
+    const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
     do {
       if (auto room = wait_for_space(end_ns); !room) return std::unexpected(room.error());
     } while (!free_.take(filling));
   }
   fill(filling, request, wall_clock_ns());
+  return filling;
+}
+
+Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, std::uint64_t wait_ns) {
+  if (!accepts(request)) return std::unexpected(refusal_of(request));
+  const auto filling = take_and_fill(request, wait_ns);
+  if (!filling) return std::unexpected(filling.error());
   JobId id;
-  publish(std::span(&filling, 1), std::span(&request, 1), std::span(&id, 1));
+  publish(std::span(&*filling, 1), std::span(&request, 1), std::span(&id, 1));
   if (request.durability == Durability::durable) {
     if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
   }
   return id;
+}
+
+void Participant::Implementation::take_back(const FreeCells::Filling& filling) noexcept {
+  std::uint64_t expected = filling.word.bits();
+  const JobTable& table = settling_.table();
+  // Lost: another one has done away with it, and did not list it.
+  static_cast<void>(table.state(filling.index).compare_exchange_strong(expected, table.freed(filling.word).bits()));
+  free_.keep_back(filling.index);
+  free_.list_if_wanted();
+}
+
+Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& request, std::string_view key,
+                                                              std::chrono::milliseconds unique_for,
+                                                              std::uint64_t wait_ns) {
+  if (key.empty() || key.size() > 65535 || unique_for.count() < 0 ||
+      static_cast<std::uint64_t>(unique_for.count()) > most_wait_ms) {
+    return std::unexpected(
+        Error(ErrorCode::invalid_argument, "a unique key has 1 to 65535 bytes, its window is ten years at most"));
+  }
+  JobOptions options = request.options != nullptr ? *request.options : JobOptions{};
+  options.keep_result = std::max(options.keep_result, unique_for);
+  JobRequest unique = request;
+  unique.options = &options;
+  if (!accepts(unique)) return std::unexpected(refusal_of(unique));
+  if (unique.payload.size() > settling_.table().inline_bytes_beside_options()) {
+    return std::unexpected(Error(ErrorCode::too_large, "the payload does not fit a cell beside the job's options",
+                                 "make the engine with a larger --cell-size"));
+  }
+  const UniqueKey hash = UniqueKey::of(key);
+  UniqueJobs jobs(segment_);
+  std::uint32_t losses = 0;
+  while (true) {
+    if (const auto there = jobs.find(hash, JobId())) return finish_unique({*there, false}, unique, wait_ns);
+    const auto filling = take_and_fill(unique, wait_ns);
+    if (!filling) return std::unexpected(filling.error());
+    set_unique(filling->index, hash, options);  // U1
+    const JobId id = job_id_of(filling->word, filling->index);
+    std::optional<JobId> other;
+    UniqueJobs::Taken taken = UniqueJobs::Taken::lost;
+    while (taken == UniqueJobs::Taken::lost) {
+      other = jobs.find(hash, id);  // U2
+      if (other) break;
+      taken = jobs.take(hash, id);  // U3
+    }
+    if (taken == UniqueJobs::Taken::full) {
+      take_back(*filling);
+      return std::unexpected(Error(ErrorCode::no_space, "too many unique jobs live in this engine",
+                                   "wait until some end, or make an engine of a larger --capacity"));
+    }
+    if (!other) other = jobs.find(hash, id);  // U4
+    if (other) {
+      jobs.give_way(hash, id);
+      take_back(*filling);
+      return finish_unique({*other, false}, unique, wait_ns);
+    }
+    if (publish_unique(*filling, unique, id)) return finish_unique({id, true}, unique, wait_ns);  // U5
+    jobs.give_way(hash, id);
+    free_.keep_back(filling->index);
+    free_.list_if_wanted();
+    // Two that do away with each other's cells begin anew at different times.
+    for (std::uint32_t n = 0; n < (number_ + 1) << std::min(losses, 6U); ++n) __builtin_ia32_pause();
+    ++losses;
+  }
+}
+
+void Participant::Implementation::set_unique(CellIndex index, UniqueKey key, const JobOptions& options) noexcept {
+  CellHeader& header = settling_.table().header(index);
+  CellOptions& cell = settling_.table().options_place(index);
+  // ORDER relaxed: the slot of U3 publishes it, and N4.
+  if (!needs_room(options)) {
+    cell.expires_at_ms.store(0, std::memory_order_relaxed);
+    cell.keep_ms.store(0, std::memory_order_relaxed);
+    cell.started.store(0, std::memory_order_relaxed);
+    cell.ended_at_ms.store(0, std::memory_order_relaxed);
+    header.flags.store(header.flags.load(std::memory_order_relaxed) | cell_flag::has_options,
+                       std::memory_order_relaxed);
+  }
+  cell.unique_low.store(key.low, std::memory_order_relaxed);
+  cell.unique_high.store(key.high, std::memory_order_relaxed);
+}
+
+/// N3 to N6, with N4 as a compare-and-swap.
+bool Participant::Implementation::publish_unique(const FreeCells::Filling& filling, const JobRequest& request,
+                                                 JobId id) noexcept {
+  // ORDER placing: as in publish().
+  entry_.placing[0].store(id.value(), std::memory_order_relaxed);
+  entry_.placing_count.store(1, std::memory_order_release);  // N3
+  std::uint64_t expected = filling.word.bits();
+  if (!settling_.table()
+           .state(filling.index)
+           .compare_exchange_strong(expected, filling.word.next(first_state(request), 0).bits())) {  // N4
+    entry_.placing_count.store(0, std::memory_order_release);                                        // ORDER placing
+    return false;
+  }
+  if (request.durability != Durability::memory) settling_.mark_changed(filling.index);  // M
+  place_filled(std::span(&filling, 1), std::span(&request, 1), std::span(&id, 1));
+  return true;
+}
+
+/// Another one's job may not be durable yet: whoever asked for that waits for it as for his own.
+Result<UniqueJob> Participant::Implementation::finish_unique(UniqueJob job, const JobRequest& request,
+                                                             std::uint64_t wait_ns) {
+  if (request.durability == Durability::durable) {
+    if (!job.is_new) settling_.mark_changed(index_of(job.id));  // its producer may be just before its own mark
+    if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
+  }
+  return job;
 }
 
 Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const JobRequest> requests,

@@ -1,6 +1,8 @@
 #include "core/inspect.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstring>
 
 #include "ipc/clock.h"
@@ -106,7 +108,7 @@ void check_cell(const Segment& segment, CellIndex index, bool at_rest, Findings&
       table.word(index) == word) {
     findings.add(name + ": its owner, participant " + std::to_string(word.owner() - 1) + ", has left");
   }
-  if (word.state() != CellState::queued && word.state() != CellState::running) {
+  if (!word.has_job() || word.state() == CellState::completing) {
     if (at_rest && (word.state() == CellState::filling || word.state() == CellState::completing)) {
       findings.add(name + ": in the middle of a step, though nobody works");
     }
@@ -114,7 +116,8 @@ void check_cell(const Segment& segment, CellIndex index, bool at_rest, Findings&
   }
   const CellHeader& header = table.header(index);
   const bool sound = header.level.load() < segment.geometry().level_count && header.kind.load() < most_kinds &&
-                     header.payload_bytes.load() <= table.inline_bytes();
+                     header.payload_bytes.load() <= table.inline_bytes() &&
+                     header.text_bytes.load() <= table.text_room(index) && header.flags.load() <= cell_flag::all;
   if (!sound && table.word(index) == word) findings.add(name + ": its level, kind or payload size is impossible");
   if (word.state() == CellState::running && lease_of(segment, job_id_of(word, index), word) == nullptr &&
       table.word(index) == word) {
@@ -174,6 +177,43 @@ std::string level_name(const Segment& segment, std::uint32_t level) {
   return decode_name(segment.level(level).name).value_or("?");
 }
 
+namespace {
+
+/// Text and times that the cell keeps. The caller looks at the word again.
+void view_history(const Segment& segment, CellIndex index, JobView& view) {
+  const JobTable table(segment);
+  const CellHeader& header = table.header(index);
+  const std::uint32_t bytes = std::min<std::uint32_t>(header.text_bytes.load(), table.text_room(index));
+  std::string text(in_words(bytes) * 8, '\0');
+  table.copy_text_out(index, reinterpret_cast<std::byte*>(text.data()), bytes);
+  text.resize(bytes);
+  (view.word.state() == CellState::completed ? view.info.result : view.info.last_error) = std::move(text);
+  if (view.word.state() == CellState::delayed) {
+    const DueTime due = DueTime::of(header.due_at.load());
+    const std::uint64_t left_ns = due.ns - std::min(due.ns, lease_clock_ns());
+    view.info.due_at = wall_time(due.is_wall ? due.ns : later_by(exact_wall_clock_ns(), left_ns));
+  }
+  const CellOptions* const options = table.options(index);
+  if (options == nullptr || options->started.load() == 0) return;
+  const std::uint64_t started = options->started.load();
+  view.info.started_at = wall_time((started & 0xffffffffffff) * 1'000'000);
+  view.info.ended_at = wall_time(std::min(options->ended_at_ms.load(), std::uint64_t{0xffffffffffff}) * 1'000'000);
+  view.info.worker = static_cast<int>(started >> 48) - 1;
+}
+
+void view_progress(const ParticipantEntry& entry, JobInfo& info) {
+  if (entry.progress.job_id.load() != info.id.value()) return;
+  const std::uint64_t number = entry.progress.number.load();
+  std::array<std::uint64_t, 8> words{};
+  for (std::size_t n = 0; n < words.size(); ++n) words[n] = entry.progress.text[n].load();
+  if (entry.progress.job_id.load() != info.id.value()) return;
+  info.progress = number;
+  const auto bytes = std::bit_cast<std::array<char, sizeof words>>(words);
+  info.progress_text.assign(bytes.data(), ::strnlen(bytes.data(), bytes.size()));
+}
+
+}  // namespace
+
 std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
   const JobTable table(segment);
   // A busy cell may change under us for ever; a few looks are enough for a moment's picture.
@@ -189,14 +229,21 @@ std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
     view.info.state = *state;
     view.info.attempts = header.attempts.load();
     view.info.payload_size = std::min(header.payload_bytes.load(), table.inline_bytes());
+    view.info.max_attempts = header.most_attempts.load();
     view.info.enqueued_at = wall_time(header.enqueued_at_ns.load());
-    if (view.word.state() == CellState::running) {
+    if (const auto cause = header.cause.load(); cause <= static_cast<std::uint16_t>(DeathCause::parent_dead)) {
+      view.cause = static_cast<DeathCause>(cause);
+    }
+    view_history(segment, index, view);
+    if (view.word.state() == CellState::running && view.word.owner() >= 1 && view.word.owner() <= most_participants) {
       view.info.worker = static_cast<int>(view.word.owner()) - 1;
       const LeaseSlot* slot = lease_of(segment, view.info.id, view.word);
       if (slot != nullptr && slot->started_at_ns.load() != 0) {
         view.info.started_at = wall_time(slot->started_at_ns.load());
+        view.info.ended_at = {};
         ++view.info.attempts;
       }
+      view_progress(segment.participant(view.word.owner() - 1), view.info);
     }
     if (table.word(index) != view.word) continue;  // the loads above are seq_cst: they come before this one
     view.info.level = level_name(segment, view.level_number);
@@ -302,7 +349,10 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
     if (!state || level >= status.levels.size()) continue;
     LevelStatus& counts = status.levels[level];
     if (*state == JobState::queued) ++counts.queued;
-    if (*state == JobState::delayed) ++counts.delayed;
+    if (*state == JobState::delayed) {
+      ++counts.delayed;
+      if (table.header(index).attempts.load() != 0) ++counts.retrying;
+    }
     if (*state == JobState::blocked) ++counts.blocked;
     if (*state == JobState::completed) ++counts.completed;
     if (*state == JobState::running) {
@@ -319,6 +369,7 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
     sum(status.totals.worker_lost, entry.worker_lost);
     sum(status.totals.lease_expired, entry.lease_expired);
     sum(status.totals.cancelled, entry.cancelled);
+    sum(status.totals.dead, entry.dead);
     if (EntryState::of(entry).state == ParticipantState::free) continue;
     const std::uint32_t role = entry.role.load();
     status.participants.push_back({static_cast<int>(n), static_cast<int>(entry.process_id.load()),

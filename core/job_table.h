@@ -1,6 +1,7 @@
 // The job table: cells, and the questions that everybody asks of one.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstddef>
@@ -14,6 +15,20 @@
 #include "ipc/state_word.h"
 
 namespace ringmill {
+
+/// The longest time that anything waits, or is kept: ten years.
+inline constexpr std::uint64_t most_wait_ms = std::uint64_t{3653} * 24 * 3600 * 1000;
+
+constexpr std::size_t in_words(std::size_t bytes) noexcept { return (bytes + 7) / 8; }
+
+/// Bytes in whole words; the last word is padded with zeros. ORDER relaxed: what the words belong to publishes them.
+inline void store_words(std::atomic<std::uint64_t>* to, std::span<const std::byte> from) noexcept {
+  for (std::size_t done = 0; done < from.size(); done += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, from.data() + done, std::min<std::size_t>(8, from.size() - done));
+    (to++)->store(word, std::memory_order_relaxed);  // ORDER relaxed: as above
+  }
+}
 
 class JobTable {
  public:
@@ -32,6 +47,42 @@ class JobTable {
     return *reinterpret_cast<CellHeader*>(cells_ + (std::uint64_t{index} << shift_));
   }
   std::atomic<std::uint64_t>& state(CellIndex index) const noexcept { return header(index).state; }
+  /// Where the options of a cell stand that has some.
+  CellOptions& options_place(CellIndex index) const noexcept {
+    return *reinterpret_cast<CellOptions*>(cells_ + ((std::uint64_t{index} + 1) << shift_) - sizeof(CellOptions));
+  }
+  /// Nothing: the plain job. The caller owns the cell, or looks at the word again.
+  CellOptions* options(CellIndex index) const noexcept {
+    const bool has_options =
+        (header(index).flags.load(std::memory_order_acquire) & cell_flag::has_options) != 0;  // ORDER second-look
+    return has_options ? &options_place(index) : nullptr;
+  }
+  /// The most bytes of payload that a job with options can have.
+  std::uint32_t inline_bytes_beside_options() const noexcept {
+    return inline_bytes() - static_cast<std::uint32_t>(sizeof(CellOptions));
+  }
+  /// How long the text of a cell can be; the caller as in options().
+  std::uint32_t text_room(CellIndex index) const noexcept {
+    const std::uint32_t end = options(index) != nullptr ? inline_bytes_beside_options() : inline_bytes();
+    const std::uint32_t begin = text_begin(index);
+    return begin < end ? std::min(end - begin, 65535U) : 0;
+  }
+  /// `bytes` is at most text_room().
+  void copy_text_in(CellIndex index, const std::atomic<std::uint64_t>* from, std::uint32_t bytes) const noexcept {
+    std::atomic<std::uint64_t>* to = payload_words(index) + text_begin(index) / 8;
+    for (std::size_t n = 0; n < in_words(bytes); ++n) {
+      // ORDER relaxed: the state word publishes the text
+      to[n].store(from[n].load(std::memory_order_relaxed), std::memory_order_relaxed);
+    }
+  }
+  /// In whole words: `to` has room for a multiple of 8.
+  void copy_text_out(CellIndex index, std::byte* to, std::uint32_t bytes) const noexcept {
+    const std::atomic<std::uint64_t>* from = payload_words(index) + text_begin(index) / 8;
+    for (std::size_t n = 0; n < in_words(bytes); ++n) {
+      const std::uint64_t word = from[n].load(std::memory_order_acquire);  // ORDER second-look
+      std::memcpy(to + n * 8, &word, 8);
+    }
+  }
   /// ORDER state: acquires what the last transition published.
   StateWord word(CellIndex index) const noexcept { return StateWord(state(index).load(std::memory_order_acquire)); }
 
@@ -125,6 +176,12 @@ class JobTable {
   }
 
  private:
+  std::uint32_t text_begin(CellIndex index) const noexcept {
+    const std::uint32_t bytes =
+        std::min(header(index).payload_bytes.load(std::memory_order_acquire), inline_bytes());  // ORDER second-look
+    return (bytes + 7) / 8 * 8;
+  }
+
   static constexpr std::size_t words_per_line = cache_line_bytes / 8;
 
   std::atomic<std::uint64_t>* payload_words(CellIndex index) const noexcept {

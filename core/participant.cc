@@ -42,6 +42,12 @@ Result<std::size_t> Participant::enqueue_batch(std::span<const JobRequest> reque
   return implementation_->enqueue_batch(requests, ids, to_ns(wait));
 }
 
+Result<UniqueJob> Participant::enqueue_unique(const JobRequest& request, std::string_view key,
+                                              std::chrono::milliseconds unique_for, std::chrono::nanoseconds wait) {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->enqueue_unique(request, key, unique_for, to_ns(wait));
+}
+
 DurabilityTicket Participant::ticket() const noexcept { return implementation_->ticket(); }
 
 Result<void> Participant::wait_durable(DurabilityTicket ticket, std::chrono::nanoseconds wait) {
@@ -104,6 +110,7 @@ Job& Job::operator=(Job&& other) noexcept {
   attempt_ = other.attempt_;
   slot_ = other.slot_;
   level_ = other.level_;
+  flags_ = other.flags_;
   return *this;
 }
 
@@ -118,19 +125,76 @@ Error lease_revoked() noexcept {
 
 }  // namespace
 
-Result<void> Job::complete() {
+namespace {
+
+/// Milliseconds that count: negative ones do not.
+std::uint64_t to_ms(std::chrono::milliseconds time) noexcept {
+  return time.count() <= 0 ? 0 : static_cast<std::uint64_t>(time.count());
+}
+
+}  // namespace
+
+Result<void> Job::complete(std::span<const std::byte> result) {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  if (!participant.complete(*this)) return std::unexpected(lease_revoked());
+  if (const std::size_t room = participant.room_for_result(*this); result.size() > room) {
+    return std::unexpected(Error(ErrorCode::too_large, "the result does not fit the cell",
+                                 std::to_string(result.size()) + " bytes, at most " + std::to_string(room) +
+                                     " beside this payload; make the engine with a larger --cell-size"));
+  }
+  if (!participant.complete(*this, result)) return std::unexpected(lease_revoked());
   return {};
 }
 
-Result<void> Job::fail() {
+Result<Settled> Job::fail(std::string_view error) {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  if (!participant.requeue(*this, true)) return std::unexpected(lease_revoked());
+  const auto settled = participant.fail(*this, error, std::nullopt);
+  if (!settled) return std::unexpected(lease_revoked());
+  return *settled;
+}
+
+Result<Settled> Job::retry_in(std::chrono::milliseconds delay, std::string_view error) {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  const auto settled = participant.fail(*this, error, to_ms(delay));
+  if (!settled) return std::unexpected(lease_revoked());
+  return *settled;
+}
+
+Result<Settled> Job::time_out(std::string_view error) {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  const auto settled = participant.fail(*this, error, std::nullopt, DeathCause::timeout);
+  if (!settled) return std::unexpected(lease_revoked());
+  return *settled;
+}
+
+Result<void> Job::snooze(std::chrono::milliseconds delay) {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  if (!participant.snooze(*this, to_ms(delay))) return std::unexpected(lease_revoked());
+  return {};
+}
+
+Result<void> Job::reject(std::string_view error) {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  if (!participant.reject(*this, error)) return std::unexpected(lease_revoked());
+  return {};
+}
+
+Result<void> Job::cancel() {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  if (!participant.end_as_cancelled(*this)) return std::unexpected(lease_revoked());
   return {};
 }
 
@@ -141,7 +205,7 @@ Result<void> Job::release() {
     participant_ = nullptr;
     return std::unexpected(participant.misuse());
   }
-  if (!participant.requeue(*this, false)) return std::unexpected(lease_revoked());
+  if (!participant.release(*this)) return std::unexpected(lease_revoked());
   return {};
 }
 
@@ -156,6 +220,21 @@ Result<void> Job::extend(std::chrono::milliseconds lease) {
     return std::unexpected(lease_revoked());
   }
   return {};
+}
+
+bool Job::should_stop() const noexcept { return held() && participant_->implementation_->should_stop(*this); }
+
+std::chrono::nanoseconds Job::time_left() const noexcept {
+  return held() ? participant_->implementation_->time_left(*this) : std::chrono::nanoseconds::zero();
+}
+
+std::chrono::milliseconds Job::timeout() const noexcept {
+  return held() ? participant_->implementation_->timeout(*this) : std::chrono::milliseconds::zero();
+}
+
+void Job::report_progress(std::uint64_t number, std::string_view text) noexcept {
+  if (!held() || !participant_->implementation_->is_mine()) return;
+  participant_->implementation_->report_progress(*this, number, text);
 }
 
 }  // namespace ringmill

@@ -1,4 +1,5 @@
-// Claiming with a wait, settling, cancelling: what a participant does beside enqueueing (core/enqueueing.cc).
+// Claiming with a wait, and the plain end of a job. Enqueueing is in core/enqueueing.cc, other ends are in
+// core/participant_settling.cc.
 #include "core/participant_implementation.h"
 
 #include <algorithm>
@@ -233,12 +234,15 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
   const std::uint32_t kind = header.kind.load(std::memory_order_acquire);
   const std::uint32_t level = header.level.load(std::memory_order_acquire);
   const std::uint32_t attempts = header.attempts.load(std::memory_order_acquire);
+  const std::uint16_t flags = header.flags.load(std::memory_order_acquire);
   std::byte* buffer = book_.buffer(claim.slot);
   table.copy_out(claim.index, buffer, bytes);
   if (table.word(claim.index) != claim.word) {  // K6, ORDER second-look
     book_.give_back(claim.slot);
     return false;
   }
+  if ((flags & cell_flag::has_options) != 0 && buried_as_expired(claim)) [[unlikely]]
+    return false;
   book_.slot(claim.slot).started_at_ns.store(claimed_at_wall_ns_, std::memory_order_relaxed);  // ORDER lease
   job.participant_ = &self;
   job.id_ = job_id_of(claim.word, claim.index);
@@ -248,6 +252,7 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
   job.level_ = Level{static_cast<std::uint16_t>(level)};
   job.attempt_ = attempts + 1;
   job.slot_ = claim.slot;
+  job.flags_ = flags;
   return true;
 }
 
@@ -270,6 +275,7 @@ inline bool Participant::Implementation::end(Job& job) noexcept {
   bool to_mark = false;
   const bool won = win_end(job, to_mark);
   if (won && to_mark) settling_.mark_ended(index);  // M
+  if (won) settling_.wake_waiters(index);           // W
   settled(job);
   if (won) free_.keep_back(index);
   return won;
@@ -279,15 +285,18 @@ inline bool Participant::Implementation::end(Job& job) noexcept {
 std::size_t Participant::Implementation::end_run(std::span<Job> jobs) noexcept {
   MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { settling_.mark_ended(word, bits); });
   std::array<bool, most_in_batch> won;
+  std::uint64_t wait_groups_ended = 0;
   std::size_t count = 0;
   for (std::size_t n = 0; n < jobs.size(); ++n) {
     bool to_mark = false;
     won[n] = jobs[n].held() && win_end(jobs[n], to_mark);
     if (!won[n]) continue;
     ++count;
+    wait_groups_ended |= std::uint64_t{1} << (index_of(jobs[n].id_) % wait_groups);
     if (to_mark) marks.add(index_of(jobs[n].id_));  // M
   }
   marks.flush();
+  settling_.wake_waiters(wait_groups_ended);  // W
   for (std::size_t n = 0; n < jobs.size(); ++n) {
     if (!jobs[n].held()) continue;
     const CellIndex index = index_of(jobs[n].id_);
@@ -297,7 +306,10 @@ std::size_t Participant::Implementation::end_run(std::span<Job> jobs) noexcept {
   return count;
 }
 
-bool Participant::Implementation::complete(Job& job) noexcept {
+bool Participant::Implementation::complete(Job& job, std::span<const std::byte> result) noexcept {
+  if ((job.flags_ & cell_flag::has_options) != 0) [[unlikely]] {
+    return settle(job, {.outcome = Outcome::complete, .attempts = attempts_of(job), .text = as_text(result)});
+  }
   const bool won = end(job);
   if (won) add(entry_.completed, 1);
   free_.list_if_wanted();
@@ -306,26 +318,16 @@ bool Participant::Implementation::complete(Job& job) noexcept {
 
 std::size_t Participant::Implementation::complete_batch(std::span<Job> jobs) noexcept {
   std::size_t completed = 0;
+  std::size_t kept = 0;  // those have counted themselves
+  for (Job& job : jobs) {
+    if (job.held() && (job.flags_ & cell_flag::has_options) != 0 && complete(job, {})) ++kept;
+  }
   for (std::size_t done = 0; done < jobs.size(); done += most_in_batch) {
     completed += end_run(jobs.subspan(done, std::min<std::size_t>(most_in_batch, jobs.size() - done)));
   }
   add(entry_.completed, completed);
   free_.list_if_wanted();
-  return completed;
-}
-
-bool Participant::Implementation::requeue(Job& job, bool failed) noexcept {
-  const CellIndex index = index_of(job.id_);
-  const StateWord held(job.word_);
-  const auto attempts = static_cast<std::uint16_t>(std::min(failed ? job.attempt_ : job.attempt_ - 1, 65535U));
-  const bool won = settling_.win(index, held, book_.slot(job.slot_), Outcome::requeue, attempts);
-  if (won) {
-    settling_.requeue(index, held.next(CellState::completing, settling_.owner()), attempts);
-    add(failed ? entry_.failed : entry_.released, 1);
-    if (failed) add(entry_.retried, 1);
-  }
-  settled(job);
-  return won;
+  return completed + kept;
 }
 
 bool Participant::Implementation::extend(Job& job, std::uint64_t lease_ns) noexcept {
@@ -353,8 +355,10 @@ void Participant::Implementation::release_claim(const Claim& claim) noexcept {
   const std::uint16_t attempts = settling_.table()
                                      .header(claim.index)
                                      .attempts.load(std::memory_order_relaxed);  // ORDER relaxed: the swap decides
-  if (settling_.win(claim.index, claim.word, book_.slot(claim.slot), Outcome::requeue, attempts)) {
-    settling_.requeue(claim.index, claim.word.next(CellState::completing, settling_.owner()), attempts);
+  LeaseSlot& slot = book_.slot(claim.slot);
+  if (settling_.win(claim.index, claim.word, slot, {.outcome = Outcome::requeue, .attempts = attempts})) {
+    settling_.finish(claim.index, claim.word.next(CellState::completing, settling_.owner()),
+                     LeaseNote::of(slot.note.load()));
     add(entry_.released, 1);
   }
   book_.give_back(claim.slot);
@@ -362,31 +366,6 @@ void Participant::Implementation::release_claim(const Claim& claim) noexcept {
 
 void Participant::Implementation::release_prefetched() noexcept {
   while (next_claim_ < claim_count_) release_claim(claims_[next_claim_++]);
-}
-
-Result<Cancelled> Participant::Implementation::cancel(JobId id) {
-  const JobTable& table = settling_.table();
-  const CellIndex index = index_of(id);
-  const auto unknown = [id] { return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string())); };
-  if (!table.can_have_given(id)) return unknown();
-  while (true) {
-    const StateWord word = table.word(index);
-    if (!JobTable::was_enqueued(id, word)) return unknown();
-    if (generation_of(id) < word.generation()) return Cancelled::already_over;
-    if (word.state() != CellState::queued) return Cancelled::running;
-    // The settling slot tells our reaper what was meant.
-    entry_.settling.job_id.store(id.value(), std::memory_order_relaxed);  // ORDER stage: released by the winning swap
-    const bool journaled = settling_.is_journaled(index);
-    const bool won = settling_.win(index, word, entry_.settling, Outcome::cancel, 0);
-    if (won) settling_.free_cell(index, word.next(CellState::completing, settling_.owner()));
-    if (won && journaled) settling_.mark_ended(index);           // M
-    entry_.settling.job_id.store(0, std::memory_order_release);  // ORDER stage: after the cell's last transition
-    if (!won) continue;  // claimed, or cancelled by another, in this moment: look again
-    add(entry_.cancelled, 1);
-    free_.keep_back(index);
-    free_.list_if_wanted();
-    return Cancelled::before_start;
-  }
 }
 
 }  // namespace ringmill

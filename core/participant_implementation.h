@@ -4,6 +4,8 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <optional>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -14,7 +16,9 @@
 #include "core/engine_implementation.h"
 #include "core/free_cells.h"
 #include "core/lease_book.h"
+#include "core/retry_policies.h"
 #include "core/settling.h"
+#include "core/unique_jobs.h"
 #include "ipc/clock.h"
 #include "ipc/fork_guard.h"
 
@@ -42,6 +46,9 @@ class Participant::Implementation {
   Result<JobId> enqueue(const JobRequest& request, std::uint64_t wait_ns);
   Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids, std::uint64_t wait_ns);
 
+  Result<UniqueJob> enqueue_unique(const JobRequest& request, std::string_view key,
+                                   std::chrono::milliseconds unique_for, std::uint64_t wait_ns);
+
   // durability.cc
   DurabilityTicket ticket() const noexcept;
   Result<void> wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns) noexcept;
@@ -55,11 +62,25 @@ class Participant::Implementation {
   Result<void> subscribe(const ClaimOptions& options);
   Result<Job> claim(Participant& self, std::uint64_t wait_ns);
   Result<std::size_t> claim_batch(Participant& self, std::span<Job> out, std::uint64_t wait_ns);
-  bool complete(Job& job) noexcept;
+  bool complete(Job& job, std::span<const std::byte> result) noexcept;
   std::size_t complete_batch(std::span<Job> jobs) noexcept;
-  bool requeue(Job& job, bool failed) noexcept;
   bool extend(Job& job, std::uint64_t lease_ns) noexcept;
+
+  // other ends than the plain one: participant_settling.cc. False: the lease was lost.
+  bool release(Job& job) noexcept;
+  bool snooze(Job& job, std::uint64_t delay_ms) noexcept;
+  /// Nothing as the delay: as the job's retry policy says. Nothing comes back: the lease was lost.
+  std::optional<Settled> fail(Job& job, std::string_view error, std::optional<std::uint64_t> delay_ms,
+                              DeathCause cause = DeathCause::failed);
+  bool reject(Job& job, std::string_view error) noexcept;
+  bool end_as_cancelled(Job& job) noexcept;
+  /// How long a result of this job may be; any length if it is not kept.
+  std::size_t room_for_result(const Job& job) const noexcept;
   Result<Cancelled> cancel(JobId id);
+  bool should_stop(const Job& job) const noexcept;
+  std::chrono::nanoseconds time_left(const Job& job) noexcept;
+  std::chrono::milliseconds timeout(const Job& job) const noexcept;
+  void report_progress(const Job& job, std::uint64_t number, std::string_view text) noexcept;
   void release_prefetched() noexcept;
 
   std::uint32_t number() const noexcept { return number_; }
@@ -72,6 +93,20 @@ class Participant::Implementation {
     counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
 
+  bool accepts_options(const JobRequest& request) const noexcept;
+  /// N2 beyond the plain. Returns the cell's flags for them.
+  std::uint16_t fill_options(CellIndex index, const JobOptions& options, std::uint64_t wall_ns) noexcept;
+  void set_unique(CellIndex index, UniqueKey key, const JobOptions& options) noexcept;
+  bool publish_unique(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;
+  Result<UniqueJob> finish_unique(UniqueJob job, const JobRequest& request, std::uint64_t wait_ns);
+  /// N1, N2, waiting for the journal and for room.
+  Result<FreeCells::Filling> take_and_fill(const JobRequest& request, std::uint64_t wait_ns);
+  /// Frees a cell that nobody has been told of.
+  void take_back(const FreeCells::Filling& filling) noexcept;
+  /// N5 and N6 of jobs that have their words.
+  void place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
+                    std::span<const JobId> ids) noexcept;
+  static CellState first_state(const JobRequest& request) noexcept;
   void fill(const FreeCells::Filling& filling, const JobRequest& request, std::uint64_t wall_ns) noexcept;
   std::size_t publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
                       std::span<JobId> ids) noexcept;
@@ -104,6 +139,22 @@ class Participant::Implementation {
   /// Gives back the jobs whose Job objects still exist when we leave: nobody else could end them.
   void release_forgotten() noexcept;
   void settled(Job& job) noexcept;
+  static std::uint16_t attempts_of(const Job& job) noexcept {
+    return static_cast<std::uint16_t>(std::min(job.attempt_, 65535U));
+  }
+  static std::uint16_t attempts_before(const Job& job) noexcept {
+    return static_cast<std::uint16_t>(std::min(job.attempt_ - 1, 65535U));
+  }
+  static DueTime due_in(std::uint64_t delay_ms) noexcept {
+    return {.ns = later_by(lease_clock_ns(), std::min(delay_ms, most_wait_ms) * 1'000'000), .is_wall = false};
+  }
+  /// All of it, for a job that we hold. False: the lease was lost.
+  bool settle(Job& job, Ending ending) noexcept;
+  void count(Outcome outcome) noexcept;
+  /// True: nobody began it in time, and now nobody does.
+  [[gnu::noinline]] bool buried_as_expired(const Claim& claim) noexcept;
+  /// False: it has moved on.
+  bool ask_to_stop(JobId id, StateWord word) noexcept;
   /// E2 and E5 of a completion. False: the lease was lost. `to_mark`: the journal has to be told of the end.
   bool win_end(const Job& job, bool& to_mark) noexcept;
   /// E2 to E7 of a completion; the freed cell is kept back.
@@ -123,6 +174,7 @@ class Participant::Implementation {
   LeaseBook book_;
   Claiming claiming_;
   std::atomic<bool> woken_{false};
+  RetryPolicies retry_policies_;
   std::vector<std::pair<DurabilityTicket, std::function<void(Result<void>)>>> promised_;
 
   // Claimed and not yet handed out: claims_[next_claim_ .. claim_count_).

@@ -1,31 +1,51 @@
-// The end of a run: completed, queued again, or cancelled. The holder of a lease does this, the keeper does it for the
-// dead and the late, cancel() does it to a job that waits. All by the same steps:
+// The end of a run: completed, queued again, put off, dead, or cancelled. The holder of a lease does this, the keeper
+// does it for the dead and the late, cancel() does it to a job that waits. All by the same steps:
 //
 //                                                        killed just after the step (the reaper's rule)
-//   E1  stage outcome and attempts in an own slot        running: as if nothing had been decided
-//   E2  CAS the cell: running or queued -> completing    completing: finished as the slot says
-//       lost: somebody else's word stands; told so
-//   E3  requeue: write attempts into the cell            again, to the same value
-//   E4  requeue: id into the own placing list            again
-//   E5  store the next state: free or queued             free: the scan lists it, the slot's job is marked;
-//                                                        queued: the placing list, which marks too
+//   E1  stage outcome, attempts and what else there is   running: as if nothing had been decided
+//       in an own slot and the own staging room
+//   E2  CAS the cell: running, queued or delayed         completing: finished as the slot says
+//       -> completing; lost: somebody else's word
+//       stands; told so
+//   E3  not over: write into the cell what changes       again, to the same values
+//   E4  not over, or kept: id into the own placing list  again
+//   E5  store the next state                             free: the scan lists it, the slot's job is marked;
+//                                                        others: the placing list, which marks and places
 //   M   mark the cell for the journal                    a doubled mark is harmless
-//   E6  requeue: push the hint, ring the journal,        a doubled hint is harmless; the reaper, for whom the list
-//       clear the placing list                           still names the job, rings again
+//   E6  queued: push the hint; delayed, kept, burying:   a doubled hint is harmless, so is a mark; the reaper, for
+//       mark it for the keeper; then ring the journal,   whom the list still names the job, rings again
+//       clear the placing list
+//   W   over: wake who waits for it                      who waits looks again by itself
 //   E7  clear the slot                                   it names a word that is no more: marked once more
 //
 // From E2 to E5 the cell is ours alone, so E5 is a plain store: only our reaper may write it then, and only when we are
-// dead.
+// dead. Nothing of the job is written before E2 is won (hazard 6).
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
+
+#include <ringmill/job.h>
 
 #include "core/job_table.h"
 #include "core/waking.h"
 #include "ipc/segment.h"
 
 namespace ringmill {
+
+/// How a run, or a wait, ends.
+struct Ending {
+  Outcome outcome = Outcome::complete;
+  std::uint16_t attempts = 0;       // that will have ended
+  DeathCause cause{};               // of a burial
+  DueTime due{};                    // of a delay
+  std::string_view text{};          // error or result
+  std::uint64_t started_at_ms = 0;  // of the attempt that ends now, wall clock; 0: none
+
+  /// The lease note has room for all of it.
+  bool is_plain() const noexcept { return outcome != Outcome::delay && text.empty() && started_at_ms == 0; }
+};
 
 class Settling {
  public:
@@ -45,20 +65,22 @@ class Settling {
   std::uint32_t owner() const noexcept { return owner_; }
   Ring& ring(std::uint32_t level) noexcept { return rings_[level]; }
 
-  /// E1 and E2. `from` is the word that must stand there. True: the cell is completing and ours.
-  bool win(CellIndex index, StateWord from, LeaseSlot& slot, Outcome outcome, std::uint16_t attempts) noexcept {
-    // ORDER stage: the winning swap below releases what is staged to the reaper that reads the cell.
-    slot.note.store(LeaseNote{outcome, attempts, static_cast<std::uint16_t>(from.version())}.bits(),
-                    std::memory_order_relaxed);  // E1
-    return swap_to_completing(index, from);
-  }
+  /// E1 and E2. `from` is the word that must stand there. True: the cell is completing and ours; finish() follows.
+  bool win(CellIndex index, StateWord from, LeaseSlot& slot, const Ending& ending) noexcept;
+  /// The same on behalf of one who is dead or late: what it has staged for this job, if its note says that it has, is
+  /// taken over first.
+  bool win_for(const ParticipantEntry& other, CellIndex index, StateWord from, LeaseSlot& slot,
+               LeaseNote note) noexcept;
+  /// E3 to W, as the won slot's note says. True: the cell is free, and the caller lists it.
+  bool finish(CellIndex index, StateWord completing, LeaseNote note) noexcept;
 
   /// E2 for what is staged already: claiming stages `complete`.
   bool swap_to_completing(CellIndex index, StateWord from) noexcept {
     std::uint64_t expected = from.bits();
-    // ORDER state: acquires the cell as its last writer left it, releases the staged note (ORDER stage).
+    // Acquires the cell as its last writer left it, releases what is staged; seq_cst, because it comes
+    // before the look whether somebody waits (core/job_wait.h). ORDER relaxed: a lost swap reads nothing.
     return table_.state(index).compare_exchange_strong(expected, from.next(CellState::completing, owner_).bits(),
-                                                       std::memory_order_acq_rel, std::memory_order_relaxed);  // E2
+                                                       std::memory_order_seq_cst, std::memory_order_relaxed);  // E2
   }
 
   /// E5 for a job that is over. The cell is free afterwards; the caller lists it.
@@ -85,38 +107,30 @@ class Settling {
     return (table_.header(index).flags.load(std::memory_order_relaxed) & cell_flag::memory_only) == 0;
   }
 
-  /// E3 to E6: the job waits again, at the end of its level.
-  void requeue(CellIndex index, StateWord completing, std::uint16_t attempts) noexcept {
-    CellHeader& header = table_.header(index);
-    // ORDER relaxed: the cell is ours; its next word publishes it.
-    // Not "if they changed": who died after E3 has changed them for us. A job given back before its first attempt has
-    // nothing to tell.
-    const bool to_journal = is_journaled(index) && attempts != 0;
-    header.attempts.store(attempts, std::memory_order_relaxed);  // E3
-    const std::uint32_t level = header.level.load(std::memory_order_relaxed);
-    const std::uint32_t kind = header.kind.load(std::memory_order_relaxed);
-    const JobId id = job_id_of(completing, index);
-    // ORDER placing: the list is released by the queued word, and read only after our death.
-    me_->placing[0].store(id.value(), std::memory_order_relaxed);
-    me_->placing_count.store(1, std::memory_order_release);  // E4
-    table_.state(index).store(completing.next(CellState::queued, 0).bits(),
-                              std::memory_order_release);                                     // E5, ORDER state
-    if (to_journal) mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));  // M
-    place(id, level, kind);                                                                   // E6
-    // Behind the hint: a ring is a system call, which the next worker need not wait for.
-    if (to_journal) wake_journal_if_asleep(*segment_);
-    me_->placing_count.store(0, std::memory_order_release);  // ORDER placing
+  /// A delayed job's time has come. False: `delayed` does not stand there any more.
+  ///
+  ///                                                      killed just after the step
+  ///   P1  id into the own placing list                   the job is still delayed: the next keeper looks at all
+  ///   P2  CAS the cell: delayed -> queued                the reaper pushes the hint
+  ///   P3  push the hint, wake; clear the placing list    nothing is left
+  bool promote(CellIndex index, StateWord delayed) noexcept;
+  /// Frees a cell that was kept, or buried: `from` must stand there. The caller lists it.
+  bool drop(CellIndex index, StateWord from) noexcept;
+  /// Hints or marks for a job of the placing list, whatever its state is now.
+  void place_again(JobId id) noexcept;
+
+  /// W. The job of this cell is over; its E2 and E5 are done.
+  void wake_waiters(CellIndex index) noexcept { wake_waiters(std::uint64_t{1} << (index % wait_groups)); }
+  void wake_waiters(std::uint64_t groups) noexcept {
+    if ((segment_->signals().waited_for.load() & groups) != 0) [[unlikely]]
+      wake_groups(groups);
   }
 
   /// Pushes the hint of a queued job and wakes a worker. A full ring leaves the job to the keeper's scan.
-  void place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept {
-    if (level >= rings_.size())
-      level = static_cast<std::uint32_t>(rings_.size()) - 1;  // somebody scribbled over the cell
-    const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };
-    if (rings_[level].push(JobTable::hint_of(id), is_live) == Ring::Pushed::full) note_overflow(level);
-    Arrival arrival;
-    arrival.add(level, kind);
-    wake_for_jobs(*segment_, arrival, 1);
+  void place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept;
+  /// Has the keeper look at a cell that is delayed, burying or kept, before `due`.
+  void mark_for_keeper(CellIndex index, DueTime due) noexcept {
+    if (segment_->keeper_marks().mark(index, due)) ring_keeper(*segment_);
   }
 
   void note_overflow(std::uint32_t level) noexcept {
@@ -125,6 +139,14 @@ class Settling {
   }
 
  private:
+  void stage(JobId id, const Ending& ending) noexcept;
+  /// E3: what was staged for the job, or an end to what stood there.
+  void write_text(CellIndex index, JobId id, LeaseNote note) noexcept;
+  void note_attempt(CellIndex index, LeaseNote note) noexcept;
+  /// E4 to E6 for a job that goes on, or is kept.
+  void settle_in(CellIndex index, StateWord completing, CellState state, DueTime due, bool to_journal) noexcept;
+  [[gnu::noinline]] void wake_groups(std::uint64_t groups) noexcept;
+
   const Segment* segment_;
   JobTable table_;
   JournalMarks marks_;

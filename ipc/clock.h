@@ -23,6 +23,9 @@ inline std::uint64_t lease_clock_ns() noexcept { return detail::read_clock(CLOCK
 /// Handler times within one process.
 inline std::uint64_t steady_clock_ns() noexcept { return detail::read_clock(CLOCK_MONOTONIC); }
 
+/// When jobs that name a moment are due.
+inline std::uint64_t exact_wall_clock_ns() noexcept { return detail::read_clock(CLOCK_REALTIME); }
+
 /// The end of a wait that begins at `now_ns`. A wait beyond the clock's end has none.
 constexpr std::uint64_t later_by(std::uint64_t now_ns, std::uint64_t wait_ns) noexcept {
   const std::uint64_t left_ns = ~std::uint64_t{0} - now_ns;

@@ -17,7 +17,7 @@
 namespace ringmill {
 
 inline constexpr std::uint64_t segment_magic = 0x316c6c696d676e72;  // "rngmill1"
-inline constexpr std::uint32_t layout_version = 3;
+inline constexpr std::uint32_t layout_version = 4;
 
 inline constexpr std::size_t page_bytes = 4096;
 inline constexpr std::size_t cache_line_bytes = 64;
@@ -31,12 +31,17 @@ inline constexpr std::uint32_t most_participants = 256;
 /// The last entries are kept for keepers, so that one can always come in and reap.
 inline constexpr std::uint32_t keeper_entries = 4;
 inline constexpr std::uint32_t most_kinds = 1024;
+inline constexpr std::uint32_t most_retry_policies = 256;
 inline constexpr std::uint32_t most_first_levels = 16;
 inline constexpr std::uint32_t most_cells = 1U << 24;
 inline constexpr std::uint32_t lease_slots = 64;
 inline constexpr std::uint32_t placing_slots = 64;
 inline constexpr std::uint32_t name_bytes = 64;
 inline constexpr std::uint32_t participant_words = most_participants / 64;
+/// Who waits for the end of a job waits in one of these, by the job's cell.
+inline constexpr std::uint32_t wait_groups = 64;
+/// The longest error text, or result, that is carried from a worker to a cell.
+inline constexpr std::uint32_t most_staged_bytes = 1024;
 
 /// What stands at the beginning of the segment. Written by the creator before `state` becomes ready, and never again,
 /// except where a field says otherwise.
@@ -89,10 +94,23 @@ struct alignas(padding_bytes) Signals {
   std::atomic<std::uint32_t> keeper_participant;
   /// Wall clock of the keeper's election. Written by the holder of the keeper's lock.
   std::atomic<std::uint64_t> keeper_since_ns;
-  std::atomic<std::uint64_t> reserved[14];
+  /// CLOCK_BOOTTIME until which the keeper sleeps if nobody rings; 0: it is awake, and looks at `keeper_work` before it
+  /// sleeps. Written by the keeper.
+  std::atomic<std::uint64_t> keeper_sleeps_until_ns;
+  /// 1: some cell is marked for the keeper (ipc/keeper_marks.h). Raised by whoever marks, after the mark; taken down by
+  /// the keeper before it looks.
+  std::atomic<std::uint32_t> keeper_work;
+  std::uint32_t reserved_keeper;
+  std::atomic<std::uint64_t> reserved[12];
+  /// Bit per wait group: somebody waits for the end of a job of it. Raised by those who wait before their last look,
+  /// taken down by whoever ends such a job, who then wakes the group.
+  alignas(padding_bytes) std::atomic<std::uint64_t> waited_for;
+  /// Futex per wait group: changes when a job of it has ended for which somebody waits.
+  alignas(padding_bytes) std::atomic<std::uint32_t> ended_sequence[wait_groups];
 };
-static_assert(sizeof(Signals) == 256 && alignof(Signals) == 128);
-static_assert(offsetof(Signals, keeper_doorbell) == 128);
+static_assert(sizeof(Signals) == 640 && alignof(Signals) == 128);
+static_assert(offsetof(Signals, keeper_doorbell) == 128 && offsetof(Signals, keeper_sleeps_until_ns) == 144);
+static_assert(offsetof(Signals, waited_for) == 256 && offsetof(Signals, ended_sequence) == 384);
 static_assert(std::is_trivially_destructible_v<Signals> && std::is_standard_layout_v<Signals>);
 
 /// How the journal is. Everything but `working` and `none` is told to whoever enqueues a journaled job.
@@ -193,23 +211,59 @@ static_assert(sizeof(LeaseSlot) == 32);
 static_assert(std::is_trivially_destructible_v<LeaseSlot> && std::is_standard_layout_v<LeaseSlot>);
 
 /// What the settling owner has decided; the reaper finishes it if the owner dies.
-enum class Outcome : std::uint8_t { complete = 0, requeue = 1, cancel = 2 };
+enum class Outcome : std::uint8_t {
+  complete = 0,  // over, and well; kept if the job asks for it
+  requeue = 1,   // it waits again, at once
+  cancel = 2,    // over, before it ran or because somebody asked; kept if the job asks for it
+  delay = 3,     // it waits for the time that is staged
+  bury = 4,      // it goes to the dead letters
+};
+inline constexpr std::uint8_t most_outcome = 4;
 
-/// LeaseSlot::note: outcome 8 | attempts to be noted 16 | version of the state word that the lease rests on 10. The
-/// version tells two leases of one participant on one job apart.
+/// LeaseSlot::note: outcome 8 | attempts to be noted 16 | version of the state word that the lease rests on 10 |
+/// cause 8 | staged 1. The version tells two leases of one participant on one job apart.
 struct LeaseNote {
   Outcome outcome = Outcome::complete;
   std::uint16_t attempts = 0;
   std::uint16_t version = 0;
+  std::uint8_t cause = 0;  // of a burial: DeathCause
+  bool staged = false;     // the participant's Staging says more
 
   constexpr std::uint64_t bits() const noexcept {
-    return static_cast<std::uint64_t>(outcome) | std::uint64_t{attempts} << 8 | std::uint64_t{version} << 24;
+    return static_cast<std::uint64_t>(outcome) | std::uint64_t{attempts} << 8 | std::uint64_t{version} << 24 |
+           std::uint64_t{cause} << 34 | std::uint64_t{staged} << 42;
   }
   static constexpr LeaseNote of(std::uint64_t bits) noexcept {
-    return {static_cast<Outcome>(bits & 0xff), static_cast<std::uint16_t>(bits >> 8 & 0xffff),
-            static_cast<std::uint16_t>(bits >> 24 & 0x3ff)};
+    return {.outcome = static_cast<Outcome>(bits & 0xff),
+            .attempts = static_cast<std::uint16_t>(bits >> 8 & 0xffff),
+            .version = static_cast<std::uint16_t>(bits >> 24 & 0x3ff),
+            .cause = static_cast<std::uint8_t>(bits >> 34 & 0xff),
+            .staged = (bits >> 42 & 1) != 0};
   }
 };
+
+/// What a lease note has no room for, of the one job that the participant is settling. Written by the participant
+/// before the compare-and-swap it belongs to; after its death read by the reaper, if the note says that it is staged.
+struct Staging {
+  std::atomic<std::uint64_t> job_id;
+  std::atomic<std::uint64_t> due_at;         // DueTime
+  std::atomic<std::uint64_t> started_at_ms;  // wall clock; 0: it never began
+  std::atomic<std::uint32_t> text_bytes;
+  std::uint32_t reserved;
+  std::atomic<std::uint64_t> text[most_staged_bytes / 8];  // error text, or result
+};
+static_assert(sizeof(Staging) == 32 + most_staged_bytes);
+static_assert(std::is_trivially_destructible_v<Staging> && std::is_standard_layout_v<Staging>);
+
+/// What the handler of one job of a participant says of its progress. Written by the participant; a reader believes it
+/// if the job id is the same before and after.
+struct Progress {
+  std::atomic<std::uint64_t> job_id;
+  std::atomic<std::uint64_t> number;
+  std::atomic<std::uint64_t> text[8];  // padded with zeros
+};
+static_assert(sizeof(Progress) == 80);
+static_assert(std::is_trivially_destructible_v<Progress> && std::is_standard_layout_v<Progress>);
 
 /// One participant. Written by the participant itself unless a field says otherwise. It fills a page, because its
 /// thread maps the page once more with the end of it, the robust word, just before private memory (see
@@ -251,7 +305,14 @@ struct alignas(page_bytes) ParticipantEntry {
   LeaseSlot leases[lease_slots];
   /// The slot for settling what it does not hold: cancelling, and the keeper's reaping.
   LeaseSlot settling;
-  std::uint64_t reserved_d[161];
+  Staging staging;
+  Progress progress;
+  /// Per lease slot: stop_tag() of the job that somebody asked to stop; anything else means nothing. Written by whoever
+  /// cancels.
+  std::atomic<std::uint16_t> stop_asked[lease_slots];
+  /// Statistics, as those above.
+  std::atomic<std::uint64_t> dead;
+  std::uint64_t reserved_d[2];
   /// Thread id | FUTEX_WAITERS, written by the thread when it links; the kernel adds FUTEX_OWNER_DIED when the thread
   /// dies.
   std::atomic<std::uint32_t> robust_word;
@@ -260,40 +321,72 @@ struct alignas(page_bytes) ParticipantEntry {
 static_assert(sizeof(ParticipantEntry) == page_bytes && alignof(ParticipantEntry) == page_bytes);
 static_assert(offsetof(ParticipantEntry, wake_sequence) == 64 && offsetof(ParticipantEntry, enqueued) == 128);
 static_assert(offsetof(ParticipantEntry, placing) == 192 && offsetof(ParticipantEntry, leases) == 704);
-static_assert(offsetof(ParticipantEntry, settling) == 2752);
+static_assert(offsetof(ParticipantEntry, settling) == 2752 && offsetof(ParticipantEntry, staging) == 2784);
 static_assert(offsetof(ParticipantEntry, robust_word) == page_bytes - 24,
               "glibc's list keeps its links 24 bytes behind");
 static_assert(std::is_trivially_destructible_v<ParticipantEntry> && std::is_standard_layout_v<ParticipantEntry>);
 
 enum class ParticipantState : std::uint8_t { free = 0, starting = 1, alive = 2, reaping = 3 };
 
-/// The first line of a cell; the inline payload follows. All but `state` is written only by the owner while the state
-/// is filling or completing, and read by anybody, who believes it only if the state word is the same before and after.
+/// When something is due: nanoseconds of CLOCK_BOOTTIME, or, with the highest bit set, of the wall clock.
+struct DueTime {
+  std::uint64_t ns = 0;
+  bool is_wall = false;
+
+  static constexpr std::uint64_t wall_bit = std::uint64_t{1} << 63;
+  constexpr std::uint64_t bits() const noexcept { return (ns & ~wall_bit) | (is_wall ? wall_bit : 0); }
+  static constexpr DueTime of(std::uint64_t bits) noexcept { return {bits & ~wall_bit, (bits & wall_bit) != 0}; }
+};
+
+/// The first line of a cell; the inline payload follows, then the text (the last error, or the result), each beginning
+/// at a multiple of 8. All but `state` is written only by the owner while the state is filling or completing, and read
+/// by anybody, who believes it only if the state word is the same before and after.
 struct alignas(cache_line_bytes) CellHeader {
   /// generation 40 | owner 10 | state 4 | version 10, see ipc/state_word.h. The one truth about the job.
   std::atomic<std::uint64_t> state;
-  std::atomic<std::uint32_t> kind;
+  std::atomic<std::uint16_t> kind;
+  std::atomic<std::uint16_t> cause;  // DeathCause, while it is burying
   std::atomic<std::uint32_t> payload_bytes;
   std::atomic<std::uint16_t> level;
   std::atomic<std::uint16_t> attempts;        // attempts that ended; saturates
-  std::atomic<std::uint16_t> most_attempts;   // reserved for retries (0: no bound)
+  std::atomic<std::uint16_t> most_attempts;   // 0: no bound
   std::atomic<std::uint16_t> flags;           // of cell_flag, fixed for the job's life
   std::atomic<std::uint64_t> enqueued_at_ns;  // wall clock
-  std::atomic<std::uint64_t> due_at_ns;       // reserved for delayed jobs
-  std::atomic<std::uint32_t> lease_ms;        // 0: the engine's default
-  std::atomic<std::uint32_t> policy;          // reserved for backoff
-  std::atomic<std::uint64_t> extent;          // reserved for large payloads
+  /// DueTime. delayed: when it waits no longer; completed, cancelled: until when it is kept.
+  std::atomic<std::uint64_t> due_at;
+  std::atomic<std::uint32_t> lease_ms;      // 0: the engine's default
+  std::atomic<std::uint16_t> retry_policy;  // its number in the table of retry policies, plus 1; 0: the default
+  std::atomic<std::uint16_t> text_bytes;
+  std::atomic<std::uint64_t> extent;  // reserved for large payloads
   /// JournalNote (core/journal/note.h): which life of the cell the journal knows. Written by the journal thread alone,
   /// in any state; by recovery before anybody sees the segment.
   std::atomic<std::uint64_t> revision;
 };
 namespace cell_flag {
-inline constexpr std::uint16_t memory_only = 1;  // the journal does not write this job
-}
+inline constexpr std::uint16_t memory_only = 1;          // the journal does not write this job
+inline constexpr std::uint16_t has_options = 2;          // the cell ends with CellOptions
+inline constexpr std::uint16_t bury_on_worker_lost = 4;  // a run without an outcome ends in the dead letters
+inline constexpr std::uint16_t all = 7;
+}  // namespace cell_flag
 static_assert(sizeof(CellHeader) == 64 && alignof(CellHeader) == 64);
 static_assert(offsetof(CellHeader, kind) == 8 && offsetof(CellHeader, level) == 16);
-static_assert(offsetof(CellHeader, enqueued_at_ns) == 24 && offsetof(CellHeader, revision) == 56);
+static_assert(offsetof(CellHeader, enqueued_at_ns) == 24 && offsetof(CellHeader, retry_policy) == 44);
+static_assert(offsetof(CellHeader, revision) == 56);
 static_assert(std::is_trivially_destructible_v<CellHeader> && std::is_standard_layout_v<CellHeader>);
+
+/// The last bytes of a cell whose job asks for more than the plain; a payload has that much less room. Who writes and
+/// who believes: as in CellHeader.
+struct CellOptions {
+  std::atomic<std::uint64_t> expires_at_ms;  // wall clock: not started by then, it is dead; 0: never
+  std::atomic<std::uint64_t> keep_ms;        // how long result and history are kept after the end; 0: not
+  /// Of the last attempt: wall clock in milliseconds 48 | participant + 1 above; 0: none has begun.
+  std::atomic<std::uint64_t> started;
+  std::atomic<std::uint64_t> ended_at_ms;  // of the last attempt, wall clock
+  std::atomic<std::uint64_t> unique_low;   // the hash of the job's unique key (core/unique_jobs.h); both zero: none
+  std::atomic<std::uint64_t> unique_high;
+};
+static_assert(sizeof(CellOptions) == 48);
+static_assert(std::is_trivially_destructible_v<CellOptions> && std::is_standard_layout_v<CellOptions>);
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free &&
                   std::atomic<std::uint16_t>::is_always_lock_free,

@@ -8,6 +8,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <boost/interprocess/exceptions.hpp>
@@ -174,10 +175,13 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   g.levels = g.journal + sizeof(JournalWords);
   g.participants = round_up(g.levels + std::uint64_t{level_count} * sizeof(LevelEntry), page_bytes);
   g.kinds = g.participants + std::uint64_t{most_participants} * sizeof(ParticipantEntry);
-  g.free_words = g.kinds + std::uint64_t{most_kinds} * sizeof(NameEntry);
+  g.retry_policies = g.kinds + std::uint64_t{most_kinds} * sizeof(NameEntry);
+  g.free_words = g.retry_policies + std::uint64_t{most_retry_policies} * sizeof(NameEntry);
   g.free_summary = round_up(g.free_words + capacity / 8, padding_bytes);
   g.marks = round_up(g.free_summary + std::uint64_t{FreeMap::summary_words(capacity)} * 8, padding_bytes);
-  g.rings = round_up(g.marks + 3 * mark_map_bytes(capacity), page_bytes);
+  g.unique = round_up(g.marks + 4 * mark_map_bytes(capacity), padding_bytes);
+  g.unique_slots = std::max<std::uint64_t>(64, std::bit_floor(std::uint64_t{capacity} / 2));
+  g.rings = round_up(g.unique + g.unique_slots * 8, page_bytes);
   g.cells = round_up(g.rings + level_count * g.ring_slots * 8, page_bytes);
   g.bytes = round_up(g.cells + std::uint64_t{capacity} * cell_bytes, page_bytes);
   return g;

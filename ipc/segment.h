@@ -18,6 +18,7 @@
 #include "ipc/file.h"
 #include "ipc/free_map.h"
 #include "ipc/journal_marks.h"
+#include "ipc/keeper_marks.h"
 #include "ipc/layout.h"
 #include "ipc/name_table.h"
 #include "ipc/ring.h"
@@ -54,9 +55,12 @@ struct Geometry {
   std::uint64_t levels = 0;
   std::uint64_t participants = 0;
   std::uint64_t kinds = 0;
+  std::uint64_t retry_policies = 0;
   std::uint64_t free_words = 0;
   std::uint64_t free_summary = 0;
-  std::uint64_t marks = 0;  // three maps of capacity / 64 words
+  std::uint64_t marks = 0;  // four maps of capacity / 64 words: the journal's three, and the keeper's
+  std::uint64_t unique = 0;
+  std::uint64_t unique_slots = 0;
   std::uint64_t rings = 0;
   std::uint64_t cells = 0;
   std::uint64_t bytes = 0;
@@ -64,7 +68,7 @@ struct Geometry {
   static Geometry of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uint32_t level_count) noexcept;
 };
 
-/// One map of journal marks; maps lie apart, so that those who write different ones do not disturb each other.
+/// One map of marks; maps lie apart, so that those who write different ones do not disturb each other.
 constexpr std::uint64_t mark_map_bytes(std::uint32_t capacity) noexcept {
   return (capacity / 8 + padding_bytes - 1) / padding_bytes * padding_bytes;
 }
@@ -109,6 +113,14 @@ class Segment {
     auto* const first = &at<std::atomic<std::uint64_t>>(geometry_.marks);
     return JournalMarks(first, first + map_bytes / 8, first + 2 * map_bytes / 8, words);
   }
+  KeeperMarks keeper_marks() const noexcept {
+    return KeeperMarks(&at<std::atomic<std::uint64_t>>(geometry_.marks + 3 * mark_map_bytes(geometry_.capacity)),
+                       geometry_.capacity / 64, signals());
+  }
+  /// geometry().unique_slots words, each a job's id or 0: hints of core/unique_jobs.h. Written by enqueuers.
+  std::atomic<std::uint64_t>* unique_slots() const noexcept {
+    return &at<std::atomic<std::uint64_t>>(geometry_.unique);
+  }
   LevelEntry& level(std::uint32_t n) const noexcept {
     return at<LevelEntry>(geometry_.levels + n * sizeof(LevelEntry));
   }
@@ -119,6 +131,9 @@ class Segment {
     return geometry_.participants + n * sizeof(ParticipantEntry);
   }
   NameTable kinds() const noexcept { return NameTable(&at<NameEntry>(geometry_.kinds), most_kinds); }
+  NameTable retry_policies() const noexcept {
+    return NameTable(&at<NameEntry>(geometry_.retry_policies), most_retry_policies);
+  }
   FreeMap free_map() const noexcept {
     return FreeMap(&at<std::atomic<std::uint64_t>>(geometry_.free_words),
                    &at<std::atomic<std::uint64_t>>(geometry_.free_summary), geometry_.capacity);

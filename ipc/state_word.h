@@ -26,13 +26,13 @@ enum class CellState : std::uint8_t {
   free = 0,        // no job; the next one gets the generation that stands here
   filling = 1,     // the owner writes header and payload; nobody else looks
   queued = 2,      // waits for a claim; a hint is in its level's ring, or is about to be
-  delayed = 3,     // reserved
+  delayed = 3,     // waits for its time; the keeper knows, or is about to
   blocked = 4,     // reserved
   running = 5,     // the owner holds the lease
   completing = 6,  // the owner has won the right to end this run, as its lease slot says
-  completed = 7,   // reserved: result kept
-  cancelled = 8,   // reserved: history kept
-  burying = 9,     // reserved: on its way to the dead letters
+  completed = 7,   // over; result and history are kept for a while
+  cancelled = 8,   // over; history is kept for a while
+  burying = 9,     // on its way to the dead letters, which the keeper's process writes
 };
 inline constexpr std::uint8_t most_cell_state = 9;
 
@@ -80,5 +80,9 @@ constexpr JobId job_id_of(StateWord word, CellIndex index) noexcept {
 }
 constexpr CellIndex index_of(JobId id) noexcept { return static_cast<CellIndex>(id.value() & index_mask); }
 constexpr std::uint64_t generation_of(JobId id) noexcept { return id.value() >> index_bits; }
+/// Tells jobs apart that one lease slot holds one after the other; never 0.
+constexpr std::uint16_t stop_tag(JobId id) noexcept {
+  return static_cast<std::uint16_t>(1 + (id.value() ^ id.value() >> index_bits) % 65535);
+}
 
 }  // namespace ringmill

@@ -3,6 +3,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <string>
@@ -17,6 +20,8 @@ namespace {
 constexpr int status_rejected = 100;
 constexpr int no_interrupt = -1;
 constexpr std::uint64_t for_ever_ns = ~std::uint64_t{0};
+/// How often a running command's job is looked at: whether somebody has cancelled it.
+constexpr std::uint64_t look_every_ns = 50'000'000;
 
 Result<File> make_event() {
   File event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -82,23 +87,36 @@ JobOutcome ExecWorker::run_command(JobContext& job) {
   // From here on the lease is ours to know: a job may have one that is not the engine's.
   if (!job.extend(options_.lease)) return JobOutcome::release();
   const std::uint64_t half_lease_ns = to_ns(options_.lease) / 2;
-  std::uint64_t extend_at_ns = steady_clock_ns() + half_lease_ns;
+  const std::uint64_t begin_ns = steady_clock_ns();
+  std::uint64_t extend_at_ns = begin_ns + half_lease_ns;
+  const std::uint64_t over_at_ns = job.timeout().count() == 0 ? for_ever_ns : begin_ns + to_ns(job.timeout());
   const std::array<std::string, 4> environment{
       "RINGMILL_JOB_ID=" + job.id().to_string(), "RINGMILL_KIND=" + std::string(job.kind()),
       "RINGMILL_LEVEL=" + std::string(job.level()), "RINGMILL_ATTEMPT=" + std::to_string(job.attempt())};
   auto command = Command::start(options_.command, environment, job.payload());
   if (!command) return JobOutcome::fail("the command could not be started: " + command.error().message());
   while (true) {
-    switch (command->wait(ending_->descriptor(), extend_at_ns)) {
+    const std::uint64_t look_at_ns = std::min(steady_clock_ns() + look_every_ns, over_at_ns);
+    switch (command->wait(ending_->descriptor(), look_at_ns)) {
       case Command::Event::ended:
         return outcome_of(job, command->finish());
       case Command::Event::interrupted:
-        end(*command);
+        static_cast<void>(end(*command));
         return JobOutcome::release();
       case Command::Event::time_over:
+        if (job.should_stop()) {
+          static_cast<void>(end(*command));
+          return JobOutcome::cancel();
+        }
+        if (steady_clock_ns() >= over_at_ns) {
+          const std::string error_text = end(*command).error_text;
+          return JobOutcome::time_out(fmt::format("the command ran for longer than {} ms and was ended{}{}",
+                                                  job.timeout().count(), error_text.empty() ? "" : ": ", error_text));
+        }
+        if (steady_clock_ns() < extend_at_ns) break;
         if (!job.extend(options_.lease)) {
           log().warn("job {}: the lease was lost while its command ran, so the command is ended", job.id().to_string());
-          end(*command);
+          static_cast<void>(end(*command));
           return JobOutcome::release();
         }
         extend_at_ns = steady_clock_ns() + half_lease_ns;
@@ -109,24 +127,24 @@ JobOutcome ExecWorker::run_command(JobContext& job) {
 
 /// SIGTERM, time to obey, then SIGKILL for whatever is left of the group. The shell is reaped last: until then its
 /// process id, which names the group, is nobody else's.
-void ExecWorker::end(Command& command) const {
+CommandEnd ExecWorker::end(Command& command) const {
   command.signal_group(SIGTERM);
   command.wait(no_interrupt, steady_clock_ns() + to_ns(options_.kill_grace));
   command.signal_group(SIGKILL);
   while (command.wait(no_interrupt, for_ever_ns) != Command::Event::ended) continue;
-  static_cast<void>(command.finish());
+  return command.finish();
 }
 
 JobOutcome ExecWorker::outcome_of(const JobContext& job, const CommandEnd& end) const {
   if (end.status == 0) {
     if (options_.on_result) options_.on_result({job.id(), end.output, end.output_was_cut});
-    return JobOutcome::complete();
+    return JobOutcome::complete(end.output);
   }
   std::string reason = "the command ended with status " + std::to_string(end.status);
   if (end.signal != 0) reason = "the command was ended by signal " + std::to_string(end.signal);
   if (end.status < 0 && end.signal == 0) reason = "the command ended, and another part of this process took its status";
-  if (end.status == status_rejected) reason += " (failed for good; it runs again, there are no dead letters yet)";
   if (!end.error_text.empty()) reason += ": " + end.error_text;
+  if (end.status == status_rejected) return JobOutcome::reject(std::move(reason));
   return JobOutcome::fail(std::move(reason));
 }
 

@@ -2,15 +2,17 @@
 //
 //   the command gets       payload on standard input; RINGMILL_JOB_ID, RINGMILL_KIND, RINGMILL_LEVEL, RINGMILL_ATTEMPT
 //                          in its environment; a process group of its own
-//   it ends with 0         the job is complete; standard output is its result
-//   100                    it failed for good. There are no dead letters in this version, and a job must not be lost:
-//                          it is treated as any other failure and runs again, until it is cancelled while it waits
-//   75, any other status   it failed: the attempt counts, the job goes back to its level at once
+//   it ends with 0         the job is complete; standard output is its result, which is kept if the job asked for that
+//   100                    it failed for good: the job is dead
+//   75, any other status   it failed: the attempt counts, the job waits as its retry policy says
 //   by a signal            it failed, as above
+//   not in the job's       SIGTERM for the group, and SIGKILL after `kill_grace`; it failed, as above
+//   timeout
+//   its job is cancelled   likewise, and the job is over as cancelled, however the command ends
 //
-// Standard error's last bytes are the error text, which is logged. While a command runs, its lease is extended whenever
-// half of it is over. When the lease is lost all the same (the process stood still for longer than that), somebody else
-// has the job: the group gets SIGTERM, and SIGKILL after `kill_grace`.
+// Standard error's last bytes are the error text, which is kept with the job and logged. While a command runs,
+// its lease is extended whenever half of it is over. When the lease is lost all the same (the process stood still for
+// longer than that), somebody else has the job: the group gets SIGTERM, and SIGKILL after `kill_grace`.
 #pragma once
 
 #include <chrono>
@@ -74,7 +76,7 @@ class ExecWorker {
 
  private:
   JobOutcome run_command(JobContext& job);
-  void end(Command& command) const;
+  CommandEnd end(Command& command) const;
   JobOutcome outcome_of(const JobContext& job, const CommandEnd& end) const;
 
   ExecOptions options_;

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "core/log.h"
+#include "ipc/clock.h"
 
 namespace ringmill {
 
@@ -21,6 +22,11 @@ std::string one_line(std::string text) {
   std::ranges::replace_if(
       text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, ' ');
   return text;
+}
+
+bool is_failure(const JobOutcome& outcome) noexcept {
+  return outcome.what() == JobOutcome::What::fail || outcome.what() == JobOutcome::What::retry_in ||
+         outcome.what() == JobOutcome::What::time_out || outcome.what() == JobOutcome::What::reject;
 }
 
 /// True for the errors after which one looks again.
@@ -97,7 +103,9 @@ bool WorkerThread::is_drained() const {
   for (std::size_t n = 0; n < status.levels.size(); ++n) {
     const auto level = static_cast<Level>(n);
     const bool ours = commons_.levels.empty() || std::ranges::find(commons_.levels, level) != commons_.levels.end();
-    if (ours && !status.levels[n].paused && status.levels[n].queued != 0) return false;
+    // What failed and waits for its next attempt is left to run; what nobody has begun, and is not due, is not.
+    const std::uint64_t left = status.levels[n].queued + status.levels[n].retrying;
+    if (ours && !status.levels[n].paused && left != 0) return false;
   }
   return true;
 }
@@ -116,8 +124,18 @@ JobOutcome WorkerThread::call_handler(Job& job) {
   const std::string_view level_name =
       level < commons_.level_names.size() ? std::string_view(commons_.level_names[level]) : std::string_view{};
   JobContext context(job, kind_name(job.kind()), level_name, commons_.stopping);
+  const WorkerHooks& hooks = commons_.options.hooks;
+  if (hooks.before) hooks.before(context);
+  const std::uint64_t begin_ns = hooks.after ? steady_clock_ns() : 0;
+  JobOutcome outcome = run_handler(*handler, context);
+  if (hooks.after) hooks.after(context, outcome, std::chrono::nanoseconds(steady_clock_ns() - begin_ns));
+  if (hooks.on_failure && is_failure(outcome)) hooks.on_failure(context, outcome);
+  return outcome;
+}
+
+JobOutcome WorkerThread::run_handler(const Handler& handler, JobContext& context) {
   try {
-    return (*handler)(context);
+    return handler(context);
   } catch (const std::exception& thrown) {
     return JobOutcome::fail(std::string("the handler threw: ") + thrown.what());
   } catch (...) {
@@ -127,21 +145,42 @@ JobOutcome WorkerThread::call_handler(Job& job) {
 
 void WorkerThread::settle(Job& job, const JobOutcome& outcome) {
   const JobId id = job.id();
+  const Kind kind = job.kind();
   const std::uint32_t attempt = job.attempt();
-  Result<void> settled;
-  std::atomic<std::uint64_t>* counter = nullptr;
+  Result<Settled> settled = Settled::waits;
+  const auto as = [](Result<void> done, Settled what) -> Result<Settled> {
+    if (!done) return std::unexpected(std::move(done.error()));
+    return what;
+  };
   switch (outcome.what()) {
-    case JobOutcome::What::complete:
-      settled = job.complete();
-      counter = &completed_;
+    case JobOutcome::What::complete: {
+      const auto done = job.complete(std::as_bytes(std::span(outcome.text())));
+      if (!done && done.error().code() == ErrorCode::too_large)
+        return settle(job, JobOutcome::fail(done.error().message()));
+      if (done) count(completed_);
+      settled = as(done, Settled::over);
       break;
+    }
     case JobOutcome::What::fail:
-      settled = job.fail();
-      counter = &failed_;
+      settled = job.fail(outcome.text());
+      break;
+    case JobOutcome::What::time_out:
+      settled = job.time_out(outcome.text());
+      break;
+    case JobOutcome::What::retry_in:
+      settled = job.retry_in(outcome.delay(), outcome.text());
+      break;
+    case JobOutcome::What::reject:
+      settled = as(job.reject(outcome.text()), Settled::dead);
+      break;
+    case JobOutcome::What::snooze:
+      settled = as(job.snooze(outcome.delay()), Settled::waits);
       break;
     case JobOutcome::What::release:
-      settled = job.release();
-      counter = &released_;
+      settled = as(job.release(), Settled::waits);
+      break;
+    case JobOutcome::What::cancel:
+      settled = as(job.cancel(), Settled::over);
       break;
   }
   if (!settled) {
@@ -151,10 +190,16 @@ void WorkerThread::settle(Job& job, const JobOutcome& outcome) {
         id.to_string(), attempt);
     return;
   }
-  count(*counter);
-  if (!outcome.reason().empty() && std::has_single_bit(attempt)) {
-    log().warn("job {}: attempt {} failed, the job waits again: {}", id.to_string(), attempt,
-               one_line(outcome.reason()));
+  if (outcome.what() == JobOutcome::What::cancel) count(cancelled_);
+  if (outcome.what() == JobOutcome::What::release || outcome.what() == JobOutcome::What::snooze) count(released_);
+  if (!is_failure(outcome)) return;
+  count(failed_);
+  if (*settled == Settled::dead) {
+    count(dead_);
+    log().warn("job {}: attempt {} failed, and it is dead: {}", id.to_string(), attempt, one_line(outcome.text()));
+    if (commons_.options.hooks.on_dead) commons_.options.hooks.on_dead(id, kind_name(kind), outcome);
+  } else if (!outcome.text().empty() && std::has_single_bit(attempt)) {
+    log().warn("job {}: attempt {} failed, the job waits again: {}", id.to_string(), attempt, one_line(outcome.text()));
   }
 }
 
@@ -169,6 +214,8 @@ void WorkerThread::add_to(WorkerStatus& status) const noexcept {
   status.completed += completed_.load();
   status.failed += failed_.load();
   status.released += released_.load();
+  status.dead += dead_.load();
+  status.cancelled += cancelled_.load();
   status.lost += lost_.load();
 }
 

@@ -54,6 +54,7 @@ class alignas(64) WorkerThread {
   bool is_drained() const;
   void run_one(Job& job);
   JobOutcome call_handler(Job& job);
+  static JobOutcome run_handler(const Handler& handler, JobContext& context);
   void settle(Job& job, const JobOutcome& outcome);
   std::string_view kind_name(Kind kind);
 
@@ -69,6 +70,8 @@ class alignas(64) WorkerThread {
   std::atomic<std::uint64_t> completed_{0};
   std::atomic<std::uint64_t> failed_{0};
   std::atomic<std::uint64_t> released_{0};
+  std::atomic<std::uint64_t> dead_{0};
+  std::atomic<std::uint64_t> cancelled_{0};
   std::atomic<std::uint64_t> lost_{0};
 };
 

@@ -5,17 +5,27 @@
 
 namespace ringmill {
 
-std::span<std::byte> BlockBuilder::append_job(const JobRecord& record) noexcept {
-  const std::uint32_t payload_bytes = in_whole_words(record.payload_bytes);
-  assert(bytes_of_job(record.payload_bytes) <= room());
-  last_ = used_;
+template <class Record>
+void BlockBuilder::append(const Record& record) noexcept {
+  assert(sizeof record <= room());
   std::memcpy(buffer_.data() + used_, &record, sizeof record);
   used_ += static_cast<std::uint32_t>(sizeof record);
-  const std::span<std::byte> payload = buffer_.subspan(used_, payload_bytes);
-  if (!payload.empty()) std::memset(payload.data() + payload.size() - 8, 0, 8);
-  used_ += payload_bytes;
   ++records_;
-  return payload;
+}
+
+std::span<std::byte> BlockBuilder::append_room(std::uint32_t bytes) noexcept {
+  assert(in_whole_words(bytes) <= room());
+  const std::span<std::byte> place = buffer_.subspan(used_, in_whole_words(bytes));
+  if (!place.empty()) std::memset(place.data() + place.size() - 8, 0, 8);
+  used_ += static_cast<std::uint32_t>(place.size());
+  return place;
+}
+
+std::span<std::byte> BlockBuilder::append_job(const JobRecord& record) noexcept {
+  last_ = used_;
+  records_before_last_ = records_;
+  append(record);
+  return append_room(record.payload_bytes);
 }
 
 void BlockBuilder::append_ended(JobId id) noexcept { append(ShortRecord{.type = RecordType::ended, .id = id.value()}); }
@@ -24,29 +34,31 @@ void BlockBuilder::append_attempts(JobId id, std::uint16_t attempts) noexcept {
   append(ShortRecord{.type = RecordType::attempts, .value = attempts, .id = id.value()});
 }
 
-void BlockBuilder::append(const ShortRecord& record) noexcept {
-  assert(sizeof record <= room());
-  std::memcpy(buffer_.data() + used_, &record, sizeof record);
-  used_ += static_cast<std::uint32_t>(sizeof record);
-  ++records_;
+void BlockBuilder::append_options(const OptionsRecord& record) noexcept { append(record); }
+
+std::span<std::byte> BlockBuilder::append_change(const ChangeRecord& record) noexcept {
+  append(record);
+  return append_room(record.text_bytes);
+}
+
+void BlockBuilder::append_name(KindRecord record, std::string_view name) noexcept {
+  record.name_bytes = static_cast<std::uint16_t>(name.size());
+  append(record);
+  std::memcpy(append_room(record.name_bytes).data(), name.data(), name.size());
 }
 
 void BlockBuilder::append_kind(std::uint32_t kind, std::string_view name) noexcept {
-  assert(bytes_of_kind(static_cast<std::uint32_t>(name.size())) <= room());
-  const KindRecord record{.name_bytes = static_cast<std::uint16_t>(name.size()), .kind = kind};
-  std::memcpy(buffer_.data() + used_, &record, sizeof record);
-  used_ += static_cast<std::uint32_t>(sizeof record);
-  const std::uint32_t whole = in_whole_words(record.name_bytes);
-  std::memset(buffer_.data() + used_, 0, whole);
-  std::memcpy(buffer_.data() + used_, name.data(), name.size());
-  used_ += whole;
-  ++records_;
+  append_name({.type = RecordType::kind, .kind = kind}, name);
+}
+
+void BlockBuilder::append_retry_policy(std::uint32_t policy, std::string_view text) noexcept {
+  append_name({.type = RecordType::retry_policy, .kind = policy}, text);
 }
 
 void BlockBuilder::drop_last() noexcept {
-  assert(records_ > 0 && last_ >= sizeof(BlockHead) && last_ < used_);
+  assert(records_ > records_before_last_ && last_ >= sizeof(BlockHead) && last_ < used_);
   used_ = last_;
-  --records_;
+  records_ = records_before_last_;
 }
 
 std::span<const std::byte> BlockBuilder::seal(BlockHead head) noexcept {

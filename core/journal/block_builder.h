@@ -32,19 +32,42 @@ class BlockBuilder {
   void append_ended(JobId id) noexcept;
   void append_attempts(JobId id, std::uint16_t attempts) noexcept;
   void append_kind(std::uint32_t kind, std::string_view name) noexcept;
-  /// Takes back the last append_job(). Not twice in a row.
+  void append_retry_policy(std::uint32_t policy, std::string_view text) noexcept;
+  void append_options(const OptionsRecord& record) noexcept;
+  /// Writes the record and returns where the text goes, as append_job() does for the payload.
+  std::span<std::byte> append_change(const ChangeRecord& record) noexcept;
+  static constexpr std::uint32_t bytes_of_change(std::uint32_t text_bytes) noexcept {
+    return static_cast<std::uint32_t>(sizeof(ChangeRecord)) + in_whole_words(text_bytes);
+  }
+  /// Takes back the last append_job() and what was appended after it. Not twice in a row.
   void drop_last() noexcept;
+
+  /// Where the next record goes; rewind() takes back what was appended since.
+  struct Mark {
+    std::uint32_t used = 0;
+    std::uint32_t records = 0;
+  };
+  Mark mark() const noexcept { return {used_, records_}; }
+  void rewind(Mark mark) noexcept {
+    used_ = mark.used;
+    records_ = mark.records;
+  }
 
   /// Pads with zeros, fills in what the head does not have yet (bytes, record_bytes, records, checksum), and returns
   /// the block, ready to be written.
   std::span<const std::byte> seal(BlockHead head) noexcept;
 
  private:
-  void append(const ShortRecord& record) noexcept;
+  template <class Record>
+  void append(const Record& record) noexcept;
+  /// `bytes` long, in whole words, the last one zeroed.
+  std::span<std::byte> append_room(std::uint32_t bytes) noexcept;
+  void append_name(KindRecord record, std::string_view name) noexcept;
 
   std::span<std::byte> buffer_;
   std::uint32_t used_ = 0;
   std::uint32_t last_ = 0;  // where the last job record begins
+  std::uint32_t records_before_last_ = 0;
   std::uint32_t records_ = 0;
 };
 

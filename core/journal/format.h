@@ -64,11 +64,15 @@ static_assert(sizeof(BlockHead) == 96 && offsetof(BlockHead, durable_end_in_unit
 static_assert(std::is_trivially_copyable_v<BlockHead> && std::has_unique_object_representations_v<BlockHead>);
 
 enum class RecordType : std::uint8_t {
-  job = 1,       // JobRecord: a job as it stands, whole
-  ended = 2,     // ShortRecord: every job that this cell had before the generation in `id` is over
-  attempts = 3,  // ShortRecord: `value` attempts of this job have ended
-  kind = 4,      // KindRecord: the name of a kind
+  job = 1,           // JobRecord: a job as it stands, whole
+  ended = 2,         // ShortRecord: every job that this cell had before the generation in `id` is over
+  attempts = 3,      // ShortRecord: `value` attempts of this job have ended
+  kind = 4,          // KindRecord: the name of a kind
+  change = 5,        // ChangeRecord: what else became of a job
+  options = 6,       // OptionsRecord: what a job asks for beyond the plain
+  retry_policy = 7,  // KindRecord: the text of a retry policy
 };
+inline constexpr std::uint8_t most_record_type = 7;
 
 /// A job that waits or runs. `payload_bytes` of payload follow, then zeros up to a multiple of 8.
 struct JobRecord {
@@ -111,6 +115,55 @@ struct KindRecord {
 };
 static_assert(sizeof(KindRecord) == 8 && offsetof(KindRecord, kind) == 4);
 static_assert(std::is_trivially_copyable_v<KindRecord> && std::has_unique_object_representations_v<KindRecord>);
+
+/// Where a job stands that is not just waiting.
+enum class JournaledState : std::uint8_t {
+  waits = 0,      // for a worker, or runs
+  delayed = 1,    // until due_ms
+  completed = 2,  // over, and kept until due_ms
+  cancelled = 3,  // as completed
+  dead = 4,       // on its way to the dead letters
+};
+inline constexpr std::uint8_t most_journaled_state = 4;
+
+/// A job that goes on, or is kept. `text_bytes` of text (the last error, or the result) follow, then zeros up to a
+/// multiple of 8.
+struct ChangeRecord {
+  RecordType type = RecordType::change;
+  std::uint8_t flags = 0;
+  std::uint16_t attempts = 0;  // that have ended
+  std::uint16_t text_bytes = 0;
+  JournaledState state = JournaledState::waits;
+  std::uint8_t cause = 0;  // why it is dead: DeathCause
+  std::uint64_t id = 0;
+  /// Wall clock in milliseconds, 48 bits. Above: 1 if the job names that moment, 0 if a span of time ends then, as the
+  /// wall clock stood when this was written.
+  std::uint64_t due = 0;
+  std::uint64_t started = 0;      // of the last attempt: CellOptions::started
+  std::uint64_t ended_at_ms = 0;  // of the last attempt
+
+  static constexpr std::uint64_t wall_bit = std::uint64_t{1} << 48;
+  constexpr std::uint64_t due_ms() const noexcept { return due & (wall_bit - 1); }
+  constexpr bool is_wall() const noexcept { return (due & wall_bit) != 0; }
+};
+static_assert(sizeof(ChangeRecord) == 40 && offsetof(ChangeRecord, id) == 8 && offsetof(ChangeRecord, text_bytes) == 4);
+static_assert(std::is_trivially_copyable_v<ChangeRecord> && std::has_unique_object_representations_v<ChangeRecord>);
+
+/// What the job of the record before it asks for; always in the same block as that.
+struct OptionsRecord {
+  RecordType type = RecordType::options;
+  std::uint8_t flags = 0;
+  std::uint16_t cell_flags = 0;    // of cell_flag
+  std::uint16_t retry_policy = 0;  // as in CellHeader
+  std::uint16_t reserved = 0;
+  std::uint64_t id = 0;
+  std::uint64_t expires_at_ms = 0;
+  std::uint64_t keep_ms = 0;
+  std::uint64_t unique_low = 0;  // as in CellOptions
+  std::uint64_t unique_high = 0;
+};
+static_assert(sizeof(OptionsRecord) == 48 && offsetof(OptionsRecord, id) == 8);
+static_assert(std::is_trivially_copyable_v<OptionsRecord> && std::has_unique_object_representations_v<OptionsRecord>);
 
 constexpr std::uint32_t in_whole_words(std::uint32_t bytes) noexcept { return (bytes + 7) / 8 * 8; }
 constexpr std::uint32_t in_whole_units(std::uint32_t bytes) noexcept {

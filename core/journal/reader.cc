@@ -131,6 +131,19 @@ class JournalReading {
           visitor_.on_kind(place, record.kind, as_text(records.subspan(sizeof(KindRecord), record.name_bytes)));
           break;
         }
+        case RecordType::change: {
+          const auto record = value_at<ChangeRecord>(records);
+          visitor_.on_change(place, record, as_text(records.subspan(sizeof(ChangeRecord), record.text_bytes)));
+          break;
+        }
+        case RecordType::options:
+          visitor_.on_options(place, value_at<OptionsRecord>(records));
+          break;
+        case RecordType::retry_policy: {
+          const auto record = value_at<KindRecord>(records);
+          visitor_.on_retry_policy(place, record.kind, as_text(records.subspan(sizeof(KindRecord), record.name_bytes)));
+          break;
+        }
       }
       records = records.subspan(length);
     }

@@ -35,6 +35,10 @@ class JournalVisitor {
   virtual void on_ended(const JournalPlace&, JobId id) = 0;
   virtual void on_attempts(const JournalPlace&, JobId id, std::uint16_t attempts) = 0;
   virtual void on_kind(const JournalPlace&, std::uint32_t kind, std::string_view name) = 0;
+  virtual void on_change(const JournalPlace&, const ChangeRecord&, std::string_view /*text*/) {}
+  /// Follows the job's own record.
+  virtual void on_options(const JournalPlace&, const OptionsRecord&) {}
+  virtual void on_retry_policy(const JournalPlace&, std::uint32_t /*policy*/, std::string_view /*text*/) {}
 };
 
 /// So many ids of a damaged block are named.
@@ -47,7 +51,8 @@ struct JournalDamage {
   std::uint64_t offset = 0;
   std::uint64_t bytes = 0;
   std::string reason;  // "checksum", "head", "missing", ...
-  /// Ids that can still be read in the damaged bytes, and may be touched: not checked by anything, at most most_suspects.
+  /// Ids that can still be read in the damaged bytes, and may be touched: not checked by anything, at most
+  /// most_suspects.
   std::vector<JobId> suspects;
 };
 

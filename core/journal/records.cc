@@ -28,7 +28,12 @@ bool looks_like_a_record(std::span<const std::byte> rest) noexcept {
     case RecordType::attempts:
       return value_at<ShortRecord>(rest).reserved == 0;
     case RecordType::kind:
+    case RecordType::retry_policy:
       return value_at<KindRecord>(rest).name_bytes != 0;
+    case RecordType::change:
+      return value_at<ChangeRecord>(rest).due >> 49 == 0;
+    case RecordType::options:
+      return value_at<OptionsRecord>(rest).reserved == 0;
   }
   return false;
 }
@@ -44,7 +49,7 @@ void ReadableIds::look_in(std::span<const std::byte> bytes) {
       at += 8;  // records begin at multiples of 8: go on where the next one could
       continue;
     }
-    if (static_cast<RecordType>(value_at<std::uint8_t>(rest)) != RecordType::kind) {
+    if (has_id(static_cast<RecordType>(value_at<std::uint8_t>(rest)))) {
       const JobId id(word_at(rest, offsetof(JobRecord, id)));
       if (seen_.insert(id.value()).second) ids_.push_back(id);
     }

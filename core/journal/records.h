@@ -40,6 +40,9 @@ inline std::uint64_t word_at(std::span<const std::byte> bytes, std::size_t offse
   return value_at<std::uint64_t>(bytes, offset);
 }
 
+/// Whether the second word of such a record is the id of a job.
+constexpr bool has_id(RecordType type) noexcept { return type != RecordType::kind && type != RecordType::retry_policy; }
+
 /// How long the record is with which `rest` begins, its padding included: at most rest.size().
 inline std::expected<std::uint32_t, RecordFault> length_of_record(std::span<const std::byte> rest) noexcept {
   if (rest.size() < 8) return std::unexpected(RecordFault::malformed);
@@ -60,16 +63,30 @@ inline std::expected<std::uint32_t, RecordFault> length_of_record(std::span<cons
     case RecordType::kind:
       length = sizeof(KindRecord) + in_whole_words(value_at<std::uint16_t>(rest, offsetof(KindRecord, name_bytes)));
       break;
+    case RecordType::retry_policy:
+      length = sizeof(KindRecord) + in_whole_words(value_at<std::uint16_t>(rest, offsetof(KindRecord, name_bytes)));
+      break;
+    case RecordType::change:
+      if (value_at<std::uint8_t>(rest, offsetof(ChangeRecord, state)) > most_journaled_state) {
+        return std::unexpected(RecordFault::malformed);
+      }
+      length = sizeof(ChangeRecord) + in_whole_words(value_at<std::uint16_t>(rest, offsetof(ChangeRecord, text_bytes)));
+      break;
+    case RecordType::options:
+      length = sizeof(OptionsRecord);
+      break;
     default:
       return std::unexpected(RecordFault::unknown);
   }
   if (flags != 0) return std::unexpected(RecordFault::unknown);
   if (length > rest.size()) return std::unexpected(RecordFault::malformed);
-  const bool has_id = static_cast<RecordType>(type) != RecordType::kind;
-  if (has_id && word_at(rest, offsetof(JobRecord, id)) == 0) return std::unexpected(RecordFault::malformed);
+  if (has_id(static_cast<RecordType>(type)) && word_at(rest, offsetof(JobRecord, id)) == 0)
+    return std::unexpected(RecordFault::malformed);
   return static_cast<std::uint32_t>(length);
 }
-static_assert(offsetof(JobRecord, id) == offsetof(ShortRecord, id));
+static_assert(offsetof(JobRecord, id) == offsetof(ShortRecord, id) &&
+              offsetof(JobRecord, id) == offsetof(ChangeRecord, id) &&
+              offsetof(JobRecord, id) == offsetof(OptionsRecord, id));
 
 /// The records of a block whose head and checksum are right.
 inline std::span<const std::byte> records_of(std::span<const std::byte> block, const BlockHead& head) noexcept {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -13,6 +14,7 @@
 #include "core/journal/note.h"
 #include "core/journal/take_over.h"
 #include "core/log.h"
+#include "core/unique_jobs.h"
 #include "ipc/clock.h"
 #include "ipc/file.h"
 
@@ -25,8 +27,9 @@ constexpr std::size_t most_damage = 10'000;
 
 /// What R2 notes in a cell, in words that mean nothing before R3 has cleared them. Nobody else sees the segment:
 /// ORDER relaxed: the whole segment is published by its rename.
-std::atomic<std::uint64_t>& ended_note(CellHeader& header) noexcept { return header.due_at_ns; }
-std::atomic<std::uint64_t>& attempts_note(CellHeader& header) noexcept { return header.extent; }
+/// generation 40 | attempts 16, of the highest generation that an ended, attempts or change record names: lives before
+/// it are over.
+std::atomic<std::uint64_t>& life_note(CellHeader& header) noexcept { return header.extent; }
 
 std::uint64_t value_of(const std::atomic<std::uint64_t>& word) noexcept {
   return word.load(std::memory_order_relaxed);  // ORDER relaxed: nobody else sees the segment
@@ -39,6 +42,30 @@ void set(std::atomic<T>& word, V value) noexcept {
 
 void set_at_least(std::atomic<std::uint64_t>& word, std::uint64_t value) noexcept {
   if (value_of(word) < value) set(word, value);
+}
+
+CellState cell_state(JournaledState state) noexcept {
+  switch (state) {
+    case JournaledState::delayed:
+      return CellState::delayed;
+    case JournaledState::completed:
+      return CellState::completed;
+    case JournaledState::cancelled:
+      return CellState::cancelled;
+    case JournaledState::dead:
+      return CellState::burying;
+    case JournaledState::waits:
+      break;
+  }
+  return CellState::queued;
+}
+
+bool is_over(CellState state) noexcept { return state != CellState::queued && state != CellState::delayed; }
+
+/// No later than a DueTime can say: the record's 48 bits of milliseconds reach further.
+DueTime due_of(const ChangeRecord& record) noexcept {
+  constexpr std::uint64_t latest_ms = (DueTime::wall_bit - 1) / ns_per_ms;
+  return {.ns = std::min(record.due_ms(), latest_ms) * ns_per_ms, .is_wall = record.is_wall()};
 }
 
 /// The tag of a note is the low part of a segment's number; those that count at a time are few.
@@ -102,6 +129,10 @@ void TableRebuild::fill(CellHeader& header, const JournalPlace& place, const Job
   set(header.level, record.level);
   set(header.attempts, record.attempts());
   set(header.most_attempts, record.most_attempts);
+  set(header.cause, 0);
+  set(header.due_at, 0);
+  set(header.retry_policy, 0);
+  set(header.text_bytes, 0);
   set(header.flags, 0);
   set(header.enqueued_at_ns, record.enqueued_at_ms() * ns_per_ms);
   set(header.lease_ms, record.lease_ms);
@@ -112,14 +143,87 @@ void TableRebuild::fill(CellHeader& header, const JournalPlace& place, const Job
 void TableRebuild::on_ended(const JournalPlace& place, JobId id) {
   if (!accept(place, id)) return;
   highest_generation_ = std::max(highest_generation_, generation_of(id) - 1);
-  set_at_least(ended_note(table_.header(index_of(id))), generation_of(id));
+  set_at_least(life_note(table_.header(index_of(id))), generation_of(id) << 16);
 }
 
 void TableRebuild::on_attempts(const JournalPlace& place, JobId id, std::uint16_t attempts) {
   if (!accept(place, id)) return;
   highest_generation_ = std::max(highest_generation_, generation_of(id));
   // Attempts of one job only grow, so the most are the last.
-  set_at_least(attempts_note(table_.header(index_of(id))), generation_of(id) << 16 | attempts);
+  set_at_least(life_note(table_.header(index_of(id))), generation_of(id) << 16 | attempts);
+}
+
+void TableRebuild::on_change(const JournalPlace& place, const ChangeRecord& record, std::string_view text) {
+  const JobId id(record.id);
+  if (!accept(place, id)) return;
+  on_attempts(place, id, record.attempts);
+  const CellIndex index = index_of(id);
+  CellHeader& header = table_.header(index);
+  const StateWord word(value_of(header.state));
+  if (word.generation() != generation_of(id)) return;  // another life, or one whose record comes, and says all
+  const auto rank = [](CellState state, std::uint32_t attempts, std::uint64_t due_ns) {
+    return std::tuple(is_over(state), attempts, due_ns);
+  };
+  const CellState state = cell_state(record.state);
+  const DueTime due = due_of(record);
+  if (rank(state, record.attempts, due.ns) <
+      rank(word.state(), header.attempts.load(), DueTime::of(value_of(header.due_at)).ns)) {
+    return;
+  }
+  set(header.state, StateWord::make(word.generation(), 0, state, 0).bits());
+  set(header.attempts, record.attempts);
+  // It stays dead, whatever it died of.
+  const bool is_known_cause = record.cause <= static_cast<std::uint8_t>(DeathCause::parent_dead);
+  if (!is_known_cause) note_damage(place, "a death of a cause that cannot be", id);
+  set(header.cause, is_known_cause ? record.cause : static_cast<std::uint8_t>(DeathCause::failed));
+  set(header.due_at, due.bits());
+  if (CellOptions* const options = table_.options(index); options != nullptr) {
+    set(options->started, record.started);
+    set(options->ended_at_ms, record.ended_at_ms);
+  }
+  std::array<std::atomic<std::uint64_t>, most_staged_bytes / 8> words;
+  const auto bytes = static_cast<std::uint32_t>(
+      std::min({text.size(), std::size_t{most_staged_bytes}, std::size_t{table_.text_room(index)}}));
+  store_words(words.data(), std::as_bytes(std::span(text.substr(0, bytes))));
+  table_.copy_text_in(index, words.data(), bytes);
+  set(header.text_bytes, bytes);
+}
+
+void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& record) {
+  const JobId id(record.id);
+  if (!accept(place, id)) return;
+  CellHeader& header = table_.header(index_of(id));
+  if (StateWord(value_of(header.state)).generation() != generation_of(id)) return;
+  const bool has_options = (record.cell_flags & cell_flag::has_options) != 0;
+  if ((record.cell_flags & ~cell_flag::all) != 0 || record.retry_policy > most_retry_policies ||
+      (has_options && header.payload_bytes.load() > table_.inline_bytes_beside_options())) {
+    note_damage(place, "options that no job of this engine can have", id);
+    return;
+  }
+  if ((header.flags.load() & cell_flag::has_options) == (record.cell_flags & cell_flag::has_options) &&
+      header.flags.load() != 0) {
+    return;  // copied forward
+  }
+  set(header.flags, record.cell_flags & ~cell_flag::memory_only);
+  set(header.retry_policy, record.retry_policy);
+  if (!has_options) return;
+  CellOptions& options = table_.options_place(index_of(id));
+  set(options.expires_at_ms, record.expires_at_ms);
+  set(options.keep_ms, record.keep_ms);
+  set(options.started, 0);
+  set(options.ended_at_ms, 0);
+  set(options.unique_low, record.unique_low);
+  set(options.unique_high, record.unique_high);
+  // A text that stands already, which no keeper's order of records leaves there, must not reach into the options.
+  set(header.text_bytes, std::min<std::uint32_t>(header.text_bytes.load(), table_.text_room(index_of(id))));
+}
+
+void TableRebuild::on_retry_policy(const JournalPlace& place, std::uint32_t policy, std::string_view text) {
+  if (policy == 0 || policy > most_retry_policies || !is_valid_name(text)) {
+    note_damage(place, "a retry policy that cannot be", JobId());
+    return;
+  }
+  segment_->retry_policies().place(policy - 1, text);
 }
 
 void TableRebuild::on_kind(const JournalPlace& place, std::uint32_t kind, std::string_view name) {
@@ -140,6 +244,7 @@ std::uint64_t TableRebuild::kinds() const noexcept {
 void TableRebuild::finish() {
   const std::uint64_t free_word =
       StateWord::make(segment_->header().first_generation.load(), 0, CellState::free, 0).bits();
+  now_ = {.wall_ns = exact_wall_clock_ns(), .lease_ns = lease_clock_ns()};
   FreeMap free_map = segment_->free_map();
   for (CellIndex first = 0; first < table_.capacity(); first += 64) {
     std::uint64_t free = 0;
@@ -155,23 +260,35 @@ void TableRebuild::finish() {
 bool TableRebuild::settle(CellIndex index, std::uint64_t free_word) {
   CellHeader& header = table_.header(index);
   const StateWord word(value_of(header.state));
-  const std::uint64_t ended = value_of(ended_note(header));
-  const std::uint64_t attempts = value_of(attempts_note(header));
-  set(ended_note(header), 0);
-  set(attempts_note(header), 0);
-  if (word.generation() == 0 || word.generation() < std::max(ended, attempts >> 16)) {
+  const std::uint64_t noted = value_of(life_note(header));
+  set(life_note(header), 0);
+  if (word.generation() == 0 || word.generation() < noted >> 16) {
     set(header.revision, 0);  // the journal knows that nothing lives here
+    set(header.due_at, 0);
     set(header.state, free_word);
     return true;
   }
-  if (attempts >> 16 == word.generation()) {
-    set(header.attempts, std::max(static_cast<std::uint16_t>(attempts), header.attempts.load()));
+  if (noted >> 16 == word.generation()) {
+    set(header.attempts, std::max(static_cast<std::uint16_t>(noted), header.attempts.load()));
   }
   ++jobs_;
   kinds_used_.set(header.kind.load());
+  const bool is_timed = word.state() != CellState::queued && word.state() != CellState::burying;
+  set(header.due_at, is_timed ? on_its_clock(DueTime::of(value_of(header.due_at))).bits() : 0);
+  if (const CellOptions* const options = table_.options(index); options != nullptr) {
+    const UniqueKey key{.low = options->unique_low.load(), .high = options->unique_high.load()};
+    if (key) UniqueJobs(*segment_).place(key, job_id_of(word, index));
+  }
+  if (word.state() != CellState::queued) return false;  // the keeper's first scan finds it
   waiting_[header.level.load()].push_back(
       {value_of(header.enqueued_at_ns) / ns_per_ms, job_id_of(word, index).value()});
   return false;
+}
+
+DueTime TableRebuild::on_its_clock(DueTime due) const noexcept {
+  if (due.is_wall) return due;
+  const std::uint64_t end_ns = later_by(now_.lease_ns, due.ns - std::min(due.ns, now_.wall_ns));
+  return {.ns = std::min(end_ns, DueTime::wall_bit - 1), .is_wall = false};
 }
 
 void TableRebuild::place_kinds() {

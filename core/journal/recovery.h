@@ -5,8 +5,11 @@
 //         job       the highest generation stands; of one that stands already the newest place and most attempts count
 //         ended     the highest generation is noted
 //         attempts  the highest generation is noted, and of that the most attempts; lives before it are over too
-//   R3  each cell, once: its job waits if no note names a higher generation; else the cell is free, with a generation
-//       above all that were ever given
+//         change    of the job that stands: what is further on stays. Over is further than going on, more attempts are
+//                   further than fewer, and a later due time further than an earlier one
+//         options   of the job that stands
+//   R3  each cell, once: its job is as it stands if no note names a higher generation; else the cell is free, with a
+//       generation above all that were ever given
 //   R4  hints, in the order in which the jobs were enqueued; names of kinds under their old numbers
 //
 // R2 keeps its notes in words of the cell that R3 clears: the table that grows is all the memory it needs, but for
@@ -42,6 +45,9 @@ class TableRebuild : public JournalVisitor {
   void on_ended(const JournalPlace& place, JobId id) override;
   void on_attempts(const JournalPlace& place, JobId id, std::uint16_t attempts) override;
   void on_kind(const JournalPlace& place, std::uint32_t kind, std::string_view name) override;
+  void on_change(const JournalPlace& place, const ChangeRecord& record, std::string_view text) override;
+  void on_options(const JournalPlace& place, const OptionsRecord& record) override;
+  void on_retry_policy(const JournalPlace& place, std::uint32_t policy, std::string_view text) override;
 
   /// The highest generation that the journal shows to have been used. The segment's first generation must be above it
   /// before finish().
@@ -73,6 +79,9 @@ class TableRebuild : public JournalVisitor {
   void fill(CellHeader& header, const JournalPlace& place, const JobRecord& record, std::span<const std::byte> payload);
   /// R3 for one cell. True: it is free.
   bool settle(CellIndex index, std::uint64_t free_word);
+  /// A moment stays one. Of a span what is left by the wall clock is left, on the lease clock of this boot: it went on
+  /// while the machine was off.
+  DueTime on_its_clock(DueTime due) const noexcept;
   void place_hints();
   void place_kinds();
 
@@ -83,6 +92,11 @@ class TableRebuild : public JournalVisitor {
   std::bitset<most_kinds> kinds_used_;
   std::vector<std::vector<Waiting>> waiting_;  // per level
   std::vector<JournalDamage> damage_;
+  struct Now {
+    std::uint64_t wall_ns = 0;
+    std::uint64_t lease_ns = 0;
+  };
+  Now now_;  // when R3 began
   std::uint64_t highest_generation_ = 0;
   std::uint64_t jobs_ = 0;
 };

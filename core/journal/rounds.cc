@@ -14,6 +14,29 @@ namespace {
 constexpr std::uint32_t free_segments_wanted = 3;
 /// How far ahead of the look the headers are fetched.
 constexpr std::uint32_t look_ahead = 12;
+constexpr std::uint64_t ns_per_ms = 1'000'000;
+
+JournaledState journaled_state(CellState state) noexcept {
+  switch (state) {
+    case CellState::delayed:
+      return JournaledState::delayed;
+    case CellState::completed:
+      return JournaledState::completed;
+    case CellState::cancelled:
+      return JournaledState::cancelled;
+    case CellState::burying:
+      return JournaledState::dead;
+    default:
+      return JournaledState::waits;
+  }
+}
+
+std::uint64_t journaled_due(DueTime due) noexcept {
+  const std::uint64_t wall_ns =
+      due.is_wall ? due.ns : later_by(exact_wall_clock_ns(), due.ns - std::min(due.ns, lease_clock_ns()));
+  return ((wall_ns + ns_per_ms - 1) / ns_per_ms & (ChangeRecord::wall_bit - 1)) |
+         (due.is_wall ? ChangeRecord::wall_bit : 0);
+}
 
 }  // namespace
 
@@ -28,7 +51,8 @@ JournalRounds::JournalRounds(const Segment& segment, JournalWriter& writer)
       round_(words_->round_started.load()),
       durable_round_(words_->round_durable.load()),
       last_block_(segment.geometry().capacity, 0),
-      kind_named_in_(most_kinds, 0) {
+      kind_named_in_(most_kinds, 0),
+      policy_named_in_(most_retry_policies, 0) {
   for (std::uint32_t word = 0; word < marks_.words(); ++word) {
     disbelief_[word] = marks_.pending(word);
     if (disbelief_[word] != 0) take(word, disbelief_[word]);
@@ -115,14 +139,9 @@ JournalRounds::Look JournalRounds::look_at(CellIndex index, bool believe_note, b
       return Look::fine;
     }
     if (believe_note && note.generation == word.generation()) {
-      const std::uint16_t attempts = header.attempts.load(std::memory_order_acquire);  // ORDER second-look
-      if (table_.word(index).generation() != word.generation()) continue;
-      if (attempts == 0) return Look::fine;
-      const auto block = room(sizeof(ShortRecord), copying_forward);
-      if (!block) return block.error();
-      (*block)->append_attempts(job_id_of(word, index), attempts);
-      remember(index);
-      return Look::fine;
+      const Look written = write_change(index, word, copying_forward);
+      if (written != Look::changed) return written;
+      continue;
     }
     const Look written = write_job(index, word, copying_forward);
     if (written != Look::changed) return written;
@@ -146,8 +165,10 @@ JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bo
   CellHeader& header = table_.header(index);
   const std::uint32_t payload_bytes = std::min(header.payload_bytes.load(), table_.inline_bytes());
   const std::uint32_t kind = header.kind.load();
-  const std::uint64_t enqueued_at_ms = header.enqueued_at_ns.load() / 1'000'000;
+  const std::uint64_t enqueued_at_ms = header.enqueued_at_ns.load() / ns_per_ms;
   const std::uint64_t attempts = header.attempts.load();
+  const std::uint16_t flags = header.flags.load();
+  const std::uint32_t policy = header.retry_policy.load();
   JobRecord record;
   record.level = header.level.load();
   record.payload_bytes = payload_bytes;
@@ -156,11 +177,13 @@ JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bo
   record.kind = static_cast<std::uint16_t>(kind);
   record.most_attempts = header.most_attempts.load();
   record.lease_ms = header.lease_ms.load();
-  const std::uint32_t bytes = BlockBuilder::bytes_of_job(payload_bytes);
-  const auto block = room_for_job(kind, bytes, copying_forward);
+  const bool is_plain = (flags & ~cell_flag::memory_only) == 0 && policy == 0 && !needs_change(index, word);
+  const std::uint32_t bytes = BlockBuilder::bytes_of_job(payload_bytes) + (is_plain ? 0 : most_bytes_beside_job());
+  const auto block = room_for_job(kind, policy, bytes, copying_forward);
   if (!block) return block.error();
   const std::span<std::byte> payload = (*block)->append_job(record);
   table_.copy_words_out(index, payload.data(), payload.size());
+  if (!is_plain) append_beside_job(**block, index, word);
   const StateWord after = table_.word(index);
   if (after.generation() != word.generation() || !after.has_job()) {
     (*block)->drop_last();
@@ -172,15 +195,101 @@ JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bo
   return Look::fine;
 }
 
-std::expected<BlockBuilder*, JournalRounds::Look> JournalRounds::room_for_job(std::uint32_t kind, std::uint32_t bytes,
-                                                                              bool copying_forward) {
-  // For both, because a segment that ends in between would separate them.
-  const auto block = room(bytes + BlockBuilder::bytes_of_kind(name_bytes), copying_forward);
-  if (!block || kind >= most_kinds || kind_named_in_[kind] == writer_->open_segment()) return block;
-  kind_named_in_[kind] = writer_->open_segment();
-  if (const auto name = segment_->kinds().name_of(kind)) {
-    (*block)->append_kind(kind, *name);
+bool JournalRounds::needs_change(CellIndex index, StateWord word) const noexcept {
+  const CellState state = word.state();
+  const bool goes_on = state == CellState::queued || state == CellState::running || state == CellState::completing;
+  return !goes_on || table_.header(index).text_bytes.load() != 0;
+}
+
+void JournalRounds::append_beside_job(BlockBuilder& block, CellIndex index, StateWord word) noexcept {
+  const CellHeader& header = table_.header(index);
+  const CellOptions* const options = table_.options(index);
+  OptionsRecord record;
+  record.cell_flags = header.flags.load();
+  record.retry_policy = header.retry_policy.load();
+  record.id = job_id_of(word, index).value();
+  if (options != nullptr) {
+    record.expires_at_ms = options->expires_at_ms.load();
+    record.keep_ms = options->keep_ms.load();
+    record.unique_low = options->unique_low.load();
+    record.unique_high = options->unique_high.load();
+  }
+  block.append_options(record);
+  ++records_;
+  if (needs_change(index, word)) append_change(block, index, word);
+}
+
+bool JournalRounds::append_change(BlockBuilder& block, CellIndex index, StateWord word) noexcept {
+  const CellHeader& header = table_.header(index);
+  const BlockBuilder::Mark mark = block.mark();
+  ChangeRecord record;
+  record.state = journaled_state(word.state());
+  record.attempts = header.attempts.load();
+  record.cause = static_cast<std::uint8_t>(header.cause.load());
+  record.id = job_id_of(word, index).value();
+  record.text_bytes = static_cast<std::uint16_t>(
+      std::min<std::uint32_t>({header.text_bytes.load(), table_.text_room(index), std::uint32_t{most_staged_bytes}}));
+  if (record.state != JournaledState::waits) record.due = journaled_due(DueTime::of(header.due_at.load()));
+  if (const CellOptions* const options = table_.options(index); options != nullptr) {
+    record.started = options->started.load();
+    record.ended_at_ms = options->ended_at_ms.load();
+  }
+  const std::span<std::byte> text = block.append_change(record);
+  table_.copy_text_out(index, text.data(), static_cast<std::uint32_t>(text.size()));
+  // While it is completing its owner writes what we have read; and whatever changes it later marks it again.
+  if (word.state() != CellState::completing && table_.word(index) == word) {
     ++records_;
+    return true;
+  }
+  block.rewind(mark);
+  return false;
+}
+
+JournalRounds::Look JournalRounds::write_change(CellIndex index, StateWord word, bool copying_forward) {
+  const CellHeader& header = table_.header(index);
+  const std::uint16_t attempts = header.attempts.load(std::memory_order_acquire);  // ORDER second-look
+  const bool is_plain = !needs_change(index, word);
+  if (table_.word(index).generation() != word.generation()) return Look::changed;
+  if (is_plain && attempts == 0) return Look::fine;
+  const auto block = room(is_plain ? sizeof(ShortRecord) : most_bytes_beside_job(), copying_forward);
+  if (!block) return block.error();
+  if (is_plain) {
+    (*block)->append_attempts(job_id_of(word, index), attempts);
+  } else if (append_change(**block, index, word)) {
+    --records_;  // remember() counts it
+  } else {
+    if (table_.word(index).generation() != word.generation()) return Look::changed;
+    (*block)->append_attempts(job_id_of(word, index), attempts);
+  }
+  remember(index);
+  return Look::fine;
+}
+
+std::uint32_t JournalRounds::most_bytes_beside_job() const noexcept {
+  return static_cast<std::uint32_t>(sizeof(OptionsRecord)) +
+         BlockBuilder::bytes_of_change(std::min<std::uint32_t>(most_staged_bytes, table_.inline_bytes()));
+}
+
+std::expected<BlockBuilder*, JournalRounds::Look> JournalRounds::room_for_job(std::uint32_t kind, std::uint32_t policy,
+                                                                              std::uint32_t bytes,
+                                                                              bool copying_forward) {
+  // For all, because a segment that ends in between would separate them.
+  const auto block = room(bytes + 2 * BlockBuilder::bytes_of_kind(name_bytes), copying_forward);
+  if (!block) return block;
+  const std::uint64_t segment = writer_->open_segment();
+  if (kind < most_kinds && kind_named_in_[kind] != segment) {
+    kind_named_in_[kind] = segment;
+    if (const auto name = segment_->kinds().name_of(kind)) {
+      (*block)->append_kind(kind, *name);
+      ++records_;
+    }
+  }
+  if (policy != 0 && policy <= most_retry_policies && policy_named_in_[policy - 1] != segment) {
+    policy_named_in_[policy - 1] = segment;
+    if (const auto name = segment_->retry_policies().name_of(policy - 1)) {
+      (*block)->append_retry_policy(policy, *name);
+      ++records_;
+    }
   }
   return block;
 }

@@ -4,7 +4,10 @@
 //
 //   the cell                                the journal's note           record
 //   a life that waits or runs               another life, or none        JobRecord, whole
-//   a life that waits or runs               this life                    attempts, if some have ended
+//   a life that waits or runs               this life                    attempts, if some have ended; with an error's
+//                                                                        text a change
+//   a life that is delayed, kept, or dead   another life, or none        JobRecord, and a change in the same block
+//   a life that is delayed, kept, or dead   this life                    change
 //   none, or one of durability memory       some life                    ended: all lives before the next are over
 //   none, or one of durability memory       none                         nothing: it came and went between two looks
 //
@@ -84,11 +87,20 @@ class JournalRounds {
   Look look_at(CellIndex index, bool believe_note, bool copying_forward);
   /// Look::changed: the life ended while we read it, and nothing was written.
   Look write_job(CellIndex index, StateWord word, bool copying_forward);
+  /// For a life that the journal knows. Look::changed: as above.
+  Look write_change(CellIndex index, StateWord word, bool copying_forward);
   Look write_ended(CellIndex index, StateWord word, bool copying_forward);
+  /// Whether the job's record, and the count of its attempts, do not say all.
+  bool needs_change(CellIndex index, StateWord word) const noexcept;
+  void append_beside_job(BlockBuilder& block, CellIndex index, StateWord word) noexcept;
+  /// False, and nothing is appended: the job moves on at this moment, and is marked afterwards.
+  bool append_change(BlockBuilder& block, CellIndex index, StateWord word) noexcept;
+  std::uint32_t most_bytes_beside_job() const noexcept;
   std::expected<BlockBuilder*, Look> room(std::uint32_t bytes, bool copying_forward);
-  /// Room for a record of a job of this kind. The kind's name is before it, or earlier in the same segment, unless
-  /// somebody scribbled over the cell.
-  std::expected<BlockBuilder*, Look> room_for_job(std::uint32_t kind, std::uint32_t bytes, bool copying_forward);
+  /// Room for the records of a job of this kind and retry policy. Their names are before it, or earlier in the same
+  /// segment, unless somebody scribbled over the cell.
+  std::expected<BlockBuilder*, Look> room_for_job(std::uint32_t kind, std::uint32_t policy, std::uint32_t bytes,
+                                                  bool copying_forward);
   void remember(CellIndex index);
   std::vector<CellIndex>& cells_of_open_block();
   bool needs_copying() const noexcept;
@@ -112,7 +124,8 @@ class JournalRounds {
   std::deque<SentBlock> blocks_;           // not durable yet, the open one last
   std::vector<std::uint64_t> last_block_;  // per cell: the block with its newest record; 0: none by this writer
   std::vector<std::vector<CellIndex>> spare_lists_;
-  std::vector<std::uint64_t> kind_named_in_;  // per kind: the segment that has its name
+  std::vector<std::uint64_t> kind_named_in_;    // per kind: the segment that has its name
+  std::vector<std::uint64_t> policy_named_in_;  // per retry policy, likewise
 
   std::optional<std::uint64_t> copying_;  // the segment whose survivors are being copied
   CellIndex copy_next_ = 0;

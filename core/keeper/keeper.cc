@@ -7,6 +7,8 @@
 #include <limits>
 
 #include "core/journal/journal_thread.h"
+#include "core/keeper/burial.h"
+#include "core/keeper/scheduler.h"
 #include "core/log.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
@@ -36,6 +38,8 @@ constexpr std::uint64_t scan_pause_ns = ms / 5;
 constexpr std::uint64_t expire_every_ns = 1 * ms;
 constexpr std::uint64_t election_retry_ns = 1 * ms;
 constexpr std::uint64_t registration_retry_ns = 100 * ms;
+/// About a millisecond: deaths are looked at in between.
+constexpr std::uint32_t most_due_in_a_turn = 4096;
 constexpr int everybody = std::numeric_limits<int>::max();
 
 }  // namespace
@@ -44,6 +48,8 @@ void KeeperWork::turn(bool thorough) {
   // Whoever was woken for what a death gave back needs a CPU now: the rest of the turn waits.
   if (reap_dead(thorough)) return;
   expire_leases();
+  timers_.look_at_marked();
+  more_is_due_ = timers_.run_due(most_due_in_a_turn);
   raise_generation_limit();
   scan_if_needed();
   if (!thorough) return;
@@ -142,12 +148,13 @@ void KeeperWork::notice_unlinked() {
 }
 
 std::uint64_t KeeperWork::idle_ns() const noexcept {
-  if (scan_.is_running()) return scan_pause_ns;
-  std::uint64_t idle = thorough_every_ns;
+  if (more_is_due_) return 0;
+  std::uint64_t idle = scan_.is_running() ? scan_pause_ns : thorough_every_ns;
   if (scan_wanted_) idle = std::min(idle, scan_distance_ns);
-  if (next_deadline_ns_ != Reaper::no_deadline) {
+  const std::uint64_t next_ns = std::min(next_deadline_ns_, timers_.next_due_ns());
+  if (next_ns != Reaper::no_deadline) {
     const std::uint64_t now_ns = lease_clock_ns();
-    idle = std::min(idle, next_deadline_ns_ > now_ns ? next_deadline_ns_ - now_ns : 0);
+    idle = std::min(idle, next_ns > now_ns ? next_ns - now_ns : 0);
   }
   return idle;
 }
@@ -219,16 +226,22 @@ void Keeper::keep() {
   keeps_.store(true);
   {
     const JournalThread journal(*engine_);
+    Burial burial(*engine_, *number);
+    const Scheduler scheduler(engine_->directory.path());
     KeeperWork work(*engine_, *number);
     std::uint64_t last_thorough_ns = 0;
     while (stop_.load() == 0) {
       const std::uint32_t bell = signals.keeper_doorbell.load();
+      signals.keeper_sleeps_until_ns.store(0);  // C1
       const std::uint64_t now_ns = steady_clock_ns();
       const bool thorough = now_ns - last_thorough_ns >= thorough_every_ns;
       if (thorough) last_thorough_ns = now_ns;
       work.turn(thorough);
+      burial.add(work.timers().burying());
       const std::uint64_t idle_ns = work.idle_ns();
-      if (idle_ns != 0) wait(bell, idle_ns);
+      if (idle_ns == 0) continue;
+      signals.keeper_sleeps_until_ns.store(lease_clock_ns() + idle_ns);  // C3
+      if (!work.has_marks()) wait(bell, idle_ns);                        // C4
     }
   }
   keeps_.store(false);

@@ -11,6 +11,7 @@
 #include "core/engine_implementation.h"
 #include "core/keeper/reaper.h"
 #include "core/keeper/table_scan.h"
+#include "core/keeper/timers.h"
 
 namespace ringmill {
 
@@ -19,7 +20,11 @@ namespace ringmill {
 class KeeperWork {
  public:
   KeeperWork(EngineCore& engine, std::uint32_t number)
-      : engine_(&engine), number_(number), reaper_(engine, number), scan_(engine, reaper_) {}
+      : engine_(&engine),
+        number_(number),
+        reaper_(engine, number),
+        timers_(engine.segment, reaper_),
+        scan_(engine, reaper_, timers_) {}
 
   /// One turn. `thorough` asks the kernel for each entry in use; otherwise only the fast sign is looked at.
   void turn(bool thorough);
@@ -28,6 +33,9 @@ class KeeperWork {
 
   /// How long the keeper may sleep now.
   std::uint64_t idle_ns() const noexcept;
+  /// Somebody has marked a cell since the last turn.
+  bool has_marks() const noexcept { return engine_->segment.keeper_marks().any(); }
+  Timers& timers() noexcept { return timers_; }
 
  private:
   /// True if somebody was reaped.
@@ -42,8 +50,10 @@ class KeeperWork {
   EngineCore* engine_;
   std::uint32_t number_;
   Reaper reaper_;
+  Timers timers_;
   TableScan scan_;
   TableScan::Owners dead_;
+  bool more_is_due_ = false;
   std::uint64_t next_deadline_ns_ = Reaper::no_deadline;
   std::uint64_t last_expiry_ns_ = 0;
   std::uint64_t last_scan_ns_ = 0;

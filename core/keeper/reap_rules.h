@@ -12,7 +12,7 @@ namespace ringmill {
 enum class ReapAction {
   nothing,  // no owner is involved, or nothing was promised
   free,     // the job never was: the cell becomes free with the next generation
-  place,    // the job waits, but its hint may be missing: push it again (ids of the placing list only)
+  place,    // the job's hint or mark may be missing: push or mark it again (ids of the placing list only)
   retry,    // the run is over without a word: the attempt counts if it had begun, and the job waits again
   finish,   // the owner had won the right to end the run: do what its lease slot says, or complete
 };
@@ -27,13 +27,13 @@ inline constexpr std::array<ReapRule, most_cell_state + 1> reap_rules{{
     {CellState::free, ReapAction::nothing, "no job; a cell that no list has is listed by the scan"},
     {CellState::filling, ReapAction::free, "the enqueue was never acknowledged"},
     {CellState::queued, ReapAction::place, "acknowledged or about to be; a doubled hint is harmless"},
-    {CellState::delayed, ReapAction::nothing, "waits for its time; no owner"},
+    {CellState::delayed, ReapAction::place, "as queued: its mark for the keeper may be missing"},
     {CellState::blocked, ReapAction::nothing, "waits for its parents; no owner"},
-    {CellState::running, ReapAction::retry, "worker lost: another one gets it"},
+    {CellState::running, ReapAction::retry, "worker lost: another one gets it, or the dead letters"},
     {CellState::completing, ReapAction::finish, "the end of this run was won and must not be undone"},
-    {CellState::completed, ReapAction::nothing, "over; no owner"},
-    {CellState::cancelled, ReapAction::nothing, "over; no owner"},
-    {CellState::burying, ReapAction::nothing, "the dead letters' business; no owner"},
+    {CellState::completed, ReapAction::place, "over, and kept: the keeper has to know until when"},
+    {CellState::cancelled, ReapAction::place, "as completed"},
+    {CellState::burying, ReapAction::place, "the keeper has to take it to the dead letters"},
 }};
 
 constexpr ReapAction action_for(CellState state) noexcept {

@@ -45,8 +45,8 @@ bool Reaper::take_over(std::uint32_t number) noexcept {
   reap_slot(entry.settling, owner);
   // ORDER placing: acquires the ids, and the queued cells they name.
   const std::uint32_t placing = std::min(entry.placing_count.load(), placing_slots);
-  for (std::uint32_t n = 0; n < placing; ++n) place_again(JobId(entry.placing[n].load()));  // D4
-  Sleepers(*segment_, segment_->signals().sleepers).wake_all();                             // D5
+  for (std::uint32_t n = 0; n < placing; ++n) settling_.place_again(JobId(entry.placing[n].load()));  // D4
+  Sleepers(*segment_, segment_->signals().sleepers).wake_all();                                       // D5
   Sleepers(*segment_, segment_->signals().space_waiters).wake_all();
   for_each_entry_in_use(*segment_, [this](std::uint32_t n, ParticipantState other) {
     if (other != ParticipantState::alive) return;
@@ -83,17 +83,14 @@ void Reaper::apply_rule(CellIndex index, StateWord word, std::uint32_t owner) no
       settling_.table().state(index).compare_exchange_strong(expected, settling_.table().freed(word).bits());
       return;
     }
-    case ReapAction::retry: {
-      const LeaseSlot* slot = slot_of(owner, index, word);
-      retry(index, word, slot == nullptr || slot->started_at_ns.load() != 0, me_->worker_lost);
+    case ReapAction::retry:
+      retry(index, word, slot_of(owner, index, word), owner, DeathCause::worker_lost);
       return;
-    }
     case ReapAction::finish: {
       const LeaseSlot* slot = slot_of(owner, index, word);
       const LeaseNote note = slot != nullptr ? LeaseNote::of(slot->note.load()) : LeaseNote{};
-      if (settle(index, word, note.outcome, note.attempts)) {
-        if (note.outcome == Outcome::complete) count(me_->completed);
-        if (note.outcome == Outcome::cancel) count(me_->cancelled);
+      if (owner >= 1 && owner <= most_participants && finish_for(segment_->participant(owner - 1), index, word, note)) {
+        count_end(note.outcome);
       }
       return;
     }
@@ -113,41 +110,68 @@ const LeaseSlot* Reaper::slot_of(std::uint32_t owner, CellIndex index, StateWord
   return speaks_of(entry.settling, id, word) ? &entry.settling : nullptr;
 }
 
-bool Reaper::settle(CellIndex index, StateWord word, Outcome outcome, std::uint16_t attempts) noexcept {
+bool Reaper::finish_for(const ParticipantEntry& other, CellIndex index, StateWord word, LeaseNote note) noexcept {
   me_->settling.job_id.store(job_id_of(word, index).value());
-  const bool won = settling_.win(index, word, me_->settling, outcome, attempts);
-  if (won) {
-    const StateWord completing = word.next(CellState::completing, settling_.owner());
-    if (outcome == Outcome::requeue) {
-      settling_.requeue(index, completing, attempts);
-    } else {
-      const bool journaled = settling_.is_journaled(index);
-      settling_.free_cell(index, completing);
-      if (journaled) settling_.mark_ended(index);
-      segment_->free_map().put(index & ~CellIndex{63}, std::uint64_t{1} << (index % 64));
-      wake_for_space(*segment_);
-    }
-  }
+  const bool won = settling_.win_for(other, index, word, me_->settling, note);
+  if (won) go_on(index, word.next(CellState::completing, settling_.owner()));
   me_->settling.job_id.store(0);
   return won;
 }
 
-void Reaper::retry(CellIndex index, StateWord word, bool had_begun, std::atomic<std::uint64_t>& cause) noexcept {
-  const std::uint32_t before = settling_.table().header(index).attempts.load();
-  const auto attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(before + (had_begun ? 1 : 0), 65535));
-  if (!settle(index, word, Outcome::requeue, attempts)) return;
-  count(cause);
-  if (had_begun) count(me_->retried);
+bool Reaper::settle(CellIndex index, StateWord word, const Ending& ending) noexcept {
+  me_->settling.job_id.store(job_id_of(word, index).value());
+  const bool won = settling_.win(index, word, me_->settling, ending);
+  if (won) go_on(index, word.next(CellState::completing, settling_.owner()));
+  me_->settling.job_id.store(0);
+  return won;
 }
 
-void Reaper::place_again(JobId id) noexcept {
-  const CellIndex index = index_of(id);
-  if (!id || index >= settling_.table().capacity()) return;
-  // Marked even if it was claimed and ended meanwhile: its producer may have died before its mark.
-  if (JobTable::was_enqueued(id, settling_.table().word(index))) settling_.mark_changed(index);
-  if (!settling_.table().is_live(JobTable::hint_of(id))) return;
+void Reaper::go_on(CellIndex index, StateWord completing) noexcept {
+  if (settling_.finish(index, completing, LeaseNote::of(me_->settling.note.load()))) list(index);
+}
+
+void Reaper::list(CellIndex index) noexcept {
+  segment_->free_map().put(index & ~CellIndex{63}, std::uint64_t{1} << (index % 64));
+  wake_for_space(*segment_);
+}
+
+void Reaper::count_end(Outcome outcome) noexcept {
+  if (outcome == Outcome::complete) count(me_->completed);
+  if (outcome == Outcome::cancel) count(me_->cancelled);
+  if (outcome == Outcome::bury) count(me_->dead);
+}
+
+void Reaper::retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::uint32_t owner,
+                   DeathCause cause) noexcept {
   const CellHeader& header = settling_.table().header(index);
-  settling_.place(id, header.level.load(), header.kind.load());
+  const std::uint64_t started_at_ns = slot != nullptr ? slot->started_at_ns.load() : 0;
+  const bool had_begun = slot == nullptr || started_at_ns != 0;
+  const std::uint32_t attempts = std::min<std::uint32_t>(header.attempts.load() + (had_begun ? 1U : 0U), 65535);
+  const std::uint32_t most_attempts = header.most_attempts.load();
+  Ending ending{.outcome = Outcome::requeue, .attempts = static_cast<std::uint16_t>(attempts), .cause = cause};
+  const bool bury_at_once = (header.flags.load() & cell_flag::bury_on_worker_lost) != 0;
+  if (had_begun && (bury_at_once || (most_attempts != 0 && attempts >= most_attempts))) ending.outcome = Outcome::bury;
+  if (had_begun) {
+    ending.text = cause == DeathCause::worker_lost ? "the worker died" : "the lease ran out";
+    if (started_at_ns != 0) ending.started_at_ms = started_at_ns / 1'000'000 | std::uint64_t{owner} << 48;
+  }
+  if (!settle(index, word, ending)) return;
+  count(cause == DeathCause::worker_lost ? me_->worker_lost : me_->lease_expired);
+  count_end(ending.outcome);
+  if (had_begun && ending.outcome == Outcome::requeue) count(me_->retried);
+}
+
+void Reaper::expire_job(CellIndex index, StateWord word) noexcept {
+  const std::uint16_t attempts = settling_.table().header(index).attempts.load();
+  if (settle(index, word, {.outcome = Outcome::bury, .attempts = attempts, .cause = DeathCause::expired})) {
+    count(me_->dead);
+  }
+}
+
+bool Reaper::drop(CellIndex index, StateWord word) noexcept {
+  if (!settling_.drop(index, word)) return false;
+  list(index);
+  return true;
 }
 
 std::uint64_t Reaper::expire_leases(std::uint32_t number, std::uint64_t now_ns) noexcept {
@@ -162,14 +186,13 @@ std::uint64_t Reaper::expire_leases(std::uint32_t number, std::uint64_t now_ns) 
     // read too early belongs to a word that we fail to swap (hazard 7).
     const StateWord word = settling_.table().word(index);
     if (!word.is(CellState::running, owner) || word.generation() != generation_of(id)) continue;
-    const bool had_begun = slot.started_at_ns.load() != 0;
     const std::uint64_t deadline = slot.deadline_ns.load();
     if (!speaks_of(slot, id, word)) continue;
     if (deadline > now_ns) {
       next = std::min(next, deadline);
       continue;
     }
-    retry(index, word, had_begun, me_->lease_expired);
+    retry(index, word, &slot, owner, DeathCause::lease_expired);
   }
   return next;
 }

@@ -37,14 +37,23 @@ class Reaper {
   static constexpr std::uint64_t no_deadline = ~std::uint64_t{0};
   std::uint64_t expire_leases(std::uint32_t number, std::uint64_t now_ns) noexcept;
 
+  /// A job that nobody began in time goes to the dead letters.
+  void expire_job(CellIndex index, StateWord word) noexcept;
+  /// Frees a cell whose job was kept, or buried; lists it. False: `word` does not stand there any more.
+  bool drop(CellIndex index, StateWord word) noexcept;
+
   Settling& settling() noexcept { return settling_; }
 
  private:
   void reap_slot(const LeaseSlot& slot, std::uint32_t owner) noexcept;
-  void place_again(JobId id) noexcept;
   /// Ends a run on somebody's behalf: our own slot is staged first, so that our reaper goes on if we die.
-  bool settle(CellIndex index, StateWord word, Outcome outcome, std::uint16_t attempts) noexcept;
-  void retry(CellIndex index, StateWord word, bool had_begun, std::atomic<std::uint64_t>& cause) noexcept;
+  bool finish_for(const ParticipantEntry& other, CellIndex index, StateWord word, LeaseNote note) noexcept;
+  bool settle(CellIndex index, StateWord word, const Ending& ending) noexcept;
+  void go_on(CellIndex index, StateWord completing) noexcept;
+  void list(CellIndex index) noexcept;
+  void count_end(Outcome outcome) noexcept;
+  /// What becomes of a run that ended without a word from its worker.
+  void retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::uint32_t owner, DeathCause cause) noexcept;
   const LeaseSlot* slot_of(std::uint32_t owner, CellIndex index, StateWord word) const noexcept;
 
   Segment* segment_;

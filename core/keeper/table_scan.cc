@@ -18,6 +18,7 @@ void TableScan::start(const Owners& dead) {
   next_ = 0;
   generation_limit_ = segment_->signals().generation_limit.load();
   notes_.assign(segment_->geometry().capacity, 0);
+  timers_->begin_rebuild();
   // Lowered before we look: who finds a ring full from now on raises it again.
   for (std::uint32_t n = 0; n < segment_->geometry().level_count; ++n) segment_->level(n).overflow.store(0);
 }
@@ -55,6 +56,7 @@ void TableScan::look_at_cells(std::uint32_t count) {
   }
   if (listed) wake_for_space(*segment_);
   if (next_ < capacity) return;
+  timers_->end_rebuild();
   phase_ = Phase::hints;
   level_ = 0;
   left_ = 0;
@@ -71,6 +73,13 @@ void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
       return;
     case CellState::queued:
       notes_[index] = note_of(JobTable::hint_of(job_id_of(word, index)));
+      timers_->look_at(index);
+      return;
+    case CellState::delayed:
+    case CellState::completed:
+    case CellState::cancelled:
+    case CellState::burying:
+      timers_->look_at(index);
       return;
     default:
       break;

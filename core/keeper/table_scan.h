@@ -1,6 +1,7 @@
 // A pass over the whole table, in steps, that repairs what the hints have lost.
 //
-//   T1  each cell: of a dead owner: its rule; free and listed nowhere: listed; queued: its generation is noted
+//   T1  each cell: of a dead owner: its rule; free and listed nowhere: listed; queued: its generation is noted; what
+//       waits for a time, or for its burial: the timers look at it
 //   T2  each hint of each ring, from the head on: the note of the job it speaks of is crossed out
 //   T3  each note that is left: if the job still waits, its hint is pushed again
 //
@@ -14,12 +15,14 @@
 #include <vector>
 
 #include "core/keeper/reaper.h"
+#include "core/keeper/timers.h"
 
 namespace ringmill {
 
 class TableScan {
  public:
-  explicit TableScan(EngineCore& engine, Reaper& reaper) noexcept : segment_(&engine.segment), reaper_(&reaper) {}
+  TableScan(EngineCore& engine, Reaper& reaper, Timers& timers) noexcept
+      : segment_(&engine.segment), reaper_(&reaper), timers_(&timers) {}
 
   using Owners = std::bitset<most_participants>;
   bool is_running() const noexcept { return phase_ != Phase::over; }
@@ -45,6 +48,7 @@ class TableScan {
 
   Segment* segment_;
   Reaper* reaper_;
+  Timers* timers_;
   Phase phase_ = Phase::over;
   Owners dead_;
   /// The next cell (T1), the next note (T3).

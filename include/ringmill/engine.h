@@ -79,6 +79,10 @@ class Engine {
   /// The name of an interned kind; empty when there is none.
   std::string kind_name(Kind kind) const;
 
+  /// Interns a retry policy: `fixed:100ms`, `exponential:1s,2,1h` (base, factor, cap; full jitter), `list:1s,10s,5m`
+  /// (the last one repeats). Errors: invalid_argument, no_space (256 policies are taken).
+  Result<RetryPolicy> retry_policy(std::string_view text);
+
   /// Error not_found: the message lists the levels that are.
   Result<Level> level(std::string_view name) const;
   std::string level_name(Level level) const;
@@ -89,6 +93,9 @@ class Engine {
 
   /// What is known of one job, read at one moment. Error not_found: no job ever had this id.
   Result<JobInfo> job(JobId id) const;
+
+  /// Waits until the job is over, whoever runs it; then what is known of it. Errors: timed_out, not_found.
+  Result<JobInfo> wait(JobId id, std::chrono::nanoseconds timeout) const;
 
   /// Counts recomputed from the table: costs a pass over all cells.
   EngineStatus status() const;

@@ -54,18 +54,53 @@ enum class Durability : std::uint8_t {
 std::string_view name_of(Durability durability) noexcept;
 std::optional<Durability> durability_of(std::string_view name) noexcept;
 
-/// Why a job became a dead letter.
+/// Why a job is dead.
 enum class DeathCause : std::uint8_t {
-  failed,         ///< its last attempt failed
-  rejected,       ///< its handler said that no attempt can succeed
-  worker_lost,    ///< its worker died, at the last attempt or once too often
-  lease_expired,  ///< its worker held it past its lease, at the last attempt
-  timeout,        ///< its run took longer than it may, at the last attempt
-  expired,        ///< it waited until its time was over, and never ran
-  parent_dead,    ///< a job that it waited for became a dead letter
+  failed,         ///< its attempts are used up; the last one failed
+  rejected,       ///< its handler said that it can never succeed
+  worker_lost,    ///< its worker died in the last attempt, or in any, if OnWorkerLost::bury was asked for
+  lease_expired,  ///< its worker held it for too long in the last attempt
+  timeout,        ///< its command ran for too long and was ended
+  expired,        ///< nobody began it in time
+  parent_dead,    ///< a job that it waited for is dead
 };
 std::string_view name_of(DeathCause cause) noexcept;
 std::optional<DeathCause> death_cause_of(std::string_view name) noexcept;
+
+/// A retry policy that was interned in the engine: get one from Engine::retry_policy(). The default one is
+/// `exponential:1s,2,1h` with full jitter: before attempt n + 1 a job waits a random time of up to 2^(n-1) seconds, an
+/// hour at most.
+enum class RetryPolicy : std::uint16_t { standard = 0 };
+
+/// What becomes of a job whose worker died, or held it for too long.
+enum class OnWorkerLost : std::uint8_t {
+  retry,  ///< the attempt counts, and another worker gets it at once
+  bury,   ///< the outcome is unknown: it goes to the dead letters, and never runs twice by itself
+};
+
+/// How often a job is tried if it does not say otherwise. With the default retry policy the last attempt comes after
+/// about two hours, four at most: longer than most outages, and short enough that someone looks at the dead letter on
+/// the same day.
+inline constexpr std::uint16_t default_max_attempts = 15;
+
+/// What a job may ask for beyond the plain. A job with any of retry_policy, expires and keep_result has 48 bytes less
+/// room for its payload.
+struct JobOptions {
+  /// Attempts until it is dead; 0: no bound.
+  std::uint16_t max_attempts = default_max_attempts;
+  RetryPolicy retry_policy = RetryPolicy::standard;
+  OnWorkerLost on_worker_lost = OnWorkerLost::retry;
+  /// It waits for so long before it can be claimed. CLOCK_BOOTTIME: a step of the wall clock does not matter, the time
+  /// that the machine sleeps counts. At most ten years, as all times here.
+  std::chrono::milliseconds delay{0};
+  /// Or: it waits until the wall clock shows this. A step of the wall clock moves it. Zero: at once.
+  std::chrono::system_clock::time_point at{};
+  /// Not begun within this time (of the wall clock) after its enqueue, it is dead, with the cause `expired`. Zero:
+  /// never.
+  std::chrono::milliseconds expires{0};
+  /// How long result and history are kept after its end. Zero: not.
+  std::chrono::milliseconds keep_result{0};
+};
 
 /// One job to be enqueued. The payload is copied during the call.
 struct JobRequest {
@@ -76,6 +111,8 @@ struct JobRequest {
   /// Rounded up to a millisecond, at most 24 days.
   std::chrono::milliseconds lease{0};
   Durability durability = Durability::journaled;
+  /// Nothing: the plain job. Read during the call.
+  const JobOptions* options = nullptr;
 };
 
 /// What is known of one job. Times are wall clock, to about 4 ms; zero where the moment did not come.
@@ -86,11 +123,24 @@ struct JobInfo {
   JobState state = JobState::ended;
   /// Attempts that began, the present one included.
   std::uint32_t attempts = 0;
+  /// 0: no bound.
+  std::uint32_t max_attempts = 0;
   std::uint32_t payload_size = 0;
   std::chrono::system_clock::time_point enqueued_at{};
+  /// Of the present attempt; of the last one where the job asked for keep_result.
   std::chrono::system_clock::time_point started_at{};
-  /// The participant that holds it, or -1.
+  std::chrono::system_clock::time_point ended_at{};
+  /// When a delayed job can be claimed.
+  std::chrono::system_clock::time_point due_at{};
+  /// The participant that holds it, or held it last; -1: none.
   int worker = -1;
+  /// What the last failed attempt said, as far as the cell has room for it.
+  std::string last_error;
+  /// What the handler gave, while it is kept.
+  std::string result;
+  /// Of the running handler: what it said last.
+  std::uint64_t progress = 0;
+  std::string progress_text;
 };
 
 /// Bytes of a text, for a payload.

@@ -18,10 +18,18 @@ namespace ringmill {
 
 class Participant;
 
-/// A claimed job: this participant holds its lease. Settle it with exactly one of complete(), fail(), release().
+/// What became of a job whose attempt was settled.
+enum class Settled {
+  waits,  ///< for another attempt, now or later
+  dead,   ///< it goes to the dead letters
+  over,
+};
+
+/// A claimed job: this participant holds its lease. Settle it with exactly one of complete(), fail(), retry_in(),
+/// snooze(), reject(), release(), cancel().
 /// A Job that goes out of scope unsettled is released. Only the participant's own thread may touch it, and it must not
-/// outlive the participant. Each settling call costs one compare-and-swap in shared memory and no system call (fail()
-/// and release() may wake a sleeping worker).
+/// outlive the participant. Each settling call costs one compare-and-swap in shared memory and no system call (those
+/// after which the job waits may wake a sleeping worker, or the keeper).
 class Job {
  public:
   /// Holds nothing. Room for claim_batch() to fill.
@@ -34,7 +42,8 @@ class Job {
         kind_(other.kind_),
         attempt_(other.attempt_),
         slot_(other.slot_),
-        level_(other.level_) {}
+        level_(other.level_),
+        flags_(other.flags_) {}
   Job& operator=(Job&& other) noexcept;
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
@@ -55,14 +64,40 @@ class Job {
   /// The job is done. Error lease_lost: the lease was revoked before, and someone else has the job: drop what was done.
   /// The journal knows within about a millisecond; take a Participant::ticket() afterwards to wait for that: a job
   /// whose completion is durable does not run again, whatever happens.
-  Result<void> complete();
-  /// This attempt failed; the attempt counts, and the job goes back to its level. Error lease_lost as above.
-  Result<void> fail();
+  Result<void> complete() { return complete({}); }
+  /// The same with a result, which is kept for as long as the job asked for (JobOptions::keep_result; else it is
+  /// dropped). Error too_large: more than 1024 bytes, or than the cell has room for beside the payload; the job is
+  /// still held.
+  Result<void> complete(std::span<const std::byte> result);
+  /// This attempt failed; the attempt counts, and what is returned says whether there is another one. The job waits as
+  /// its retry policy says, or is dead when its attempts are used up. `error` is shown with the job; of a longer text
+  /// the first 1024 bytes, or what the cell has room for. Error lease_lost as above.
+  Result<Settled> fail(std::string_view error = {});
+  /// The same, and if there is a next attempt, it comes after this time, whatever the policy says.
+  Result<Settled> retry_in(std::chrono::milliseconds delay, std::string_view error = {});
+  /// As fail(), because it ran for too long: the dead letter says `timeout`.
+  Result<Settled> time_out(std::string_view error = {});
+  /// Later: the attempt does not count. Error lease_lost as above.
+  Result<void> snooze(std::chrono::milliseconds delay);
+  /// It can never succeed: it is dead at once. Error lease_lost as above.
+  Result<void> reject(std::string_view error = {});
+  /// It ends as cancelled: what a handler does when should_stop() says so. Error lease_lost as above.
+  Result<void> cancel();
   /// Gives the job back as if it had not been claimed: the attempt does not count. Error lease_lost as above.
   Result<void> release();
   /// Holds the lease until `lease` from now. When this says yes, the keeper does not revoke before then.
   /// Error lease_lost as above.
   Result<void> extend(std::chrono::milliseconds lease);
+
+  /// How long the lease still holds; zero or less: the keeper may have given the job to others.
+  std::chrono::nanoseconds time_left() const noexcept;
+  /// JobRequest::lease of this job.
+  std::chrono::milliseconds timeout() const noexcept;
+  /// True once somebody has asked by Participant::cancel() that this run stops. One load.
+  bool should_stop() const noexcept;
+  /// Shows how far the run is: any number, and a text of which 64 bytes are kept. A participant shows the progress of
+  /// one job, the one that said something last.
+  void report_progress(std::uint64_t number, std::string_view text = {}) noexcept;
 
  private:
   friend class Participant;
@@ -77,6 +112,7 @@ class Job {
   std::uint32_t attempt_ = 0;
   std::uint32_t slot_ = 0;  // our lease slot in the registry entry
   Level level_{};
+  std::uint16_t flags_ = 0;  // the cell's
 };
 
 /// A moment in the journal: everything that a participant had done before it took the ticket is durable when the
@@ -104,11 +140,17 @@ struct ClaimOptions {
   std::uint32_t prefetch = 64;
 };
 
+/// What enqueue_unique() found or made.
+struct UniqueJob {
+  JobId id;
+  bool is_new = false;
+};
+
 /// What cancel() found.
 enum class Cancelled {
-  before_start,  ///< it was waiting and will never run.
-  running,       ///< a worker has it; nothing was changed.
-  already_over,  ///< it had ended before.
+  before_start,   ///< it was waiting and will never run.
+  asked_to_stop,  ///< a worker runs it, and was asked to stop: it may still end well.
+  already_over,   ///< it had ended before.
 };
 
 /// One thread's place in an engine: a registry entry, its leases, its cache of free cells.
@@ -134,6 +176,14 @@ class Participant {
   /// Puts one job into its level. When it returns, any worker may have it already.
   /// Errors: would_block (the table is full and `wait` is zero), timed_out, too_large, invalid_argument.
   Result<JobId> enqueue(const JobRequest& request, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+
+  /// Puts a job in unless there is one with the same key, which lives, or has ended less than `unique_for` ago (as that
+  /// one asked for): then that one's id comes back. Of any number of calls at the same time, in any processes, one
+  /// makes the job. The key is 1 to 65535 bytes, of any kind. About half as many unique jobs as the engine's capacity
+  /// fit at a time. Errors: as enqueue(), and no_space (too many unique jobs live). A retry after an error is safe.
+  Result<UniqueJob> enqueue_unique(const JobRequest& request, std::string_view key,
+                                   std::chrono::milliseconds unique_for = {},
+                                   std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 
   /// Puts up to most_in_batch jobs, in order, with one update of the level's tail; the jobs of one batch may be of
   /// several levels. Returns how many went in: fewer than asked when the table is full after `wait`. `ids` must be as
@@ -175,7 +225,7 @@ class Participant {
   /// Every entry is settled afterwards.
   std::size_t complete_batch(std::span<Job> jobs);
 
-  /// Cancels a job that waits. Error not_found: no such job ever was.
+  /// Ends a job that waits; asks one that runs to stop. Error not_found: no such job ever was.
   Result<Cancelled> cancel(JobId id);
 
   /// How many jobs this participant holds, those claimed in advance included.

@@ -13,6 +13,8 @@ struct LevelStatus {
   std::uint32_t weight = 0;
   std::uint64_t queued = 0;
   std::uint64_t delayed = 0;
+  /// Of the delayed ones those that were tried before.
+  std::uint64_t retrying = 0;
   std::uint64_t blocked = 0;
   std::uint64_t running = 0;
   std::uint64_t completed = 0;

@@ -23,24 +23,43 @@ namespace ringmill {
 /// How a handler says that its run ended.
 class JobOutcome {
  public:
-  enum class What : std::uint8_t { complete, fail, release };
+  enum class What : std::uint8_t { complete, fail, retry_in, time_out, snooze, reject, release, cancel };
 
-  /// The job is done.
-  static JobOutcome complete() noexcept { return JobOutcome(What::complete, {}); }
-  /// This attempt failed: it counts, and the job goes back to its level at once. The reason, if there is one, is logged
-  /// at the attempts 1, 2, 4, 8, ...: a job that always fails does not fill the log.
-  static JobOutcome fail(std::string reason = {}) noexcept { return JobOutcome(What::fail, std::move(reason)); }
+  /// The job is done. The result is kept if the job asked for that; one that does not fit the cell (see
+  /// Job::complete()) makes the attempt fail.
+  static JobOutcome complete(std::string result = {}) noexcept { return {What::complete, std::move(result)}; }
+  /// This attempt failed: it counts, and the job waits as its retry policy says, or is dead when its attempts are used
+  /// up. The reason is shown with the job, and logged at the attempts 1, 2, 4, 8, ...: a job that always fails does not
+  /// fill the log.
+  static JobOutcome fail(std::string reason = {}) noexcept { return {What::fail, std::move(reason)}; }
+  /// The same, and the next attempt comes after this time, whatever the policy says: what the server's Retry-After
+  /// said.
+  static JobOutcome retry_in(std::chrono::milliseconds delay, std::string reason = {}) noexcept {
+    return {What::retry_in, std::move(reason), delay};
+  }
+  /// As fail(): it ran for too long. Its last one makes a dead letter with the cause `timeout`.
+  static JobOutcome time_out(std::string reason = {}) noexcept { return {What::time_out, std::move(reason)}; }
+  /// Later; the attempt does not count. For what is not a failure: it is not time yet.
+  static JobOutcome snooze(std::chrono::milliseconds delay) noexcept { return {What::snooze, {}, delay}; }
+  /// It can never succeed: dead at once, whatever attempts are left.
+  static JobOutcome reject(std::string reason = {}) noexcept { return {What::reject, std::move(reason)}; }
+  /// Over, and cancelled: for a handler that sees JobContext::should_stop().
+  static JobOutcome cancel() noexcept { return {What::cancel, {}}; }
   /// Back to its level as if it had not been claimed: the attempt does not count. Meant for a handler that sees
   /// JobContext::is_stopping(); otherwise this worker may get the job again at once.
-  static JobOutcome release() noexcept { return JobOutcome(What::release, {}); }
+  static JobOutcome release() noexcept { return {What::release, {}}; }
 
   What what() const noexcept { return what_; }
-  const std::string& reason() const noexcept { return reason_; }
+  /// Of a failure; the result of what is complete.
+  const std::string& text() const noexcept { return text_; }
+  std::chrono::milliseconds delay() const noexcept { return delay_; }
 
  private:
-  JobOutcome(What what, std::string reason) noexcept : what_(what), reason_(std::move(reason)) {}
+  JobOutcome(What what, std::string text, std::chrono::milliseconds delay = {}) noexcept
+      : what_(what), text_(std::move(text)), delay_(delay) {}
   What what_;
-  std::string reason_;
+  std::string text_;
+  std::chrono::milliseconds delay_;
 };
 
 /// The job that a handler runs. Valid during the handler's call and on its thread only, as are the views it returns.
@@ -63,9 +82,23 @@ class JobContext {
   /// invalid_argument (not 1 ms to 24 days).
   Result<void> extend(std::chrono::milliseconds lease) { return job_->extend(lease); }
 
+  /// How long this run still has before the keeper gives the job to others; a handler that sees that it will not end
+  /// in time extends, or stops. Costs a clock.
+  std::chrono::nanoseconds time_left() const noexcept { return job_->time_left(); }
+  /// What the job asked for as its timeout; zero: nothing, the engine's default lease holds.
+  std::chrono::milliseconds timeout() const noexcept { return job_->timeout(); }
+
   /// The worker was told to stop. A long handler looks at this from time to time, and returns JobOutcome::release()
   /// when it can be done again from the start. One atomic load.
   bool is_stopping() const noexcept { return stopping_->load(); }
+
+  /// Somebody has cancelled this job: a handler that can stop half-way does so, and returns JobOutcome::cancel(). One
+  /// atomic load.
+  bool should_stop() const noexcept { return job_->should_stop(); }
+  /// Shows how far the run is, as Job::report_progress().
+  void report_progress(std::uint64_t number, std::string_view text = {}) noexcept {
+    job_->report_progress(number, text);
+  }
 
  private:
   friend class WorkerThread;
@@ -75,6 +108,18 @@ class JobContext {
   std::string_view kind_;
   std::string_view level_;
   const std::atomic<bool>* stopping_;
+};
+
+/// Called by the worker's threads at moments of a job's life, several at once: for metrics and tracing. They must not
+/// throw, and a job waits while they run. Empty ones cost nothing.
+struct WorkerHooks {
+  std::function<void(JobContext&)> before{};
+  /// After the handler, before the outcome is settled.
+  std::function<void(JobContext&, const JobOutcome&, std::chrono::nanoseconds duration)> after{};
+  /// After `after`, when the attempt failed or was rejected.
+  std::function<void(JobContext&, const JobOutcome&)> on_failure{};
+  /// After the job went to the dead letters by this worker's hand.
+  std::function<void(JobId, std::string_view kind, const JobOutcome&)> on_dead{};
 };
 
 /// Runs one job. Called by several threads at once when the worker has more than one. An exception that leaves a
@@ -89,12 +134,14 @@ struct WorkerOptions {
   Policy policy = Policy::weighted;
   /// As ClaimOptions::prefetch: the most jobs that a thread takes in advance while handlers are fast, 1 to 64.
   std::uint32_t prefetch = 64;
-  /// End when nothing is left to run: no thread runs a job, and no job of our kinds and levels waits or was left by a
-  /// worker that died. Jobs that other workers run are theirs, and are not waited for.
+  /// End when nothing is left to run: no thread runs a job, and no job of our kinds and levels waits, waits for its
+  /// next attempt, or was left by a worker that died. Delayed jobs that nobody has begun are not waited for. Jobs that
+  /// other workers run are theirs, and are not waited for.
   bool drain = false;
   /// When run() still waits for a handler this long after stop(), the log says which job holds it up, and says so again
   /// after each further such time. At least 1 ms.
   std::chrono::milliseconds grace{std::chrono::seconds{10}};
+  WorkerHooks hooks{};
 };
 
 /// What a worker did since it was made: statistics, summed over its threads.
@@ -104,6 +151,9 @@ struct WorkerStatus {
   std::uint64_t failed = 0;
   /// Runs that a handler gave back. Jobs that were never started and went back at shutdown are not counted here.
   std::uint64_t released = 0;
+  /// Jobs that went to the dead letters; their last attempts are among `failed`.
+  std::uint64_t dead = 0;
+  std::uint64_t cancelled = 0;
   /// Runs whose lease was revoked before they ended: the job runs, or ran, elsewhere.
   std::uint64_t lost = 0;
 };

@@ -46,8 +46,9 @@ TEST_F(DeadCommand, list_shows_the_newest_first_with_the_keys_of_job_and_the_cau
   EXPECT_EQ(listed(), ids_of({3, 2, 1}));
   EXPECT_EQ(listed({"--limit", "2"}), ids_of({3, 2}));
   const auto json = dead({"list", "--json"}).json_lines().at(0);
-  EXPECT_EQ(keys_of(json), (Keys{"id", "kind", "level", "state", "attempts", "max_attempts", "payload_size",
-                                 "enqueued_at", "started_at", "ended_at", "worker", "last_error", "result", "cause"}));
+  EXPECT_EQ(keys_of(json),
+            (Keys{"id", "kind", "level", "state", "attempts", "max_attempts", "payload_size", "enqueued_at",
+                  "started_at", "ended_at", "worker", "last_error", "result", "due_at", "progress", "cause"}));
   EXPECT_EQ(json["state"], "dead");
   EXPECT_EQ(json["cause"], "failed");
   EXPECT_EQ(json["attempts"], 3);

@@ -92,7 +92,7 @@ TEST_F(EnqueueCommand, reads_jobs_from_json_lines) {
 }
 
 TEST_F(EnqueueCommand, a_bad_json_line_is_named_and_those_before_it_went_in) {
-  for (const char* bad : {"nonsense", "[1]", R"({"payload":"x","delay":"1s"})", R"({"level":"nowhere"})",
+  for (const char* bad : {"nonsense", "[1]", R"({"payload":"x","delays":"1s"})", R"({"level":"nowhere"})",
                           R"({"timeout":"soon"})", R"({"payload_base64":"!"})", R"({"kind":7})", R"({"kind":"a b"})"}) {
     const Ran ran =
         on_engine("enqueue", {"--from-json", "-", "--kind", "k"}, "{\"payload\":\"fine\"}\n" + std::string(bad) + "\n");
@@ -137,7 +137,6 @@ TEST_F(EnqueueCommand, words_that_are_off_are_usage_errors) {
   expect_error(on_engine("enqueue", {"--kind", "k", "--payload", "x", "--lines", "-"}), 2, "--help");
   expect_error(on_engine("enqueue", {"--kind", "k", "--timeout", "5"}), 2, "duration");
   expect_error(on_engine("enqueue", {"--kind", "k", "--payload-file", "/nowhere/at/all"}), 2, "/nowhere/at/all");
-  expect_error(on_engine("enqueue", {"--kind", "k", "--delay", "1s"}), 2, "--delay");
 }
 
 TEST_F(EnqueueCommand, takes_each_durability_and_no_other_word) {

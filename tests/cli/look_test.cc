@@ -22,7 +22,7 @@ class LookCommand : public CommandLine {
 
 const std::vector<std::string> job_keys{"id",           "kind",         "level",       "state",      "attempts",
                                         "max_attempts", "payload_size", "enqueued_at", "started_at", "ended_at",
-                                        "worker",       "last_error",   "result"};
+                                        "worker",       "last_error",   "result",      "due_at",     "progress"};
 
 TEST_F(LookCommand, status_has_the_keys_of_the_contract) {
   enqueue("x");

@@ -86,12 +86,14 @@ TEST_F(ManageCommand, cancel_ends_a_job_that_waits) {
   expect_error(on_engine("cancel", {id}), 1, "over already");
 }
 
-TEST_F(ManageCommand, cancel_leaves_a_job_that_runs) {
-  const std::string id = enqueue("x");
+TEST_F(ManageCommand, cancel_asks_a_job_that_runs_to_stop) {
+  const std::string id = on_engine("enqueue", {"--kind", "k", "--keep-result", "1h"}).lines().at(0);
   Command worker(words_for("work", {"--exec", "exec sleep 600"}));
-  ASSERT_TRUE(await([&] { return state_of(id) == "running"; }));
-  expect_error(on_engine("cancel", {id}), 1, "the job runs");
-  EXPECT_EQ(state_of(id), "running");
+  ASSERT_TRUE(await([&] { return !on_engine("job", {id, "--json"}).json()["started_at"].is_null(); }));
+  const Ran ran = on_engine("cancel", {id});
+  EXPECT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_TRUE(ran.out.starts_with("asked to stop")) << ran.out;
+  expect_error(on_engine("wait", {id, "--timeout", "20s"}), 1, "was cancelled");
 }
 
 TEST_F(ManageCommand, cancel_knows_no_job_that_never_was) {
@@ -154,8 +156,8 @@ TEST_F(ManageCommand, every_command_explains_itself_with_examples) {
   EXPECT_NE(ringmill({"--version"}).out.find("ringmill "), std::string::npos);
   const Ran all = ringmill({"--help"});
   EXPECT_EQ(all.exit_code, 0);
-  for (const std::string command :
-       {"init", "enqueue", "work", "status", "job", "cancel", "dump", "keeper", "recover", "remove", "schedule"}) {
+  for (const std::string command : {"init", "enqueue", "work", "status", "job", "cancel", "dump", "keeper", "recover",
+                                    "remove", "schedule", "wait", "explain"}) {
     EXPECT_NE(all.out.find("  " + command + " "), std::string::npos) << command;
     const Ran one = ringmill({command, "--help"});
     EXPECT_EQ(one.exit_code, 0);

@@ -15,7 +15,9 @@ class RecoverCommand : public CommandLine {
   /// Changes a byte in the first block of the journal's first file.
   void damage_journal() {
     const File file = must(open_file(journal() / "0000.segment", O_RDWR));
-    const char byte = 0x55;
+    char byte = 0;
+    ASSERT_EQ(::pread(file.descriptor(), &byte, 1, 4096 + 90), 1);
+    byte = static_cast<char>(byte ^ 0x55);
     ASSERT_EQ(::pwrite(file.descriptor(), &byte, 1, 4096 + 90), 1);
     ASSERT_EQ(::fsync(file.descriptor()), 0);
   }

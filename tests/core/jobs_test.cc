@@ -66,7 +66,7 @@ TEST(JobsInProcess, a_failed_attempt_counts_and_a_released_one_does_not) {
   const JobId id = world.enqueue(*worker, "x");
   must(must(worker->claim()).release());
   EXPECT_EQ(must(world.engine.job(id)).attempts, 0U);
-  must(must(worker->claim()).fail());
+  must(must(worker->claim()).retry_in(std::chrono::milliseconds(0)));
   EXPECT_EQ(must(world.engine.job(id)).attempts, 1U);
   EXPECT_EQ(must(worker->claim()).attempt(), 2U);
 }
@@ -147,22 +147,23 @@ TEST(CancelInProcess, ends_a_job_that_waits_and_leaves_one_that_runs) {
   EXPECT_EQ(must(worker->cancel(waiting)), Cancelled::already_over);
   const JobId running = world.enqueue(*worker, "y");
   Job job = must(worker->claim());
-  EXPECT_EQ(must(worker->cancel(running)), Cancelled::running);
+  EXPECT_EQ(must(worker->cancel(running)), Cancelled::asked_to_stop);
   must(job.complete());
   EXPECT_EQ(code_of(worker->cancel(JobId(running.value() + 7))), ErrorCode::not_found);
 }
 
-TEST(CancelInProcess, of_a_running_job_changes_nothing) {
+TEST(CancelInProcess, of_a_running_job_leaves_it_to_its_holder) {
   World world;
   const auto core = world.scratch.open_core();
   const auto worker = world.attach();
   const auto other = world.attach();
   const JobId id = world.enqueue(*worker, "x");
   Job job = must(worker->claim());
-  const std::string before = memory_of(core->segment);
-  EXPECT_EQ(must(other->cancel(id)), Cancelled::running);
-  EXPECT_EQ(must(worker->cancel(id)), Cancelled::running);
-  EXPECT_TRUE(memory_of(core->segment) == before);
+  const JobTable table(core->segment);
+  const StateWord before = table.word(index_of(id));
+  EXPECT_EQ(must(other->cancel(id)), Cancelled::asked_to_stop);
+  EXPECT_EQ(must(worker->cancel(id)), Cancelled::asked_to_stop);
+  EXPECT_EQ(table.word(index_of(id)), before);
   EXPECT_TRUE(job.complete().has_value());
 }
 

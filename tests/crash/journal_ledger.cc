@@ -74,6 +74,9 @@ void Replay::apply(const LedgerRecord& record) {
       if (life != live_.end() && life->second.generation == generation) life->second.attempts = record.attempts;
       return;
     case RecordType::kind:
+    case RecordType::retry_policy:
+    case RecordType::change:
+    case RecordType::options:
       return;
   }
 }

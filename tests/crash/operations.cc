@@ -12,9 +12,17 @@
 namespace ringmill::crash {
 namespace {
 
+/// One attempt more, at once.
+Result<void> fail_once(Job& job) {
+  if (const auto settled = job.retry_in(std::chrono::milliseconds(0)); !settled)
+    return std::unexpected(settled.error());
+  return {};
+}
+
 /// Longer than any trial.
 constexpr std::chrono::milliseconds long_extension = std::chrono::minutes(5);
 constexpr std::chrono::milliseconds brief_extension{1};
+constexpr std::chrono::milliseconds brief_delay{1};
 
 // splitmix64: neighbours in, strangers out.
 std::uint64_t mixed(std::uint64_t value) noexcept {
@@ -27,9 +35,16 @@ std::uint64_t mixed(std::uint64_t value) noexcept {
 Result<void> call(Job& job, Ask ask) {
   switch (ask) {
     case Ask::fail:
-      return job.fail();
+      return fail_once(job);
     case Ask::release:
       return job.release();
+    case Ask::retry:
+      if (const auto settled = job.retry_in(brief_delay, "no route to host"); !settled) {
+        return std::unexpected(settled.error());
+      }
+      return {};
+    case Ask::snooze:
+      return job.snooze(brief_delay);
     case Ask::extend:
       return job.extend(long_extension);
     case Ask::extend_briefly:
@@ -53,13 +68,33 @@ void attach_to_claim(Child& child) {
   child.attach();
 }
 
-void enqueue(Child& child) {
+/// `put` enqueues the request in one way or another.
+template <class Put>
+void enqueue_by(Child& child, const Put& put) {
   JobReport& report = child.report().jobs[first_own_serial];
   report.is_enqueuing = 1;
-  const Result<JobId> id = child.participant().enqueue(child.request(first_own_serial, 1));
+  const Result<JobId> id = put(child.request(first_own_serial, 1));
   if (!id && id.error().code() != ErrorCode::would_block) child.surprised_by(id.error().code());
   if (id) report.id = id->value();
   report.enqueued = id ? Answer::yes : Answer::no;
+}
+
+void enqueue(Child& child) {
+  enqueue_by(child, [&child](const JobRequest& request) { return child.participant().enqueue(request); });
+}
+void enqueue_delayed(Child& child) {
+  enqueue_by(child, [&child](JobRequest request) {
+    const JobOptions options{.delay = brief_delay};
+    request.options = &options;
+    return child.participant().enqueue(request);
+  });
+}
+void enqueue_unique(Child& child) {
+  enqueue_by(child, [&child](const JobRequest& request) -> Result<JobId> {
+    const auto job = child.participant().enqueue_unique(request, "the key of this trial");
+    if (!job) return std::unexpected(job.error());
+    return job->id;
+  });
 }
 
 void enqueue_batch(Child& child) {
@@ -97,6 +132,8 @@ void claim_batch(Child& child) {
 
 void complete(Child& child) { child.settle(child.held()[0], Ask::complete); }
 void fail(Child& child) { child.settle(child.held()[0], Ask::fail); }
+void retry(Child& child) { child.settle(child.held()[0], Ask::retry); }
+void snooze(Child& child) { child.settle(child.held()[0], Ask::snooze); }
 void release(Child& child) { child.settle(child.held()[0], Ask::release); }
 void extend(Child& child) { child.settle(child.held()[0], Ask::extend); }
 void extend_briefly(Child& child) { child.settle(child.held()[0], Ask::extend_briefly); }
@@ -207,7 +244,7 @@ void Child::settle(Job& job, Ask ask) {
   JobReport* const report = *serial < most_serials ? &report_->jobs[*serial] : nullptr;
   if (report != nullptr) {
     report->answered = Answer::none;
-    report->asked = ask;
+    report->asked = ask == Ask::retry ? Ask::fail : ask == Ask::snooze ? Ask::release : ask;
   }
   const Result<void> result = call(job, ask);
   if (!result && result.error().code() != ErrorCode::lease_lost) surprised_by(result.error().code());
@@ -233,14 +270,18 @@ void Child::finish() {
 }
 
 std::span<const Operation> operations() {
-  static const std::array<Operation, 13> all{{
+  static const std::array<Operation, 17> all{{
       {"enqueue", {1, 2}, attach_only, enqueue},
       {"enqueue_batch", {1, 2}, attach_only, enqueue_batch},
       {"claim", {0, 1, 2, 0}, attach_to_claim, claim},
       {"claim_batch", {0, 0, 1, 1, 2, 2}, attach_to_claim, claim_batch},
       {"complete", {0, 1, 2}, claim_one_urgent, complete},
       {"complete_batch", {0, 0, 0, 0, 1, 2}, claim_four_urgent, complete_batch},
+      {"enqueue_delayed", {1, 2}, attach_only, enqueue_delayed},
+      {"enqueue_unique", {1, 2}, attach_only, enqueue_unique},
       {"fail", {0, 1, 2}, claim_one_urgent, fail},
+      {"retry", {0, 1, 2}, claim_one_urgent, retry},
+      {"snooze", {0, 1, 2}, claim_one_urgent, snooze},
       {"release", {0, 1, 2}, claim_one_urgent, release},
       {"extend", {0, 1, 2}, claim_one_urgent, extend},
       {"extend_briefly", {0, 1, 2}, claim_one_urgent, extend_briefly},

@@ -35,7 +35,8 @@ Payload payload_of(std::uint64_t trial, std::uint32_t serial) noexcept;
 /// The serial, when every byte is right for this trial.
 std::optional<std::uint32_t> serial_in(std::span<const std::byte> payload, std::uint64_t trial) noexcept;
 
-enum class Ask : std::uint32_t { nothing, complete, fail, release, extend, extend_briefly, cancel };
+/// `retry` is judged as `fail`, `snooze` as `release`: the job is delayed for a millisecond in between.
+enum class Ask : std::uint32_t { nothing, complete, fail, release, extend, extend_briefly, cancel, retry, snooze };
 enum class Answer : std::uint32_t {
   none,
   yes,

@@ -101,6 +101,7 @@ class World {
   std::uint32_t room_in_registry() const;
 
  private:
+  void let_delayed_come();
   void note_run(Job& job, std::uint64_t trial, Runs& runs);
 
   std::filesystem::path directory_;

@@ -54,6 +54,37 @@ class JsonLines : public JournalVisitor {
     json["name"] = hex(as_payload(name));
     lines.push_back(json);
   }
+  void on_change(const JournalPlace& place, const ChangeRecord& record, std::string_view text) override {
+    Json json = begin(place, "change");
+    json["id"] = JobId(record.id).to_string();
+    json["attempts"] = record.attempts;
+    json["state"] = static_cast<int>(record.state);
+    json["cause"] = record.cause;
+    json["due_ms"] = record.due_ms();
+    json["is_moment"] = record.is_wall();
+    json["started_ms"] = record.started & 0xffffffffffff;
+    json["worker"] = static_cast<int>(record.started >> 48) - 1;
+    json["ended_at_ms"] = record.ended_at_ms;
+    json["text"] = hex(as_payload(text));
+    lines.push_back(json);
+  }
+  void on_options(const JournalPlace& place, const OptionsRecord& record) override {
+    Json json = begin(place, "options");
+    json["id"] = JobId(record.id).to_string();
+    json["cell_flags"] = record.cell_flags;
+    json["retry_policy"] = record.retry_policy;
+    json["expires_at_ms"] = record.expires_at_ms;
+    json["keep_ms"] = record.keep_ms;
+    json["unique"] =
+        hex(std::as_bytes(std::span(&record.unique_low, 1))) + hex(std::as_bytes(std::span(&record.unique_high, 1)));
+    lines.push_back(json);
+  }
+  void on_retry_policy(const JournalPlace& place, std::uint32_t policy, std::string_view text) override {
+    Json json = begin(place, "retry_policy");
+    json["retry_policy"] = policy;
+    json["text"] = hex(as_payload(text));
+    lines.push_back(json);
+  }
 
  private:
   static Json begin(const JournalPlace& place, std::string_view type) {
@@ -166,6 +197,84 @@ TEST(JournalFormatDocument, its_example_is_what_is_written) {
 TEST(JournalFormatDocument, a_reader_written_from_it_reads_its_example_as_ours_does) {
   HandWritten journal;
   write_example(journal);
+  expect_agreement(journal.device);
+}
+
+/// One block with the three records that `spoil` has gone over, between records that are right.
+HandWritten with_later_life(void (*spoil)(ChangeRecord&, OptionsRecord&) = [](ChangeRecord&, OptionsRecord&) {}) {
+  HandWritten journal;
+  journal.begin(0);
+  journal.job(1);
+  journal.block_of([spoil](BlockBuilder& builder) {
+    const std::string text = "no such host";
+    ChangeRecord change{.attempts = 3,
+                        .text_bytes = static_cast<std::uint16_t>(text.size()),
+                        .state = JournaledState::dead,
+                        .cause = 6,
+                        .id = 2,
+                        .due = ChangeRecord::wall_bit | 1764000000123,
+                        .started = std::uint64_t{8} << 48 | 1764000000001,
+                        .ended_at_ms = 1764000000002};
+    OptionsRecord options{.cell_flags = 6,
+                          .retry_policy = 256,
+                          .id = 2,
+                          .expires_at_ms = 1764000000777,
+                          .keep_ms = 60000,
+                          .unique_low = 0x0123456789abcdef,
+                          .unique_high = 0xfedcba9876543210};
+    spoil(change, options);
+    builder.append_retry_policy(256, "fixed:5s");
+    static_cast<void>(builder.append_job({.id = 2, .enqueued_at_ms_and_attempts = 7, .kind = 1}));
+    builder.append_options(options);
+    const auto room = builder.append_change(change);
+    std::memcpy(room.data(), text.data(), std::min(text.size(), room.size()));
+  });
+  journal.job(3);
+  journal.job(4);
+  return journal;
+}
+
+TEST(JournalFormatDocument, a_reader_written_from_it_reads_a_jobs_later_life_as_ours_does) {
+  HandWritten journal = with_later_life();
+  JsonLines ours;
+  must(read_journal(journal.device, test_engine, ours));
+  ASSERT_EQ(ours.lines.size(), 7U) << "jobs 1, 3 and 4, and four records in the block between";
+  EXPECT_EQ(ours.lines[4]["type"], "change");
+  expect_agreement(journal.device);
+}
+
+TEST(JournalFormatDocument, a_reader_written_from_it_finds_the_same_damage_in_a_jobs_later_life_as_ours_does) {
+  const std::vector<void (*)(ChangeRecord&, OptionsRecord&)> spoils{
+      [](ChangeRecord& change, OptionsRecord&) { change.state = static_cast<JournaledState>(5); },
+      [](ChangeRecord& change, OptionsRecord&) { change.id = 0; },
+      [](ChangeRecord&, OptionsRecord& options) { options.id = 0; },
+  };
+  for (std::size_t n = 0; n < spoils.size(); ++n) {
+    SCOPED_TRACE(n);
+    HandWritten journal = with_later_life(spoils[n]);
+    JsonLines ours;
+    const JournalReport report = must(read_journal(journal.device, test_engine, ours));
+    ASSERT_EQ(report.damage.size(), 1U);
+    EXPECT_EQ(report.damage[0].reason, "records");
+    EXPECT_EQ(ours.lines.size(), 3U) << "the blocks around it are read";
+    expect_agreement(journal.device);
+  }
+}
+
+TEST(JournalFormatDocument, a_text_longer_than_its_block_is_damage_for_both_readers) {
+  HandWritten journal = with_later_life();
+  // text_bytes of the change record, the last of the second block: its fixed part and 16 bytes of text end the records.
+  BlockHead head;
+  const std::uint64_t block = 2 * journal_unit;
+  std::memcpy(&head, &journal.file()[block], sizeof head);
+  const std::uint64_t record = block + sizeof head + head.record_bytes - sizeof(ChangeRecord) - 16;
+  ASSERT_EQ(journal.file()[record], std::byte{5});
+  journal.file()[record + offsetof(ChangeRecord, text_bytes) + 1] = std::byte{0xff};
+  journal.sign(block);
+  JsonLines ours;
+  const JournalReport report = must(read_journal(journal.device, test_engine, ours));
+  ASSERT_EQ(report.damage.size(), 1U);
+  EXPECT_EQ(report.damage[0].reason, "records");
   expect_agreement(journal.device);
 }
 

@@ -126,6 +126,12 @@ struct HandWritten {
   static std::string job_line(std::uint64_t id, std::string_view payload) {
     return fmt::format("job {} {}", id, payload.substr(0, 40));
   }
+  static std::string change_line(std::uint64_t id, std::string_view text) {
+    return fmt::format("change {} {}", id, text.substr(0, 40));
+  }
+  static std::string options_line(std::uint64_t id, std::uint64_t keep_ms) {
+    return fmt::format("options {} {}", id, keep_ms);
+  }
 
   /// Makes the checksum of the block at `at` right.
   void sign(std::uint64_t at) {
@@ -154,6 +160,15 @@ class Lines : public JournalVisitor {
   }
   void on_kind(const JournalPlace&, std::uint32_t kind, std::string_view name) override {
     lines.push_back(fmt::format("kind {} {}", kind, name));
+  }
+  void on_change(const JournalPlace&, const ChangeRecord& record, std::string_view text) override {
+    lines.push_back(HandWritten::change_line(record.id, text));
+  }
+  void on_options(const JournalPlace&, const OptionsRecord& record) override {
+    lines.push_back(HandWritten::options_line(record.id, record.keep_ms));
+  }
+  void on_retry_policy(const JournalPlace&, std::uint32_t policy, std::string_view text) override {
+    lines.push_back(fmt::format("retry policy {} {}", policy, text));
   }
 };
 

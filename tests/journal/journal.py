@@ -18,6 +18,7 @@ import xxhash
 UNIT = 4096
 MOST_BLOCK = 256 * 1024
 MOST_PAYLOAD = 262008
+MOST_STATE = 4
 HEAD = struct.Struct("<8sIIQQQQQQIIQ")
 BLOCK = struct.Struct("<4sIQQQQQQIIIIIIQQ")
 
@@ -248,12 +249,15 @@ def parse_records(data, count):
         kind, flags, short, word = struct.unpack_from("<BBHI", data, at)
         if kind == 1 and word > MOST_PAYLOAD:
             return None
-        lengths = {1: 32 + whole_words(word), 2: 16, 3: 16, 4: 8 + whole_words(short)}
+        lengths = {1: 32 + whole_words(word), 2: 16, 3: 16, 4: 8 + whole_words(short),
+                   5: 40 + whole_words(word & 0xffff), 6: 48, 7: 8 + whole_words(short)}
+        if kind == 5 and (word >> 16 & 0xff) > MOST_STATE:
+            return None
         if kind not in lengths or flags != 0:
             raise Incompatible(f"record of type {kind}, flags {flags}")
         if at + lengths[kind] > len(data):
             return None
-        record_id = struct.unpack_from("<Q", data, at + 8)[0] if kind != 4 else None
+        record_id = struct.unpack_from("<Q", data, at + 8)[0] if kind not in (4, 7) else None
         if record_id == 0:
             return None
         if kind == 1:
@@ -266,8 +270,23 @@ def parse_records(data, count):
             records.append({"type": "ended", "id": f"{record_id:016x}"})
         elif kind == 3:
             records.append({"type": "attempts", "id": f"{record_id:016x}", "attempts": short})
-        else:
+        elif kind == 4:
             records.append({"type": "kind", "kind": word, "name": data[at + 8:at + 8 + short].hex()})
+        elif kind == 5:
+            due, started, ended_at = struct.unpack_from("<QQQ", data, at + 16)
+            records.append({"type": "change", "id": f"{record_id:016x}", "attempts": short,
+                            "state": word >> 16 & 0xff, "cause": word >> 24, "due_ms": due & 0xffffffffffff,
+                            "is_moment": due >> 48 & 1 == 1, "started_ms": started & 0xffffffffffff,
+                            "worker": (started >> 48) - 1, "ended_at_ms": ended_at,
+                            "text": data[at + 40:at + 40 + (word & 0xffff)].hex()})
+        elif kind == 6:
+            expires_at, keep = struct.unpack_from("<QQ", data, at + 16)
+            records.append({"type": "options", "id": f"{record_id:016x}", "cell_flags": short,
+                            "retry_policy": word & 0xffff, "expires_at_ms": expires_at, "keep_ms": keep,
+                            "unique": data[at + 32:at + 48].hex()})
+        else:
+            records.append({"type": "retry_policy", "retry_policy": word,
+                            "text": data[at + 8:at + 8 + short].hex()})
         at += lengths[kind]
     return records if at == len(data) and len(records) == count else None
 

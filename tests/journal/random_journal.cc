@@ -5,6 +5,10 @@
 
 namespace ringmill::test {
 
+namespace {
+constexpr std::uint32_t most_text_bytes = 200;
+}  // namespace
+
 RandomJournal::RandomJournal(std::uint64_t seed, int steps) : random(seed) {
   written.segment_bytes = (10 + below(15)) * journal_unit;
   written.lag = 1 + below(5);
@@ -57,7 +61,9 @@ void RandomJournal::begin_segment() {
 
 void RandomJournal::write_block() {
   std::vector<std::uint32_t> payloads(1 + below(3));
-  std::uint32_t bytes = sizeof(BlockHead) + 3 * sizeof(ShortRecord) + BlockBuilder::bytes_of_kind(4);
+  std::uint32_t bytes = sizeof(BlockHead) + 3 * sizeof(ShortRecord) + 2 * BlockBuilder::bytes_of_kind(16) +
+                        static_cast<std::uint32_t>(payloads.size() * sizeof(OptionsRecord)) +
+                        BlockBuilder::bytes_of_change(most_text_bytes);
   for (std::uint32_t& payload : payloads) {
     payload = static_cast<std::uint32_t>(below(4) == 0 ? below(9000) : below(100));
     bytes += BlockBuilder::bytes_of_job(payload);
@@ -70,6 +76,8 @@ void RandomJournal::write_block() {
     if (begin == journal_unit) {
       builder.append_kind(1, "mail");
       written.lines.emplace_back("kind 1 mail");
+      builder.append_retry_policy(2, "fixed:5s");
+      written.lines.emplace_back("retry policy 2 fixed:5s");
     }
     for (const std::uint32_t payload : payloads) {
       const std::uint64_t id = next_id_++;
@@ -78,6 +86,19 @@ void RandomJournal::write_block() {
           {.payload_bytes = payload, .id = id, .enqueued_at_ms_and_attempts = 1764000000000 + id, .kind = 1});
       std::memcpy(to.data(), text.data(), text.size());
       written.lines.push_back(HandWritten::job_line(id, text));
+      if (id % 3 != 0) continue;
+      builder.append_options({.cell_flags = 2, .retry_policy = 2, .id = id, .keep_ms = id});
+      written.lines.push_back(HandWritten::options_line(id, id));
+    }
+    if (const std::uint64_t id = next_id_; id % 2 == 0) {
+      const std::string text = HandWritten::payload_of(id, 1 + static_cast<std::uint32_t>(id % most_text_bytes));
+      const auto to = builder.append_change({.attempts = 1,
+                                             .text_bytes = static_cast<std::uint16_t>(text.size()),
+                                             .state = static_cast<JournaledState>(id / 2 % 5),
+                                             .id = id,
+                                             .due = 1764000000000 + id});
+      std::memcpy(to.data(), text.data(), text.size());
+      written.lines.push_back(HandWritten::change_line(id, text));
     }
     for (std::uint64_t n = 0; n < shorts; ++n) {
       const std::uint64_t id = next_id_++;

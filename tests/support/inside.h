@@ -32,7 +32,8 @@ class Inside {
   /// A whole pass, with these entries known to be dead.
   void scan(const TableScan::Owners& dead = {}) {
     Reaper reaper(*core_, number_);
-    TableScan(*core_, reaper).run(dead);
+    Timers timers(core_->segment, reaper);
+    TableScan(*core_, reaper, timers).run(dead);
   }
 
  private:

@@ -21,11 +21,15 @@ struct WorkerWorld : World {
   explicit WorkerWorld(const CreateOptions& options = small_engine(), const OpenOptions& opening = without_keeper)
       : World(options, opening) {}
 
+  /// A job that is tried for ever, and again at once when it fails: no keeper has to be there. (One with the longest
+  /// payload has no room for that.)
   JobId add(std::string_view payload = {}, std::string_view kind_of_job = kind_name,
             std::string_view level_of_job = "default") {
+    const bool fits = payload.size() + sizeof(CellOptions) <= engine.most_payload_bytes();
     return must(producer->enqueue({.kind = must(engine.kind(kind_of_job)),
                                    .level = must(engine.level(level_of_job)),
-                                   .payload = as_payload(payload)}));
+                                   .payload = as_payload(payload),
+                                   .options = fits ? &at_once : nullptr}));
   }
   std::uint32_t attempts_of(JobId id) const { return must(engine.job(id)).attempts; }
   std::uint64_t count_queued() const {
@@ -34,6 +38,7 @@ struct WorkerWorld : World {
     return queued;
   }
 
+  JobOptions at_once{.max_attempts = 0, .retry_policy = must(engine.retry_policy("fixed:0ms"))};
   std::unique_ptr<Participant> producer = attach(Role::producer);
 };
 

@@ -84,8 +84,8 @@ TEST(ExecWorkers, the_largest_payload_passes_through_a_command) {
   EXPECT_EQ(world.results[0].output, payload);
 }
 
-TEST(ExecWorkers, every_exit_status_but_0_fails_the_attempt) {
-  for (const char* status : {"1", "2", "75", "100", "126", "255"}) {
+TEST(ExecWorkers, every_exit_status_but_0_and_100_fails_the_attempt) {
+  for (const char* status : {"1", "2", "75", "126", "255"}) {
     ExecWorld world;
     world.add();
     const LogCapture said;
@@ -95,6 +95,41 @@ TEST(ExecWorkers, every_exit_status_but_0_fails_the_attempt) {
     EXPECT_TRUE(
         said.has(std::string("attempt 1 failed, the job waits again: the command ended with status ") + status));
   }
+}
+
+TEST(ExecWorkers, a_command_that_ends_with_100_is_not_run_again) {
+  ExecWorld world;
+  const JobId id = world.add();
+  const WorkerStatus did = world.drain({.command = "echo no such customer >&2; exit 100"});
+  EXPECT_EQ(did.failed, 1U);
+  EXPECT_EQ(did.dead, 1U);
+  const JobInfo info = must(world.engine.job(id));
+  EXPECT_EQ(info.state, JobState::dead);
+  EXPECT_EQ(info.attempts, 1U);
+}
+
+TEST(ExecWorkers, a_command_that_runs_longer_than_its_jobs_timeout_is_ended_and_has_failed) {
+  ExecWorld world;
+  const JobOptions once{.max_attempts = 1};
+  const JobId id =
+      must(world.producer->enqueue({.kind = world.kind, .level = world.level, .lease = 200ms, .options = &once}));
+  const WorkerStatus did = world.drain({.command = "sleep 600 & sleep 600"});
+  EXPECT_EQ(did.failed, 1U);
+  EXPECT_EQ(did.dead, 1U);
+  EXPECT_EQ(world.state_of(id), JobState::dead);
+}
+
+TEST(ExecWorkers, the_command_of_a_job_that_is_cancelled_is_ended) {
+  ExecWorld world;
+  const JobOptions kept{.keep_result = 1min};
+  const JobId id = must(world.producer->enqueue({.kind = world.kind, .level = world.level, .options = &kept}));
+  ExecWorker worker(world.engine, {.command = "trap 'exit 0' TERM; sleep 600 & wait"});
+  Running running(worker);
+  ASSERT_TRUE(await([&] { return world.state_of(id) == JobState::running; }));
+  EXPECT_EQ(must(world.producer->cancel(id)), Cancelled::asked_to_stop);
+  ASSERT_TRUE(await([&] { return world.state_of(id) == JobState::cancelled; }));
+  must(running.stop());
+  EXPECT_EQ(worker.status().cancelled, 1U);
 }
 
 TEST(ExecWorkers, a_command_that_a_signal_ends_fails_the_attempt) {

@@ -10,7 +10,7 @@
 namespace ringmill::test {
 namespace {
 
-constexpr WorkerOptions draining() { return {.drain = true}; }
+WorkerOptions draining() { return {.drain = true}; }
 
 /// Runs everything that waits, all of it by `handler`.
 WorkerStatus drain(WorkerWorld& world, Handler handler) {

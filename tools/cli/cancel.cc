@@ -1,10 +1,11 @@
-// ringmill cancel: ends a job that waits.
+// ringmill cancel: ends a job that waits, asks one that runs to stop.
 #include <memory>
 
 #include <ringmill/engine.h>
 
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
+#include "tools/cli/output.h"
 #include "tools/cli/report.h"
 
 namespace ringmill::cli {
@@ -23,15 +24,11 @@ int run_cancel(const std::filesystem::path& directory, const std::string& text) 
     return fail("cancel", found.error().code() == ErrorCode::not_found ? exit_no : exit_failed,
                 found.error().message());
   }
-  switch (*found) {
-    case Cancelled::before_start:
-      return exit_done;
-    case Cancelled::running:
-      return fail("cancel", exit_no, "the job runs, nothing was changed: " + text);
-    case Cancelled::already_over:
-      break;
-  }
-  return fail("cancel", exit_no, "the job is over already: " + text);
+  if (*found == Cancelled::already_over) return fail("cancel", exit_no, "the job is over already: " + text);
+  Output output;
+  output.line(*found == Cancelled::before_start ? "cancelled before it began"
+                                                : "asked to stop: it runs, and may still end well");
+  return output.finish(exit_done);
 }
 
 }  // namespace
@@ -42,11 +39,14 @@ Command add_cancel(CLI::App& program) {
     std::string id;
   };
   auto words = std::make_shared<Words>();
-  CLI::App* app = program.add_subcommand("cancel", "End a job that waits: it will never run");
+  CLI::App* app = program.add_subcommand("cancel", "End a job that waits; ask one that runs to stop");
   add_directory(*app, words->directory);
   app->add_option("ID", words->id, "The job's id, as enqueue printed it")->required();
   app->footer(
-      "Exit code 1: it runs, is over, or never was; standard error says which.\n"
+      "Exit code 0: it waited and will never run, or it runs and the request was placed; standard output says which.\n"
+      "A command of `ringmill work` that is asked to stop gets SIGTERM, and after 5 s SIGKILL; a handler sees\n"
+      "JobContext::should_stop(). It may end well all the same: `ringmill wait` tells.\n"
+      "Exit code 1: it is over, or never was; standard error says which.\n"
       "\n"
       "Example:\n"
       "  id=$(ringmill enqueue /tmp/jobs --kind greet --payload world)\n"

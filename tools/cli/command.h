@@ -22,6 +22,8 @@ Command add_dead(CLI::App& program);
 Command add_keeper(CLI::App& program);
 Command add_recover(CLI::App& program);
 Command add_schedule(CLI::App& program);
+Command add_wait(CLI::App& program);
+Command add_explain(CLI::App& program);
 Command add_verify(CLI::App& program);
 Command add_remove(CLI::App& program);
 

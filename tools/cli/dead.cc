@@ -14,6 +14,7 @@
 #include "core/engine_directory.h"
 #include "tools/cli/command.h"
 #include "tools/cli/dead_letters.h"
+#include "tools/cli/job_options.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
@@ -217,7 +218,7 @@ int run_purge(const DeadWords& words, DeadLetterStore& store) {
 class Retrying {
  public:
   Retrying(const DeadWords& words, DeadLetterStore& store, Engine& engine, Participant& participant)
-      : words_(words), store_(store), engine_(engine), participant_(participant) {}
+      : words_(words), store_(store), engine_(engine), participant_(participant), option_reader_(engine) {}
 
   /// False: stop.
   bool add(const DeadLetter& letter) {
@@ -225,15 +226,19 @@ class Retrying {
     const auto level = engine_.level(letter.level);
     if (!kind) return keep(letter, kind.error());
     if (!level) return keep(letter, level.error());
-    if (letter.payload.size() > engine_.most_payload_bytes()) {
+    const auto options = options_of(letter);
+    if (!options) return keep(letter, options.error());
+    if (letter.payload.size() > most_payload_bytes(engine_, *options)) {
       return keep(letter, Error(ErrorCode::too_large, "its payload does not fit this engine's cells"));
     }
     letters_.push_back(letter);
+    options_[letters_.size() - 1] = *options;
     requests_[letters_.size() - 1] = {.kind = *kind,
                                       .level = *level,
                                       .payload = letters_.back().payload,
                                       .lease = letter.lease,
-                                      .durability = Durability::durable};
+                                      .durability = Durability::durable,
+                                      .options = &options_[letters_.size() - 1]};
     return letters_.size() < requests_.size() || flush();
   }
 
@@ -269,6 +274,14 @@ class Retrying {
  private:
   static constexpr std::chrono::seconds room_wait{5};
 
+  /// As the job had asked for; but its time has come, and it has all of it.
+  Result<JobOptions> options_of(const DeadLetter& letter) {
+    OptionWords words{.keep_result = letter.keep_result};
+    words.max_attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(letter.max_attempts, 0xffff));
+    if (!letter.backoff.empty()) words.backoff = letter.backoff;
+    if (letter.bury_when_worker_lost) words.on_worker_lost = OnWorkerLost::bury;
+    return option_reader_.read(words);
+  }
   /// One letter that cannot be retried keeps no other back.
   bool keep(const DeadLetter& letter, const Error& error) {
     if (kept_++ == 0) first_kept_ = letter.id.to_string() + ": " + error.message();
@@ -290,8 +303,10 @@ class Retrying {
   DeadLetterStore& store_;
   Engine& engine_;
   Participant& participant_;
+  OptionReader option_reader_;
   Output output_;
   std::vector<DeadLetter> letters_;
+  std::array<JobOptions, Participant::most_in_batch> options_;
   std::array<JobRequest, Participant::most_in_batch> requests_;
   std::uint64_t count_ = 0;
   std::uint64_t kept_ = 0;

@@ -4,6 +4,7 @@
 
 #include "core/engine_directory.h"
 #include "tools/cli/base64.h"
+#include "tools/cli/job_options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/values.h"
 #include "tools/cli/view.h"
@@ -19,6 +20,16 @@ Result<std::optional<DeadLetterStore>> open_dead_letters_to_read(const std::file
   if (store) return std::optional<DeadLetterStore>(*std::move(store));
   if (store.error().code() == ErrorCode::not_found) return std::optional<DeadLetterStore>();
   return std::unexpected(store.error());
+}
+
+Result<std::optional<DeadLetter>> find_dead_letter(const std::filesystem::path& path, JobId id) {
+  const auto store = open_dead_letters_to_read(path);
+  if (!store) return std::unexpected(store.error());
+  if (!*store) return std::nullopt;
+  auto letter = (*store)->find(id);
+  if (letter) return *std::move(letter);
+  if (letter.error().code() == ErrorCode::not_found) return std::nullopt;
+  return std::unexpected(letter.error());
 }
 
 std::string payload_of(const DeadLetter& letter) { return std::string(as_text(letter.payload)); }
@@ -38,6 +49,8 @@ Json letter_json(const DeadLetter& letter) {
   json["worker"] = letter.worker >= 0 ? Json(letter.worker) : Json();
   json["last_error"] = letter.last_error;
   json["result"] = nullptr;
+  json["due_at"] = nullptr;
+  json["progress"] = nullptr;
   json["cause"] = name_of(letter.cause);
   return json;
 }
@@ -55,19 +68,19 @@ Json export_json(const DeadLetter& letter) {
   json["kind"] = letter.kind;
   json["level"] = letter.level;
   if (letter.lease.count() != 0) json["timeout"] = format_duration(letter.lease);
+  json["max_attempts"] = letter.max_attempts;
+  if (!letter.backoff.empty()) json["backoff"] = letter.backoff;
+  if (letter.keep_result.count() != 0) json["keep_result"] = format_duration(letter.keep_result);
+  if (letter.bury_when_worker_lost) json["on_worker_lost"] = name_of(OnWorkerLost::bury);
   add_payload(json, payload_of(letter));
   Json& dead = json["dead"];
   dead["id"] = letter.id.to_string();
   dead["cause"] = name_of(letter.cause);
   dead["attempts"] = letter.attempts;
-  dead["max_attempts"] = letter.max_attempts;
   dead["enqueued_at"] = time_json(letter.enqueued_at);
   dead["died_at"] = time_json(letter.died_at);
   dead["worker"] = letter.worker >= 0 ? Json(letter.worker) : Json();
   dead["last_error"] = letter.last_error;
-  dead["backoff"] = letter.backoff;
-  dead["keep_result"] = format_duration(letter.keep_result);
-  dead["on_worker_lost"] = letter.bury_when_worker_lost ? "bury" : "retry";
   return json;
 }
 

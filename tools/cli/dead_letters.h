@@ -16,6 +16,9 @@ namespace ringmill::cli {
 /// of the engine's directory and of the store.
 Result<std::optional<DeadLetterStore>> open_dead_letters_to_read(const std::filesystem::path& directory);
 
+/// Nothing: no dead letter of this job. `path` is the engine's directory.
+Result<std::optional<DeadLetter>> find_dead_letter(const std::filesystem::path& path, JobId id);
+
 /// The letter's payload as text.
 std::string payload_of(const DeadLetter& letter);
 
@@ -25,8 +28,7 @@ nlohmann::ordered_json letter_json(const DeadLetter& letter);
 /// Adds the key payload, or payload_base64 if it is no UTF-8.
 void add_payload(nlohmann::ordered_json& json, const std::string& payload);
 
-/// A line of `enqueue --from-json` that makes the job anew. Its history, and what `enqueue` has no key for yet, stand
-/// in `dead`, which `enqueue` passes over.
+/// A line of `enqueue --from-json` that makes the job anew. Its history stands in `dead`, which `enqueue` passes over.
 nlohmann::ordered_json export_json(const DeadLetter& letter);
 
 }  // namespace ringmill::cli

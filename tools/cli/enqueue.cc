@@ -1,7 +1,9 @@
 // ringmill enqueue: puts jobs in and prints their ids.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <expected>
 #include <map>
 #include <memory>
 #include <optional>
@@ -9,10 +11,12 @@
 #include <ringmill/engine.h>
 
 #include "tools/cli/command.h"
+#include "tools/cli/job_options.h"
 #include "tools/cli/job_source.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
+#include "tools/cli/wait.h"
 
 namespace ringmill::cli {
 
@@ -28,7 +32,12 @@ struct EnqueueWords {
   std::string from_json;
   std::string durability = "journaled";
   std::chrono::nanoseconds lease{};
-  std::chrono::nanoseconds wait{std::chrono::seconds(30)};
+  std::chrono::nanoseconds room_wait{std::chrono::seconds(30)};
+  OptionWords options;
+  std::string unique;
+  std::chrono::nanoseconds unique_for{};
+  std::optional<std::chrono::nanoseconds> wait_timeout;
+  bool wait = false;
   bool quiet = false;
 };
 
@@ -42,31 +51,34 @@ struct Stop {
 class Enqueueing {
  public:
   Enqueueing(const EnqueueWords& words, Engine& engine, Participant& participant)
-      : words_(words), engine_(engine), participant_(participant) {}
+      : words_(words), engine_(engine), participant_(participant), option_reader_(engine) {}
 
   std::optional<Stop> add(InputJob job) {
-    const auto kind = kind_of(job.kind.value_or(words_.kind));
-    if (!kind) return Stop{exit_code_of(kind.error().code()), kind.error().message()};
-    const auto level = level_of(job.level.value_or(words_.level));
-    if (!level) return Stop{exit_usage, level.error().message()};
-    if (job.payload.size() > engine_.most_payload_bytes()) {
-      return Stop{exit_usage,
-                  fmt::format("the payload does not fit a cell: {} bytes, at most {}; make the engine with a "
-                              "larger --cell-size",
-                              job.payload.size(), engine_.most_payload_bytes())};
-    }
-    payloads_[count_] = std::move(job.payload);
-    requests_[count_] = {*kind, *level, as_payload(payloads_[count_]),
-                         std::chrono::ceil<std::chrono::milliseconds>(job.lease.value_or(words_.lease)),
-                         durability_of(words_.durability).value_or(Durability::journaled)};
-    ++count_;
+    if (auto stop = gather(std::move(job))) return stop;
     return count_ == requests_.size() ? flush() : std::nullopt;
+  }
+
+  /// The one job of a command with --unique or --wait, at once; its id is not printed.
+  std::expected<UniqueJob, Stop> add_one(InputJob job) {
+    if (auto stop = gather(std::move(job))) return std::unexpected(*std::move(stop));
+    count_ = 0;
+    if (words_.unique.empty()) {
+      const auto id = participant_.enqueue(requests_[0], words_.room_wait);
+      if (!id) return std::unexpected(stop_of_one(id.error()));
+      ++total_;
+      return UniqueJob{.id = *id, .is_new = true};
+    }
+    const auto unique = participant_.enqueue_unique(
+        requests_[0], words_.unique, std::chrono::ceil<std::chrono::milliseconds>(words_.unique_for), words_.room_wait);
+    if (!unique) return std::unexpected(stop_of_one(unique.error()));
+    total_ += unique->is_new ? 1 : 0;
+    return *unique;
   }
 
   std::optional<Stop> flush() {
     if (count_ == 0) return std::nullopt;
     const std::size_t asked = std::exchange(count_, 0);
-    const auto done = participant_.enqueue_batch(std::span(requests_).first(asked), ids_, words_.wait);
+    const auto done = participant_.enqueue_batch(std::span(requests_).first(asked), ids_, words_.room_wait);
     if (!done && done.error().code() != ErrorCode::would_block && done.error().code() != ErrorCode::timed_out) {
       return Stop{exit_code_of(done.error().code()), done.error().message()};
     }
@@ -75,14 +87,48 @@ class Enqueueing {
     for (std::size_t n = 0; n < entered && !words_.quiet; ++n) output_.line(ids_[n].to_string());
     output_.flush();
     if (entered == asked) return std::nullopt;
-    return Stop{exit_no, fmt::format("the engine is full (waited {} for room); start a worker, or make a larger engine",
-                                     format_duration(words_.wait))};
+    return engine_is_full();
   }
 
   std::uint64_t total() const noexcept { return total_; }
   Output& output() noexcept { return output_; }
 
  private:
+  /// Adds a job to those that flush() enqueues.
+  std::optional<Stop> gather(InputJob job) {
+    const auto kind = kind_of(job.kind.value_or(words_.kind));
+    if (!kind) return Stop{exit_code_of(kind.error().code()), kind.error().message()};
+    const auto level = level_of(job.level.value_or(words_.level));
+    if (!level) return Stop{exit_usage, level.error().message()};
+    const auto options = option_reader_.read(job.options.or_else(words_.options));
+    if (!options) return Stop{exit_code_of(options.error().code()), options.error().message()};
+    if (const auto most = most_payload_bytes(engine_, *options); job.payload.size() > most) {
+      return Stop{exit_usage,
+                  fmt::format("the payload does not fit a cell: {} bytes, at most {}; make the engine with a "
+                              "larger --cell-size",
+                              job.payload.size(), most)};
+    }
+    payloads_[count_] = std::move(job.payload);
+    options_[count_] = *options;
+    requests_[count_] = {.kind = *kind,
+                         .level = *level,
+                         .payload = as_payload(payloads_[count_]),
+                         .lease = std::chrono::ceil<std::chrono::milliseconds>(job.lease.value_or(words_.lease)),
+                         .durability = durability_of(words_.durability).value_or(Durability::journaled),
+                         .options = &options_[count_]};
+    ++count_;
+    return std::nullopt;
+  }
+
+  Stop engine_is_full() const {
+    return {exit_no, fmt::format("the engine is full (waited {} for room); start a worker, or make a larger engine",
+                                 format_duration(words_.room_wait))};
+  }
+  Stop stop_of_one(const Error& error) const {
+    const bool is_full = error.code() == ErrorCode::would_block || error.code() == ErrorCode::timed_out;
+    return is_full ? engine_is_full() : Stop{exit_code_of(error.code()), error.message()};
+  }
+
   Result<Kind> kind_of(const std::string& name) {
     if (name.empty())
       return std::unexpected(Error(ErrorCode::invalid_argument, "the job has no kind", "name it with --kind"));
@@ -111,6 +157,8 @@ class Enqueueing {
   Output output_;
   std::map<std::string, Kind> kinds_;
   std::map<std::string, Level> levels_;
+  OptionReader option_reader_;
+  std::array<JobOptions, Participant::most_in_batch> options_;
   std::array<std::string, Participant::most_in_batch> payloads_;
   std::array<JobRequest, Participant::most_in_batch> requests_;
   std::array<JobId, Participant::most_in_batch> ids_;
@@ -159,26 +207,60 @@ std::optional<Stop> enqueue_lines(const EnqueueWords& words, std::size_t most_pa
   }
 }
 
-std::optional<Stop> enqueue_one(const EnqueueWords& words, std::size_t most_payload, Enqueueing& enqueueing) {
+std::expected<InputJob, Stop> one_job(const EnqueueWords& words, std::size_t most_payload) {
   InputJob job{.payload = words.payload};
-  if (!words.payload_file.empty()) {
-    auto payload = read_payload_file(words.payload_file, most_payload);
-    if (!payload) return stop_of(payload.error());
-    job.payload = std::move(*payload);
-  }
-  if (auto stop = enqueueing.add(std::move(job))) return stop;
+  if (words.payload_file.empty()) return job;
+  auto payload = read_payload_file(words.payload_file, most_payload);
+  if (!payload) return std::unexpected(stop_of(payload.error()));
+  job.payload = std::move(*payload);
+  return job;
+}
+
+std::optional<Stop> enqueue_one(const EnqueueWords& words, std::size_t most_payload, Enqueueing& enqueueing) {
+  auto job = one_job(words, most_payload);
+  if (!job) return job.error();
+  if (auto stop = enqueueing.add(*std::move(job))) return stop;
   return enqueueing.flush();
 }
 
-int run_enqueue(const EnqueueWords& words) {
-  if (words.kind.empty() && words.from_json.empty()) {
-    return fail("enqueue", exit_usage, "--kind is required; see `ringmill enqueue --help`");
+/// --unique and --wait: they want to know the job.
+int run_known(const EnqueueWords& words, Engine& engine, Enqueueing& enqueueing) {
+  auto job = one_job(words, engine.most_payload_bytes());
+  if (!job) return fail("enqueue", job.error().exit_code, job.error().message);
+  const auto entered = enqueueing.add_one(*std::move(job));
+  if (!entered) return fail("enqueue", entered.error().exit_code, entered.error().message);
+  const std::string id = entered->id.to_string();
+  if (!entered->is_new) fail("enqueue", exit_done, "the job with this unique key is there already: " + id);
+  if (words.wait) return wait_and_tell("enqueue", engine, words.directory, entered->id, words.wait_timeout);
+  enqueueing.output().line(words.quiet ? std::to_string(enqueueing.total()) : id);
+  return enqueueing.output().finish(exit_done);
+}
+
+/// What the words lack, or have too much of. Empty: nothing.
+std::string fault_of(const EnqueueWords& words) {
+  const bool is_one = words.lines.empty() && words.from_json.empty();
+  if (words.kind.empty() && words.from_json.empty()) return "--kind is required";
+  if (words.wait && !is_one) return "--wait is for one job, not for --lines or --from-json";
+  if (!words.unique.empty() && !is_one) return "--unique is for one job, not for --lines or --from-json";
+  if (words.wait && words.quiet) return "--wait prints the result: not with --quiet";
+  return {};
+}
+
+int run_enqueue(EnqueueWords words) {
+  if (const std::string fault = fault_of(words); !fault.empty()) {
+    return fail("enqueue", exit_usage, fault + "; see `ringmill enqueue --help`");
+  }
+  // The result must be there when we look, and for whoever waits once more after we gave up.
+  if (words.wait && !words.options.keep_result) {
+    constexpr std::chrono::nanoseconds least = std::chrono::minutes(5);
+    words.options.keep_result = std::max(least, words.wait_timeout.value_or(least));
   }
   auto engine = Engine::open(words.directory);
   if (!engine) return fail("enqueue", engine.error());
   auto participant = engine->attach(Role::producer);
   if (!participant) return fail("enqueue", participant.error());
   Enqueueing enqueueing(words, *engine, **participant);
+  if (words.wait || !words.unique.empty()) return run_known(words, *engine, enqueueing);
   const bool lines = !words.lines.empty() || !words.from_json.empty();
   const auto stop = lines ? enqueue_lines(words, engine->most_payload_bytes(), enqueueing)
                           : enqueue_one(words, engine->most_payload_bytes(), enqueueing);
@@ -204,26 +286,43 @@ Command add_enqueue(CLI::App& program) {
   input
       ->add_option(
           "--from-json", words->from_json,
-          "A job per line: each an object with payload (or payload_base64), kind, level, timeout; what is left "
-          "out is as the command line says")
+          "A job per line: each an object with payload (or payload_base64), kind, level, timeout, delay, at, "
+          "max_attempts, backoff, expires, keep_result, on_worker_lost; what is left out is as the command line says")
       ->type_name("FILE");
   input->require_option(0, 1);
   add_duration(*app, "--timeout", words->lease, "How long a worker may hold the job (the engine's default lease)");
-  add_duration(*app, "--wait-for-room", words->wait,
+  add_duration(*app, "--wait-for-room", words->room_wait,
                "How long to wait, for each batch, while the engine is full (30s)");
   app->add_option("--durability", words->durability,
                   "memory: survives any process, not a reboot; journaled: on the disk within about a millisecond; "
                   "durable: on the disk before its id is printed")
       ->check(CLI::IsMember({"memory", "journaled", "durable"}))
       ->capture_default_str();
+  add_job_options(*app, words->options);
+  auto* unique = app->add_option("--unique", words->unique,
+                                 "Only if no job with this key lives; else the id of that one is printed, and standard "
+                                 "error says so")
+                     ->type_name("KEY")
+                     ->check([](const std::string& key) { return key.empty() ? "the key is empty" : ""; });
+  add_duration(*app, "--unique-for", words->unique_for, "The key counts for so long after the job's end, too (0s)")
+      ->needs(unique);
+  auto* wait = app->add_flag("--wait", words->wait, "Wait for the job's end and print its result, not its id");
+  add_duration(*app, "--wait-timeout", words->wait_timeout, "Wait no longer than this (for ever)")->needs(wait);
   app->add_flag("--quiet", words->quiet, "Print only the count");
   app->footer(
-      "Exit code 1: the engine stayed full; standard error says how many jobs went in.\n"
+      "Exit code 1: the engine stayed full; standard error says how many jobs went in. Or, with --wait: the job is "
+      "dead\n"
+      "or cancelled, or not over in time; standard error says which. --wait keeps the result for as long as it waits, "
+      "at\n"
+      "least for 5 minutes, unless --keep-result says otherwise.\n"
       "\n"
       "Examples:\n"
       "  ringmill enqueue /tmp/jobs --kind greet --payload world\n"
       "  ringmill enqueue /tmp/jobs --kind thumbnail --level high --payload-file request.json --timeout 30s\n"
       "  find . -name '*.jpg' | ringmill enqueue /tmp/jobs --kind thumbnail --lines - --quiet\n"
+      "  ringmill enqueue /tmp/jobs --kind report --at 2027-01-01T00:00:00Z --max-attempts 5 --backoff list:1m,10m\n"
+      "  ringmill enqueue /tmp/jobs --kind charge --unique order-17 --unique-for 1d --on-worker-lost bury\n"
+      "  ringmill enqueue /tmp/jobs --kind add --payload '1 2' --wait --wait-timeout 30s\n"
       "  echo '{\"kind\":\"mail\",\"payload\":{\"to\":\"a@b.c\"}}' | ringmill enqueue /tmp/jobs --from-json -");
   return {app, [words] { return run_enqueue(*words); }};
 }

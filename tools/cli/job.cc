@@ -30,37 +30,36 @@ void print_text(const JobInfo& info, Output& output) {
   if (info.state == JobState::ended) return;
   line("kind", info.kind);
   line("level", info.level);
-  line("attempts", std::to_string(info.attempts));
+  line("attempts", info.max_attempts == 0 ? std::to_string(info.attempts)
+                                          : fmt::format("{} of {}", info.attempts, info.max_attempts));
   line("payload", std::to_string(info.payload_size) + " bytes");
   line("enqueued at", time_text(info.enqueued_at));
+  if (info.state == JobState::delayed) line("due at", time_text(info.due_at));
   line("started at", time_text(info.started_at));
+  line("ended at", time_text(info.ended_at));
   line("worker", info.worker >= 0 ? "participant " + std::to_string(info.worker) : "-");
+  if (has_progress(info)) line("progress", fmt::format("{} {}", info.progress, escaped(info.progress_text)));
+  if (!info.last_error.empty()) line("last error", escaped(info.last_error));
+  if (info.state == JobState::completed) {
+    line("result", fmt::format("{} bytes: {}", info.result.size(), escaped(info.result)));
+  }
 }
 
 void print_text(const DeadLetter& letter, Output& output) {
-  print_text({.id = letter.id,
-              .kind = letter.kind,
-              .level = letter.level,
-              .state = JobState::dead,
-              .attempts = letter.attempts,
-              .payload_size = static_cast<std::uint32_t>(letter.payload.size()),
-              .enqueued_at = letter.enqueued_at,
-              .worker = letter.worker},
-             output);
-  output.line(fmt::format("{:<13} {}", "died at", time_text(letter.died_at)));
+  JobInfo info;
+  info.id = letter.id;
+  info.kind = letter.kind;
+  info.level = letter.level;
+  info.state = JobState::dead;
+  info.attempts = letter.attempts;
+  info.max_attempts = letter.max_attempts;
+  info.payload_size = static_cast<std::uint32_t>(letter.payload.size());
+  info.enqueued_at = letter.enqueued_at;
+  info.ended_at = letter.died_at;
+  info.worker = letter.worker;
+  info.last_error = letter.last_error;
+  print_text(info, output);
   output.line(fmt::format("{:<13} {}", "cause", name_of(letter.cause)));
-  output.line(fmt::format("{:<13} {}", "error", escaped(letter.last_error)));
-}
-
-/// Nothing: no dead letter of this job.
-Result<std::optional<DeadLetter>> find_dead(const std::filesystem::path& directory, JobId id) {
-  const auto store = open_dead_letters_to_read(directory);
-  if (!store) return std::unexpected(store.error());
-  if (!*store) return std::nullopt;
-  auto letter = (*store)->find(id);
-  if (letter) return *std::move(letter);
-  if (letter.error().code() == ErrorCode::not_found) return std::nullopt;
-  return std::unexpected(letter.error());
 }
 
 int run_job(const JobWords& words) {
@@ -71,7 +70,7 @@ int run_job(const JobWords& words) {
   const auto info = find_job(view->segment(), *id);
   // What the table knows of an ended job, or of one from before a recovery, is less than its letter says.
   if (!info || info->state == JobState::ended) {
-    const auto letter = find_dead(words.directory, *id);
+    const auto letter = find_dead_letter(words.directory, *id);
     if (!letter) return fail("job", letter.error());
     if (*letter) {
       Output output;

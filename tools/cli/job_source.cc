@@ -104,6 +104,9 @@ Result<InputJob> parse_json_job(std::string_view line) {
       continue;
     }
     if (key == "dead") continue;  // the history of a dead letter that was exported
+    const auto is_option = read_option(key, value, job.options);
+    if (!is_option) return std::unexpected(is_option.error());
+    if (*is_option) continue;
     if (!value.is_string()) return invalid("a string is expected for this key", key);
     const auto text = value.get<std::string>();
     if (key == "kind") {
@@ -118,7 +121,7 @@ Result<InputJob> parse_json_job(std::string_view line) {
       if (!bytes) return invalid("payload_base64 is not base64");
       job.payload = std::move(*bytes);
     } else {
-      return invalid("unknown key", key + "; known are kind, level, payload, payload_base64, timeout");
+      return invalid("unknown key", key + "; known are kind, level, payload, payload_base64, timeout, " + option_keys);
     }
   }
   return job;

@@ -11,6 +11,7 @@
 #include <ringmill/error.h>
 
 #include "ipc/file.h"
+#include "tools/cli/job_options.h"
 
 namespace ringmill::cli {
 
@@ -20,6 +21,7 @@ struct InputJob {
   std::optional<std::string> kind{};
   std::optional<std::string> level{};
   std::optional<std::chrono::nanoseconds> lease{};
+  OptionWords options{};
 };
 
 /// Reads lines of a file, or of standard input ("-").
@@ -51,9 +53,9 @@ class LineReader {
 /// A whole file, or standard input ("-"), of at most `most_bytes`. Error too_large.
 Result<std::string> read_payload_file(const std::filesystem::path& path, std::size_t most_bytes);
 
-/// Reads a JSON object with the keys kind, level, timeout, and payload (a string, or any JSON value, which is enqueued
-/// as compact JSON) or payload_base64. The key dead, which `ringmill dead export` writes, is passed over. Error
-/// invalid_argument; an unknown key is one.
+/// Reads a JSON object with the keys kind, level, timeout, those of read_option(), and payload (a string, or any JSON
+/// value, which is enqueued as compact JSON) or payload_base64. The key dead, which `ringmill dead export` writes, is
+/// passed over. Error invalid_argument; an unknown key is one.
 Result<InputJob> parse_json_job(std::string_view line);
 
 }  // namespace ringmill::cli

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -10,6 +11,7 @@
 #include "core/engine_directory.h"
 #include "core/journal/read_only_device.h"
 #include "core/journal/reader.h"
+#include "ipc/layout.h"
 #include "tools/cli/base64.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
@@ -82,6 +84,77 @@ class JournalLines : public JournalVisitor {
     }
   }
 
+  void on_change(const JournalPlace& place, const ChangeRecord& record, std::string_view text) override {
+    if (!wanted()) return;
+    const std::string said(text);
+    const bool has_due = record.due_ms() != 0;
+    const bool is_dead = record.state == JournaledState::dead;
+    const auto started = moment(record.started & (ChangeRecord::wall_bit - 1));
+    const auto ended = moment(record.ended_at_ms);
+    if (!options_.json) {
+      std::string line_text = fmt::format("{}, attempts {}", name_of_state(record.state), record.attempts);
+      if (is_dead) line_text += fmt::format(", cause {}", name_of_cause(record.cause));
+      if (has_due) {
+        line_text += fmt::format(", {} {}", record.is_wall() ? "at" : "for a span that ends",
+                                 time_text(moment(record.due_ms())));
+      }
+      if (record.text_bytes != 0) line_text += fmt::format(", text {}", record.text_bytes);
+      if (options_.payload) line_text += "  " + escaped(said);
+      line(place, "change", JobId(record.id), line_text);
+      return;
+    }
+    Json json = begin(place, "change", JobId(record.id));
+    json["state"] = name_of_state(record.state);
+    json["attempts"] = record.attempts;
+    json["cause"] = is_dead ? Json(name_of_cause(record.cause)) : Json();
+    json["due_at"] = has_due ? time_json(moment(record.due_ms())) : Json();
+    json["due_is_moment"] = has_due ? Json(record.is_wall()) : Json();
+    json["started_at"] = time_json(started);
+    json["ended_at"] = time_json(ended);
+    json["text_size"] = record.text_bytes;
+    if (options_.payload) json[is_utf8(said) ? "text" : "text_base64"] = is_utf8(said) ? said : to_base64(said);
+    output_.json(json);
+  }
+
+  void on_options(const JournalPlace& place, const OptionsRecord& record) override {
+    if (!wanted()) return;
+    const bool buries = (record.cell_flags & cell_flag::bury_on_worker_lost) != 0;
+    const std::string policy = name_of_policy(record.retry_policy);
+    const std::string unique = (record.unique_low | record.unique_high) != 0
+                                   ? fmt::format("{:016x}{:016x}", record.unique_high, record.unique_low)
+                                   : std::string();
+    if (!options_.json) {
+      std::string line_text = "retry " + policy;
+      if (buries) line_text += ", buried when its worker is lost";
+      if (record.expires_at_ms != 0) line_text += ", expires at " + time_text(moment(record.expires_at_ms));
+      if (record.keep_ms != 0) line_text += fmt::format(", kept {} ms", record.keep_ms);
+      if (!unique.empty()) line_text += ", unique " + unique;
+      line(place, "options", JobId(record.id), line_text);
+      return;
+    }
+    Json json = begin(place, "options", JobId(record.id));
+    json["retry"] = policy;
+    json["on_worker_lost"] = buries ? "bury" : "retry";
+    json["expires_at"] = time_json(moment(record.expires_at_ms));
+    json["keep_ms"] = record.keep_ms;
+    json["unique"] = unique.empty() ? Json() : Json(unique);
+    output_.json(json);
+  }
+
+  void on_retry_policy(const JournalPlace& place, std::uint32_t policy, std::string_view text) override {
+    std::string& name = policies_[policy] = text;
+    std::ranges::replace(name, '/', ',');  // names have no comma
+    if (!wanted()) return;
+    if (options_.json) {
+      Json json = begin(place, "retry_policy", JobId());
+      json["retry_policy"] = policy;
+      json["text"] = name;
+      output_.json(json);
+    } else {
+      line(place, "policy", JobId(), fmt::format("{} is {}", policy, escaped(name)));
+    }
+  }
+
   void damage(const JournalDamage& damage) {
     const auto& [segment, slot, offset, bytes, reason, suspects] = damage;
     if (options_.json) {
@@ -103,6 +176,35 @@ class JournalLines : public JournalVisitor {
     const auto found = kinds_.find(kind);
     return found != kinds_.end() ? found->second : fmt::format("{}", kind);
   }
+  std::string name_of_policy(std::uint32_t policy) const {
+    if (policy == 0) return "default";
+    const auto found = policies_.find(policy);
+    return found != policies_.end() ? found->second : fmt::format("{}", policy);
+  }
+  static std::string_view name_of_state(JournaledState state) noexcept {
+    switch (state) {
+      case JournaledState::waits:
+        return "queued";
+      case JournaledState::delayed:
+        return "delayed";
+      case JournaledState::completed:
+        return "completed";
+      case JournaledState::cancelled:
+        return "cancelled";
+      case JournaledState::dead:
+        return "dead";
+    }
+    return "unknown";
+  }
+  static std::string name_of_cause(std::uint8_t cause) {
+    if (cause > static_cast<std::uint8_t>(DeathCause::parent_dead)) return fmt::format("{}", cause);
+    return std::string(name_of(static_cast<DeathCause>(cause)));
+  }
+  /// What a damaged but right-looking record may say is bounded: a clock shows no later times.
+  static std::chrono::system_clock::time_point moment(std::uint64_t ms) noexcept {
+    constexpr std::uint64_t latest_ms = std::uint64_t{1} << 43;
+    return std::chrono::system_clock::time_point(std::chrono::milliseconds(std::min(ms, latest_ms)));
+  }
   static Json begin(const JournalPlace& place, std::string_view type, JobId id) {
     Json json{{"segment", place.segment}, {"offset", place.offset}, {"block", place.block}, {"type", type}};
     if (id) json["id"] = id.to_string();
@@ -118,6 +220,7 @@ class JournalLines : public JournalVisitor {
   const JournalLinesOptions& options_;
   Output& output_;
   std::map<std::uint32_t, std::string> kinds_;
+  std::map<std::uint32_t, std::string> policies_;
   std::uint64_t shown_ = 0;
 };
 

@@ -43,11 +43,10 @@ int run(int argc, char** argv) {
       "failed.");
   program.set_version_flag("--version", "ringmill " RINGMILL_VERSION);
   program.require_subcommand(1);
-  const std::vector<Command> commands{add_init(program),    add_enqueue(program), add_work(program),
-                                      add_status(program),  add_job(program),     add_cancel(program),
-                                      add_dump(program),    add_dead(program),    add_keeper(program),
-                                      add_recover(program), add_verify(program),  add_remove(program),
-                                      add_schedule(program)};
+  const std::vector<Command> commands{
+      add_init(program),   add_enqueue(program), add_work(program),     add_status(program), add_job(program),
+      add_cancel(program), add_dump(program),    add_dead(program),     add_keeper(program), add_recover(program),
+      add_verify(program), add_remove(program),  add_schedule(program), add_wait(program),   add_explain(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

@@ -124,14 +124,16 @@ void print_text(const EngineStatus& status, const Result<DeadLetterTotals>& dead
   output.line("journal  " + journal_text(status.journal));
   output.line("dead     " + dead_letters_text(dead));
   const Totals& totals = status.totals;
-  output.line(fmt::format("totals   {} enqueued, {} completed, {} failed, {} retried, {} cancelled", totals.enqueued,
-                          totals.completed, totals.failed, totals.retried, totals.cancelled));
+  output.line(fmt::format("totals   {} enqueued, {} completed, {} failed, {} retried, {} dead, {} cancelled",
+                          totals.enqueued, totals.completed, totals.failed, totals.retried, totals.dead,
+                          totals.cancelled));
   output.line(fmt::format("         {} came back from lost workers, {} from leases that expired", totals.worker_lost,
                           totals.lease_expired));
   output.line("");
-  Table levels({"level", ">weight", ">queued", ">running"});
+  Table levels({"level", ">weight", ">queued", ">delayed", ">running", ">completed"});
   for (const LevelStatus& level : status.levels) {
-    levels.row({level.name, std::to_string(level.weight), std::to_string(level.queued), std::to_string(level.running)});
+    levels.row({level.name, std::to_string(level.weight), std::to_string(level.queued), std::to_string(level.delayed),
+                std::to_string(level.running), std::to_string(level.completed)});
   }
   levels.print(output);
   output.line("");

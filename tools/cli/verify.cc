@@ -21,7 +21,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// The jobs that a recovery would bring back.
+/// The jobs that a recovery would bring back: those that wait, now or later, those that are kept after their end, and
+/// the dead that were not buried yet.
 class LiveJobs : public JournalVisitor {
  public:
   void on_job(const JournalPlace&, const JobRecord& record, std::span<const std::byte>) override {
@@ -34,6 +35,9 @@ class LiveJobs : public JournalVisitor {
   }
   /// A life whose attempts are counted shows that those before it are over.
   void on_attempts(const JournalPlace&, JobId id, std::uint16_t) override { on_ended({}, id); }
+  void on_change(const JournalPlace&, const ChangeRecord& record, std::string_view) override {
+    on_ended({}, JobId(record.id));
+  }
   void on_kind(const JournalPlace&, std::uint32_t, std::string_view) override {}
 
   std::uint64_t count() const noexcept {

@@ -2,11 +2,14 @@
 
 #include <nlohmann/json.hpp>
 
+#include "tools/cli/base64.h"
+#include "tools/cli/output.h"
 #include "tools/cli/values.h"
 
 namespace ringmill::cli {
 
 namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
 
 namespace {
 
@@ -106,25 +109,29 @@ nlohmann::ordered_json time_json(std::chrono::system_clock::time_point time) {
   return format_time(time);
 }
 
+bool has_progress(const JobInfo& info) noexcept { return info.progress != 0 || !info.progress_text.empty(); }
+
 nlohmann::ordered_json job_json(const JobInfo& info) {
   const bool known = info.state != JobState::ended;
-  const auto if_known = [known](auto value) {
-    return known ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
-  };
-  nlohmann::ordered_json json;
+  const auto if_known = [known](auto value) { return known ? Json(value) : Json(); };
+  Json json;
   json["id"] = info.id.to_string();
   json["kind"] = if_known(info.kind);
   json["level"] = if_known(info.level);
   json["state"] = name_of(info.state);
   json["attempts"] = if_known(info.attempts);
-  json["max_attempts"] = nullptr;  // attempts are not bounded yet
+  json["max_attempts"] = info.max_attempts != 0 ? Json(info.max_attempts) : Json();
   json["payload_size"] = if_known(info.payload_size);
   json["enqueued_at"] = time_json(info.enqueued_at);
   json["started_at"] = time_json(info.started_at);
-  json["ended_at"] = nullptr;  // a job that ended leaves nothing yet
-  json["worker"] = info.worker >= 0 ? nlohmann::ordered_json(info.worker) : nlohmann::ordered_json();
-  json["last_error"] = nullptr;
-  json["result"] = nullptr;
+  json["ended_at"] = time_json(info.ended_at);
+  json["worker"] = info.worker >= 0 ? Json(info.worker) : Json();
+  json["last_error"] = info.last_error.empty() ? Json() : Json(info.last_error);
+  const bool has_result = info.state == JobState::completed;
+  json["result"] = has_result && is_utf8(info.result) ? Json(info.result) : Json();
+  if (has_result && !is_utf8(info.result)) json["result_base64"] = to_base64(info.result);
+  json["due_at"] = time_json(info.due_at);
+  json["progress"] = has_progress(info) ? Json{{"number", info.progress}, {"text", info.progress_text}} : Json();
   return json;
 }
 

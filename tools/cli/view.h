@@ -45,6 +45,9 @@ class EngineView {
 /// The keys of `job`, in the contract's order. What is not known is null.
 nlohmann::ordered_json job_json(const JobInfo& info);
 
+/// Its handler has said how far it is.
+bool has_progress(const JobInfo& info) noexcept;
+
 /// A time, or nothing for a moment that did not come.
 std::string time_text(std::chrono::system_clock::time_point time, std::string_view none = "-");
 nlohmann::ordered_json time_json(std::chrono::system_clock::time_point time);

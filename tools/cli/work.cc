@@ -72,10 +72,11 @@ Command add_work(CLI::App& program) {
   app->add_flag("--drain", words->drain, "End when nothing is left to run");
   app->footer(
       "The command gets the payload on standard input, and RINGMILL_JOB_ID, RINGMILL_KIND, RINGMILL_LEVEL and\n"
-      "RINGMILL_ATTEMPT in its environment. Exit status 0: the job is done; what the command wrote on standard output "
-      "is\n"
-      "written to ours. Any other: the attempt failed, and the job goes back to its level at once. 100 means that it\n"
-      "failed for good, but without dead letters in this version such a job runs again too: cancel it while it waits.\n"
+      "RINGMILL_ATTEMPT in its environment. Exit status 0: the job is done; what the command wrote on standard output\n"
+      "is written to ours, and kept as the job's result if the job asked for that. 100: it failed for good, and goes "
+      "to\n"
+      "the dead letters. Any other, or longer than the job's timeout: the attempt failed, and the job waits as its\n"
+      "backoff says, or is dead when its attempts are used up.\n"
       "\n"
       "SIGTERM or SIGINT: commands that run end, nothing new begins. A second one ends them (SIGTERM, after 5 s "
       "SIGKILL)\n"

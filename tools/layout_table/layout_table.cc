@@ -55,21 +55,29 @@ bool print_segment_header() {
 }
 
 bool print_signals() {
-  return print("Signals", sizeof(Signals),
-               {
-                   {offsetof(Signals, sleepers), sizeof(Signals::sleepers), "sleepers"},
-                   {offsetof(Signals, space_waiters), sizeof(Signals::space_waiters), "space_waiters"},
-                   {offsetof(Signals, generation_limit), sizeof(Signals::generation_limit), "generation_limit"},
-                   {offsetof(Signals, removed), sizeof(Signals::removed), "removed"},
-                   {offsetof(Signals, reserved_word), sizeof(Signals::reserved_word), "reserved_word"},
-                   {offsetof(Signals, generation_wanted), sizeof(Signals::generation_wanted), "generation_wanted"},
-                   {offsetof(Signals, participants_end), sizeof(Signals::participants_end), "participants_end"},
-                   {offsetof(Signals, reserved_line), sizeof(Signals::reserved_line), "reserved_line"},
-                   {offsetof(Signals, keeper_doorbell), sizeof(Signals::keeper_doorbell), "keeper_doorbell"},
-                   {offsetof(Signals, keeper_participant), sizeof(Signals::keeper_participant), "keeper_participant"},
-                   {offsetof(Signals, keeper_since_ns), sizeof(Signals::keeper_since_ns), "keeper_since_ns"},
-                   {offsetof(Signals, reserved), sizeof(Signals::reserved), "reserved"},
-               });
+  return print(
+      "Signals", sizeof(Signals),
+      {
+          {offsetof(Signals, sleepers), sizeof(Signals::sleepers), "sleepers"},
+          {offsetof(Signals, space_waiters), sizeof(Signals::space_waiters), "space_waiters"},
+          {offsetof(Signals, generation_limit), sizeof(Signals::generation_limit), "generation_limit"},
+          {offsetof(Signals, removed), sizeof(Signals::removed), "removed"},
+          {offsetof(Signals, reserved_word), sizeof(Signals::reserved_word), "reserved_word"},
+          {offsetof(Signals, generation_wanted), sizeof(Signals::generation_wanted), "generation_wanted"},
+          {offsetof(Signals, participants_end), sizeof(Signals::participants_end), "participants_end"},
+          {offsetof(Signals, reserved_line), sizeof(Signals::reserved_line), "reserved_line"},
+          {offsetof(Signals, keeper_doorbell), sizeof(Signals::keeper_doorbell), "keeper_doorbell"},
+          {offsetof(Signals, keeper_participant), sizeof(Signals::keeper_participant), "keeper_participant"},
+          {offsetof(Signals, keeper_since_ns), sizeof(Signals::keeper_since_ns), "keeper_since_ns"},
+          {offsetof(Signals, keeper_sleeps_until_ns), sizeof(Signals::keeper_sleeps_until_ns),
+           "keeper_sleeps_until_ns"},
+          {offsetof(Signals, keeper_work), sizeof(Signals::keeper_work), "keeper_work"},
+          {offsetof(Signals, reserved_keeper), sizeof(Signals::reserved_keeper), "reserved_keeper"},
+          {offsetof(Signals, reserved), sizeof(Signals::reserved), "reserved"},
+          {offsetof(Signals, waited_for), sizeof(Signals::waited_for), "waited_for"},
+          padding(offsetof(Signals, waited_for) + sizeof(Signals::waited_for), offsetof(Signals, ended_sequence)),
+          {offsetof(Signals, ended_sequence), sizeof(Signals::ended_sequence), "ended_sequence"},
+      });
 }
 
 bool print_journal_words() {
@@ -166,6 +174,10 @@ bool print_participant_entry() {
           {offsetof(ParticipantEntry, placing), sizeof(ParticipantEntry::placing), "placing"},
           {offsetof(ParticipantEntry, leases), sizeof(ParticipantEntry::leases), "leases"},
           {offsetof(ParticipantEntry, settling), sizeof(ParticipantEntry::settling), "settling"},
+          {offsetof(ParticipantEntry, staging), sizeof(ParticipantEntry::staging), "staging"},
+          {offsetof(ParticipantEntry, progress), sizeof(ParticipantEntry::progress), "progress"},
+          {offsetof(ParticipantEntry, stop_asked), sizeof(ParticipantEntry::stop_asked), "stop_asked"},
+          {offsetof(ParticipantEntry, dead), sizeof(ParticipantEntry::dead), "dead"},
           {offsetof(ParticipantEntry, reserved_d), sizeof(ParticipantEntry::reserved_d), "reserved_d"},
           {offsetof(ParticipantEntry, robust_word), sizeof(ParticipantEntry::robust_word), "robust_word"},
           {offsetof(ParticipantEntry, reserved_e), sizeof(ParticipantEntry::reserved_e), "reserved_e"},
@@ -177,17 +189,52 @@ bool print_cell_header() {
                {
                    {offsetof(CellHeader, state), sizeof(CellHeader::state), "state"},
                    {offsetof(CellHeader, kind), sizeof(CellHeader::kind), "kind"},
+                   {offsetof(CellHeader, cause), sizeof(CellHeader::cause), "cause"},
                    {offsetof(CellHeader, payload_bytes), sizeof(CellHeader::payload_bytes), "payload_bytes"},
                    {offsetof(CellHeader, level), sizeof(CellHeader::level), "level"},
                    {offsetof(CellHeader, attempts), sizeof(CellHeader::attempts), "attempts"},
                    {offsetof(CellHeader, most_attempts), sizeof(CellHeader::most_attempts), "most_attempts"},
                    {offsetof(CellHeader, flags), sizeof(CellHeader::flags), "flags"},
                    {offsetof(CellHeader, enqueued_at_ns), sizeof(CellHeader::enqueued_at_ns), "enqueued_at_ns"},
-                   {offsetof(CellHeader, due_at_ns), sizeof(CellHeader::due_at_ns), "due_at_ns"},
+                   {offsetof(CellHeader, due_at), sizeof(CellHeader::due_at), "due_at"},
                    {offsetof(CellHeader, lease_ms), sizeof(CellHeader::lease_ms), "lease_ms"},
-                   {offsetof(CellHeader, policy), sizeof(CellHeader::policy), "policy"},
+                   {offsetof(CellHeader, retry_policy), sizeof(CellHeader::retry_policy), "retry_policy"},
+                   {offsetof(CellHeader, text_bytes), sizeof(CellHeader::text_bytes), "text_bytes"},
                    {offsetof(CellHeader, extent), sizeof(CellHeader::extent), "extent"},
                    {offsetof(CellHeader, revision), sizeof(CellHeader::revision), "revision"},
+               });
+}
+
+bool print_staging() {
+  return print("Staging", sizeof(Staging),
+               {
+                   {offsetof(Staging, job_id), sizeof(Staging::job_id), "job_id"},
+                   {offsetof(Staging, due_at), sizeof(Staging::due_at), "due_at"},
+                   {offsetof(Staging, started_at_ms), sizeof(Staging::started_at_ms), "started_at_ms"},
+                   {offsetof(Staging, text_bytes), sizeof(Staging::text_bytes), "text_bytes"},
+                   {offsetof(Staging, reserved), sizeof(Staging::reserved), "reserved"},
+                   {offsetof(Staging, text), sizeof(Staging::text), "text"},
+               });
+}
+
+bool print_progress() {
+  return print("Progress", sizeof(Progress),
+               {
+                   {offsetof(Progress, job_id), sizeof(Progress::job_id), "job_id"},
+                   {offsetof(Progress, number), sizeof(Progress::number), "number"},
+                   {offsetof(Progress, text), sizeof(Progress::text), "text"},
+               });
+}
+
+bool print_cell_options() {
+  return print("CellOptions", sizeof(CellOptions),
+               {
+                   {offsetof(CellOptions, expires_at_ms), sizeof(CellOptions::expires_at_ms), "expires_at_ms"},
+                   {offsetof(CellOptions, keep_ms), sizeof(CellOptions::keep_ms), "keep_ms"},
+                   {offsetof(CellOptions, started), sizeof(CellOptions::started), "started"},
+                   {offsetof(CellOptions, ended_at_ms), sizeof(CellOptions::ended_at_ms), "ended_at_ms"},
+                   {offsetof(CellOptions, unique_low), sizeof(CellOptions::unique_low), "unique_low"},
+                   {offsetof(CellOptions, unique_high), sizeof(CellOptions::unique_high), "unique_high"},
                });
 }
 
@@ -197,6 +244,7 @@ bool print_cell_header() {
 int main() {
   using namespace ringmill;
   const bool complete = print_segment_header() && print_signals() && print_journal_words() && print_level_entry() &&
-                        print_name_entry() && print_lease_slot() && print_participant_entry() && print_cell_header();
+                        print_name_entry() && print_lease_slot() && print_staging() && print_progress() &&
+                        print_participant_entry() && print_cell_header() && print_cell_options();
   return complete ? 0 : 1;
 }

@@ -1,0 +1,132 @@
+#include "core/keeper/timers.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "ipc/clock.h"
+
+namespace ringmill {
+
+namespace {
+
+constexpr std::uint64_t ns_per_ms = 1'000'000;
+
+/// When a job that waits is dead because nobody has begun it; zero: never. The caller looks at the word again.
+std::uint64_t expiry_ns(const JobTable& table, CellIndex index) noexcept {
+  const CellOptions* const options = table.options(index);
+  return options != nullptr ? std::min(options->expires_at_ms.load(), ~DueTime::wall_bit / ns_per_ms) * ns_per_ms : 0;
+}
+
+}  // namespace
+
+void Timers::push(Heap& heap, Entry entry) {
+  heap.push_back(entry);
+  std::ranges::push_heap(heap, std::greater<>());
+}
+
+void Timers::remember(JobId id, DueTime due) {
+  push(due.is_wall ? by_wall_clock_ : by_lease_clock_, {due.ns, id.value()});
+  if (rebuilding_) push(due.is_wall ? next_by_wall_clock_ : next_by_lease_clock_, {due.ns, id.value()});
+}
+
+void Timers::look_at(CellIndex index) {
+  const JobTable& table = reaper_->settling().table();
+  const StateWord word = table.word(index);
+  const JobId id = job_id_of(word, index);
+  // Read before the word is looked at again by run(): what is torn here costs a look.
+  switch (word.state()) {
+    case CellState::delayed:
+    case CellState::completed:
+    case CellState::cancelled:
+      remember(id, DueTime::of(table.header(index).due_at.load()));
+      break;
+    case CellState::burying:
+      burying_.push_back(index);
+      return;
+    case CellState::queued:
+      break;
+    default:
+      return;
+  }
+  const bool waits = word.state() == CellState::queued || word.state() == CellState::delayed;
+  if (const std::uint64_t expires_ns = waits ? expiry_ns(table, index) : 0; expires_ns != 0) {
+    remember(id, {.ns = expires_ns, .is_wall = true});
+  }
+}
+
+void Timers::look_at_marked() {
+  segment_->keeper_marks().take_all([this](CellIndex index) { look_at(index); });
+}
+
+void Timers::run(JobId id, std::uint64_t now_ns, std::uint64_t wall_ns) {
+  const CellIndex index = index_of(id);
+  const JobTable& table = reaper_->settling().table();
+  const StateWord word = table.word(index);
+  if (word.generation() != generation_of(id)) return;
+  const DueTime due = DueTime::of(table.header(index).due_at.load());
+  const bool is_due = due.ns <= (due.is_wall ? wall_ns : now_ns);
+  const std::uint64_t expires_ns = expiry_ns(table, index);
+  // Each of these swaps `word`: what was read above belongs to it, or the swap fails.
+  switch (word.state()) {
+    case CellState::queued:
+      if (expires_ns != 0 && expires_ns <= wall_ns) reaper_->expire_job(index, word);
+      return;
+    case CellState::delayed:
+      if (expires_ns != 0 && expires_ns <= wall_ns) {
+        reaper_->expire_job(index, word);
+      } else if (is_due) {
+        reaper_->settling().promote(index, word);
+      }
+      return;
+    case CellState::completed:
+    case CellState::cancelled:
+      if (is_due) reaper_->drop(index, word);
+      return;
+    default:
+      return;
+  }
+}
+
+bool Timers::run_due(Heap& heap, std::uint64_t now_ns, std::uint32_t& most) {
+  const std::uint64_t lease_ns = lease_clock_ns();
+  const std::uint64_t wall_ns = exact_wall_clock_ns();
+  for (; !heap.empty() && heap.front().due_ns <= now_ns; --most) {
+    if (most == 0) return true;
+    std::ranges::pop_heap(heap, std::greater<>());
+    const JobId id(heap.back().id);
+    heap.pop_back();
+    run(id, lease_ns, wall_ns);
+  }
+  return false;
+}
+
+bool Timers::run_due(std::uint32_t most) {
+  const bool more = run_due(by_lease_clock_, lease_clock_ns(), most);
+  return run_due(by_wall_clock_, exact_wall_clock_ns(), most) || more;
+}
+
+std::uint64_t Timers::next_due_ns() const noexcept {
+  std::uint64_t next = Reaper::no_deadline;
+  if (!by_lease_clock_.empty()) next = by_lease_clock_.front().due_ns;
+  if (!by_wall_clock_.empty()) {
+    next = std::min(next, KeeperMarks::on_lease_clock({.ns = by_wall_clock_.front().due_ns, .is_wall = true}));
+  }
+  return next;
+}
+
+void Timers::begin_rebuild() {
+  rebuilding_ = true;
+  next_by_lease_clock_.clear();
+  next_by_wall_clock_.clear();
+}
+
+void Timers::end_rebuild() {
+  if (!rebuilding_) return;
+  rebuilding_ = false;
+  by_lease_clock_.swap(next_by_lease_clock_);
+  by_wall_clock_.swap(next_by_wall_clock_);
+  next_by_lease_clock_.clear();
+  next_by_wall_clock_.clear();
+}
+
+}  // namespace ringmill

@@ -1,0 +1,61 @@
+// What is due when: jobs that wait for their time, and jobs that are kept for a while. Private memory of the keeper: a
+// heap of hints, rebuilt by a pass over the table. An entry is believed only if its cell still says the same.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <ringmill/job.h>
+
+#include "core/keeper/reaper.h"
+
+namespace ringmill {
+
+class Timers {
+ public:
+  Timers(Segment& segment, Reaper& reaper) noexcept : segment_(&segment), reaper_(&reaper) {}
+
+  /// Looks at a cell that was marked, or that a scan came by: what has a time is remembered, what is to be buried is
+  /// added to burying().
+  void look_at(CellIndex index);
+  /// C2 of ipc/keeper_marks.h.
+  void look_at_marked();
+  /// Does what is due, at most `most` jobs. True: there is more that is due already.
+  bool run_due(std::uint32_t most);
+  /// CLOCK_BOOTTIME of the next due time; or no_deadline.
+  std::uint64_t next_due_ns() const noexcept;
+
+  /// A scan looks at every cell between these two: what is remembered afterwards is what it found and what came
+  /// meanwhile, so that entries of jobs that are over do not gather.
+  void begin_rebuild();
+  void end_rebuild();
+
+  /// Cells that wait to be buried; the caller takes them away.
+  std::vector<CellIndex>& burying() noexcept { return burying_; }
+  std::size_t size() const noexcept { return by_lease_clock_.size() + by_wall_clock_.size(); }
+
+ private:
+  struct Entry {
+    std::uint64_t due_ns = 0;
+    std::uint64_t id = 0;
+    bool operator>(const Entry& other) const noexcept { return due_ns > other.due_ns; }
+  };
+  using Heap = std::vector<Entry>;
+
+  void remember(JobId id, DueTime due);
+  static void push(Heap& heap, Entry entry);
+  bool run_due(Heap& heap, std::uint64_t now_ns, std::uint32_t& most);
+  void run(JobId id, std::uint64_t now_ns, std::uint64_t wall_ns);
+
+  Segment* segment_;
+  Reaper* reaper_;
+  Heap by_lease_clock_;
+  Heap by_wall_clock_;
+  /// While a scan is under way: what the heaps will be after it.
+  bool rebuilding_ = false;
+  Heap next_by_lease_clock_;
+  Heap next_by_wall_clock_;
+  std::vector<CellIndex> burying_;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,187 @@
+// Ends of a job beside the plain one: results that are kept, failures, delays, burials, cancellation. All by the steps
+// of core/settling.h.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "core/participant_implementation.h"
+#include "ipc/clock.h"
+
+namespace ringmill {
+
+bool Participant::Implementation::settle(Job& job, Ending ending) noexcept {
+  const CellIndex index = index_of(job.id_);
+  const StateWord held(job.word_);
+  LeaseSlot& slot = book_.slot(job.slot_);
+  if ((job.flags_ & cell_flag::has_options) != 0) {
+    const std::uint64_t started_ms = slot.started_at_ns.load() / 1'000'000;
+    if (started_ms != 0) ending.started_at_ms = started_ms | std::uint64_t{number_ + 1} << 48;
+  }
+  const bool won = settling_.win(index, held, slot, ending);
+  bool is_free = false;
+  if (won) {
+    is_free =
+        settling_.finish(index, held.next(CellState::completing, settling_.owner()), LeaseNote::of(slot.note.load()));
+    count(ending.outcome);
+  }
+  settled(job);
+  if (!is_free) return won;
+  free_.keep_back(index);
+  free_.list_if_wanted();
+  return won;
+}
+
+void Participant::Implementation::count(Outcome outcome) noexcept {
+  switch (outcome) {
+    case Outcome::complete:
+      add(entry_.completed, 1);
+      return;
+    case Outcome::cancel:
+      add(entry_.cancelled, 1);
+      return;
+    case Outcome::bury:
+      add(entry_.dead, 1);
+      return;
+    case Outcome::requeue:
+    case Outcome::delay:
+      return;  // the callers know whether the attempt counts
+  }
+}
+
+bool Participant::Implementation::release(Job& job) noexcept {
+  const bool won = settle(job, {.outcome = Outcome::requeue, .attempts = attempts_before(job)});
+  if (won) add(entry_.released, 1);
+  return won;
+}
+
+bool Participant::Implementation::snooze(Job& job, std::uint64_t delay_ms) noexcept {
+  const bool won = settle(job, {.outcome = Outcome::delay, .attempts = attempts_before(job), .due = due_in(delay_ms)});
+  if (won) add(entry_.released, 1);
+  return won;
+}
+
+bool Participant::Implementation::reject(Job& job, std::string_view error) noexcept {
+  const bool won = settle(
+      job, {.outcome = Outcome::bury, .attempts = attempts_of(job), .cause = DeathCause::rejected, .text = error});
+  if (won) add(entry_.failed, 1);
+  return won;
+}
+
+std::optional<Settled> Participant::Implementation::fail(Job& job, std::string_view error,
+                                                         std::optional<std::uint64_t> delay_ms, DeathCause cause) {
+  const CellHeader& header = settling_.table().header(index_of(job.id_));
+  Ending ending{.outcome = Outcome::requeue, .attempts = attempts_of(job), .text = error};
+  // ORDER relaxed: fixed for the job's life; the swap decides whether it is still ours.
+  const std::uint32_t most_attempts = header.most_attempts.load(std::memory_order_relaxed);
+  if (most_attempts != 0 && ending.attempts >= most_attempts) {
+    ending.outcome = Outcome::bury;
+    ending.cause = cause;
+  } else {
+    const std::uint32_t policy = header.retry_policy.load(std::memory_order_relaxed);
+    const std::uint64_t wait_ms = delay_ms ? *delay_ms : retry_policies_.delay_ms(segment_, policy, ending.attempts);
+    if (wait_ms != 0) {
+      ending.outcome = Outcome::delay;
+      ending.due = due_in(wait_ms);
+    }
+  }
+  const bool retried = ending.outcome != Outcome::bury;
+  if (!settle(job, ending)) return std::nullopt;
+  add(entry_.failed, 1);
+  if (retried) add(entry_.retried, 1);
+  return retried ? Settled::waits : Settled::dead;
+}
+
+bool Participant::Implementation::end_as_cancelled(Job& job) noexcept {
+  return settle(job, {.outcome = Outcome::cancel, .attempts = attempts_of(job)});
+}
+
+std::size_t Participant::Implementation::room_for_result(const Job& job) const noexcept {
+  const CellOptions* const options = settling_.table().options(index_of(job.id_));
+  if (options == nullptr || options->keep_ms.load() == 0) return ~std::size_t{0};
+  return std::min(most_staged_bytes, settling_.table().text_room(index_of(job.id_)));
+}
+
+bool Participant::Implementation::buried_as_expired(const Claim& claim) noexcept {
+  const std::uint64_t expires_at_ms = settling_.table().options_place(claim.index).expires_at_ms.load();
+  if (expires_at_ms == 0 || exact_wall_clock_ns() / 1'000'000 < expires_at_ms) return false;
+  const std::uint16_t attempts = settling_.table().header(claim.index).attempts.load();
+  LeaseSlot& slot = book_.slot(claim.slot);
+  const Ending ending{.outcome = Outcome::bury, .attempts = attempts, .cause = DeathCause::expired};
+  if (settling_.win(claim.index, claim.word, slot, ending)) {
+    settling_.finish(claim.index, claim.word.next(CellState::completing, settling_.owner()),
+                     LeaseNote::of(slot.note.load()));
+    count(Outcome::bury);
+  }
+  book_.give_back(claim.slot);
+  return true;
+}
+
+bool Participant::Implementation::should_stop(const Job& job) const noexcept {
+  // ORDER relaxed: a sign, nothing hangs on it.
+  return entry_.stop_asked[job.slot_].load(std::memory_order_relaxed) == stop_tag(job.id_);
+}
+
+std::chrono::nanoseconds Participant::Implementation::time_left(const Job& job) noexcept {
+  const auto deadline = static_cast<std::int64_t>(book_.slot(job.slot_).deadline_ns.load());
+  return std::chrono::nanoseconds(deadline - static_cast<std::int64_t>(lease_clock_ns()));
+}
+
+std::chrono::milliseconds Participant::Implementation::timeout(const Job& job) const noexcept {
+  // What another job has there by now is no harm: the lease was lost then.
+  return std::chrono::milliseconds(settling_.table().header(index_of(job.id_)).lease_ms.load());
+}
+
+void Participant::Implementation::report_progress(const Job& job, std::uint64_t number,
+                                                  std::string_view text) noexcept {
+  Progress& progress = entry_.progress;
+  progress.job_id.store(0);
+  progress.number.store(number);
+  std::array<std::byte, sizeof progress.text> bytes{};
+  std::memcpy(bytes.data(), text.data(), std::min(text.size(), bytes.size()));
+  store_words(progress.text, bytes);
+  progress.job_id.store(job.id_.value());
+}
+
+bool Participant::Implementation::ask_to_stop(JobId id, StateWord word) noexcept {
+  if (word.owner() == 0 || word.owner() > most_participants) return false;
+  ParticipantEntry& holder = segment_.participant(word.owner() - 1);
+  for (std::uint32_t n = 0; n < lease_slots; ++n) {
+    if (holder.leases[n].job_id.load() != id.value()) continue;
+    holder.stop_asked[n].store(stop_tag(id));
+    return true;
+  }
+  return false;
+}
+
+Result<Cancelled> Participant::Implementation::cancel(JobId id) {
+  const JobTable& table = settling_.table();
+  const CellIndex index = index_of(id);
+  const auto unknown = [id] { return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string())); };
+  if (!table.can_have_given(id)) return unknown();
+  while (true) {
+    const StateWord word = table.word(index);
+    if (!JobTable::was_enqueued(id, word)) return unknown();
+    if (generation_of(id) < word.generation()) return Cancelled::already_over;
+    if (word.state() == CellState::running) {
+      if (ask_to_stop(id, word)) return Cancelled::asked_to_stop;
+      continue;  // it moved on in this moment
+    }
+    if (word.state() == CellState::completing) return Cancelled::asked_to_stop;  // too late to ask, and not over yet
+    if (word.state() != CellState::queued && word.state() != CellState::delayed) return Cancelled::already_over;
+    // The settling slot tells our reaper what was meant.
+    // ORDER relaxed: released by the winning swap.
+    entry_.settling.job_id.store(id.value(), std::memory_order_relaxed);
+    const Ending ending{.outcome = Outcome::cancel};
+    const bool won = settling_.win(index, word, entry_.settling, ending);
+    const bool is_free = won && settling_.finish(index, word.next(CellState::completing, settling_.owner()),
+                                                 LeaseNote::of(entry_.settling.note.load()));
+    entry_.settling.job_id.store(0, std::memory_order_release);  // ORDER lease: after the cell's last transition
+    if (!won) continue;  // claimed, or cancelled by another, in this moment: look again
+    count(Outcome::cancel);
+    if (is_free) free_.keep_back(index);
+    free_.list_if_wanted();
+    return Cancelled::before_start;
+  }
+}
+
+}  // namespace ringmill

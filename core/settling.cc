@@ -1,0 +1,229 @@
+#include "core/settling.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <limits>
+
+#include "ipc/clock.h"
+
+namespace ringmill {
+
+namespace {
+
+constexpr std::uint64_t ns_per_ms = 1'000'000;
+constexpr int everybody = std::numeric_limits<int>::max();
+
+/// `text` without the beginning of a character that does not fit into `most` bytes.
+std::string_view cut(std::string_view text, std::size_t most) noexcept {
+  if (text.size() <= most) return text;
+  std::size_t end = most;
+  while (end > 0 && most - end < 3 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return text.substr(0, end);
+}
+
+}  // namespace
+
+void Settling::stage(JobId id, const Ending& ending) noexcept {
+  Staging& staging = me_->staging;
+  const std::string_view text = cut(ending.text, std::min(most_staged_bytes, table_.text_room(index_of(id))));
+  // ORDER relaxed: released by the winning swap, read only after our death.
+  staging.job_id.store(id.value(), std::memory_order_relaxed);
+  staging.due_at.store(ending.due.bits(), std::memory_order_relaxed);
+  staging.started_at_ms.store(ending.started_at_ms, std::memory_order_relaxed);
+  staging.text_bytes.store(static_cast<std::uint32_t>(text.size()), std::memory_order_relaxed);
+  store_words(staging.text, std::as_bytes(std::span(text)));
+}
+
+bool Settling::win(CellIndex index, StateWord from, LeaseSlot& slot, const Ending& ending) noexcept {
+  const bool staged = !ending.is_plain();
+  if (staged) stage(job_id_of(from, index), ending);
+  const LeaseNote note{.outcome = ending.outcome,
+                       .attempts = ending.attempts,
+                       .version = static_cast<std::uint16_t>(from.version()),
+                       .cause = static_cast<std::uint8_t>(ending.cause),
+                       .staged = staged};
+  slot.note.store(note.bits(), std::memory_order_relaxed);  // E1, ORDER relaxed: as above
+  return swap_to_completing(index, from);
+}
+
+bool Settling::win_for(const ParticipantEntry& other, CellIndex index, StateWord from, LeaseSlot& slot,
+                       LeaseNote note) noexcept {
+  const JobId id = job_id_of(from, index);
+  note.staged = note.staged && other.staging.job_id.load() == id.value();
+  if (note.staged) {
+    Staging& staging = me_->staging;
+    staging.job_id.store(id.value());
+    staging.due_at.store(other.staging.due_at.load());
+    staging.started_at_ms.store(other.staging.started_at_ms.load());
+    const std::uint32_t bytes = std::min(other.staging.text_bytes.load(), most_staged_bytes);
+    staging.text_bytes.store(bytes);
+    for (std::size_t n = 0; n < in_words(bytes); ++n) staging.text[n].store(other.staging.text[n].load());
+  }
+  note.version = static_cast<std::uint16_t>(from.version());
+  slot.note.store(note.bits());  // E1
+  return swap_to_completing(index, from);
+}
+
+void Settling::write_text(CellIndex index, JobId id, LeaseNote note) noexcept {
+  CellHeader& header = table_.header(index);
+  // ORDER relaxed: the cell is ours; its next word publishes it.
+  const Staging& staging = me_->staging;
+  const bool is_there = note.staged && staging.job_id.load(std::memory_order_relaxed) == id.value();
+  if (!is_there) return;
+  const std::uint32_t bytes =
+      std::min({staging.text_bytes.load(std::memory_order_relaxed), most_staged_bytes, table_.text_room(index)});
+  table_.copy_text_in(index, staging.text, bytes);
+  header.text_bytes.store(static_cast<std::uint16_t>(bytes), std::memory_order_relaxed);
+}
+
+void Settling::note_attempt(CellIndex index, LeaseNote note) noexcept {
+  CellHeader& header = table_.header(index);
+  // ORDER relaxed: as above.
+  header.attempts.store(note.attempts, std::memory_order_relaxed);
+  CellOptions* const options = table_.options(index);
+  const std::uint64_t started_at_ms = note.staged ? me_->staging.started_at_ms.load(std::memory_order_relaxed) : 0;
+  if (options == nullptr || started_at_ms == 0) return;
+  options->started.store(started_at_ms, std::memory_order_relaxed);
+  options->ended_at_ms.store(exact_wall_clock_ns() / ns_per_ms, std::memory_order_relaxed);
+}
+
+void Settling::settle_in(CellIndex index, StateWord completing, CellState state, DueTime due,
+                         bool to_journal) noexcept {
+  CellHeader& header = table_.header(index);
+  // ORDER relaxed: the cell is ours; its next word publishes it.
+  header.due_at.store(due.bits(), std::memory_order_relaxed);
+  const std::uint32_t level = header.level.load(std::memory_order_relaxed);
+  const std::uint32_t kind = header.kind.load(std::memory_order_relaxed);
+  const bool journaled = to_journal && is_journaled(index);
+  const JobId id = job_id_of(completing, index);
+  // ORDER placing: the list is released by the next word, and read only after our death.
+  me_->placing[0].store(id.value(), std::memory_order_relaxed);
+  me_->placing_count.store(1, std::memory_order_release);                                  // E4
+  table_.state(index).store(completing.next(state, 0).bits(), std::memory_order_release);  // E5, ORDER state
+  if (journaled) mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));  // M
+  if (state == CellState::queued) {
+    place(id, level, kind);  // E6
+  } else {
+    mark_for_keeper(index, due);  // E6
+  }
+  // Behind the hint: a ring is a system call, which the next worker need not wait for.
+  if (journaled) wake_journal_if_asleep(*segment_);
+  me_->placing_count.store(0, std::memory_order_release);  // ORDER placing
+}
+
+bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noexcept {
+  CellHeader& header = table_.header(index);
+  const JobId id = job_id_of(completing, index);
+  const CellOptions* const options = table_.options(index);
+  switch (note.outcome) {
+    case Outcome::requeue:
+      note_attempt(index, note);
+      write_text(index, id, note);  // E3
+      // A job given back before its first attempt has nothing to tell. Not "if it changed": who died after E3 has
+      // changed it for us.
+      settle_in(index, completing, CellState::queued, {}, note.attempts != 0);
+      return false;
+    case Outcome::delay:
+      note_attempt(index, note);
+      write_text(index, id, note);  // E3
+      settle_in(index, completing, CellState::delayed, DueTime::of(note.staged ? me_->staging.due_at.load() : 0), true);
+      return false;
+    case Outcome::bury:
+      note_attempt(index, note);
+      write_text(index, id, note);
+      header.cause.store(note.cause, std::memory_order_relaxed);  // E3, ORDER relaxed: the cell is ours
+      settle_in(index, completing, CellState::burying, {}, true);
+      wake_waiters(index);  // W
+      return false;
+    case Outcome::complete:
+    case Outcome::cancel:
+      break;
+  }
+  const bool completed = note.outcome != Outcome::cancel;
+  if (const std::uint64_t keep_ms = options != nullptr ? options->keep_ms.load() : 0; keep_ms != 0) {
+    if (note.attempts != 0) note_attempt(index, note);
+    // What a failed attempt left there is no result.
+    header.text_bytes.store(0, std::memory_order_relaxed);  // ORDER relaxed: the cell is ours
+    write_text(index, id, note);                            // E3
+    const DueTime until{.ns = later_by(lease_clock_ns(), std::min(keep_ms, most_wait_ms) * ns_per_ms),
+                        .is_wall = false};
+    settle_in(index, completing, completed ? CellState::completed : CellState::cancelled, until, true);
+    wake_waiters(index);  // W
+    return false;
+  }
+  const bool journaled = is_journaled(index);
+  free_cell(index, completing);
+  if (journaled) mark_ended(index);  // M
+  wake_waiters(index);               // W
+  return true;
+}
+
+bool Settling::promote(CellIndex index, StateWord delayed) noexcept {
+  const CellHeader& header = table_.header(index);
+  const std::uint32_t level = header.level.load();
+  const std::uint32_t kind = header.kind.load();
+  const JobId id = job_id_of(delayed, index);
+  // ORDER placing: as in settle_in().
+  me_->placing[0].store(id.value(), std::memory_order_relaxed);
+  me_->placing_count.store(1, std::memory_order_release);  // P1
+  std::uint64_t expected = delayed.bits();
+  const bool promoted =
+      table_.state(index).compare_exchange_strong(expected, delayed.next(CellState::queued, 0).bits());  // P2
+  if (promoted) place(id, level, kind);                                                                  // P3
+  me_->placing_count.store(0, std::memory_order_release);  // ORDER placing
+  return promoted;
+}
+
+bool Settling::drop(CellIndex index, StateWord from) noexcept {
+  const bool journaled = is_journaled(index);
+  std::uint64_t expected = from.bits();
+  if (!table_.state(index).compare_exchange_strong(expected, table_.freed(from).bits())) return false;
+  if (journaled) mark_ended(index);
+  return true;
+}
+
+void Settling::place_again(JobId id) noexcept {
+  const CellIndex index = index_of(id);
+  if (!id || index >= table_.capacity()) return;
+  const StateWord word = table_.word(index);
+  if (!JobTable::was_enqueued(id, word)) return;
+  // Even if it was claimed and ended meanwhile: its producer may have died before its mark.
+  mark_changed(index);
+  if (word.generation() != generation_of(id)) return;
+  const CellHeader& header = table_.header(index);
+  switch (word.state()) {
+    case CellState::queued:
+      place(id, header.level.load(), header.kind.load());
+      return;
+    case CellState::delayed:
+    case CellState::completed:
+    case CellState::cancelled:
+    case CellState::burying:
+      mark_for_keeper(index, {});
+      return;
+    default:
+      return;
+  }
+}
+
+void Settling::place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept {
+  // Somebody scribbled over the cell.
+  if (level >= rings_.size()) level = static_cast<std::uint32_t>(rings_.size()) - 1;
+  const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };
+  if (rings_[level].push(JobTable::hint_of(id), is_live) == Ring::Pushed::full) note_overflow(level);
+  Arrival arrival;
+  arrival.add(level, kind);
+  wake_for_jobs(*segment_, arrival, 1);
+}
+
+void Settling::wake_groups(std::uint64_t groups) noexcept {
+  Signals& signals = segment_->signals();
+  for (std::uint64_t bits = signals.waited_for.fetch_and(~groups) & groups; bits != 0; bits &= bits - 1) {
+    auto& sequence = signals.ended_sequence[std::countr_zero(bits)];
+    sequence.fetch_add(1);
+    futex_wake(sequence, everybody);
+  }
+}
+
+}  // namespace ringmill

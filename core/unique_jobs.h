@@ -1,0 +1,71 @@
+// Unique jobs: of all jobs with one key, one at a time. A table of hints in shared memory, by the key's hash; what
+// counts is the cell that a hint names.
+//
+// A key has a window of slots where its job's id may stand, in any of them; a slot whose job is over, or never was, can
+// be taken by anybody. A job that is being made stands there while its cell is still `filling`: nobody has been told of
+// it yet, so whoever meets it with his own job of the same key in hand may do away with it.
+//
+//   U1  N1 and N2 of core/enqueueing.cc: a cell, filling, with the key's hash
+//   U2  look at the window for another cell with this hash: a job: it is the one, give the cell back, done.
+//       Filling: do away with it (CAS: filling -> free; it is that producer's word that decides)
+//   U3  CAS a slot that can be taken: -> own id. Lost: again from U2
+//   U4  look at the whole window once more, as in U2: a job: clear the own slot, give the cell back, it is the one
+//   U5  N3, then N4 as a CAS: filling -> queued or delayed. Lost: somebody did away with it: again from U1
+//
+// Never two: both have set their slots in U3 before they look in U4, so at least one of them sees the other; it finds a
+// job, and gives way, or it finds one that is filling, which then fails in U5. Killed before U5: the cell is freed by
+// the scan, and the slot can be taken. Killed after it: the job is there. Stopped anywhere: nobody waits for it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include <ringmill/job.h>
+
+#include "core/job_table.h"
+#include "ipc/segment.h"
+
+namespace ringmill {
+
+/// 128 bits of a key. Two keys of one hash are one in 2^64 million jobs; none is zero.
+struct UniqueKey {
+  std::uint64_t low = 0;
+  std::uint64_t high = 0;
+
+  static UniqueKey of(std::string_view key) noexcept;
+  constexpr bool operator==(const UniqueKey&) const noexcept = default;
+  constexpr explicit operator bool() const noexcept { return (low | high) != 0; }
+};
+
+class UniqueJobs {
+ public:
+  explicit UniqueJobs(const Segment& segment) noexcept
+      : table_(segment), slots_(segment.unique_slots()), count_(segment.geometry().unique_slots) {}
+
+  static constexpr std::uint32_t window = 32;
+
+  /// U2: the job of this key, if there is one. `own` is a cell that does not count. Does away with cells of this key
+  /// that are filling.
+  std::optional<JobId> find(UniqueKey key, JobId own) noexcept;
+  /// U3. False: the window is full of other keys' jobs.
+  enum class Taken { yes, lost, full };
+  Taken take(UniqueKey key, JobId own) noexcept;
+  /// U4 has found another one.
+  void give_way(UniqueKey key, JobId own) noexcept;
+  /// For recovery, while nobody else sees the segment. False: the window is full.
+  bool place(UniqueKey key, JobId id) noexcept;
+
+ private:
+  std::atomic<std::uint64_t>& slot(UniqueKey key, std::uint32_t n) const noexcept {
+    return slots_[(key.low + n) & (count_ - 1)];
+  }
+  /// The hash of a cell that has, or will have, the job of this id; nothing: it is another's by now, or has no key.
+  std::optional<UniqueKey> key_of(JobId id, StateWord& word) const noexcept;
+
+  JobTable table_;
+  std::atomic<std::uint64_t>* slots_;
+  std::uint64_t count_;
+};
+
+}  // namespace ringmill

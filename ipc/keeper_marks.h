@@ -1,0 +1,65 @@
+// Which cells the keeper has to look at: jobs that wait for their time, that are on their way to the dead letters, or
+// that are kept for a while. One bit per cell; nothing can fill up.
+//
+//   participant                                        keeper
+//   B1  store the cell's word                          C1  awake: keeper_sleeps_until = 0
+//   B2  set the cell's bit                             C2  keeper_work: 1 -> 0; take and clear all bits, look at these
+//   B3  keeper_work = 1                                    cells
+//   B4  due before keeper_sleeps_until: ring           C3  keeper_sleeps_until = the next due time, or the next turn
+//                                                      C4  keeper_work is 1: again from C1; else sleep
+//
+// Nothing is due while the keeper sleeps: B3, B4, C3 and C4 are seq_cst, so either C4 sees the work, or B4 sees until
+// when the keeper sleeps. Killed after B1, before B3: the reaper of the participant marks again (its placing list names
+// the job). A keeper that dies after C2 has the next one look at all cells.
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+
+#include "ipc/clock.h"
+#include "ipc/layout.h"
+
+namespace ringmill {
+
+class KeeperMarks {
+ public:
+  KeeperMarks(std::atomic<std::uint64_t>* bits, std::uint32_t words, Signals& signals) noexcept
+      : bits_(bits), words_(words), signals_(&signals) {}
+
+  /// B2 to B4. True: the caller rings the keeper.
+  bool mark(std::uint32_t index, DueTime due) noexcept {
+    bits_[index / 64].fetch_or(std::uint64_t{1} << (index % 64));  // B2
+    signals_->keeper_work.store(1);                                // B3
+    const std::uint64_t until_ns = signals_->keeper_sleeps_until_ns.load();
+    return until_ns != 0 && on_lease_clock(due) < until_ns;  // B4
+  }
+
+  /// C2: calls `look(index)` for each marked cell.
+  template <class Look>
+  void take_all(Look&& look) noexcept {
+    if (signals_->keeper_work.exchange(0) == 0) return;
+    for (std::uint32_t word = 0; word < words_; ++word) {
+      if (bits_[word].load(std::memory_order_relaxed) == 0) continue;  // ORDER relaxed: the exchange below acquires
+      for (std::uint64_t bits = bits_[word].exchange(0); bits != 0; bits &= bits - 1) {
+        look(word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits)));
+      }
+    }
+  }
+  bool any() const noexcept { return signals_->keeper_work.load() != 0; }
+  bool is_marked(std::uint32_t index) const noexcept { return (bits_[index / 64].load() >> (index % 64) & 1) != 0; }
+
+  /// CLOCK_BOOTTIME of a due time, if the wall clock is not set until then.
+  static std::uint64_t on_lease_clock(DueTime due) noexcept {
+    if (!due.is_wall) return due.ns;
+    const std::uint64_t wall_ns = exact_wall_clock_ns();
+    return due.ns > wall_ns ? later_by(lease_clock_ns(), due.ns - wall_ns) : 0;
+  }
+
+ private:
+  std::atomic<std::uint64_t>* bits_;
+  std::uint32_t words_;
+  Signals* signals_;
+};
+
+}  // namespace ringmill

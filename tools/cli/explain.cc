@@ -1,0 +1,212 @@
+// ringmill explain: why a job does not run, in one sentence. It reads, never guesses, and takes one pass over a ring
+// and over the registry at most.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "ipc/clock.h"
+#include "tools/cli/command.h"
+#include "tools/cli/dead_letters.h"
+#include "tools/cli/options.h"
+#include "tools/cli/output.h"
+#include "tools/cli/report.h"
+#include "tools/cli/view.h"
+
+namespace ringmill::cli {
+
+namespace {
+
+/// How many jobs stand before this one in its level's ring. Nothing: it has no place there.
+std::optional<std::uint64_t> jobs_before(const Segment& segment, const JobView& job) {
+  const JobTable table(segment);
+  const Ring ring = segment.ring(job.level_number);
+  const std::uint64_t own = JobTable::hint_of(job.info.id);
+  std::uint64_t before = 0;
+  std::uint64_t position = ring.head();
+  for (std::uint64_t step = 0; step < ring.slot_count(); ++step, ++position) {
+    const std::uint64_t word = ring.slot(position);
+    if (ring.turn_of(word, position) == Ring::Turn::before) break;
+    const std::uint64_t hint = Ring::hint_of(word);
+    if (hint == own) return before;
+    if (table.is_live(hint)) ++before;
+  }
+  return std::nullopt;
+}
+
+/// Whether the entry's thread claims jobs of this kind and level. The registry has a bit for 64 kinds, and for 64
+/// levels: `is_sure` is false where another kind or level may have set it.
+struct Takes {
+  bool yes = false;
+  bool is_sure = true;
+};
+Takes takes(const Segment& segment, const ParticipantEntry& entry, const JobView& job) {
+  const auto bit = [](std::uint32_t number) { return std::uint64_t{1} << (number % 64); };
+  const bool any_kind = entry.interest_any_kind.load() != 0;
+  const bool yes = (entry.interest_levels.load() & bit(job.level_number)) != 0 &&
+                   (any_kind || (entry.interest_kinds.load() & bit(job.kind_number)) != 0);
+  const bool shares_kind_bit = job.kind_number >= 64 || segment.kinds().name_of(job.kind_number + 64).has_value();
+  return {yes, segment.geometry().level_count <= 64 && (any_kind || !shares_kind_bit)};
+}
+
+struct Workers {
+  std::uint32_t count = 0;
+  bool is_sure = true;
+};
+Workers workers_for(const EngineView& view, const JobView& job) {
+  Workers workers;
+  for (std::uint32_t n = 0; n < most_participants; ++n) {
+    const ParticipantEntry& entry = view.segment().participant(n);
+    if (EntryState::of(entry).state != ParticipantState::alive || !view.is_alive(n).value_or(false)) continue;
+    const Takes taken = takes(view.segment(), entry, job);
+    if (!taken.yes) continue;
+    ++workers.count;
+    workers.is_sure = workers.is_sure && taken.is_sure;
+  }
+  return workers;
+}
+
+bool is_kept(const EngineView& view) {
+  const std::uint32_t keeper = view.segment().signals().keeper_participant.load();
+  return keeper >= 1 && keeper <= most_participants && view.is_alive(keeper - 1).value_or(false);
+}
+
+std::string without_keeper(const EngineView& view, std::string_view what) {
+  return is_kept(view) ? ""
+                       : fmt::format("; no keeper lives to {}: the next process that opens the engine keeps", what);
+}
+
+/// "1 other", "2 others".
+std::string others(std::uint64_t count) { return fmt::format("{} other{}", count, count == 1 ? "" : "s"); }
+
+std::string of_attempts(const JobInfo& info) {
+  return info.max_attempts == 0 ? std::to_string(info.attempts)
+                                : fmt::format("{} of {}", info.attempts, info.max_attempts);
+}
+
+std::string explain_queued(const EngineView& view, const JobView& job) {
+  const auto before = jobs_before(view.segment(), job);
+  const std::string place = !before ? "without a place in its level's ring yet" + without_keeper(view, "give it one")
+                            : *before == 0 ? "first in its level"
+                                           : "behind " + others(*before) + " in its level";
+  const Workers workers = workers_for(view, job);
+  if (workers.count == 0) {
+    return fmt::format("is queued, and no live worker takes kind {} at level {}; it is {}", job.info.kind,
+                       job.info.level, place);
+  }
+  return fmt::format("is queued at level {}, {}; {} live worker thread{} {} its kind and level", job.info.level, place,
+                     workers.count, workers.count == 1 ? "" : "s",
+                     !workers.is_sure     ? "may take"
+                     : workers.count == 1 ? "takes"
+                                          : "take");
+}
+
+std::string explain_delayed(const EngineView& view, const JobInfo& info) {
+  const std::string failures =
+      info.attempts == 0 ? ""
+                         : fmt::format("; {} attempts failed{}", of_attempts(info),
+                                       info.last_error.empty() ? "" : ", the last: " + escaped(info.last_error));
+  return fmt::format("is delayed until {}{}{}", time_text(info.due_at), failures, without_keeper(view, "begin it"));
+}
+
+std::string explain_running(const EngineView& view, const JobView& job) {
+  const JobInfo& info = job.info;
+  if (info.worker < 0) return "ends at this moment";
+  const auto worker = static_cast<std::uint32_t>(info.worker);
+  const auto process = view.segment().participant(worker).process_id.load();
+  const std::string who = fmt::format("participant {} (process {})", worker, process);
+  if (!view.is_alive(worker).value_or(false)) {
+    return "was held by " + who + ", which died: the keeper hands it on" + without_keeper(view, "do it");
+  }
+  if (job.word.state() == CellState::completing) return "ends at this moment, on " + who;
+  if (info.started_at.time_since_epoch().count() == 0) return "was taken in advance by " + who + ", which is busy";
+  const std::string progress =
+      has_progress(info) ? fmt::format("; it is at {} {}", info.progress, escaped(info.progress_text)) : "";
+  return fmt::format("runs on {} since {}, attempt {}{}", who, time_text(info.started_at), of_attempts(info), progress);
+}
+
+/// Completed or cancelled, and kept.
+std::string explain_kept(const EngineView& view, const JobView& job) {
+  const DueTime until = DueTime::of(JobTable(view.segment()).header(index_of(job.info.id)).due_at.load());
+  const std::uint64_t left_ns = until.ns - std::min(until.ns, lease_clock_ns());
+  const auto until_wall = wall_time(until.is_wall ? until.ns : later_by(exact_wall_clock_ns(), left_ns));
+  const std::string when =
+      job.info.ended_at.time_since_epoch().count() == 0 ? "" : " at " + time_text(job.info.ended_at);
+  return fmt::format("was {}{}, and is kept until {}", name_of(job.info.state), when, time_text(until_wall));
+}
+
+std::string explain_dying(const EngineView& view, const JobView& job) {
+  return fmt::format("is dead: {}{}; it goes to the dead letters{}", name_of(job.cause),
+                     job.info.last_error.empty() ? "" : ", " + escaped(job.info.last_error),
+                     without_keeper(view, "bury it"));
+}
+
+std::string explain_letter(const DeadLetter& letter) {
+  return fmt::format("is dead since {}: {} after {} attempt{}{}", time_text(letter.died_at), name_of(letter.cause),
+                     letter.attempts, letter.attempts == 1 ? "" : "s",
+                     letter.last_error.empty() ? "" : ", the last error: " + escaped(letter.last_error));
+}
+
+std::string explain(const EngineView& view, const JobView& job) {
+  switch (job.info.state) {
+    case JobState::queued:
+      return explain_queued(view, job);
+    case JobState::delayed:
+      return explain_delayed(view, job.info);
+    case JobState::running:
+      return explain_running(view, job);
+    case JobState::completed:
+    case JobState::cancelled:
+      return explain_kept(view, job);
+    case JobState::dead:
+      return explain_dying(view, job);
+    case JobState::blocked:
+      return "waits for other jobs";
+    case JobState::ended:
+      break;
+  }
+  return "is over, and nothing was kept of it";
+}
+
+int run_explain(const std::filesystem::path& directory, const std::string& text) {
+  const auto id = JobId::parse(text);
+  if (!id) return fail("explain", exit_usage, "a job id has 16 lower-case hexadecimal digits: " + text);
+  const auto view = EngineView::open(directory);
+  if (!view) return fail("explain", view.error());
+  const auto info = find_job(view->segment(), *id);
+  std::string sentence;
+  if (info && info->state != JobState::ended) {
+    const auto job = view_job(view->segment(), index_of(*id));
+    // Between the two looks it may have ended, or changed again and again.
+    if (job && job->info.id == *id) sentence = explain(*view, *job);
+  }
+  if (sentence.empty()) {
+    const auto letter = find_dead_letter(directory, *id);
+    if (!letter) return fail("explain", letter.error());
+    if (!*letter && !info) return fail("explain", exit_no, info.error().message());
+    sentence = *letter ? explain_letter(**letter) : "is over, and nothing was kept of it";
+  }
+  Output output;
+  output.line(fmt::format("job {} {}", text, sentence));
+  return output.finish(exit_done);
+}
+
+}  // namespace
+
+Command add_explain(CLI::App& program) {
+  struct Words {
+    std::filesystem::path directory;
+    std::string id;
+  };
+  auto words = std::make_shared<Words>();
+  CLI::App* app = program.add_subcommand("explain", "Say in one sentence why a job does not run");
+  add_directory(*app, words->directory);
+  app->add_option("ID", words->id, "The job's id, as enqueue printed it")->required();
+  app->footer(
+      "What is read is true of one moment; nothing is written. Exit code 1: no job ever had this id.\n"
+      "\n"
+      "Example:\n"
+      "  ringmill explain /tmp/jobs 0000000001000000");
+  return {app, [words] { return run_explain(words->directory, words->id); }};
+}
+
+}  // namespace ringmill::cli

@@ -1,0 +1,147 @@
+#include "tools/cli/job_options.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/job_table.h"
+#include "ipc/layout.h"
+#include "tools/cli/options.h"
+#include "tools/cli/values.h"
+
+namespace ringmill::cli {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+constexpr nanoseconds most_time = std::chrono::milliseconds(most_wait_ms);
+
+std::unexpected<Error> invalid(const char* summary, std::string detail = {}) {
+  return std::unexpected(Error(ErrorCode::invalid_argument, summary, std::move(detail)));
+}
+
+std::optional<OnWorkerLost> on_worker_lost_of(std::string_view name) {
+  if (name == "retry") return OnWorkerLost::retry;
+  if (name == "bury") return OnWorkerLost::bury;
+  return std::nullopt;
+}
+
+Result<void> read_text(const std::string& key, const std::string& text, OptionWords& options) {
+  if (key == "at") {
+    options.at = parse_time(text);
+    return options.at ? Result<void>() : invalid("at is no time like 2026-02-28T13:05:09Z", text);
+  }
+  if (key == "backoff") {
+    options.backoff = text;
+    return {};
+  }
+  if (key == "on_worker_lost") {
+    options.on_worker_lost = on_worker_lost_of(text);
+    return options.on_worker_lost ? Result<void>() : invalid("on_worker_lost is retry or bury", text);
+  }
+  auto& duration = key == "delay" ? options.delay : key == "expires" ? options.expires : options.keep_result;
+  duration = parse_duration(text);
+  return duration ? Result<void>() : invalid("no duration like 250us, 10ms, 30s, 5m, 2h, 7d", key + ": " + text);
+}
+
+}  // namespace
+
+std::string name_of(OnWorkerLost what) { return what == OnWorkerLost::bury ? "bury" : "retry"; }
+
+OptionWords OptionWords::or_else(const OptionWords& other) const {
+  OptionWords both = *this;
+  if (!delay && !at) {
+    both.delay = other.delay;
+    both.at = other.at;
+  }
+  if (!max_attempts) both.max_attempts = other.max_attempts;
+  if (!backoff) both.backoff = other.backoff;
+  if (!expires) both.expires = other.expires;
+  if (!keep_result) both.keep_result = other.keep_result;
+  if (!on_worker_lost) both.on_worker_lost = other.on_worker_lost;
+  return both;
+}
+
+void add_job_options(CLI::App& words, OptionWords& options) {
+  auto* delay = add_duration(words, "--delay", options.delay, "It can be claimed after this time at the earliest");
+  const auto read_time = [&options](const std::string& text) {
+    options.at = parse_time(text);
+    if (!options.at) throw CLI::ValidationError("--at", "'" + text + "' is no time like 2026-02-28T13:05:09Z");
+  };
+  words.add_option_function<std::string>("--at", read_time, "Or: when the wall clock shows this (RFC 3339)")
+      ->type_name("TIME")
+      ->excludes(delay);
+  words.add_option("--max-attempts", options.max_attempts, "Attempts until it is dead; 0: no bound (15)")
+      ->type_name("N");
+  words
+      .add_option("--backoff", options.backoff,
+                  "The wait between attempts: fixed:100ms, exponential:1s,2,1h (base, factor, cap; a random part of "
+                  "it) or list:1s,10s,5m (exponential:1s,2,1h)")
+      ->type_name("POLICY");
+  add_duration(words, "--expires", options.expires, "Not begun within this time it is dead (never)");
+  add_duration(words, "--keep-result", options.keep_result,
+               "How long result and history are kept after its end (not at all)");
+  const auto read_loss = [&options](const std::string& text) { options.on_worker_lost = on_worker_lost_of(text); };
+  words
+      .add_option_function<std::string>("--on-worker-lost", read_loss,
+                                        "When its worker dies: retry, or bury, for work that must not be repeated "
+                                        "(retry)")
+      ->check(CLI::IsMember({"retry", "bury"}))
+      ->type_name("WHAT");
+}
+
+Result<bool> read_option(const std::string& key, const nlohmann::ordered_json& value, OptionWords& options) {
+  constexpr std::array text_keys{"delay", "at", "backoff", "expires", "keep_result", "on_worker_lost"};
+  if (key == "max_attempts") {
+    const bool is_count =
+        value.is_number_unsigned() && value.get<std::uint64_t>() <= std::numeric_limits<std::uint16_t>::max();
+    if (!is_count) return invalid("max_attempts is a number from 0 to 65535");
+    options.max_attempts = value.get<std::uint16_t>();
+    return true;
+  }
+  if (std::ranges::find(text_keys, key) == text_keys.end()) return false;
+  if (!value.is_string()) return invalid("a string is expected for this key", key);
+  if (const auto read = read_text(key, value.get<std::string>(), options); !read) return std::unexpected(read.error());
+  if (options.delay && options.at) return invalid("a job has a delay or a time at which it begins, not both");
+  return true;
+}
+
+Result<JobOptions> OptionReader::read(const OptionWords& words) {
+  for (const auto& time : {words.delay, words.expires, words.keep_result}) {
+    if (time && *time > most_time) return invalid("a time is ten years at most", format_duration(*time));
+  }
+  if (words.at && words.at->time_since_epoch().count() < 0) return invalid("a job cannot begin before 1970");
+  JobOptions options;
+  const auto in_ms = [](const std::optional<nanoseconds>& time) {
+    return std::chrono::ceil<milliseconds>(time.value_or(nanoseconds::zero()));
+  };
+  options.delay = in_ms(words.delay);
+  options.expires = in_ms(words.expires);
+  options.keep_result = in_ms(words.keep_result);
+  if (words.at) options.at = *words.at;
+  if (words.max_attempts) options.max_attempts = *words.max_attempts;
+  if (words.on_worker_lost) options.on_worker_lost = *words.on_worker_lost;
+  if (!words.backoff) return options;
+  if (const auto known = policies_.find(*words.backoff); known != policies_.end()) {
+    options.retry_policy = known->second;
+    return options;
+  }
+  const auto policy = engine_.retry_policy(*words.backoff);
+  if (!policy) return std::unexpected(policy.error());
+  policies_.emplace(*words.backoff, *policy);
+  options.retry_policy = *policy;
+  return options;
+}
+
+std::uint32_t most_payload_bytes(const Engine& engine, const JobOptions& options) {
+  const bool needs_room =
+      options.retry_policy != RetryPolicy::standard || options.expires.count() != 0 || options.keep_result.count() != 0;
+  const std::uint32_t most = engine.most_payload_bytes();
+  return needs_room ? most - static_cast<std::uint32_t>(sizeof(CellOptions)) : most;
+}
+
+}  // namespace ringmill::cli
