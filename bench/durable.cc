@@ -322,7 +322,7 @@ Measured run_payload_1k(const Surroundings& surroundings) {
   constexpr std::uint32_t count = 60'000;
   constexpr std::uint64_t bytes_of_count = std::uint64_t{count} * (1024 + 32);
   // The least limit for so many cells: two and a half times what they can hold.
-  constexpr std::uint64_t limit = std::uint64_t{65'536} * 2016 * 5 / 2 + (16U << 20);
+  constexpr std::uint64_t limit = std::uint64_t{65'536} * 2088 * 5 / 2 + (16U << 20);
   auto scratch = ScratchEngine::create(surroundings.scratch, 65'536, 2048, limit);
   if (!scratch) return std::unexpected(scratch.error());
   auto subject = Subject::join(scratch->directory(), Role::worker, true);
