@@ -56,6 +56,7 @@ struct KeptWorld : World {
 
 TEST(Delays, a_delayed_job_cannot_be_claimed_before_its_time_and_can_be_after_it) {
   KeptWorld world;
+  std::this_thread::sleep_for(200ms);  // the keeper's first look at all cells is over: only a mark tells it now
   const auto begin = Clock::now();
   const JobId id = world.add({.delay = 80ms});
   EXPECT_EQ(world.state_of(id), JobState::delayed);
@@ -286,7 +287,7 @@ TEST(Waits, who_waits_is_woken_at_the_end_with_the_result) {
   KeptWorld world;
   const JobId id = world.add({.keep_result = 1min});
   Result<JobInfo> got;
-  std::thread waiter([&] { got = world.engine.wait(id, generous); });
+  std::thread waiter([&] { got = world.engine.wait(id, 24h); });  // without a wake this hangs
   std::this_thread::sleep_for(20ms);
   must(world.claim().complete(as_payload("done")));
   waiter.join();
