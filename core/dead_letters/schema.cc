@@ -58,6 +58,16 @@ CREATE TABLE meta(
 ) STRICT;
 )sql";
 
+constexpr SqlWords words{
+    .busy = "another process has been writing dead letters for too long",
+    .no_space = "the disk has no room for dead letters",
+    .to_make_room = "make room, or purge some",
+    .corrupt = "the dead letters' file is damaged",
+    .to_mend = "end the engine's processes and move the file (with -wal and -shm) away, then a new one is made",
+    .permission_denied = "the dead letters' file may not be written, or not by this user",
+    .unusable = "cannot use the dead letters' file",
+    .cannot_open = ErrorCode::permission_denied};
+
 Result<void> check_limits(const DeadLetterLimits& limits) {
   constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
   const auto invalid = [](const char* summary) { return std::unexpected(Error(ErrorCode::invalid_argument, summary)); };
@@ -67,22 +77,6 @@ Result<void> check_limits(const DeadLetterLimits& limits) {
     return invalid("the age limit of dead letters must be between none and 200 years");
   }
   return {};
-}
-
-/// Nothing: no such file. Error permission_denied: somebody else has put it there.
-Result<std::optional<struct stat>> facts_of(const fs::path& file, const struct stat& directory) {
-  struct stat facts {};
-  if (::lstat(file.c_str(), &facts) != 0) {
-    if (errno == ENOENT) return std::nullopt;
-    return std::unexpected(system_error("cannot stat", file));
-  }
-  // Whom the directory lets write may have made it: the first burial can be anybody's.
-  const bool is_owners = facts.st_uid == directory.st_uid || (directory.st_mode & 0022) != 0;
-  if (S_ISREG(facts.st_mode) && is_owners) return facts;
-  return std::unexpected(
-      Error(ErrorCode::permission_denied,
-            S_ISREG(facts.st_mode) ? "this file belongs to another user than the engine" : "this is not a plain file",
-            file.string() + "; somebody put it there: find out who did"));
 }
 
 /// Files of the store get the directory's mode without its x bits, its group, and from root its owner.
@@ -171,15 +165,15 @@ Result<SqlConnection> open_dead_letters(const fs::path& given, DeadLetterStore::
   const fs::path file = directory / dead_letter_file;
   struct stat folder {};
   if (::stat(directory.c_str(), &folder) != 0) return std::unexpected(system_error("cannot stat", directory));
-  const auto present = facts_of(file, folder);
+  const auto present = facts_of_database(file, folder);
   if (!present) return std::unexpected(present.error());
   const bool writes = access == DeadLetterStore::Access::read_write;
   const auto nothing_buried = [&file] {
     return std::unexpected(Error(ErrorCode::not_found, "no job was ever buried here", file.string()));
   };
   if (!*present && !writes) return nothing_buried();
-  const auto how = writes ? SqlConnection::Access::read_write : SqlConnection::Access::read_only;
-  auto connection = SqlConnection::open(file, how, directory, busy_wait);
+  const auto how = writes ? SqlConnection::Access::make : SqlConnection::Access::read_only;
+  auto connection = SqlConnection::open(file, how, busy_wait, words);
   if (!connection) return connection;
   // SQLite gives -wal and -shm the mode and, where it may, the owner that the file has when they are made.
   if (!*present || (writes && (*present)->st_size == 0)) {

@@ -3,14 +3,15 @@
 #include <fcntl.h>
 
 #include <array>
+#include <atomic>
 #include <limits>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "core/dead_letters/schema.h"
-#include "core/dead_letters/sqlite.h"
 #include "core/log.h"
+#include "core/sqlite.h"
 #include "ipc/fork_guard.h"
 #include "ipc/registry.h"
 
@@ -56,6 +57,24 @@ Error opened_by_parent() {
   return Error(ErrorCode::after_fork, "these dead letters were opened by the parent process: open them again");
 }
 
+/// How many stores this process's memory knows, and in which process the last of them was opened.
+///
+/// SQLite remembers in that memory which locks it holds. The child of a fork has the memory and not the locks: a
+/// connection that it opened to the same file would go without them. So a child whose parent had a store open at the
+/// fork may open none before it calls exec().
+struct OpenStores {
+  std::atomic<std::uint32_t> count{0};
+  std::atomic<std::uint32_t> fork_generation{0};
+};
+OpenStores& open_stores() noexcept {
+  static OpenStores stores;
+  return stores;
+}
+
+bool has_parents_stores() noexcept {
+  return open_stores().count.load() != 0 && open_stores().fork_generation.load() != fork_generation();
+}
+
 /// `?1` to `?4` are the filter, `?5` the number behind which to go on, `?6` how many.
 std::string select_by_filter(std::string_view columns, bool newest_first) {
   return fmt::format(
@@ -86,9 +105,15 @@ std::uint64_t size_of(const DeadLetter& letter) noexcept {
 
 class DeadLetterStore::Implementation {
  public:
-  Implementation(SqlConnection opened, fs::path folder) : connection(std::move(opened)), directory(std::move(folder)) {}
+  Implementation(SqlConnection opened, fs::path folder) : connection(std::move(opened)), directory(std::move(folder)) {
+    open_stores().count.fetch_add(1);
+    open_stores().fork_generation.store(fork_generation());
+  }
   ~Implementation() {
-    if (!is_childs_copy()) return;
+    if (!is_childs_copy()) {
+      open_stores().count.fetch_sub(1);
+      return;
+    }
     // The child of a fork has our descriptors, and the parent goes on with them: nothing is closed or freed.
     for (auto& statement : statements_) static_cast<void>(statement.release());
     connection.abandon();
@@ -330,6 +355,10 @@ DeadLetterStore::~DeadLetterStore() = default;
 
 Result<DeadLetterStore> DeadLetterStore::open(const fs::path& directory, Access access, const DeadLetterLimits& limits,
                                               std::chrono::milliseconds busy_wait) {
+  if (has_parents_stores()) {
+    return std::unexpected(Error(ErrorCode::after_fork, "the parent process had dead letters open when it forked",
+                                 directory.string() + "; fork before they are opened, or call exec()"));
+  }
   auto connection = open_dead_letters(directory, access, limits, busy_wait);
   if (!connection) return std::unexpected(connection.error());
   return DeadLetterStore(std::make_unique<Implementation>(*std::move(connection), directory));

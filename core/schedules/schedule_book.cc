@@ -62,7 +62,7 @@ constexpr std::string_view columns =
     "name, cron, zone, every_ms, kind, level, missed, paused, created_at, begins_after, last_tick";
 
 /// `row` has `columns`, and the payload behind them if it is asked for.
-Schedule schedule_of(const ScheduleStatement& row, bool with_payload) {
+Schedule schedule_of(const SqlStatement& row, bool with_payload) {
   const auto text = [&row](int column) { return std::string(row.bytes(column)); };
   Schedule schedule{.name = text(0), .times = BrokenTimes{text(1), text(2), "it has neither times nor an interval"}};
   if (!row.is_null(1)) {
@@ -101,7 +101,7 @@ Result<void> check(const Schedule& schedule) {
   return {};
 }
 
-Result<void> insert(ScheduleDatabase& database, const Schedule& schedule, TickTime now) {
+Result<void> insert(SqlConnection& database, const Schedule& schedule, TickTime now) {
   auto statement = database.prepare(
       "INSERT INTO schedule VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, NULL, ?10) ON CONFLICT DO NOTHING");
   if (!statement) return std::unexpected(statement.error());
@@ -127,7 +127,7 @@ Error ScheduleBook::no_schedule(std::string_view name) const {
   return Error(ErrorCode::not_found, "no such schedule", fmt::format("'{}' in {}", name, file_.string()));
 }
 
-Result<bool> ScheduleBook::has_tables(ScheduleDatabase& database) const {
+Result<bool> ScheduleBook::has_tables(SqlConnection& database) const {
   const auto version = database.number("PRAGMA user_version");
   if (!version) return std::unexpected(version.error());
   if (*version == 0) return false;  // its maker has not come that far, or was killed
@@ -141,9 +141,9 @@ Result<bool> ScheduleBook::has_tables(ScheduleDatabase& database) const {
   return std::unexpected(Error(ErrorCode::corrupt, "this file holds no schedules", file_.string() + "; move it away"));
 }
 
-Result<ScheduleDatabase*> ScheduleBook::opened() {
+Result<SqlConnection*> ScheduleBook::opened() {
   if (!database_) {
-    auto database = ScheduleDatabase::open(file_, false, busy_wait_);
+    auto database = open_schedules(file_, false, busy_wait_);
     if (!database && database.error().code() == ErrorCode::not_found) return nullptr;
     if (!database) return std::unexpected(database.error());
     const auto ready = has_tables(*database);
@@ -154,17 +154,18 @@ Result<ScheduleDatabase*> ScheduleBook::opened() {
   return &*database_;
 }
 
-Result<ScheduleDatabase*> ScheduleBook::made() {
+Result<SqlConnection*> ScheduleBook::made() {
   if (auto there = opened(); !there || *there != nullptr) return there;
-  auto database = ScheduleDatabase::open(file_, true, busy_wait_);
+  auto database = open_schedules(file_, true, busy_wait_);
   if (!database) return std::unexpected(database.error());
-  if (auto begun = database->execute("BEGIN IMMEDIATE"); !begun) return std::unexpected(begun.error());
+  auto transaction = SqlTransaction::begin(*database);
+  if (!transaction) return std::unexpected(transaction.error());
   const auto ready = has_tables(*database);  // somebody else was quicker
   if (!ready) return std::unexpected(ready.error());
   if (!*ready) {
     if (auto tables = database->execute(make_tables); !tables) return std::unexpected(tables.error());
   }
-  if (auto committed = database->execute("COMMIT"); !committed) return std::unexpected(committed.error());
+  if (auto committed = transaction->commit(); !committed) return std::unexpected(committed.error());
   database_ = *std::move(database);
   return &*database_;
 }
@@ -251,7 +252,7 @@ void ScheduleBook::warn_of_broken(const Schedule& schedule) {
   warned_.push_back(schedule.name);
 }
 
-Result<void> ScheduleBook::refresh_entries(ScheduleDatabase& database) {
+Result<void> ScheduleBook::refresh_entries(SqlConnection& database) {
   // It changes with every commit of another connection; what this one changes resets the version that we remember.
   const auto version = database.number("PRAGMA data_version");
   if (!version) return std::unexpected(version.error());

@@ -76,17 +76,17 @@ class ScheduleBook {
   };
 
   /// Nothing: there are no schedules yet.
-  Result<ScheduleDatabase*> opened();
-  Result<ScheduleDatabase*> made();
-  Result<bool> has_tables(ScheduleDatabase& database) const;
+  Result<SqlConnection*> opened();
+  Result<SqlConnection*> made();
+  Result<bool> has_tables(SqlConnection& database) const;
   Error no_schedule(std::string_view name) const;
   Result<void> change(const char* sql, std::string_view name, std::optional<std::int64_t> now = std::nullopt);
-  Result<void> refresh_entries(ScheduleDatabase& database);
+  Result<void> refresh_entries(SqlConnection& database);
   void warn_of_broken(const Schedule& schedule);
 
   std::filesystem::path file_;
   std::chrono::milliseconds busy_wait_;
-  std::optional<ScheduleDatabase> database_;
+  std::optional<SqlConnection> database_;
   std::vector<Entry> entries_;
   std::optional<std::int64_t> entries_version_;  // SQLite's data_version that they were read at
   std::vector<std::string> warned_;

@@ -1,13 +1,13 @@
-#include "core/dead_letters/sqlite.h"
+#include "core/sqlite.h"
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
-#include <atomic>
+#include <cerrno>
 #include <string>
 #include <utility>
 
 #include "ipc/file.h"
-#include "ipc/fork_guard.h"
 
 namespace ringmill {
 
@@ -15,43 +15,42 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// What went wrong in the last call on this connection, as one of our codes, with what to do about it.
-Error error_of(sqlite3* connection, int result) {
-  const char* name = sqlite3_db_filename(connection, "main");
-  const std::string file = name != nullptr ? name : "";
+/// What went wrong in the last call on this connection to `file`, as one of our codes, with what to do about it.
+Error error_of(sqlite3* connection, int result, const SqlWords& words, const std::string& file) {
   const std::string reason = file + ": " + sqlite3_errmsg(connection);
   switch (result & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return Error(ErrorCode::busy, "another process has been writing dead letters for too long",
+      return Error(ErrorCode::busy, words.busy,
                    file + "; try again; a process that was stopped while it wrote must go on, or be ended");
     case SQLITE_FULL:
-      return Error(ErrorCode::no_space, "the disk has no room for dead letters", file + "; make room, or purge some");
+      return Error(ErrorCode::no_space, words.no_space, file + "; " + words.to_make_room);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
     case SQLITE_ERROR:  // our statements are right, so the tables are not
     case SQLITE_CONSTRAINT:
     case SQLITE_MISMATCH:
     case SQLITE_SCHEMA:
-      return Error(ErrorCode::corrupt, "the dead letters' file is damaged",
-                   reason +
-                       "; `sqlite3 FILE .recover` shows what can still be read; end the engine's processes and "
-                       "move the file (with -wal and -shm) away, then a new one is made");
+      return Error(ErrorCode::corrupt, words.corrupt,
+                   reason + "; `sqlite3 FILE .recover` shows what can still be read; " + words.to_mend);
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-      return Error(ErrorCode::permission_denied, "the dead letters' file may not be written, or not by this user",
-                   reason);
+      return Error(ErrorCode::permission_denied, words.permission_denied, reason);
     case SQLITE_CANTOPEN:
     case SQLITE_IOERR:
       if (const int number = sqlite3_system_errno(connection); number != 0) {
-        return system_error("cannot use the dead letters' file", file, number);
+        return system_error(words.unusable, file, number);
       }
       [[fallthrough]];
     default:
-      return Error((result & 0xff) == SQLITE_CANTOPEN ? ErrorCode::permission_denied : ErrorCode::system,
-                   "cannot use the dead letters' file", reason);
+      return Error((result & 0xff) == SQLITE_CANTOPEN ? words.cannot_open : ErrorCode::system, words.unusable, reason);
   }
+}
+
+Error error_of(sqlite3* connection, int result, const SqlWords& words) {
+  const char* name = sqlite3_db_filename(connection, "main");
+  return error_of(connection, result, words, name != nullptr ? name : "");
 }
 
 /// A file name in which nothing is taken for a part of the URI's syntax.
@@ -71,6 +70,21 @@ std::string uri_escaped(const std::string& text) {
 }
 
 }  // namespace
+
+Result<std::optional<struct stat>> facts_of_database(const fs::path& file, const struct stat& directory) {
+  struct stat facts {};
+  if (::lstat(file.c_str(), &facts) != 0) {
+    if (errno == ENOENT) return std::nullopt;
+    return std::unexpected(system_error("cannot stat", file));
+  }
+  // Whom the directory lets write may have made it.
+  const bool is_owners = facts.st_uid == directory.st_uid || (directory.st_mode & 0022) != 0;
+  if (S_ISREG(facts.st_mode) && is_owners) return facts;
+  return std::unexpected(
+      Error(ErrorCode::permission_denied,
+            S_ISREG(facts.st_mode) ? "this file belongs to another user than the engine" : "this is not a plain file",
+            file.string() + "; somebody put it there: find out who did"));
+}
 
 void SqlStatement::Finalize::operator()(sqlite3_stmt* statement) const noexcept { sqlite3_finalize(statement); }
 
@@ -110,7 +124,7 @@ Result<bool> SqlStatement::step() {
     reset();
     return false;
   }
-  Error error = error_of(sqlite3_db_handle(statement_.get()), result);
+  Error error = error_of(sqlite3_db_handle(statement_.get()), result, *words_);
   reset();
   return std::unexpected(std::move(error));
 }
@@ -132,50 +146,26 @@ std::string_view SqlStatement::bytes(int column) const noexcept {
   return {static_cast<const char*>(data), static_cast<std::size_t>(size)};
 }
 
-namespace {
-
-/// How many connections this process's memory knows, and in which process the last of them was opened.
-struct OpenConnections {
-  std::atomic<std::uint32_t> count{0};
-  std::atomic<std::uint32_t> fork_generation{0};
-};
-OpenConnections& open_connections() noexcept {
-  static OpenConnections connections;
-  return connections;
+bool SqlStatement::is_null(int column) const noexcept {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
 }
 
-bool has_parents_connections() noexcept {
-  return open_connections().count.load() != 0 && open_connections().fork_generation.load() != fork_generation();
-}
+void SqlConnection::Close::operator()(sqlite3* connection) const noexcept { sqlite3_close_v2(connection); }
 
-}  // namespace
-
-SqlConnection::SqlConnection(sqlite3* connection) noexcept : connection_(connection) {
-  open_connections().count.fetch_add(1);
-  open_connections().fork_generation.store(fork_generation());
-}
-
-void SqlConnection::Close::operator()(sqlite3* connection) const noexcept {
-  sqlite3_close_v2(connection);
-  open_connections().count.fetch_sub(1);
-}
-
-Result<SqlConnection> SqlConnection::open(const fs::path& file, Access access, const fs::path& mode_of,
-                                          std::chrono::milliseconds busy_wait) {
-  if (has_parents_connections()) {
-    return std::unexpected(Error(ErrorCode::after_fork, "the parent process had dead letters open when it forked",
-                                 file.string() + "; fork before they are opened, or call exec()"));
-  }
-  const bool writes = access == Access::read_write;
-  const int flags = (writes ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_URI |
-                    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE;
+Result<SqlConnection> SqlConnection::open(const fs::path& file, Access access, std::chrono::milliseconds busy_wait,
+                                          const SqlWords& words) {
+  const bool makes = access == Access::make;
+  const int how = makes ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+                        : (access == Access::read_write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
+  const int flags = how | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE |
+                    SQLITE_OPEN_EXRESCODE;
   const std::string name =
-      "file:" + uri_escaped(file.string()) + (writes ? "?modeof=" + uri_escaped(mode_of.string()) : "");
+      "file:" + uri_escaped(file.string()) + (makes ? "?modeof=" + uri_escaped(file.parent_path().string()) : "");
   sqlite3* opened = nullptr;
   const int result = sqlite3_open_v2(name.c_str(), &opened, flags, "unix");
   if (opened == nullptr) return std::unexpected(Error(ErrorCode::system, "out of memory"));
-  SqlConnection connection(opened);  // to be closed even where opening failed
-  if (result != SQLITE_OK) return std::unexpected(error_of(opened, result));
+  SqlConnection connection(opened, words);  // to be closed even where opening failed
+  if (result != SQLITE_OK) return std::unexpected(error_of(opened, result, words, file.string()));
   sqlite3_busy_timeout(opened, static_cast<int>(busy_wait.count()));
   if (auto hardened = connection.harden(); !hardened) return std::unexpected(hardened.error());
   return connection;
@@ -189,7 +179,7 @@ Result<void> SqlConnection::harden() {
                                       {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0},
                                       {SQLITE_DBCONFIG_ENABLE_VIEW, 0}}) {
     if (const int result = sqlite3_db_config(connection, option, value, nullptr); result != SQLITE_OK) {
-      return std::unexpected(error_of(connection, result));
+      return std::unexpected(error_of(connection, result, *words_));
     }
   }
   sqlite3_limit(connection, SQLITE_LIMIT_LENGTH, 16 << 20);
@@ -202,7 +192,7 @@ Result<void> SqlConnection::harden() {
 
 Result<void> SqlConnection::execute(const char* sql) {
   const int result = sqlite3_exec(connection_.get(), sql, nullptr, nullptr, nullptr);
-  if (result != SQLITE_OK) return std::unexpected(error_of(connection_.get(), result));
+  if (result != SQLITE_OK) return std::unexpected(error_of(connection_.get(), result, *words_));
   return {};
 }
 
@@ -210,8 +200,8 @@ Result<SqlStatement> SqlConnection::prepare(std::string_view sql) {
   sqlite3_stmt* statement = nullptr;
   const int result = sqlite3_prepare_v3(connection_.get(), sql.data(), static_cast<int>(sql.size()),
                                         SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
-  if (result != SQLITE_OK) return std::unexpected(error_of(connection_.get(), result));
-  return SqlStatement(statement);
+  if (result != SQLITE_OK) return std::unexpected(error_of(connection_.get(), result, *words_));
+  return SqlStatement(statement, *words_);
 }
 
 Result<std::int64_t> SqlConnection::number(std::string_view sql) {

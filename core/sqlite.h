@@ -1,12 +1,10 @@
-// SQLite with our manners: handles that close themselves, errors as values.
+// SQLite with our manners: handles that close themselves, errors as values. For the dead letters and the schedules.
 //
 // SQLite locks its files with POSIX locks, which a process loses when it closes ANY descriptor of the same file. So
 // nothing in this library opens a database's files but SQLite itself; who wants to know about them asks lstat().
-//
-// SQLite remembers in the process's memory which locks it holds. The child of a fork has that memory and not the locks:
-// a connection that it opened would go without them. So a child whose parent had a connection open at the fork may open
-// none before it calls exec(): error after_fork.
 #pragma once
+
+#include <sys/stat.h>
 
 #include <chrono>
 #include <cstddef>
@@ -25,10 +23,27 @@ struct sqlite3_stmt;
 
 namespace ringmill {
 
+/// How errors speak of a database: each a summary, or what to do. Of static lifetime.
+struct SqlWords {
+  const char* busy;
+  const char* no_space;
+  const char* to_make_room;
+  const char* corrupt;
+  const char* to_mend;
+  const char* permission_denied;
+  const char* unusable;
+  /// Of a file that cannot be opened, for a reason that the system does not say.
+  ErrorCode cannot_open;
+};
+
+/// Facts of a database's file; nothing: there is none. Error permission_denied: it is no plain file, or of nobody whom
+/// the directory lets write.
+Result<std::optional<struct stat>> facts_of_database(const std::filesystem::path& file, const struct stat& directory);
+
 /// One prepared statement, to be used again and again. What is bound must live until the statement is reset.
 class SqlStatement {
  public:
-  explicit SqlStatement(sqlite3_stmt* statement) noexcept : statement_(statement) {}
+  SqlStatement(sqlite3_stmt* statement, const SqlWords& words) noexcept : statement_(statement), words_(&words) {}
 
   /// Resets, and binds the parameters ?1, ?2, ... in order.
   template <class... Values>
@@ -48,6 +63,7 @@ class SqlStatement {
   std::int64_t integer(int column) const noexcept;
   /// Valid until the next step() or reset().
   std::string_view bytes(int column) const noexcept;
+  bool is_null(int column) const noexcept;
 
  private:
   void bind(int position, std::int64_t value) noexcept;
@@ -67,6 +83,7 @@ class SqlStatement {
     void operator()(sqlite3_stmt* statement) const noexcept;
   };
   std::unique_ptr<sqlite3_stmt, Finalize> statement_;
+  const SqlWords* words_;
   int bind_failure_ = 0;
 };
 
@@ -74,12 +91,12 @@ class SqlStatement {
 /// see abandon().
 class SqlConnection {
  public:
-  enum class Access { read_only, read_write };
+  enum class Access { read_only, read_write, make };
 
-  /// With read_write a file that is not there is made, with the mode of `mode_of` and whatever the umask says.
+  /// With `make` a file that is not there is made, with the mode of the directory and whatever the umask says.
   /// `file` must be free of symbolic links. `busy_wait`: how long a call may wait for other processes.
   static Result<SqlConnection> open(const std::filesystem::path& file, Access access,
-                                    const std::filesystem::path& mode_of, std::chrono::milliseconds busy_wait);
+                                    std::chrono::milliseconds busy_wait, const SqlWords& words);
 
   Result<void> execute(const char* sql);
   Result<SqlStatement> prepare(std::string_view sql);
@@ -96,10 +113,11 @@ class SqlConnection {
   struct Close {
     void operator()(sqlite3* connection) const noexcept;
   };
-  explicit SqlConnection(sqlite3* connection) noexcept;
+  SqlConnection(sqlite3* connection, const SqlWords& words) noexcept : connection_(connection), words_(&words) {}
   Result<void> harden();
 
   std::unique_ptr<sqlite3, Close> connection_;
+  const SqlWords* words_;
 };
 
 /// A transaction that writes: begun with the right to write, so that it never fails half-way because of another
