@@ -30,6 +30,7 @@
 #include "core/engine_configuration.h"
 #include "core/engine_directory.h"
 #include "core/log.h"
+#include "core/schedules/schedule_book.h"
 #include "ipc/registry.h"
 
 namespace ringmill {
@@ -38,14 +39,15 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// The recurring jobs' book, and what SQLite keeps beside it.
-constexpr std::array<std::string_view, 2> schedule_files{"schedules.db", "schedules.db-journal"};
+/// What an engine has in databases, and what SQLite keeps beside them. An engine that is made where another one was
+/// half removed must not find that one's.
+constexpr std::array<std::string_view, 5> database_files{dead_letter_files[0], dead_letter_files[1],
+                                                         dead_letter_files[2], schedules_file, "schedules.db-journal"};
 
 /// Every file that we make in an engine's directory, the lock last.
-constexpr std::array<std::string_view, 12> own_files{"engine.json",         "generation",          "creating",
-                                                     "engine.json.new",     "generation.new",      "creating.new",
-                                                     "dead-letters.db-wal", "dead-letters.db-shm", "dead-letters.db",
-                                                     schedule_files[0],     schedule_files[1],     "lock"};
+constexpr std::array<std::string_view, 12> own_files{
+    "engine.json",     "generation",      "creating",        "engine.json.new", "generation.new",  "creating.new",
+    database_files[0], database_files[1], database_files[2], database_files[3], database_files[4], "lock"};
 
 /// How often the lock file may be replaced while we take its lock, before we say that others are at it.
 constexpr int most_replacements = 1000;
@@ -164,9 +166,8 @@ Result<void> unlink_journal(const fs::path& path) {
   return {};
 }
 
-/// An engine that is made where another one was half removed must not find that one's dead letters.
-Result<void> unlink_dead_letters(const fs::path& path) {
-  for (const std::string_view name : dead_letter_files) {
+Result<void> unlink_databases(const fs::path& path) {
+  for (const std::string_view name : database_files) {
     if (auto unlinked = unlink_if_there(path / name); !unlinked) return unlinked;
   }
   return {};
@@ -248,11 +249,7 @@ Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions&
   }
   if (auto cleaned = unlink_noted_segment(path); !cleaned) return cleaned;
   if (auto cleaned = unlink_journal(path); !cleaned) return cleaned;
-  if (auto cleaned = unlink_dead_letters(path); !cleaned) return cleaned;
-  // Of an engine whose removal was killed: the new one has no schedules.
-  for (const std::string_view name : schedule_files) {
-    if (auto cleaned = unlink_if_there(path / name); !cleaned) return cleaned;
-  }
+  if (auto cleaned = unlink_databases(path); !cleaned) return cleaned;
   warn_unless_memory(configuration->shm_dir);
   EngineDirectory directory;
   directory.path_ = path;
