@@ -22,8 +22,6 @@ std::span<std::byte> BlockBuilder::append_room(std::uint32_t bytes) noexcept {
 }
 
 std::span<std::byte> BlockBuilder::append_job(const JobRecord& record) noexcept {
-  last_ = used_;
-  records_before_last_ = records_;
   append(record);
   return append_room(record.payload_bytes);
 }
@@ -53,12 +51,6 @@ void BlockBuilder::append_kind(std::uint32_t kind, std::string_view name) noexce
 
 void BlockBuilder::append_retry_policy(std::uint32_t policy, std::string_view text) noexcept {
   append_name({.type = RecordType::retry_policy, .kind = policy}, text);
-}
-
-void BlockBuilder::drop_last() noexcept {
-  assert(records_ > records_before_last_ && last_ >= sizeof(BlockHead) && last_ < used_);
-  used_ = last_;
-  records_ = records_before_last_;
 }
 
 std::span<const std::byte> BlockBuilder::seal(BlockHead head) noexcept {

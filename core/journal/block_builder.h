@@ -27,7 +27,7 @@ class BlockBuilder {
   }
 
   /// Each append needs room() for its record. Writes the record and returns where the payload goes, in_whole_words()
-  /// long, its last word zeroed: the caller copies it there. drop_last() takes the record back.
+  /// long, its last word zeroed: the caller copies it there. rewind() takes the record back.
   std::span<std::byte> append_job(const JobRecord& record) noexcept;
   void append_ended(JobId id) noexcept;
   void append_attempts(JobId id, std::uint16_t attempts) noexcept;
@@ -39,9 +39,6 @@ class BlockBuilder {
   static constexpr std::uint32_t bytes_of_change(std::uint32_t text_bytes) noexcept {
     return static_cast<std::uint32_t>(sizeof(ChangeRecord)) + in_whole_words(text_bytes);
   }
-  /// Takes back the last append_job() and what was appended after it. Not twice in a row.
-  void drop_last() noexcept;
-
   /// Where the next record goes; rewind() takes back what was appended since.
   struct Mark {
     std::uint32_t used = 0;
@@ -66,8 +63,6 @@ class BlockBuilder {
 
   std::span<std::byte> buffer_;
   std::uint32_t used_ = 0;
-  std::uint32_t last_ = 0;  // where the last job record begins
-  std::uint32_t records_before_last_ = 0;
   std::uint32_t records_ = 0;
 };
 

@@ -72,7 +72,6 @@ enum class RecordType : std::uint8_t {
   options = 6,       // OptionsRecord: what a job asks for beyond the plain
   retry_policy = 7,  // KindRecord: the text of a retry policy
 };
-inline constexpr std::uint8_t most_record_type = 7;
 
 /// A job that waits or runs. `payload_bytes` of payload follow, then zeros up to a multiple of 8.
 struct JobRecord {

@@ -1,9 +1,28 @@
-// What stands in CellHeader::revision: which life of the cell the journal knows, and where.
+// How a cell and the journal speak of each other: states, and what stands in CellHeader::revision (which life of the
+// cell the journal knows, and where).
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 
+#include "core/journal/format.h"
+#include "ipc/state_word.h"
+
 namespace ringmill {
+
+/// How the states of cells stand in the journal; all others are `waits` there, and come back queued.
+inline constexpr std::array<CellState, most_journaled_state + 1> cell_states{
+    CellState::queued, CellState::delayed, CellState::completed, CellState::cancelled, CellState::burying};
+constexpr CellState cell_state(JournaledState state) noexcept { return cell_states[static_cast<std::size_t>(state)]; }
+constexpr JournaledState journaled_state(CellState state) noexcept {
+  const auto found = std::ranges::find(cell_states, state);
+  return found == cell_states.end() ? JournaledState::waits : static_cast<JournaledState>(found - cell_states.begin());
+}
+static_assert(cell_state(JournaledState::delayed) == CellState::delayed &&
+              cell_state(JournaledState::dead) == CellState::burying &&
+              journaled_state(CellState::cancelled) == JournaledState::cancelled &&
+              journaled_state(CellState::running) == JournaledState::waits);
 
 /// generation 40 | segment 24. Zero: the journal knows no life of this cell that it has not seen end.
 /// The segment is the low part of its number: all segments that count at a time are far fewer than 2^24.

@@ -61,8 +61,6 @@ inline std::expected<std::uint32_t, RecordFault> length_of_record(std::span<cons
       length = sizeof(ShortRecord);
       break;
     case RecordType::kind:
-      length = sizeof(KindRecord) + in_whole_words(value_at<std::uint16_t>(rest, offsetof(KindRecord, name_bytes)));
-      break;
     case RecordType::retry_policy:
       length = sizeof(KindRecord) + in_whole_words(value_at<std::uint16_t>(rest, offsetof(KindRecord, name_bytes)));
       break;

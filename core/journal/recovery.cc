@@ -44,22 +44,6 @@ void set_at_least(std::atomic<std::uint64_t>& word, std::uint64_t value) noexcep
   if (value_of(word) < value) set(word, value);
 }
 
-CellState cell_state(JournaledState state) noexcept {
-  switch (state) {
-    case JournaledState::delayed:
-      return CellState::delayed;
-    case JournaledState::completed:
-      return CellState::completed;
-    case JournaledState::cancelled:
-      return CellState::cancelled;
-    case JournaledState::dead:
-      return CellState::burying;
-    case JournaledState::waits:
-      break;
-  }
-  return CellState::queued;
-}
-
 bool is_over(CellState state) noexcept { return state != CellState::queued && state != CellState::delayed; }
 
 /// No later than a DueTime can say: the record's 48 bits of milliseconds reach further.

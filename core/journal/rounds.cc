@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <string>
+#include <utility>
 
 #include "ipc/clock.h"
 
@@ -15,21 +16,6 @@ constexpr std::uint32_t free_segments_wanted = 3;
 /// How far ahead of the look the headers are fetched.
 constexpr std::uint32_t look_ahead = 12;
 constexpr std::uint64_t ns_per_ms = 1'000'000;
-
-JournaledState journaled_state(CellState state) noexcept {
-  switch (state) {
-    case CellState::delayed:
-      return JournaledState::delayed;
-    case CellState::completed:
-      return JournaledState::completed;
-    case CellState::cancelled:
-      return JournaledState::cancelled;
-    case CellState::burying:
-      return JournaledState::dead;
-    default:
-      return JournaledState::waits;
-  }
-}
 
 std::uint64_t journaled_due(DueTime due) noexcept {
   const std::uint64_t wall_ns =
@@ -181,12 +167,13 @@ JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bo
   const std::uint32_t bytes = BlockBuilder::bytes_of_job(payload_bytes) + (is_plain ? 0 : most_bytes_beside_job());
   const auto block = room_for_job(kind, policy, bytes, copying_forward);
   if (!block) return block.error();
+  const BlockBuilder::Mark before = (*block)->mark();
   const std::span<std::byte> payload = (*block)->append_job(record);
   table_.copy_words_out(index, payload.data(), payload.size());
   if (!is_plain) append_beside_job(**block, index, word);
   const StateWord after = table_.word(index);
   if (after.generation() != word.generation() || !after.has_job()) {
-    (*block)->drop_last();
+    (*block)->rewind(before);
     return Look::changed;
   }
   header.revision.store(JournalNote{word.generation(), JournalNote::segment_tag(writer_->open_segment())}.bits(),
@@ -216,7 +203,7 @@ void JournalRounds::append_beside_job(BlockBuilder& block, CellIndex index, Stat
   }
   block.append_options(record);
   ++records_;
-  if (needs_change(index, word)) append_change(block, index, word);
+  if (needs_change(index, word) && append_change(block, index, word)) ++records_;
 }
 
 bool JournalRounds::append_change(BlockBuilder& block, CellIndex index, StateWord word) noexcept {
@@ -237,10 +224,7 @@ bool JournalRounds::append_change(BlockBuilder& block, CellIndex index, StateWor
   const std::span<std::byte> text = block.append_change(record);
   table_.copy_text_out(index, text.data(), static_cast<std::uint32_t>(text.size()));
   // While it is completing its owner writes what we have read; and whatever changes it later marks it again.
-  if (word.state() != CellState::completing && table_.word(index) == word) {
-    ++records_;
-    return true;
-  }
+  if (word.state() != CellState::completing && table_.word(index) == word) return true;
   block.rewind(mark);
   return false;
 }
@@ -253,16 +237,16 @@ JournalRounds::Look JournalRounds::write_change(CellIndex index, StateWord word,
   if (is_plain && attempts == 0) return Look::fine;
   const auto block = room(is_plain ? sizeof(ShortRecord) : most_bytes_beside_job(), copying_forward);
   if (!block) return block.error();
-  if (is_plain) {
-    (*block)->append_attempts(job_id_of(word, index), attempts);
-  } else if (append_change(**block, index, word)) {
-    --records_;  // remember() counts it
-  } else {
+  if (is_plain || !append_change(**block, index, word)) {
     if (table_.word(index).generation() != word.generation()) return Look::changed;
     (*block)->append_attempts(job_id_of(word, index), attempts);
   }
   remember(index);
   return Look::fine;
+}
+
+bool JournalRounds::is_unnamed(std::uint64_t& named_in) const noexcept {
+  return std::exchange(named_in, writer_->open_segment()) != writer_->open_segment();
 }
 
 std::uint32_t JournalRounds::most_bytes_beside_job() const noexcept {
@@ -276,16 +260,13 @@ std::expected<BlockBuilder*, JournalRounds::Look> JournalRounds::room_for_job(st
   // For all, because a segment that ends in between would separate them.
   const auto block = room(bytes + 2 * BlockBuilder::bytes_of_kind(name_bytes), copying_forward);
   if (!block) return block;
-  const std::uint64_t segment = writer_->open_segment();
-  if (kind < most_kinds && kind_named_in_[kind] != segment) {
-    kind_named_in_[kind] = segment;
+  if (kind < most_kinds && is_unnamed(kind_named_in_[kind])) {
     if (const auto name = segment_->kinds().name_of(kind)) {
       (*block)->append_kind(kind, *name);
       ++records_;
     }
   }
-  if (policy != 0 && policy <= most_retry_policies && policy_named_in_[policy - 1] != segment) {
-    policy_named_in_[policy - 1] = segment;
+  if (policy != 0 && policy <= most_retry_policies && is_unnamed(policy_named_in_[policy - 1])) {
     if (const auto name = segment_->retry_policies().name_of(policy - 1)) {
       (*block)->append_retry_policy(policy, *name);
       ++records_;

@@ -96,6 +96,8 @@ class JournalRounds {
   /// False, and nothing is appended: the job moves on at this moment, and is marked afterwards.
   bool append_change(BlockBuilder& block, CellIndex index, StateWord word) noexcept;
   std::uint32_t most_bytes_beside_job() const noexcept;
+  /// Whether the open segment does not name it yet; from now on it does.
+  bool is_unnamed(std::uint64_t& named_in) const noexcept;
   std::expected<BlockBuilder*, Look> room(std::uint32_t bytes, bool copying_forward);
   /// Room for the records of a job of this kind and retry policy. Their names are before it, or earlier in the same
   /// segment, unless somebody scribbled over the cell.

@@ -272,9 +272,10 @@ WriterRun::Went WriterRun::write_job(std::uint32_t index, bool copying_forward) 
   BlockBuilder* block = room_for(record, BlockBuilder::bytes_of_job(record.payload_bytes), copying_forward, went);
   if (block == nullptr) return went;
   if (random_.one_in(16)) {
+    const BlockBuilder::Mark before = block->mark();
     const std::span<std::byte> taken_back = block->append_job(record);
     std::ranges::fill(taken_back, std::byte{0xdd});
-    block->drop_last();
+    block->rewind(before);
   }
   const std::span<std::byte> payload = block->append_job(record);
   std::ranges::copy(content, payload.begin());
