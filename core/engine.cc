@@ -45,20 +45,7 @@ Result<JobInfo> with_letter(const std::filesystem::path& directory, Result<JobIn
   const auto store = DeadLetterStore::open(directory, DeadLetterStore::Access::read_only);
   if (!store) return found;  // nothing was ever buried, or it cannot be read: then nothing more is known
   const auto letter = store->find(found->id);
-  if (!letter) return found;
-  JobInfo info;
-  info.id = letter->id;
-  info.kind = letter->kind;
-  info.level = letter->level;
-  info.state = JobState::dead;
-  info.attempts = letter->attempts;
-  info.max_attempts = letter->max_attempts;
-  info.payload_size = static_cast<std::uint32_t>(letter->payload.size());
-  info.enqueued_at = letter->enqueued_at;
-  info.ended_at = letter->died_at;
-  info.worker = letter->worker;
-  info.last_error = letter->last_error;
-  return info;
+  return letter ? info_of(*letter) : found;
 }
 
 Error opened_by_parent() noexcept {

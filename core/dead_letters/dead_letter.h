@@ -40,4 +40,21 @@ struct DeadLetter {
 
 inline constexpr std::size_t most_error_bytes = 4096;
 
+/// What is known of a job that is dead.
+inline JobInfo info_of(const DeadLetter& letter) {
+  JobInfo info;
+  info.id = letter.id;
+  info.kind = letter.kind;
+  info.level = letter.level;
+  info.state = JobState::dead;
+  info.attempts = letter.attempts;
+  info.max_attempts = letter.max_attempts;
+  info.payload_size = static_cast<std::uint32_t>(letter.payload.size());
+  info.enqueued_at = letter.enqueued_at;
+  info.ended_at = letter.died_at;
+  info.worker = letter.worker;
+  info.last_error = letter.last_error;
+  return info;
+}
+
 }  // namespace ringmill

@@ -23,11 +23,6 @@ std::chrono::milliseconds as_ms(std::uint64_t ms) noexcept {
   return std::chrono::milliseconds(std::min(ms, most_wait_ms));
 }
 
-/// Wall clock; 48 bits of milliseconds are 8,900 years.
-std::chrono::system_clock::time_point as_time(std::uint64_t ms) noexcept {
-  return std::chrono::system_clock::time_point(std::chrono::milliseconds(ms & 0xffffffffffff));
-}
-
 }  // namespace
 
 Burial::Burial(EngineCore& engine, std::uint32_t number)
@@ -130,7 +125,6 @@ std::optional<DeadLetter> Burial::letter_of(CellIndex index, StateWord word) con
   }
   if (const CellOptions* const options = table.options(index); options != nullptr) {
     letter.keep_result = as_ms(options->keep_ms.load());
-    if (const std::uint64_t ended_ms = options->ended_at_ms.load(); ended_ms != 0) letter.died_at = as_time(ended_ms);
   }
   letter.bury_when_worker_lost = (header.flags.load() & cell_flag::bury_on_worker_lost) != 0;
   return letter;

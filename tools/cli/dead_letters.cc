@@ -35,22 +35,8 @@ Result<std::optional<DeadLetter>> find_dead_letter(const std::filesystem::path& 
 std::string payload_of(const DeadLetter& letter) { return std::string(as_text(letter.payload)); }
 
 Json letter_json(const DeadLetter& letter) {
-  Json json;
-  json["id"] = letter.id.to_string();
-  json["kind"] = letter.kind;
-  json["level"] = letter.level;
-  json["state"] = name_of(JobState::dead);
-  json["attempts"] = letter.attempts;
-  json["max_attempts"] = letter.max_attempts != 0 ? Json(letter.max_attempts) : Json();
-  json["payload_size"] = letter.payload.size();
-  json["enqueued_at"] = time_json(letter.enqueued_at);
-  json["started_at"] = nullptr;
-  json["ended_at"] = time_json(letter.died_at);
-  json["worker"] = letter.worker >= 0 ? Json(letter.worker) : Json();
+  Json json = job_json(info_of(letter));
   json["last_error"] = letter.last_error;
-  json["result"] = nullptr;
-  json["due_at"] = nullptr;
-  json["progress"] = nullptr;
   json["cause"] = name_of(letter.cause);
   return json;
 }

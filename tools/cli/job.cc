@@ -46,19 +46,7 @@ void print_text(const JobInfo& info, Output& output) {
 }
 
 void print_text(const DeadLetter& letter, Output& output) {
-  JobInfo info;
-  info.id = letter.id;
-  info.kind = letter.kind;
-  info.level = letter.level;
-  info.state = JobState::dead;
-  info.attempts = letter.attempts;
-  info.max_attempts = letter.max_attempts;
-  info.payload_size = static_cast<std::uint32_t>(letter.payload.size());
-  info.enqueued_at = letter.enqueued_at;
-  info.ended_at = letter.died_at;
-  info.worker = letter.worker;
-  info.last_error = letter.last_error;
-  print_text(info, output);
+  print_text(info_of(letter), output);
   output.line(fmt::format("{:<13} {}", "cause", name_of(letter.cause)));
 }
 
