@@ -100,10 +100,7 @@ Measured run_delayed(const Surroundings& surroundings) {
   SharedBlock<DelayControl> control;
   ProcessGroup processes;
   processes.start([&] { return work_and_note(*control, scratch->directory()) ? 0 : 1; }, 1);
-  if (!wait_until([&] { return control->run.ready.load() == 1 || !processes.all_run(); }, 30s) ||
-      !processes.all_run()) {
-    return std::unexpected("the worker did not start");
-  }
+  if (auto ready = control->run.await_ready(processes, 1); !ready) return std::unexpected(ready.error());
   auto subject = Subject::join(scratch->directory(), Role::producer, true);
   if (!subject) return std::unexpected(subject.error());
   control->run.go.store(true, std::memory_order_release);

@@ -126,10 +126,7 @@ Measured run_latency(const Surroundings& surroundings, Pace pace, std::chrono::m
   ProcessGroup processes;
   processes.start([&] { return produce_paced(*control, scratch->directory(), pace) ? 0 : 1; }, 0);
   processes.start([&] { return work_and_time(*control, scratch->directory(), pace) ? 0 : 1; }, 1);
-  if (!wait_until([&] { return control->run.ready.load() == 2 || !processes.all_run(); }, std::chrono::seconds{30}) ||
-      !processes.all_run()) {
-    return std::unexpected("a process of the run did not start");
-  }
+  if (auto ready = control->run.await_ready(processes, 2); !ready) return std::unexpected(ready.error());
   auto keeper = Subject::join(scratch->directory(), Role::tool, true);
   if (!keeper) return std::unexpected(keeper.error());
   control->run.go.store(true, std::memory_order_release);

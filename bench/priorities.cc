@@ -94,10 +94,7 @@ Measured run_urgent(const Surroundings& surroundings) {
   ProcessGroup processes;
   processes.start([&] { return enqueue_urgent(*control, scratch->directory()) ? 0 : 1; }, 0);
   processes.start([&] { return work_urgent_first(*control, scratch->directory()) ? 0 : 1; }, 1);
-  if (!wait_until([&] { return control->run.ready.load() == 2 || !processes.all_run(); }, 30s) ||
-      !processes.all_run()) {
-    return std::unexpected("a process of the run did not start");
-  }
+  if (auto ready = control->run.await_ready(processes, 2); !ready) return std::unexpected(ready.error());
   auto subject = Subject::join(scratch->directory(), Role::producer, true);
   if (!subject) return std::unexpected(subject.error());
   if (auto in = enqueue_standing_jobs(*subject, "low", 1'000'000); !in) return std::unexpected(in.error());

@@ -23,6 +23,13 @@ void RunControl::start_together() noexcept {
   while (!go.load(std::memory_order_acquire)) std::this_thread::sleep_for(std::chrono::microseconds{50});
 }
 
+std::expected<void, std::string> RunControl::await_ready(ProcessGroup& processes, std::size_t count) const {
+  const bool began = wait_until([&] { return ready.load(std::memory_order_acquire) == count || !processes.all_run(); },
+                                std::chrono::seconds{30});
+  if (!began || !processes.all_run()) return std::unexpected("a process of the run did not start");
+  return {};
+}
+
 std::expected<Throughput, std::string> measure_throughput(const ThroughputPlan& plan) {
   SharedBlock<RunControl> control;
   ProcessGroup processes;
@@ -33,11 +40,9 @@ std::expected<Throughput, std::string> measure_throughput(const ThroughputPlan& 
   for (std::size_t index = 0; index < plan.producers; ++index) start(plan.producer, index, 0);
   for (std::size_t index = 0; index < plan.workers; ++index) start(plan.worker, index, 1);
 
-  const std::size_t all = plan.producers + plan.workers;
-  const bool began =
-      wait_until([&] { return control->ready.load(std::memory_order_acquire) == all || !processes.all_run(); },
-                 std::chrono::seconds{30});
-  if (!began || !processes.all_run()) return std::unexpected("a process of the run did not start");
+  if (auto ready = control->await_ready(processes, plan.producers + plan.workers); !ready) {
+    return std::unexpected(ready.error());
+  }
   if (auto prepared = plan.prepare(); !prepared) return std::unexpected(prepared.error());
   control->go.store(true, std::memory_order_release);
 

@@ -14,6 +14,8 @@
 
 namespace ringmill::bench {
 
+class ProcessGroup;
+
 inline constexpr std::size_t most_processes_of_a_role = 8;
 
 /// Written by one process, read by the bench now and then: a line pair of its own, so counting disturbs nobody.
@@ -37,6 +39,8 @@ struct RunControl {
 
   /// Called by each process when it could begin: returns when all can.
   void start_together() noexcept;
+  /// Called by the bench: returns when so many processes could begin, or says that one has ended, or hangs.
+  std::expected<void, std::string> await_ready(ProcessGroup& processes, std::size_t count) const;
   bool stopping() const noexcept { return stop.load(std::memory_order_relaxed); }
 };
 

@@ -20,6 +20,7 @@
 #include <fmt/core.h>
 
 #include "core/inspect.h"
+#include "tests/crash/fail_once.h"
 #include "tests/support/child.h"
 #include "tests/support/must.h"
 #include "tests/support/scratch.h"
@@ -27,13 +28,6 @@
 
 namespace ringmill::test {
 namespace {
-
-/// One attempt more, at once.
-Result<void> fail_once(Job& job) {
-  if (const auto settled = job.retry_in(std::chrono::milliseconds(0)); !settled)
-    return std::unexpected(settled.error());
-  return {};
-}
 
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;

@@ -10,6 +10,7 @@
 #include "core/job_table.h"
 #include "core/journal/file_names.h"
 #include "core/journal/recovery.h"
+#include "tests/crash/fail_once.h"
 #include "tests/support/must.h"
 
 namespace ringmill::crash {
@@ -24,13 +25,6 @@ using test::must;
 namespace {
 
 constexpr JobOptions tried_for_ever{.max_attempts = 0};
-
-/// One attempt more, at once.
-Result<void> fail_once(Job& job) {
-  if (const auto settled = job.retry_in(std::chrono::milliseconds(0)); !settled)
-    return std::unexpected(settled.error());
-  return {};
-}
 
 constexpr std::size_t participant_count = 3;
 constexpr std::uint32_t kind_count = 4;
@@ -244,7 +238,7 @@ void EngineRun::settle_one() {
     went = job.complete();
     row.end_ticket = participants_[worker]->ticket().round;
   } else if (how < 7) {
-    went = fail_once(job);
+    went = test::fail_once(job);
     row.attempts = attempt;
     row.attempt_tickets.emplace_back(attempt, participants_[worker]->ticket().round);
   } else {

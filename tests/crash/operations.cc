@@ -9,15 +9,10 @@
 
 #include <fmt/core.h>
 
+#include "tests/crash/fail_once.h"
+
 namespace ringmill::crash {
 namespace {
-
-/// One attempt more, at once.
-Result<void> fail_once(Job& job) {
-  if (const auto settled = job.retry_in(std::chrono::milliseconds(0)); !settled)
-    return std::unexpected(settled.error());
-  return {};
-}
 
 /// Longer than any trial.
 constexpr std::chrono::milliseconds long_extension = std::chrono::minutes(5);
@@ -35,14 +30,11 @@ std::uint64_t mixed(std::uint64_t value) noexcept {
 Result<void> call(Job& job, Ask ask) {
   switch (ask) {
     case Ask::fail:
-      return fail_once(job);
+      return test::fail_once(job);
     case Ask::release:
       return job.release();
     case Ask::retry:
-      if (const auto settled = job.retry_in(brief_delay, "no route to host"); !settled) {
-        return std::unexpected(settled.error());
-      }
-      return {};
+      return test::fail_once(job, brief_delay, "no route to host");
     case Ask::snooze:
       return job.snooze(brief_delay);
     case Ask::extend:

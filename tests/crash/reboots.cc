@@ -23,6 +23,7 @@
 #include <fmt/core.h>
 #include <spdlog/spdlog.h>
 
+#include "tests/crash/fail_once.h"
 #include "tests/support/child.h"
 #include "tests/support/must.h"
 #include "tests/support/scratch.h"
@@ -30,13 +31,6 @@
 
 namespace ringmill::test {
 namespace {
-
-/// One attempt more, at once.
-Result<void> fail_once(Job& job) {
-  if (const auto settled = job.retry_in(std::chrono::milliseconds(0)); !settled)
-    return std::unexpected(settled.error());
-  return {};
-}
 
 using namespace std::chrono_literals;
 using Random = std::mt19937_64;

@@ -114,6 +114,15 @@ class Waiter {
   std::future<Result<void>> outcome_;
 };
 
+/// A producer that waits until its job is taken, and where it goes.
+Waiter patient_producer(TroubledEngine& world, std::string_view payload, Durability durability) {
+  return Waiter(world, [request = world.request(payload, durability)](Participant& participant) -> Result<void> {
+    const auto id = participant.enqueue(request, generous);
+    if (!id) return std::unexpected(id.error());
+    return {};
+  });
+}
+
 /// EIO of a write; or of the sync behind it, when the bytes are on the disk all the same.
 class FailedDisk : public testing::TestWithParam<bool> {
  protected:
@@ -132,12 +141,7 @@ TEST_P(FailedDisk, wakes_who_sleeps_for_a_ticket_and_says_that_the_journal_faile
 TEST_P(FailedDisk, wakes_who_sleeps_in_a_durable_enqueue_and_says_that_the_journal_failed) {
   const WithoutFallback without_fallback;
   world.enqueue_into_failure();
-  const JobRequest request = world.request("durable", Durability::durable);
-  Waiter waiter(world, [&request](Participant& participant) -> Result<void> {
-    const auto id = participant.enqueue(request, generous);
-    if (!id) return std::unexpected(id.error());
-    return {};
-  });
+  Waiter waiter = patient_producer(world, "durable", Durability::durable);
   world.disk().is_silent = false;
   EXPECT_EQ(code_of(waiter.outcome()), ErrorCode::journal_failed);
 }
@@ -309,12 +313,7 @@ TEST(SlowDisk, wakes_a_producer_that_waits_when_it_has_caught_up) {
   TroubledEngine world;
   world.enqueue_into_silence();
   ASSERT_TRUE(await([&] { return world.is(JournalCondition::behind); }));
-  const JobRequest request = world.request("patient", Durability::journaled);
-  Waiter waiter(world, [&request](Participant& participant) -> Result<void> {
-    const auto id = participant.enqueue(request, generous);
-    if (!id) return std::unexpected(id.error());
-    return {};
-  });
+  Waiter waiter = patient_producer(world, "patient", Durability::journaled);
   world.disk().is_silent = false;
   EXPECT_TRUE(waiter.outcome().has_value());
 }
@@ -324,12 +323,7 @@ TEST(SlowDisk, wakes_a_producer_that_waits_when_it_fails) {
   TroubledEngine world;
   world.enqueue_into_failure();
   ASSERT_TRUE(await([&] { return world.is(JournalCondition::behind); }));
-  const JobRequest request = world.request("patient", Durability::journaled);
-  Waiter waiter(world, [&request](Participant& participant) -> Result<void> {
-    const auto id = participant.enqueue(request, generous);
-    if (!id) return std::unexpected(id.error());
-    return {};
-  });
+  Waiter waiter = patient_producer(world, "patient", Durability::journaled);
   world.disk().is_silent = false;
   EXPECT_EQ(code_of(waiter.outcome()), ErrorCode::journal_failed);
 }
