@@ -33,26 +33,27 @@ bool needs_room(const JobOptions& options) noexcept {
          options.keep_result.count() != 0;
 }
 
+bool is_delayed(const JobOptions& options) noexcept {
+  return options.delay.count() != 0 || options.at.time_since_epoch().count() != 0;
+}
+
 /// Zero: at once.
 DueTime due_of(const JobOptions& options) noexcept {
-  if (options.delay.count() != 0) {
-    return {.ns = later_by(lease_clock_ns(), static_cast<std::uint64_t>(options.delay.count()) * 1'000'000),
-            .is_wall = false};
-  }
+  if (options.delay.count() != 0) return due_in(static_cast<std::uint64_t>(options.delay.count()));
   const auto at = std::chrono::duration_cast<std::chrono::nanoseconds>(options.at.time_since_epoch());
   return {.ns = static_cast<std::uint64_t>(at.count()), .is_wall = at.count() != 0};
 }
 
 /// When the keeper has to look at the job first; zero: never.
 DueTime first_look_at(const JobOptions& options) noexcept {
-  if (const DueTime due = due_of(options); due.ns != 0 || options.expires.count() == 0) return due;
+  if (is_delayed(options) || options.expires.count() == 0) return due_of(options);
   return {.ns = later_by(exact_wall_clock_ns(), static_cast<std::uint64_t>(options.expires.count()) * 1'000'000),
           .is_wall = true};
 }
 
 }  // namespace
 
-inline bool Participant::Implementation::accepts(const JobRequest& request) const noexcept {
+inline bool Participant::Implementation::accepts(const JobRequest& request) {
   return request.payload.size() <= settling_.table().inline_bytes() &&
          static_cast<std::uint32_t>(request.level) < level_count_ &&
          static_cast<std::uint32_t>(request.kind) < most_kinds &&
@@ -60,7 +61,7 @@ inline bool Participant::Implementation::accepts(const JobRequest& request) cons
          (request.options == nullptr || accepts_options(request));
 }
 
-bool Participant::Implementation::accepts_options(const JobRequest& request) const noexcept {
+bool Participant::Implementation::accepts_options(const JobRequest& request) {
   const JobOptions& options = *request.options;
   const auto is_time = [](std::chrono::milliseconds time) {
     return time.count() >= 0 && static_cast<std::uint64_t>(time.count()) <= most_wait_ms;
@@ -68,7 +69,7 @@ bool Participant::Implementation::accepts_options(const JobRequest& request) con
   const bool has_times = is_time(options.delay) && is_time(options.expires) && is_time(options.keep_result) &&
                          options.at.time_since_epoch().count() >= 0;
   const bool is_known =
-      options.retry_policy == RetryPolicy::standard || RetryPolicies::is_known(segment_, options.retry_policy);
+      options.retry_policy == RetryPolicy::standard || retry_policies_.knows(segment_, options.retry_policy);
   return has_times && is_known && (options.delay.count() == 0 || options.at.time_since_epoch().count() == 0) &&
          (!needs_room(options) || request.payload.size() <= settling_.table().inline_bytes_beside_options());
 }
@@ -90,18 +91,23 @@ Error Participant::Implementation::refusal_of(const JobRequest& request) const {
   }
   const JobOptions& options = *request.options;
   if (needs_room(options) && request.payload.size() > settling_.table().inline_bytes_beside_options()) {
-    return Error(ErrorCode::too_large, "the payload does not fit a cell beside the job's options",
-                 std::to_string(request.payload.size()) + " bytes, at most " +
-                     std::to_string(settling_.table().inline_bytes_beside_options()) +
-                     "; make the engine with a larger --cell-size");
+    return too_large_beside_options(request);
   }
   if (options.delay.count() != 0 && options.at.time_since_epoch().count() != 0) {
     return Error(ErrorCode::invalid_argument, "a job has a delay or a time at which it begins, not both");
   }
-  if (options.retry_policy != RetryPolicy::standard && !RetryPolicies::is_known(segment_, options.retry_policy)) {
+  if (options.retry_policy != RetryPolicy::standard &&
+      !RetryPolicies::text_of(segment_, static_cast<std::uint32_t>(options.retry_policy))) {
     return Error(ErrorCode::invalid_argument, "not a retry policy of this engine: use Engine::retry_policy()");
   }
   return Error(ErrorCode::invalid_argument, "times are not negative, and ten years at most");
+}
+
+Error Participant::Implementation::too_large_beside_options(const JobRequest& request) const {
+  return Error(ErrorCode::too_large, "the payload does not fit a cell beside the job's options",
+               std::to_string(request.payload.size()) + " bytes, at most " +
+                   std::to_string(settling_.table().inline_bytes_beside_options()) +
+                   "; make the engine with a larger --cell-size");
 }
 
 inline void Participant::Implementation::fill(const FreeCells::Filling& filling, const JobRequest& request,
@@ -137,7 +143,14 @@ std::uint16_t Participant::Implementation::fill_options(CellIndex index, const J
   header.due_at.store(due_of(options).bits(), std::memory_order_relaxed);
   std::uint16_t flags = options.on_worker_lost == OnWorkerLost::bury ? cell_flag::bury_on_worker_lost : 0;
   if (!needs_room(options)) return flags;
+  fill_cell_options(index, options, wall_ns);
+  return flags | cell_flag::has_options;
+}
+
+void Participant::Implementation::fill_cell_options(CellIndex index, const JobOptions& options,
+                                                    std::uint64_t wall_ns) noexcept {
   CellOptions& cell = settling_.table().options_place(index);
+  // ORDER relaxed: as in fill().
   const auto expires_ms = static_cast<std::uint64_t>(options.expires.count());
   cell.expires_at_ms.store(expires_ms == 0 ? 0 : wall_ns / 1'000'000 + expires_ms, std::memory_order_relaxed);
   cell.keep_ms.store(static_cast<std::uint64_t>(options.keep_result.count()), std::memory_order_relaxed);
@@ -146,15 +159,13 @@ std::uint16_t Participant::Implementation::fill_options(CellIndex index, const J
   cell.ended_at_ms.store(0, std::memory_order_relaxed);
   cell.unique_low.store(0, std::memory_order_relaxed);
   cell.unique_high.store(0, std::memory_order_relaxed);
-  flags |= cell_flag::has_options;
-  return flags;
 }
 
 /// Beside the plain step N4: jobs that wait for their time, and those that the keeper has to know of for another
 /// reason.
 CellState Participant::Implementation::first_state(const JobRequest& request) noexcept {
   if (request.options == nullptr) return CellState::queued;
-  return due_of(*request.options).ns != 0 ? CellState::delayed : CellState::queued;
+  return is_delayed(*request.options) ? CellState::delayed : CellState::queued;
 }
 
 std::size_t Participant::Implementation::publish(std::span<const FreeCells::Filling> filled,
@@ -270,8 +281,7 @@ Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& 
   unique.options = &options;
   if (!accepts(unique)) return std::unexpected(refusal_of(unique));
   if (unique.payload.size() > settling_.table().inline_bytes_beside_options()) {
-    return std::unexpected(Error(ErrorCode::too_large, "the payload does not fit a cell beside the job's options",
-                                 "make the engine with a larger --cell-size"));
+    return std::unexpected(too_large_beside_options(unique));
   }
   const UniqueKey hash = UniqueKey::of(key);
   UniqueJobs jobs(segment_);
@@ -315,10 +325,7 @@ void Participant::Implementation::set_unique(CellIndex index, UniqueKey key, con
   CellOptions& cell = settling_.table().options_place(index);
   // ORDER relaxed: the slot of U3 publishes it, and N4.
   if (!needs_room(options)) {
-    cell.expires_at_ms.store(0, std::memory_order_relaxed);
-    cell.keep_ms.store(0, std::memory_order_relaxed);
-    cell.started.store(0, std::memory_order_relaxed);
-    cell.ended_at_ms.store(0, std::memory_order_relaxed);
+    fill_cell_options(index, options, wall_clock_ns());
     header.flags.store(header.flags.load(std::memory_order_relaxed) | cell_flag::has_options,
                        std::memory_order_relaxed);
   }

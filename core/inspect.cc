@@ -195,10 +195,10 @@ void view_history(const Segment& segment, CellIndex index, JobView& view) {
   }
   const CellOptions* const options = table.options(index);
   if (options == nullptr || options->started.load() == 0) return;
-  const std::uint64_t started = options->started.load();
-  view.info.started_at = wall_time((started & 0xffffffffffff) * 1'000'000);
-  view.info.ended_at = wall_time(std::min(options->ended_at_ms.load(), std::uint64_t{0xffffffffffff}) * 1'000'000);
-  view.info.worker = static_cast<int>(started >> 48) - 1;
+  const AttemptStart started = AttemptStart::of(options->started.load());
+  view.info.started_at = wall_time(started.at_ms * 1'000'000);
+  view.info.ended_at = wall_time(std::min(options->ended_at_ms.load(), AttemptStart::ms_mask) * 1'000'000);
+  view.info.worker = static_cast<int>(started.owner) - 1;
 }
 
 void view_progress(const ParticipantEntry& entry, JobInfo& info) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/inspect.h"
+#include "core/waking.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
 
@@ -26,7 +27,7 @@ Result<JobInfo> wait_for_end(const Segment& segment, JobId id, std::uint64_t wai
   const std::uint32_t group = index_of(id) % wait_groups;
   while (true) {
     const std::uint32_t sequence = signals.ended_sequence[group].load();  // W1
-    signals.waited_for.fetch_or(std::uint64_t{1} << group);               // W2
+    signals.waited_for.fetch_or(wait_group_bit(index_of(id)));            // W2
     // W3 begins seq_cst, so what is read afterwards is at least as new.
     if (table.can_have_given(id)) static_cast<void>(table.state(index_of(id)).load());
     auto info = find_job(segment, id);

@@ -274,8 +274,8 @@ inline bool Participant::Implementation::end(Job& job) noexcept {
   const CellIndex index = index_of(job.id_);
   bool to_mark = false;
   const bool won = win_end(job, to_mark);
-  if (won && to_mark) settling_.mark_ended(index);  // M
-  if (won) settling_.wake_waiters(index);           // W
+  if (won && to_mark) settling_.mark_ended(index);         // M
+  if (won) settling_.wake_waiters(wait_group_bit(index));  // W
   settled(job);
   if (won) free_.keep_back(index);
   return won;
@@ -292,7 +292,7 @@ std::size_t Participant::Implementation::end_run(std::span<Job> jobs) noexcept {
     won[n] = jobs[n].held() && win_end(jobs[n], to_mark);
     if (!won[n]) continue;
     ++count;
-    wait_groups_ended |= std::uint64_t{1} << (index_of(jobs[n].id_) % wait_groups);
+    wait_groups_ended |= wait_group_bit(index_of(jobs[n].id_));
     if (to_mark) marks.add(index_of(jobs[n].id_));  // M
   }
   marks.flush();
@@ -355,10 +355,8 @@ void Participant::Implementation::release_claim(const Claim& claim) noexcept {
   const std::uint16_t attempts = settling_.table()
                                      .header(claim.index)
                                      .attempts.load(std::memory_order_relaxed);  // ORDER relaxed: the swap decides
-  LeaseSlot& slot = book_.slot(claim.slot);
-  if (settling_.win(claim.index, claim.word, slot, {.outcome = Outcome::requeue, .attempts = attempts})) {
-    settling_.finish(claim.index, claim.word.next(CellState::completing, settling_.owner()),
-                     LeaseNote::of(slot.note.load()));
+  if (settling_.end(claim.index, claim.word, book_.slot(claim.slot),
+                    {.outcome = Outcome::requeue, .attempts = attempts}) != Settling::Ended::lost) {
     add(entry_.released, 1);
   }
   book_.give_back(claim.slot);

@@ -40,7 +40,7 @@ class Participant::Implementation {
   Error misuse() const noexcept;
 
   // enqueueing.cc
-  bool accepts(const JobRequest& request) const noexcept;
+  bool accepts(const JobRequest& request);
   /// What is wrong with a request that accepts() refused.
   Error refusal_of(const JobRequest& request) const;
   Result<JobId> enqueue(const JobRequest& request, std::uint64_t wait_ns);
@@ -93,7 +93,8 @@ class Participant::Implementation {
     counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
 
-  bool accepts_options(const JobRequest& request) const noexcept;
+  bool accepts_options(const JobRequest& request);
+  Error too_large_beside_options(const JobRequest& request) const;
   /// N2 beyond the plain. Returns the cell's flags for them.
   std::uint16_t fill_options(CellIndex index, const JobOptions& options, std::uint64_t wall_ns) noexcept;
   void set_unique(CellIndex index, UniqueKey key, const JobOptions& options) noexcept;
@@ -106,6 +107,7 @@ class Participant::Implementation {
   /// N5 and N6 of jobs that have their words.
   void place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
                     std::span<const JobId> ids) noexcept;
+  void fill_cell_options(CellIndex index, const JobOptions& options, std::uint64_t wall_ns) noexcept;
   static CellState first_state(const JobRequest& request) noexcept;
   void fill(const FreeCells::Filling& filling, const JobRequest& request, std::uint64_t wall_ns) noexcept;
   std::size_t publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
@@ -145,12 +147,10 @@ class Participant::Implementation {
   static std::uint16_t attempts_before(const Job& job) noexcept {
     return static_cast<std::uint16_t>(std::min(job.attempt_ - 1, 65535U));
   }
-  static DueTime due_in(std::uint64_t delay_ms) noexcept {
-    return {.ns = later_by(lease_clock_ns(), std::min(delay_ms, most_wait_ms) * 1'000'000), .is_wall = false};
-  }
   /// All of it, for a job that we hold. False: the lease was lost.
   bool settle(Job& job, Ending ending) noexcept;
-  void count(Outcome outcome) noexcept;
+  /// Lists the cell that an end has freed. False: the end was lost.
+  bool list_if_free(CellIndex index, Settling::Ended ended) noexcept;
   /// True: nobody began it in time, and now nobody does.
   [[gnu::noinline]] bool buried_as_expired(const Claim& claim) noexcept;
   /// False: it has moved on.

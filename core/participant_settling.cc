@@ -11,41 +11,21 @@ namespace ringmill {
 
 bool Participant::Implementation::settle(Job& job, Ending ending) noexcept {
   const CellIndex index = index_of(job.id_);
-  const StateWord held(job.word_);
   LeaseSlot& slot = book_.slot(job.slot_);
   if ((job.flags_ & cell_flag::has_options) != 0) {
-    const std::uint64_t started_ms = slot.started_at_ns.load() / 1'000'000;
-    if (started_ms != 0) ending.started_at_ms = started_ms | std::uint64_t{number_ + 1} << 48;
+    ending.started = AttemptStart::of_lease(slot.started_at_ns.load(), settling_.owner());
   }
-  const bool won = settling_.win(index, held, slot, ending);
-  bool is_free = false;
-  if (won) {
-    is_free =
-        settling_.finish(index, held.next(CellState::completing, settling_.owner()), LeaseNote::of(slot.note.load()));
-    count(ending.outcome);
-  }
+  const Settling::Ended ended = settling_.end(index, StateWord(job.word_), slot, ending);
   settled(job);
-  if (!is_free) return won;
-  free_.keep_back(index);
-  free_.list_if_wanted();
-  return won;
+  return list_if_free(index, ended);
 }
 
-void Participant::Implementation::count(Outcome outcome) noexcept {
-  switch (outcome) {
-    case Outcome::complete:
-      add(entry_.completed, 1);
-      return;
-    case Outcome::cancel:
-      add(entry_.cancelled, 1);
-      return;
-    case Outcome::bury:
-      add(entry_.dead, 1);
-      return;
-    case Outcome::requeue:
-    case Outcome::delay:
-      return;  // the callers know whether the attempt counts
+bool Participant::Implementation::list_if_free(CellIndex index, Settling::Ended ended) noexcept {
+  if (ended == Settling::Ended::free) {
+    free_.keep_back(index);
+    free_.list_if_wanted();
   }
+  return ended != Settling::Ended::lost;
 }
 
 bool Participant::Implementation::release(Job& job) noexcept {
@@ -105,13 +85,8 @@ bool Participant::Implementation::buried_as_expired(const Claim& claim) noexcept
   const std::uint64_t expires_at_ms = settling_.table().options_place(claim.index).expires_at_ms.load();
   if (expires_at_ms == 0 || exact_wall_clock_ns() / 1'000'000 < expires_at_ms) return false;
   const std::uint16_t attempts = settling_.table().header(claim.index).attempts.load();
-  LeaseSlot& slot = book_.slot(claim.slot);
   const Ending ending{.outcome = Outcome::bury, .attempts = attempts, .cause = DeathCause::expired};
-  if (settling_.win(claim.index, claim.word, slot, ending)) {
-    settling_.finish(claim.index, claim.word.next(CellState::completing, settling_.owner()),
-                     LeaseNote::of(slot.note.load()));
-    count(Outcome::bury);
-  }
+  list_if_free(claim.index, settling_.end(claim.index, claim.word, book_.slot(claim.slot), ending));
   book_.give_back(claim.slot);
   return true;
 }
@@ -172,14 +147,9 @@ Result<Cancelled> Participant::Implementation::cancel(JobId id) {
     // ORDER relaxed: released by the winning swap.
     entry_.settling.job_id.store(id.value(), std::memory_order_relaxed);
     const Ending ending{.outcome = Outcome::cancel};
-    const bool won = settling_.win(index, word, entry_.settling, ending);
-    const bool is_free = won && settling_.finish(index, word.next(CellState::completing, settling_.owner()),
-                                                 LeaseNote::of(entry_.settling.note.load()));
+    const Settling::Ended ended = settling_.end(index, word, entry_.settling, ending);
     entry_.settling.job_id.store(0, std::memory_order_release);  // ORDER lease: after the cell's last transition
-    if (!won) continue;  // claimed, or cancelled by another, in this moment: look again
-    count(Outcome::cancel);
-    if (is_free) free_.keep_back(index);
-    free_.list_if_wanted();
+    if (!list_if_free(index, ended)) continue;                   // claimed, or cancelled by another, in this moment
     return Cancelled::before_start;
   }
 }

@@ -39,21 +39,29 @@ std::optional<std::string> RetryPolicies::text_of(const Segment& segment, std::u
   return name;
 }
 
-std::uint64_t RetryPolicies::delay_ms(const Segment& segment, std::uint32_t policy, std::uint32_t attempts) {
-  if (policy > most_retry_policies) policy = 0;
+const std::optional<Backoff>& RetryPolicies::find(const Segment& segment, std::uint32_t policy) {
   if (known_.size() <= policy) known_.resize(policy + 1);
   if (!known_[policy]) {
     const auto text = text_of(segment, policy);
-    const auto parsed = Backoff::parse(text.value_or(""));
-    known_[policy] = parsed ? *parsed : Backoff();
+    if (const auto parsed = Backoff::parse(text.value_or("")); parsed) known_[policy] = *parsed;
   }
+  return known_[policy];
+}
+
+bool RetryPolicies::knows(const Segment& segment, RetryPolicy policy) {
+  const auto number = static_cast<std::uint32_t>(policy);
+  return number <= most_retry_policies && find(segment, number).has_value();
+}
+
+std::uint64_t RetryPolicies::delay_ms(const Segment& segment, std::uint32_t policy, std::uint32_t attempts) {
+  const Backoff backoff = policy <= most_retry_policies ? find(segment, policy).value_or(Backoff()) : Backoff();
   // splitmix64: any start will do, and a participant that begins anew must not repeat the one before it.
   if (random_ == 0) random_ = steady_clock_ns() | 1;
   random_ += 0x9e3779b97f4a7c15;
   std::uint64_t z = random_;
   z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
   z = (z ^ z >> 27) * 0x94d049bb133111eb;
-  return known_[policy]->delay_ms(attempts, z ^ z >> 31);
+  return backoff.delay_ms(attempts, z ^ z >> 31);
 }
 
 }  // namespace ringmill

@@ -21,15 +21,17 @@ class RetryPolicies {
   static Result<RetryPolicy> intern(const Segment& segment, std::string_view text);
   /// The canonical text; nothing for a number that nobody was given.
   static std::optional<std::string> text_of(const Segment& segment, std::uint32_t policy);
-  static bool is_known(const Segment& segment, RetryPolicy policy) noexcept {
-    return text_of(segment, static_cast<std::uint32_t>(policy)).has_value();
-  }
+  /// Whether somebody was given this number. Allocates when a policy is met for the first time.
+  bool knows(const Segment& segment, RetryPolicy policy);
 
   /// How long a job waits after so many attempts; by the standard policy if the number means nothing. Allocates when a
   /// policy is met for the first time.
   std::uint64_t delay_ms(const Segment& segment, std::uint32_t policy, std::uint32_t attempts);
 
  private:
+  /// The policy of a number up to most_retry_policies; nothing: nobody was given it, or its text is none.
+  const std::optional<Backoff>& find(const Segment& segment, std::uint32_t policy);
+
   std::vector<std::optional<Backoff>> known_;  // by number
   std::uint64_t random_ = 0;                   // state of the jitter's generator; 0: not begun
 };

@@ -30,39 +30,50 @@ void Settling::stage(JobId id, const Ending& ending) noexcept {
   // ORDER relaxed: released by the winning swap, read only after our death.
   staging.job_id.store(id.value(), std::memory_order_relaxed);
   staging.due_at.store(ending.due.bits(), std::memory_order_relaxed);
-  staging.started_at_ms.store(ending.started_at_ms, std::memory_order_relaxed);
+  staging.started.store(ending.started.bits(), std::memory_order_relaxed);
   staging.text_bytes.store(static_cast<std::uint32_t>(text.size()), std::memory_order_relaxed);
   store_words(staging.text, std::as_bytes(std::span(text)));
 }
 
-bool Settling::win(CellIndex index, StateWord from, LeaseSlot& slot, const Ending& ending) noexcept {
+Settling::Ended Settling::end(CellIndex index, StateWord from, LeaseSlot& slot, const Ending& ending) noexcept {
   const bool staged = !ending.is_plain();
   if (staged) stage(job_id_of(from, index), ending);
-  const LeaseNote note{.outcome = ending.outcome,
+  return end_as_noted(index, from, slot,
+                      {.outcome = ending.outcome,
                        .attempts = ending.attempts,
-                       .version = static_cast<std::uint16_t>(from.version()),
                        .cause = static_cast<std::uint8_t>(ending.cause),
-                       .staged = staged};
-  slot.note.store(note.bits(), std::memory_order_relaxed);  // E1, ORDER relaxed: as above
-  return swap_to_completing(index, from);
+                       .staged = staged});
 }
 
-bool Settling::win_for(const ParticipantEntry& other, CellIndex index, StateWord from, LeaseSlot& slot,
-                       LeaseNote note) noexcept {
+Settling::Ended Settling::end_for(const ParticipantEntry& other, CellIndex index, StateWord from, LeaseSlot& slot,
+                                  LeaseNote note) noexcept {
   const JobId id = job_id_of(from, index);
   note.staged = note.staged && other.staging.job_id.load() == id.value();
   if (note.staged) {
     Staging& staging = me_->staging;
     staging.job_id.store(id.value());
     staging.due_at.store(other.staging.due_at.load());
-    staging.started_at_ms.store(other.staging.started_at_ms.load());
+    staging.started.store(other.staging.started.load());
     const std::uint32_t bytes = std::min(other.staging.text_bytes.load(), most_staged_bytes);
     staging.text_bytes.store(bytes);
     for (std::size_t n = 0; n < in_words(bytes); ++n) staging.text[n].store(other.staging.text[n].load());
   }
+  return end_as_noted(index, from, slot, note);
+}
+
+Settling::Ended Settling::end_as_noted(CellIndex index, StateWord from, LeaseSlot& slot, LeaseNote note) noexcept {
   note.version = static_cast<std::uint16_t>(from.version());
-  slot.note.store(note.bits());  // E1
-  return swap_to_completing(index, from);
+  // ORDER relaxed: released by the winning swap, read only after our death.
+  slot.note.store(note.bits(), std::memory_order_relaxed);  // E1
+  if (!swap_to_completing(index, from)) return Ended::lost;
+  count_end(note.outcome);
+  return finish(index, from.next(CellState::completing, owner_), note) ? Ended::free : Ended::kept;
+}
+
+void Settling::count_end(Outcome outcome) noexcept {
+  if (outcome == Outcome::complete) count_one(me_->completed);
+  if (outcome == Outcome::cancel) count_one(me_->cancelled);
+  if (outcome == Outcome::bury) count_one(me_->dead);
 }
 
 void Settling::write_text(CellIndex index, JobId id, LeaseNote note) noexcept {
@@ -82,9 +93,9 @@ void Settling::note_attempt(CellIndex index, LeaseNote note) noexcept {
   // ORDER relaxed: as above.
   header.attempts.store(note.attempts, std::memory_order_relaxed);
   CellOptions* const options = table_.options(index);
-  const std::uint64_t started_at_ms = note.staged ? me_->staging.started_at_ms.load(std::memory_order_relaxed) : 0;
-  if (options == nullptr || started_at_ms == 0) return;
-  options->started.store(started_at_ms, std::memory_order_relaxed);
+  const std::uint64_t started = note.staged ? me_->staging.started.load(std::memory_order_relaxed) : 0;
+  if (options == nullptr || started == 0) return;
+  options->started.store(started, std::memory_order_relaxed);
   options->ended_at_ms.store(exact_wall_clock_ns() / ns_per_ms, std::memory_order_relaxed);
 }
 
@@ -134,7 +145,7 @@ bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noe
       write_text(index, id, note);
       header.cause.store(note.cause, std::memory_order_relaxed);  // E3, ORDER relaxed: the cell is ours
       settle_in(index, completing, CellState::burying, {}, true);
-      wake_waiters(index);  // W
+      wake_waiters(wait_group_bit(index));  // W
       return false;
     case Outcome::complete:
     case Outcome::cancel:
@@ -146,16 +157,14 @@ bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noe
     // What a failed attempt left there is no result.
     header.text_bytes.store(0, std::memory_order_relaxed);  // ORDER relaxed: the cell is ours
     write_text(index, id, note);                            // E3
-    const DueTime until{.ns = later_by(lease_clock_ns(), std::min(keep_ms, most_wait_ms) * ns_per_ms),
-                        .is_wall = false};
-    settle_in(index, completing, completed ? CellState::completed : CellState::cancelled, until, true);
-    wake_waiters(index);  // W
+    settle_in(index, completing, completed ? CellState::completed : CellState::cancelled, due_in(keep_ms), true);
+    wake_waiters(wait_group_bit(index));  // W
     return false;
   }
   const bool journaled = is_journaled(index);
   free_cell(index, completing);
-  if (journaled) mark_ended(index);  // M
-  wake_waiters(index);               // W
+  if (journaled) mark_ended(index);     // M
+  wake_waiters(wait_group_bit(index));  // W
   return true;
 }
 

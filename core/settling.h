@@ -22,6 +22,8 @@
 // dead. Nothing of the job is written before E2 is won (hazard 6).
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -30,22 +32,33 @@
 
 #include "core/job_table.h"
 #include "core/waking.h"
+#include "ipc/clock.h"
 #include "ipc/segment.h"
 
 namespace ringmill {
 
+/// So long from now; ten years at most.
+inline DueTime due_in(std::uint64_t ms) noexcept {
+  return {.ns = later_by(lease_clock_ns(), std::min(ms, most_wait_ms) * 1'000'000), .is_wall = false};
+}
+
 /// How a run, or a wait, ends.
 struct Ending {
   Outcome outcome = Outcome::complete;
-  std::uint16_t attempts = 0;       // that will have ended
-  DeathCause cause{};               // of a burial
-  DueTime due{};                    // of a delay
-  std::string_view text{};          // error or result
-  std::uint64_t started_at_ms = 0;  // of the attempt that ends now, wall clock; 0: none
+  std::uint16_t attempts = 0;  // that will have ended
+  DeathCause cause{};          // of a burial
+  DueTime due{};               // of a delay
+  std::string_view text{};     // error or result
+  AttemptStart started{};      // of the attempt that ends now
 
   /// The lease note has room for all of it.
-  bool is_plain() const noexcept { return outcome != Outcome::delay && text.empty() && started_at_ms == 0; }
+  bool is_plain() const noexcept { return outcome != Outcome::delay && text.empty() && !started; }
 };
+
+/// Statistics of the caller's own entry. ORDER relaxed: one writer.
+inline void count_one(std::atomic<std::uint64_t>& counter) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
 
 class Settling {
  public:
@@ -65,14 +78,18 @@ class Settling {
   std::uint32_t owner() const noexcept { return owner_; }
   Ring& ring(std::uint32_t level) noexcept { return rings_[level]; }
 
-  /// E1 and E2. `from` is the word that must stand there. True: the cell is completing and ours; finish() follows.
-  bool win(CellIndex index, StateWord from, LeaseSlot& slot, const Ending& ending) noexcept;
+  /// What an end came to.
+  enum class Ended : std::uint8_t {
+    lost,  // somebody else's word stood there
+    kept,  // the job goes on, or its cell is kept
+    free,  // the cell is free, and the caller lists it
+  };
+  /// E1 to W. `from` is the word that must stand there.
+  Ended end(CellIndex index, StateWord from, LeaseSlot& slot, const Ending& ending) noexcept;
   /// The same on behalf of one who is dead or late: what it has staged for this job, if its note says that it has, is
   /// taken over first.
-  bool win_for(const ParticipantEntry& other, CellIndex index, StateWord from, LeaseSlot& slot,
-               LeaseNote note) noexcept;
-  /// E3 to W, as the won slot's note says. True: the cell is free, and the caller lists it.
-  bool finish(CellIndex index, StateWord completing, LeaseNote note) noexcept;
+  Ended end_for(const ParticipantEntry& other, CellIndex index, StateWord from, LeaseSlot& slot,
+                LeaseNote note) noexcept;
 
   /// E2 for what is staged already: claiming stages `complete`.
   bool swap_to_completing(CellIndex index, StateWord from) noexcept {
@@ -119,8 +136,7 @@ class Settling {
   /// Hints or marks for a job of the placing list, whatever its state is now.
   void place_again(JobId id) noexcept;
 
-  /// W. The job of this cell is over; its E2 and E5 are done.
-  void wake_waiters(CellIndex index) noexcept { wake_waiters(std::uint64_t{1} << (index % wait_groups)); }
+  /// W. The jobs of these wait groups are over; their E2 and E5 are done.
   void wake_waiters(std::uint64_t groups) noexcept {
     if ((segment_->signals().waited_for.load() & groups) != 0) [[unlikely]]
       wake_groups(groups);
@@ -140,6 +156,12 @@ class Settling {
 
  private:
   void stage(JobId id, const Ending& ending) noexcept;
+  /// Notes, swaps, finishes, counts.
+  Ended end_as_noted(CellIndex index, StateWord from, LeaseSlot& slot, LeaseNote note) noexcept;
+  /// E3 to W, as the note says. True: the cell is free.
+  bool finish(CellIndex index, StateWord completing, LeaseNote note) noexcept;
+  /// Whether a failed attempt counts is for the callers to say.
+  void count_end(Outcome outcome) noexcept;
   /// E3: what was staged for the job, or an end to what stood there.
   void write_text(CellIndex index, JobId id, LeaseNote note) noexcept;
   void note_attempt(CellIndex index, LeaseNote note) noexcept;

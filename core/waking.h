@@ -35,6 +35,11 @@ inline void wake_for_jobs(const Segment& segment, Arrival arrival, std::uint32_t
   });
 }
 
+/// The bit of Signals::waited_for that stands for a cell.
+constexpr std::uint64_t wait_group_bit(std::uint32_t index) noexcept {
+  return std::uint64_t{1} << (index % wait_groups);
+}
+
 inline void wake_for_space(const Segment& segment) noexcept {
   Sleepers waiters(segment, segment.signals().space_waiters);
   if (waiters.any()) waiters.wake_all();

@@ -218,7 +218,6 @@ enum class Outcome : std::uint8_t {
   delay = 3,     // it waits for the time that is staged
   bury = 4,      // it goes to the dead letters
 };
-inline constexpr std::uint8_t most_outcome = 4;
 
 /// LeaseSlot::note: outcome 8 | attempts to be noted 16 | version of the state word that the lease rests on 10 |
 /// cause 8 | staged 1. The version tells two leases of one participant on one job apart.
@@ -242,12 +241,29 @@ struct LeaseNote {
   }
 };
 
+/// When an attempt began, and on whom: wall clock in milliseconds 48 | owner above. Zero: none has begun.
+struct AttemptStart {
+  std::uint64_t at_ms = 0;
+  std::uint32_t owner = 0;
+
+  static constexpr std::uint64_t ms_mask = (std::uint64_t{1} << 48) - 1;
+  /// Of a lease; `started_at_ns` is zero where no handler has seen the job.
+  static constexpr AttemptStart of_lease(std::uint64_t started_at_ns, std::uint32_t owner) noexcept {
+    return {started_at_ns / 1'000'000 & ms_mask, owner};
+  }
+  constexpr explicit operator bool() const noexcept { return at_ms != 0; }
+  constexpr std::uint64_t bits() const noexcept { return at_ms == 0 ? 0 : at_ms | std::uint64_t{owner} << 48; }
+  static constexpr AttemptStart of(std::uint64_t bits) noexcept {
+    return {bits & ms_mask, static_cast<std::uint32_t>(bits >> 48)};
+  }
+};
+
 /// What a lease note has no room for, of the one job that the participant is settling. Written by the participant
 /// before the compare-and-swap it belongs to; after its death read by the reaper, if the note says that it is staged.
 struct Staging {
   std::atomic<std::uint64_t> job_id;
-  std::atomic<std::uint64_t> due_at;         // DueTime
-  std::atomic<std::uint64_t> started_at_ms;  // wall clock; 0: it never began
+  std::atomic<std::uint64_t> due_at;   // DueTime
+  std::atomic<std::uint64_t> started;  // AttemptStart
   std::atomic<std::uint32_t> text_bytes;
   std::uint32_t reserved;
   std::atomic<std::uint64_t> text[most_staged_bytes / 8];  // error text, or result
@@ -379,10 +395,9 @@ static_assert(std::is_trivially_destructible_v<CellHeader> && std::is_standard_l
 struct CellOptions {
   std::atomic<std::uint64_t> expires_at_ms;  // wall clock: not started by then, it is dead; 0: never
   std::atomic<std::uint64_t> keep_ms;        // how long result and history are kept after the end; 0: not
-  /// Of the last attempt: wall clock in milliseconds 48 | participant + 1 above; 0: none has begun.
-  std::atomic<std::uint64_t> started;
-  std::atomic<std::uint64_t> ended_at_ms;  // of the last attempt, wall clock
-  std::atomic<std::uint64_t> unique_low;   // the hash of the job's unique key (core/unique_jobs.h); both zero: none
+  std::atomic<std::uint64_t> started;        // AttemptStart of the last attempt
+  std::atomic<std::uint64_t> ended_at_ms;    // of the last attempt, wall clock
+  std::atomic<std::uint64_t> unique_low;     // the hash of the job's unique key (core/unique_jobs.h); both zero: none
   std::atomic<std::uint64_t> unique_high;
 };
 static_assert(sizeof(CellOptions) == 48);

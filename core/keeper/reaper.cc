@@ -9,11 +9,6 @@ namespace ringmill {
 
 namespace {
 
-/// Statistics of our own entry. ORDER relaxed: one writer.
-void count(std::atomic<std::uint64_t>& counter) noexcept {
-  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-}
-
 /// True when the slot was written for the run that `word` stands in: it is running by this lease, or completing just
 /// after it.
 bool speaks_of(const LeaseSlot& slot, JobId id, StateWord word) noexcept {
@@ -87,11 +82,10 @@ void Reaper::apply_rule(CellIndex index, StateWord word, std::uint32_t owner) no
       retry(index, word, slot_of(owner, index, word), owner, DeathCause::worker_lost);
       return;
     case ReapAction::finish: {
+      if (owner == 0 || owner > most_participants) return;
       const LeaseSlot* slot = slot_of(owner, index, word);
-      const LeaseNote note = slot != nullptr ? LeaseNote::of(slot->note.load()) : LeaseNote{};
-      if (owner >= 1 && owner <= most_participants && finish_for(segment_->participant(owner - 1), index, word, note)) {
-        count_end(note.outcome);
-      }
+      finish_for(segment_->participant(owner - 1), index, word,
+                 slot != nullptr ? LeaseNote::of(slot->note.load()) : LeaseNote{});
       return;
     }
     case ReapAction::place:
@@ -111,34 +105,25 @@ const LeaseSlot* Reaper::slot_of(std::uint32_t owner, CellIndex index, StateWord
 }
 
 bool Reaper::finish_for(const ParticipantEntry& other, CellIndex index, StateWord word, LeaseNote note) noexcept {
-  me_->settling.job_id.store(job_id_of(word, index).value());
-  const bool won = settling_.win_for(other, index, word, me_->settling, note);
-  if (won) go_on(index, word.next(CellState::completing, settling_.owner()));
-  me_->settling.job_id.store(0);
-  return won;
+  return act(index, word, [&] { return settling_.end_for(other, index, word, me_->settling, note); });
 }
 
 bool Reaper::settle(CellIndex index, StateWord word, const Ending& ending) noexcept {
-  me_->settling.job_id.store(job_id_of(word, index).value());
-  const bool won = settling_.win(index, word, me_->settling, ending);
-  if (won) go_on(index, word.next(CellState::completing, settling_.owner()));
-  me_->settling.job_id.store(0);
-  return won;
+  return act(index, word, [&] { return settling_.end(index, word, me_->settling, ending); });
 }
 
-void Reaper::go_on(CellIndex index, StateWord completing) noexcept {
-  if (settling_.finish(index, completing, LeaseNote::of(me_->settling.note.load()))) list(index);
+template <class End>
+bool Reaper::act(CellIndex index, StateWord word, const End& end) noexcept {
+  me_->settling.job_id.store(job_id_of(word, index).value());
+  const Settling::Ended ended = end();
+  if (ended == Settling::Ended::free) list(index);
+  me_->settling.job_id.store(0);
+  return ended != Settling::Ended::lost;
 }
 
 void Reaper::list(CellIndex index) noexcept {
   segment_->free_map().put(index & ~CellIndex{63}, std::uint64_t{1} << (index % 64));
   wake_for_space(*segment_);
-}
-
-void Reaper::count_end(Outcome outcome) noexcept {
-  if (outcome == Outcome::complete) count(me_->completed);
-  if (outcome == Outcome::cancel) count(me_->cancelled);
-  if (outcome == Outcome::bury) count(me_->dead);
 }
 
 void Reaper::retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::uint32_t owner,
@@ -153,19 +138,16 @@ void Reaper::retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::
   if (had_begun && (bury_at_once || (most_attempts != 0 && attempts >= most_attempts))) ending.outcome = Outcome::bury;
   if (had_begun) {
     ending.text = cause == DeathCause::worker_lost ? "the worker died" : "the lease ran out";
-    if (started_at_ns != 0) ending.started_at_ms = started_at_ns / 1'000'000 | std::uint64_t{owner} << 48;
+    ending.started = AttemptStart::of_lease(started_at_ns, owner);
   }
   if (!settle(index, word, ending)) return;
-  count(cause == DeathCause::worker_lost ? me_->worker_lost : me_->lease_expired);
-  count_end(ending.outcome);
-  if (had_begun && ending.outcome == Outcome::requeue) count(me_->retried);
+  count_one(cause == DeathCause::worker_lost ? me_->worker_lost : me_->lease_expired);
+  if (had_begun && ending.outcome == Outcome::requeue) count_one(me_->retried);
 }
 
 void Reaper::expire_job(CellIndex index, StateWord word) noexcept {
   const std::uint16_t attempts = settling_.table().header(index).attempts.load();
-  if (settle(index, word, {.outcome = Outcome::bury, .attempts = attempts, .cause = DeathCause::expired})) {
-    count(me_->dead);
-  }
+  settle(index, word, {.outcome = Outcome::bury, .attempts = attempts, .cause = DeathCause::expired});
 }
 
 bool Reaper::drop(CellIndex index, StateWord word) noexcept {

@@ -49,9 +49,10 @@ class Reaper {
   /// Ends a run on somebody's behalf: our own slot is staged first, so that our reaper goes on if we die.
   bool finish_for(const ParticipantEntry& other, CellIndex index, StateWord word, LeaseNote note) noexcept;
   bool settle(CellIndex index, StateWord word, const Ending& ending) noexcept;
-  void go_on(CellIndex index, StateWord completing) noexcept;
+  /// Names the job in our own slot while `end` acts on its cell; lists the cell if that has freed it.
+  template <class End>
+  bool act(CellIndex index, StateWord word, const End& end) noexcept;
   void list(CellIndex index) noexcept;
-  void count_end(Outcome outcome) noexcept;
   /// What becomes of a run that ended without a word from its worker.
   void retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::uint32_t owner, DeathCause cause) noexcept;
   const LeaseSlot* slot_of(std::uint32_t owner, CellIndex index, StateWord word) const noexcept;

@@ -58,21 +58,21 @@ void Timers::look_at_marked() {
   segment_->keeper_marks().take_all([this](CellIndex index) { look_at(index); });
 }
 
-void Timers::run(JobId id, std::uint64_t now_ns, std::uint64_t wall_ns) {
+void Timers::run(JobId id, Now now) {
   const CellIndex index = index_of(id);
   const JobTable& table = reaper_->settling().table();
   const StateWord word = table.word(index);
   if (word.generation() != generation_of(id)) return;
   const DueTime due = DueTime::of(table.header(index).due_at.load());
-  const bool is_due = due.ns <= (due.is_wall ? wall_ns : now_ns);
+  const bool is_due = due.ns <= (due.is_wall ? now.wall_ns : now.lease_ns);
   const std::uint64_t expires_ns = expiry_ns(table, index);
   // Each of these swaps `word`: what was read above belongs to it, or the swap fails.
   switch (word.state()) {
     case CellState::queued:
-      if (expires_ns != 0 && expires_ns <= wall_ns) reaper_->expire_job(index, word);
+      if (expires_ns != 0 && expires_ns <= now.wall_ns) reaper_->expire_job(index, word);
       return;
     case CellState::delayed:
-      if (expires_ns != 0 && expires_ns <= wall_ns) {
+      if (expires_ns != 0 && expires_ns <= now.wall_ns) {
         reaper_->expire_job(index, word);
       } else if (is_due) {
         reaper_->settling().promote(index, word);
@@ -87,22 +87,21 @@ void Timers::run(JobId id, std::uint64_t now_ns, std::uint64_t wall_ns) {
   }
 }
 
-bool Timers::run_due(Heap& heap, std::uint64_t now_ns, std::uint32_t& most) {
-  const std::uint64_t lease_ns = lease_clock_ns();
-  const std::uint64_t wall_ns = exact_wall_clock_ns();
-  for (; !heap.empty() && heap.front().due_ns <= now_ns; --most) {
+bool Timers::run_due(Heap& heap, std::uint64_t until_ns, Now now, std::uint32_t& most) {
+  for (; !heap.empty() && heap.front().due_ns <= until_ns; --most) {
     if (most == 0) return true;
     std::ranges::pop_heap(heap, std::greater<>());
     const JobId id(heap.back().id);
     heap.pop_back();
-    run(id, lease_ns, wall_ns);
+    run(id, now);
   }
   return false;
 }
 
 bool Timers::run_due(std::uint32_t most) {
-  const bool more = run_due(by_lease_clock_, lease_clock_ns(), most);
-  return run_due(by_wall_clock_, exact_wall_clock_ns(), most) || more;
+  const Now now{.lease_ns = lease_clock_ns(), .wall_ns = exact_wall_clock_ns()};
+  const bool more = run_due(by_lease_clock_, now.lease_ns, now, most);
+  return run_due(by_wall_clock_, now.wall_ns, now, most) || more;
 }
 
 std::uint64_t Timers::next_due_ns() const noexcept {

@@ -32,7 +32,6 @@ class Timers {
 
   /// Cells that wait to be buried; the caller takes them away.
   std::vector<CellIndex>& burying() noexcept { return burying_; }
-  std::size_t size() const noexcept { return by_lease_clock_.size() + by_wall_clock_.size(); }
 
  private:
   struct Entry {
@@ -44,8 +43,12 @@ class Timers {
 
   void remember(JobId id, DueTime due);
   static void push(Heap& heap, Entry entry);
-  bool run_due(Heap& heap, std::uint64_t now_ns, std::uint32_t& most);
-  void run(JobId id, std::uint64_t now_ns, std::uint64_t wall_ns);
+  struct Now {
+    std::uint64_t lease_ns;
+    std::uint64_t wall_ns;
+  };
+  bool run_due(Heap& heap, std::uint64_t until_ns, Now now, std::uint32_t& most);
+  void run(JobId id, Now now);
 
   Segment* segment_;
   Reaper* reaper_;

@@ -210,7 +210,7 @@ bool print_staging() {
                {
                    {offsetof(Staging, job_id), sizeof(Staging::job_id), "job_id"},
                    {offsetof(Staging, due_at), sizeof(Staging::due_at), "due_at"},
-                   {offsetof(Staging, started_at_ms), sizeof(Staging::started_at_ms), "started_at_ms"},
+                   {offsetof(Staging, started), sizeof(Staging::started), "started"},
                    {offsetof(Staging, text_bytes), sizeof(Staging::text_bytes), "text_bytes"},
                    {offsetof(Staging, reserved), sizeof(Staging::reserved), "reserved"},
                    {offsetof(Staging, text), sizeof(Staging::text), "text"},
