@@ -1,36 +1,12 @@
 #include "ipc/registry.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <charconv>
-#include <string>
-
 #include "ipc/clock.h"
+#include "ipc/process_end.h"
 #include "ipc/ring.h"
 
 namespace ringmill {
-
-namespace {
-
-/// When this process started, in clock ticks since boot: field 22 of /proc/self/stat. 0 where it cannot be read.
-std::uint64_t process_start_ticks() {
-  const auto text = read_file("/proc/self/stat");
-  if (!text) return 0;
-  // The second field is the program's name in parentheses and may hold spaces; count from its end.
-  std::size_t at = text->rfind(')');
-  for (int field = 2; field < 22 && at != std::string::npos; ++field) at = text->find(' ', at + 1);
-  std::uint64_t ticks = 0;
-  if (at != std::string::npos) std::from_chars(text->data() + at + 1, text->data() + text->size(), ticks);
-  return ticks;
-}
-
-std::uint64_t pid_namespace() noexcept {
-  struct stat facts {};
-  return ::stat("/proc/self/ns/pid", &facts) == 0 ? facts.st_ino : 0;
-}
-
-}  // namespace
 
 EntryState EntryState::of(const ParticipantEntry& entry) noexcept {
   const std::uint64_t bits = entry.state.load();
@@ -56,8 +32,8 @@ bool Registry::try_enter(std::uint32_t number, Role role) {
   }
   entry.process_id.store(static_cast<std::uint32_t>(::getpid()));  // R3
   entry.thread_id.store(static_cast<std::uint32_t>(::gettid()));
-  entry.process_started.store(process_start_ticks());
-  entry.pid_namespace.store(pid_namespace());
+  entry.process_started.store(own_start_ticks());
+  entry.pid_namespace.store(own_pid_namespace());
   entry.role.store(static_cast<std::uint32_t>(role));
   entry.placing_count.store(0);
   entry.interest_levels.store(0);

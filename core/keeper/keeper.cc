@@ -54,6 +54,7 @@ void KeeperWork::turn(bool thorough) {
   scan_if_needed();
   if (!thorough) return;
   notice_unlinked();
+  reaper_.deaths().expect();
   hold_back_if_late(engine_->segment);
 }
 
@@ -65,8 +66,8 @@ bool KeeperWork::reap_dead(bool thorough) {
     if (dead && reaper_.take_over(number)) {
       dead_.set(number);
       scan_wanted_ = reaped = true;
-      const ParticipantEntry& entry = engine_->segment.participant(number);
-      log().info("participant {} (process {}) is gone; what it held is waiting again", number, entry.process_id.load());
+      log().info("participant {} is gone: {}; what it held is waiting again", number,
+                 reaper_.deaths().sentence_about(number));
     }
   });
   return reaped;

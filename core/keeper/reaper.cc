@@ -56,6 +56,7 @@ void Reaper::release_entry(std::uint32_t number) noexcept {
   ParticipantEntry& entry = segment_->participant(number);
   const EntryState state = EntryState::of(entry);
   if (state.state != ParticipantState::reaping) return;
+  deaths_.forget(number);
   std::uint64_t expected = EntryState::bits(ParticipantState::reaping, state.epoch);
   entry.state.compare_exchange_strong(expected, EntryState::bits(ParticipantState::free, state.epoch + 1));  // D7
 }
@@ -136,8 +137,10 @@ void Reaper::retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::
   Ending ending{.outcome = Outcome::requeue, .attempts = static_cast<std::uint16_t>(attempts), .cause = cause};
   const bool bury_at_once = (header.flags.load() & cell_flag::bury_on_worker_lost) != 0;
   if (had_begun && (bury_at_once || (most_attempts != 0 && attempts >= most_attempts))) ending.outcome = Outcome::bury;
+  std::string text;
   if (had_begun) {
-    ending.text = cause == DeathCause::worker_lost ? "the worker died" : "the lease ran out";
+    text = cause == DeathCause::worker_lost ? "worker lost: " + deaths_.sentence_about(owner - 1) : "the lease ran out";
+    ending.text = text;
     ending.started = AttemptStart::of_lease(started_at_ns, owner);
   }
   if (!settle(index, word, ending)) return;

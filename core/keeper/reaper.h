@@ -10,12 +10,14 @@
 //   D7  entry: reaping -> free, next epoch                     done
 //
 // D3 makes the handover instant; D6 catches what the slots missed. Each repair of a cell is a compare-and-swap from the
-// word that was judged, so any number of reapers at once do no harm.
+// word that was judged, so any number of reapers at once do no harm. What D3 writes into a job that was lost says how
+// its worker died, as far as the kernel tells it at that moment (core/keeper/deaths.h).
 #pragma once
 
 #include <cstdint>
 
 #include "core/engine_implementation.h"
+#include "core/keeper/deaths.h"
 #include "core/settling.h"
 
 namespace ringmill {
@@ -24,7 +26,10 @@ class Reaper {
  public:
   /// `number` is the acting participant's, of the calling thread.
   Reaper(EngineCore& engine, std::uint32_t number)
-      : segment_(&engine.segment), settling_(engine.segment, number), me_(&engine.segment.participant(number)) {}
+      : segment_(&engine.segment),
+        settling_(engine.segment, number),
+        me_(&engine.segment.participant(number)),
+        deaths_(engine.segment) {}
 
   /// D1 to D5. False: the entry is not in use any more.
   bool take_over(std::uint32_t number) noexcept;
@@ -43,6 +48,7 @@ class Reaper {
   bool drop(CellIndex index, StateWord word) noexcept;
 
   Settling& settling() noexcept { return settling_; }
+  Deaths& deaths() noexcept { return deaths_; }
 
  private:
   void reap_slot(const LeaseSlot& slot, std::uint32_t owner) noexcept;
@@ -60,6 +66,7 @@ class Reaper {
   Segment* segment_;
   Settling settling_;
   ParticipantEntry* me_;
+  Deaths deaths_;
 };
 
 }  // namespace ringmill

@@ -1,0 +1,55 @@
+// How the participants died, for those who ask after their jobs: told in the error of each job that a death took from
+// its worker. The keeper's private memory; a keeper that has just come knows what /proc tells it, and no more.
+//
+// The handover does not wait for it: what the kernel tells at the moment of reaping is what is written. A killed
+// process costs the keeper two reads of small files (/proc/PID/stat, its control group's counter) before its first job
+// is handed on (docs/decisions/0021).
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "ipc/layout.h"
+#include "ipc/process_end.h"
+#include "ipc/segment.h"
+
+namespace ringmill {
+
+class Deaths {
+ public:
+  explicit Deaths(const Segment& segment) noexcept : segment_(&segment), pid_namespace_(own_pid_namespace()) {}
+
+  /// Makes ready for the deaths of all who are in the registry. A few system calls per process that is new, and a read
+  /// per process once a second: a kill for lack of memory that was counted seconds ago says nothing of a death now.
+  void expect();
+  /// One sentence about the participant of an entry, whose thread is dead. The first call asks the kernel.
+  const std::string& sentence_about(std::uint32_t number);
+  /// The entry is free.
+  void forget(std::uint32_t number) noexcept { watches_[number] = {}; }
+
+ private:
+  /// One process, however many of its threads are participants.
+  struct Process {
+    ProcessName name;
+    std::optional<ProcessHandle> handle;
+    std::optional<OutOfMemoryCount> out_of_memory;
+  };
+  struct Watch {
+    std::uint64_t attached_at_ns = 0;  // of the participant that it was made for
+    std::shared_ptr<Process> process;
+    std::string sentence;
+  };
+
+  ProcessName name_of(std::uint32_t number) const noexcept;
+  std::shared_ptr<Process> process_of(const ProcessName& name) const;
+  std::string ask(std::uint32_t number);
+
+  const Segment* segment_;
+  std::uint64_t pid_namespace_;
+  std::array<Watch, most_participants> watches_;
+  std::uint64_t counted_at_ns_ = 0;
+};
+
+}  // namespace ringmill
