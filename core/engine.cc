@@ -39,13 +39,15 @@ class Engine::Implementation {
 
 namespace {
 
-/// A job that has left the table may have left a dead letter.
-Result<JobInfo> with_letter(const std::filesystem::path& directory, Result<JobInfo> found) {
-  if (!found || found->state != JobState::ended) return found;
+/// A job that has left the table may have left a dead letter, which may be older than the engine's shared memory.
+Result<JobInfo> with_letter(const std::filesystem::path& directory, JobId id, Result<JobInfo> found) {
+  const bool is_unknown = !found && found.error().code() == ErrorCode::not_found;
+  if (!is_unknown && !(found && found->state == JobState::ended)) return found;
   const auto store = DeadLetterStore::open(directory, DeadLetterStore::Access::read_only);
-  if (!store) return found;  // nothing was ever buried, or it cannot be read: then nothing more is known
-  const auto letter = store->find(found->id);
-  return letter ? info_of(*letter) : found;
+  const auto letter = store ? store->find(id) : std::unexpected(store.error());
+  if (letter) return info_of(*letter);
+  if (letter.error().code() == ErrorCode::not_found) return found;
+  return std::unexpected(letter.error());  // whoever cannot read them does not say that there is none
 }
 
 Error opened_by_parent() noexcept {
@@ -158,13 +160,13 @@ std::uint32_t Engine::most_payload_bytes() const noexcept {
 
 Result<JobInfo> Engine::job(JobId id) const {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
-  return with_letter(implementation_->core->directory.path(), find_job(implementation_->core->segment, id));
+  return with_letter(implementation_->core->directory.path(), id, find_job(implementation_->core->segment, id));
 }
 
 Result<JobInfo> Engine::wait(JobId id, std::chrono::nanoseconds timeout) const {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   const std::uint64_t wait_ns = timeout.count() <= 0 ? 0 : static_cast<std::uint64_t>(timeout.count());
-  return with_letter(implementation_->core->directory.path(),
+  return with_letter(implementation_->core->directory.path(), id,
                      wait_for_end(implementation_->core->segment, id, wait_ns));
 }
 

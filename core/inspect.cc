@@ -231,8 +231,10 @@ std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
     view.info.payload_size = std::min(header.payload_bytes.load(), table.inline_bytes());
     view.info.max_attempts = header.most_attempts.load();
     view.info.enqueued_at = wall_time(header.enqueued_at_ns.load());
-    if (const auto cause = header.cause.load(); cause <= static_cast<std::uint16_t>(DeathCause::parent_dead)) {
-      view.cause = static_cast<DeathCause>(cause);
+    if (*state == JobState::dead) {
+      const auto cause = header.cause.load();
+      const bool is_known = cause <= static_cast<std::uint16_t>(DeathCause::parent_dead);
+      view.info.cause = is_known ? static_cast<DeathCause>(cause) : DeathCause::failed;
     }
     view_history(segment, index, view);
     if (view.word.state() == CellState::running && view.word.owner() >= 1 && view.word.owner() <= most_participants) {

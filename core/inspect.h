@@ -25,7 +25,6 @@ struct JobView {
   StateWord word{};
   std::uint32_t level_number = 0;
   std::uint32_t kind_number = 0;
-  DeathCause cause = DeathCause::failed;  // of one that is dead
 };
 std::optional<JobView> view_job(const Segment& segment, CellIndex index);
 

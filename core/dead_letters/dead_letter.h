@@ -54,6 +54,7 @@ inline JobInfo info_of(const DeadLetter& letter) {
   info.ended_at = letter.died_at;
   info.worker = letter.worker;
   info.last_error = letter.last_error;
+  info.cause = letter.cause;
   return info;
 }
 

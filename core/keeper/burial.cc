@@ -108,7 +108,7 @@ std::optional<DeadLetter> Burial::letter_of(CellIndex index, StateWord word) con
   letter.id = view->info.id;
   letter.kind = view->info.kind;
   letter.level = view->info.level;
-  letter.cause = view->cause;
+  letter.cause = view->info.cause.value_or(DeathCause::failed);
   letter.attempts = view->info.attempts;
   letter.max_attempts = view->info.max_attempts;
   letter.enqueued_at = view->info.enqueued_at;

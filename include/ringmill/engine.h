@@ -91,7 +91,8 @@ class Engine {
   /// The most bytes a payload may have.
   std::uint32_t most_payload_bytes() const noexcept;
 
-  /// What is known of one job, read at one moment. Error not_found: no job ever had this id.
+  /// What is known of one job, read at one moment. Errors: not_found (no job ever had this id), and those of the dead
+  /// letters' file.
   Result<JobInfo> job(JobId id) const;
 
   /// Waits until the job is over, whoever runs it; then what is known of it. Errors: timed_out, not_found.

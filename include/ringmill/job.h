@@ -134,8 +134,10 @@ struct JobInfo {
   std::chrono::system_clock::time_point due_at{};
   /// The participant that holds it, or held it last; -1: none.
   int worker = -1;
-  /// What the last failed attempt said, as far as the cell has room for it.
+  /// What the last failed attempt said, as far as the cell has room for it; of a lost worker, how it died.
   std::string last_error;
+  /// Why it is dead; nothing in any other state.
+  std::optional<DeathCause> cause;
   /// What the handler gave, while it is kept.
   std::string result;
   /// Of the running handler: what it said last.

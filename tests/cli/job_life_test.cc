@@ -66,7 +66,7 @@ TEST_F(LifeCommand, a_job_dies_after_its_attempts_and_every_command_says_why) {
   expect_error(on_engine("wait", {id, "--timeout", "10s"}), 1, "is dead");
   Command keeper(words_for("keeper", {"--foreground"}));
   ASSERT_TRUE(await([&] { return on_engine("dead", {"list"}).out.find(id) != std::string::npos; }));
-  expect_error(on_engine("wait", {id}), 1, "is dead: the command ended with status 75: broken");
+  expect_error(on_engine("wait", {id}), 1, "is dead (failed): the command ended with status 75: broken");
   EXPECT_HAS(explain(id), "is dead since");
   EXPECT_HAS(explain(id), "failed after 2 attempts, the last error: the command ended with status 75: broken");
   EXPECT_EQ(job(id)["attempts"], 2);
@@ -221,6 +221,29 @@ TEST_F(LifeCommand, a_cancelled_job_that_is_kept_says_so) {
   const Ran ran = on_engine("cancel", {id});
   EXPECT_EQ(ran.exit_code, 0);
   EXPECT_EQ(ran.out, "cancelled before it began\n");
+TEST_F(LifeCommand, job_explain_wait_and_the_letter_say_how_a_lost_worker_died) {
+  const Command keeper(words_for("keeper", {"--foreground"}));
+  ASSERT_TRUE(await([&] { return status()["keeper"]["alive"] == true; }));
+  const std::string id = id_with({"--max-attempts", "2"});
+  Command worker(words_for("work", {"--exec", "exec sleep 600"}));
+  const std::string how = "worker lost: process " + std::to_string(worker.pid()) + " was killed by signal 9 (SIGKILL)";
+  ASSERT_TRUE(await([&] { return !job(id)["started_at"].is_null(); }));
+  worker.end_by(SIGKILL);
+  ASSERT_TRUE(await([&] { return state_of(id) == "queued"; }));
+  EXPECT_EQ(job(id)["last_error"], how);
+  Command next(words_for("work", {"--exec", "exec sleep 600"}));
+  ASSERT_TRUE(await([&] { return state_of(id) == "running"; }));
+  ASSERT_TRUE(await([&] { return !job(id)["started_at"].is_null(); }));
+  const std::string last = "process " + std::to_string(next.pid()) + " was killed by signal 9 (SIGKILL)";
+  next.end_by(SIGKILL);
+  ASSERT_TRUE(await([&] { return on_engine("dead", {"list"}).out.find(id) != std::string::npos; }));
+  EXPECT_HAS(on_engine("dead", {"show", id}).out, last);
+  EXPECT_HAS(explain(id), last);
+  EXPECT_HAS(on_engine("job", {id}).out, last);
+  EXPECT_EQ(job(id)["cause"], "worker_lost");
+  expect_error(on_engine("wait", {id}), 1, "is dead (worker_lost): worker lost: " + last);
+}
+
   EXPECT_HAS(explain(id), "was cancelled");
   expect_error(on_engine("wait", {id}), 1, "was cancelled");
 }

@@ -37,7 +37,6 @@ std::string payload_of(const DeadLetter& letter) { return std::string(as_text(le
 Json letter_json(const DeadLetter& letter) {
   Json json = job_json(info_of(letter));
   json["last_error"] = letter.last_error;
-  json["cause"] = name_of(letter.cause);
   return json;
 }
 

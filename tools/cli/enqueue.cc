@@ -231,7 +231,7 @@ int run_known(const EnqueueWords& words, Engine& engine, Enqueueing& enqueueing)
   if (!entered) return fail("enqueue", entered.error().exit_code, entered.error().message);
   const std::string id = entered->id.to_string();
   if (!entered->is_new) fail("enqueue", exit_done, "the job with this unique key is there already: " + id);
-  if (words.wait) return wait_and_tell("enqueue", engine, words.directory, entered->id, words.wait_timeout);
+  if (words.wait) return wait_and_tell("enqueue", engine, entered->id, words.wait_timeout);
   enqueueing.output().line(words.quiet ? std::to_string(enqueueing.total()) : id);
   return enqueueing.output().finish(exit_done);
 }

@@ -135,9 +135,9 @@ std::string explain_kept(const EngineView& view, const JobView& job) {
 }
 
 std::string explain_dying(const EngineView& view, const JobView& job) {
-  return fmt::format("is dead: {}{}; it goes to the dead letters{}", name_of(job.cause),
-                     job.info.last_error.empty() ? "" : ", " + escaped(job.info.last_error),
-                     without_keeper(view, "bury it"));
+  return fmt::format(
+      "is dead: {}{}; it goes to the dead letters{}", name_of(job.info.cause.value_or(DeathCause::failed)),
+      job.info.last_error.empty() ? "" : ", " + escaped(job.info.last_error), without_keeper(view, "bury it"));
 }
 
 std::string explain_letter(const DeadLetter& letter) {

@@ -40,14 +40,10 @@ void print_text(const JobInfo& info, Output& output) {
   line("worker", info.worker >= 0 ? "participant " + std::to_string(info.worker) : "-");
   if (has_progress(info)) line("progress", fmt::format("{} {}", info.progress, escaped(info.progress_text)));
   if (!info.last_error.empty()) line("last error", escaped(info.last_error));
+  if (info.cause) line("cause", std::string(name_of(*info.cause)));
   if (info.state == JobState::completed) {
     line("result", fmt::format("{} bytes: {}", info.result.size(), escaped(info.result)));
   }
-}
-
-void print_text(const DeadLetter& letter, Output& output) {
-  print_text(info_of(letter), output);
-  output.line(fmt::format("{:<13} {}", "cause", name_of(letter.cause)));
 }
 
 int run_job(const JobWords& words) {
@@ -55,20 +51,12 @@ int run_job(const JobWords& words) {
   if (!id) return fail("job", exit_usage, "a job id has 16 lower-case hexadecimal digits: " + words.id);
   const auto view = EngineView::open(words.directory);
   if (!view) return fail("job", view.error());
-  const auto info = find_job(view->segment(), *id);
+  auto info = find_job(view->segment(), *id);
   // What the table knows of an ended job, or of one from before a recovery, is less than its letter says.
   if (!info || info->state == JobState::ended) {
     const auto letter = find_dead_letter(words.directory, *id);
     if (!letter) return fail("job", letter.error());
-    if (*letter) {
-      Output output;
-      if (words.json) {
-        output.json(letter_json(**letter));
-      } else {
-        print_text(**letter, output);
-      }
-      return output.finish(exit_done);
-    }
+    if (*letter) info = info_of(**letter);
   }
   if (!info) return fail("job", exit_no, info.error().message());
   Output output;

@@ -132,6 +132,7 @@ nlohmann::ordered_json job_json(const JobInfo& info) {
   if (has_result && !is_utf8(info.result)) json["result_base64"] = to_base64(info.result);
   json["due_at"] = time_json(info.due_at);
   json["progress"] = has_progress(info) ? Json{{"number", info.progress}, {"text", info.progress_text}} : Json();
+  if (info.cause) json["cause"] = name_of(*info.cause);
   return json;
 }
 

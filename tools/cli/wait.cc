@@ -6,7 +6,6 @@
 #include <memory>
 
 #include "tools/cli/command.h"
-#include "tools/cli/dead_letters.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
@@ -15,32 +14,19 @@ namespace ringmill::cli {
 
 namespace {
 
-/// Of a job that is dead: what its last attempt said. Its cause is known once the letter is there.
-int tell_dead(std::string_view command, JobId id, std::string_view cause, const std::string& last_error) {
-  const std::string why = last_error.empty() ? "" : ": " + escaped(last_error);
-  return fail(command, exit_no,
-              fmt::format("job {} is dead{}{}", id.to_string(), cause.empty() ? "" : fmt::format(" ({})", cause), why));
-}
-
-/// Over, and the table knows no more: perhaps the dead letters do.
-int tell_ended(std::string_view command, const std::filesystem::path& directory, JobId id) {
-  const auto letter = find_dead_letter(directory, id);
-  if (!letter) return fail(command, letter.error());
-  if (!*letter) return exit_done;
-  return tell_dead(command, id, name_of((*letter)->cause), (*letter)->last_error);
+/// Why, and what its last attempt said.
+int tell_dead(std::string_view command, const JobInfo& info) {
+  const std::string cause = info.cause ? fmt::format(" ({})", name_of(*info.cause)) : "";
+  const std::string why = info.last_error.empty() ? "" : ": " + escaped(info.last_error);
+  return fail(command, exit_no, fmt::format("job {} is dead{}{}", info.id.to_string(), cause, why));
 }
 
 }  // namespace
 
-int wait_and_tell(std::string_view command, const Engine& engine, const std::filesystem::path& directory, JobId id,
+int wait_and_tell(std::string_view command, const Engine& engine, JobId id,
                   std::optional<std::chrono::nanoseconds> timeout) {
   const auto info = engine.wait(id, timeout.value_or(std::chrono::nanoseconds::max()));
-  if (!info && info.error().code() == ErrorCode::not_found) {
-    // A letter may be older than the engine's shared memory. If there is none, the engine's own word stands.
-    const auto letter = find_dead_letter(directory, id);
-    if (letter && *letter) return tell_dead(command, id, name_of((*letter)->cause), (*letter)->last_error);
-    return fail(command, exit_no, info.error().message());
-  }
+  if (!info && info.error().code() == ErrorCode::not_found) return fail(command, exit_no, info.error().message());
   if (!info) return fail(command, info.error());
   switch (info->state) {
     case JobState::completed: {
@@ -51,9 +37,9 @@ int wait_and_tell(std::string_view command, const Engine& engine, const std::fil
     case JobState::cancelled:
       return fail(command, exit_no, fmt::format("job {} was cancelled", id.to_string()));
     case JobState::dead:
-      return tell_dead(command, id, "", info->last_error);
+      return tell_dead(command, *info);
     default:
-      return tell_ended(command, directory, id);
+      return exit_done;
   }
 }
 
@@ -70,7 +56,7 @@ int run_wait(const WaitWords& words) {
   if (!id) return fail("wait", exit_usage, "a job id has 16 lower-case hexadecimal digits: " + words.id);
   const auto engine = Engine::open(words.directory, {.embedded_keeper = false});
   if (!engine) return fail("wait", engine.error());
-  return wait_and_tell("wait", *engine, words.directory, *id, words.timeout);
+  return wait_and_tell("wait", *engine, *id, words.timeout);
 }
 
 }  // namespace
