@@ -27,6 +27,9 @@ constexpr std::uint64_t push_prefetch_distance = 24;
 /// A durable enqueue waits this long for the device, however short its wait for room may be: the job is in already.
 constexpr std::uint64_t least_durable_wait_ns = 10'000'000'000;
 
+/// There is a slot for each cell, so a look that finds none means that others moved: not so often in a row.
+constexpr std::uint32_t most_full_looks = 1000;
+
 /// Whether the job's cell ends with CellOptions.
 bool needs_room(const JobOptions& options) noexcept {
   return options.retry_policy != RetryPolicy::standard || options.expires.count() != 0 ||
@@ -294,15 +297,14 @@ Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& 
     const JobId id = job_id_of(filling->word, filling->index);
     std::optional<JobId> other;
     UniqueJobs::Taken taken = UniqueJobs::Taken::lost;
-    while (taken == UniqueJobs::Taken::lost) {
+    for (std::uint32_t full = 0; taken != UniqueJobs::Taken::yes;) {
       other = jobs.find(hash, id);  // U2
       if (other) break;
       taken = jobs.take(hash, id);  // U3
-    }
-    if (taken == UniqueJobs::Taken::full) {
+      if (taken != UniqueJobs::Taken::full || ++full < most_full_looks) continue;
       take_back(*filling);
-      return std::unexpected(Error(ErrorCode::no_space, "too many unique jobs live in this engine",
-                                   "wait until some end, or make an engine of a larger --capacity"));
+      return std::unexpected(Error(ErrorCode::corrupt, "the slots of unique keys name more jobs than there are",
+                                   "end all participants; `ringmill recover --from-journal` makes them anew"));
     }
     if (!other) other = jobs.find(hash, id);  // U4
     if (other) {

@@ -21,8 +21,10 @@ std::optional<UniqueKey> UniqueJobs::key_of(JobId id, StateWord& word) const noe
 }
 
 std::optional<JobId> UniqueJobs::find(UniqueKey key, JobId own) noexcept {
-  for (std::uint32_t n = 0; n < window; ++n) {
-    const JobId id(slot(key, n).load());
+  const std::uint64_t home = home_of(key);
+  const std::uint64_t looked_at = width();
+  for (std::uint64_t n = 0; n < looked_at; ++n) {
+    const JobId id(slot(home, n).load());
     if (id == own) continue;
     StateWord word;
     const auto other = key_of(id, word);
@@ -41,27 +43,41 @@ std::optional<JobId> UniqueJobs::find(UniqueKey key, JobId own) noexcept {
   return std::nullopt;
 }
 
+void UniqueJobs::widen(std::uint64_t to) noexcept {
+  std::uint64_t seen = width_word().load();
+  while (seen < to && !width_word().compare_exchange_weak(seen, to)) {
+  }
+}
+
 UniqueJobs::Taken UniqueJobs::take(UniqueKey key, JobId own) noexcept {
-  for (std::uint32_t n = 0; n < window; ++n) {
-    std::uint64_t seen = slot(key, n).load();
+  const std::uint64_t home = home_of(key);
+  const std::uint64_t looked_at = width();
+  for (std::uint64_t n = 0; n < looked_at; ++n) {
+    std::uint64_t seen = slot(home, n).load();
     StateWord word;
     if (key_of(JobId(seen), word)) continue;  // in use: by another key, or ours comes to U4
-    return slot(key, n).compare_exchange_strong(seen, own.value()) ? Taken::yes : Taken::lost;
+    return slot(home, n).compare_exchange_strong(seen, own.value()) ? Taken::yes : Taken::lost;
   }
-  return Taken::full;
+  if (looked_at == count_) return Taken::full;
+  widen(std::min(looked_at * 2, count_));
+  return Taken::lost;
 }
 
 void UniqueJobs::give_way(UniqueKey key, JobId own) noexcept {
-  for (std::uint32_t n = 0; n < window; ++n) {
+  const std::uint64_t home = home_of(key);
+  const std::uint64_t looked_at = width();
+  for (std::uint64_t n = 0; n < looked_at; ++n) {
     std::uint64_t expected = own.value();
-    if (slot(key, n).compare_exchange_strong(expected, 0)) return;
+    if (slot(home, n).compare_exchange_strong(expected, 0)) return;
   }
 }
 
 bool UniqueJobs::place(UniqueKey key, JobId id) noexcept {
-  for (std::uint32_t n = 0; n < window; ++n) {
+  const std::uint64_t home = home_of(key);
+  for (std::uint64_t n = 0; n < count_; ++n) {
+    if (n == width()) widen(std::min(n * 2, count_));
     std::uint64_t expected = 0;
-    if (slot(key, n).compare_exchange_strong(expected, id.value())) return true;
+    if (slot(home, n).compare_exchange_strong(expected, id.value())) return true;
   }
   return false;
 }

@@ -5,18 +5,27 @@
 // be taken by anybody. A job that is being made stands there while its cell is still `filling`: nobody has been told of
 // it yet, so whoever meets it with his own job of the same key in hand may do away with it.
 //
+// All windows have one width, 32 at first. Who finds his window full of other keys' jobs doubles it for all, for good,
+// at last to all slots there are. There is a slot per cell, and a job that lives has one cell and one slot: so whoever
+// has a cell in hand finds a slot, and no key is refused while the table has room.
+//
 //   U1  N1 and N2 of core/enqueueing.cc: a cell, filling, with the key's hash
 //   U2  look at the window for another cell with this hash: a job: it is the one, give the cell back, done.
 //       Filling: do away with it (CAS: filling -> free; it is that producer's word that decides)
-//   U3  CAS a slot that can be taken: -> own id. Lost: again from U2
+//   U3  CAS a slot that can be taken: -> own id. Lost, or none: widen the windows if none; again from U2
 //   U4  look at the whole window once more, as in U2: a job: clear the own slot, give the cell back, it is the one
 //   U5  N3, then N4 as a CAS: filling -> queued or delayed. Lost: somebody did away with it: again from U1
 //
 // Never two: both have set their slots in U3 before they look in U4, so at least one of them sees the other; it finds a
-// job, and gives way, or it finds one that is filling, which then fails in U5. Killed before U5: the cell is freed by
-// the scan, and the slot can be taken. Killed after it: the job is there. Stopped anywhere: nobody waits for it.
+// job, and gives way, or it finds one that is filling, which then fails in U5. That windows grow changes nothing: who
+// takes a slot in the new part saw it widened before. If another one reads the old width in U4, its own slot was set
+// before that, and the first one, whose U4 comes after, sees it. All of this is seq_cst.
+//
+// Killed before U5: the cell is freed by the scan, and the slot can be taken. Killed after it: the job is there.
+// Stopped anywhere: nobody waits for it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -43,23 +52,30 @@ class UniqueJobs {
   explicit UniqueJobs(const Segment& segment) noexcept
       : table_(segment), slots_(segment.unique_slots()), count_(segment.geometry().unique_slots) {}
 
-  static constexpr std::uint32_t window = 32;
+  static constexpr std::uint64_t first_width = 32;
 
   /// U2: the job of this key, if there is one. `own` is a cell that does not count. Does away with cells of this key
   /// that are filling.
   std::optional<JobId> find(UniqueKey key, JobId own) noexcept;
-  /// U3. False: the window is full of other keys' jobs.
+  /// U3. `full`: all slots there are have jobs that live, each time we looked at one. The others have moved meanwhile;
+  /// if that goes on, somebody has scribbled over the slots.
   enum class Taken { yes, lost, full };
   Taken take(UniqueKey key, JobId own) noexcept;
   /// U4 has found another one.
   void give_way(UniqueKey key, JobId own) noexcept;
-  /// For recovery, while nobody else sees the segment. False: the window is full.
+  /// For recovery, while nobody else sees the segment. False: there are more jobs than cells.
   bool place(UniqueKey key, JobId id) noexcept;
 
  private:
-  std::atomic<std::uint64_t>& slot(UniqueKey key, std::uint32_t n) const noexcept {
-    return slots_[(key.low + n) & (count_ - 1)];
+  std::uint64_t home_of(UniqueKey key) const noexcept { return key.low % count_; }
+  /// The n-th slot of a window; `n` is less than count_.
+  std::atomic<std::uint64_t>& slot(std::uint64_t home, std::uint64_t n) const noexcept {
+    return slots_[home + n < count_ ? home + n : home + n - count_];
   }
+  /// The word behind the slots: how wide all windows are; 0: first_width. Raised by enqueuers, only ever to more.
+  std::atomic<std::uint64_t>& width_word() const noexcept { return slots_[count_]; }
+  std::uint64_t width() const noexcept { return std::clamp(width_word().load(), first_width, count_); }
+  void widen(std::uint64_t to) noexcept;
   /// The hash of a cell that has, or will have, the job of this id; nothing: it is another's by now, or has no key.
   std::optional<UniqueKey> key_of(JobId id, StateWord& word) const noexcept;
 

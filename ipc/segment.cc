@@ -180,8 +180,9 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   g.free_summary = round_up(g.free_words + capacity / 8, padding_bytes);
   g.marks = round_up(g.free_summary + std::uint64_t{FreeMap::summary_words(capacity)} * 8, padding_bytes);
   g.unique = round_up(g.marks + 4 * mark_map_bytes(capacity), padding_bytes);
-  g.unique_slots = std::max<std::uint64_t>(64, std::bit_floor(std::uint64_t{capacity} / 2));
-  g.rings = round_up(g.unique + g.unique_slots * 8, page_bytes);
+  // A slot per cell, so that a job that has a cell finds a slot; behind them the width of a key's window.
+  g.unique_slots = std::max<std::uint64_t>(64, capacity);
+  g.rings = round_up(g.unique + (g.unique_slots + 1) * 8, page_bytes);
   g.cells = round_up(g.rings + level_count * g.ring_slots * 8, page_bytes);
   g.bytes = round_up(g.cells + std::uint64_t{capacity} * cell_bytes, page_bytes);
   return g;

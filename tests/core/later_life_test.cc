@@ -10,6 +10,7 @@
 #include "core/backoff.h"
 #include "core/dead_letters/store.h"
 #include "core/job_wait.h"
+#include "core/unique_jobs.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
 
@@ -408,14 +409,32 @@ TEST(UniqueJobs, of_many_processes_that_enqueue_one_key_at_a_time_one_makes_the_
   }
 }
 
-TEST(UniqueJobs, many_keys_live_side_by_side) {
-  KeptWorld world(with_capacity(8192));
-  const std::uint32_t quarter = world.engine.status().capacity / 4;
-  for (std::uint32_t n = 0; n < quarter; ++n) {
-    EXPECT_TRUE(must(world.participant->enqueue_unique(world.request("x"), std::to_string(n))).is_new) << n;
+TEST(UniqueJobs, no_key_is_refused_while_the_table_has_room) {
+  for (const std::uint32_t asked : {64U, 1024U, 8192U}) {
+    KeptWorld world(with_capacity(asked));
+    const std::uint32_t capacity = world.engine.status().capacity;
+    for (std::uint32_t n = 0; n < capacity; ++n) {
+      EXPECT_TRUE(must(world.participant->enqueue_unique(world.request("x"), std::to_string(n))).is_new) << n;
+    }
+    EXPECT_EQ(code_of(world.participant->enqueue_unique(world.request("x"), "one more")), ErrorCode::would_block);
+    for (std::uint32_t n = 0; n < capacity; ++n) {
+      EXPECT_FALSE(must(world.participant->enqueue_unique(world.request("x"), std::to_string(n))).is_new) << n;
+    }
   }
-  for (std::uint32_t n = 0; n < quarter; ++n) {
-    EXPECT_FALSE(must(world.participant->enqueue_unique(world.request("x"), std::to_string(n))).is_new) << n;
+}
+
+TEST(UniqueJobs, keys_that_all_begin_at_one_slot_live_side_by_side) {
+  KeptWorld world(with_capacity(64));
+  const std::uint32_t capacity = world.engine.status().capacity;
+  std::vector<std::string> keys;
+  for (std::uint32_t n = 0; keys.size() < capacity; ++n) {
+    if (UniqueKey::of(std::to_string(n)).low % capacity == 0) keys.push_back(std::to_string(n));
+  }
+  for (const std::string& key : keys) {
+    EXPECT_TRUE(must(world.participant->enqueue_unique(world.request("x"), key)).is_new) << key;
+  }
+  for (const std::string& key : keys) {
+    EXPECT_FALSE(must(world.participant->enqueue_unique(world.request("x"), key)).is_new) << key;
   }
 }
 
