@@ -1,5 +1,6 @@
 // What enqueue asks for a job's later life, and wait and explain, which tell of it.
 #include "tests/cli/command_line.h"
+#include "tests/support/must.h"
 
 namespace ringmill::test {
 namespace {
@@ -71,6 +72,38 @@ TEST_F(LifeCommand, a_job_dies_after_its_attempts_and_every_command_says_why) {
   EXPECT_HAS(explain(id), "failed after 2 attempts, the last error: the command ended with status 75: broken");
   EXPECT_EQ(job(id)["attempts"], 2);
   EXPECT_EQ(status()["totals"]["dead"], 1);
+}
+
+TEST_F(LifeCommand, a_job_that_nobody_begins_in_time_is_dead_as_expired) {
+  const Command keeper(words_for("keeper", {"--foreground"}));
+  const std::string id = id_with({"--expires", "50ms"});
+  expect_error(on_engine("wait", {id, "--timeout", "20s"}), 1, "is dead (expired)");
+  ASSERT_TRUE(await([&] {
+    return on_engine("dead", {"list", "--cause", "expired"}).out.find(id) != std::string::npos;
+  }));
+  EXPECT_HAS(explain(id), "expired after 0 attempts");
+  EXPECT_EQ(job(id)["cause"], "expired");
+  EXPECT_EQ(drain("echo it runs").out, "");
+}
+
+TEST_F(LifeCommand, a_job_that_expires_later_than_it_is_begun_runs) {
+  id_with({"--expires", "1h"});
+  EXPECT_EQ(drain("echo it runs").out, "it runs\n");
+}
+
+TEST_F(LifeCommand, job_and_explain_show_how_far_a_handler_is) {
+  const std::string id = id_with({});
+  EXPECT_TRUE(job(id)["progress"].is_null());
+  Engine engine = must(Engine::open(directory(), {.embedded_keeper = false}));
+  const auto worker = must(engine.attach(Role::worker));
+  Job held = must(worker->claim(generous));
+  held.report_progress(7, "page 7 of 9");
+  EXPECT_EQ(job(id)["progress"]["number"], 7);
+  EXPECT_EQ(job(id)["progress"]["text"], "page 7 of 9");
+  EXPECT_HAS(on_engine("job", {id}).out, "7 page 7 of 9");
+  EXPECT_HAS(explain(id), "; it is at 7 page 7 of 9");
+  must(held.complete());
+  EXPECT_TRUE(job(id)["progress"].is_null());
 }
 
 TEST_F(LifeCommand, a_failed_job_waits_as_its_backoff_says) {
@@ -188,6 +221,29 @@ TEST_F(LifeCommand, bury_ends_a_job_whose_worker_died) {
   EXPECT_HAS(explain(id), "worker_lost after 1 attempt");
 }
 
+TEST_F(LifeCommand, job_explain_wait_and_the_letter_say_how_a_lost_worker_died) {
+  const Command keeper(words_for("keeper", {"--foreground"}));
+  ASSERT_TRUE(await([&] { return status()["keeper"]["alive"] == true; }));
+  const std::string id = id_with({"--max-attempts", "2"});
+  Command worker(words_for("work", {"--exec", "exec sleep 600"}));
+  const std::string how = "worker lost: process " + std::to_string(worker.pid()) + " was killed by signal 9 (SIGKILL)";
+  ASSERT_TRUE(await([&] { return !job(id)["started_at"].is_null(); }));
+  worker.end_by(SIGKILL);
+  ASSERT_TRUE(await([&] { return state_of(id) == "queued"; }));
+  EXPECT_EQ(job(id)["last_error"], how);
+  Command next(words_for("work", {"--exec", "exec sleep 600"}));
+  ASSERT_TRUE(await([&] { return state_of(id) == "running"; }));
+  ASSERT_TRUE(await([&] { return !job(id)["started_at"].is_null(); }));
+  const std::string last = "process " + std::to_string(next.pid()) + " was killed by signal 9 (SIGKILL)";
+  next.end_by(SIGKILL);
+  ASSERT_TRUE(await([&] { return on_engine("dead", {"list"}).out.find(id) != std::string::npos; }));
+  EXPECT_HAS(on_engine("dead", {"show", id}).out, last);
+  EXPECT_HAS(explain(id), last);
+  EXPECT_HAS(on_engine("job", {id}).out, last);
+  EXPECT_EQ(job(id)["cause"], "worker_lost");
+  expect_error(on_engine("wait", {id}), 1, "is dead (worker_lost): worker lost: " + last);
+}
+
 TEST_F(LifeCommand, explain_counts_the_jobs_before_a_queued_one) {
   const std::string first = enqueue("a");
   enqueue("b");
@@ -221,29 +277,6 @@ TEST_F(LifeCommand, a_cancelled_job_that_is_kept_says_so) {
   const Ran ran = on_engine("cancel", {id});
   EXPECT_EQ(ran.exit_code, 0);
   EXPECT_EQ(ran.out, "cancelled before it began\n");
-TEST_F(LifeCommand, job_explain_wait_and_the_letter_say_how_a_lost_worker_died) {
-  const Command keeper(words_for("keeper", {"--foreground"}));
-  ASSERT_TRUE(await([&] { return status()["keeper"]["alive"] == true; }));
-  const std::string id = id_with({"--max-attempts", "2"});
-  Command worker(words_for("work", {"--exec", "exec sleep 600"}));
-  const std::string how = "worker lost: process " + std::to_string(worker.pid()) + " was killed by signal 9 (SIGKILL)";
-  ASSERT_TRUE(await([&] { return !job(id)["started_at"].is_null(); }));
-  worker.end_by(SIGKILL);
-  ASSERT_TRUE(await([&] { return state_of(id) == "queued"; }));
-  EXPECT_EQ(job(id)["last_error"], how);
-  Command next(words_for("work", {"--exec", "exec sleep 600"}));
-  ASSERT_TRUE(await([&] { return state_of(id) == "running"; }));
-  ASSERT_TRUE(await([&] { return !job(id)["started_at"].is_null(); }));
-  const std::string last = "process " + std::to_string(next.pid()) + " was killed by signal 9 (SIGKILL)";
-  next.end_by(SIGKILL);
-  ASSERT_TRUE(await([&] { return on_engine("dead", {"list"}).out.find(id) != std::string::npos; }));
-  EXPECT_HAS(on_engine("dead", {"show", id}).out, last);
-  EXPECT_HAS(explain(id), last);
-  EXPECT_HAS(on_engine("job", {id}).out, last);
-  EXPECT_EQ(job(id)["cause"], "worker_lost");
-  expect_error(on_engine("wait", {id}), 1, "is dead (worker_lost): worker lost: " + last);
-}
-
   EXPECT_HAS(explain(id), "was cancelled");
   expect_error(on_engine("wait", {id}), 1, "was cancelled");
 }

@@ -55,6 +55,59 @@ TEST(ValuesInProcess, a_time_is_printed_in_utc_with_milliseconds) {
             "1969-12-31T23:59:59.999Z");
 }
 
+TEST(ValuesInProcess, a_time_is_read_from_any_offset) {
+  const std::chrono::sys_days day = std::chrono::year(2026) / 2 / 28;
+  EXPECT_EQ(parse_time("2026-02-28T13:05:09Z"), day + 13h + 5min + 9s);
+  EXPECT_EQ(parse_time("2026-02-28T14:05:09.25+01:00"), day + 13h + 5min + 9s + 250ms);
+  EXPECT_EQ(parse_time("2026-02-28T00:35:09-12:30"), day + 13h + 5min + 9s);
+  EXPECT_EQ(parse_time("2026-03-01T00:05:00+00:10"), day + 23h + 55min);
+  EXPECT_EQ(parse_time("1969-12-31T23:59:59.999Z"), std::chrono::sys_days() - 1ms);
+  EXPECT_EQ(parse_time("2024-02-29T00:00:00Z"), std::chrono::sys_days(std::chrono::year(2024) / 2 / 29));
+}
+
+TEST(ValuesInProcess, of_a_fraction_of_a_second_nine_digits_count) {
+  const std::chrono::sys_days day = std::chrono::year(2026) / 1 / 1;
+  EXPECT_EQ(parse_time("2026-01-01T00:00:00.000000001Z"), day + 1ns);
+  EXPECT_EQ(parse_time("2026-01-01T00:00:00.1234567899Z"), day + 123'456'789ns);
+}
+
+TEST(ValuesInProcess, a_time_that_is_printed_is_read_again) {
+  for (const auto time : {std::chrono::sys_time<std::chrono::milliseconds>(1'772'283'909'250ms),
+                          std::chrono::sys_time<std::chrono::milliseconds>(-1ms)}) {
+    EXPECT_EQ(parse_time(format_time(time)), time) << format_time(time);
+  }
+}
+
+TEST(ValuesInProcess, anything_else_is_no_time) {
+  for (const char* text : {"",
+                           "tomorrow",
+                           "2026-02-30T00:00:00Z",
+                           "2025-02-29T00:00:00Z",
+                           "2026-13-01T00:00:00Z",
+                           "2026-00-01T00:00:00Z",
+                           "2026-01-00T00:00:00Z",
+                           "2026-1-01T00:00:00Z",
+                           "2026-01-01 00:00:00Z",
+                           "2026-01-01T24:00:00Z",
+                           "2026-01-01T00:60:00Z",
+                           "2026-01-01T00:00:60Z",
+                           "2026-01-01T00:00:00",
+                           "2026-01-01T00:00:00.Z",
+                           "2026-01-01T00:00:00z",
+                           "2026-01-01T00:00:00+0100",
+                           "2026-01-01T00:00:00+01",
+                           "2026-01-01T00:00:00+24:00",
+                           "2026-01-01T00:00:00+01:60",
+                           "2026-01-01T00:00:00Zx",
+                           "2026-01-01T00:00:00+01:00x",
+                           "-026-01-01T00:00:00Z",
+                           "2026-01-01T00:00:0 Z",
+                           "1677-12-31T23:59:59Z",
+                           "2262-01-01T00:00:00Z"}) {
+    EXPECT_FALSE(parse_time(text)) << text;
+  }
+}
+
 TEST(ValuesInProcess, durations_and_sizes_are_printed_in_their_best_unit) {
   EXPECT_EQ(format_duration(250us), "250us");
   EXPECT_EQ(format_duration(1500ms), "1500ms");
