@@ -84,6 +84,9 @@ void Settling::write_text(CellIndex index, JobId id, LeaseNote note) noexcept {
   if (!is_there) return;
   const std::uint32_t bytes =
       std::min({staging.text_bytes.load(std::memory_order_relaxed), most_staged_bytes, table_.text_room(index)});
+  // Who says nothing (a snooze, a release) leaves what the last failure said. A job that waits is journaled without its
+  // text if it has none, so one that was wiped out would come back with a recovery.
+  if (bytes == 0) return;
   table_.copy_text_in(index, staging.text, bytes);
   header.text_bytes.store(static_cast<std::uint16_t>(bytes), std::memory_order_relaxed);
 }

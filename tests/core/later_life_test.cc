@@ -158,6 +158,19 @@ TEST(Retries, a_snoozed_attempt_does_not_count) {
   must(again.complete());
 }
 
+TEST(Retries, what_the_last_failure_said_stays_when_the_job_is_snoozed_or_given_back) {
+  KeptWorld world;
+  for (const auto keep_result : {0ms, 1000ms}) {
+    const JobId id = world.add({.keep_result = keep_result});
+    must(world.claim().retry_in(0ms, "no route to host"));
+    must(world.claim().snooze(1ms));
+    EXPECT_EQ(world.info(id).last_error, "no route to host");
+    must(world.claim().release());
+    EXPECT_EQ(world.info(id).last_error, "no route to host");
+    must(world.claim().complete());
+  }
+}
+
 TEST(Retries, an_error_text_is_cut_at_a_whole_character_when_the_cell_has_no_room_for_it) {
   KeptWorld world;
   const std::string payload(150, 'p');
