@@ -15,6 +15,8 @@ namespace {
 constexpr std::uint32_t free_segments_wanted = 3;
 /// How far ahead of the look the headers are fetched.
 constexpr std::uint32_t look_ahead = 12;
+/// At a cell that changes while it is read.
+constexpr int most_looks = 4;
 constexpr std::uint64_t ns_per_ms = 1'000'000;
 
 std::uint64_t journaled_due(DueTime due) noexcept {
@@ -207,8 +209,23 @@ void JournalRounds::append_beside_job(BlockBuilder& block, CellIndex index, Stat
 }
 
 bool JournalRounds::append_change(BlockBuilder& block, CellIndex index, StateWord word) noexcept {
+  // A claim, or an extension, changes the word and nothing else, and does not mark the cell: what the last end of a run
+  // has left there is looked at again, or the journal would never have it.
+  for (int look = 0; look < most_looks; ++look) {
+    const BlockBuilder::Mark mark = block.mark();
+    append_change_as_read(block, index, word);
+    const StateWord after = table_.word(index);
+    // While it is completing its owner writes what we have read; and whatever changes it later marks it again.
+    if (word.state() != CellState::completing && after == word) return true;
+    block.rewind(mark);
+    if (after.generation() != word.generation() || !needs_change(index, after)) return false;
+    word = after;
+  }
+  return false;
+}
+
+void JournalRounds::append_change_as_read(BlockBuilder& block, CellIndex index, StateWord word) noexcept {
   const CellHeader& header = table_.header(index);
-  const BlockBuilder::Mark mark = block.mark();
   ChangeRecord record;
   record.state = journaled_state(word.state());
   record.attempts = header.attempts.load();
@@ -223,10 +240,6 @@ bool JournalRounds::append_change(BlockBuilder& block, CellIndex index, StateWor
   }
   const std::span<std::byte> text = block.append_change(record);
   table_.copy_text_out(index, text.data(), static_cast<std::uint32_t>(text.size()));
-  // While it is completing its owner writes what we have read; and whatever changes it later marks it again.
-  if (word.state() != CellState::completing && table_.word(index) == word) return true;
-  block.rewind(mark);
-  return false;
 }
 
 JournalRounds::Look JournalRounds::write_change(CellIndex index, StateWord word, bool copying_forward) {

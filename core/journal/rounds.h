@@ -95,6 +95,8 @@ class JournalRounds {
   void append_beside_job(BlockBuilder& block, CellIndex index, StateWord word) noexcept;
   /// False, and nothing is appended: the job moves on at this moment, and is marked afterwards.
   bool append_change(BlockBuilder& block, CellIndex index, StateWord word) noexcept;
+  /// What is read may be torn: the caller looks at the word again.
+  void append_change_as_read(BlockBuilder& block, CellIndex index, StateWord word) noexcept;
   std::uint32_t most_bytes_beside_job() const noexcept;
   /// Whether the open segment does not name it yet; from now on it does.
   bool is_unnamed(std::uint64_t& named_in) const noexcept;
