@@ -10,7 +10,6 @@
 #include "core/job_table.h"
 #include "core/journal/file_names.h"
 #include "core/journal/recovery.h"
-#include "tests/crash/fail_once.h"
 #include "tests/support/must.h"
 
 namespace ringmill::crash {
@@ -24,14 +23,11 @@ using test::must;
 
 namespace {
 
-constexpr JobOptions tried_for_ever{.max_attempts = 0};
-
 constexpr std::size_t participant_count = 3;
 constexpr std::uint32_t kind_count = 4;
 constexpr std::uint32_t capacity = 128;
 constexpr std::uint32_t cell_bytes = 256;
 constexpr std::uint32_t payload_bytes = cell_bytes - 64;
-constexpr std::size_t most_held = 12;
 /// Steps after which everything must have become durable on a sound disk, with nobody at work.
 constexpr int most_steps_of_drain = 20'000;
 
@@ -72,9 +68,6 @@ std::vector<DiskFault> honest_faults(test::DiskRandom& random) {
   return faults;
 }
 
-std::uint16_t level_number(Level level) { return static_cast<std::uint16_t>(level); }
-std::uint16_t kind_number(Kind kind) { return static_cast<std::uint16_t>(kind); }
-
 }  // namespace
 
 EngineRun::EngineRun(std::uint64_t seed, CrashReport& report)
@@ -114,6 +107,10 @@ void EngineRun::open_engine() {
   for (std::uint32_t kind = 0; kind < kind_count; ++kind) {
     kinds_.push_back(must(engine_->kind(fmt::format("kind-{}", kind))));
   }
+  policies_.push_back(RetryPolicy::standard);
+  for (const char* text : {"fixed:100ms", "exponential:2s,2,1h", "list:1s,10s"}) {
+    policies_.push_back(must(engine_->retry_policy(text)));
+  }
   for (std::size_t n = 0; n < participant_count; ++n) {
     participants_.push_back(must(engine_->attach(n == 0 ? Role::producer : Role::worker)));
     // What is claimed in advance depends on how fast this machine is, and runs must repeat.
@@ -128,137 +125,9 @@ void EngineRun::close_engine() {
   held_.clear();
   participants_.clear();
   kinds_.clear();
+  policies_.clear();
   core_.reset();
   engine_.reset();
-}
-
-// What participants do ------------------------------------------------------------------------------------------------
-
-void EngineRun::act() {
-  if (acts_) return;
-  acts_ = true;
-  for (std::uint64_t calls = 1 + random_.below(random_.one_in(6) ? 60 : 6); calls > 0; --calls) {
-    switch (random_.below(8)) {
-      case 0:
-      case 1:
-        enqueue();
-        break;
-      case 2:
-        enqueue_batch();
-        break;
-      case 3:
-      case 4:
-        claim();
-        break;
-      case 5:
-      case 6:
-        settle_one();
-        break;
-      default:
-        cancel();
-        break;
-    }
-  }
-  acts_ = false;
-}
-
-JobRequest EngineRun::request(std::vector<std::byte>& payload) {
-  payload.resize(random_.below(payload_bytes + 1));
-  for (std::byte& byte : payload) byte = static_cast<std::byte>(random_.next());
-  return {.kind = kinds_[random_.below(kind_count)],
-          .level = static_cast<Level>(random_.below(3)),
-          .payload = payload,
-          .lease = std::chrono::milliseconds(random_.one_in(2) ? 0 : 1000 + random_.below(1000)),
-          .durability = random_.one_in(5) ? Durability::memory : Durability::journaled,
-          .options = &tried_for_ever};
-}
-
-void EngineRun::note_enqueued(JobId id, const JobRequest& request) {
-  if (rows_.contains(id.value()) || over_.contains(id.value())) {
-    found(CrashTrouble::resurrected, fmt::format("id {} is given a second time", id.to_string()));
-  }
-  Row& row = rows_[id.value()];
-  row = {};
-  row.content = content_of(level_number(request.level), kind_number(request.kind),
-                           static_cast<std::uint32_t>(request.lease.count()), 0, request.payload);
-  row.memory_only = request.durability == Durability::memory;
-  row.enqueue_ticket = participants_[0]->ticket().round;
-  recent_.push_back(id.value());
-}
-
-void EngineRun::enqueue() {
-  std::vector<std::byte> payload;
-  const JobRequest wanted = request(payload);
-  const auto id = participants_[0]->enqueue(wanted);
-  if (id) return note_enqueued(*id, wanted);
-  if (id.error().code() != ErrorCode::would_block) found(CrashTrouble::crashed, "enqueue: " + id.error().message());
-}
-
-void EngineRun::enqueue_batch() {
-  std::array<std::vector<std::byte>, 8> payloads;
-  std::vector<JobRequest> wanted;
-  for (std::uint64_t n = 1 + random_.below(payloads.size()); n > 0; --n) wanted.push_back(request(payloads[n - 1]));
-  std::array<JobId, 8> ids{};
-  const auto placed = participants_[0]->enqueue_batch(wanted, ids);
-  if (!placed && placed.error().code() != ErrorCode::would_block) {
-    return found(CrashTrouble::crashed, "enqueue_batch: " + placed.error().message());
-  }
-  for (std::size_t n = 0; placed && n < *placed; ++n) note_enqueued(ids[n], wanted[n]);
-}
-
-void EngineRun::claim() {
-  const std::size_t worker = 1 + random_.below(participant_count - 1);
-  if (held_[worker].size() >= most_held) return;
-  auto job = participants_[worker]->claim();
-  if (!job) return;
-  const auto row = rows_.find(job->id().value());
-  if (row == rows_.end()) {
-    found(CrashTrouble::resurrected,
-          fmt::format("job {} runs, which was not enqueued or is over", job->id().to_string()));
-  } else if (job->attempt() != row->second.attempts + 1U) {
-    found(CrashTrouble::lost, fmt::format("job {} has attempt {} after {} that have ended", job->id().to_string(),
-                                          job->attempt(), row->second.attempts));
-  }
-  held_[worker].push_back(*std::move(job));
-}
-
-void EngineRun::settle_one() {
-  const std::size_t worker = 1 + random_.below(participant_count - 1);
-  if (held_[worker].empty()) return;
-  std::swap(held_[worker][random_.below(held_[worker].size())], held_[worker].back());
-  Job job = std::move(held_[worker].back());
-  held_[worker].pop_back();
-  Row& row = rows_[job.id().value()];
-  const std::uint64_t how = random_.below(8);
-  const auto attempt = static_cast<std::uint16_t>(job.attempt());
-  const JobId id = job.id();
-  Result<void> went;
-  if (how < 5) {
-    row.end_begun = true;
-    went = job.complete();
-    row.end_ticket = participants_[worker]->ticket().round;
-  } else if (how < 7) {
-    went = test::fail_once(job);
-    row.attempts = attempt;
-    row.attempt_tickets.emplace_back(attempt, participants_[worker]->ticket().round);
-  } else {
-    went = job.release();
-  }
-  if (!went) found(CrashTrouble::crashed, fmt::format("settling {}: {}", id.to_string(), went.error().message()));
-}
-
-void EngineRun::cancel() {
-  if (recent_.empty()) return;
-  const std::size_t chosen = random_.below(recent_.size());
-  const std::uint64_t id = recent_[chosen];
-  recent_.erase(recent_.begin() + static_cast<std::ptrdiff_t>(chosen));
-  const auto at = rows_.find(id);
-  if (at == rows_.end() || at->second.end_begun) return;
-  const auto answer = participants_[0]->cancel(JobId(id));
-  if (!answer) return found(CrashTrouble::crashed, "cancel: " + answer.error().message());
-  if (*answer != Cancelled::before_start) return;
-  at->second.end_begun = true;
-  at->second.end_ticket = participants_[0]->ticket().round;
 }
 
 // The journal thread --------------------------------------------------------------------------------------------------
@@ -361,8 +230,9 @@ void EngineRun::drain() {
   disk_->let_all_land();
   std::uint64_t newest = 0;
   for (const auto& [id, row] : rows_) {
-    if (!row.memory_only) newest = std::max({newest, row.enqueue_ticket, row.end_ticket.value_or(0)});
-    for (const auto& [attempts, ticket] : row.attempt_tickets) newest = std::max(newest, ticket);
+    if (row.memory_only) continue;
+    newest = std::max(newest, row.end_ticket.value_or(0));
+    for (const Said& said : row.versions) newest = said.ticket == never ? newest : std::max(newest, said.ticket);
   }
   raise_to(core_->segment.journal().round_wanted, newest);
   int steps = most_steps_of_drain;
@@ -408,6 +278,28 @@ void EngineRun::check_cut() {
   if (jobs) check(*jobs);
 }
 
+/// Nothing: it is as it was when it became durable last, or as at a later moment.
+std::string EngineRun::complaint_of(const Row& row, const Found& found, std::uint64_t durable_round) {
+  if (found.options != row.options) return "asks for something else";
+  std::size_t oldest = 0;
+  for (std::size_t n = 0; n < row.versions.size(); ++n) {
+    if (row.versions[n].ticket <= durable_round) oldest = n;
+  }
+  for (std::size_t n = oldest; n < row.versions.size(); ++n) {
+    Version version = row.versions[n].version;
+    if (version == found.version) return {};
+    if (!row.was_delayed || version.state != JournaledState::waits) continue;
+    version.state = JournaledState::delayed;
+    if (version == found.version) return {};
+  }
+  const auto text_of = [](const Version& version) {
+    return fmt::format("state {}, {} attempts, \"{}\"", static_cast<int>(version.state), version.attempts,
+                       version.text);
+  };
+  return fmt::format("has {}; durable is {}; the last was {}", text_of(found.version),
+                     text_of(row.versions[oldest].version), text_of(row.versions.back().version));
+}
+
 std::vector<EngineRun::Complaint> EngineRun::complaints(const Jobs& jobs, const Rows& rows,
                                                         std::uint64_t durable_round) {
   std::vector<Complaint> all;
@@ -415,8 +307,9 @@ std::vector<EngineRun::Complaint> EngineRun::complaints(const Jobs& jobs, const 
     const auto there = jobs.find(id);
     const std::string name = JobId(id).to_string();
     if (there == jobs.end()) {
-      if (!row.memory_only && !row.end_begun && row.enqueue_ticket <= durable_round) {
-        all.push_back({CrashTrouble::lost, fmt::format("job {}, durable with round {}", name, row.enqueue_ticket)});
+      const std::uint64_t enqueued = row.versions.front().ticket;
+      if (!row.memory_only && !row.end_begun && enqueued <= durable_round) {
+        all.push_back({CrashTrouble::lost, fmt::format("job {}, durable with round {}", name, enqueued)});
       }
       continue;
     }
@@ -428,14 +321,8 @@ std::vector<EngineRun::Complaint> EngineRun::complaints(const Jobs& jobs, const 
     if (there->second.content != row.content) {
       all.push_back({CrashTrouble::lost, fmt::format("job {} is not as it was", name)});
     }
-    std::uint16_t durable_attempts = 0;
-    for (const auto& [attempts, ticket] : row.attempt_tickets) {
-      if (ticket <= durable_round) durable_attempts = attempts;
-    }
-    if (there->second.attempts < durable_attempts || there->second.attempts > row.attempts) {
-      all.push_back({CrashTrouble::lost, fmt::format("job {} has {} attempts: {} are durable, {} have ended", name,
-                                                     there->second.attempts, durable_attempts, row.attempts)});
-    }
+    const std::string complaint = complaint_of(row, there->second, durable_round);
+    if (!complaint.empty()) all.push_back({CrashTrouble::lost, fmt::format("job {} {}", name, complaint)});
   }
   for (const auto& [id, job] : jobs) {
     if (rows.contains(id)) continue;
@@ -468,7 +355,10 @@ std::optional<EngineRun::Jobs> EngineRun::replayed(const std::shared_ptr<Disk>& 
   Jobs jobs;
   const Replay replay = replay_of(read->blocks);
   for (const auto& [cell, life] : replay.live()) {
-    jobs[life.generation << index_bits | cell] = {.content = life.content, .attempts = life.attempts};
+    jobs[life.generation << index_bits | cell] = {
+        .content = life.content,
+        .options = life.options,
+        .version = {.state = life.state, .attempts = life.attempts, .text = life.text}};
   }
   return jobs;
 }
@@ -536,12 +426,16 @@ void EngineRun::take_rows(const Jobs& jobs) {
       continue;
     }
     Row& row = (at++)->second;
-    row.enqueue_ticket = 0;
     row.end_begun = false;
     row.end_ticket.reset();
-    row.attempts = there->second.attempts;
-    row.attempt_tickets.clear();
-    if (row.attempts > 0) row.attempt_tickets.emplace_back(row.attempts, 0);
+    row.was_delayed = there->second.version.state == JournaledState::delayed;
+    // That it waited no longer is not written, and the next cut may find it in either way.
+    const bool had_come = row.was_delayed && row.versions.back().version.state != JournaledState::delayed;
+    Version version = there->second.version;
+    row.versions = {{.version = version, .ticket = 0}};
+    if (!had_come) continue;
+    version.state = JournaledState::waits;
+    row.versions.push_back({.version = version, .ticket = never});
   }
 }
 
@@ -558,7 +452,8 @@ EngineRun::Jobs EngineRun::jobs_in(const Segment& segment) {
     jobs[job_id_of(word, index).value()] = {
         .content = content_of(header.level.load(), static_cast<std::uint16_t>(header.kind.load()),
                               header.lease_ms.load(), header.most_attempts.load(), std::span(payload).first(bytes)),
-        .attempts = header.attempts.load()};
+        .options = options_in(segment, index),
+        .version = version_in(segment, index)};
   }
   return jobs;
 }

@@ -21,6 +21,7 @@
 #include "core/engine_implementation.h"
 #include "core/journal/rounds.h"
 #include "core/journal/writer.h"
+#include "ipc/state_word.h"
 #include "tests/crash/crash_report.h"
 #include "tests/crash/fiber.h"
 #include "tests/crash/journal_ledger.h"
@@ -39,20 +40,37 @@ class EngineRun {
   void run();
 
  private:
+  /// What changes during a job's life.
+  struct Version {
+    JournaledState state = JournaledState::waits;  // one that runs waits, for the journal
+    std::uint16_t attempts = 0;                    // that have ended
+    std::string text;                              // the last error, or the result
+    bool operator==(const Version&) const = default;
+  };
+  static constexpr std::uint64_t never = ~std::uint64_t{0};
+  struct Said {
+    Version version;
+    std::uint64_t ticket = never;  // never: the journal need not know it
+  };
   /// What a participant was told of one job, and when it is durable.
   struct Row {
     std::uint64_t content = 0;
+    std::uint64_t options = 0;
+    std::string key;  // of a unique job
     bool memory_only = false;
-    std::uint64_t enqueue_ticket = 0;
     bool end_begun = false;
     std::optional<std::uint64_t> end_ticket;
-    std::uint16_t attempts = 0;  // that have ended
-    std::deque<std::pair<std::uint16_t, std::uint64_t>> attempt_tickets;
+    /// Was delayed: that it waits no longer is not written, because its time, which is, is over.
+    bool was_delayed = false;
+    /// From its enqueue on. The oldest that counts is the last one that is durable.
+    std::deque<Said> versions;
+    std::uint16_t attempts() const { return versions.back().version.attempts; }
   };
   /// A cell's job as a recovery has it.
   struct Found {
     std::uint64_t content = 0;
-    std::uint16_t attempts = 0;
+    std::uint64_t options = 0;
+    Version version;
   };
   using Jobs = std::map<std::uint64_t, Found>;
   using Rows = std::map<std::uint64_t, Row>;
@@ -66,17 +84,29 @@ class EngineRun {
     std::uint64_t durable_round = 0;
   };
 
-  // Participants.
-  void open_engine();
-  void close_engine();
+  // Participants: engine_run_life.cc.
   void act();
   void enqueue();
   void enqueue_batch();
   void claim();
   void settle_one();
   void cancel();
-  JobRequest request(std::vector<std::byte>& payload);
-  void note_enqueued(JobId id, const JobRequest& request);
+  void enqueue_unique();
+  /// What the keeper does: time passes, letters are written.
+  void promote_one();
+  void drop_one();
+  JobOptions options();
+  JobRequest request(std::vector<std::byte>& payload, const JobOptions& options);
+  void note_enqueued(JobId id, const JobRequest& request, std::string_view key = {});
+  /// After a call that settled the job: what the table says of it now was acknowledged.
+  void note_settled(JobId id, std::uint64_t ticket);
+  std::optional<JobId> some_job_in(std::initializer_list<CellState> states);
+  static Version version_in(const Segment& segment, CellIndex index);
+  static std::uint64_t options_in(const Segment& segment, CellIndex index);
+  std::chrono::milliseconds later_delay() noexcept;
+
+  void open_engine();
+  void close_engine();
 
   // The journal thread.
   void live_one_keeper();
@@ -89,6 +119,7 @@ class EngineRun {
   void at_moment();
   void check_cut();
   void check(const Jobs& jobs);
+  static std::string complaint_of(const Row& row, const Found& found, std::uint64_t durable_round);
   static std::vector<Complaint> complaints(const Jobs& jobs, const Rows& rows, std::uint64_t durable_round);
   std::optional<Jobs> recovered(const std::shared_ptr<test::Disk>& disk);
   std::optional<Jobs> replayed(const std::shared_ptr<test::Disk>& disk);
@@ -107,6 +138,8 @@ class EngineRun {
   std::vector<std::unique_ptr<Participant>> participants_;
   std::vector<std::vector<Job>> held_;  // by participant
   std::vector<Kind> kinds_;
+  std::vector<RetryPolicy> policies_;
+  std::uint64_t delays_ = 0;  // so many were given, each to end after all before it
 
   std::shared_ptr<test::Disk> disk_;
   JournalGeometry geometry_;

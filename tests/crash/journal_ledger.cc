@@ -7,6 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "ipc/layout.h"
 #include "ipc/state_word.h"
 
 namespace ringmill::crash {
@@ -27,6 +28,17 @@ class Collector final : public JournalVisitor {
   void on_attempts(const JournalPlace&, JobId id, std::uint16_t attempts) override {
     blocks.back().records.push_back({.type = RecordType::attempts, .id = id.value(), .attempts = attempts});
   }
+  void on_change(const JournalPlace&, const ChangeRecord& record, std::string_view text) override {
+    blocks.back().records.push_back({.type = RecordType::change,
+                                     .id = record.id,
+                                     .attempts = record.attempts,
+                                     .state = record.state,
+                                     .text = std::string(text)});
+  }
+  void on_options(const JournalPlace&, const OptionsRecord& record) override {
+    blocks.back().records.push_back(
+        {.type = RecordType::options, .id = record.id, .options = options_content_of(record)});
+  }
   void on_kind(const JournalPlace&, std::uint32_t kind, std::string_view name) override {
     blocks.back().records.push_back(
         {.type = RecordType::kind, .id = kind, .content = XXH3_64bits(name.data(), name.size())});
@@ -41,6 +53,18 @@ std::uint64_t content_of(std::uint16_t level, std::uint16_t kind, std::uint32_t 
                          std::span<const std::byte> payload) noexcept {
   const std::array<std::uint32_t, 4> fields{level, kind, lease_ms, most_attempts};
   return XXH3_64bits_withSeed(payload.data(), payload.size(), XXH3_64bits(fields.data(), sizeof fields));
+}
+
+std::uint64_t options_content_of(const OptionsRecord& record) noexcept {
+  const auto flags = static_cast<std::uint64_t>(record.cell_flags & ~cell_flag::memory_only);
+  if (flags == 0 && record.retry_policy == 0) return 0;
+  const std::array<std::uint64_t, 6> fields{flags,
+                                            record.retry_policy,
+                                            record.keep_ms,
+                                            record.unique_low,
+                                            record.unique_high,
+                                            record.expires_at_ms != 0 ? 1U : 0U};
+  return XXH3_64bits(fields.data(), sizeof fields);
 }
 
 LedgerRecord ledger_record_of(const JobRecord& record, std::span<const std::byte> payload) noexcept {
@@ -66,17 +90,28 @@ void Replay::apply(const LedgerRecord& record) {
                      .enqueued_at_ms = record.enqueued_at_ms,
                      .attempts = record.attempts};
       return;
+    case RecordType::change:
+      if (life == live_.end() || life->second.generation != generation) return;
+      life->second.attempts = record.attempts;
+      life->second.state = record.state;
+      life->second.text = record.text;
+      return;
+    case RecordType::options:
+      if (life != live_.end() && life->second.generation == generation) life->second.options = record.options;
+      return;
     case RecordType::ended:
       ended_below_[cell] = std::max(ended_below_[cell], generation);
       if (life != live_.end() && life->second.generation < generation) live_.erase(life);
       return;
     case RecordType::attempts:
-      if (life != live_.end() && life->second.generation == generation) life->second.attempts = record.attempts;
+      // Written of a job that waits and says nothing.
+      if (life == live_.end() || life->second.generation != generation) return;
+      life->second.attempts = record.attempts;
+      life->second.state = JournaledState::waits;
+      life->second.text.clear();
       return;
     case RecordType::kind:
     case RecordType::retry_policy:
-    case RecordType::change:
-    case RecordType::options:
       return;
   }
 }

@@ -20,6 +20,9 @@ struct LedgerRecord {
   std::uint64_t content = 0;  // of a job or a kind: a hash of all that does not change during its life
   std::uint64_t enqueued_at_ms = 0;
   std::uint16_t attempts = 0;
+  JournaledState state = JournaledState::waits;
+  std::string text{};         // of a change
+  std::uint64_t options = 0;  // of options: options_content_of() them
 
   bool operator==(const LedgerRecord&) const noexcept = default;
 };
@@ -27,6 +30,8 @@ struct LedgerRecord {
 /// `content` without the moment of enqueueing and the attempts.
 std::uint64_t content_of(std::uint16_t level, std::uint16_t kind, std::uint32_t lease_ms, std::uint16_t most_attempts,
                          std::span<const std::byte> payload) noexcept;
+/// What a job asks for beyond the plain, moments aside. 0: nothing.
+std::uint64_t options_content_of(const OptionsRecord& record) noexcept;
 LedgerRecord ledger_record_of(const JobRecord& record, std::span<const std::byte> payload) noexcept;
 
 /// The cells as the journal tells them.
@@ -37,11 +42,14 @@ class Replay {
     std::uint64_t content = 0;
     std::uint64_t enqueued_at_ms = 0;
     std::uint16_t attempts = 0;
+    JournaledState state = JournaledState::waits;
+    std::string text{};
+    std::uint64_t options = 0;
     bool operator==(const Life&) const noexcept = default;
   };
 
   void apply(const LedgerRecord& record);
-  /// Jobs that wait or run, by cell.
+  /// Jobs that are in the table, by cell.
   const std::map<std::uint32_t, Life>& live() const noexcept { return live_; }
   /// The highest generation that was heard of, by cell.
   std::uint64_t generation_of_cell(std::uint32_t cell) const noexcept;

@@ -10,14 +10,34 @@ struct Bounds {
   std::uint32_t most = 0;
 };
 
-bool ends_job(Ask ask) noexcept { return ask == Ask::complete || ask == Ask::cancel; }
+bool ends_job(Ask ask) noexcept { return ask == Ask::complete || ask == Ask::cancel || ask == Ask::reject; }
+
+bool is_only_attempt(const JobReport& job) noexcept { return job.has_one_attempt == 1 && job.is_claimed == 1; }
 
 Bounds completions_allowed(const JobReport& job, bool is_standing) noexcept {
   const bool is_there = is_standing || job.enqueued == Answer::yes;
   const bool may_be_there = job.is_enqueuing == 1 && job.enqueued == Answer::none;
   if (!is_there) return {0, may_be_there ? 1U : 0U};
+  if (is_only_attempt(job)) return {0, 0};  // it has begun, and fails, or is lost
   if (!ends_job(job.asked) || job.answered == Answer::no) return {1, 1};
   return {0, job.answered == Answer::yes ? 0U : 1U};
+}
+
+Bounds burials_allowed(const JobReport& job) noexcept {
+  if (is_only_attempt(job)) return {1, 1};
+  if (job.asked != Ask::reject || job.answered == Answer::no) return {0, 0};
+  return {job.answered == Answer::yes ? 1U : 0U, 1};
+}
+
+/// What the job is left with is whole, and its own.
+bool is_right_text(const JobReport& job, const JobRuns& seen) noexcept {
+  if (seen.burials != 0) {
+    const bool may_be_lost = is_only_attempt(job) && job.answered != Answer::yes;
+    return seen.text == error_text ||
+           (may_be_lost && (seen.text.starts_with("worker lost: process ") || seen.text == "the lease ran out"));
+  }
+  // A survivor completes without a result.
+  return seen.times_kept == 0 || seen.text == result_text || (seen.text.empty() && seen.completions != 0);
 }
 
 /// After a kill.
@@ -28,7 +48,8 @@ Bounds attempts_allowed(const JobReport& job, bool may_be_claimed) noexcept {
 }
 
 std::string text_of(const JobReport& job) {
-  constexpr const char* asks[] = {"nothing", "complete", "fail", "release", "extend", "extend briefly", "cancel"};
+  constexpr const char* asks[] = {"nothing",        "complete", "fail",   "release", "extend",
+                                  "extend briefly", "cancel",   "reject", "bury"};
   constexpr const char* answers[] = {"no answer", "yes", "no"};
   return fmt::format("child: enqueue {}{}, claimed {}, asked {}: {}", job.is_enqueuing == 1 ? "asked, " : "",
                      answers[static_cast<int>(job.enqueued.load())], job.is_claimed.load(),
@@ -48,6 +69,15 @@ void judge_job(std::uint32_t serial, const Report& report, const JobRuns& seen, 
   if (completions > allowed.most) {
     add(Trouble::doubled, fmt::format("completed {} times by survivors, {} at most", completions, allowed.most));
   }
+  const Bounds burials = burials_allowed(job);
+  if (seen.burials < burials.least) add(Trouble::lost, "never buried");
+  if (seen.burials > burials.most) {
+    add(Trouble::doubled, fmt::format("buried {} times, {} at most", seen.burials, burials.most));
+  }
+  if (job.asked == Ask::reject && completions + seen.burials != 1) {
+    add(completions + seen.burials == 0 ? Trouble::lost : Trouble::doubled, "neither completed nor buried, or both");
+  }
+  if (!is_right_text(job, seen)) add(Trouble::lost, fmt::format("is left with \"{}\"", seen.text));
   if (seen.claims > 0 && job.id != 0 && seen.id != job.id) {
     add(Trouble::lost, fmt::format("ran under id {:016x} instead of {:016x}", seen.id, job.id.load()));
   }

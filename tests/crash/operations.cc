@@ -34,7 +34,16 @@ Result<void> call(Job& job, Ask ask) {
     case Ask::release:
       return job.release();
     case Ask::retry:
-      return test::fail_once(job, brief_delay, "no route to host");
+      return test::fail_once(job, brief_delay, error_text);
+    case Ask::reject:
+      return job.reject(error_text);
+    case Ask::bury: {
+      const auto settled = job.fail(error_text);
+      if (!settled) return std::unexpected(settled.error());
+      return {};
+    }
+    case Ask::keep:
+      return job.complete(as_payload(result_text));
     case Ask::snooze:
       return job.snooze(brief_delay);
     case Ask::extend:
@@ -43,6 +52,19 @@ Result<void> call(Job& job, Ask ask) {
       return job.extend(brief_extension);
     default:
       return job.complete();
+  }
+}
+
+Ask judged_as(Ask ask) noexcept {
+  switch (ask) {
+    case Ask::retry:
+      return Ask::fail;
+    case Ask::snooze:
+      return Ask::release;
+    case Ask::keep:
+      return Ask::complete;
+    default:
+      return ask;
   }
 }
 
@@ -126,6 +148,9 @@ void complete(Child& child) { child.settle(child.held()[0], Ask::complete); }
 void fail(Child& child) { child.settle(child.held()[0], Ask::fail); }
 void retry(Child& child) { child.settle(child.held()[0], Ask::retry); }
 void snooze(Child& child) { child.settle(child.held()[0], Ask::snooze); }
+void reject(Child& child) { child.settle(child.held()[0], Ask::reject); }
+void bury(Child& child) { child.settle(child.held()[0], Ask::bury); }
+void keep_result(Child& child) { child.settle(child.held()[0], Ask::keep); }
 void release(Child& child) { child.settle(child.held()[0], Ask::release); }
 void extend(Child& child) { child.settle(child.held()[0], Ask::extend); }
 void extend_briefly(Child& child) { child.settle(child.held()[0], Ask::extend_briefly); }
@@ -236,7 +261,7 @@ void Child::settle(Job& job, Ask ask) {
   JobReport* const report = *serial < most_serials ? &report_->jobs[*serial] : nullptr;
   if (report != nullptr) {
     report->answered = Answer::none;
-    report->asked = ask == Ask::retry ? Ask::fail : ask == Ask::snooze ? Ask::release : ask;
+    report->asked = judged_as(ask);
   }
   const Result<void> result = call(job, ask);
   if (!result && result.error().code() != ErrorCode::lease_lost) surprised_by(result.error().code());
@@ -262,7 +287,7 @@ void Child::finish() {
 }
 
 std::span<const Operation> operations() {
-  static const std::array<Operation, 17> all{{
+  static const std::array<Operation, 20> all{{
       {"enqueue", {1, 2}, attach_only, enqueue},
       {"enqueue_batch", {1, 2}, attach_only, enqueue_batch},
       {"claim", {0, 1, 2, 0}, attach_to_claim, claim},
@@ -274,6 +299,9 @@ std::span<const Operation> operations() {
       {"fail", {0, 1, 2}, claim_one_urgent, fail},
       {"retry", {0, 1, 2}, claim_one_urgent, retry},
       {"snooze", {0, 1, 2}, claim_one_urgent, snooze},
+      {"reject", {0, 1, 2}, claim_one_urgent, reject},
+      {"bury", {0, 1, 2}, claim_one_urgent, bury, {.max_attempts = 1}},
+      {"keep_result", {0, 1, 2}, claim_one_urgent, keep_result, {.keep_result = brief_delay}},
       {"release", {0, 1, 2}, claim_one_urgent, release},
       {"extend", {0, 1, 2}, claim_one_urgent, extend},
       {"extend_briefly", {0, 1, 2}, claim_one_urgent, extend_briefly},

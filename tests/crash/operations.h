@@ -35,8 +35,26 @@ Payload payload_of(std::uint64_t trial, std::uint32_t serial) noexcept;
 /// The serial, when every byte is right for this trial.
 std::optional<std::uint32_t> serial_in(std::span<const std::byte> payload, std::uint64_t trial) noexcept;
 
-/// `retry` is judged as `fail`, `snooze` as `release`: the job is delayed for a millisecond in between.
-enum class Ask : std::uint32_t { nothing, complete, fail, release, extend, extend_briefly, cancel, retry, snooze };
+/// What a job is left with by an operation that says something.
+inline constexpr std::string_view result_text = "the result of a job, of some forty bytes";
+inline constexpr std::string_view error_text = "no route to host";
+
+/// `retry` is judged as `fail`, `snooze` as `release`: the job is delayed for a millisecond in between. `keep` is
+/// judged as `complete`: the job is kept for a millisecond, with a result. `bury` fails the only attempt of a job.
+enum class Ask : std::uint32_t {
+  nothing,
+  complete,
+  fail,
+  release,
+  extend,
+  extend_briefly,
+  cancel,
+  reject,
+  bury,
+  retry,
+  snooze,
+  keep
+};
 enum class Answer : std::uint32_t {
   none,
   yes,
@@ -48,9 +66,10 @@ struct JobReport {
   std::atomic<std::uint64_t> id;            // told by enqueue; of jobs that were there before: written by the sweep
   std::atomic<std::uint32_t> is_enqueuing;  // 1: asked for by the child
   std::atomic<Answer> enqueued;
-  std::atomic<std::uint32_t> is_claimed;   // 1: a claim returned it to the child
-  std::atomic<std::uint32_t> is_extended;  // 1: extend said yes, for longer than a trial lasts
-  std::atomic<Ask> asked;                  // the settling call that was made last
+  std::atomic<std::uint32_t> has_one_attempt;  // 1: it is dead when that fails, or is lost
+  std::atomic<std::uint32_t> is_claimed;       // 1: a claim returned it to the child
+  std::atomic<std::uint32_t> is_extended;      // 1: extend said yes, for longer than a trial lasts
+  std::atomic<Ask> asked;                      // the settling call that was made last
   std::atomic<Answer> answered;
 };
 
@@ -114,6 +133,8 @@ struct Operation {
   void (*prepare)(Child& child);
   /// In the child, between the markers.
   void (*act)(Child& child);
+  /// Of the jobs that are enqueued before.
+  JobOptions options{};
 };
 
 /// Everything that a producer or a worker does.

@@ -29,7 +29,7 @@ class WorkerSubject final : public Subject {
   std::string_view name() const noexcept override { return operation_->name; }
 
   std::optional<StepPath> measure(Stage& stage) override {
-    if (!stage.begin(operation_->standing, lease_in(stage)).empty()) return std::nullopt;
+    if (!stage.begin(operation_->standing, lease_in(stage), operation_->options).empty()) return std::nullopt;
     SteppedProcess process(stage.child_body(*operation_), patience_to_record);
     process.run_to_begin();
     auto path = process.record();
@@ -42,7 +42,7 @@ class WorkerSubject final : public Subject {
   }
 
   std::vector<Problem> try_at(Stage& stage, const StepPath& path, std::uint64_t n) override {
-    std::vector<Problem> problems = stage.begin(operation_->standing, lease_in(stage));
+    std::vector<Problem> problems = stage.begin(operation_->standing, lease_in(stage), operation_->options);
     if (!problems.empty()) return problems;
     SteppedProcess process(stage.child_body(*operation_));
     process.run_to_begin();
@@ -114,12 +114,13 @@ void Stage::renew() {
   world = std::make_unique<World>(folder, shm_folder);
 }
 
-std::vector<Problem> Stage::begin(const std::vector<std::size_t>& standing, std::chrono::milliseconds job_lease) {
+std::vector<Problem> Stage::begin(const std::vector<std::size_t>& standing, std::chrono::milliseconds job_lease,
+                                  const JobOptions& options) {
   lease = job_lease;
   // What we freed would be tidied up by the child's first large allocation, in thousands of instructions.
   ::malloc_trim(0);
   report->clear(++trial);
-  const bool placed = world->place_standing(standing, *report, lease);
+  const bool placed = world->place_standing(standing, *report, lease, options);
   world->let_journal_see();
   if (placed) return {};
   return {{Trouble::stuck, "the engine refuses the first jobs of a trial"}};
@@ -177,6 +178,7 @@ void check_all(Stage& stage, Runs& runs, std::size_t standing, Mode ledger_mode,
   world.drain(stage.trial, runs);
   if (world.used_cells() > 0) add(Trouble::stuck, "a full engine cannot be emptied");
   for (const std::string& sentence : world.broken_invariants()) add(Trouble::leaked, "invariant broken: " + sentence);
+  world.tell(runs);
   for (Problem& problem : judge(*stage.report, runs, standing, ledger_mode)) problems.push_back(std::move(problem));
 }
 

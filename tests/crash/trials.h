@@ -45,7 +45,8 @@ struct Stage {
   /// A new engine: after a problem, so that it is counted once.
   void renew();
   /// Clears the report and enqueues what stands there before, with this lease. Problems: the engine refused.
-  std::vector<Problem> begin(const std::vector<std::size_t>& standing, std::chrono::milliseconds job_lease);
+  std::vector<Problem> begin(const std::vector<std::size_t>& standing, std::chrono::milliseconds job_lease,
+                             const JobOptions& options = {});
   std::function<void()> child_body(const Operation& operation) const;
 };
 

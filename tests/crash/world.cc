@@ -75,18 +75,23 @@ bool World::take_office() {
   return true;
 }
 
-bool World::place_standing(const std::vector<std::size_t>& levels, Report& report, std::chrono::milliseconds lease) {
+bool World::place_standing(const std::vector<std::size_t>& levels, Report& report, std::chrono::milliseconds lease,
+                           const JobOptions& options) {
+  trial_ = report.trial;
+  departures_ = {};
   for (std::uint32_t serial = 0; serial < levels.size(); ++serial) {
-    if (!enqueue(serial, levels[serial], report, lease)) return false;
+    if (!enqueue(serial, levels[serial], report, lease, options)) return false;
   }
   return true;
 }
 
-bool World::enqueue(std::uint32_t serial, std::size_t level, Report& report, std::chrono::milliseconds lease) {
+bool World::enqueue(std::uint32_t serial, std::size_t level, Report& report, std::chrono::milliseconds lease,
+                    const JobOptions& options) {
   const Payload payload = payload_of(report.trial, serial);
-  const Result<JobId> id =
-      survivor_->enqueue({.kind = kind_, .level = levels_[level], .payload = payload, .lease = lease});
+  const Result<JobId> id = survivor_->enqueue(
+      {.kind = kind_, .level = levels_[level], .payload = payload, .lease = lease, .options = &options});
   if (id) report.jobs[serial].id = id->value();
+  report.jobs[serial].has_one_attempt = options.max_attempts == 1 ? 1 : 0;
   return id.has_value();
 }
 
@@ -117,14 +122,90 @@ void World::note_run(Job& job, std::uint64_t trial, Runs& runs) {
   seen.id = id;
 }
 
-/// What is delayed is so for a millisecond. One whose enqueuer stands still before it has told the keeper stays there.
-void World::let_delayed_come() {
+/// What is delayed, or kept, is so for a millisecond. One whose owner stands still before it has told the keeper stays
+/// there.
+void World::let_times_come() {
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
-  while (keeper_ && cells_in(CellState::delayed) != 0 && std::chrono::steady_clock::now() < end) keeper_->turn(false);
+  while (keeper_ && is_waited_for() && std::chrono::steady_clock::now() < end) {
+    note_kept();
+    keeper_->turn(false);
+    bury();
+  }
+}
+
+bool World::is_waited_for() const noexcept {
+  return cells_in(CellState::delayed) + cells_in(CellState::completed) + cells_in(CellState::cancelled) +
+             cells_in(CellState::burying) !=
+         0;
+}
+
+void World::turn() {
+  note_kept();
+  keeper_->turn(true);
+  bury();
+}
+
+void World::reap() {
+  note_kept();
+  keeper_->reap_all();
+  bury();
+}
+
+/// Nothing: a filler, or nobody's.
+JobRuns* World::departure_of(CellIndex index) {
+  Payload payload{};
+  JobTable(core_->segment).copy_words_out(index, payload.data(), payload.size());
+  const auto serial = serial_in(payload, trial_);
+  return serial && *serial < most_serials ? &departures_[*serial] : nullptr;
+}
+
+void World::note_kept() {
+  for (CellIndex index = 0; index < capacity; ++index) {
+    const CellState state = JobTable(core_->segment).word(index).state();
+    if (state != CellState::completed && state != CellState::cancelled) continue;
+    const auto view = view_job(core_->segment, index);
+    JobRuns* const departure = departure_of(index);
+    if (!view || departure == nullptr || departure->id == view->info.id.value()) continue;
+    departure->id = view->info.id.value();
+    ++departure->times_kept;
+    departure->text = view->info.result;
+  }
+}
+
+void World::bury() {
+  if (!keeper_) return;
+  Settling settling(core_->segment, keeper_number_);
+  for (const CellIndex index : std::exchange(keeper_->timers().burying(), {})) {
+    const StateWord word = settling.table().word(index);
+    if (word.state() != CellState::burying) continue;  // named twice
+    const auto view = view_job(core_->segment, index);
+    JobRuns* const departure = departure_of(index);
+    if (!view || !settling.drop(index, word)) continue;
+    core_->segment.free_map().put(index & ~CellIndex{63}, std::uint64_t{1} << (index % 64));
+    if (departure == nullptr) continue;
+    ++departure->burials;
+    departure->text = view->info.last_error;
+  }
+}
+
+void World::tell(Runs& runs) const {
+  for (std::uint32_t serial = 0; serial < most_serials; ++serial) {
+    runs.jobs[serial].burials = departures_[serial].burials;
+    runs.jobs[serial].times_kept = departures_[serial].times_kept;
+    runs.jobs[serial].text = departures_[serial].text;
+  }
 }
 
 void World::drain(std::uint64_t trial, Runs& runs) {
-  let_delayed_come();
+  // Twice: what was completed may be kept for a moment.
+  for (int round = 0; round < 2; ++round) {
+    let_times_come();
+    claim_all(trial, runs);
+    if (!is_waited_for()) return;
+  }
+}
+
+void World::claim_all(std::uint64_t trial, Runs& runs) {
   std::array<Job, 32> jobs;
   while (true) {
     const Result<std::size_t> count = survivor_->claim_batch(jobs);

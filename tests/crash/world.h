@@ -29,6 +29,9 @@ struct JobRuns {
   std::uint32_t lowest_attempt = ~std::uint32_t{0};
   std::uint32_t highest_attempt = 0;
   std::uint64_t id = 0;  // of the last claim
+  std::uint32_t burials = 0;
+  std::uint32_t times_kept = 0;
+  std::string text;  // what it was buried, or kept, with
 };
 
 /// What the survivors saw in one trial.
@@ -60,10 +63,12 @@ class World {
   void end_one_and_fail_one();
 
   /// Enqueues the jobs that stand there before an operation, and notes their ids. False: the engine refused.
-  bool place_standing(const std::vector<std::size_t>& levels, Report& report, std::chrono::milliseconds lease);
+  bool place_standing(const std::vector<std::size_t>& levels, Report& report, std::chrono::milliseconds lease,
+                      const JobOptions& options = {});
 
   /// Enqueues one more job with a serial of its own. False: the engine refused.
-  bool enqueue(std::uint32_t serial, std::size_t level, Report& report, std::chrono::milliseconds lease);
+  bool enqueue(std::uint32_t serial, std::size_t level, Report& report, std::chrono::milliseconds lease,
+               const JobOptions& options = {});
   bool someone_sleeps() const noexcept;
 
   /// Claims and completes whatever can be claimed now, without waiting for anything.
@@ -72,9 +77,11 @@ class World {
   std::uint32_t fill(std::uint64_t trial, Runs& runs);
 
   /// The keeper's usual turn, deaths and late leases included.
-  void turn() { keeper_->turn(true); }
+  void turn();
   /// The keeper's whole repair.
-  void reap() { keeper_->reap_all(); }
+  void reap();
+  /// Adds which jobs were buried and kept since the jobs of this trial were placed.
+  void tell(Runs& runs) const;
   /// Gives the keeper's lock away, and takes it back. False: the lock did not come free within two seconds.
   void resign();
   bool take_office();
@@ -101,7 +108,15 @@ class World {
   std::uint32_t room_in_registry() const;
 
  private:
-  void let_delayed_come();
+  bool is_waited_for() const noexcept;
+  void claim_all(std::uint64_t trial, Runs& runs);
+  /// Until nothing waits for its time, or its end, any more.
+  void let_times_come();
+  /// Cells that are kept: noted before a turn of the keeper frees them.
+  void note_kept();
+  /// As the keeper's burial does, but for the letter.
+  void bury();
+  JobRuns* departure_of(CellIndex index);
   void note_run(Job& job, std::uint64_t trial, Runs& runs);
 
   std::filesystem::path directory_;
@@ -113,6 +128,8 @@ class World {
   Kind kind_{};
   std::array<Level, level_names.size()> levels_{};
   std::array<std::uint16_t, capacity> attempts_seen_{};
+  std::uint64_t trial_ = 0;
+  std::array<JobRuns, most_serials> departures_{};
 };
 
 }  // namespace ringmill::crash

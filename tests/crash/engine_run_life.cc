@@ -1,0 +1,316 @@
+// What participants do in a life of an engine (engine_run.h), and what they are told.
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "core/inspect.h"
+#include "core/job_table.h"
+#include "core/settling.h"
+#include "core/unique_jobs.h"
+#include "tests/crash/engine_run.h"
+
+namespace ringmill::crash {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint32_t most_payload_bytes = 256 - sizeof(CellHeader);
+constexpr std::size_t most_held = 12;
+constexpr std::uint32_t key_count = 12;
+
+std::uint16_t level_number(Level level) { return static_cast<std::uint16_t>(level); }
+std::uint16_t kind_number(Kind kind) { return static_cast<std::uint16_t>(kind); }
+
+/// As the journal sees it.
+JournaledState journaled(CellState state) noexcept {
+  switch (state) {
+    case CellState::delayed:
+      return JournaledState::delayed;
+    case CellState::completed:
+      return JournaledState::completed;
+    case CellState::cancelled:
+      return JournaledState::cancelled;
+    case CellState::burying:
+      return JournaledState::dead;
+    default:
+      return JournaledState::waits;
+  }
+}
+
+}  // namespace
+
+void EngineRun::act() {
+  if (acts_) return;
+  acts_ = true;
+  for (std::uint64_t calls = 1 + random_.below(random_.one_in(6) ? 60 : 6); calls > 0; --calls) {
+    switch (random_.below(12)) {
+      case 0:
+      case 1:
+        enqueue();
+        break;
+      case 2:
+        enqueue_batch();
+        break;
+      case 3:
+      case 4:
+        claim();
+        break;
+      case 5:
+      case 6:
+      case 7:
+        settle_one();
+        break;
+      case 8:
+        enqueue_unique();
+        break;
+      case 9:
+        promote_one();
+        break;
+      case 10:
+        drop_one();
+        break;
+      default:
+        cancel();
+        break;
+    }
+  }
+  acts_ = false;
+}
+
+/// Of delays that are given one after another each ends after those before it, as on a clock.
+std::chrono::milliseconds EngineRun::later_delay() noexcept { return 1h + ++delays_ * 1min; }
+
+JobOptions EngineRun::options() {
+  JobOptions options{.max_attempts = 0};
+  if (random_.one_in(2)) return options;
+  if (random_.one_in(3)) options.delay = later_delay();
+  if (random_.one_in(3)) options.keep_result = 100h;
+  if (random_.one_in(4)) options.expires = 24h * 3000;
+  if (random_.one_in(3)) options.retry_policy = policies_[random_.below(policies_.size())];
+  if (random_.one_in(4)) options.on_worker_lost = OnWorkerLost::bury;
+  return options;
+}
+
+JobRequest EngineRun::request(std::vector<std::byte>& payload, const JobOptions& options) {
+  const bool has_options =
+      options.retry_policy != RetryPolicy::standard || options.expires.count() != 0 || options.keep_result.count() != 0;
+  payload.resize(random_.below(most_payload_bytes + 1 - (has_options ? sizeof(CellOptions) : 0)));
+  for (std::byte& byte : payload) byte = static_cast<std::byte>(random_.next());
+  return {.kind = kinds_[random_.below(kinds_.size())],
+          .level = static_cast<Level>(random_.below(3)),
+          .payload = payload,
+          .lease = std::chrono::milliseconds(random_.one_in(2) ? 0 : 1000 + random_.below(1000)),
+          .durability = random_.one_in(5) ? Durability::memory : Durability::journaled,
+          .options = &options};
+}
+
+void EngineRun::note_enqueued(JobId id, const JobRequest& request, std::string_view key) {
+  if (rows_.contains(id.value()) || over_.contains(id.value())) {
+    found(CrashTrouble::resurrected, fmt::format("id {} is given a second time", id.to_string()));
+  }
+  Row& row = rows_[id.value()];
+  row = {};
+  row.content = content_of(level_number(request.level), kind_number(request.kind),
+                           static_cast<std::uint32_t>(request.lease.count()), 0, request.payload);
+  row.options = options_in(core_->segment, index_of(id));
+  row.key = key;
+  row.memory_only = request.durability == Durability::memory;
+  note_settled(id, participants_[0]->ticket().round);
+  recent_.push_back(id.value());
+}
+
+void EngineRun::note_settled(JobId id, std::uint64_t ticket) {
+  Row& row = rows_[id.value()];
+  const StateWord word = JobTable(core_->segment).word(index_of(id));
+  if (word.generation() != generation_of(id) || !word.has_job()) {
+    row.end_begun = true;
+    row.end_ticket = ticket;
+    return;
+  }
+  row.versions.push_back({.version = version_in(core_->segment, index_of(id)), .ticket = ticket});
+  row.was_delayed = row.was_delayed || word.state() == CellState::delayed;
+}
+
+EngineRun::Version EngineRun::version_in(const Segment& segment, CellIndex index) {
+  const JobTable table(segment);
+  const CellHeader& header = table.header(index);
+  const std::uint32_t bytes = header.text_bytes.load();
+  Version version{.state = journaled(table.word(index).state()), .attempts = header.attempts.load(), .text = {}};
+  version.text.resize(in_words(bytes) * 8);
+  table.copy_text_out(index, reinterpret_cast<std::byte*>(version.text.data()), bytes);
+  version.text.resize(bytes);
+  return version;
+}
+
+std::uint64_t EngineRun::options_in(const Segment& segment, CellIndex index) {
+  const JobTable table(segment);
+  OptionsRecord record;
+  record.cell_flags = table.header(index).flags.load();
+  record.retry_policy = table.header(index).retry_policy.load();
+  if (const CellOptions* const options = table.options(index); options != nullptr) {
+    record.expires_at_ms = options->expires_at_ms.load();
+    record.keep_ms = options->keep_ms.load();
+    record.unique_low = options->unique_low.load();
+    record.unique_high = options->unique_high.load();
+  }
+  return options_content_of(record);
+}
+
+void EngineRun::enqueue() {
+  std::vector<std::byte> payload;
+  const JobOptions wishes = options();
+  const JobRequest wanted = request(payload, wishes);
+  const auto id = participants_[0]->enqueue(wanted);
+  if (id) return note_enqueued(*id, wanted);
+  if (id.error().code() != ErrorCode::would_block) found(CrashTrouble::crashed, "enqueue: " + id.error().message());
+}
+
+void EngineRun::enqueue_batch() {
+  std::array<std::vector<std::byte>, 8> payloads;
+  std::array<JobOptions, 8> wishes;
+  std::vector<JobRequest> wanted;
+  for (std::uint64_t n = 1 + random_.below(payloads.size()); n > 0; --n) {
+    wishes[n - 1] = options();
+    wanted.push_back(request(payloads[n - 1], wishes[n - 1]));
+  }
+  std::array<JobId, 8> ids{};
+  const auto placed = participants_[0]->enqueue_batch(wanted, ids);
+  if (!placed && placed.error().code() != ErrorCode::would_block) {
+    return found(CrashTrouble::crashed, "enqueue_batch: " + placed.error().message());
+  }
+  for (std::size_t n = 0; placed && n < *placed; ++n) note_enqueued(ids[n], wanted[n]);
+}
+
+/// A second job of a key comes only when the first is over. (A power cut may bring both back: the first one's end, and
+/// the second one, which nobody was told to be durable.)
+void EngineRun::enqueue_unique() {
+  const std::string key = fmt::format("key {}", random_.below(key_count));
+  std::vector<std::byte> payload;
+  JobOptions wishes = options();
+  wishes.keep_result = 100h;  // leaves the payload the room that a unique job has
+  const JobRequest wanted = request(payload, wishes);
+  const auto job = participants_[0]->enqueue_unique(wanted, key, random_.one_in(2) ? 100h : 0h);
+  if (!job) {
+    if (job.error().code() == ErrorCode::would_block) return;
+    return found(CrashTrouble::crashed, "enqueue_unique: " + job.error().message());
+  }
+  const auto lives = [&](const auto& row) { return row.second.key == key && !row.second.end_begun; };
+  if (job->is_new) {
+    if (std::ranges::any_of(rows_, lives)) found(CrashTrouble::resurrected, key + " lives, and gets a second job");
+    note_enqueued(job->id, wanted, key);
+  } else if (const auto row = rows_.find(job->id.value()); row == rows_.end() || !lives(*row)) {
+    found(CrashTrouble::resurrected, key + " is said to be of a job that is over, or of another key");
+  }
+}
+
+void EngineRun::claim() {
+  const std::size_t worker = 1 + random_.below(participants_.size() - 1);
+  if (held_[worker].size() >= most_held) return;
+  auto job = participants_[worker]->claim();
+  if (!job) return;
+  const auto row = rows_.find(job->id().value());
+  if (row == rows_.end()) {
+    found(CrashTrouble::resurrected,
+          fmt::format("job {} runs, which was not enqueued or is over", job->id().to_string()));
+  } else if (job->attempt() != row->second.attempts() + 1U) {
+    found(CrashTrouble::lost, fmt::format("job {} has attempt {} after {} that have ended", job->id().to_string(),
+                                          job->attempt(), row->second.attempts()));
+  }
+  held_[worker].push_back(*std::move(job));
+}
+
+void EngineRun::settle_one() {
+  const std::size_t worker = 1 + random_.below(participants_.size() - 1);
+  if (held_[worker].empty()) return;
+  std::swap(held_[worker][random_.below(held_[worker].size())], held_[worker].back());
+  Job job = std::move(held_[worker].back());
+  held_[worker].pop_back();
+  const JobId id = job.id();
+  // Longer than what some cells have room for, and never the same.
+  const std::string text =
+      fmt::format("{} of attempt {}: {}", id.to_string(), job.attempt(), std::string(random_.below(60), 'x'));
+  bool is_journaled = true;
+  Result<void> went;
+  const auto settled = [](const Result<Settled>& result) -> Result<void> {
+    return result ? Result<void>() : std::unexpected(result.error());
+  };
+  switch (random_.below(10)) {
+    case 0:
+    case 1:
+    case 2:
+    case 3: {
+      // A kept result must fit.
+      const auto with_result = job.complete(as_payload(text));
+      went = with_result || with_result.error().code() != ErrorCode::too_large ? with_result : job.complete();
+      break;
+    }
+    case 4:
+    case 5:
+      went = settled(job.retry_in(0ms, text));
+      break;
+    case 6:
+      went = settled(job.retry_in(later_delay(), text));
+      break;
+    case 7:
+      went = job.snooze(later_delay());
+      break;
+    case 8:
+      went = job.reject(text);
+      break;
+    default:
+      went = job.release();
+      is_journaled = false;  // that it was begun, and given back, the journal need not know
+      break;
+  }
+  if (!went) found(CrashTrouble::crashed, fmt::format("settling {}: {}", id.to_string(), went.error().message()));
+  note_settled(id, is_journaled ? participants_[worker]->ticket().round : never);
+}
+
+void EngineRun::cancel() {
+  if (recent_.empty()) return;
+  const std::size_t chosen = random_.below(recent_.size());
+  const std::uint64_t id = recent_[chosen];
+  recent_.erase(recent_.begin() + static_cast<std::ptrdiff_t>(chosen));
+  const auto at = rows_.find(id);
+  if (at == rows_.end() || at->second.end_begun) return;
+  const auto answer = participants_[0]->cancel(JobId(id));
+  if (!answer) return found(CrashTrouble::crashed, "cancel: " + answer.error().message());
+  if (*answer == Cancelled::before_start) note_settled(JobId(id), participants_[0]->ticket().round);
+}
+
+std::optional<JobId> EngineRun::some_job_in(std::initializer_list<CellState> states) {
+  const JobTable table(core_->segment);
+  std::vector<JobId> jobs;
+  for (CellIndex index = 0; index < table.capacity(); ++index) {
+    const StateWord word = table.word(index);
+    if (std::ranges::find(states, word.state()) != states.end()) jobs.push_back(job_id_of(word, index));
+  }
+  if (jobs.empty()) return std::nullopt;
+  return jobs[random_.below(jobs.size())];
+}
+
+void EngineRun::promote_one() {
+  const auto id = some_job_in({CellState::delayed});
+  if (!id) return;
+  Settling settling(core_->segment, static_cast<std::uint32_t>(participants_[0]->number()));
+  if (!settling.promote(index_of(*id), settling.table().word(index_of(*id)))) {
+    return found(CrashTrouble::crashed, fmt::format("job {} cannot be promoted", id->to_string()));
+  }
+  note_settled(*id, never);
+}
+
+void EngineRun::drop_one() {
+  const auto id = some_job_in({CellState::completed, CellState::cancelled, CellState::burying});
+  if (!id) return;
+  const CellIndex index = index_of(*id);
+  Settling settling(core_->segment, static_cast<std::uint32_t>(participants_[0]->number()));
+  if (!settling.drop(index, settling.table().word(index))) {
+    return found(CrashTrouble::crashed, fmt::format("job {} cannot be dropped", id->to_string()));
+  }
+  core_->segment.free_map().put(index & ~CellIndex{63}, std::uint64_t{1} << (index % 64));
+  note_settled(*id, participants_[0]->ticket().round);
+}
+
+}  // namespace ringmill::crash
