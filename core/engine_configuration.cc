@@ -51,9 +51,10 @@ std::optional<JournalGeometry> journal_from_json(const nlohmann::json& json) {
 
 Result<JournalGeometry> checked_journal(std::uint64_t limit, std::uint32_t capacity, std::uint32_t cell_bytes) {
   // The longest that a cell can take: payload and an error's text fill it. An options record is written beside a text
-  // even where the cell has no options.
+  // even where the cell has no options; links take as much room in the cell as in the journal.
   const std::uint64_t record_bytes =
       sizeof(JobRecord) + sizeof(OptionsRecord) + sizeof(ChangeRecord) + cell_bytes - sizeof(CellHeader);
+  static_assert(sizeof(LinksRecord) <= sizeof(CellLinks));
   const std::uint64_t full_engine = capacity * record_bytes;
   const std::uint64_t least = std::max(least_segments * least_segment_bytes, full_engine * 5 / 2);
   const bool by_default = limit == 0;

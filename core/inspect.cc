@@ -228,7 +228,10 @@ std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
     view.info.id = job_id_of(view.word, index);
     view.info.state = *state;
     view.info.attempts = header.attempts.load();
-    view.info.payload_size = std::min(header.payload_bytes.load(), table.inline_bytes());
+    const std::uint32_t parents = table.parents(index);
+    view.payload_begins_at = parents * 8;
+    view.info.payload_size = std::min(header.payload_bytes.load(), table.inline_bytes()) - parents * 8;
+    for (std::uint32_t n = 0; n < parents; ++n) view.info.parents.push_back(table.parent(index, n));
     view.info.max_attempts = header.most_attempts.load();
     view.info.enqueued_at = wall_time(header.enqueued_at_ns.load());
     if (*state == JobState::dead) {
@@ -253,6 +256,13 @@ std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
     return view;
   }
   return std::nullopt;
+}
+
+std::vector<std::byte> copy_payload(const Segment& segment, const JobView& view) {
+  const std::size_t end = std::size_t{view.payload_begins_at} + view.info.payload_size;
+  std::vector<std::byte> bytes(in_words(end) * 8);
+  JobTable(segment).copy_words_out(index_of(view.info.id), bytes.data(), bytes.size());
+  return {bytes.begin() + view.payload_begins_at, bytes.begin() + static_cast<std::ptrdiff_t>(end)};
 }
 
 Result<JobInfo> find_job(const Segment& segment, JobId id) {

@@ -25,8 +25,12 @@ struct JobView {
   StateWord word{};
   std::uint32_t level_number = 0;
   std::uint32_t kind_number = 0;
+  std::uint32_t payload_begins_at = 0;    // in what stands behind the header: the parents' ids are in front of it
 };
 std::optional<JobView> view_job(const Segment& segment, CellIndex index);
+
+/// The payload of a job that was viewed; torn, if its word is another one by now.
+std::vector<std::byte> copy_payload(const Segment& segment, const JobView& view);
 
 /// What is known of one job. Error not_found: no job ever had this id.
 Result<JobInfo> find_job(const Segment& segment, JobId id);

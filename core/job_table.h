@@ -57,13 +57,45 @@ class JobTable {
         (header(index).flags.load(std::memory_order_acquire) & cell_flag::has_options) != 0;  // ORDER second-look
     return has_options ? &options_place(index) : nullptr;
   }
+  /// Where the links of a cell stand that has some.
+  CellLinks& links_place(CellIndex index) const noexcept {
+    return *reinterpret_cast<CellLinks*>(reinterpret_cast<std::byte*>(&options_place(index)) - sizeof(CellLinks));
+  }
+  /// Nothing: it has no parents and is of no bundle. The caller as in options().
+  CellLinks* links(CellIndex index) const noexcept {
+    const bool has_links =
+        (header(index).flags.load(std::memory_order_acquire) & cell_flag::has_links) != 0;  // ORDER second-look
+    return has_links ? &links_place(index) : nullptr;
+  }
+  /// How many parents' ids stand in front of the payload: within what the cell says to hold. The caller as above.
+  std::uint32_t parents(CellIndex index) const noexcept {
+    const CellLinks* const there = links(index);
+    if (there == nullptr) return 0;
+    const std::uint32_t bytes =
+        std::min(header(index).payload_bytes.load(std::memory_order_acquire), inline_bytes());  // ORDER second-look
+    return std::min(there->parents.load(std::memory_order_acquire), bytes / 8);                 // ORDER second-look
+  }
+  /// The id of a parent, `n` below parents().
+  JobId parent(CellIndex index, std::uint32_t n) const noexcept {
+    return JobId(payload_words(index)[n].load(std::memory_order_acquire));  // ORDER second-look
+  }
+  /// The most bytes of payload that a job with links can have, its parents' ids included.
+  std::uint32_t inline_bytes_beside_links() const noexcept {
+    return has_room_for_links() ? inline_bytes_beside_options() - static_cast<std::uint32_t>(sizeof(CellLinks)) : 0;
+  }
+  /// False in the smallest cells: their jobs have no links.
+  bool has_room_for_links() const noexcept { return inline_bytes() >= sizeof(CellOptions) + sizeof(CellLinks); }
   /// The most bytes of payload that a job with options can have.
   std::uint32_t inline_bytes_beside_options() const noexcept {
     return inline_bytes() - static_cast<std::uint32_t>(sizeof(CellOptions));
   }
   /// How long the text of a cell can be; the caller as in options().
   std::uint32_t text_room(CellIndex index) const noexcept {
-    const std::uint32_t end = options(index) != nullptr ? inline_bytes_beside_options() : inline_bytes();
+    const std::uint16_t flags = header(index).flags.load(std::memory_order_acquire);  // ORDER second-look
+    const bool has_options = (flags & cell_flag::has_options) != 0;
+    const std::uint32_t end = (flags & cell_flag::has_links) != 0 ? inline_bytes_beside_links()
+                              : has_options                       ? inline_bytes_beside_options()
+                                                                  : inline_bytes();
     const std::uint32_t begin = text_begin(index);
     return begin < end ? std::min(end - begin, 65535U) : 0;
   }

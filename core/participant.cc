@@ -48,6 +48,12 @@ Result<UniqueJob> Participant::enqueue_unique(const JobRequest& request, std::st
   return implementation_->enqueue_unique(request, key, unique_for, to_ns(wait));
 }
 
+Result<void> Participant::enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
+                                           std::chrono::nanoseconds wait) {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->enqueue_together(jobs, ids, to_ns(wait));
+}
+
 DurabilityTicket Participant::ticket() const noexcept { return implementation_->ticket(); }
 
 Result<void> Participant::wait_durable(DurabilityTicket ticket, std::chrono::nanoseconds wait) {
@@ -220,6 +226,21 @@ Result<void> Job::extend(std::chrono::milliseconds lease) {
     return std::unexpected(lease_revoked());
   }
   return {};
+}
+
+Result<JobId> Job::follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait) {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  return participant.follow_up(*this, request, to_ns(wait));
+}
+
+std::uint32_t Job::follow_ups() const noexcept {
+  return held() ? participant_->implementation_->follow_ups_of(*this) : 0;
+}
+
+std::vector<JobId> Job::parents() const {
+  return held() ? participant_->implementation_->parents_of(*this) : std::vector<JobId>{};
 }
 
 bool Job::should_stop() const noexcept { return held() && participant_->implementation_->should_stop(*this); }

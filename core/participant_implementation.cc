@@ -241,13 +241,16 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
     book_.give_back(claim.slot);
     return false;
   }
-  if ((flags & cell_flag::has_options) != 0 && buried_as_expired(claim)) [[unlikely]]
-    return false;
+  std::size_t parents_bytes = 0;
+  if ((flags & cell_flag::has_options) != 0) [[unlikely]] {
+    if (buried_as_expired(claim)) return false;
+    parents_bytes = std::size_t{8} * table.parents(claim.index);
+  }
   book_.slot(claim.slot).started_at_ns.store(claimed_at_wall_ns_, std::memory_order_relaxed);  // ORDER lease
   job.participant_ = &self;
   job.id_ = job_id_of(claim.word, claim.index);
   job.word_ = claim.word.bits();
-  job.payload_ = {buffer, bytes};
+  job.payload_ = {buffer + parents_bytes, bytes - parents_bytes};
   job.kind_ = Kind{kind};
   job.level_ = Level{static_cast<std::uint16_t>(level)};
   job.attempt_ = attempts + 1;
@@ -257,43 +260,49 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
 }
 
 void Participant::Implementation::settled(Job& job) noexcept {
+  if (!follow_ups_.empty()) [[unlikely]]
+    drop_follow_ups(job);
   book_.give_back(job.slot_);  // E7
   job.participant_ = nullptr;
 }
 
-inline bool Participant::Implementation::win_end(const Job& job, bool& to_mark) noexcept {
+inline Participant::Implementation::Won Participant::Implementation::win_end(const Job& job) noexcept {
   const CellIndex index = index_of(job.id_);
   const StateWord held(job.word_);
-  to_mark = settling_.is_journaled(index);
-  if (!settling_.swap_to_completing(index, held)) return false;  // E1 was done when the lease was reserved
-  settling_.free_cell(index, held.next(CellState::completing, settling_.owner()));
-  return true;
+  if (!settling_.swap_to_completing(index, held)) return Won::nothing;  // E1 was done when the lease was reserved
+  const StateWord completing = held.next(CellState::completing, settling_.owner());
+  // After the swap: a keeper that says later that the job has children looks at the word again.
+  const std::uint16_t flags = settling_.table().header(index).flags.load();
+  if ((flags & cell_flag::end_is_seen) != 0) [[unlikely]] {
+    settling_.keep_completed(index, completing);
+    return Won::kept_cell;
+  }
+  settling_.free_cell(index, completing);
+  return (flags & cell_flag::memory_only) != 0 ? Won::cell : Won::cell_to_mark;
 }
 
 inline bool Participant::Implementation::end(Job& job) noexcept {
   const CellIndex index = index_of(job.id_);
-  bool to_mark = false;
-  const bool won = win_end(job, to_mark);
-  if (won && to_mark) settling_.mark_ended(index);         // M
-  if (won) settling_.wake_waiters(wait_group_bit(index));  // W
+  const Won won = win_end(job);
+  if (won == Won::cell_to_mark) settling_.mark_ended(index);              // M
+  if (won >= Won::cell) settling_.wake_waiters(wait_group_bit(index));    // W
   settled(job);
-  if (won) free_.keep_back(index);
-  return won;
+  if (won >= Won::cell) free_.keep_back(index);
+  return won != Won::nothing;
 }
 
 /// A run of jobs: those of one word of the marks are marked together, and no slot is cleared before its job is marked.
 std::size_t Participant::Implementation::end_run(std::span<Job> jobs) noexcept {
   MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { settling_.mark_ended(word, bits); });
-  std::array<bool, most_in_batch> won;
+  std::array<Won, most_in_batch> won;
   std::uint64_t wait_groups_ended = 0;
   std::size_t count = 0;
   for (std::size_t n = 0; n < jobs.size(); ++n) {
-    bool to_mark = false;
-    won[n] = jobs[n].held() && win_end(jobs[n], to_mark);
-    if (!won[n]) continue;
+    won[n] = jobs[n].held() ? win_end(jobs[n]) : Won::nothing;
+    if (won[n] == Won::nothing) continue;
     ++count;
     wait_groups_ended |= wait_group_bit(index_of(jobs[n].id_));
-    if (to_mark) marks.add(index_of(jobs[n].id_));  // M
+    if (won[n] == Won::cell_to_mark) marks.add(index_of(jobs[n].id_));  // M
   }
   marks.flush();
   settling_.wake_waiters(wait_groups_ended);  // W
@@ -301,14 +310,14 @@ std::size_t Participant::Implementation::end_run(std::span<Job> jobs) noexcept {
     if (!jobs[n].held()) continue;
     const CellIndex index = index_of(jobs[n].id_);
     settled(jobs[n]);  // E7
-    if (won[n]) free_.keep_back(index);
+    if (won[n] >= Won::cell) free_.keep_back(index);
   }
   return count;
 }
 
 bool Participant::Implementation::complete(Job& job, std::span<const std::byte> result) noexcept {
-  if ((job.flags_ & cell_flag::has_options) != 0) [[unlikely]] {
-    return settle(job, {.outcome = Outcome::complete, .attempts = attempts_of(job), .text = as_text(result)});
+  if ((job.flags_ & cell_flag::has_options) != 0 || !result.empty() || !follow_ups_.empty()) [[unlikely]] {
+    return complete_with(job, result);
   }
   const bool won = end(job);
   if (won) add(entry_.completed, 1);
@@ -320,7 +329,8 @@ std::size_t Participant::Implementation::complete_batch(std::span<Job> jobs) noe
   std::size_t completed = 0;
   std::size_t kept = 0;  // those have counted themselves
   for (Job& job : jobs) {
-    if (job.held() && (job.flags_ & cell_flag::has_options) != 0 && complete(job, {})) ++kept;
+    const bool is_plain = (job.flags_ & cell_flag::has_options) == 0 && follow_ups_.empty();
+    if (job.held() && !is_plain && complete(job, {})) ++kept;
   }
   for (std::size_t done = 0; done < jobs.size(); done += most_in_batch) {
     completed += end_run(jobs.subspan(done, std::min<std::size_t>(most_in_batch, jobs.size() - done)));

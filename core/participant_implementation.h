@@ -49,6 +49,12 @@ class Participant::Implementation {
   Result<UniqueJob> enqueue_unique(const JobRequest& request, std::string_view key,
                                    std::chrono::milliseconds unique_for, std::uint64_t wait_ns);
 
+  // enqueueing_together.cc
+  Result<void> enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids, std::uint64_t wait_ns);
+  Result<JobId> follow_up(Job& job, const LinkedRequest& request, std::uint64_t wait_ns);
+  std::uint32_t follow_ups_of(const Job& job) const noexcept;
+  std::vector<JobId> parents_of(const Job& job) const;
+
   // durability.cc
   DurabilityTicket ticket() const noexcept;
   Result<void> wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns) noexcept;
@@ -93,6 +99,13 @@ class Participant::Implementation {
     counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
 
+  /// Frees the cells of the follow-ups that this job has not been completed with.
+  [[gnu::noinline]] void drop_follow_ups(const Job& job) noexcept;
+  /// L1: the cell of a job of a bundle.
+  void fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked, std::span<const JobId> parents,
+                   std::uint64_t wall_ns);
+  Result<void> check_linked(const LinkedRequest& linked, std::size_t earlier);
+  Result<void> take_all(std::span<FreeCells::Filling> filled, std::uint64_t end_ns);
   bool accepts_options(const JobRequest& request);
   Error too_large_beside_options(const JobRequest& request) const;
   /// N2 beyond the plain. Returns the cell's flags for them.
@@ -155,8 +168,13 @@ class Participant::Implementation {
   [[gnu::noinline]] bool buried_as_expired(const Claim& claim) noexcept;
   /// False: it has moved on.
   bool ask_to_stop(JobId id, StateWord word) noexcept;
-  /// E2 and E5 of a completion. False: the lease was lost. `to_mark`: the journal has to be told of the end.
-  bool win_end(const Job& job, bool& to_mark) noexcept;
+  /// What the end of a plain run has won: nothing (the lease was lost); a job that is kept, because the keeper has to
+  /// see its end; its cell; or its cell, of whose end the journal has to be told.
+  enum class Won : std::uint8_t { nothing, kept_cell, cell, cell_to_mark };
+  /// E2 and E5 of a completion.
+  Won win_end(const Job& job) noexcept;
+  /// A completion that is more than the plain one: with options, a result or follow-ups.
+  [[gnu::noinline]] bool complete_with(Job& job, std::span<const std::byte> result);
   /// E2 to E7 of a completion; the freed cell is kept back.
   bool end(Job& job) noexcept;
   std::size_t end_run(std::span<Job> jobs) noexcept;
@@ -176,6 +194,13 @@ class Participant::Implementation {
   std::atomic<bool> woken_{false};
   RetryPolicies retry_policies_;
   std::vector<std::pair<DurabilityTicket, std::function<void(Result<void>)>>> promised_;
+
+  /// What handlers have asked for, of jobs that we hold: cells that are filled and wait for the job's completion.
+  struct FollowUp {
+    std::uint32_t slot = 0;  // the lease of their job
+    FreeCells::Filling filling{};
+  };
+  std::vector<FollowUp> follow_ups_;
 
   // Claimed and not yet handed out: claims_[next_claim_ .. claim_count_).
   std::array<Claim, lease_slots> claims_{};

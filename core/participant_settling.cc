@@ -76,8 +76,11 @@ bool Participant::Implementation::end_as_cancelled(Job& job) noexcept {
 }
 
 std::size_t Participant::Implementation::room_for_result(const Job& job) const noexcept {
-  const CellOptions* const options = settling_.table().options(index_of(job.id_));
-  if (options == nullptr || options->keep_ms.load() == 0) return ~std::size_t{0};
+  const JobTable& table = settling_.table();
+  const CellOptions* const options = table.options(index_of(job.id_));
+  const bool is_kept = options != nullptr && options->keep_ms.load() != 0;
+  const bool has_children = (table.header(index_of(job.id_)).flags.load() & cell_flag::has_children) != 0;
+  if (!is_kept && !has_children) return ~std::size_t{0};
   return std::min(most_staged_bytes, settling_.table().text_room(index_of(job.id_)));
 }
 
@@ -142,7 +145,9 @@ Result<Cancelled> Participant::Implementation::cancel(JobId id) {
       continue;  // it moved on in this moment
     }
     if (word.state() == CellState::completing) return Cancelled::asked_to_stop;  // too late to ask, and not over yet
-    if (word.state() != CellState::queued && word.state() != CellState::delayed) return Cancelled::already_over;
+    const bool waits = word.state() == CellState::queued || word.state() == CellState::delayed ||
+                       word.state() == CellState::blocked;
+    if (!waits) return Cancelled::already_over;
     // The settling slot tells our reaper what was meant.
     // ORDER relaxed: released by the winning swap.
     entry_.settling.job_id.store(id.value(), std::memory_order_relaxed);

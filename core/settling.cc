@@ -5,6 +5,7 @@
 #include <bit>
 #include <limits>
 
+#include "core/bundles.h"
 #include "ipc/clock.h"
 
 namespace ringmill {
@@ -42,7 +43,8 @@ Settling::Ended Settling::end(CellIndex index, StateWord from, LeaseSlot& slot, 
                       {.outcome = ending.outcome,
                        .attempts = ending.attempts,
                        .cause = static_cast<std::uint8_t>(ending.cause),
-                       .staged = staged});
+                       .staged = staged,
+                       .leads = ending.leads});
 }
 
 Settling::Ended Settling::end_for(const ParticipantEntry& other, CellIndex index, StateWord from, LeaseSlot& slot,
@@ -155,7 +157,13 @@ bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noe
       break;
   }
   const bool completed = note.outcome != Outcome::cancel;
-  if (const std::uint64_t keep_ms = options != nullptr ? options->keep_ms.load() : 0; keep_ms != 0) {
+  if (note.leads) {
+    publish_bundle(*this, *me_, owner_);  // L3. Our reaper has done it already when it does this for us
+    header.flags.fetch_or(cell_flag::leads_bundle);
+  }
+  const std::uint64_t keep_ms = options != nullptr ? options->keep_ms.load() : 0;
+  // Looked at after E2: the keeper that sets has_children after this looks at our word again.
+  if (keep_ms != 0 || (header.flags.load() & cell_flag::end_is_seen) != 0) {
     if (note.attempts != 0) note_attempt(index, note);
     // What a failed attempt left there is no result.
     header.text_bytes.store(0, std::memory_order_relaxed);  // ORDER relaxed: the cell is ours
@@ -171,20 +179,25 @@ bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noe
   return true;
 }
 
-bool Settling::promote(CellIndex index, StateWord delayed) noexcept {
+bool Settling::promote(CellIndex index, StateWord waiting) noexcept {
   const CellHeader& header = table_.header(index);
   const std::uint32_t level = header.level.load();
   const std::uint32_t kind = header.kind.load();
-  const JobId id = job_id_of(delayed, index);
+  const JobId id = job_id_of(waiting, index);
   // ORDER placing: as in settle_in().
   me_->placing[0].store(id.value(), std::memory_order_relaxed);
   me_->placing_count.store(1, std::memory_order_release);  // P1
-  std::uint64_t expected = delayed.bits();
+  std::uint64_t expected = waiting.bits();
   const bool promoted =
-      table_.state(index).compare_exchange_strong(expected, delayed.next(CellState::queued, 0).bits());  // P2
+      table_.state(index).compare_exchange_strong(expected, waiting.next(CellState::queued, 0).bits());  // P2
   if (promoted) place(id, level, kind);                                                                  // P3
   me_->placing_count.store(0, std::memory_order_release);  // ORDER placing
   return promoted;
+}
+
+bool Settling::put_off(CellIndex index, StateWord blocked) noexcept {
+  std::uint64_t expected = blocked.bits();
+  return table_.state(index).compare_exchange_strong(expected, blocked.next(CellState::delayed, 0).bits());
 }
 
 bool Settling::drop(CellIndex index, StateWord from) noexcept {
@@ -209,6 +222,7 @@ void Settling::place_again(JobId id) noexcept {
       place(id, header.level.load(), header.kind.load());
       return;
     case CellState::delayed:
+    case CellState::blocked:
     case CellState::completed:
     case CellState::cancelled:
     case CellState::burying:

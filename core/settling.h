@@ -50,6 +50,7 @@ struct Ending {
   DueTime due{};               // of a delay
   std::string_view text{};     // error or result
   AttemptStart started{};      // of the attempt that ends now
+  bool leads = false;          // complete, and the own entry's bundle becomes visible with it (core/bundles.h)
 
   /// The lease note has room for all of it.
   bool is_plain() const noexcept { return outcome != Outcome::delay && text.empty() && !started; }
@@ -106,6 +107,11 @@ class Settling {
     table_.state(index).store(table_.freed(completing).bits(), std::memory_order_release);  // E5
   }
 
+  /// E3 to W of a completion whose E1 and E2 are done, for a job whose end the keeper has to see.
+  void keep_completed(CellIndex index, StateWord completing) noexcept {
+    static_cast<void>(finish(index, completing, LeaseNote{}));
+  }
+
   /// M: tells the journal that the jobs of these cells are over, or that it has to look at them again. `bits` are of
   /// the cells from 64 * word on.
   void mark_ended(std::uint32_t word, std::uint64_t bits) noexcept {
@@ -124,13 +130,16 @@ class Settling {
     return (table_.header(index).flags.load(std::memory_order_relaxed) & cell_flag::memory_only) == 0;
   }
 
-  /// A delayed job's time has come. False: `delayed` does not stand there any more.
+  /// A delayed job's time has come, or a blocked one's parents are over. False: `waiting` does not stand there any
+  /// more.
   ///
   ///                                                      killed just after the step
-  ///   P1  id into the own placing list                   the job is still delayed: the next keeper looks at all
-  ///   P2  CAS the cell: delayed -> queued                the reaper pushes the hint
+  ///   P1  id into the own placing list                   the job waits still: the next keeper looks at all
+  ///   P2  CAS the cell: delayed or blocked -> queued     the reaper pushes the hint
   ///   P3  push the hint, wake; clear the placing list    nothing is left
-  bool promote(CellIndex index, StateWord delayed) noexcept;
+  bool promote(CellIndex index, StateWord waiting) noexcept;
+  /// A blocked job's parents are over, and its time has not come: it is delayed. For the keeper, which then looks at it.
+  bool put_off(CellIndex index, StateWord blocked) noexcept;
   /// Frees a cell that was kept, or buried: `from` must stand there. The caller lists it.
   bool drop(CellIndex index, StateWord from) noexcept;
   /// Hints or marks for a job of the placing list, whatever its state is now.

@@ -17,7 +17,7 @@
 namespace ringmill {
 
 inline constexpr std::uint64_t segment_magic = 0x316c6c696d676e72;  // "rngmill1"
-inline constexpr std::uint32_t layout_version = 4;
+inline constexpr std::uint32_t layout_version = 5;
 
 inline constexpr std::size_t page_bytes = 4096;
 inline constexpr std::size_t cache_line_bytes = 64;
@@ -220,24 +220,26 @@ enum class Outcome : std::uint8_t {
 };
 
 /// LeaseSlot::note: outcome 8 | attempts to be noted 16 | version of the state word that the lease rests on 10 |
-/// cause 8 | staged 1. The version tells two leases of one participant on one job apart.
+/// cause 8 | staged 1 | leads 1. The version tells two leases of one participant on one job apart.
 struct LeaseNote {
   Outcome outcome = Outcome::complete;
   std::uint16_t attempts = 0;
   std::uint16_t version = 0;
   std::uint8_t cause = 0;  // of a burial: DeathCause
   bool staged = false;     // the participant's Staging says more
+  bool leads = false;      // the participant's bundle comes with it: the follow-ups of a job that is complete
 
   constexpr std::uint64_t bits() const noexcept {
     return static_cast<std::uint64_t>(outcome) | std::uint64_t{attempts} << 8 | std::uint64_t{version} << 24 |
-           std::uint64_t{cause} << 34 | std::uint64_t{staged} << 42;
+           std::uint64_t{cause} << 34 | std::uint64_t{staged} << 42 | std::uint64_t{leads} << 43;
   }
   static constexpr LeaseNote of(std::uint64_t bits) noexcept {
     return {.outcome = static_cast<Outcome>(bits & 0xff),
             .attempts = static_cast<std::uint16_t>(bits >> 8 & 0xffff),
             .version = static_cast<std::uint16_t>(bits >> 24 & 0x3ff),
             .cause = static_cast<std::uint8_t>(bits >> 34 & 0xff),
-            .staged = (bits >> 42 & 1) != 0};
+            .staged = (bits >> 42 & 1) != 0,
+            .leads = (bits >> 43 & 1) != 0};
   }
 };
 
@@ -328,7 +330,11 @@ struct alignas(page_bytes) ParticipantEntry {
   std::atomic<std::uint16_t> stop_asked[lease_slots];
   /// Statistics, as those above.
   std::atomic<std::uint64_t> dead;
-  std::uint64_t reserved_d[2];
+  /// Jobs that become visible together: the first one's id; the others follow in CellLinks::next. 0: none. Written when
+  /// all their cells are filled, cleared when all are published (core/bundles.h).
+  std::atomic<std::uint64_t> bundle;
+  /// The job whose completion publishes them; 0: they are published already, by the word above. Written before it.
+  std::atomic<std::uint64_t> bundle_after;
   /// Thread id | FUTEX_WAITERS, written by the thread when it links; the kernel adds FUTEX_OWNER_DIED when the thread
   /// dies.
   std::atomic<std::uint32_t> robust_word;
@@ -366,7 +372,7 @@ struct alignas(cache_line_bytes) CellHeader {
   std::atomic<std::uint16_t> level;
   std::atomic<std::uint16_t> attempts;        // attempts that ended; saturates
   std::atomic<std::uint16_t> most_attempts;   // 0: no bound
-  std::atomic<std::uint16_t> flags;           // of cell_flag, fixed for the job's life
+  std::atomic<std::uint16_t> flags;           // of cell_flag, fixed for the job's life but where it says so
   std::atomic<std::uint64_t> enqueued_at_ns;  // wall clock
   /// DueTime. delayed: when it waits no longer; completed, cancelled: until when it is kept.
   std::atomic<std::uint64_t> due_at;
@@ -382,7 +388,18 @@ namespace cell_flag {
 inline constexpr std::uint16_t memory_only = 1;          // the journal does not write this job
 inline constexpr std::uint16_t has_options = 2;          // the cell ends with CellOptions
 inline constexpr std::uint16_t bury_on_worker_lost = 4;  // a run without an outcome ends in the dead letters
-inline constexpr std::uint16_t all = 7;
+inline constexpr std::uint16_t has_links = 8;            // CellLinks stands before the CellOptions, which are there too
+/// Others wait for its end. Set by the keeper, at any time, by fetch_or: on a cell whose job has changed meanwhile it
+/// means nothing, and costs that job a look of the keeper.
+inline constexpr std::uint16_t has_children = 16;
+/// Others were enqueued together with it, or by it: the journal writes it behind all of them, and its cell stays until
+/// that is durable. Set by the owner while the state is filling or completing.
+inline constexpr std::uint16_t leads_bundle = 32;
+/// Those that the journal keeps.
+inline constexpr std::uint16_t journaled = has_options | bury_on_worker_lost | has_links;
+inline constexpr std::uint16_t all = 63;
+/// The keeper has to see the end of such a job.
+inline constexpr std::uint16_t end_is_seen = has_links | has_children | leads_bundle;
 }  // namespace cell_flag
 static_assert(sizeof(CellHeader) == 64 && alignof(CellHeader) == 64);
 static_assert(offsetof(CellHeader, kind) == 8 && offsetof(CellHeader, level) == 16);
@@ -402,6 +419,25 @@ struct CellOptions {
 };
 static_assert(sizeof(CellOptions) == 48);
 static_assert(std::is_trivially_destructible_v<CellOptions> && std::is_standard_layout_v<CellOptions>);
+
+/// When a job of a bundle counts, if its bundle's leader is of another fate.
+enum class BornRule : std::uint16_t {
+  alone = 0,      // it is of no bundle
+  with_it = 1,    // it was enqueued together with `born_of`: counts if that one is known
+  after_it = 2,   // it is a follow-up of `born_of`: counts if that one is over
+};
+
+/// Before the CellOptions of a job that has parents, or is of a bundle. The parents' ids stand in front of its payload,
+/// and are counted in payload_bytes. Who writes and who believes: as in CellHeader.
+struct CellLinks {
+  std::atomic<std::uint64_t> born_of;  // the leader of its bundle; 0: none
+  std::atomic<std::uint64_t> next;     // the next job of the bundle to be published before this one; 0: none
+  std::atomic<std::uint32_t> parents;  // how many
+  std::atomic<std::uint16_t> rule;     // BornRule
+  std::atomic<std::uint16_t> runs_all_the_same;  // 1: it runs when a parent is dead, too
+};
+static_assert(sizeof(CellLinks) == 24);
+static_assert(std::is_trivially_destructible_v<CellLinks> && std::is_standard_layout_v<CellLinks>);
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free &&
                   std::atomic<std::uint16_t>::is_always_lock_free,

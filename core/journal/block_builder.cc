@@ -34,6 +34,8 @@ void BlockBuilder::append_attempts(JobId id, std::uint16_t attempts) noexcept {
 
 void BlockBuilder::append_options(const OptionsRecord& record) noexcept { append(record); }
 
+void BlockBuilder::append_links(const LinksRecord& record) noexcept { append(record); }
+
 std::span<std::byte> BlockBuilder::append_change(const ChangeRecord& record) noexcept {
   append(record);
   return append_room(record.text_bytes);

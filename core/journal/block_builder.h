@@ -34,6 +34,7 @@ class BlockBuilder {
   void append_kind(std::uint32_t kind, std::string_view name) noexcept;
   void append_retry_policy(std::uint32_t policy, std::string_view text) noexcept;
   void append_options(const OptionsRecord& record) noexcept;
+  void append_links(const LinksRecord& record) noexcept;
   /// Writes the record and returns where the text goes, as append_job() does for the payload.
   std::span<std::byte> append_change(const ChangeRecord& record) noexcept;
   static constexpr std::uint32_t bytes_of_change(std::uint32_t text_bytes) noexcept {

@@ -71,6 +71,7 @@ enum class RecordType : std::uint8_t {
   change = 5,        // ChangeRecord: what else became of a job
   options = 6,       // OptionsRecord: what a job asks for beyond the plain
   retry_policy = 7,  // KindRecord: the text of a retry policy
+  links = 8,         // LinksRecord: whom a job waits for, and what it came with
 };
 
 /// A job that waits or runs. `payload_bytes` of payload follow, then zeros up to a multiple of 8.
@@ -122,8 +123,9 @@ enum class JournaledState : std::uint8_t {
   completed = 2,  // over, and kept until due_ms
   cancelled = 3,  // as completed
   dead = 4,       // on its way to the dead letters
+  blocked = 5,    // waits for its parents
 };
-inline constexpr std::uint8_t most_journaled_state = 4;
+inline constexpr std::uint8_t most_journaled_state = 5;
 
 /// A job that goes on, or is kept. `text_bytes` of text (the last error, or the result) follow, then zeros up to a
 /// multiple of 8.
@@ -163,6 +165,20 @@ struct OptionsRecord {
 };
 static_assert(sizeof(OptionsRecord) == 48 && offsetof(OptionsRecord, id) == 8);
 static_assert(std::is_trivially_copyable_v<OptionsRecord> && std::has_unique_object_representations_v<OptionsRecord>);
+
+/// Whom the job of the record before it waits for, and whether it counts by itself; always in the same block as that.
+/// The parents' ids, 8 bytes each, are the first bytes of its payload.
+struct LinksRecord {
+  RecordType type = RecordType::links;
+  std::uint8_t flags = 0;
+  std::uint8_t rule = 0;                // BornRule
+  std::uint8_t runs_all_the_same = 0;   // 1: it runs when a parent is dead, too
+  std::uint32_t parents = 0;            // how many
+  std::uint64_t id = 0;
+  std::uint64_t born_of = 0;            // the job that the rule speaks of; 0: none
+};
+static_assert(sizeof(LinksRecord) == 24 && offsetof(LinksRecord, id) == 8);
+static_assert(std::is_trivially_copyable_v<LinksRecord> && std::has_unique_object_representations_v<LinksRecord>);
 
 constexpr std::uint32_t in_whole_words(std::uint32_t bytes) noexcept { return (bytes + 7) / 8 * 8; }
 constexpr std::uint32_t in_whole_units(std::uint32_t bytes) noexcept {

@@ -139,6 +139,9 @@ class JournalReading {
         case RecordType::options:
           visitor_.on_options(place, value_at<OptionsRecord>(records));
           break;
+        case RecordType::links:
+          visitor_.on_links(place, value_at<LinksRecord>(records));
+          break;
         case RecordType::retry_policy: {
           const auto record = value_at<KindRecord>(records);
           visitor_.on_retry_policy(place, record.kind, as_text(records.subspan(sizeof(KindRecord), record.name_bytes)));

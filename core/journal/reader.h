@@ -38,6 +38,8 @@ class JournalVisitor {
   virtual void on_change(const JournalPlace&, const ChangeRecord&, std::string_view /*text*/) {}
   /// Follows the job's own record.
   virtual void on_options(const JournalPlace&, const OptionsRecord&) {}
+  /// Follows the job's options.
+  virtual void on_links(const JournalPlace&, const LinksRecord&) {}
   virtual void on_retry_policy(const JournalPlace&, std::uint32_t /*policy*/, std::string_view /*text*/) {}
 };
 

@@ -34,6 +34,8 @@ bool looks_like_a_record(std::span<const std::byte> rest) noexcept {
       return value_at<ChangeRecord>(rest).due >> 49 == 0;
     case RecordType::options:
       return value_at<OptionsRecord>(rest).reserved == 0;
+    case RecordType::links:
+      return value_at<LinksRecord>(rest).runs_all_the_same <= 1;
   }
   return false;
 }

@@ -73,6 +73,9 @@ inline std::expected<std::uint32_t, RecordFault> length_of_record(std::span<cons
     case RecordType::options:
       length = sizeof(OptionsRecord);
       break;
+    case RecordType::links:
+      length = sizeof(LinksRecord);
+      break;
     default:
       return std::unexpected(RecordFault::unknown);
   }
@@ -84,7 +87,8 @@ inline std::expected<std::uint32_t, RecordFault> length_of_record(std::span<cons
 }
 static_assert(offsetof(JobRecord, id) == offsetof(ShortRecord, id) &&
               offsetof(JobRecord, id) == offsetof(ChangeRecord, id) &&
-              offsetof(JobRecord, id) == offsetof(OptionsRecord, id));
+              offsetof(JobRecord, id) == offsetof(OptionsRecord, id) &&
+              offsetof(JobRecord, id) == offsetof(LinksRecord, id));
 
 /// The records of a block whose head and checksum are right.
 inline std::span<const std::byte> records_of(std::span<const std::byte> block, const BlockHead& head) noexcept {

@@ -35,6 +35,10 @@ std::uint64_t value_of(const std::atomic<std::uint64_t>& word) noexcept {
   return word.load(std::memory_order_relaxed);  // ORDER relaxed: nobody else sees the segment
 }
 
+std::uint16_t value_of16(const std::atomic<std::uint16_t>& word) noexcept {
+  return word.load(std::memory_order_relaxed);  // ORDER relaxed: as above
+}
+
 template <class T, class V>
 void set(std::atomic<T>& word, V value) noexcept {
   word.store(static_cast<T>(value), std::memory_order_relaxed);  // ORDER relaxed: nobody else sees the segment
@@ -44,7 +48,12 @@ void set_at_least(std::atomic<std::uint64_t>& word, std::uint64_t value) noexcep
   if (value_of(word) < value) set(word, value);
 }
 
-bool is_over(CellState state) noexcept { return state != CellState::queued && state != CellState::delayed; }
+bool is_over(CellState state) noexcept {
+  return state != CellState::queued && state != CellState::delayed && state != CellState::blocked;
+}
+
+/// Until its links record comes.
+constexpr std::uint16_t no_rule = 0xffff;
 
 /// No later than a DueTime can say: the record's 48 bits of milliseconds reach further.
 DueTime due_of(const ChangeRecord& record) noexcept {
@@ -179,8 +188,10 @@ void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& re
   CellHeader& header = table_.header(index_of(id));
   if (StateWord(value_of(header.state)).generation() != generation_of(id)) return;
   const bool has_options = (record.cell_flags & cell_flag::has_options) != 0;
+  const bool has_links = (record.cell_flags & cell_flag::has_links) != 0;
   if ((record.cell_flags & ~cell_flag::all) != 0 || record.retry_policy > most_retry_policies ||
-      (has_options && header.payload_bytes.load() > table_.inline_bytes_beside_options())) {
+      (has_options && header.payload_bytes.load() > table_.inline_bytes_beside_options()) ||
+      (has_links && (!has_options || !table_.has_room_for_links() || header.payload_bytes.load() > table_.inline_bytes_beside_links()))) {
     note_damage(place, "options that no job of this engine can have", id);
     return;
   }
@@ -188,7 +199,7 @@ void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& re
       header.flags.load() != 0) {
     return;  // copied forward
   }
-  set(header.flags, record.cell_flags & ~cell_flag::memory_only);
+  set(header.flags, record.cell_flags & cell_flag::journaled);
   set(header.retry_policy, record.retry_policy);
   if (!has_options) return;
   CellOptions& options = table_.options_place(index_of(id));
@@ -198,8 +209,64 @@ void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& re
   set(options.ended_at_ms, 0);
   set(options.unique_low, record.unique_low);
   set(options.unique_high, record.unique_high);
+  if (has_links) {
+    CellLinks& links = table_.links_place(index_of(id));
+    set(links.born_of, 0);
+    set(links.next, 0);
+    set(links.parents, 0);
+    set(links.rule, no_rule);
+    set(links.runs_all_the_same, 0);
+  }
   // A text that stands already, which no keeper's order of records leaves there, must not reach into the options.
   set(header.text_bytes, std::min<std::uint32_t>(header.text_bytes.load(), table_.text_room(index_of(id))));
+}
+
+void TableRebuild::on_links(const JournalPlace& place, const LinksRecord& record) {
+  const JobId id(record.id);
+  if (!accept(place, id)) return;
+  const CellIndex index = index_of(id);
+  const CellHeader& header = table_.header(index);
+  if (StateWord(value_of(header.state)).generation() != generation_of(id)) return;
+  CellLinks* const links = table_.links(index);
+  if (links == nullptr || record.rule > static_cast<std::uint8_t>(BornRule::after_it) ||
+      std::uint64_t{record.parents} * 8 > header.payload_bytes.load() || record.runs_all_the_same > 1) {
+    note_damage(place, "links that no job of this engine can have", id);
+    return;
+  }
+  set(links->parents, record.parents);
+  set(links->runs_all_the_same, record.runs_all_the_same);
+  constexpr auto alone = static_cast<std::uint16_t>(BornRule::alone);
+  if (value_of16(links->rule) == alone) return;
+  set(links->rule, record.rule);
+  set(links->born_of, record.born_of);
+  if (record.rule != alone) linked_.push_back(index);
+}
+
+bool TableRebuild::leader_counts(const CellLinks& links) const {
+  const JobId leader(value_of(links.born_of));
+  const CellIndex index = index_of(leader);
+  if (index >= table_.capacity()) return false;
+  CellHeader& header = table_.header(index);
+  const StateWord word(value_of(header.state));
+  const std::uint64_t highest = std::max(word.generation(), value_of(life_note(header)) >> 16);
+  if (highest > generation_of(leader)) return true;  // over
+  if (word.generation() != generation_of(leader) || never_was_[index]) return false;
+  return value_of16(links.rule) == static_cast<std::uint16_t>(BornRule::with_it) || is_over(word.state());
+}
+
+void TableRebuild::drop_what_never_was() {
+  if (linked_.empty()) return;
+  never_was_.assign(table_.capacity(), false);
+  for (bool again = true; again;) {
+    again = false;
+    for (const CellIndex index : linked_) {
+      const CellLinks* const links = table_.links(index);
+      if (links == nullptr || never_was_[index]) continue;  // another life has come
+      const std::uint16_t rule = value_of16(links->rule);
+      if (rule == static_cast<std::uint16_t>(BornRule::alone) || rule == no_rule || leader_counts(*links)) continue;
+      never_was_[index] = again = true;
+    }
+  }
 }
 
 void TableRebuild::on_retry_policy(const JournalPlace& place, std::uint32_t policy, std::string_view text) {
@@ -229,6 +296,7 @@ void TableRebuild::finish() {
   const std::uint64_t free_word =
       StateWord::make(segment_->header().first_generation.load(), 0, CellState::free, 0).bits();
   now_ = {.wall_ns = exact_wall_clock_ns(), .lease_ns = lease_clock_ns()};
+  drop_what_never_was();
   FreeMap free_map = segment_->free_map();
   for (CellIndex first = 0; first < table_.capacity(); first += 64) {
     std::uint64_t free = 0;
@@ -251,6 +319,18 @@ bool TableRebuild::settle(CellIndex index, std::uint64_t free_word) {
     set(header.due_at, 0);
     set(header.state, free_word);
     return true;
+  }
+  if (!never_was_.empty() && never_was_[index]) {
+    // Its note stays: the journal writes that it is over.
+    set(header.due_at, 0);
+    set(header.state, free_word);
+    segment_->marks().mark_ended(JournalMarks::word_of(index), JournalMarks::bit_of(index));
+    return true;
+  }
+  if (CellLinks* const links = table_.links(index); links != nullptr) {
+    set(links->born_of, 0);
+    set(links->next, 0);
+    set(links->rule, static_cast<std::uint16_t>(BornRule::alone));
   }
   if (noted >> 16 == word.generation()) {
     set(header.attempts, std::max(static_cast<std::uint16_t>(noted), header.attempts.load()));

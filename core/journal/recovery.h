@@ -8,6 +8,9 @@
 //         change    of the job that stands: what is further on stays. Over is further than going on, more attempts are
 //                   further than fewer, and a later due time further than an earlier one
 //         options   of the job that stands
+//         links     of the job that stands; that it counts by itself is newer than that it counts with another
+//   R2a jobs of bundles whose leader did not come to be, or (follow-ups) is not over, never were; nor were those that
+//       came with these in turn. The journal is told that they are over, before their leader can be over once more
 //   R3  each cell, once: its job is as it stands if no note names a higher generation; else the cell is free, with a
 //       generation above all that were ever given
 //   R4  hints, in the order in which the jobs were enqueued; names of kinds under their old numbers
@@ -47,6 +50,7 @@ class TableRebuild : public JournalVisitor {
   void on_kind(const JournalPlace& place, std::uint32_t kind, std::string_view name) override;
   void on_change(const JournalPlace& place, const ChangeRecord& record, std::string_view text) override;
   void on_options(const JournalPlace& place, const OptionsRecord& record) override;
+  void on_links(const JournalPlace& place, const LinksRecord& record) override;
   void on_retry_policy(const JournalPlace& place, std::uint32_t policy, std::string_view text) override;
 
   /// The highest generation that the journal shows to have been used. The segment's first generation must be above it
@@ -77,6 +81,9 @@ class TableRebuild : public JournalVisitor {
   bool accept(const JournalPlace& place, JobId id);
   void note_damage(const JournalPlace& place, const char* reason, JobId id);
   void fill(CellHeader& header, const JournalPlace& place, const JobRecord& record, std::span<const std::byte> payload);
+  /// R2a.
+  void drop_what_never_was();
+  bool leader_counts(const CellLinks& links) const;
   /// R3 for one cell. True: it is free.
   bool settle(CellIndex index, std::uint64_t free_word);
   /// A moment stays one. Of a span what is left by the wall clock is left, on the lease clock of this boot: it went on
@@ -91,6 +98,8 @@ class TableRebuild : public JournalVisitor {
   std::array<KindName, most_kinds> kinds_;
   std::bitset<most_kinds> kinds_used_;
   std::vector<std::vector<Waiting>> waiting_;  // per level
+  std::vector<CellIndex> linked_;  // cells with links records that name a leader, some more than once
+  std::vector<bool> never_was_;    // per cell, if there are any
   std::vector<JournalDamage> damage_;
   struct Now {
     std::uint64_t wall_ns = 0;

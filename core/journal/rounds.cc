@@ -36,6 +36,7 @@ JournalRounds::JournalRounds(const Segment& segment, JournalWriter& writer)
       words_(&segment.journal()),
       waiting_(marks_.words(), 0),
       disbelief_(marks_.words(), 0),
+      put_off_(marks_.words(), 0),
       round_(words_->round_started.load()),
       durable_round_(words_->round_durable.load()),
       last_block_(segment.geometry().capacity, 0),
@@ -48,7 +49,7 @@ JournalRounds::JournalRounds(const Segment& segment, JournalWriter& writer)
 }
 
 void JournalRounds::take(std::uint32_t word, std::uint64_t bits) {
-  if (waiting_[word] == 0) words_of_round_.push_back(word);
+  if ((waiting_[word] & ~put_off_[word]) == 0) words_of_round_.push_back(word);
   waiting_[word] |= bits;
 }
 
@@ -66,52 +67,101 @@ bool JournalRounds::begin(std::uint64_t now_ns) {
 }
 
 JournalRounds::Step JournalRounds::go_on() {
-  for (; next_word_ < words_of_round_.size(); ++next_word_) {
-    switch (go_on_with(words_of_round_[next_word_])) {
-      case Look::buffers:
-        return Step::buffers;
-      case Look::segments:
-        return Step::segments;
-      case Look::failed:
-        return Step::failed;
-      case Look::fine:
-      case Look::changed:
-        break;
+  do {
+    for (; next_word_ < words_of_round_.size(); ++next_word_) {
+      if (const Look look = go_on_with(words_of_round_[next_word_]); look != Look::fine) return step_of(look);
     }
+  } while (takes_second_look());
+  if (!leaders_.empty()) {
+    if (const Look look = go_on_with_leaders(); look != Look::fine) return step_of(look);
   }
-  words_of_round_.clear();
-  next_word_ = 0;
   under_way_ = false;
   rounds_.push_back({.number = round_, .block = writer_->flush(), .begun_ns = begun_ns_});  // J4 is done
   return Step::done;
 }
 
+JournalRounds::Step JournalRounds::step_of(Look look) noexcept {
+  switch (look) {
+    case Look::buffers:
+      return Step::buffers;
+    case Look::segments:
+      return Step::segments;
+    default:
+      return Step::failed;
+  }
+}
+
+/// True: there are leaders, and the marks that were set before they were published are taken now.
+bool JournalRounds::takes_second_look() {
+  if (leaders_.empty() || leaders_of_round_ != 0) {
+    words_of_round_.clear();
+    next_word_ = 0;
+    return false;
+  }
+  leaders_of_round_ = leaders_.size();
+  for (std::uint32_t word = 0; word < marks_.words(); ++word) {
+    if (const std::uint64_t bits = marks_.take(word); bits != 0) take(word, bits);
+  }
+  return true;
+}
+
+JournalRounds::Look JournalRounds::go_on_with_leaders() {
+  for (; leaders_of_round_ != 0; --leaders_of_round_) {
+    if (const Look look = look_at_taken(leaders_.front(), true); look != Look::fine) return look;
+    leaders_.erase(leaders_.begin());
+  }
+  for (const CellIndex index : leaders_) {  // of the second look: for the next round
+    const std::uint32_t word = JournalMarks::word_of(index);
+    put_off_[word] &= ~JournalMarks::bit_of(index);
+    words_of_round_.push_back(word);
+  }
+  leaders_.clear();
+  return Look::fine;
+}
+
 JournalRounds::Look JournalRounds::go_on_with(std::uint32_t word) {
   const CellIndex first = word * 64;
-  std::uint64_t ahead = waiting_[word];
+  std::uint64_t ahead = waiting_[word] & ~put_off_[word];
   for (std::uint32_t n = 0; ahead != 0 && n < look_ahead; ++n, ahead &= ahead - 1) {
     prefetch_to_read(&table_.header(first + static_cast<CellIndex>(std::countr_zero(ahead))));
   }
   std::uint64_t settled = 0;
   Look look = Look::fine;
-  while (waiting_[word] != 0 && look == Look::fine) {
+  while (look == Look::fine) {
+    const std::uint64_t left = waiting_[word] & ~put_off_[word];
+    if (left == 0) break;
     if (ahead != 0) {
       prefetch_to_read(&table_.header(first + static_cast<CellIndex>(std::countr_zero(ahead))));
       ahead &= ahead - 1;
     }
-    const CellIndex index = first + static_cast<CellIndex>(std::countr_zero(waiting_[word]));
-    const std::uint64_t bit = JournalMarks::bit_of(index);
-    look = look_at(index, (disbelief_[word] & bit) == 0, false);
-    if (look != Look::fine) break;
-    waiting_[word] &= ~bit;
-    disbelief_[word] &= ~bit;
-    if (last_block_[index] <= writer_->durable_block()) settled |= bit;  // else its block settles it
+    const CellIndex index = first + static_cast<CellIndex>(std::countr_zero(left));
+    look = look_at_taken(index, false);
+    if (look == Look::leads) {
+      put_off_[word] |= JournalMarks::bit_of(index);
+      leaders_.push_back(index);
+      look = Look::fine;
+    } else if (look == Look::fine && last_block_[index] <= writer_->durable_block()) {
+      settled |= JournalMarks::bit_of(index);  // else its block settles it
+    }
   }
   if (settled != 0) marks_.settle(word, settled);
   return look;
 }
 
-JournalRounds::Look JournalRounds::look_at(CellIndex index, bool believe_note, bool copying_forward) {
+JournalRounds::Look JournalRounds::look_at_taken(CellIndex index, bool leaders_turn) {
+  const std::uint32_t word = JournalMarks::word_of(index);
+  const std::uint64_t bit = JournalMarks::bit_of(index);
+  const Look look = look_at(index, (disbelief_[word] & bit) == 0, false, leaders_turn);
+  if (look != Look::fine) return look;
+  waiting_[word] &= ~bit;
+  put_off_[word] &= ~bit;
+  disbelief_[word] &= ~bit;
+  if (leaders_turn && last_block_[index] <= writer_->durable_block()) marks_.settle(word, bit);
+  return Look::fine;
+}
+
+JournalRounds::Look JournalRounds::look_at(CellIndex index, bool believe_note, bool copying_forward,
+                                           bool leaders_turn) {
   CellHeader& header = table_.header(index);
   // ORDER relaxed: written by journal threads alone, of which there is one; the last one's death came in between.
   const JournalNote note = JournalNote::of(header.revision.load(std::memory_order_relaxed));
@@ -119,13 +169,16 @@ JournalRounds::Look JournalRounds::look_at(CellIndex index, bool believe_note, b
   // Each turn but the first means that the cell began another life meanwhile, whose marks come.
   for (int turn = 0; turn < 4; ++turn, word = table_.word(index)) {
     // ORDER second-look: acquires, so that the second look at the word comes after it.
-    const bool memory_only = (header.flags.load(std::memory_order_acquire) & cell_flag::memory_only) != 0;
+    const std::uint16_t flags = header.flags.load(std::memory_order_acquire);
+    const bool memory_only = (flags & cell_flag::memory_only) != 0;
     if (!word.has_job() || memory_only) {
       if (table_.word(index).generation() != word.generation()) continue;
       if (note.generation != 0 || !believe_note) return write_ended(index, word, copying_forward);
       ++elided_;
       return Look::fine;
     }
+    // Of a survivor that is copied forward, its bundle was written before the record that is copied.
+    if ((flags & cell_flag::leads_bundle) != 0 && !leaders_turn && !copying_forward) return Look::leads;
     if (believe_note && note.generation == word.generation()) {
       const Look written = write_change(index, word, copying_forward);
       if (written != Look::changed) return written;
@@ -165,7 +218,7 @@ JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bo
   record.kind = static_cast<std::uint16_t>(kind);
   record.most_attempts = header.most_attempts.load();
   record.lease_ms = header.lease_ms.load();
-  const bool is_plain = (flags & ~cell_flag::memory_only) == 0 && policy == 0 && !needs_change(index, word);
+  const bool is_plain = (flags & cell_flag::journaled) == 0 && policy == 0 && !needs_change(index, word);
   const std::uint32_t bytes = BlockBuilder::bytes_of_job(payload_bytes) + (is_plain ? 0 : most_bytes_beside_job());
   const auto block = room_for_job(kind, policy, bytes, copying_forward);
   if (!block) return block.error();
@@ -194,7 +247,7 @@ void JournalRounds::append_beside_job(BlockBuilder& block, CellIndex index, Stat
   const CellHeader& header = table_.header(index);
   const CellOptions* const options = table_.options(index);
   OptionsRecord record;
-  record.cell_flags = header.flags.load();
+  record.cell_flags = header.flags.load() & cell_flag::journaled;
   record.retry_policy = header.retry_policy.load();
   record.id = job_id_of(word, index).value();
   if (options != nullptr) {
@@ -205,7 +258,30 @@ void JournalRounds::append_beside_job(BlockBuilder& block, CellIndex index, Stat
   }
   block.append_options(record);
   ++records_;
+  if (const CellLinks* const links = table_.links(index); links != nullptr) {
+    append_links(block, index, word, *links);
+  }
   if (needs_change(index, word) && append_change(block, index, word)) ++records_;
+}
+
+/// While the leader's cell stands its record may not be there yet: the job counts only with it. Afterwards that is
+/// durable, and need not be known any more.
+void JournalRounds::append_links(BlockBuilder& block, CellIndex index, StateWord word,
+                                 const CellLinks& links) noexcept {
+  LinksRecord record;
+  record.id = job_id_of(word, index).value();
+  record.parents = table_.parents(index);
+  record.runs_all_the_same = links.runs_all_the_same.load() != 0 ? 1 : 0;
+  const JobId born_of(links.born_of.load());
+  const std::uint16_t rule = links.rule.load();
+  const bool stands = index_of(born_of) < table_.capacity() &&
+                      table_.word(index_of(born_of)).generation() == generation_of(born_of);
+  if (rule != 0 && rule <= static_cast<std::uint16_t>(BornRule::after_it) && stands) {
+    record.rule = static_cast<std::uint8_t>(rule);
+    record.born_of = born_of.value();
+  }
+  block.append_links(record);
+  ++records_;
 }
 
 bool JournalRounds::append_change(BlockBuilder& block, CellIndex index, StateWord word) noexcept {
@@ -263,7 +339,7 @@ bool JournalRounds::is_unnamed(std::uint64_t& named_in) const noexcept {
 }
 
 std::uint32_t JournalRounds::most_bytes_beside_job() const noexcept {
-  return static_cast<std::uint32_t>(sizeof(OptionsRecord)) +
+  return static_cast<std::uint32_t>(sizeof(OptionsRecord) + sizeof(LinksRecord)) +
          BlockBuilder::bytes_of_change(std::min<std::uint32_t>(most_staged_bytes, table_.inline_bytes()));
 }
 
@@ -371,7 +447,7 @@ bool JournalRounds::copy_forward(std::uint32_t cells) {
     if (is_over) continue;  // its mark is there, or comes
     // Until the copy is durable the cell is pending: whoever takes over looks at it again.
     marks_.hold(JournalMarks::word_of(copy_next_), JournalMarks::bit_of(copy_next_));
-    const Look look = look_at(copy_next_, false, true);
+    const Look look = look_at(copy_next_, false, true, false);
     if (look != Look::fine) return true;  // buffers: collect first; the rest the caller sees for itself
   }
   if (copy_next_ < table_.capacity()) return true;

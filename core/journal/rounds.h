@@ -11,6 +11,10 @@
 //   none, or one of durability memory       some life                    ended: all lives before the next are over
 //   none, or one of durability memory       none                         nothing: it came and went between two looks
 //
+// A job that leads a bundle (core/bundles.h) is written behind all that was marked before it was published: it is put
+// off, all marks are taken once more, these cells are looked at, then it is. Leaders that come up in that second look
+// are written in the next round: their marks came after this one had begun.
+//
 // The order of records is the order of looks, and one thread looks: so what a later record says is newer. A round is
 // durable when the last block that was written until its end is. Blocks become durable in order, so rounds do.
 //
@@ -78,13 +82,21 @@ class JournalRounds {
     std::uint64_t block = 0;
     std::uint64_t begun_ns = 0;
   };
-  enum class Look { fine, changed, buffers, segments, failed };
+  enum class Look { fine, changed, leads, buffers, segments, failed };
 
   /// Takes the marks of one word into the round.
   void take(std::uint32_t word, std::uint64_t bits);
   Look go_on_with(std::uint32_t word);
 
-  Look look_at(CellIndex index, bool believe_note, bool copying_forward);
+  /// Look::leads: nothing was written, the job leads a bundle, and it is not the turn of these.
+  Look look_at(CellIndex index, bool believe_note, bool copying_forward, bool leaders_turn);
+  /// Looks at a cell that was taken. Anything but `fine`: it is still to be looked at.
+  Look look_at_taken(CellIndex index, bool leaders_turn);
+  bool takes_second_look();
+  /// The rest of a round in which leaders were put off.
+  Look go_on_with_leaders();
+  /// Of a look that could not go on.
+  static Step step_of(Look look) noexcept;
   /// Look::changed: the life ended while we read it, and nothing was written.
   Look write_job(CellIndex index, StateWord word, bool copying_forward);
   /// For a life that the journal knows. Look::changed: as above.
@@ -93,6 +105,7 @@ class JournalRounds {
   /// Whether the job's record, and the count of its attempts, do not say all.
   bool needs_change(CellIndex index, StateWord word) const noexcept;
   void append_beside_job(BlockBuilder& block, CellIndex index, StateWord word) noexcept;
+  void append_links(BlockBuilder& block, CellIndex index, StateWord word, const CellLinks& links) noexcept;
   /// False, and nothing is appended: the job moves on at this moment, and is marked afterwards.
   bool append_change(BlockBuilder& block, CellIndex index, StateWord word) noexcept;
   /// What is read may be torn: the caller looks at the word again.
@@ -119,6 +132,10 @@ class JournalRounds {
   std::vector<std::uint64_t> disbelief_;  // per word: cells whose notes are not believed: pending from another's time
   std::vector<std::uint32_t> words_of_round_;  // those before next_word_ are done
   std::size_t next_word_ = 0;
+  std::vector<std::uint64_t> put_off_;  // per word: cells of waiting_ whose jobs lead bundles
+  std::vector<CellIndex> leaders_;      // the same in the order in which they came up
+  std::size_t leaders_of_round_ = 0;    // so many of them are written in this round
+  bool is_second_look_ = false;
   bool under_way_ = false;
   std::uint64_t round_ = 0;
   std::uint64_t begun_ns_ = 0;  // of the last round

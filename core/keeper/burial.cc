@@ -116,9 +116,7 @@ std::optional<DeadLetter> Burial::letter_of(CellIndex index, StateWord word) con
   if (letter.died_at.time_since_epoch().count() == 0) letter.died_at = std::chrono::system_clock::now();
   letter.worker = view->info.worker;
   letter.last_error = view->info.last_error;
-  letter.payload.resize(in_words(view->info.payload_size) * 8);
-  table.copy_words_out(index, letter.payload.data(), letter.payload.size());
-  letter.payload.resize(view->info.payload_size);
+  letter.payload = copy_payload(engine_->segment, *view);
   letter.lease = std::chrono::milliseconds(header.lease_ms.load());
   if (const std::uint32_t policy = header.retry_policy.load(); policy != 0) {
     letter.backoff = RetryPolicies::text_of(engine_->segment, policy).value_or("");

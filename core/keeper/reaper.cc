@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/bundles.h"
 #include "core/keeper/reap_rules.h"
 #include "ipc/clock.h"
 
@@ -36,7 +37,8 @@ bool Reaper::take_over(std::uint32_t number) noexcept {
   Sleepers(*segment_, segment_->signals().sleepers).withdraw(number);  // D2
   Sleepers(*segment_, segment_->signals().space_waiters).withdraw(number);
   const std::uint32_t owner = number + 1;
-  for (const LeaseSlot& slot : entry.leases) reap_slot(slot, owner);  // D3
+  if (has_decided_bundle(settling_.table(), entry, owner)) publish_bundle(settling_, entry, owner);  // B
+  for (const LeaseSlot& slot : entry.leases) reap_slot(slot, owner);                                 // D3
   reap_slot(entry.settling, owner);
   // ORDER placing: acquires the ids, and the queued cells they name.
   const std::uint32_t placing = std::min(entry.placing_count.load(), placing_slots);
@@ -148,9 +150,11 @@ void Reaper::retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::
   if (had_begun && ending.outcome == Outcome::requeue) count_one(me_->retried);
 }
 
-void Reaper::expire_job(CellIndex index, StateWord word) noexcept {
+void Reaper::expire_job(CellIndex index, StateWord word) noexcept { bury(index, word, DeathCause::expired, {}); }
+
+void Reaper::bury(CellIndex index, StateWord word, DeathCause cause, std::string_view text) noexcept {
   const std::uint16_t attempts = settling_.table().header(index).attempts.load();
-  settle(index, word, {.outcome = Outcome::bury, .attempts = attempts, .cause = DeathCause::expired});
+  settle(index, word, {.outcome = Outcome::bury, .attempts = attempts, .cause = cause, .text = text});
 }
 
 bool Reaper::drop(CellIndex index, StateWord word) noexcept {

@@ -3,6 +3,7 @@
 //                                                              killed just after the step (the reaper may die too)
 //   D1  CAS the entry: alive or starting -> reaping            the next keeper sees reaping, and begins at D2
 //   D2  clear its sleeping signs                               again
+//   B   publish a bundle that was decided (core/bundles.h)     again: what is published is not filling any more
 //   D3  each lease slot: the rule for the cell's state         again: a cell whose word has moved on is left alone
 //   D4  each id of the placing list: push the hint again       again: doubled hints are harmless
 //   D5  wake everybody                                         a wake may have gone to the dead
@@ -15,6 +16,8 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <string_view>
 
 #include "core/engine_implementation.h"
 #include "core/keeper/deaths.h"
@@ -26,7 +29,8 @@ class Reaper {
  public:
   /// `number` is the acting participant's, of the calling thread.
   Reaper(EngineCore& engine, std::uint32_t number)
-      : segment_(&engine.segment),
+      : engine_(&engine),
+        segment_(&engine.segment),
         settling_(engine.segment, number),
         me_(&engine.segment.participant(number)),
         deaths_(engine.segment) {}
@@ -44,11 +48,14 @@ class Reaper {
 
   /// A job that nobody began in time goes to the dead letters.
   void expire_job(CellIndex index, StateWord word) noexcept;
+  /// A job that waits goes to the dead letters.
+  void bury(CellIndex index, StateWord word, DeathCause cause, std::string_view text) noexcept;
   /// Frees a cell whose job was kept, or buried; lists it. False: `word` does not stand there any more.
   bool drop(CellIndex index, StateWord word) noexcept;
 
   Settling& settling() noexcept { return settling_; }
   Deaths& deaths() noexcept { return deaths_; }
+  const std::filesystem::path& directory() const noexcept { return engine_->directory.path(); }
 
  private:
   void reap_slot(const LeaseSlot& slot, std::uint32_t owner) noexcept;
@@ -63,6 +70,7 @@ class Reaper {
   void retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::uint32_t owner, DeathCause cause) noexcept;
   const LeaseSlot* slot_of(std::uint32_t owner, CellIndex index, StateWord word) const noexcept;
 
+  EngineCore* engine_;
   Segment* segment_;
   Settling settling_;
   ParticipantEntry* me_;

@@ -76,6 +76,7 @@ void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
       timers_->look_at(index);
       return;
     case CellState::delayed:
+    case CellState::blocked:
     case CellState::completed:
     case CellState::cancelled:
     case CellState::burying:

@@ -10,6 +10,8 @@ namespace ringmill {
 namespace {
 
 constexpr std::uint64_t ns_per_ms = 1'000'000;
+/// For what nobody marks: a parent that is completing, records that are not durable yet.
+constexpr std::uint64_t soon_ns = 2 * ns_per_ms;
 
 /// When a job that waits is dead because nobody has begun it; zero: never. The caller looks at the word again.
 std::uint64_t expiry_ns(const JobTable& table, CellIndex index) noexcept {
@@ -35,23 +37,53 @@ void Timers::look_at(CellIndex index) {
   const JobId id = job_id_of(word, index);
   // Read before the word is looked at again by run(): what is torn here costs a look.
   switch (word.state()) {
-    case CellState::delayed:
     case CellState::completed:
     case CellState::cancelled:
+      note_end(index, word);
+      [[fallthrough]];
+    case CellState::delayed:
       remember(id, DueTime::of(table.header(index).due_at.load()));
       break;
     case CellState::burying:
-      burying_.push_back(index);
+      note_end(index, word);
+      if (may_go(index, word)) {
+        burying_.push_back(index);
+      } else {
+        look_again_soon(id);
+      }
       return;
+    case CellState::blocked:
+      if (families_.look_at(index, word)) look_again_soon(id);
+      break;
     case CellState::queued:
       break;
     default:
       return;
   }
-  const bool waits = word.state() == CellState::queued || word.state() == CellState::delayed;
+  const bool waits = word.state() == CellState::queued || word.state() == CellState::delayed ||
+                     word.state() == CellState::blocked;
   if (const std::uint64_t expires_ns = waits ? expiry_ns(table, index) : 0; expires_ns != 0) {
     remember(id, {.ns = expires_ns, .is_wall = true});
   }
+}
+
+void Timers::look_again_soon(JobId id) { remember(id, {.ns = lease_clock_ns() + soon_ns, .is_wall = false}); }
+
+void Timers::note_end(CellIndex index, StateWord word) {
+  const JobTable& table = reaper_->settling().table();
+  if ((table.header(index).flags.load() & cell_flag::end_is_seen) == 0) return;
+  std::vector<JobId> no_longer_kept;
+  families_.note_end(index, word, no_longer_kept);
+  for (const JobId parent : no_longer_kept) remember(parent, {});
+}
+
+bool Timers::may_go(CellIndex index, StateWord word) const {
+  const std::uint16_t flags = reaper_->settling().table().header(index).flags.load();
+  const bool has_records_to_come = (flags & cell_flag::leads_bundle) != 0 && (flags & cell_flag::memory_only) == 0 &&
+                                   segment_->marks().is_marked(index);
+  // A dead one's result is nothing that anybody could want.
+  return !has_records_to_come &&
+         (word.state() == CellState::burying || !families_.is_wanted(job_id_of(word, index)));
 }
 
 void Timers::look_at_marked() {
@@ -78,9 +110,24 @@ void Timers::run(JobId id, Now now) {
         reaper_->settling().promote(index, word);
       }
       return;
+    case CellState::blocked:
+      if (expires_ns != 0 && expires_ns <= now.wall_ns) {
+        reaper_->expire_job(index, word);
+      } else if (families_.look_at(index, word)) {
+        look_again_soon(id);
+      }
+      return;
     case CellState::completed:
     case CellState::cancelled:
-      if (is_due) reaper_->drop(index, word);
+      if (!is_due) return;
+      if (may_go(index, word)) {
+        reaper_->drop(index, word);
+      } else if (!families_.is_wanted(id)) {
+        look_again_soon(id);
+      }
+      return;
+    case CellState::burying:
+      look_at(index);
       return;
     default:
       return;

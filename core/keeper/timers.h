@@ -7,13 +7,15 @@
 
 #include <ringmill/job.h>
 
+#include "core/keeper/families.h"
 #include "core/keeper/reaper.h"
 
 namespace ringmill {
 
 class Timers {
  public:
-  Timers(Segment& segment, Reaper& reaper) noexcept : segment_(&segment), reaper_(&reaper) {}
+  Timers(Segment& segment, Reaper& reaper) noexcept
+      : segment_(&segment), reaper_(&reaper), families_(segment, reaper) {}
 
   /// Looks at a cell that was marked, or that a scan came by: what has a time is remembered, what is to be buried is
   /// added to burying().
@@ -49,9 +51,15 @@ class Timers {
   };
   bool run_due(Heap& heap, std::uint64_t until_ns, Now now, std::uint32_t& most);
   void run(JobId id, Now now);
+  /// A job is over that has parents, or children, or leads a bundle.
+  void note_end(CellIndex index, StateWord word);
+  /// False: its records, and those of its bundle, are not durable yet, or somebody may want its result.
+  bool may_go(CellIndex index, StateWord word) const;
+  void look_again_soon(JobId id);
 
   Segment* segment_;
   Reaper* reaper_;
+  Families families_;
   Heap by_lease_clock_;
   Heap by_wall_clock_;
   /// While a scan is under way: what the heaps will be after it.

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ringmill {
 
@@ -115,6 +116,23 @@ struct JobRequest {
   const JobOptions* options = nullptr;
 };
 
+/// What becomes of a job when one that it waits for is dead, or was cancelled.
+enum class OnParentDead : std::uint8_t {
+  cancel,  ///< it goes to the dead letters, with the cause `parent_dead`, and so do those that wait for it
+  run,     ///< it runs when all the others are over
+};
+
+/// One job that is linked to others: it waits until they are over, or comes together with them.
+struct LinkedRequest {
+  JobRequest request{};
+  /// Jobs that were enqueued before. One that is over, and of which nothing is known any more, does not keep it
+  /// waiting. Each id takes 8 bytes of the payload's room.
+  std::span<const JobId> after{};
+  /// Jobs that come with it: their places in the same call, each before its own.
+  std::span<const std::uint32_t> after_earlier{};
+  OnParentDead on_parent_dead = OnParentDead::cancel;
+};
+
 /// What is known of one job. Times are wall clock, to about 4 ms; zero where the moment did not come.
 struct JobInfo {
   JobId id;
@@ -140,6 +158,8 @@ struct JobInfo {
   std::optional<DeathCause> cause;
   /// What the handler gave, while it is kept.
   std::string result;
+  /// The jobs that it waits for, or has waited for.
+  std::vector<JobId> parents;
   /// Of the running handler: what it said last.
   std::uint64_t progress = 0;
   std::string progress_text;

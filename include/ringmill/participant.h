@@ -89,6 +89,15 @@ class Job {
   /// Error lease_lost as above.
   Result<void> extend(std::chrono::milliseconds lease);
 
+  /// Enqueues a job that becomes visible exactly when complete() succeeds; however else this run ends, it never was. No
+  /// crash, of whatever, leaves one without the other. `after_earlier` speaks of earlier follow-ups of this job. Errors:
+  /// as Participant::enqueue_together(). Allocates.
+  Result<JobId> follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+  /// How many follow-ups it has by now.
+  std::uint32_t follow_ups() const noexcept;
+  /// The jobs that this one has waited for. Their results can be had by Engine::job() while this one is held. Allocates.
+  std::vector<JobId> parents() const;
+
   /// How long the lease still holds; zero or less: the keeper may have given the job to others.
   std::chrono::nanoseconds time_left() const noexcept;
   /// JobRequest::lease of this job.
@@ -191,6 +200,17 @@ class Participant {
   /// whole batch.
   Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
                                     std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+
+  /// The most jobs of one enqueue_together(), and the most follow-ups of one job.
+  static constexpr std::uint32_t most_together = 65536;
+
+  /// Puts in jobs that may wait for each other, or for jobs that are there: all of them or none, also across a crash
+  /// of any process, or of the machine. `ids` must be as long as `jobs`. JobGraph makes chains, groups and callbacks
+  /// of this. A job with links has 72 bytes less room for its payload, and 8 for each parent. Jobs of one call are all
+  /// of Durability::memory, or none is. Errors: as enqueue(); not_found (a parent that cannot be), no_space (more jobs
+  /// than the engine can hold). Allocates.
+  Result<void> enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
+                                std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 
   /// Stands for all that this participant has enqueued, completed, failed or cancelled until now (but for jobs of
   /// Durability::memory). Two loads. Take one after many calls, then wait once.

@@ -82,6 +82,19 @@ class JobContext {
   /// invalid_argument (not 1 ms to 24 days).
   Result<void> extend(std::chrono::milliseconds lease) { return job_->extend(lease); }
 
+  /// Enqueues a job that becomes visible exactly when this run completes: no crash leaves one without the other. However
+  /// else the run ends, the job never was. See Job::follow_up(); a JobGraph can follow by JobGraph::follow(job()).
+  Result<JobId> follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait = std::chrono::seconds{1}) {
+    return job_->follow_up(request, wait);
+  }
+  Result<JobId> follow_up(const JobRequest& request, std::chrono::nanoseconds wait = std::chrono::seconds{1}) {
+    return job_->follow_up({.request = request}, wait);
+  }
+  /// The jobs that this one has waited for: their results can be had by Engine::job() during this run.
+  std::vector<JobId> parents() const { return job_->parents(); }
+  /// The job itself, for calls that this class does not repeat. Settling it here makes the handler's outcome not count.
+  Job& job() noexcept { return *job_; }
+
   /// How long this run still has before the keeper gives the job to others; a handler that sees that it will not end
   /// in time extends, or stops. Costs a clock.
   std::chrono::nanoseconds time_left() const noexcept { return job_->time_left(); }

@@ -115,12 +115,15 @@ TEST(WakeupsInProcess, a_job_that_comes_while_a_worker_falls_asleep_is_not_left_
   std::atomic<int> completed{0};
   std::atomic<bool> is_over{false};
   std::atomic<Participant*> sleeper{nullptr};
+  std::atomic<bool> may_leave{false};
   std::thread working([&] {
     const auto worker = world.attach();
     sleeper = worker.get();
     while (!is_over) {
       if (auto job = worker->claim(generous); job && job->complete()) completed.fetch_add(1);
     }
+    // wake() may be called for as long as the participant is there.
+    while (!may_leave) std::this_thread::yield();
   });
   std::mt19937_64 random(printed_seed());
   std::uniform_int_distribution<std::uint64_t> pause_ns(0, 2 * spin_ns);
@@ -139,6 +142,7 @@ TEST(WakeupsInProcess, a_job_that_comes_while_a_worker_falls_asleep_is_not_left_
   EXPECT_FALSE(was_left) << "in round " << round;
   is_over = true;
   sleeper.load()->wake();
+  may_leave = true;
   working.join();
 }
 

@@ -112,6 +112,7 @@ void Replay::apply(const LedgerRecord& record) {
       return;
     case RecordType::kind:
     case RecordType::retry_policy:
+    case RecordType::links:
       return;
   }
 }

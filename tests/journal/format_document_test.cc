@@ -79,6 +79,15 @@ class JsonLines : public JournalVisitor {
         hex(std::as_bytes(std::span(&record.unique_low, 1))) + hex(std::as_bytes(std::span(&record.unique_high, 1)));
     lines.push_back(json);
   }
+  void on_links(const JournalPlace& place, const LinksRecord& record) override {
+    Json json = begin(place, "links");
+    json["id"] = JobId(record.id).to_string();
+    json["rule"] = record.rule;
+    json["runs_all_the_same"] = record.runs_all_the_same;
+    json["parents"] = record.parents;
+    json["born_of"] = JobId(record.born_of).to_string();
+    lines.push_back(json);
+  }
   void on_retry_policy(const JournalPlace& place, std::uint32_t policy, std::string_view text) override {
     Json json = begin(place, "retry_policy");
     json["retry_policy"] = policy;
@@ -226,6 +235,7 @@ HandWritten with_later_life(void (*spoil)(ChangeRecord&, OptionsRecord&) = [](Ch
     builder.append_retry_policy(256, "fixed:5s");
     static_cast<void>(builder.append_job({.id = 2, .enqueued_at_ms_and_attempts = 7, .kind = 1}));
     builder.append_options(options);
+    builder.append_links({.rule = 2, .runs_all_the_same = 1, .parents = 1, .id = options.id, .born_of = 0x3000007});
     const auto room = builder.append_change(change);
     std::memcpy(room.data(), text.data(), std::min(text.size(), room.size()));
   });
@@ -245,7 +255,7 @@ TEST(JournalFormatDocument, a_reader_written_from_it_reads_a_jobs_later_life_as_
 
 TEST(JournalFormatDocument, a_reader_written_from_it_finds_the_same_damage_in_a_jobs_later_life_as_ours_does) {
   const std::vector<void (*)(ChangeRecord&, OptionsRecord&)> spoils{
-      [](ChangeRecord& change, OptionsRecord&) { change.state = static_cast<JournaledState>(5); },
+      [](ChangeRecord& change, OptionsRecord&) { change.state = static_cast<JournaledState>(6); },
       [](ChangeRecord& change, OptionsRecord&) { change.id = 0; },
       [](ChangeRecord&, OptionsRecord& options) { options.id = 0; },
   };

@@ -18,7 +18,7 @@ import xxhash
 UNIT = 4096
 MOST_BLOCK = 256 * 1024
 MOST_PAYLOAD = 262008
-MOST_STATE = 4
+MOST_STATE = 5
 HEAD = struct.Struct("<8sIIQQQQQQIIQ")
 BLOCK = struct.Struct("<4sIQQQQQQIIIIIIQQ")
 
@@ -250,7 +250,7 @@ def parse_records(data, count):
         if kind == 1 and word > MOST_PAYLOAD:
             return None
         lengths = {1: 32 + whole_words(word), 2: 16, 3: 16, 4: 8 + whole_words(short),
-                   5: 40 + whole_words(word & 0xffff), 6: 48, 7: 8 + whole_words(short)}
+                   5: 40 + whole_words(word & 0xffff), 6: 48, 7: 8 + whole_words(short), 8: 24}
         if kind == 5 and (word >> 16 & 0xff) > MOST_STATE:
             return None
         if kind not in lengths or flags != 0:
@@ -284,6 +284,10 @@ def parse_records(data, count):
             records.append({"type": "options", "id": f"{record_id:016x}", "cell_flags": short,
                             "retry_policy": word & 0xffff, "expires_at_ms": expires_at, "keep_ms": keep,
                             "unique": data[at + 32:at + 48].hex()})
+        elif kind == 8:
+            records.append({"type": "links", "id": f"{record_id:016x}", "rule": short & 0xff,
+                            "runs_all_the_same": short >> 8, "parents": word,
+                            "born_of": f"{struct.unpack_from('<Q', data, at + 16)[0]:016x}"})
         else:
             records.append({"type": "retry_policy", "retry_policy": word,
                             "text": data[at + 8:at + 8 + short].hex()})

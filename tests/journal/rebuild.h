@@ -55,6 +55,9 @@ class Records {
   void options(const OptionsRecord& record) {
     add([record](JournalVisitor& visitor, const JournalPlace& place) { visitor.on_options(place, record); });
   }
+  void links(const LinksRecord& record) {
+    add([record](JournalVisitor& visitor, const JournalPlace& place) { visitor.on_links(place, record); });
+  }
   void retry_policy(std::uint32_t number, std::string text) {
     add([number, text](JournalVisitor& visitor, const JournalPlace& place) {
       visitor.on_retry_policy(place, number, text);
@@ -82,11 +85,11 @@ struct Rebuilt {
   std::uint64_t highest_generation = 0;
   std::optional<Segment> segment;
 
-  explicit Rebuilt(const Records& records) {
+  explicit Rebuilt(const Records& records, std::uint32_t cell_bytes = 128) {
     SegmentConfig config;
     config.engine_id = 1;
     config.capacity = capacity;
-    config.cell_bytes = 128;
+    config.cell_bytes = cell_bytes;
     config.levels = {"high", "default", "low"};
     config.weights = {6, 3, 1};
     const auto path = folder.path() / "segment";

@@ -39,13 +39,10 @@ struct DumpWords {
 };
 
 /// Nothing when the cell went on to another state while we copied.
-std::optional<std::string> copy_payload(const Segment& segment, const JobView& view) {
-  const JobTable table(segment);
-  std::string copy(in_whole_lines(view.info.payload_size), '\0');
-  table.copy_out(index_of(view.info.id), std::as_writable_bytes(std::span(copy)).data(), view.info.payload_size);
-  if (table.word(index_of(view.info.id)) != view.word) return std::nullopt;  // ORDER second-look
-  copy.resize(view.info.payload_size);
-  return copy;
+std::optional<std::string> payload_text(const Segment& segment, const JobView& view) {
+  const std::vector<std::byte> payload = copy_payload(segment, view);
+  if (JobTable(segment).word(index_of(view.info.id)) != view.word) return std::nullopt;  // ORDER second-look
+  return std::string(as_text(payload));
 }
 
 /// Columns as wide as the names that the engine knows, so that lines can be printed as they are found.
@@ -88,7 +85,7 @@ void dump_jobs(const DumpWords& words, const Segment& segment, Output& output) {
     if (!words.kind.empty() && info.kind != words.kind) continue;
     std::string payload;
     if (words.payload) {
-      auto copy = copy_payload(segment, *view);
+      auto copy = payload_text(segment, *view);
       if (!copy) continue;  // over, or on its way: as if we had come a moment later
       payload = std::move(*copy);
     }

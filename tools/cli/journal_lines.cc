@@ -141,6 +141,25 @@ class JournalLines : public JournalVisitor {
     output_.json(json);
   }
 
+  void on_links(const JournalPlace& place, const LinksRecord& record) override {
+    if (!wanted()) return;
+    const JobId leader(record.born_of);
+    const bool is_follow_up = record.rule == static_cast<std::uint8_t>(BornRule::after_it);
+    if (!options_.json) {
+      std::string line_text = fmt::format("waits for {}", record.parents);
+      if (record.runs_all_the_same != 0) line_text += ", runs when one is dead";
+      if (leader) line_text += fmt::format(", {} {}", is_follow_up ? "a follow-up of" : "came with", leader.to_string());
+      line(place, "links", JobId(record.id), line_text);
+      return;
+    }
+    Json json = begin(place, "links", JobId(record.id));
+    json["parents"] = record.parents;
+    json["on_parent_dead"] = record.runs_all_the_same != 0 ? "run" : "cancel";
+    json["born_of"] = leader ? Json(leader.to_string()) : Json();
+    json["follow_up"] = leader && is_follow_up;
+    output_.json(json);
+  }
+
   void on_retry_policy(const JournalPlace& place, std::uint32_t policy, std::string_view text) override {
     std::string& name = policies_[policy] = text;
     std::ranges::replace(name, '/', ',');  // names have no comma
@@ -193,6 +212,8 @@ class JournalLines : public JournalVisitor {
         return "cancelled";
       case JournaledState::dead:
         return "dead";
+      case JournaledState::blocked:
+        return "blocked";
     }
     return "unknown";
   }

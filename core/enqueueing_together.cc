@@ -1,0 +1,237 @@
+// Jobs that are linked: they wait for others, or become visible together. The steps are those of core/bundles.h.
+#include <algorithm>
+#include <cstring>
+
+#include "core/bundles.h"
+#include "core/participant_implementation.h"
+
+namespace ringmill {
+
+namespace {
+
+constexpr std::uint32_t most_parents = 1U << 20;
+
+Error refused(const char* why) { return Error(ErrorCode::invalid_argument, why); }
+
+}  // namespace
+
+Result<void> Participant::Implementation::check_linked(const LinkedRequest& linked, std::size_t earlier) {
+  if (!accepts(linked.request)) return std::unexpected(refusal_of(linked.request));
+  const JobTable& table = settling_.table();
+  for (const JobId parent : linked.after) {
+    if (!table.can_have_given(parent)) {
+      return std::unexpected(Error(ErrorCode::not_found, "no such job to wait for", parent.to_string()));
+    }
+  }
+  for (const std::uint32_t place : linked.after_earlier) {
+    if (place >= earlier) return std::unexpected(refused("a job waits for an earlier one of the call, not for a later"));
+  }
+  const std::size_t parents = linked.after.size() + linked.after_earlier.size();
+  const std::size_t bytes = parents * 8 + linked.request.payload.size();
+  if (!table.has_room_for_links() || parents > most_parents || bytes > table.inline_bytes_beside_links()) {
+    return std::unexpected(Error(ErrorCode::too_large, "the payload and the ids of the parents do not fit a cell",
+                                 std::to_string(bytes) + " bytes, at most " +
+                                     std::to_string(table.inline_bytes_beside_links()) +
+                                     "; make the engine with a larger --cell-size"));
+  }
+  return {};
+}
+
+void Participant::Implementation::fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked,
+                                              std::span<const JobId> parents, std::uint64_t wall_ns) {
+  std::vector<std::byte> body(parents.size() * 8 + linked.request.payload.size());
+  for (std::size_t n = 0; n < parents.size(); ++n) {
+    const std::uint64_t id = parents[n].value();
+    std::memcpy(body.data() + n * 8, &id, 8);
+  }
+  std::ranges::copy(linked.request.payload, body.begin() + static_cast<std::ptrdiff_t>(parents.size() * 8));
+  JobRequest request = linked.request;
+  request.payload = body;
+  const JobOptions plain;
+  if (request.options == nullptr) request.options = &plain;
+  fill(filling, request, wall_ns);
+  const JobTable& table = settling_.table();
+  CellHeader& header = table.header(filling.index);
+  // ORDER relaxed: the cell is ours; its word publishes all of this in L3, the bundle's word before that to our reaper.
+  const std::uint16_t flags = header.flags.load(std::memory_order_relaxed);
+  if ((flags & cell_flag::has_options) == 0) fill_cell_options(filling.index, *request.options, wall_ns);
+  header.flags.store(flags | cell_flag::has_options | cell_flag::has_links, std::memory_order_relaxed);
+  CellLinks& links = table.links_place(filling.index);
+  links.born_of.store(0, std::memory_order_relaxed);
+  links.next.store(0, std::memory_order_relaxed);
+  links.parents.store(static_cast<std::uint32_t>(parents.size()), std::memory_order_relaxed);
+  // ORDER relaxed: as above.
+  links.rule.store(static_cast<std::uint16_t>(BornRule::alone), std::memory_order_relaxed);
+  links.runs_all_the_same.store(linked.on_parent_dead == OnParentDead::run ? 1 : 0, std::memory_order_relaxed);
+}
+
+/// All of them or none: who held a part while he waits for the rest might wait for one who does the same.
+Result<void> Participant::Implementation::take_all(std::span<FreeCells::Filling> filled, std::uint64_t end_ns) {
+  if (filled.size() > settling_.table().capacity()) {
+    return std::unexpected(Error(ErrorCode::no_space, "more jobs than this engine has room for",
+                                 std::to_string(filled.size()) + ", at most " +
+                                     std::to_string(settling_.table().capacity())));
+  }
+  while (true) {
+    std::size_t count = 0;
+    while (count < filled.size() && free_.take(filled[count])) ++count;
+    if (count == filled.size()) return {};
+    for (std::size_t n = 0; n < count; ++n) take_back(filled[n]);
+    free_.list();
+    if (end_ns == 0 || steady_clock_ns() >= end_ns) {
+      return std::unexpected(end_ns == 0 ? Error(ErrorCode::would_block, "the engine has no room for all of them")
+                                         : Error(ErrorCode::timed_out, "the engine got no room for all of them"));
+    }
+    // There may be room, and not for all: look again soon, and let others have it meanwhile.
+    const std::uint64_t soon_ns = std::min(end_ns, later_by(steady_clock_ns(), 2'000'000));
+    if (count == 0) {
+      if (auto room = wait_for_space(end_ns); !room) return std::unexpected(room.error());
+    } else {
+      futex_wait(entry_.wake_sequence, entry_.wake_sequence.load(), soon_ns - steady_clock_ns());
+    }
+  }
+}
+
+Result<void> Participant::Implementation::enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
+                                                           std::uint64_t wait_ns) {
+  if (jobs.empty()) return {};
+  if (jobs.size() > most_together || ids.size() < jobs.size()) {
+    return std::unexpected(refused("together are at most 65536 jobs, and there is room for as many ids"));
+  }
+  const bool to_journal = jobs.front().request.durability != Durability::memory;
+  bool to_device = false;
+  for (std::size_t n = 0; n < jobs.size(); ++n) {
+    if (auto checked = check_linked(jobs[n], n); !checked) return checked;
+    const Durability durability = jobs[n].request.durability;
+    if ((durability != Durability::memory) != to_journal) {
+      return std::unexpected(refused("jobs that come together are all journaled, or all of durability memory"));
+    }
+    to_device |= durability == Durability::durable;
+  }
+  if (to_journal && !journal_accepts()) {
+    if (auto goes_on = wait_for_journal(wait_ns); !goes_on) return goes_on;
+  }
+  std::vector<FreeCells::Filling> filled(jobs.size());
+  if (auto taken = take_all(filled, wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns)); !taken) return taken;
+
+  const JobTable& table = settling_.table();
+  const std::uint64_t wall_ns = wall_clock_ns();
+  std::vector<JobId> parents;
+  for (std::size_t n = 0; n < jobs.size(); ++n) ids[n] = job_id_of(filled[n].word, filled[n].index);
+  const JobId leader = ids[jobs.size() - 1];
+  std::vector<bool> has_children(jobs.size(), false);
+  for (std::size_t n = 0; n < jobs.size(); ++n) {  // L1
+    parents.assign(jobs[n].after.begin(), jobs[n].after.end());
+    for (const std::uint32_t place : jobs[n].after_earlier) {
+      parents.push_back(ids[place]);
+      has_children[place] = true;
+    }
+    fill_linked(filled[n], jobs[n], parents, wall_ns);
+    CellLinks& links = table.links_place(filled[n].index);
+    // ORDER relaxed: as in fill_linked().
+    if (n != 0) links.next.store(ids[n - 1].value(), std::memory_order_relaxed);
+    if (!to_journal || ids[n] == leader) continue;
+    links.born_of.store(leader.value(), std::memory_order_relaxed);
+    links.rule.store(static_cast<std::uint16_t>(BornRule::with_it), std::memory_order_relaxed);
+  }
+  for (std::size_t n = 0; n < jobs.size(); ++n) {
+    std::uint16_t more = has_children[n] ? cell_flag::has_children : 0;
+    if (to_journal && ids[n] == leader && jobs.size() > 1) more |= cell_flag::leads_bundle;
+    CellHeader& header = table.header(filled[n].index);
+    header.flags.store(header.flags.load() | more);
+  }
+  entry_.bundle_after.store(0);
+  entry_.bundle.store(leader.value());  // L2
+  for (const FreeCells::Filling& filling : filled) publish_filled(settling_, filling.index, filling.word);  // L3
+  entry_.bundle.store(0);                                                                                   // L4
+  add(entry_.enqueued, jobs.size());
+  if (to_device) return reach_device(wait_ns);
+  return {};
+}
+
+Result<JobId> Participant::Implementation::follow_up(Job& job, const LinkedRequest& request, std::uint64_t wait_ns) {
+  std::vector<JobId> earlier;
+  for (const FollowUp& follow_up : follow_ups_) {
+    if (follow_up.slot == job.slot_) earlier.push_back(job_id_of(follow_up.filling.word, follow_up.filling.index));
+  }
+  if (earlier.size() == most_together) return std::unexpected(refused("a job has at most 65536 follow-ups"));
+  if (auto checked = check_linked(request, earlier.size()); !checked) return std::unexpected(checked.error());
+  FreeCells::Filling filling;
+  const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
+  if (auto taken = take_all(std::span(&filling, 1), end_ns); !taken) return std::unexpected(taken.error());
+  std::vector<JobId> parents(request.after.begin(), request.after.end());
+  const JobTable& table = settling_.table();
+  for (const std::uint32_t place : request.after_earlier) {
+    parents.push_back(earlier[place]);
+    CellHeader& parent = table.header(index_of(earlier[place]));
+    parent.flags.store(parent.flags.load() | cell_flag::has_children);
+  }
+  fill_linked(filling, request, parents, wall_clock_ns());  // L1
+  CellLinks& links = table.links_place(filling.index);
+  if (!earlier.empty()) links.next.store(earlier.back().value());
+  const bool both_journaled =
+      request.request.durability != Durability::memory && settling_.is_journaled(index_of(job.id_));
+  if (both_journaled) {
+    links.born_of.store(job.id_.value());
+    links.rule.store(static_cast<std::uint16_t>(BornRule::after_it));
+  }
+  follow_ups_.push_back({job.slot_, filling});
+  return job_id_of(filling.word, filling.index);
+}
+
+void Participant::Implementation::drop_follow_ups(const Job& job) noexcept {
+  std::erase_if(follow_ups_, [&](const FollowUp& follow_up) {
+    if (follow_up.slot != job.slot_) return false;
+    take_back(follow_up.filling);
+    return true;
+  });
+}
+
+bool Participant::Implementation::complete_with(Job& job, std::span<const std::byte> result) {
+  const auto is_of_job = [&job](const FollowUp& follow_up) { return follow_up.slot == job.slot_; };
+  const auto last = std::ranges::find_if(follow_ups_.rbegin(), follow_ups_.rend(), is_of_job);
+  const bool leads = last != follow_ups_.rend();
+  if (leads) {
+    entry_.bundle_after.store(job.id_.value());
+    entry_.bundle.store(job_id_of(last->filling.word, last->filling.index).value());  // L2
+    const auto enqueued = static_cast<std::uint64_t>(std::ranges::count_if(follow_ups_, is_of_job));
+    const std::vector<FollowUp> dropped = follow_ups_;
+    std::erase_if(follow_ups_, is_of_job);
+    const bool won = settle(job, {.outcome = Outcome::complete,
+                                  .attempts = attempts_of(job),
+                                  .text = as_text(result),
+                                  .leads = true});
+    if (won) {
+      add(entry_.enqueued, enqueued);
+      return true;
+    }
+    entry_.bundle.store(0);
+    for (const FollowUp& follow_up : dropped) {
+      if (is_of_job(follow_up)) take_back(follow_up.filling);
+    }
+    return false;
+  }
+  const std::uint16_t flags = settling_.table().header(index_of(job.id_)).flags.load();
+  if ((flags & (cell_flag::has_options | cell_flag::has_children)) != 0) {
+    return settle(job, {.outcome = Outcome::complete, .attempts = attempts_of(job), .text = as_text(result)});
+  }
+  const bool won = end(job);  // nobody asked for the result
+  if (won) add(entry_.completed, 1);
+  free_.list_if_wanted();
+  return won;
+}
+
+std::uint32_t Participant::Implementation::follow_ups_of(const Job& job) const noexcept {
+  return static_cast<std::uint32_t>(std::ranges::count(follow_ups_, job.slot_, &FollowUp::slot));
+}
+
+std::vector<JobId> Participant::Implementation::parents_of(const Job& job) const {
+  const JobTable& table = settling_.table();
+  const CellIndex index = index_of(job.id_);
+  std::vector<JobId> parents;
+  for (std::uint32_t n = 0; n < table.parents(index); ++n) parents.push_back(table.parent(index, n));
+  if (table.word(index) != StateWord(job.word_)) parents.clear();  // the lease was lost
+  return parents;
+}
+
+}  // namespace ringmill
