@@ -90,9 +90,12 @@ JobOutcome ExecWorker::run_command(JobContext& job) {
   const std::uint64_t begin_ns = steady_clock_ns();
   std::uint64_t extend_at_ns = begin_ns + half_lease_ns;
   const std::uint64_t over_at_ns = job.timeout().count() == 0 ? for_ever_ns : begin_ns + to_ns(job.timeout());
-  const std::array<std::string, 4> environment{
+  std::string parents;
+  for (const JobId parent : job.parents()) parents += (parents.empty() ? "" : ",") + parent.to_string();
+  const std::array<std::string, 5> environment{
       "RINGMILL_JOB_ID=" + job.id().to_string(), "RINGMILL_KIND=" + std::string(job.kind()),
-      "RINGMILL_LEVEL=" + std::string(job.level()), "RINGMILL_ATTEMPT=" + std::to_string(job.attempt())};
+      "RINGMILL_LEVEL=" + std::string(job.level()), "RINGMILL_ATTEMPT=" + std::to_string(job.attempt()),
+      "RINGMILL_PARENTS=" + parents};
   auto command = Command::start(options_.command, environment, job.payload());
   if (!command) return JobOutcome::fail("the command could not be started: " + command.error().message());
   while (true) {

@@ -1,7 +1,7 @@
 // A worker that runs one shell command per job.
 //
-//   the command gets       payload on standard input; RINGMILL_JOB_ID, RINGMILL_KIND, RINGMILL_LEVEL, RINGMILL_ATTEMPT
-//                          in its environment; a process group of its own
+//   the command gets       payload on standard input; RINGMILL_JOB_ID, RINGMILL_KIND, RINGMILL_LEVEL, RINGMILL_ATTEMPT,
+//                          RINGMILL_PARENTS (ids, with commas between) in its environment; a process group of its own
 //   it ends with 0         the job is complete; standard output is its result, which is kept if the job asked for that
 //   100                    it failed for good: the job is dead
 //   75, any other status   it failed: the attempt counts, the job waits as its retry policy says

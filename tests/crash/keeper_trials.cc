@@ -40,7 +40,7 @@ bool all_queued_again(const World& world, const Operation& operation) {
   return world.cells_in(CellState::queued) == operation.standing.size();
 }
 
-constexpr std::array<Remains, 10> all_remains{{
+constexpr std::array<Remains, 13> all_remains{{
     {"reap_filling", "enqueue_batch", three_filling},
     {"reap_placing", "enqueue", one_more_queued},
     {"reap_running", "claim_batch", at_the_end},
@@ -48,6 +48,9 @@ constexpr std::array<Remains, 10> all_remains{{
     {"reap_requeueing", "fail", one_completing},
     {"reap_requeued", "fail", all_queued_again},
     {"reap_cancelling", "cancel", one_completing},
+    {"reap_together", "enqueue_together", one_more_queued},
+    {"reap_follow_up", "complete_and_follow", one_completing},
+    {"release_child", "complete_parent", at_the_end},
     {"expire_complete", "complete", one_running, true},
     {"expire_fail", "fail", one_running, true},
     {"expire_extend", "extend", one_running, true},

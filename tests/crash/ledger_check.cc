@@ -107,6 +107,26 @@ void judge_fillers(const Report& report, const Runs& runs, std::vector<Problem>&
   }
 }
 
+/// Jobs that come together: all of them ran, or none.
+void judge_bundles(const Report& report, const Runs& runs, std::vector<Problem>& problems) {
+  const auto ran = [&](std::uint32_t serial) { return runs.jobs[serial].completions + report.woken_ends[serial] != 0; };
+  std::uint32_t there = 0;
+  for (std::uint32_t n = 0; n < report.together; ++n) there += ran(first_own_serial + n) ? 1 : 0;
+  if (there != 0 && there != report.together) {
+    problems.push_back({Trouble::lost, fmt::format("{} of {} jobs that come together came", there,
+                                                   report.together.load())});
+  }
+  if (report.follows == 0) return;
+  // Whoever completes the job itself takes its follow-up back, or never sees it.
+  const bool child_completed = runs.jobs[0].completions == 0;
+  if (child_completed && !ran(first_own_serial)) {
+    problems.push_back({Trouble::lost, "its job is complete, and the follow-up did not come"});
+  }
+  if (!child_completed && ran(first_own_serial)) {
+    problems.push_back({Trouble::doubled, "the follow-up of a run came that was not the last"});
+  }
+}
+
 }  // namespace
 
 std::vector<Problem> judge(const Report& report, const Runs& runs, std::size_t standing, Mode mode) {
@@ -115,6 +135,7 @@ std::vector<Problem> judge(const Report& report, const Runs& runs, std::size_t s
     judge_job(serial, report, runs.jobs[serial], serial < standing, mode, problems);
   }
   judge_fillers(report, runs, problems);
+  judge_bundles(report, runs, problems);
   if (runs.torn_payloads > 0) {
     problems.push_back(
         {Trouble::lost, fmt::format("{} claims with a payload that nobody enqueued", runs.torn_payloads)});

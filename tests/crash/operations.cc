@@ -128,6 +128,55 @@ void enqueue_batch(Child& child) {
   }
 }
 
+/// A chain, then a job that waits for none: all of them or none.
+void enqueue_together(Child& child) {
+  constexpr std::uint32_t count = 3;
+  const std::array<std::uint32_t, 1> after_first{0};
+  std::array<LinkedRequest, count> requests;
+  std::array<JobId, count> ids;
+  child.report().together = count;
+  // The first one is urgent: claim_urgent() finds it.
+  for (std::uint32_t n = 0; n < count; ++n) {
+    requests[n].request = child.request(first_own_serial + n, n);
+    child.report().jobs[first_own_serial + n].is_enqueuing = 1;
+  }
+  requests[1].after_earlier = after_first;
+  const Result<void> done = child.participant().enqueue_together(requests, ids);
+  if (!done && done.error().code() != ErrorCode::would_block) child.surprised_by(done.error().code());
+  for (std::uint32_t n = 0; n < count; ++n) {
+    JobReport& report = child.report().jobs[first_own_serial + n];
+    if (done) report.id = ids[n].value();
+    report.enqueued = done ? Answer::yes : Answer::no;
+  }
+}
+
+/// A parent in hand, whose child waits for it.
+void claim_a_parent(Child& child) {
+  child.attach();
+  enqueue_together(child);
+  child.report().together = 0;
+  child.claim_urgent(1);
+}
+
+/// The follow-up is asked for, and comes or not with the completion.
+void complete_and_follow(Child& child) {
+  JobReport& report = child.report().jobs[first_own_serial];
+  child.report().follows = 1;
+  report.is_enqueuing = 1;
+  Job& job = child.held()[0];
+  const Result<JobId> id = job.follow_up({.request = child.request(first_own_serial, 1)});
+  if (!id) {
+    if (id.error().code() != ErrorCode::would_block) child.surprised_by(id.error().code());
+    child.report().follows = 0;
+    report.enqueued = Answer::no;
+    return child.settle(job, Ask::complete);
+  }
+  report.id = id->value();
+  child.settle(job, Ask::complete);
+  const Answer answer = child.report().jobs[0].answered;
+  report.enqueued = answer;
+}
+
 void claim(Child& child) {
   Result<Job> job = child.participant().claim();
   if (job) return child.hold(*std::move(job));
@@ -296,6 +345,9 @@ std::span<const Operation> operations() {
       {"complete_batch", {0, 0, 0, 0, 1, 2}, claim_four_urgent, complete_batch},
       {"enqueue_delayed", {1, 2}, attach_only, enqueue_delayed},
       {"enqueue_unique", {1, 2}, attach_only, enqueue_unique},
+      {"enqueue_together", {1, 2}, attach_only, enqueue_together},
+      {"complete_and_follow", {0, 1, 2}, claim_one_urgent, complete_and_follow},
+      {"complete_parent", {1, 2}, claim_a_parent, complete},
       {"fail", {0, 1, 2}, claim_one_urgent, fail},
       {"retry", {0, 1, 2}, claim_one_urgent, retry},
       {"snooze", {0, 1, 2}, claim_one_urgent, snooze},

@@ -79,6 +79,10 @@ struct Report {
   std::atomic<std::uint32_t> is_claiming;
   /// ErrorCode + 1 of an answer that no call may give here; the first one.
   std::atomic<std::uint32_t> surprise;
+  /// So many jobs from first_own_serial on come all or none.
+  std::atomic<std::uint32_t> together;
+  /// 1: the job first_own_serial is a follow-up of the job 0: it is there exactly if the child has completed that one.
+  std::atomic<std::uint32_t> follows;
   std::array<JobReport, most_serials> jobs;
   /// How often a worker that was woken completed each job.
   std::array<std::atomic<std::uint8_t>, most_serials> woken_ends;

@@ -122,11 +122,29 @@ void World::note_run(Job& job, std::uint64_t trial, Runs& runs) {
   seen.id = id;
 }
 
-/// What is delayed, or kept, is so for a millisecond. One whose owner stands still before it has told the keeper stays
-/// there.
+/// What the journal would do to a job that leads a bundle and is over, so that the keeper may let it go.
+void World::let_journal_see_leaders() {
+  const JobTable table(core_->segment);
+  JournalMarks marks = core_->segment.marks();
+  for (CellIndex index = 0; index < capacity; ++index) {
+    const StateWord word = table.word(index);
+    if (word.state() != CellState::completed ||
+        (table.header(index).flags.load() & cell_flag::leads_bundle) == 0 || !marks.is_marked(index)) {
+      continue;
+    }
+    marks.take(JournalMarks::word_of(index));
+    marks.settle(JournalMarks::word_of(index), JournalMarks::bit_of(index));
+    table.header(index).revision.store(JournalNote{word.generation(), 1}.bits());
+    attempts_seen_[index] = table.header(index).attempts.load();
+  }
+}
+
+/// What is delayed, or kept, is so for a millisecond, what is blocked until the keeper looks. One whose owner stands
+/// still before it has told the keeper stays there, and so does a job whose parent is held.
 void World::let_times_come() {
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
   while (keeper_ && is_waited_for() && std::chrono::steady_clock::now() < end) {
+    let_journal_see_leaders();
     note_kept();
     keeper_->turn(false);
     bury();
@@ -134,8 +152,8 @@ void World::let_times_come() {
 }
 
 bool World::is_waited_for() const noexcept {
-  return cells_in(CellState::delayed) + cells_in(CellState::completed) + cells_in(CellState::cancelled) +
-             cells_in(CellState::burying) !=
+  return cells_in(CellState::delayed) + cells_in(CellState::blocked) + cells_in(CellState::completed) +
+             cells_in(CellState::cancelled) + cells_in(CellState::burying) !=
          0;
 }
 
@@ -197,22 +215,24 @@ void World::tell(Runs& runs) const {
 }
 
 void World::drain(std::uint64_t trial, Runs& runs) {
-  // Twice: what was completed may be kept for a moment.
-  for (int round = 0; round < 2; ++round) {
+  // What was completed may be kept for a moment, and what has waited for it comes then.
+  for (int round = 0; round < 8; ++round) {
     let_times_come();
-    claim_all(trial, runs);
-    if (!is_waited_for()) return;
+    if (claim_all(trial, runs) == 0 && round != 0) return;
+    if (!is_waited_for() && cells_in(CellState::queued) == 0) return;
   }
 }
 
-void World::claim_all(std::uint64_t trial, Runs& runs) {
+std::size_t World::claim_all(std::uint64_t trial, Runs& runs) {
+  std::size_t claimed = 0;
   std::array<Job, 32> jobs;
   while (true) {
     const Result<std::size_t> count = survivor_->claim_batch(jobs);
     if (!count) {
       if (count.error().code() != ErrorCode::would_block) runs.refusals.push_back("claim: " + count.error().message());
-      return;
+      return claimed;
     }
+    claimed += *count;
     for (std::size_t n = 0; n < *count; ++n) note_run(jobs[n], trial, runs);
   }
 }
@@ -311,6 +331,16 @@ std::uint32_t World::cells_without_lease() const noexcept {
   return count;
 }
 
+/// Of a bundle that is decided: the first one that is not filling any more, which may lack its hint.
+static JobId being_published(const JobTable& table, const ParticipantEntry& entry) noexcept {
+  JobId id(entry.bundle.load());
+  while (id && table.word(index_of(id)).state() == CellState::filling &&
+         table.word(index_of(id)).generation() == generation_of(id)) {
+    id = JobId(table.links_place(index_of(id)).next.load());
+  }
+  return id;
+}
+
 std::uint32_t World::jobs_out_of_reach() const noexcept {
   const JobTable table(core_->segment);
   std::uint32_t count = 0;
@@ -324,6 +354,7 @@ std::uint32_t World::jobs_out_of_reach() const noexcept {
       for (std::uint32_t n = 0; n < placing; ++n) {
         is_being_placed |= entry.placing[n].load() == job_id_of(word, index).value();
       }
+      is_being_placed |= being_published(table, entry) == job_id_of(word, index);
     }
     count += is_being_placed ? 0 : 1;
   }

@@ -109,7 +109,8 @@ class World {
 
  private:
   bool is_waited_for() const noexcept;
-  void claim_all(std::uint64_t trial, Runs& runs);
+  /// How many it claimed.
+  std::size_t claim_all(std::uint64_t trial, Runs& runs);
   /// Until nothing waits for its time, or its end, any more.
   void let_times_come();
   /// Cells that are kept: noted before a turn of the keeper frees them.
@@ -117,6 +118,7 @@ class World {
   /// As the keeper's burial does, but for the letter.
   void bury();
   JobRuns* departure_of(CellIndex index);
+  void let_journal_see_leaders();
   void note_run(Job& job, std::uint64_t trial, Runs& runs);
 
   std::filesystem::path directory_;

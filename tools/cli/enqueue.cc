@@ -9,6 +9,7 @@
 #include <optional>
 
 #include <ringmill/engine.h>
+#include <ringmill/graph.h>
 
 #include "tools/cli/command.h"
 #include "tools/cli/job_options.h"
@@ -37,8 +38,16 @@ struct EnqueueWords {
   std::string unique;
   std::chrono::nanoseconds unique_for{};
   std::optional<std::chrono::nanoseconds> wait_timeout;
+  std::vector<std::string> after;
+  std::string on_parent_dead = "cancel";
+  std::string callback;
+  std::string callback_payload;
+  bool chain = false;
   bool wait = false;
   bool quiet = false;
+
+  /// Jobs with links come all or none.
+  bool are_linked() const noexcept { return !after.empty() || chain || !callback.empty(); }
 };
 
 /// Why enqueueing stopped, and the exit code that says so.
@@ -55,6 +64,7 @@ class Enqueueing {
 
   std::optional<Stop> add(InputJob job) {
     if (auto stop = gather(std::move(job))) return stop;
+    if (words_.are_linked()) return link();
     return count_ == requests_.size() ? flush() : std::nullopt;
   }
 
@@ -73,6 +83,25 @@ class Enqueueing {
     if (!unique) return std::unexpected(stop_of_one(unique.error()));
     total_ += unique->is_new ? 1 : 0;
     return *unique;
+  }
+
+  /// All that was added, at once, if it is linked; the callback behind it.
+  std::optional<Stop> finish() {
+    if (!words_.are_linked()) return flush();
+    if (!words_.callback.empty()) {
+      if (auto stop = gather({.payload = words_.callback_payload, .kind = words_.callback})) return stop;
+      count_ = 0;
+      std::vector<JobGraph::Node> all;
+      for (JobGraph::Node node = 0; node < graph_.size(); ++node) all.push_back(node);
+      graph_.add(requests_[0], all, on_parent_dead());
+    }
+    const auto ids = graph_.enqueue(participant_, words_.room_wait);
+    if (!ids) return stop_of_one(ids.error());
+    total_ = ids->size();
+    for (const JobId id : *ids) {
+      if (!words_.quiet) output_.line(id.to_string());
+    }
+    return std::nullopt;
   }
 
   std::optional<Stop> flush() {
@@ -120,6 +149,26 @@ class Enqueueing {
     return std::nullopt;
   }
 
+  OnParentDead on_parent_dead() const noexcept {
+    return words_.on_parent_dead == "run" ? OnParentDead::run : OnParentDead::cancel;
+  }
+
+  /// The job that was gathered goes to the others that come with it.
+  std::optional<Stop> link() {
+    count_ = 0;
+    std::vector<JobGraph::Node> before;
+    if (words_.chain && graph_.size() != 0) before.push_back(static_cast<JobGraph::Node>(graph_.size() - 1));
+    const JobGraph::Node node = graph_.add(requests_[0], before, on_parent_dead());
+    std::vector<JobId> after;
+    for (const std::string& text : words_.after) {
+      const auto id = JobId::parse(text);
+      if (!id) return Stop{exit_usage, "a job id has 16 lower-case hexadecimal digits: " + text};
+      after.push_back(*id);
+    }
+    graph_.wait_for(node, after);
+    return std::nullopt;
+  }
+
   Stop engine_is_full() const {
     return {exit_no, fmt::format("the engine is full (waited {} for room); start a worker, or make a larger engine",
                                  format_duration(words_.room_wait))};
@@ -163,6 +212,7 @@ class Enqueueing {
   std::array<JobRequest, Participant::most_in_batch> requests_;
   std::array<JobId, Participant::most_in_batch> ids_;
   std::size_t count_ = 0;
+  JobGraph graph_;
   std::uint64_t total_ = 0;
 };
 
@@ -191,7 +241,7 @@ std::optional<Stop> enqueue_lines(const EnqueueWords& words, std::size_t most_pa
     std::string_view line;
     const auto more = reader->next(line);
     if (!more) return at_line(stop_of(more.error()));
-    if (!*more) return enqueueing.flush();
+    if (!*more) return enqueueing.finish();
     InputJob job;
     if (json) {
       auto parsed = parse_json_job(line);
@@ -220,7 +270,7 @@ std::optional<Stop> enqueue_one(const EnqueueWords& words, std::size_t most_payl
   auto job = one_job(words, most_payload);
   if (!job) return job.error();
   if (auto stop = enqueueing.add(*std::move(job))) return stop;
-  return enqueueing.flush();
+  return enqueueing.finish();
 }
 
 /// --unique and --wait: they want to know the job.
@@ -242,6 +292,11 @@ std::string fault_of(const EnqueueWords& words) {
   if (words.kind.empty() && words.from_json.empty()) return "--kind is required";
   if (words.wait && !is_one) return "--wait is for one job, not for --lines or --from-json";
   if (!words.unique.empty() && !is_one) return "--unique is for one job, not for --lines or --from-json";
+  if (words.chain && is_one) return "--chain is for --lines or --from-json: each of the jobs waits for the one before";
+  if (words.chain && !words.callback.empty()) return "--chain has its last line as its end: not with --callback";
+  if (words.are_linked() && (words.wait || !words.unique.empty())) {
+    return "--after, --chain and --callback go with neither --wait nor --unique; use `ringmill wait`";
+  }
   if (words.wait && words.quiet) return "--wait prints the result: not with --quiet";
   return {};
 }
@@ -306,6 +361,19 @@ Command add_enqueue(CLI::App& program) {
                      ->check([](const std::string& key) { return key.empty() ? "the key is empty" : ""; });
   add_duration(*app, "--unique-for", words->unique_for, "The key counts for so long after the job's end, too (0s)")
       ->needs(unique);
+  app->add_option("--after", words->after, "Not before these jobs are over")->delimiter(',')->type_name("ID,...");
+  app->add_flag("--chain", words->chain, "Each job waits for the one of the line before; all of them come, or none");
+  auto* callback = app->add_option("--callback", words->callback,
+                                   "A job of this kind waits for all of them; all come, or none. Its worker finds their "
+                                   "ids in RINGMILL_PARENTS")
+                       ->type_name("KIND");
+  app->add_option("--callback-payload", words->callback_payload, "The payload of that one")
+      ->needs(callback)
+      ->type_name("TEXT");
+  app->add_option("--on-parent-dead", words->on_parent_dead,
+                  "When a job that it waits for is dead or cancelled: cancel: it is dead, too; run: it runs all the same")
+      ->check(CLI::IsMember({"cancel", "run"}))
+      ->capture_default_str();
   auto* wait = app->add_flag("--wait", words->wait, "Wait for the job's end and print its result, not its id");
   add_duration(*app, "--wait-timeout", words->wait_timeout, "Wait no longer than this (for ever)")->needs(wait);
   app->add_flag("--quiet", words->quiet, "Print only the count");
@@ -322,6 +390,8 @@ Command add_enqueue(CLI::App& program) {
       "  find . -name '*.jpg' | ringmill enqueue /tmp/jobs --kind thumbnail --lines - --quiet\n"
       "  ringmill enqueue /tmp/jobs --kind report --at 2027-01-01T00:00:00Z --max-attempts 5 --backoff list:1m,10m\n"
       "  ringmill enqueue /tmp/jobs --kind charge --unique order-17 --unique-for 1d --on-worker-lost bury\n"
+      "  ringmill enqueue /tmp/jobs --kind notify --after 0000000001000000 --on-parent-dead run\n"
+      "  printf 'page1\\npage2\\n' | ringmill enqueue /tmp/jobs --kind render --lines - --callback join\n"
       "  ringmill enqueue /tmp/jobs --kind add --payload '1 2' --wait --wait-timeout 30s\n"
       "  echo '{\"kind\":\"mail\",\"payload\":{\"to\":\"a@b.c\"}}' | ringmill enqueue /tmp/jobs --from-json -");
   return {app, [words] { return run_enqueue(*words); }};

@@ -108,6 +108,22 @@ std::string explain_delayed(const EngineView& view, const JobInfo& info) {
   return fmt::format("is delayed until {}{}{}", time_text(info.due_at), failures, without_keeper(view, "begin it"));
 }
 
+std::string explain_blocked(const EngineView& view, const JobInfo& info) {
+  std::vector<std::string> waits_for;
+  for (const JobId parent : info.parents) {
+    const auto there = find_job(view.segment(), parent);
+    const bool is_over = !there || there->state == JobState::ended || there->state == JobState::completed ||
+                         there->state == JobState::cancelled || there->state == JobState::dead;
+    if (!is_over) waits_for.push_back(fmt::format("{} ({})", parent.to_string(), name_of(there->state)));
+  }
+  constexpr std::size_t most_named = 3;
+  const std::size_t more = waits_for.size() - std::min(waits_for.size(), most_named);
+  waits_for.resize(waits_for.size() - more);
+  if (waits_for.empty()) return "is blocked, and all that it waits for is over: it goes on at this moment";
+  return fmt::format("is blocked by {}{}{}", fmt::join(waits_for, ", "),
+                     more == 0 ? "" : fmt::format(" and {} more", more), without_keeper(view, "release it"));
+}
+
 std::string explain_running(const EngineView& view, const JobView& job) {
   const JobInfo& info = job.info;
   if (info.worker < 0) return "ends at this moment";
@@ -160,7 +176,7 @@ std::string explain(const EngineView& view, const JobView& job) {
     case JobState::dead:
       return explain_dying(view, job);
     case JobState::blocked:
-      return "waits for other jobs";
+      return explain_blocked(view, job.info);
     case JobState::ended:
       break;
   }

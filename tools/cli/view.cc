@@ -131,6 +131,9 @@ nlohmann::ordered_json job_json(const JobInfo& info) {
   json["result"] = has_result && is_utf8(info.result) ? Json(info.result) : Json();
   if (has_result && !is_utf8(info.result)) json["result_base64"] = to_base64(info.result);
   json["due_at"] = time_json(info.due_at);
+  if (!info.parents.empty()) {
+    for (const JobId parent : info.parents) json["parents"].push_back(parent.to_string());
+  }
   json["progress"] = has_progress(info) ? Json{{"number", info.progress}, {"text", info.progress_text}} : Json();
   if (info.cause) json["cause"] = name_of(*info.cause);
   return json;
