@@ -332,6 +332,24 @@ JournalStatus view_journal(const JournalWords& words) {
 
 }  // namespace
 
+namespace {
+
+/// Whether a parent of a blocked job lives.
+bool waits_for_somebody(const JobTable& table, CellIndex index) noexcept {
+  for (std::uint32_t n = 0; n < table.parents(index); ++n) {
+    const JobId parent = table.parent(index, n);
+    if (!table.can_have_given(parent)) continue;
+    const StateWord word = table.word(index_of(parent));
+    if (word.generation() != generation_of(parent)) continue;
+    const auto state = shown_state(word.state());
+    if (!state || *state == JobState::completed || *state == JobState::cancelled || *state == JobState::dead) continue;
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 EngineStatus view_status(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive) {
   EngineStatus status;
   const JobTable table(segment);
@@ -365,7 +383,8 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
       ++counts.delayed;
       if (table.header(index).attempts.load() != 0) ++counts.retrying;
     }
-    if (*state == JobState::blocked) ++counts.blocked;
+    // Until the keeper comes by, a job whose parents are over is as good as queued.
+    if (*state == JobState::blocked) ++(waits_for_somebody(table, index) ? counts.blocked : counts.queued);
     if (*state == JobState::completed) ++counts.completed;
     if (*state == JobState::running) {
       ++counts.running;
