@@ -24,7 +24,8 @@ Result<void> Participant::Implementation::check_linked(const LinkedRequest& link
     }
   }
   for (const std::uint32_t place : linked.after_earlier) {
-    if (place >= earlier) return std::unexpected(refused("a job waits for an earlier one of the call, not for a later"));
+    if (place >= earlier)
+      return std::unexpected(refused("a job waits for an earlier one of the call, not for a later"));
   }
   const std::size_t parents = linked.after.size() + linked.after_earlier.size();
   const std::size_t bytes = parents * 8 + linked.request.payload.size();
@@ -68,9 +69,9 @@ void Participant::Implementation::fill_linked(const FreeCells::Filling& filling,
 /// All of them or none: who held a part while he waits for the rest might wait for one who does the same.
 Result<void> Participant::Implementation::take_all(std::span<FreeCells::Filling> filled, std::uint64_t end_ns) {
   if (filled.size() > settling_.table().capacity()) {
-    return std::unexpected(Error(ErrorCode::no_space, "more jobs than this engine has room for",
-                                 std::to_string(filled.size()) + ", at most " +
-                                     std::to_string(settling_.table().capacity())));
+    return std::unexpected(
+        Error(ErrorCode::no_space, "more jobs than this engine has room for",
+              std::to_string(filled.size()) + ", at most " + std::to_string(settling_.table().capacity())));
   }
   while (true) {
     std::size_t count = 0;
@@ -141,7 +142,7 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
     header.flags.store(header.flags.load() | more);
   }
   entry_.bundle_after.store(0);
-  entry_.bundle.store(leader.value());  // L2
+  entry_.bundle.store(leader.value());                                                                      // L2
   for (const FreeCells::Filling& filling : filled) publish_filled(settling_, filling.index, filling.word);  // L3
   entry_.bundle.store(0);                                                                                   // L4
   add(entry_.enqueued, jobs.size());
@@ -197,10 +198,8 @@ bool Participant::Implementation::complete_with(Job& job, std::span<const std::b
     const auto enqueued = static_cast<std::uint64_t>(std::ranges::count_if(follow_ups_, is_of_job));
     const std::vector<FollowUp> dropped = follow_ups_;
     std::erase_if(follow_ups_, is_of_job);
-    const bool won = settle(job, {.outcome = Outcome::complete,
-                                  .attempts = attempts_of(job),
-                                  .text = as_text(result),
-                                  .leads = true});
+    const bool won = settle(
+        job, {.outcome = Outcome::complete, .attempts = attempts_of(job), .text = as_text(result), .leads = true});
     if (won) {
       add(entry_.enqueued, enqueued);
       return true;

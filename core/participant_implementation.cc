@@ -284,8 +284,8 @@ inline Participant::Implementation::Won Participant::Implementation::win_end(con
 inline bool Participant::Implementation::end(Job& job) noexcept {
   const CellIndex index = index_of(job.id_);
   const Won won = win_end(job);
-  if (won == Won::cell_to_mark) settling_.mark_ended(index);              // M
-  if (won >= Won::cell) settling_.wake_waiters(wait_group_bit(index));    // W
+  if (won == Won::cell_to_mark) settling_.mark_ended(index);            // M
+  if (won >= Won::cell) settling_.wake_waiters(wait_group_bit(index));  // W
   settled(job);
   if (won >= Won::cell) free_.keep_back(index);
   return won != Won::nothing;

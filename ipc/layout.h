@@ -422,18 +422,18 @@ static_assert(std::is_trivially_destructible_v<CellOptions> && std::is_standard_
 
 /// When a job of a bundle counts, if its bundle's leader is of another fate.
 enum class BornRule : std::uint16_t {
-  alone = 0,      // it is of no bundle
-  with_it = 1,    // it was enqueued together with `born_of`: counts if that one is known
-  after_it = 2,   // it is a follow-up of `born_of`: counts if that one is over
+  alone = 0,     // it is of no bundle
+  with_it = 1,   // it was enqueued together with `born_of`: counts if that one is known
+  after_it = 2,  // it is a follow-up of `born_of`: counts if that one is over
 };
 
 /// Before the CellOptions of a job that has parents, or is of a bundle. The parents' ids stand in front of its payload,
 /// and are counted in payload_bytes. Who writes and who believes: as in CellHeader.
 struct CellLinks {
-  std::atomic<std::uint64_t> born_of;  // the leader of its bundle; 0: none
-  std::atomic<std::uint64_t> next;     // the next job of the bundle to be published before this one; 0: none
-  std::atomic<std::uint32_t> parents;  // how many
-  std::atomic<std::uint16_t> rule;     // BornRule
+  std::atomic<std::uint64_t> born_of;            // the leader of its bundle; 0: none
+  std::atomic<std::uint64_t> next;               // the next job of the bundle to be published before this one; 0: none
+  std::atomic<std::uint32_t> parents;            // how many
+  std::atomic<std::uint16_t> rule;               // BornRule
   std::atomic<std::uint16_t> runs_all_the_same;  // 1: it runs when a parent is dead, too
 };
 static_assert(sizeof(CellLinks) == 24);

@@ -171,11 +171,11 @@ static_assert(std::is_trivially_copyable_v<OptionsRecord> && std::has_unique_obj
 struct LinksRecord {
   RecordType type = RecordType::links;
   std::uint8_t flags = 0;
-  std::uint8_t rule = 0;                // BornRule
-  std::uint8_t runs_all_the_same = 0;   // 1: it runs when a parent is dead, too
-  std::uint32_t parents = 0;            // how many
+  std::uint8_t rule = 0;               // BornRule
+  std::uint8_t runs_all_the_same = 0;  // 1: it runs when a parent is dead, too
+  std::uint32_t parents = 0;           // how many
   std::uint64_t id = 0;
-  std::uint64_t born_of = 0;            // the job that the rule speaks of; 0: none
+  std::uint64_t born_of = 0;  // the job that the rule speaks of; 0: none
 };
 static_assert(sizeof(LinksRecord) == 24 && offsetof(LinksRecord, id) == 8);
 static_assert(std::is_trivially_copyable_v<LinksRecord> && std::has_unique_object_representations_v<LinksRecord>);

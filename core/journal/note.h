@@ -12,9 +12,9 @@
 namespace ringmill {
 
 /// How the states of cells stand in the journal; all others are `waits` there, and come back queued.
-inline constexpr std::array<CellState, most_journaled_state + 1> cell_states{
-    CellState::queued,    CellState::delayed, CellState::completed,
-    CellState::cancelled, CellState::burying, CellState::blocked};
+inline constexpr std::array<CellState, most_journaled_state + 1> cell_states{CellState::queued,    CellState::delayed,
+                                                                             CellState::completed, CellState::cancelled,
+                                                                             CellState::burying,   CellState::blocked};
 constexpr CellState cell_state(JournaledState state) noexcept { return cell_states[static_cast<std::size_t>(state)]; }
 constexpr JournaledState journaled_state(CellState state) noexcept {
   const auto found = std::ranges::find(cell_states, state);

@@ -191,7 +191,8 @@ void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& re
   const bool has_links = (record.cell_flags & cell_flag::has_links) != 0;
   if ((record.cell_flags & ~cell_flag::all) != 0 || record.retry_policy > most_retry_policies ||
       (has_options && header.payload_bytes.load() > table_.inline_bytes_beside_options()) ||
-      (has_links && (!has_options || !table_.has_room_for_links() || header.payload_bytes.load() > table_.inline_bytes_beside_links()))) {
+      (has_links && (!has_options || !table_.has_room_for_links() ||
+                     header.payload_bytes.load() > table_.inline_bytes_beside_links()))) {
     note_damage(place, "options that no job of this engine can have", id);
     return;
   }

@@ -98,8 +98,8 @@ class TableRebuild : public JournalVisitor {
   std::array<KindName, most_kinds> kinds_;
   std::bitset<most_kinds> kinds_used_;
   std::vector<std::vector<Waiting>> waiting_;  // per level
-  std::vector<CellIndex> linked_;  // cells with links records that name a leader, some more than once
-  std::vector<bool> never_was_;    // per cell, if there are any
+  std::vector<CellIndex> linked_;              // cells with links records that name a leader, some more than once
+  std::vector<bool> never_was_;                // per cell, if there are any
   std::vector<JournalDamage> damage_;
   struct Now {
     std::uint64_t wall_ns = 0;

@@ -56,8 +56,8 @@ bool Families::look_at(CellIndex index, StateWord word) {
     if (fate == Fate::lives || fate == Fate::is_completing) ++living;
     if (fate == Fate::is_completing) again = true;
     if (fate == Fate::badly) bad_parent = parent;
-    const bool has_cell = table.can_have_given(parent) &&
-                          table.word(index_of(parent)).generation() == generation_of(parent);
+    const bool has_cell =
+        table.can_have_given(parent) && table.word(index_of(parent)).generation() == generation_of(parent);
     if (!has_cell || !is_new) continue;
     children_[parent.value()].ids.push_back(id.value());
   }

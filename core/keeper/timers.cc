@@ -60,8 +60,8 @@ void Timers::look_at(CellIndex index) {
     default:
       return;
   }
-  const bool waits = word.state() == CellState::queued || word.state() == CellState::delayed ||
-                     word.state() == CellState::blocked;
+  const bool waits =
+      word.state() == CellState::queued || word.state() == CellState::delayed || word.state() == CellState::blocked;
   if (const std::uint64_t expires_ns = waits ? expiry_ns(table, index) : 0; expires_ns != 0) {
     remember(id, {.ns = expires_ns, .is_wall = true});
   }
@@ -82,8 +82,7 @@ bool Timers::may_go(CellIndex index, StateWord word) const {
   const bool has_records_to_come = (flags & cell_flag::leads_bundle) != 0 && (flags & cell_flag::memory_only) == 0 &&
                                    segment_->marks().is_marked(index);
   // A dead one's result is nothing that anybody could want.
-  return !has_records_to_come &&
-         (word.state() == CellState::burying || !families_.is_wanted(job_id_of(word, index)));
+  return !has_records_to_come && (word.state() == CellState::burying || !families_.is_wanted(job_id_of(word, index)));
 }
 
 void Timers::look_at_marked() {

@@ -14,8 +14,8 @@
 
 namespace ringmill {
 
-/// A set of jobs and who waits for whom. It keeps copies of payloads and options, so nothing that was given to it has to
-/// last. One thread at a time; allocates. Costs nothing in the engine until enqueue().
+/// A set of jobs and who waits for whom. It keeps copies of payloads and options, so nothing that was given to it has
+/// to last. One thread at a time; allocates. Costs nothing in the engine until enqueue().
 class JobGraph {
  public:
   /// Names a job of this graph.
@@ -42,10 +42,9 @@ class JobGraph {
   /// Participant::enqueue_together(): all or none. The ids in the order of the nodes.
   Result<std::vector<JobId>> enqueue(Participant& participant,
                                      std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero()) const;
-  /// Job::follow_up() for each: they become visible with the job's completion. After an error some of them are follow-ups
-  /// already: fail the job.
-  Result<std::vector<JobId>> follow(Job& job,
-                                    std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero()) const;
+  /// Job::follow_up() for each: they become visible with the job's completion. After an error some of them are
+  /// follow-ups already: fail the job.
+  Result<std::vector<JobId>> follow(Job& job, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero()) const;
 
  private:
   struct Entry {

@@ -89,13 +89,15 @@ class Job {
   /// Error lease_lost as above.
   Result<void> extend(std::chrono::milliseconds lease);
 
-  /// Enqueues a job that becomes visible exactly when complete() succeeds; however else this run ends, it never was. No
-  /// crash, of whatever, leaves one without the other. `after_earlier` speaks of earlier follow-ups of this job. Errors:
-  /// as Participant::enqueue_together(). Allocates.
-  Result<JobId> follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+  /// Enqueues a job that becomes visible exactly when complete() succeeds; however else this run ends, it never was.
+  /// No crash, of whatever, leaves one without the other. `after_earlier` speaks of earlier follow-ups of this job.
+  /// Errors: as Participant::enqueue_together(). Allocates.
+  Result<JobId> follow_up(const LinkedRequest& request,
+                          std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
   /// How many follow-ups it has by now.
   std::uint32_t follow_ups() const noexcept;
-  /// The jobs that this one has waited for. Their results can be had by Engine::job() while this one is held. Allocates.
+  /// The jobs that this one has waited for. Their results can be had by Engine::job() while this one is held.
+  /// Allocates.
   std::vector<JobId> parents() const;
 
   /// How long the lease still holds; zero or less: the keeper may have given the job to others.

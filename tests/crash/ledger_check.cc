@@ -113,8 +113,8 @@ void judge_bundles(const Report& report, const Runs& runs, std::vector<Problem>&
   std::uint32_t there = 0;
   for (std::uint32_t n = 0; n < report.together; ++n) there += ran(first_own_serial + n) ? 1 : 0;
   if (there != 0 && there != report.together) {
-    problems.push_back({Trouble::lost, fmt::format("{} of {} jobs that come together came", there,
-                                                   report.together.load())});
+    problems.push_back(
+        {Trouble::lost, fmt::format("{} of {} jobs that come together came", there, report.together.load())});
   }
   if (report.follows == 0) return;
   // Whoever completes the job itself takes its follow-up back, or never sees it.

@@ -128,8 +128,8 @@ void World::let_journal_see_leaders() {
   JournalMarks marks = core_->segment.marks();
   for (CellIndex index = 0; index < capacity; ++index) {
     const StateWord word = table.word(index);
-    if (word.state() != CellState::completed ||
-        (table.header(index).flags.load() & cell_flag::leads_bundle) == 0 || !marks.is_marked(index)) {
+    if (word.state() != CellState::completed || (table.header(index).flags.load() & cell_flag::leads_bundle) == 0 ||
+        !marks.is_marked(index)) {
       continue;
     }
     marks.take(JournalMarks::word_of(index));

@@ -64,9 +64,8 @@ TEST(JournalOrder, the_cell_of_a_leader_stays_until_its_records_are_durable) {
   std::optional<TroubledKeeper> keeper(std::in_place, scratch);
   Engine engine = scratch.open(without_keeper);
   auto worker = must(engine.attach(Role::worker));
-  JobRequest request{.kind = must(engine.kind("k")),
-                     .level = must(engine.level("default")),
-                     .durability = Durability::durable};
+  JobRequest request{
+      .kind = must(engine.kind("k")), .level = must(engine.level("default")), .durability = Durability::durable};
   const JobId first = must(worker->enqueue(request, generous));
   request.durability = Durability::journaled;
   keeper->disk().is_silent = true;

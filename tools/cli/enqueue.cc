@@ -325,6 +325,23 @@ int run_enqueue(EnqueueWords words) {
   return fail("enqueue", stop->exit_code, fmt::format("{}; jobs that went in: {}", stop->message, enqueueing.total()));
 }
 
+void add_links(CLI::App& app, EnqueueWords& words) {
+  app.add_option("--after", words.after, "Not before these jobs are over")->delimiter(',')->type_name("ID,...");
+  app.add_flag("--chain", words.chain, "Each job waits for the one of the line before; all of them come, or none");
+  auto* callback = app.add_option("--callback", words.callback,
+                                  "A job of this kind waits for all of them; all come, or none. Its worker finds their "
+                                  "ids in RINGMILL_PARENTS")
+                       ->type_name("KIND");
+  app.add_option("--callback-payload", words.callback_payload, "The payload of that one")
+      ->needs(callback)
+      ->type_name("TEXT");
+  app.add_option(
+         "--on-parent-dead", words.on_parent_dead,
+         "When a job that it waits for is dead or cancelled: cancel: it is dead, too; run: it runs all the same")
+      ->check(CLI::IsMember({"cancel", "run"}))
+      ->capture_default_str();
+}
+
 }  // namespace
 
 Command add_enqueue(CLI::App& program) {
@@ -361,19 +378,7 @@ Command add_enqueue(CLI::App& program) {
                      ->check([](const std::string& key) { return key.empty() ? "the key is empty" : ""; });
   add_duration(*app, "--unique-for", words->unique_for, "The key counts for so long after the job's end, too (0s)")
       ->needs(unique);
-  app->add_option("--after", words->after, "Not before these jobs are over")->delimiter(',')->type_name("ID,...");
-  app->add_flag("--chain", words->chain, "Each job waits for the one of the line before; all of them come, or none");
-  auto* callback = app->add_option("--callback", words->callback,
-                                   "A job of this kind waits for all of them; all come, or none. Its worker finds their "
-                                   "ids in RINGMILL_PARENTS")
-                       ->type_name("KIND");
-  app->add_option("--callback-payload", words->callback_payload, "The payload of that one")
-      ->needs(callback)
-      ->type_name("TEXT");
-  app->add_option("--on-parent-dead", words->on_parent_dead,
-                  "When a job that it waits for is dead or cancelled: cancel: it is dead, too; run: it runs all the same")
-      ->check(CLI::IsMember({"cancel", "run"}))
-      ->capture_default_str();
+  add_links(*app, *words);
   auto* wait = app->add_flag("--wait", words->wait, "Wait for the job's end and print its result, not its id");
   add_duration(*app, "--wait-timeout", words->wait_timeout, "Wait no longer than this (for ever)")->needs(wait);
   app->add_flag("--quiet", words->quiet, "Print only the count");

@@ -148,7 +148,8 @@ class JournalLines : public JournalVisitor {
     if (!options_.json) {
       std::string line_text = fmt::format("waits for {}", record.parents);
       if (record.runs_all_the_same != 0) line_text += ", runs when one is dead";
-      if (leader) line_text += fmt::format(", {} {}", is_follow_up ? "a follow-up of" : "came with", leader.to_string());
+      if (leader)
+        line_text += fmt::format(", {} {}", is_follow_up ? "a follow-up of" : "came with", leader.to_string());
       line(place, "links", JobId(record.id), line_text);
       return;
     }

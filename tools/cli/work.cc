@@ -72,8 +72,10 @@ Command add_work(CLI::App& program) {
   app->add_flag("--drain", words->drain, "End when nothing is left to run");
   app->footer(
       "The command gets the payload on standard input, and RINGMILL_JOB_ID, RINGMILL_KIND, RINGMILL_LEVEL,\n"
-      "RINGMILL_ATTEMPT and RINGMILL_PARENTS (the ids of the jobs it has waited for, with commas between; their results\n"
-      "are shown by `ringmill job` meanwhile) in its environment. Exit status 0: the job is done; what the command wrote on standard output\n"
+      "RINGMILL_ATTEMPT and RINGMILL_PARENTS (the ids of the jobs it has waited for, with commas between; their "
+      "results\n"
+      "are shown by `ringmill job` meanwhile) in its environment. Exit status 0: the job is done; what the command "
+      "wrote on standard output\n"
       "is written to ours, and kept as the job's result if the job asked for that. 100: it failed for good, and goes "
       "to\n"
       "the dead letters. Any other, or longer than the job's timeout: the attempt failed, and the job waits as its\n"

@@ -178,7 +178,8 @@ bool print_participant_entry() {
           {offsetof(ParticipantEntry, progress), sizeof(ParticipantEntry::progress), "progress"},
           {offsetof(ParticipantEntry, stop_asked), sizeof(ParticipantEntry::stop_asked), "stop_asked"},
           {offsetof(ParticipantEntry, dead), sizeof(ParticipantEntry::dead), "dead"},
-          {offsetof(ParticipantEntry, reserved_d), sizeof(ParticipantEntry::reserved_d), "reserved_d"},
+          {offsetof(ParticipantEntry, bundle), sizeof(ParticipantEntry::bundle), "bundle"},
+          {offsetof(ParticipantEntry, bundle_after), sizeof(ParticipantEntry::bundle_after), "bundle_after"},
           {offsetof(ParticipantEntry, robust_word), sizeof(ParticipantEntry::robust_word), "robust_word"},
           {offsetof(ParticipantEntry, reserved_e), sizeof(ParticipantEntry::reserved_e), "reserved_e"},
       });
@@ -238,6 +239,17 @@ bool print_cell_options() {
                });
 }
 
+bool print_cell_links() {
+  return print("CellLinks", sizeof(CellLinks),
+               {
+                   {offsetof(CellLinks, born_of), sizeof(CellLinks::born_of), "born_of"},
+                   {offsetof(CellLinks, next), sizeof(CellLinks::next), "next"},
+                   {offsetof(CellLinks, parents), sizeof(CellLinks::parents), "parents"},
+                   {offsetof(CellLinks, rule), sizeof(CellLinks::rule), "rule"},
+                   {offsetof(CellLinks, runs_all_the_same), sizeof(CellLinks::runs_all_the_same), "runs_all_the_same"},
+               });
+}
+
 }  // namespace
 }  // namespace ringmill
 
@@ -245,6 +257,6 @@ int main() {
   using namespace ringmill;
   const bool complete = print_segment_header() && print_signals() && print_journal_words() && print_level_entry() &&
                         print_name_entry() && print_lease_slot() && print_staging() && print_progress() &&
-                        print_participant_entry() && print_cell_header() && print_cell_options();
+                        print_participant_entry() && print_cell_header() && print_cell_options() && print_cell_links();
   return complete ? 0 : 1;
 }
