@@ -138,7 +138,7 @@ class Settling {
   ///   P2  CAS the cell: delayed or blocked -> queued     the reaper pushes the hint
   ///   P3  push the hint, wake; clear the placing list    nothing is left
   bool promote(CellIndex index, StateWord waiting) noexcept;
-  /// A blocked job's parents are over, and its time has not come: it is delayed. For the keeper, which looks at it then.
+  /// A blocked job's parents are over, and its time has not come: it is delayed. The keeper looks at it then.
   bool put_off(CellIndex index, StateWord blocked) noexcept;
   /// Frees a cell that was kept, or buried: `from` must stand there. The caller lists it.
   bool drop(CellIndex index, StateWord from) noexcept;
