@@ -9,6 +9,8 @@ constexpr std::uint64_t prefetch_distance = 16;
 constexpr std::uint64_t slot_prefetch_distance = 48;
 /// The head is raised this often within a batch, so that other claimers do not walk over what we have taken.
 constexpr std::uint32_t raise_every = 16;
+/// About 0.1 ms.
+constexpr std::uint32_t most_parked_in_a_look = 256;
 
 }  // namespace
 
@@ -64,6 +66,49 @@ bool Claiming::try_claim(CellIndex index, StateWord seen, std::uint64_t now_ns, 
   return true;
 }
 
+template <bool by_rules>
+inline bool Claiming::counts(const Claim& claim, std::uint64_t now_ns, std::uint32_t& count,
+                             std::uint32_t& most) noexcept {
+  if constexpr (!by_rules) {
+    ++count;
+    return true;
+  } else {
+    switch (admission_.judge(claim, now_ns)) {
+      case Admission::Verdict::begins:
+        ++count;
+        return true;
+      case Admission::Verdict::begins_last:
+        most = ++count;
+        return true;
+      case Admission::Verdict::parked:
+        break;
+    }
+    if (--parkings_left_ == 0) most = count;
+    return false;
+  }
+}
+
+std::uint32_t Claiming::claim_by_rules(std::uint32_t rules, Claim* out, std::uint32_t most,
+                                       std::uint64_t now_ns) noexcept {
+  // Whoever has found nothing yet goes on until the levels are empty, each of them in its turn.
+  while (true) {
+    bool was_cut_short = false;
+    std::uint32_t count = 0;
+    const std::uint32_t first = choice_.first();
+    for (std::uint32_t n = 0; n < choice_.count() && count < most; ++n) {
+      const std::uint32_t level = choice_.at(n, first);
+      if ((rules & flow_bit::levels) != 0 && admission_.is_paused(level)) continue;
+      parkings_left_ = most_parked_in_a_look;
+      const std::uint32_t claimed = claim_from<true>(level, out + count, most - count, now_ns);
+      count += claimed;
+      was_cut_short = was_cut_short || parkings_left_ == 0;
+      if (claimed != 0 && book_->has_concurrency_slot(out[count - 1].slot)) break;
+    }
+    if (count != 0 || !was_cut_short) return count;
+  }
+}
+
+template <bool by_rules>
 std::uint32_t Claiming::claim_front(std::uint32_t level, Claim* out, std::uint32_t most,
                                     std::uint64_t now_ns) noexcept {
   Ring& ring = settling_->ring(level);
@@ -81,7 +126,7 @@ std::uint32_t Claiming::claim_front(std::uint32_t level, Claim* out, std::uint32
       const StateWord word = table_.word(index);
       if (JobTable::matches(word, hint)) {  // K2
         if (!try_claim(index, word, now_ns, out[count])) continue;
-        if (++count % raise_every == 0) {
+        if (counts<by_rules>(out[count], now_ns, count, most) && count % raise_every == 0) {
           ring.raise_head(position + 1);
           raised = position + 1;
         }
@@ -94,6 +139,7 @@ std::uint32_t Claiming::claim_front(std::uint32_t level, Claim* out, std::uint32
   return count;
 }
 
+template <bool by_rules>
 std::uint32_t Claiming::claim_matching(std::uint32_t level, Claim* out, std::uint32_t most,
                                        std::uint64_t now_ns) noexcept {
   Ring& ring = settling_->ring(level);
@@ -112,7 +158,7 @@ std::uint32_t Claiming::claim_matching(std::uint32_t level, Claim* out, std::uin
         // ORDER relaxed: as in try_claim.
         if (kinds_.has(table_.header(index).kind.load(std::memory_order_relaxed))) {
           if (!try_claim(index, word, now_ns, out[count])) continue;
-          ++count;
+          counts<by_rules>(out[count], now_ns, count, most);
         } else {
           // Live, and somebody else's. If the header was read while the cell changed, the hint is dead by now, and
           // stays so.

@@ -7,6 +7,8 @@
 //   K3  write id, deadline and version into an own lease slot a slot that names a word which never came: ignored
 //   K4  CAS the cell: queued -> running(me)                   the slot names the word: reaped at once, it waits again
 //   K5  raise the ring's head over what is dead now           the next claimer steps over it (ring C2)
+//       (where kinds are paused or limited, what may not
+//       begin is parked here: core/flow_control/admission.h)
 //   K6  copy the payload, look at the word again              as K4. A lease that was revoked meanwhile is
 //                                                             dropped: the copy may be torn (hazard 5)
 #pragma once
@@ -15,6 +17,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/flow_control/admission.h"
 #include "core/lease_book.h"
 #include "core/level_choice.h"
 #include "core/settling.h"
@@ -48,7 +51,11 @@ class KindSet {
 class Claiming {
  public:
   Claiming(Settling& settling, LeaseBook& book, std::uint32_t default_lease_ms)
-      : settling_(&settling), table_(settling.table()), book_(&book), default_lease_ms_(default_lease_ms) {}
+      : settling_(&settling),
+        table_(settling.table()),
+        book_(&book),
+        admission_(settling, book),
+        default_lease_ms_(default_lease_ms) {}
 
   void subscribe(const LevelChoice& choice, const KindSet& kinds) noexcept {
     choice_ = choice;
@@ -58,34 +65,53 @@ class Claiming {
 
   /// K1 to K5 over the subscribed levels. `now_ns` is the lease clock. Returns how many claims were written to `out`.
   std::uint32_t claim(Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept {
+    if (const std::uint32_t rules = admission_.rules(); rules != 0) [[unlikely]]
+      return claim_by_rules(rules, out, most, now_ns);
     std::uint32_t count = 0;
     const std::uint32_t first = choice_.first();
     for (std::uint32_t n = 0; n < choice_.count() && count < most; ++n) {
       const std::uint32_t level = choice_.at(n, first);
-      count += kinds_.is_all() ? claim_front(level, out + count, most - count, now_ns)
-                               : claim_matching(level, out + count, most - count, now_ns);
+      count += claim_from<false>(level, out + count, most - count, now_ns);
     }
     return count;
   }
 
   /// True when a claim would find something, or may. What a sleeper asks in S3.
   bool has_work() noexcept {
+    const bool some_pause = (admission_.rules() & flow_bit::levels) != 0;
     for (std::uint32_t n = 0; n < choice_.count(); ++n) {
-      if (has_work_in(choice_.at(n, 0))) return true;
+      const std::uint32_t level = choice_.at(n, 0);
+      if (!(some_pause && admission_.is_paused(level)) && has_work_in(level)) return true;
     }
     return false;
   }
+  Admission& admission() noexcept { return admission_; }
 
  private:
   /// What stands at a position of the ring; moves the position on where our view is old.
   enum class Front { empty, hint };
   Front look(const Ring& ring, std::uint64_t& position, std::uint64_t& hint, std::uint64_t& steps) const noexcept;
 
+  /// The same where something is paused or limited: levels that are paused are passed over, jobs that may not begin are
+  /// parked on the way, a bounded number per look at a level.
+  [[gnu::noinline]] std::uint32_t claim_by_rules(std::uint32_t rules, Claim* out, std::uint32_t most,
+                                                 std::uint64_t now_ns) noexcept;
+  /// Whether the walk over a ring goes on after a claim. `by_rules`: the claim is judged first, and counted if the job
+  /// begins. Else it counts.
+  template <bool by_rules>
+  bool counts(const Claim& claim, std::uint64_t now_ns, std::uint32_t& count, std::uint32_t& most) noexcept;
+  template <bool by_rules>
+  std::uint32_t claim_from(std::uint32_t level, Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept {
+    return kinds_.is_all() ? claim_front<by_rules>(level, out, most, now_ns)
+                           : claim_matching<by_rules>(level, out, most, now_ns);
+  }
+  template <bool by_rules>
   std::uint32_t claim_front(std::uint32_t level, Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept;
   /// Fetches cells and slots that will be needed next, but none beyond the tail as we know it: there the producers
   /// write, and a look would take their lines away from them.
   void fetch_ahead(const Ring& ring, std::uint64_t position, std::uint64_t& known_tail,
                    std::uint64_t& fetched) const noexcept;
+  template <bool by_rules>
   std::uint32_t claim_matching(std::uint32_t level, Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept;
   bool has_work_in(std::uint32_t level) noexcept;
 
@@ -95,7 +121,10 @@ class Claiming {
   Settling* settling_;
   JobTable table_;
   LeaseBook* book_;
+  Admission admission_;
   std::uint32_t default_lease_ms_;
+  /// By rules: how many jobs may still be parked before the walk gives the other levels a turn.
+  std::uint32_t parkings_left_ = 0;
   LevelChoice choice_;
   KindSet kinds_;
   /// With a filter: every hint below was dead or of another kind when we passed. Kinds do not change and jobs that come

@@ -6,6 +6,7 @@
 
 #include "core/dead_letters/store.h"
 #include "core/engine_implementation.h"
+#include "core/flow_control/flow_book.h"
 #include "core/inspect.h"
 #include "core/job_wait.h"
 #include "core/keeper/keeper.h"
@@ -153,6 +154,69 @@ std::string Engine::level_name(Level level) const {
 }
 
 std::uint32_t Engine::level_count() const noexcept { return implementation_->core->segment.geometry().level_count; }
+
+namespace {
+
+Error no_level() { return Error(ErrorCode::invalid_argument, "not a level of this engine: use Engine::level()"); }
+Error no_kind() { return Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()"); }
+
+/// Since now, unless since earlier.
+void begin_pause(std::uint64_t& since_ns) noexcept {
+  if (since_ns == 0) since_ns = wall_clock_ns();
+}
+
+}  // namespace
+
+Result<void> Engine::change_rules(const std::function<Result<void>(FlowRules&)>& change) {
+  if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
+  return change_flow_rules(implementation_->core->directory, implementation_->core->segment, change);
+}
+
+Result<void> Engine::pause(Level level) {
+  const std::string name = level_name(level);
+  if (name.empty()) return std::unexpected(no_level());
+  return change_rules([&name](FlowRules& rules) -> Result<void> {
+    begin_pause(rules.paused_levels[name]);
+    return {};
+  });
+}
+
+Result<void> Engine::resume(Level level) {
+  const std::string name = level_name(level);
+  if (name.empty()) return std::unexpected(no_level());
+  return change_rules([&name](FlowRules& rules) -> Result<void> {
+    rules.paused_levels.erase(name);
+    return {};
+  });
+}
+
+Result<void> Engine::pause(Kind kind) {
+  const std::string name = kind_name(kind);
+  if (name.empty()) return std::unexpected(no_kind());
+  return change_rules([&name](FlowRules& rules) -> Result<void> {
+    begin_pause(rules.kinds[name].paused_since_ns);
+    return {};
+  });
+}
+
+Result<void> Engine::resume(Kind kind) {
+  const std::string name = kind_name(kind);
+  if (name.empty()) return std::unexpected(no_kind());
+  return change_rules([&name](FlowRules& rules) -> Result<void> {
+    rules.kinds[name].paused_since_ns = 0;
+    return {};
+  });
+}
+
+Result<void> Engine::limit(Kind kind, const KindLimits& limits) {
+  const std::string name = kind_name(kind);
+  if (name.empty()) return std::unexpected(no_kind());
+  if (auto checked = check_limits(limits); !checked) return checked;
+  return change_rules([&](FlowRules& rules) -> Result<void> {
+    rules.kinds[name].limits = limits.rate.count == 0 ? KindLimits{.concurrency = limits.concurrency} : limits;
+    return {};
+  });
+}
 
 std::uint32_t Engine::most_payload_bytes() const noexcept {
   return JobTable(implementation_->core->segment).inline_bytes();

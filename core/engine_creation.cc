@@ -29,6 +29,7 @@
 #include "core/dead_letters/store.h"
 #include "core/engine_configuration.h"
 #include "core/engine_directory.h"
+#include "core/flow_control/flow_rules.h"
 #include "core/log.h"
 #include "core/schedules/schedule_book.h"
 #include "ipc/registry.h"
@@ -45,9 +46,13 @@ constexpr std::array<std::string_view, 5> database_files{dead_letter_files[0], d
                                                          dead_letter_files[2], schedules_file, "schedules.db-journal"};
 
 /// Every file that we make in an engine's directory, the lock last.
-constexpr std::array<std::string_view, 12> own_files{
-    "engine.json",     "generation",      "creating",        "engine.json.new", "generation.new",  "creating.new",
-    database_files[0], database_files[1], database_files[2], database_files[3], database_files[4], "lock"};
+constexpr std::array<std::string_view, 14> own_files{"engine.json",     "generation",
+                                                     "creating",        "engine.json.new",
+                                                     "generation.new",  "creating.new",
+                                                     flow_file,         "flow-control.json.new",
+                                                     database_files[0], database_files[1],
+                                                     database_files[2], database_files[3],
+                                                     database_files[4], "lock"};
 
 /// How often the lock file may be replaced while we take its lock, before we say that others are at it.
 constexpr int most_replacements = 1000;
@@ -250,6 +255,7 @@ Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions&
   if (auto cleaned = unlink_noted_segment(path); !cleaned) return cleaned;
   if (auto cleaned = unlink_journal(path); !cleaned) return cleaned;
   if (auto cleaned = unlink_databases(path); !cleaned) return cleaned;
+  if (auto cleaned = unlink_if_there(path / flow_file); !cleaned) return cleaned;
   warn_unless_memory(configuration->shm_dir);
   EngineDirectory directory;
   directory.path_ = path;

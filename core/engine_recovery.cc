@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "core/engine_directory.h"
+#include "core/flow_control/flow_book.h"
 #include "core/log.h"
 #include "core/waking.h"
 #include "ipc/clock.h"
@@ -173,6 +174,8 @@ Result<void> EngineDirectory::fill_from_journal(Segment& fresh, std::uint64_t fl
     fresh.signals().generation_limit.store(higher + generation_step);
   }
   table.finish();
+  // A file that cannot be used must not keep the engine from coming back: the keeper says what is wrong with it.
+  if (const auto rules = read_flow_rules(path_)) static_cast<void>(apply_flow_rules(fresh, *rules));
   report.jobs = table.jobs();
   report.kinds = table.kinds();
   report.epoch = report.journal.last_epoch;

@@ -211,7 +211,7 @@ bool Participant::Implementation::complete_with(Job& job, std::span<const std::b
     return false;
   }
   const std::uint16_t flags = settling_.table().header(index_of(job.id_)).flags.load();
-  if ((flags & (cell_flag::has_options | cell_flag::has_children)) != 0) {
+  if ((job.flags_ & not_plain) != 0 || (flags & cell_flag::has_children) != 0) {
     return settle(job, {.outcome = Outcome::complete, .attempts = attempts_of(job), .text = as_text(result)});
   }
   const bool won = end(job);  // nobody asked for the result

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 
+#include "core/flow_control/flow_view.h"
 #include "ipc/clock.h"
 
 namespace ringmill {
@@ -188,7 +189,8 @@ void view_history(const Segment& segment, CellIndex index, JobView& view) {
   table.copy_text_out(index, reinterpret_cast<std::byte*>(text.data()), bytes);
   text.resize(bytes);
   (view.word.state() == CellState::completed ? view.info.result : view.info.last_error) = std::move(text);
-  if (view.word.state() == CellState::delayed) {
+  const bool has_time = view.parked == WaitMark::Reason::none || view.parked == WaitMark::Reason::rate;
+  if (view.word.state() == CellState::delayed && has_time) {
     const DueTime due = DueTime::of(header.due_at.load());
     const std::uint64_t left_ns = due.ns - std::min(due.ns, lease_clock_ns());
     view.info.due_at = wall_time(due.is_wall ? due.ns : later_by(exact_wall_clock_ns(), left_ns));
@@ -227,6 +229,8 @@ std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
     view.kind_number = header.kind.load();
     view.info.id = job_id_of(view.word, index);
     view.info.state = *state;
+    view.parked = WaitMark::of_parked(header.cause.load(), view.word);
+    if (view.parked != WaitMark::Reason::none) view.info.state = JobState::queued;
     view.info.attempts = header.attempts.load();
     const std::uint32_t parents = table.parents(index);
     view.payload_begins_at = parents * 8;
@@ -330,6 +334,19 @@ JournalStatus view_journal(const JournalWords& words) {
   return journal;
 }
 
+/// Everything but the counts.
+std::vector<LevelStatus> view_levels(const Segment& segment) {
+  std::vector<LevelStatus> levels(segment.geometry().level_count);
+  for (std::uint32_t n = 0; n < levels.size(); ++n) {
+    levels[n].name = level_name(segment, n);
+    levels[n].weight = segment.level(n).weight.load();
+    const std::uint64_t since_ns = segment.level(n).paused_since_ns.load();
+    levels[n].paused = since_ns != 0;
+    if (levels[n].paused) levels[n].paused_since = wall_time(since_ns);
+  }
+  return levels;
+}
+
 }  // namespace
 
 namespace {
@@ -360,12 +377,8 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
   status.memory_bytes = segment.geometry().bytes;
   status.unlinked = segment.is_unlinked();
   status.journal = view_journal(segment.journal());
-  for (std::uint32_t n = 0; n < segment.geometry().level_count; ++n) {
-    LevelStatus level;
-    level.name = level_name(segment, n);
-    level.weight = segment.level(n).weight.load();
-    status.levels.push_back(level);
-  }
+  status.levels = view_levels(segment);
+  KindCounts kinds(segment);
   std::vector<std::uint64_t> running(most_participants, 0);
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     const StateWord word = table.word(index);
@@ -374,14 +387,18 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
       continue;
     }
     ++status.cells_used;
-    const auto state = shown_state(word.state());
-    const std::uint32_t level = table.header(index).level.load();
+    auto state = shown_state(word.state());
+    const CellHeader& header = table.header(index);
+    const bool is_parked = WaitMark::of_parked(header.cause.load(), word) != WaitMark::Reason::none;
+    if (is_parked) state = JobState::queued;
+    const std::uint32_t level = header.level.load();
     if (!state || level >= status.levels.size()) continue;
     LevelStatus& counts = status.levels[level];
     if (*state == JobState::queued) ++counts.queued;
+    if (kinds.count(header.kind.load(), *state, is_parked)) ++counts.held;
     if (*state == JobState::delayed) {
       ++counts.delayed;
-      if (table.header(index).attempts.load() != 0) ++counts.retrying;
+      if (header.attempts.load() != 0) ++counts.retrying;
     }
     // Until the keeper comes by, a job whose parents are over is as good as queued.
     if (*state == JobState::blocked) ++(waits_for_somebody(table, index) ? counts.blocked : counts.queued);
@@ -391,6 +408,7 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
       if (word.owner() >= 1 && word.owner() <= most_participants) ++running[word.owner() - 1];
     }
   }
+  status.kinds = std::move(kinds).take();
   for (std::uint32_t n = 0; n < most_participants; ++n) {
     const ParticipantEntry& entry = segment.participant(n);
     sum(status.totals.enqueued, entry.enqueued);
@@ -452,6 +470,7 @@ std::vector<std::string> check_invariants(const Segment& segment, bool at_rest) 
       findings.add("participant " + std::to_string(n) + ": its placing list is longer than it can be");
     }
   }
+  for (std::string& finding : check_flow_rules(segment)) findings.add(std::move(finding));
   for (CellIndex index = 0; index < geometry.capacity; ++index) check_cell(segment, index, at_rest, findings);
   if (at_rest) check_hints_at_rest(segment, findings);
   return findings.take();

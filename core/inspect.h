@@ -15,6 +15,7 @@
 #include "core/job_table.h"
 #include "ipc/registry.h"
 #include "ipc/segment.h"
+#include "ipc/wait_mark.h"
 
 namespace ringmill {
 
@@ -26,6 +27,8 @@ struct JobView {
   std::uint32_t level_number = 0;
   std::uint32_t kind_number = 0;
   std::uint32_t payload_begins_at = 0;    // in what stands behind the header: the parents' ids are in front of it
+  /// Why one that is shown as queued is parked with the keeper; none: it is not.
+  WaitMark::Reason parked = WaitMark::Reason::none;
 };
 std::optional<JobView> view_job(const Segment& segment, CellIndex index);
 

@@ -238,7 +238,7 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
   std::byte* buffer = book_.buffer(claim.slot);
   table.copy_out(claim.index, buffer, bytes);
   if (table.word(claim.index) != claim.word) {  // K6, ORDER second-look
-    book_.give_back(claim.slot);
+    give_back(claim);
     return false;
   }
   std::size_t parents_bytes = 0;
@@ -256,7 +256,14 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
   job.attempt_ = attempts + 1;
   job.slot_ = claim.slot;
   job.flags_ = flags;
+  if (book_.has_concurrency_slot(claim.slot)) [[unlikely]]
+    job.flags_ |= holds_concurrency_slot;
   return true;
+}
+
+void Participant::Implementation::give_back(const Claim& claim) noexcept {
+  if (book_.has_concurrency_slot(claim.slot)) claiming_.admission().leave(claim.slot, claim.index);
+  book_.give_back(claim.slot);
 }
 
 void Participant::Implementation::settled(Job& job) noexcept {
@@ -316,7 +323,7 @@ std::size_t Participant::Implementation::end_run(std::span<Job> jobs) noexcept {
 }
 
 bool Participant::Implementation::complete(Job& job, std::span<const std::byte> result) noexcept {
-  if ((job.flags_ & cell_flag::has_options) != 0 || !result.empty() || !follow_ups_.empty()) [[unlikely]] {
+  if ((job.flags_ & not_plain) != 0 || !result.empty() || !follow_ups_.empty()) [[unlikely]] {
     return complete_with(job, result);
   }
   const bool won = end(job);
@@ -329,7 +336,7 @@ std::size_t Participant::Implementation::complete_batch(std::span<Job> jobs) noe
   std::size_t completed = 0;
   std::size_t kept = 0;  // those have counted themselves
   for (Job& job : jobs) {
-    const bool is_plain = (job.flags_ & cell_flag::has_options) == 0 && follow_ups_.empty();
+    const bool is_plain = (job.flags_ & not_plain) == 0 && follow_ups_.empty();
     if (job.held() && !is_plain && complete(job, {})) ++kept;
   }
   for (std::size_t done = 0; done < jobs.size(); done += most_in_batch) {
@@ -352,6 +359,7 @@ bool Participant::Implementation::extend(Job& job, std::uint64_t lease_ns) noexc
   // ORDER state: nothing in the cell is read or written here; the release carries the slot.
   if (!settling_.table().state(index).compare_exchange_strong(expected, extended.bits(), std::memory_order_acq_rel,
                                                               std::memory_order_relaxed)) {
+    leave_slot(job);
     settled(job);
     return false;
   }
@@ -369,7 +377,7 @@ void Participant::Implementation::release_claim(const Claim& claim) noexcept {
                     {.outcome = Outcome::requeue, .attempts = attempts}) != Settling::Ended::lost) {
     add(entry_.released, 1);
   }
-  book_.give_back(claim.slot);
+  give_back(claim);
 }
 
 void Participant::Implementation::release_prefetched() noexcept {

@@ -27,6 +27,12 @@ namespace ringmill {
 /// How long a wait spins before it sleeps: about what a sleep and a wake cost.
 inline constexpr std::uint64_t spin_ns = 20'000;
 
+/// Of Job::flags_, beside the cell's: the run has a concurrency slot.
+inline constexpr std::uint16_t holds_concurrency_slot = 1U << 15;
+static_assert((cell_flag::all & holds_concurrency_slot) == 0);
+/// Jobs that do not end by the short way.
+inline constexpr std::uint16_t not_plain = cell_flag::has_options | holds_concurrency_slot;
+
 class Participant::Implementation {
  public:
   /// `number` is an entry that this thread has entered; the implementation leaves it.
@@ -150,6 +156,10 @@ class Participant::Implementation {
   void wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept;
   /// K6. False: the lease was revoked meanwhile, and the slot given back.
   bool hand_out(Participant& self, const Claim& claim, Job& job) noexcept;
+  /// E7 for what was never handed out.
+  void give_back(const Claim& claim) noexcept;
+  /// A run is over whose kind is limited: another one may begin.
+  void leave_slot(const Job& job) noexcept;
   void release_claim(const Claim& claim) noexcept;
   /// Gives back the jobs whose Job objects still exist when we leave: nobody else could end them.
   void release_forgotten() noexcept;

@@ -16,8 +16,13 @@ bool Participant::Implementation::settle(Job& job, Ending ending) noexcept {
     ending.started = AttemptStart::of_lease(slot.started_at_ns.load(), settling_.owner());
   }
   const Settling::Ended ended = settling_.end(index, StateWord(job.word_), slot, ending);
+  leave_slot(job);
   settled(job);
   return list_if_free(index, ended);
+}
+
+void Participant::Implementation::leave_slot(const Job& job) noexcept {
+  if ((job.flags_ & holds_concurrency_slot) != 0) claiming_.admission().leave(job.slot_, index_of(job.id_));
 }
 
 bool Participant::Implementation::list_if_free(CellIndex index, Settling::Ended ended) noexcept {
@@ -90,7 +95,7 @@ bool Participant::Implementation::buried_as_expired(const Claim& claim) noexcept
   const std::uint16_t attempts = settling_.table().header(claim.index).attempts.load();
   const Ending ending{.outcome = Outcome::bury, .attempts = attempts, .cause = DeathCause::expired};
   list_if_free(claim.index, settling_.end(claim.index, claim.word, book_.slot(claim.slot), ending));
-  book_.give_back(claim.slot);
+  give_back(claim);
   return true;
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/bundles.h"
 #include "ipc/clock.h"
+#include "ipc/wait_mark.h"
 
 namespace ringmill {
 
@@ -39,12 +40,12 @@ void Settling::stage(JobId id, const Ending& ending) noexcept {
 Settling::Ended Settling::end(CellIndex index, StateWord from, LeaseSlot& slot, const Ending& ending) noexcept {
   const bool staged = !ending.is_plain();
   if (staged) stage(job_id_of(from, index), ending);
-  return end_as_noted(index, from, slot,
-                      {.outcome = ending.outcome,
-                       .attempts = ending.attempts,
-                       .cause = static_cast<std::uint8_t>(ending.cause),
-                       .staged = staged,
-                       .leads = ending.leads});
+  return end_as_noted(
+      index, from, slot,
+      {.outcome = ending.outcome,
+       .attempts = ending.attempts,
+       .cause = ending.outcome == Outcome::park ? ending.wait_note : static_cast<std::uint8_t>(ending.cause),
+       .staged = staged});
 }
 
 Settling::Ended Settling::end_for(const ParticipantEntry& other, CellIndex index, StateWord from, LeaseSlot& slot,
@@ -133,7 +134,15 @@ bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noe
   const JobId id = job_id_of(completing, index);
   const CellOptions* const options = table_.options(index);
   switch (note.outcome) {
+    case Outcome::park:
+      // What the cell will say next has the version after this one. Nothing of it is for the journal.
+      // ORDER relaxed: the cell is ours
+      header.cause.store(WaitMark::of_note(note.cause, completing.version() + 1).bits(), std::memory_order_relaxed);
+      settle_in(index, completing, CellState::delayed, DueTime::of(note.staged ? me_->staging.due_at.load() : 0),
+                false);
+      return false;
     case Outcome::requeue:
+      header.cause.store(0, std::memory_order_relaxed);  // no WaitMark of before; ORDER relaxed: the cell is ours
       note_attempt(index, note);
       write_text(index, id, note);  // E3
       // A job given back before its first attempt has nothing to tell. Not "if it changed": who died after E3 has
@@ -141,6 +150,7 @@ bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noe
       settle_in(index, completing, CellState::queued, {}, note.attempts != 0);
       return false;
     case Outcome::delay:
+      header.cause.store(0, std::memory_order_relaxed);  // as for requeue, ORDER relaxed: the cell is ours
       note_attempt(index, note);
       write_text(index, id, note);  // E3
       settle_in(index, completing, CellState::delayed, DueTime::of(note.staged ? me_->staging.due_at.load() : 0), true);

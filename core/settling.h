@@ -51,9 +51,12 @@ struct Ending {
   std::string_view text{};     // error or result
   AttemptStart started{};      // of the attempt that ends now
   bool leads = false;          // complete, and the own entry's bundle becomes visible with it (core/bundles.h)
+  std::uint8_t wait_note = 0;  // of a parking: WaitMark::note()
 
   /// The lease note has room for all of it.
-  bool is_plain() const noexcept { return outcome != Outcome::delay && text.empty() && !started; }
+  bool is_plain() const noexcept {
+    return outcome != Outcome::delay && outcome != Outcome::park && text.empty() && !started;
+  }
 };
 
 /// Statistics of the caller's own entry. ORDER relaxed: one writer.
@@ -75,6 +78,7 @@ class Settling {
     for (std::uint32_t n = 0; n < levels; ++n) rings_.push_back(segment.ring(n));
   }
 
+  const Segment& segment() const noexcept { return *segment_; }
   const JobTable& table() const noexcept { return table_; }
   std::uint32_t owner() const noexcept { return owner_; }
   Ring& ring(std::uint32_t level) noexcept { return rings_[level]; }

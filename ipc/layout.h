@@ -38,6 +38,9 @@ inline constexpr std::uint32_t lease_slots = 64;
 inline constexpr std::uint32_t placing_slots = 64;
 inline constexpr std::uint32_t name_bytes = 64;
 inline constexpr std::uint32_t participant_words = most_participants / 64;
+/// So many kinds can have a concurrency limit at a time, each of at most so many jobs: about one per participant.
+inline constexpr std::uint32_t most_slot_rows = 64;
+inline constexpr std::uint32_t most_concurrency = 256;
 /// Who waits for the end of a job waits in one of these, by the job's cell.
 inline constexpr std::uint32_t wait_groups = 64;
 /// The longest error text, or result, that is carried from a worker to a cell.
@@ -79,7 +82,9 @@ struct alignas(padding_bytes) Signals {
   std::atomic<std::uint64_t> generation_limit;
   /// 1: the engine was removed; participants are told when they next wait or run out of cells. Written by remove().
   std::atomic<std::uint32_t> removed;
-  std::atomic<std::uint32_t> reserved_word;
+  /// Of flow_bit: what every claim has to look at beside the rings; 0: nothing. Written under the flow lock, a bit is
+  /// set before the rule that it stands for, and taken down after the last one.
+  std::atomic<std::uint32_t> flow;
   /// The generation limit that producers ask for. Raised by producers, only ever to more; the keeper bounds what it
   /// believes.
   std::atomic<std::uint64_t> generation_wanted;
@@ -108,6 +113,10 @@ struct alignas(padding_bytes) Signals {
   /// Futex per wait group: changes when a job of it has ended for which somebody waits.
   alignas(padding_bytes) std::atomic<std::uint32_t> ended_sequence[wait_groups];
 };
+namespace flow_bit {
+inline constexpr std::uint32_t kinds = 1;   // some kind is paused or limited
+inline constexpr std::uint32_t levels = 2;  // some level is paused
+}  // namespace flow_bit
 static_assert(sizeof(Signals) == 640 && alignof(Signals) == 128);
 static_assert(offsetof(Signals, keeper_doorbell) == 128 && offsetof(Signals, keeper_sleeps_until_ns) == 144);
 static_assert(offsetof(Signals, waited_for) == 256 && offsetof(Signals, ended_sequence) == 384);
@@ -181,7 +190,9 @@ struct alignas(padding_bytes) LevelEntry {
   /// Some queued jobs of this level may have no hint in the ring. Raised by a pusher that found it full, lowered by the
   /// keeper before the scan that places them.
   std::atomic<std::uint32_t> overflow;
-  std::atomic<std::uint64_t> reserved[7];
+  /// Wall clock of the pause; 0: not paused. Written under the flow lock.
+  std::atomic<std::uint64_t> paused_since_ns;
+  std::atomic<std::uint64_t> reserved[6];
   /// The hint at every position below is dead. Raised by claimers and pushers, only ever by a compare-and-swap to more.
   /// 64 bits of positions do not wrap (20 M jobs/s: 29,000 years).
   alignas(padding_bytes) std::atomic<std::uint64_t> head;
@@ -198,6 +209,38 @@ struct alignas(cache_line_bytes) NameEntry {
 };
 static_assert(sizeof(NameEntry) == 64 && alignof(NameEntry) == 64);
 static_assert(std::is_trivially_destructible_v<NameEntry> && std::is_standard_layout_v<NameEntry>);
+
+/// What holds for one kind beside the plain (core/flow_control/): all zero for most. Written under the flow lock by
+/// whoever changes the rules, or by the keeper that applies them again, unless a word says otherwise.
+struct alignas(cache_line_bytes) KindRule {
+  std::atomic<std::uint64_t> paused_since_ns;  // wall clock; 0: not paused
+  /// rate_count jobs may begin in each rate_period_ns; rate_count 0: any number.
+  std::atomic<std::uint64_t> rate_period_ns;
+  std::atomic<std::uint32_t> rate_count;
+  std::atomic<std::uint32_t> burst;        // at least 1 where there is a rate
+  std::atomic<std::uint32_t> concurrency;  // so many run at a time; 0: any number
+  std::atomic<std::uint32_t> slot_row;     // the kind's row of ConcurrencyRow, plus 1; 0: none
+  /// Changes with every change of the words above; the last of them to be written. It wraps.
+  std::atomic<std::uint32_t> revision;
+  /// 1: jobs of this kind wait with the keeper for a free slot; who ends one rings. Raised by whoever parks one, after
+  /// its mark; written by the keeper, to what it knows.
+  std::atomic<std::uint32_t> waiting;
+  /// The theoretical arrival time of GCRA: lease clock, when the bucket is full again. Moved on by whoever has claimed
+  /// a job, by compare-and-swap. Killed just after it: a token is lost.
+  std::atomic<std::uint64_t> next_token_ns;
+  std::atomic<std::uint64_t> reserved[2];
+};
+static_assert(sizeof(KindRule) == 64 && alignof(KindRule) == 64);
+static_assert(offsetof(KindRule, revision) == 32 && offsetof(KindRule, next_token_ns) == 40);
+static_assert(std::is_trivially_destructible_v<KindRule> && std::is_standard_layout_v<KindRule>);
+
+/// Which jobs of a kind run, where their number is limited. Each slot is a ConcurrencySlot, or 0; it is taken only
+/// while the table says that its job runs, so nobody has to give one back. Taken by claimers by compare-and-swap.
+struct alignas(padding_bytes) ConcurrencyRow {
+  std::atomic<std::uint64_t> slot[most_concurrency];
+};
+static_assert(sizeof(ConcurrencyRow) == 2048 && alignof(ConcurrencyRow) == 128);
+static_assert(std::is_trivially_destructible_v<ConcurrencyRow> && std::is_standard_layout_v<ConcurrencyRow>);
 
 /// The right of one participant to run one job. Written only by the participant of the entry it stands in; after its
 /// death, read by the reaper. A slot is a hint: what it says holds only while the cell's word names this participant.
@@ -217,6 +260,7 @@ enum class Outcome : std::uint8_t {
   cancel = 2,    // over, before it ran or because somebody asked; kept if the job asks for it
   delay = 3,     // it waits for the time that is staged
   bury = 4,      // it goes to the dead letters
+  park = 5,      // it waits with the keeper until the rules of its kind let it begin; the note's cause says why
 };
 
 /// LeaseSlot::note: outcome 8 | attempts to be noted 16 | version of the state word that the lease rests on 10 |
@@ -225,7 +269,7 @@ struct LeaseNote {
   Outcome outcome = Outcome::complete;
   std::uint16_t attempts = 0;
   std::uint16_t version = 0;
-  std::uint8_t cause = 0;  // of a burial: DeathCause
+  std::uint8_t cause = 0;  // of a burial: DeathCause; of a parking: WaitMark::note()
   bool staged = false;     // the participant's Staging says more
   bool leads = false;      // the participant's bundle comes with it: the follow-ups of a job that is complete
 
@@ -367,7 +411,7 @@ struct alignas(cache_line_bytes) CellHeader {
   /// generation 40 | owner 10 | state 4 | version 10, see ipc/state_word.h. The one truth about the job.
   std::atomic<std::uint64_t> state;
   std::atomic<std::uint16_t> kind;
-  std::atomic<std::uint16_t> cause;  // DeathCause, while it is burying
+  std::atomic<std::uint16_t> cause;  // DeathCause, while it is burying; WaitMark (ipc/wait_mark.h), while it waits
   std::atomic<std::uint32_t> payload_bytes;
   std::atomic<std::uint16_t> level;
   std::atomic<std::uint16_t> attempts;        // attempts that ended; saturates

@@ -38,6 +38,8 @@ inline constexpr std::uint64_t keeper_lock_byte = 0;
 inline constexpr std::uint64_t structure_lock_byte = 1;
 /// Held by whoever gives dead letters another try.
 inline constexpr std::uint64_t retry_lock_byte = 2;
+/// Held by whoever changes the rules of flow control, or applies them.
+inline constexpr std::uint64_t flow_lock_byte = 3;
 inline constexpr std::uint64_t participant_lock_byte = 16;
 
 /// state word of a ParticipantEntry: ParticipantState | epoch << 8.

@@ -176,7 +176,9 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   g.participants = round_up(g.levels + std::uint64_t{level_count} * sizeof(LevelEntry), page_bytes);
   g.kinds = g.participants + std::uint64_t{most_participants} * sizeof(ParticipantEntry);
   g.retry_policies = g.kinds + std::uint64_t{most_kinds} * sizeof(NameEntry);
-  g.free_words = g.retry_policies + std::uint64_t{most_retry_policies} * sizeof(NameEntry);
+  g.kind_rules = g.retry_policies + std::uint64_t{most_retry_policies} * sizeof(NameEntry);
+  g.concurrency_rows = g.kind_rules + std::uint64_t{most_kinds} * sizeof(KindRule);
+  g.free_words = g.concurrency_rows + std::uint64_t{most_slot_rows} * sizeof(ConcurrencyRow);
   g.free_summary = round_up(g.free_words + capacity / 8, padding_bytes);
   g.marks = round_up(g.free_summary + std::uint64_t{FreeMap::summary_words(capacity)} * 8, padding_bytes);
   g.unique = round_up(g.marks + 4 * mark_map_bytes(capacity), padding_bytes);

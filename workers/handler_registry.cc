@@ -1,5 +1,7 @@
 #include "workers/handler_registry.h"
 
+#include <algorithm>
+
 namespace ringmill {
 
 namespace {
@@ -33,6 +35,10 @@ Result<void> HandlerRegistry::resolve(Engine& engine) {
 const HandlerRegistry::Named* HandlerRegistry::named(Kind kind) const noexcept {
   const auto number = static_cast<std::size_t>(kind);
   return number < by_kind_.size() ? by_kind_[number] : nullptr;
+}
+
+bool HandlerRegistry::takes(std::string_view kind) const noexcept {
+  return !defaults_.empty() || std::ranges::any_of(named_, [kind](const Named& entry) { return entry.first == kind; });
 }
 
 const Handler* HandlerRegistry::find(Kind kind) const noexcept {

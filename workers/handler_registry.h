@@ -22,6 +22,7 @@ class HandlerRegistry {
 
   /// What to subscribe to. Empty: every kind, because there is a default handler.
   const std::vector<Kind>& kinds() const noexcept { return kinds_; }
+  bool takes(std::string_view kind) const noexcept;
   /// Null: no handler for this kind.
   const Handler* find(Kind kind) const noexcept;
   /// The name a kind was registered with; empty when only the default handler runs it.

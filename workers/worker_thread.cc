@@ -98,13 +98,18 @@ bool WorkerThread::is_drained() const {
     const bool passes_jobs_on = !participant.alive || participant.role == name_of(Role::keeper);
     if (passes_jobs_on && participant.running != 0) return false;
   }
-  // Which kinds the waiting jobs have is not counted: a worker of some kinds goes by what its claims find.
-  if (!commons_.handlers.kinds().empty()) return true;
+  // Which kinds the waiting jobs have is not counted: a worker of some kinds goes by what its claims find, and by what
+  // the limits of its kinds hold back. What is paused is not left to run.
+  if (!commons_.handlers.kinds().empty()) {
+    return std::ranges::none_of(status.kinds, [this](const KindStatus& kind) {
+      return kind.waiting != 0 && commons_.levels.empty() && commons_.handlers.takes(kind.name);
+    });
+  }
   for (std::size_t n = 0; n < status.levels.size(); ++n) {
     const auto level = static_cast<Level>(n);
     const bool ours = commons_.levels.empty() || std::ranges::find(commons_.levels, level) != commons_.levels.end();
     // What failed and waits for its next attempt is left to run; what nobody has begun, and is not due, is not.
-    const std::uint64_t left = status.levels[n].queued + status.levels[n].retrying;
+    const std::uint64_t left = status.levels[n].queued - status.levels[n].held + status.levels[n].retrying;
     if (ours && !status.levels[n].paused && left != 0) return false;
   }
   return true;

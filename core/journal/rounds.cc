@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "ipc/clock.h"
+#include "ipc/wait_mark.h"
 
 namespace ringmill {
 
@@ -237,9 +238,15 @@ JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bo
   return Look::fine;
 }
 
+bool JournalRounds::is_parked(CellIndex index, StateWord word) const noexcept {
+  return WaitMark::of_parked(table_.header(index).cause.load(), word) != WaitMark::Reason::none;
+}
+
 bool JournalRounds::needs_change(CellIndex index, StateWord word) const noexcept {
   const CellState state = word.state();
-  const bool goes_on = state == CellState::queued || state == CellState::running || state == CellState::completing;
+  // A parked job waits: why is a matter of memory (core/flow_control/admission.h).
+  const bool goes_on = state == CellState::queued || state == CellState::running || state == CellState::completing ||
+                       is_parked(index, word);
   return !goes_on || table_.header(index).text_bytes.load() != 0;
 }
 
@@ -303,9 +310,9 @@ bool JournalRounds::append_change(BlockBuilder& block, CellIndex index, StateWor
 void JournalRounds::append_change_as_read(BlockBuilder& block, CellIndex index, StateWord word) noexcept {
   const CellHeader& header = table_.header(index);
   ChangeRecord record;
-  record.state = journaled_state(word.state());
+  record.state = is_parked(index, word) ? JournaledState::waits : journaled_state(word.state());
   record.attempts = header.attempts.load();
-  record.cause = static_cast<std::uint8_t>(header.cause.load());
+  if (word.state() == CellState::burying) record.cause = static_cast<std::uint8_t>(header.cause.load());
   record.id = job_id_of(word, index).value();
   record.text_bytes = static_cast<std::uint16_t>(
       std::min<std::uint32_t>({header.text_bytes.load(), table_.text_room(index), std::uint32_t{most_staged_bytes}}));

@@ -103,6 +103,7 @@ class JournalRounds {
   Look write_change(CellIndex index, StateWord word, bool copying_forward);
   Look write_ended(CellIndex index, StateWord word, bool copying_forward);
   /// Whether the job's record, and the count of its attempts, do not say all.
+  bool is_parked(CellIndex index, StateWord word) const noexcept;
   bool needs_change(CellIndex index, StateWord word) const noexcept;
   void append_beside_job(BlockBuilder& block, CellIndex index, StateWord word) noexcept;
   void append_links(BlockBuilder& block, CellIndex index, StateWord word, const CellLinks& links) noexcept;

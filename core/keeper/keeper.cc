@@ -46,16 +46,25 @@ constexpr int everybody = std::numeric_limits<int>::max();
 
 void KeeperWork::turn(bool thorough) {
   // Whoever was woken for what a death gave back needs a CPU now: the rest of the turn waits.
-  if (reap_dead(thorough)) return;
+  if (reap_dead(thorough)) {
+    bring_back_parked();  // the dead have left the slots of their kinds
+    return;
+  }
   expire_leases();
   timers_.look_at_marked();
   more_is_due_ = timers_.run_due(most_due_in_a_turn);
+  bring_back_parked();
   raise_generation_limit();
   scan_if_needed();
   if (!thorough) return;
   notice_unlinked();
   reaper_.deaths().expect();
+  rules_.apply_if_changed(*engine_);
   hold_back_if_late(engine_->segment);
+}
+
+void KeeperWork::bring_back_parked() {
+  more_is_due_ = timers_.parked().bring_back(reaper_.settling(), most_due_in_a_turn) || more_is_due_;
 }
 
 bool KeeperWork::reap_dead(bool thorough) {

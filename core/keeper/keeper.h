@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/engine_implementation.h"
+#include "core/flow_control/flow_book.h"
 #include "core/keeper/reaper.h"
 #include "core/keeper/table_scan.h"
 #include "core/keeper/timers.h"
@@ -41,6 +42,7 @@ class KeeperWork {
   /// True if somebody was reaped.
   bool reap_dead(bool thorough);
   void expire_leases();
+  void bring_back_parked();
   void scan_if_needed();
   void finish_scan();
   void raise_generation_limit();
@@ -52,6 +54,7 @@ class KeeperWork {
   Reaper reaper_;
   Timers timers_;
   TableScan scan_;
+  FlowRulesWatch rules_;
   TableScan::Owners dead_;
   bool more_is_due_ = false;
   std::uint64_t next_deadline_ns_ = Reaper::no_deadline;

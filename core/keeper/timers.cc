@@ -37,11 +37,16 @@ void Timers::look_at(CellIndex index) {
   const JobId id = job_id_of(word, index);
   // Read before the word is looked at again by run(): what is torn here costs a look.
   switch (word.state()) {
+    case CellState::delayed: {
+      const WaitMark::Reason reason = WaitMark::of_parked(table.header(index).cause.load(), word);
+      if (reason != WaitMark::Reason::none) parked_.note(table, index, word, reason);
+      const bool comes_by_itself = reason == WaitMark::Reason::none || reason == WaitMark::Reason::rate;
+      if (comes_by_itself) remember(id, DueTime::of(table.header(index).due_at.load()));
+      break;
+    }
     case CellState::completed:
     case CellState::cancelled:
       note_end(index, word);
-      [[fallthrough]];
-    case CellState::delayed:
       remember(id, DueTime::of(table.header(index).due_at.load()));
       break;
     case CellState::burying:
@@ -161,6 +166,7 @@ std::uint64_t Timers::next_due_ns() const noexcept {
 
 void Timers::begin_rebuild() {
   rebuilding_ = true;
+  parked_.begin_rebuild();
   next_by_lease_clock_.clear();
   next_by_wall_clock_.clear();
 }
@@ -168,6 +174,7 @@ void Timers::begin_rebuild() {
 void Timers::end_rebuild() {
   if (!rebuilding_) return;
   rebuilding_ = false;
+  parked_.end_rebuild();
   by_lease_clock_.swap(next_by_lease_clock_);
   by_wall_clock_.swap(next_by_wall_clock_);
   next_by_lease_clock_.clear();

@@ -8,6 +8,7 @@
 #include <ringmill/job.h>
 
 #include "core/keeper/families.h"
+#include "core/keeper/parked.h"
 #include "core/keeper/reaper.h"
 
 namespace ringmill {
@@ -15,10 +16,10 @@ namespace ringmill {
 class Timers {
  public:
   Timers(Segment& segment, Reaper& reaper) noexcept
-      : segment_(&segment), reaper_(&reaper), families_(segment, reaper) {}
+      : segment_(&segment), reaper_(&reaper), families_(segment, reaper), parked_(segment) {}
 
   /// Looks at a cell that was marked, or that a scan came by: what has a time is remembered, what is to be buried is
-  /// added to burying().
+  /// added to burying(), what the rules of its kind hold back to parked().
   void look_at(CellIndex index);
   /// C2 of ipc/keeper_marks.h.
   void look_at_marked();
@@ -32,6 +33,7 @@ class Timers {
   void begin_rebuild();
   void end_rebuild();
 
+  Parked& parked() noexcept { return parked_; }
   /// Cells that wait to be buried; the caller takes them away.
   std::vector<CellIndex>& burying() noexcept { return burying_; }
 
@@ -60,6 +62,7 @@ class Timers {
   Segment* segment_;
   Reaper* reaper_;
   Families families_;
+  Parked parked_;
   Heap by_lease_clock_;
   Heap by_wall_clock_;
   /// While a scan is under way: what the heaps will be after it.

@@ -4,17 +4,21 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <ringmill/error.h>
+#include <ringmill/flow_control.h>
 #include <ringmill/job.h>
 #include <ringmill/participant.h>
 #include <ringmill/status.h>
 
 namespace ringmill {
+
+struct FlowRules;
 
 /// How to make an engine. Everything is fixed at creation.
 struct CreateOptions {
@@ -88,6 +92,24 @@ class Engine {
   std::string level_name(Level level) const;
   std::uint32_t level_count() const noexcept;
 
+  /// Nothing of this level is claimed until resume(); what runs, or was claimed in advance, goes on. Pauses and limits
+  /// are durable: they hold in every process at once, after a restart of the machine, and until they are taken back.
+  /// A level, or a kind, that is paused already stays so. Errors of these five: permission_denied, no_space,
+  /// corrupt (the file that keeps the rules), system; invalid_argument (a level or kind of another engine).
+  Result<void> pause(Level level);
+  Result<void> resume(Level level);
+  /// No job of this kind begins until resume(), whatever its level. Jobs of other kinds behind it are not held up.
+  /// After resume() they come back in the order of their levels, then of their enqueues, each at the end of its level;
+  /// that needs a keeper, as delays do.
+  Result<void> pause(Kind kind);
+  Result<void> resume(Kind kind);
+  /// How often jobs of this kind may begin, and how many may run at a time. KindLimits{} takes all limits off. Another
+  /// rate begins with a full bucket. Jobs that run already count towards a concurrency limit and end as they will.
+  /// Within a kind with a rate, jobs get their tokens in the order in which workers come upon them: in that of their
+  /// levels while they wait there, whatever came first once a token is theirs. Errors: also no_space, when 64 kinds
+  /// have a concurrency limit. What holds, and how many wait: status().
+  Result<void> limit(Kind kind, const KindLimits& limits);
+
   /// The most bytes a payload may have.
   std::uint32_t most_payload_bytes() const noexcept;
 
@@ -108,6 +130,7 @@ class Engine {
   friend class Participant;
   class Implementation;
   explicit Engine(std::shared_ptr<Implementation> implementation) noexcept;
+  Result<void> change_rules(const std::function<Result<void>(FlowRules&)>& change);
   std::shared_ptr<Implementation> implementation_;
 };
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <ringmill/flow_control.h>
+
 namespace ringmill {
 
 struct LevelStatus {
@@ -19,6 +21,21 @@ struct LevelStatus {
   std::uint64_t running = 0;
   std::uint64_t completed = 0;
   bool paused = false;
+  std::chrono::system_clock::time_point paused_since{};
+  /// Of the queued ones those whose kind is paused.
+  std::uint64_t held = 0;
+};
+
+/// A kind that is paused or limited.
+struct KindStatus {
+  std::string name;
+  bool paused = false;
+  std::chrono::system_clock::time_point paused_since{};
+  KindLimits limits;
+  std::uint64_t queued = 0;
+  /// Of the queued ones those that its limits hold back.
+  std::uint64_t waiting = 0;
+  std::uint64_t running = 0;
 };
 
 struct ParticipantStatus {
@@ -72,6 +89,8 @@ struct EngineStatus {
   std::uint32_t cell_size = 0;
   std::chrono::system_clock::time_point created_at{};
   std::vector<LevelStatus> levels;
+  /// Those that are not as others.
+  std::vector<KindStatus> kinds;
   Totals totals;
   std::vector<ParticipantStatus> participants;
   int keeper_pid = 0;

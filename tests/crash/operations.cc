@@ -222,6 +222,16 @@ void cancel(Child& child) {
   report.answered = *outcome == Cancelled::before_start ? Answer::yes : Answer::no;
 }
 
+/// Few tokens and one slot: of those that stand there one begins, and the others are parked, for either reason.
+void attach_and_limit(Child& child) {
+  attach_to_claim(child);
+  child.limit_kind({.rate = {.count = 1, .period = brief_delay}, .burst = 2, .concurrency = 1});
+}
+void claim_limited(Child& child) {
+  claim_batch(child);
+  claim_batch(child);
+}
+
 /// One job in hand, others perhaps claimed in advance.
 void claim_ahead(Child& child) {
   attach_to_claim(child);
@@ -288,6 +298,10 @@ void Child::claim_urgent(std::size_t count) {
   }
 }
 
+void Child::limit_kind(const KindLimits& limits) {
+  if (!engine_->limit(kind_, limits)) ::_exit(could_not_prepare);
+}
+
 JobRequest Child::request(std::uint32_t serial, std::size_t level) const noexcept {
   return {.kind = kind_, .level = levels_[level], .payload = payloads_[serial], .lease = lease_};
 }
@@ -336,11 +350,12 @@ void Child::finish() {
 }
 
 std::span<const Operation> operations() {
-  static const std::array<Operation, 20> all{{
+  static const std::array<Operation, 24> all{{
       {"enqueue", {1, 2}, attach_only, enqueue},
       {"enqueue_batch", {1, 2}, attach_only, enqueue_batch},
       {"claim", {0, 1, 2, 0}, attach_to_claim, claim},
       {"claim_batch", {0, 0, 1, 1, 2, 2}, attach_to_claim, claim_batch},
+      {"claim_limited", {0, 0, 0, 1}, attach_and_limit, claim_limited},
       {"complete", {0, 1, 2}, claim_one_urgent, complete},
       {"complete_batch", {0, 0, 0, 0, 1, 2}, claim_four_urgent, complete_batch},
       {"enqueue_delayed", {1, 2}, attach_only, enqueue_delayed},

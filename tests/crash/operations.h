@@ -112,6 +112,8 @@ class Child {
   /// Completes what it still holds, leaves, closes. After this the child may end.
   void finish();
   void leave() { participant_.reset(); }
+  /// The kind of all jobs is limited from now on, until a survivor takes that off.
+  void limit_kind(const KindLimits& limits);
 
   Engine& engine() noexcept { return *engine_; }
   Participant& participant() noexcept { return *participant_; }

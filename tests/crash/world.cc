@@ -142,6 +142,7 @@ void World::let_journal_see_leaders() {
 /// What is delayed, or kept, is so for a millisecond, what is blocked until the keeper looks. One whose owner stands
 /// still before it has told the keeper stays there, and so does a job whose parent is held.
 void World::let_times_come() {
+  if (core_->segment.signals().flow.load() != 0) must(engine_->limit(kind_, {}), "take the limits off");
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
   while (keeper_ && is_waited_for() && std::chrono::steady_clock::now() < end) {
     let_journal_see_leaders();

@@ -1,15 +1,17 @@
 // ringmill explain: why a job does not run, in one sentence. It reads, never guesses, and takes one pass over a ring
-// and over the registry at most.
+// and over the registry at most, or, of a limited job, over the table.
 #include <fmt/format.h>
 
 #include <memory>
 
+#include "core/flow_control/flow_view.h"
 #include "ipc/clock.h"
 #include "tools/cli/command.h"
 #include "tools/cli/dead_letters.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
+#include "tools/cli/values.h"
 #include "tools/cli/view.h"
 
 namespace ringmill::cli {
@@ -75,6 +77,14 @@ std::string without_keeper(const EngineView& view, std::string_view what) {
                        : fmt::format("; no keeper lives to {}: the next process that opens the engine keeps", what);
 }
 
+/// With how many of them wait and run: a pass over the table.
+std::optional<KindStatus> counts_of(const EngineView& view, const std::string& kind) {
+  for (const KindStatus& status : view.status().kinds) {
+    if (status.name == kind) return status;
+  }
+  return std::nullopt;
+}
+
 /// "1 other", "2 others".
 std::string others(std::uint64_t count) { return fmt::format("{} other{}", count, count == 1 ? "" : "s"); }
 
@@ -83,7 +93,34 @@ std::string of_attempts(const JobInfo& info) {
                                 : fmt::format("{} of {}", info.attempts, info.max_attempts);
 }
 
+/// The rules that keep a job from beginning; empty: none does.
+std::string explain_rules(const EngineView& view, const JobView& job) {
+  const std::uint64_t since_ns = view.segment().level(job.level_number).paused_since_ns.load();
+  const bool is_parked = job.parked != WaitMark::Reason::none;
+  if (since_ns != 0 && !is_parked) {
+    return fmt::format("is paused: level {} is, since {}", job.info.level, time_text(wall_time(since_ns)));
+  }
+  const auto rule = job.kind_number < most_kinds ? view_kind_rule(view.segment(), job.kind_number) : std::nullopt;
+  if (rule && rule->paused) {
+    return fmt::format("is paused: kind {} is, since {}", job.info.kind, time_text(rule->paused_since));
+  }
+  if (!is_parked) return "";
+  if (rule && job.parked == WaitMark::Reason::rate && rule->limits.rate.count != 0) {
+    return fmt::format("is limited: {} of kind {} may begin in {}, and its turn comes at {}{}", rule->limits.rate.count,
+                       job.info.kind, format_duration(rule->limits.rate.period), time_text(job.info.due_at),
+                       without_keeper(view, "begin it"));
+  }
+  if (rule && rule->limits.concurrency != 0 && job.parked != WaitMark::Reason::paused) {
+    const KindStatus counted = counts_of(view, rule->name).value_or(*rule);
+    return fmt::format("is limited: {} of kind {} may run at a time, {} do, and {} wait{}", rule->limits.concurrency,
+                       job.info.kind, counted.running, counted.waiting, without_keeper(view, "bring it back"));
+  }
+  return "was held back by a rule of its kind that holds no more: the keeper brings it back" +
+         without_keeper(view, "do it");
+}
+
 std::string explain_queued(const EngineView& view, const JobView& job) {
+  if (const std::string held = explain_rules(view, job); !held.empty()) return "is queued, and " + held;
   const auto before = jobs_before(view.segment(), job);
   const std::string place = !before ? "without a place in its level's ring yet" + without_keeper(view, "give it one")
                             : *before == 0 ? "first in its level"

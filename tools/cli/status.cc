@@ -30,7 +30,8 @@ Json status_json(const EngineStatus& status) {
                               {"blocked", level.blocked},
                               {"running", level.running},
                               {"completed", level.completed},
-                              {"paused", level.paused}});
+                              {"paused", level.paused},
+                              {"paused_since", time_json(level.paused_since)}});
   }
   const Totals& totals = status.totals;
   json["totals"] = {{"enqueued", totals.enqueued},
@@ -114,6 +115,13 @@ std::string journal_text(const JournalStatus& journal) {
                      format_size(journal.limit), state);
 }
 
+std::string kind_text(const KindStatus& kind) {
+  std::string text = "kind " + kind.name;
+  if (kind.paused) text += " is paused since " + time_text(kind.paused_since);
+  if (kind.limits != KindLimits{}) text += kind.paused ? ", and limited" : " is limited";
+  return text + fmt::format(": {} queued, {} running (`ringmill limit` says more)", kind.queued, kind.running);
+}
+
 void print_text(const EngineStatus& status, const Result<DeadLetterTotals>& dead, Output& output) {
   output.line(fmt::format("engine   {}  {}", status.engine_id, status.path));
   output.line(fmt::format("         layout {}, made {}", status.layout_version, time_text(status.created_at)));
@@ -136,6 +144,10 @@ void print_text(const EngineStatus& status, const Result<DeadLetterTotals>& dead
                 std::to_string(level.running), std::to_string(level.completed)});
   }
   levels.print(output);
+  for (const LevelStatus& level : status.levels) {
+    if (level.paused) output.line("level " + level.name + " is paused since " + time_text(level.paused_since));
+  }
+  for (const KindStatus& kind : status.kinds) output.line(kind_text(kind));
   output.line("");
   if (status.participants.empty()) {
     output.line("no participants");

@@ -62,7 +62,7 @@ bool print_signals() {
           {offsetof(Signals, space_waiters), sizeof(Signals::space_waiters), "space_waiters"},
           {offsetof(Signals, generation_limit), sizeof(Signals::generation_limit), "generation_limit"},
           {offsetof(Signals, removed), sizeof(Signals::removed), "removed"},
-          {offsetof(Signals, reserved_word), sizeof(Signals::reserved_word), "reserved_word"},
+          {offsetof(Signals, flow), sizeof(Signals::flow), "flow"},
           {offsetof(Signals, generation_wanted), sizeof(Signals::generation_wanted), "generation_wanted"},
           {offsetof(Signals, participants_end), sizeof(Signals::participants_end), "participants_end"},
           {offsetof(Signals, reserved_line), sizeof(Signals::reserved_line), "reserved_line"},
@@ -118,11 +118,35 @@ bool print_level_entry() {
                    {offsetof(LevelEntry, name), sizeof(LevelEntry::name), "name"},
                    {offsetof(LevelEntry, weight), sizeof(LevelEntry::weight), "weight"},
                    {offsetof(LevelEntry, overflow), sizeof(LevelEntry::overflow), "overflow"},
+                   {offsetof(LevelEntry, paused_since_ns), sizeof(LevelEntry::paused_since_ns), "paused_since_ns"},
                    {offsetof(LevelEntry, reserved), sizeof(LevelEntry::reserved), "reserved"},
                    {offsetof(LevelEntry, head), sizeof(LevelEntry::head), "head"},
                    padding(offsetof(LevelEntry, head) + sizeof(LevelEntry::head), offsetof(LevelEntry, tail)),
                    {offsetof(LevelEntry, tail), sizeof(LevelEntry::tail), "tail"},
                    padding(offsetof(LevelEntry, tail) + sizeof(LevelEntry::tail), sizeof(LevelEntry)),
+               });
+}
+
+bool print_kind_rule() {
+  return print("KindRule", sizeof(KindRule),
+               {
+                   {offsetof(KindRule, paused_since_ns), sizeof(KindRule::paused_since_ns), "paused_since_ns"},
+                   {offsetof(KindRule, rate_period_ns), sizeof(KindRule::rate_period_ns), "rate_period_ns"},
+                   {offsetof(KindRule, rate_count), sizeof(KindRule::rate_count), "rate_count"},
+                   {offsetof(KindRule, burst), sizeof(KindRule::burst), "burst"},
+                   {offsetof(KindRule, concurrency), sizeof(KindRule::concurrency), "concurrency"},
+                   {offsetof(KindRule, slot_row), sizeof(KindRule::slot_row), "slot_row"},
+                   {offsetof(KindRule, revision), sizeof(KindRule::revision), "revision"},
+                   {offsetof(KindRule, waiting), sizeof(KindRule::waiting), "waiting"},
+                   {offsetof(KindRule, next_token_ns), sizeof(KindRule::next_token_ns), "next_token_ns"},
+                   {offsetof(KindRule, reserved), sizeof(KindRule::reserved), "reserved"},
+               });
+}
+
+bool print_concurrency_row() {
+  return print("ConcurrencyRow", sizeof(ConcurrencyRow),
+               {
+                   {offsetof(ConcurrencyRow, slot), sizeof(ConcurrencyRow::slot), "slot"},
                });
 }
 
@@ -256,7 +280,9 @@ bool print_cell_links() {
 int main() {
   using namespace ringmill;
   const bool complete = print_segment_header() && print_signals() && print_journal_words() && print_level_entry() &&
-                        print_name_entry() && print_lease_slot() && print_staging() && print_progress() &&
-                        print_participant_entry() && print_cell_header() && print_cell_options() && print_cell_links();
+                        print_name_entry() && print_kind_rule() && print_concurrency_row() && print_lease_slot() &&
+                        print_staging() && print_progress() && print_participant_entry() && print_cell_header() &&
+                        print_cell_options() &&
+                        print_cell_links();
   return complete ? 0 : 1;
 }

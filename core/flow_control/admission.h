@@ -1,0 +1,63 @@
+// Whether a job that was claimed may begin now, by the rules of its kind; what may not is parked with the keeper.
+//
+//                                                             killed just after the step
+//   A1  claim the job (core/claiming.h, K4)                   it waits again, no attempt counted
+//   A2  the kind is paused: park                              as A1
+//   A3  take a token; it is for later: park until then        as A1, and the token is lost
+//   A4  take a slot; none is free: park                       as A1; the slot is free with the end of the run
+//   P1  park: E1 to E6 of core/settling.h, running ->         the reaper goes on, as the lease slot says: it is parked
+//       completing -> delayed, with a WaitMark and the time
+//       that it is due (never: the keeper brings it back),
+//       marked for the keeper
+//   P2  waiting = 1, then look for a free slot; there is      the reaper's turn looks at all kinds that wait
+//       one now: ring the keeper
+//
+// A job is judged by the one that has claimed it, so each job takes one token, however many workers meet at it. A
+// parked job has no hint in a ring: nobody walks over it again, and what is behind it is claimed as if it were not
+// there. The keeper promotes it (core/keeper/parked.h), and the mark says what it has had already. Parking is a matter
+// of memory: the journal says of a parked job that it waits.
+//
+// No free slot is overlooked: whoever ends a run frees its slot, then looks at `waiting`; whoever parks marks the job,
+// raises `waiting`, then looks at the slots. All are seq_cst, so one of the two rings, and the keeper finds the mark.
+#pragma once
+
+#include <cstdint>
+
+#include "core/lease_book.h"
+#include "core/settling.h"
+#include "ipc/segment.h"
+#include "ipc/wait_mark.h"
+
+namespace ringmill {
+
+struct Claim;
+
+class Admission {
+ public:
+  Admission(Settling& settling, LeaseBook& book) noexcept : settling_(&settling), book_(&book) {}
+
+  /// Of flow_bit; 0: there are no rules.
+  std::uint32_t rules() const noexcept { return settling_->segment().signals().flow.load(); }
+  bool is_paused(std::uint32_t level) const noexcept {
+    return settling_->segment().level(level).paused_since_ns.load() != 0;
+  }
+
+  enum class Verdict : std::uint8_t {
+    begins,
+    begins_last,  // it has a slot: nothing more is claimed in advance, others may take the next one
+    parked,       // the lease is given back
+  };
+  /// A2 to P2. `now_ns` is the lease clock.
+  Verdict judge(const Claim& claim, std::uint64_t now_ns) noexcept;
+
+  /// S3 of core/flow_control/concurrency_slots.h: the run that held this lease slot is over, for us at least.
+  void leave(std::uint32_t lease_slot, CellIndex index) noexcept;
+
+ private:
+  void park(const Claim& claim, WaitMark mark, DueTime due) noexcept;
+
+  Settling* settling_;
+  LeaseBook* book_;
+};
+
+}  // namespace ringmill

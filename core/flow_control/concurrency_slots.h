@@ -1,0 +1,126 @@
+// How many jobs of a kind run at a time: slots that name jobs, each taken for just as long as its job runs.
+//
+//                                                              killed just after the step
+//   S1  claim the job: CAS queued -> running                   the job waits again; no slot names this run
+//   S2  CAS a slot that is not taken to the job                the slot is free when the reaper has ended the run
+//   S3  (after the end) CAS the slot to 0, ring the keeper     a slot whose job does not run is free without it
+//
+// A slot is taken if the table says so: the job that it names, of this kind, is running or completing. There is no
+// counter that could drift, and nothing that anybody has to give back: whoever dies, or loses its lease, loses the slot
+// in the same transition. What if a job runs again that an old slot still names? Its claimer swaps that slot to the
+// version of the new run (S2), so a thief who had judged the old word fails. The version wraps: after exactly 1024
+// transitions of that job under the thief's eyes one job too many would run, once.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+#include "core/job_table.h"
+
+namespace ringmill {
+
+/// One slot's word: low bits of the generation 30 | version of the word that the job was claimed with 10 | cell 24.
+struct ConcurrencySlot {
+  CellIndex index = 0;
+  std::uint64_t version = 0;
+  std::uint64_t generation = 0;
+
+  static constexpr std::uint64_t generation_mask = (std::uint64_t{1} << 30) - 1;
+  static constexpr ConcurrencySlot of_run(CellIndex index, StateWord running) noexcept {
+    return {index, running.version(), running.generation() & generation_mask};
+  }
+  constexpr std::uint64_t bits() const noexcept { return generation << 34 | version << index_bits | index; }
+  static constexpr ConcurrencySlot of(std::uint64_t bits) noexcept {
+    return {static_cast<CellIndex>(bits & index_mask), bits >> index_bits & 0x3ff, bits >> 34};
+  }
+  constexpr bool names(CellIndex cell, StateWord word) const noexcept {
+    return cell == index && (word.generation() & generation_mask) == generation;
+  }
+};
+
+class ConcurrencySlots {
+ public:
+  ConcurrencySlots(ConcurrencyRow& row, const JobTable& table, std::uint32_t kind) noexcept
+      : row_(&row), table_(&table), kind_(kind) {}
+
+  /// S2 for a job that the caller has claimed; at most `limit` run afterwards. Nothing: they do already.
+  std::optional<std::uint32_t> take(CellIndex index, StateWord running, std::uint32_t limit) noexcept {
+    const std::uint64_t wanted = ConcurrencySlot::of_run(index, running).bits();
+    while (true) {
+      const View view = look(index, running);
+      const std::uint32_t end = view.usable(limit);
+      if (view.own) {  // of an earlier run: ours again, or out of the way if the limit is lower by now
+        const bool is_usable = *view.own < end;
+        if (swap(*view.own, view.words[*view.own], is_usable ? wanted : 0) && is_usable) return view.own;
+        continue;
+      }
+      std::optional<std::uint32_t> free;
+      for (std::uint32_t n = 0; n < end && !free; ++n) {
+        if (!view.is_taken[n]) free = n;
+      }
+      if (!free) return std::nullopt;
+      if (swap(*free, view.words[*free], wanted)) return free;
+    }
+  }
+
+  /// How many run.
+  std::uint32_t taken() const noexcept {
+    std::uint32_t count = 0;
+    for (std::uint32_t n = 0; n < most_concurrency; ++n) count += is_taken(row_->slot[n].load()) ? 1 : 0;
+    return count;
+  }
+
+  /// S3.
+  static void give_back(ConcurrencyRow& row, std::uint32_t slot, CellIndex index, StateWord running) noexcept {
+    std::uint64_t seen = ConcurrencySlot::of_run(index, running).bits();
+    row.slot[slot].compare_exchange_strong(seen, 0);
+  }
+
+ private:
+  struct View {
+    std::array<std::uint64_t, most_concurrency> words;
+    std::array<bool, most_concurrency> is_taken;
+    std::optional<std::uint32_t> own;
+
+    /// The slots that may be used. All of the limit, unless more of them are taken than it allows, because it was
+    /// lowered: then so many fewer as stand above. Nobody takes one there, so those above only become fewer.
+    std::uint32_t usable(std::uint32_t limit) const noexcept {
+      std::uint32_t above = 0;
+      std::uint32_t end = most_concurrency;
+      while (end != 0 && end + above > limit) above += is_taken[--end] ? 1 : 0;
+      return end;
+    }
+  };
+
+  View look(CellIndex index, StateWord running) const noexcept {
+    View view;
+    for (std::uint32_t n = 0; n < most_concurrency; ++n) {
+      const std::uint64_t word = row_->slot[n].load();
+      view.words[n] = word;
+      const bool is_own = word != 0 && ConcurrencySlot::of(word).names(index, running);
+      if (is_own && !view.own) view.own = n;
+      view.is_taken[n] = !is_own && is_taken(word);
+    }
+    return view;
+  }
+  bool is_taken(std::uint64_t slot_word) const noexcept {
+    if (slot_word == 0) return false;
+    const ConcurrencySlot slot = ConcurrencySlot::of(slot_word);
+    if (slot.index >= table_->capacity()) return false;
+    const StateWord word(table_->state(slot.index).load());
+    const bool runs = word.state() == CellState::running || word.state() == CellState::completing;
+    // The kind is fixed for the job's life, and read after the word that says which life it is.
+    return runs && slot.names(slot.index, word) && table_->header(slot.index).kind.load() == kind_;
+  }
+  bool swap(std::uint32_t n, std::uint64_t seen, std::uint64_t wanted) noexcept {
+    return row_->slot[n].compare_exchange_strong(seen, wanted);
+  }
+
+  ConcurrencyRow* row_;
+  const JobTable* table_;
+  std::uint32_t kind_;
+};
+
+}  // namespace ringmill

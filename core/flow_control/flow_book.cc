@@ -1,0 +1,191 @@
+#include "core/flow_control/flow_book.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/flow_control/concurrency_slots.h"
+#include "core/inspect.h"
+#include "core/log.h"
+#include "core/waking.h"
+#include "ipc/registry.h"
+
+namespace ringmill {
+
+namespace {
+
+class FlowLock {
+ public:
+  FlowLock(const File& file) noexcept : file_(&file) {}
+  FlowLock(const FlowLock&) = delete;
+  FlowLock& operator=(const FlowLock&) = delete;
+  ~FlowLock() { unlock_byte(*file_, flow_lock_byte); }
+
+ private:
+  const File* file_;
+};
+
+Error too_many_rows() {
+  return Error(ErrorCode::no_space, "64 kinds have a concurrency limit, which is the most",
+               "`ringmill limit` lists them; take one off");
+}
+
+Result<void> write_flow_rules(const EngineDirectory& directory, const FlowRules& rules) {
+  // The keeper may be any user of the engine.
+  return write_file_durably(directory.path() / flow_file, to_json(rules), directory.config().mode | 0444);
+}
+
+/// A word of a rule. True: it was another one.
+template <class Word>
+bool put(std::atomic<Word>& word, Word value) noexcept {
+  if (word.load() == value) return false;
+  word.store(value);
+  return true;
+}
+
+/// A row that no kind has; what stands in it of an earlier kind counts as nothing. 0: all are taken.
+std::uint32_t free_row(const Segment& segment) noexcept {
+  std::array<bool, most_slot_rows + 1> is_used{};
+  for (std::uint32_t kind = 0; kind < most_kinds; ++kind) {
+    is_used[std::min(segment.kind_rule(kind).slot_row.load(), most_slot_rows)] = true;
+  }
+  for (std::uint32_t row = 1; row <= most_slot_rows; ++row) {
+    if (!is_used[row]) return row;
+  }
+  return 0;
+}
+
+/// Jobs of the kind that run already when it gets its limit have a slot each, too: as many as there are.
+void give_slots_to_running(const Segment& segment, std::uint32_t kind, std::uint32_t row) noexcept {
+  const JobTable table(segment);
+  ConcurrencySlots slots(segment.concurrency_row(row - 1), table, kind);
+  for (CellIndex index = 0; index < table.capacity(); ++index) {
+    const StateWord word = table.word(index);
+    if (word.state() != CellState::running || table.header(index).kind.load() != kind) continue;
+    if (!slots.take(index, word, most_concurrency)) return;
+  }
+}
+
+/// True: something was written.
+Result<bool> apply_to_kind(const Segment& segment, std::uint32_t kind, const KindRules& wanted) {
+  KindRule& rule = segment.kind_rule(kind);
+  bool changed = false;
+  if (wanted.limits.concurrency == 0) {
+    changed = put(rule.concurrency, 0U);
+    changed = put(rule.slot_row, 0U) || changed;
+  } else {
+    if (rule.slot_row.load() == 0) {
+      const std::uint32_t row = free_row(segment);
+      if (row == 0) return std::unexpected(too_many_rows());
+      give_slots_to_running(segment, kind, row);
+      rule.slot_row.store(row);
+      changed = true;
+    }
+    changed = put(rule.concurrency, wanted.limits.concurrency) || changed;
+  }
+  const Rate& rate = wanted.limits.rate;
+  const bool has_rate = rate.count != 0;
+  bool rate_changed = put(rule.rate_period_ns, has_rate ? static_cast<std::uint64_t>(rate.period.count()) : 0);
+  rate_changed = put(rule.burst, has_rate ? wanted.limits.burst : 0U) || rate_changed;
+  rate_changed = put(rule.rate_count, rate.count) || rate_changed;
+  if (rate_changed) rule.next_token_ns.store(0);  // a full bucket
+  changed = put(rule.paused_since_ns, wanted.paused_since_ns) || changed || rate_changed;
+  if (changed) rule.revision.fetch_add(1);
+  return changed;
+}
+
+bool apply_to_levels(const Segment& segment, const FlowRules& rules) {
+  bool changed = false;
+  for (std::uint32_t n = 0; n < segment.geometry().level_count; ++n) {
+    const auto paused = rules.paused_levels.find(level_name(segment, n));
+    const std::uint64_t since_ns = paused == rules.paused_levels.end() ? 0 : paused->second;
+    changed = put(segment.level(n).paused_since_ns, since_ns) || changed;
+  }
+  return changed;
+}
+
+}  // namespace
+
+Result<bool> apply_flow_rules(const Segment& segment, const FlowRules& rules) {
+  Signals& signals = segment.signals();
+  const std::uint32_t wanted =
+      (rules.kinds.empty() ? 0 : flow_bit::kinds) | (rules.paused_levels.empty() ? 0 : flow_bit::levels);
+  signals.flow.fetch_or(wanted);  // before the rules: no claim that sees one passes it over
+  bool changed = apply_to_levels(segment, rules);
+  std::optional<Error> refused;
+  std::array<const KindRules*, most_kinds> by_number{};
+  for (const auto& [name, kind] : rules.kinds) {
+    if (const auto number = segment.kinds().intern(name)) {
+      by_number[*number] = &kind;
+    } else {
+      refused = Error(ErrorCode::no_space, "this engine knows 1024 kinds, which is the most", name);
+    }
+  }
+  // First those without a limit: a row that one gives up is there for another.
+  for (const bool with_rows : {false, true}) {
+    for (std::uint32_t number = 0; number < most_kinds; ++number) {
+      const KindRules kind = by_number[number] != nullptr ? *by_number[number] : KindRules{};
+      if ((kind.limits.concurrency != 0) != with_rows) continue;
+      const auto applied = apply_to_kind(segment, number, kind);
+      if (!applied) refused = applied.error();
+      changed = changed || (applied && *applied);
+    }
+  }
+  changed = put(signals.flow, wanted) || changed;
+  if (refused) return std::unexpected(*refused);
+  return changed;
+}
+
+Result<void> change_flow_rules(const EngineDirectory& directory, Segment& segment,
+                               const std::function<Result<void>(FlowRules&)>& change) {
+  // Opened anew: locks of one open file do not exclude each other, and any thread may be here.
+  const auto locks = directory.open_locks();
+  if (!locks) return std::unexpected(locks.error());
+  if (auto locked = lock_byte(*locks, flow_lock_byte); !locked) return std::unexpected(locked.error());  // F1
+  const FlowLock held(*locks);
+  const auto present = read_flow_rules(directory.path());
+  if (!present) return std::unexpected(present.error());
+  FlowRules rules = *present;
+  if (auto changed = change(rules); !changed) return changed;
+  std::erase_if(rules.kinds, [](const auto& kind) { return kind.second.is_plain(); });
+  const auto with_rows =
+      std::ranges::count_if(rules.kinds, [](const auto& kind) { return kind.second.limits.concurrency != 0; });
+  if (with_rows > std::ptrdiff_t{most_slot_rows}) return std::unexpected(too_many_rows());
+  if (rules != *present) {
+    if (auto written = write_flow_rules(directory, rules); !written) return written;  // F2
+  }
+  const auto applied = apply_flow_rules(segment, rules);  // F3
+  if (!applied) return std::unexpected(applied.error());
+  ring_keeper(segment);  // F4
+  Sleepers(segment, segment.signals().sleepers).wake_all();
+  return {};
+}
+
+FlowRulesWatch::Sign FlowRulesWatch::sign_of(const EngineDirectory& directory) noexcept {
+  struct stat facts {};
+  if (::lstat((directory.path() / flow_file).c_str(), &facts) != 0) return {};
+  return {.inode = facts.st_ino, .changed_ns = facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec};
+}
+
+void FlowRulesWatch::apply_if_changed(const EngineCore& engine) {
+  const Sign sign = sign_of(engine.directory);
+  if (applied_ == sign) return;
+  const auto locks = engine.directory.open_locks();
+  if (!locks) return;  // the engine was removed
+  // Whoever has the lock applies, and is looked after at the next turn.
+  const auto locked = try_lock_byte(*locks, flow_lock_byte);
+  if (!locked || !*locked) return;
+  const FlowLock held(*locks);
+  applied_ = sign;
+  const auto rules = read_flow_rules(engine.directory.path());
+  if (!rules) {
+    log().error("{}; the rules that held before go on", rules.error().message());
+    return;
+  }
+  const auto applied = apply_flow_rules(engine.segment, *rules);
+  if (!applied) log().error("some rules of flow control do not hold: {}", applied.error().message());
+  if (applied && *applied) Sleepers(engine.segment, engine.segment.signals().sleepers).wake_all();
+}
+
+}  // namespace ringmill

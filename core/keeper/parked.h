@@ -1,0 +1,69 @@
+// Jobs that wait with the keeper because of the rules of their kind (core/flow_control/admission.h), and how they come
+// back. Private memory of the keeper: hints, found again by a pass over the table. An entry is believed only if its
+// cell still says that it is parked.
+//
+//                                                             killed just after the step
+//   Q1  a parked job's mark, or a scan: note it               the next keeper's first scan finds it
+//   Q2  waiting = whether any job waits                       the next keeper does it again
+//   Q3  the kind is not paused (any more), slots are free,    as Q1
+//       or its rules have changed: promote the first ones
+//       (P1 to P3 of core/settling.h)
+//
+// Q2 comes before the look at the slots: see the end of core/flow_control/admission.h. Jobs of one kind come back in
+// the order of their levels, then of their enqueues; each goes to the end of its level and keeps its mark, so it is not
+// sent behind those that came after it. Where the number that runs is limited, as many come back as there are free
+// slots, less those that have come back and were not claimed yet.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "core/settling.h"
+#include "ipc/segment.h"
+#include "ipc/wait_mark.h"
+
+namespace ringmill {
+
+class Parked {
+ public:
+  explicit Parked(Segment& segment) noexcept : segment_(&segment) {}
+
+  /// Q1. `word` is delayed, for this reason.
+  void note(const JobTable& table, CellIndex index, StateWord word, WaitMark::Reason reason);
+  /// Q2 and Q3 for all kinds, at most `most` jobs. True: there is more to do at once.
+  bool bring_back(Settling& settling, std::uint32_t most);
+
+  /// As Timers::begin_rebuild() and end_rebuild().
+  void begin_rebuild();
+  void end_rebuild();
+
+ private:
+  struct Entry {
+    std::uint32_t level = 0;
+    std::uint64_t enqueued_at_ns = 0;
+    std::uint64_t id = 0;
+    auto operator<=>(const Entry& other) const noexcept = default;
+  };
+  struct OfKind {
+    std::vector<Entry> waiting;               // a heap, the first one in front
+    std::vector<Entry> dated;                 // they have a token, and come back by themselves when it is due
+    std::vector<std::uint64_t> brought_back;  // and not claimed when we looked last
+    std::uint32_t revision = 0;               // of the rule that `dated` is about
+    std::size_t dated_bound = 1024;           // beyond it those that are over are dropped
+  };
+  using Kinds = std::map<std::uint32_t, OfKind>;
+
+  static void add(OfKind& kind, const Entry& entry, WaitMark::Reason reason);
+  static bool is_parked(const JobTable& table, std::uint64_t id) noexcept;
+  bool bring_back(Settling& settling, std::uint32_t number, OfKind& kind, std::uint32_t& most);
+  /// How many jobs the rule lets begin now.
+  std::uint32_t allowed(const JobTable& table, std::uint32_t number, OfKind& kind) const;
+
+  Segment* segment_;
+  Kinds kinds_;
+  bool rebuilding_ = false;
+  Kinds next_kinds_;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,59 @@
+// Why a job that waits was parked: its kind was paused, or was at one of its limits.
+#pragma once
+
+#include <cstdint>
+
+#include "ipc/layout.h"
+#include "ipc/state_word.h"
+
+namespace ringmill {
+
+/// CellHeader::cause of a job that waits: version of the word that it was parked in 10 | reason 3 | revision of the
+/// kind's rule 3. A plain enqueue does not clear it, so it speaks of a job only while the very word stands in which the
+/// job was parked (`delayed`), or the next one (`queued`), and every other step that writes the cell clears it. The
+/// word that a cell's life begins with has a version below those of parked jobs. (The version wraps: a mark of the
+/// cell's former life could speak of a job that moves for the 1024th time. It would begin without a token, once.)
+struct WaitMark {
+  enum class Reason : std::uint8_t {
+    none = 0,
+    paused = 1,                  // its kind is paused
+    rate = 2,                    // it has a token, for the time that it is due
+    concurrency = 3,             // no slot was free
+    concurrency_with_token = 4,  // the same, and it has had its token
+  };
+  Reason reason = Reason::none;
+  std::uint32_t revision = 0;
+  std::uint32_t version = 0;
+
+  constexpr std::uint16_t bits() const noexcept {
+    return static_cast<std::uint16_t>((version & 0x3ff) | static_cast<std::uint32_t>(reason) << 10 |
+                                      (revision & 7) << 13);
+  }
+  static constexpr WaitMark of(std::uint32_t bits) noexcept {
+    return {.reason = static_cast<Reason>(bits >> 10 & 7), .revision = bits >> 13 & 7, .version = bits & 0x3ff};
+  }
+  /// What a lease note carries of it: all but the version.
+  constexpr std::uint8_t note() const noexcept { return static_cast<std::uint8_t>(bits() >> 10); }
+  static constexpr WaitMark of_note(std::uint32_t note, std::uint64_t version) noexcept {
+    return of(note << 10 | static_cast<std::uint32_t>(version & 0x3ff));
+  }
+
+  /// Why the job of `word` is parked; none: it is not. `bits` belong to `word` if that still stands afterwards.
+  static constexpr Reason of_parked(std::uint32_t bits, StateWord word) noexcept {
+    const WaitMark mark = of(bits);
+    return word.state() == CellState::delayed && mark.version == word.version() ? mark.reason : Reason::none;
+  }
+  /// The same for a job that was brought back, and claimed just now.
+  static constexpr WaitMark of_claimed(std::uint32_t bits, StateWord running) noexcept {
+    const WaitMark mark = of(bits);
+    return ((mark.version + 2) & 0x3ff) == running.version() ? mark : WaitMark{};
+  }
+};
+static_assert(WaitMark::of(WaitMark{WaitMark::Reason::concurrency, 5, 1023}.bits()).revision == 5);
+static_assert(WaitMark::of_parked(WaitMark{WaitMark::Reason::rate, 1, 7}.bits(),
+                                  StateWord::make(3, 0, CellState::delayed, 7)) == WaitMark::Reason::rate);
+
+/// The due time of a parked job that the keeper brings back, not a clock.
+inline constexpr DueTime due_never{.ns = ~DueTime::wall_bit, .is_wall = false};
+
+}  // namespace ringmill

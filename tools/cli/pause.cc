@@ -1,0 +1,92 @@
+// ringmill pause and resume: nothing of a level, or of a kind, begins for a while.
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
+#include <ringmill/engine.h>
+
+#include "tools/cli/command.h"
+#include "tools/cli/options.h"
+#include "tools/cli/output.h"
+#include "tools/cli/report.h"
+
+namespace ringmill::cli {
+
+namespace {
+
+struct Words {
+  std::filesystem::path directory;
+  std::string level;
+  std::string kind;
+};
+
+enum class Change { pause, resume };
+
+Result<void> change_level(Engine& engine, Change change, const std::string& name) {
+  const auto level = engine.level(name);
+  if (!level) return std::unexpected(level.error());
+  return change == Change::pause ? engine.pause(*level) : engine.resume(*level);
+}
+
+Result<void> change_kind(Engine& engine, Change change, const std::string& name) {
+  const auto kind = engine.kind(name);
+  if (!kind) return std::unexpected(kind.error());
+  return change == Change::pause ? engine.pause(*kind) : engine.resume(*kind);
+}
+
+int run(Change change, const Words& words) {
+  const std::string command = change == Change::pause ? "pause" : "resume";
+  auto engine = Engine::open(words.directory, {.embedded_keeper = false});
+  if (!engine) return fail(command, engine.error());
+  const bool is_level = !words.level.empty();
+  const std::string& name = is_level ? words.level : words.kind;
+  const auto changed = is_level ? change_level(*engine, change, name) : change_kind(*engine, change, name);
+  if (!changed) {
+    const bool no_such = changed.error().code() == ErrorCode::not_found;
+    return fail(command, no_such ? exit_no : exit_code_of(changed.error().code()), changed.error().message());
+  }
+  Output output;
+  output.line(fmt::format("{} {} {}", is_level ? "level" : "kind", name,
+                          change == Change::pause ? "is paused: what waits there does not begin" : "goes on"));
+  return output.finish(exit_done);
+}
+
+Command add(CLI::App& program, Change change, const char* name, const char* description, const char* footer) {
+  auto words = std::make_shared<Words>();
+  CLI::App* app = program.add_subcommand(name, description);
+  add_directory(*app, words->directory);
+  auto* what = app->add_option_group("what");
+  what->add_option("--level", words->level, "A level: nothing is claimed from it")->type_name("NAME");
+  what->add_option("--kind", words->kind, "A kind: none of its jobs begins, at any level")->type_name("NAME");
+  what->require_option(1);
+  app->footer(footer);
+  return {app, [words, change] { return run(change, *words); }};
+}
+
+}  // namespace
+
+Command add_pause(CLI::App& program) {
+  return add(
+      program, Change::pause, "pause", "Let nothing of a level, or of a kind, begin until `resume`",
+      "What runs goes on, and so does what a worker has claimed in advance. It holds in all processes at once, and\n"
+      "after a restart of the machine. Jobs of other kinds behind those of a paused kind are not held up. Jobs\n"
+      "that are paused are shown as queued; `ringmill explain` says why they wait.\n"
+      "\n"
+      "Examples:\n"
+      "  ringmill pause /tmp/jobs --kind mail\n"
+      "  ringmill pause /tmp/jobs --level low");
+}
+
+Command add_resume(CLI::App& program) {
+  return add(
+      program, Change::resume, "resume", "Let a level, or a kind, that was paused go on",
+      "Jobs of a kind come back in the order of their levels, then of their enqueues, each at the end of its\n"
+      "level; that takes a keeper: any process that has the engine open, or `ringmill keeper`. Those of a level\n"
+      "have kept their places. Resuming what is not paused changes nothing.\n"
+      "\n"
+      "Example:\n"
+      "  ringmill resume /tmp/jobs --kind mail");
+}
+
+}  // namespace ringmill::cli
