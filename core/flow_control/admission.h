@@ -34,10 +34,11 @@ struct Claim;
 
 class Admission {
  public:
-  Admission(Settling& settling, LeaseBook& book) noexcept : settling_(&settling), book_(&book) {}
+  Admission(Settling& settling, LeaseBook& book) noexcept
+      : settling_(&settling), book_(&book), flow_(&settling.segment().signals().flow) {}
 
   /// Of flow_bit; 0: there are no rules.
-  std::uint32_t rules() const noexcept { return settling_->segment().signals().flow.load(); }
+  std::uint32_t rules() const noexcept { return flow_->load(); }
   bool is_paused(std::uint32_t level) const noexcept {
     return settling_->segment().level(level).paused_since_ns.load() != 0;
   }
@@ -58,6 +59,7 @@ class Admission {
 
   Settling* settling_;
   LeaseBook* book_;
+  const std::atomic<std::uint32_t>* flow_;
 };
 
 }  // namespace ringmill
