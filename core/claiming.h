@@ -50,17 +50,20 @@ class KindSet {
 
 class Claiming {
  public:
-  Claiming(Settling& settling, LeaseBook& book, std::uint32_t default_lease_ms)
+  Claiming(Settling& settling, LeaseBook& book, std::uint32_t default_lease_ms, std::uint32_t first_levels)
       : settling_(&settling),
         table_(settling.table()),
         book_(&book),
         admission_(settling, book),
-        default_lease_ms_(default_lease_ms) {}
+        default_lease_ms_(default_lease_ms),
+        first_levels_(first_levels) {}
 
-  void subscribe(const LevelChoice& choice, const KindSet& kinds) noexcept {
-    choice_ = choice;
+  /// `level_numbers`: of the engine. Costs an allocation.
+  void subscribe(LevelChoice choice, const KindSet& kinds, std::uint32_t level_numbers) {
+    choice_ = std::move(choice);
     kinds_ = kinds;
-    scanned_to_.fill(0);
+    scanned_to_.assign(level_numbers, 0);
+    known_tail_.resize(level_numbers, 0);
   }
 
   /// K1 to K5 over the subscribed levels. `now_ns` is the lease clock. Returns how many claims were written to `out`.
@@ -72,6 +75,8 @@ class Claiming {
     for (std::uint32_t n = 0; n < choice_.count() && count < most; ++n) {
       const std::uint32_t level = choice_.at(n, first);
       count += claim_from<false>(level, out + count, most - count, now_ns);
+      if (level >= first_levels_) [[unlikely]]
+        settling_->call_keeper_if_half_empty(settling_->ring(level), level);
     }
     return count;
   }
@@ -125,13 +130,14 @@ class Claiming {
   std::uint32_t default_lease_ms_;
   /// By rules: how many jobs may still be parked before the walk gives the other levels a turn.
   std::uint32_t parkings_left_ = 0;
+  std::uint32_t first_levels_;
   LevelChoice choice_;
   KindSet kinds_;
   /// With a filter: every hint below was dead or of another kind when we passed. Kinds do not change and jobs that come
   /// back get a new hint, so nobody needs to look there again.
-  std::array<std::uint64_t, most_first_levels> scanned_to_{};
+  std::vector<std::uint64_t> scanned_to_;
   /// The last tail that we saw: read again only when we come there, because the producers write it all the time.
-  std::array<std::uint64_t, most_first_levels> known_tail_{};
+  std::vector<std::uint64_t> known_tail_;
 };
 
 }  // namespace ringmill

@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "core/participant_implementation.h"
 #include "core/retry_policies.h"
+#include "core/runtime_levels.h"
 
 namespace ringmill {
 
@@ -50,6 +51,9 @@ Result<JobInfo> with_letter(const std::filesystem::path& directory, JobId id, Re
   if (letter.error().code() == ErrorCode::not_found) return found;
   return std::unexpected(letter.error());  // whoever cannot read them does not say that there is none
 }
+
+/// What a change of the levels waits for the journal at most.
+constexpr std::chrono::seconds longest_level_wait{10};
 
 Error opened_by_parent() noexcept {
   return Error(ErrorCode::after_fork, "this engine was opened by the parent process: open it again after fork()");
@@ -138,19 +142,55 @@ Result<RetryPolicy> Engine::retry_policy(std::string_view text) {
 Result<Level> Engine::level(std::string_view name) const {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   const Segment& segment = implementation_->core->segment;
+  if (const auto number = find_level(segment, name)) return level_of_number(segment, *number);
   std::string known;
   for (std::uint32_t n = 0; n < segment.geometry().level_count; ++n) {
-    const std::string candidate = ringmill::level_name(segment, n);
-    if (candidate == name) return Level{static_cast<std::uint16_t>(n)};
-    known += (n == 0 ? "" : ", ") + candidate;
+    known += (n == 0 ? "" : ", ") + ringmill::level_name(segment, n);
   }
+  const std::size_t more = levels_in_use(segment).size() - segment.geometry().level_count;
+  if (more != 0) known += " and " + std::to_string(more) + " made at run time";
   return std::unexpected(
       Error(ErrorCode::not_found, "no such level", std::string(name) + "; this engine has " + known));
 }
 
 std::string Engine::level_name(Level level) const {
-  const auto number = static_cast<std::uint32_t>(level);
-  return number < level_count() ? ringmill::level_name(implementation_->core->segment, number) : "";
+  const Segment& segment = implementation_->core->segment;
+  const std::uint32_t number = level_number(static_cast<std::uint32_t>(level));
+  if (!segment.has_level(number) || level_of_number(segment, number) != level) return "";
+  return ringmill::level_name(segment, number);
+}
+
+Result<Level> Engine::add_level(std::string_view name, const LevelOptions& options) {
+  if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
+  if (!is_valid_name(name)) {
+    return std::unexpected(Error(ErrorCode::invalid_argument,
+                                 "a level's name has 1 to 63 characters of [A-Za-z0-9._:/-]", std::string(name)));
+  }
+  if (options.weight < 1 || options.weight > 1000) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "a weight is 1 to 1000", std::to_string(options.weight)));
+  }
+  return RuntimeLevels(*implementation_->core).add(name, options, [this]() -> Result<void> {
+    auto helper = attach(Role::tool);
+    if (!helper) return std::unexpected(helper.error());
+    return (*helper)->wait_durable((*helper)->ticket(), longest_level_wait);
+  });
+}
+
+Result<void> Engine::remove_level(std::string_view name) {
+  // Registered, so that the keeper opens the level again if we die in the middle.
+  auto helper = attach(Role::tool);
+  if (!helper) return std::unexpected(helper.error());
+  Participant& participant = **helper;
+  return RuntimeLevels(*implementation_->core)
+      .remove(name, static_cast<std::uint32_t>(participant.number()),
+              [&participant] { return participant.wait_durable(participant.ticket(), longest_level_wait); });
+}
+
+std::vector<std::string> Engine::levels() const {
+  std::vector<std::string> names;
+  const Segment& segment = implementation_->core->segment;
+  for (const std::uint32_t number : levels_in_use(segment)) names.push_back(ringmill::level_name(segment, number));
+  return names;
 }
 
 std::uint32_t Engine::level_count() const noexcept { return implementation_->core->segment.geometry().level_count; }

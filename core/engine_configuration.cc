@@ -99,6 +99,11 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
   for (const std::uint32_t weight : config.weights) {
     if (weight < 1 || weight > 1000) return std::unexpected(invalid("a weight is 1 to 1000", std::to_string(weight)));
   }
+  if (options.level_rings != 0 &&
+      (options.level_rings < least_level_ring_slots || options.level_rings > most_level_ring_slots)) {
+    return std::unexpected(invalid("the rings of levels made at run time share 16384 to 67108864 hints",
+                                   std::to_string(options.level_rings)));
+  }
   if (options.capacity < 64 || options.capacity > most_cells) {
     return std::unexpected(invalid("the capacity is 64 to 16777216 jobs", std::to_string(options.capacity)));
   }
@@ -108,6 +113,7 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
         invalid("the cell size is a power of two from 128 to 65536", std::to_string(options.cell_size)));
   }
   config.cell_bytes = options.cell_size;
+  config.level_ring_slots = options.level_rings != 0 ? options.level_rings : default_level_ring_slots(config.capacity);
   if ((options.mode & 0700) != 0700 || options.mode > 0777) {
     return std::unexpected(invalid("the mode must give the owner all rights, and is at most 0777"));
   }
@@ -137,6 +143,7 @@ std::string to_json(const EngineConfiguration& configuration) {
   json["weights"] = config.weights;
   json["capacity"] = config.capacity;
   json["cell_size"] = config.cell_bytes;
+  json["level_rings"] = config.level_ring_slots;
   json["lease_ms"] = config.default_lease_ms;
   json["file_mode"] = config.mode;
   json["journal"] = {{"limit", journal.limit()}, {"segment_bytes", journal.segment_bytes}};
@@ -160,6 +167,7 @@ Result<EngineConfiguration> from_json(const std::string& text, const fs::path& p
     options.weights = json.at("weights").get<std::vector<std::uint32_t>>();
     options.capacity = json.at("capacity").get<std::uint32_t>();
     options.cell_size = json.at("cell_size").get<std::uint32_t>();
+    options.level_rings = json.value("level_rings", std::uint64_t{0});
     options.lease = std::chrono::milliseconds(json.at("lease_ms").get<std::int64_t>());
     auto configuration = checked_configuration(options);
     if (!configuration) return broken(configuration.error().message().c_str());

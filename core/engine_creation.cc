@@ -30,6 +30,7 @@
 #include "core/engine_configuration.h"
 #include "core/engine_directory.h"
 #include "core/flow_control/flow_rules.h"
+#include "core/level_list.h"
 #include "core/log.h"
 #include "core/schedules/schedule_book.h"
 #include "ipc/registry.h"
@@ -46,13 +47,14 @@ constexpr std::array<std::string_view, 5> database_files{dead_letter_files[0], d
                                                          dead_letter_files[2], schedules_file, "schedules.db-journal"};
 
 /// Every file that we make in an engine's directory, the lock last.
-constexpr std::array<std::string_view, 14> own_files{"engine.json",     "generation",
+constexpr std::array<std::string_view, 16> own_files{"engine.json",     "generation",
                                                      "creating",        "engine.json.new",
                                                      "generation.new",  "creating.new",
                                                      flow_file,         "flow-control.json.new",
                                                      database_files[0], database_files[1],
                                                      database_files[2], database_files[3],
-                                                     database_files[4], "lock"};
+                                                     database_files[4], level_list_file,
+                                                     "levels.json.new", "lock"};
 
 /// How often the lock file may be replaced while we take its lock, before we say that others are at it.
 constexpr int most_replacements = 1000;
@@ -175,7 +177,7 @@ Result<void> unlink_databases(const fs::path& path) {
   for (const std::string_view name : database_files) {
     if (auto unlinked = unlink_if_there(path / name); !unlinked) return unlinked;
   }
-  return {};
+  return unlink_if_there(path / level_list_file);
 }
 
 /// Removes our files, and the directory if nothing else is in it. The caller holds the structure lock, and the segment

@@ -6,6 +6,7 @@
 //   creating      names the segment of a creation that has not ended; the next create() or remove() cleans up after it
 //   flow-control.json  what is paused or limited (core/flow_control/flow_rules.h)
 //   dead-letters.db (and -wal, -shm)  what is left of jobs that ended badly (core/dead_letters/store.h)
+//   levels.json   the levels made at run time (core/level_list.h)
 //   journal/      the journal's segments (docs/journal-format.md), and damaged blocks that a recovery has kept aside
 #pragma once
 

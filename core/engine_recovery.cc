@@ -10,6 +10,7 @@
 #include "core/engine_directory.h"
 #include "core/flow_control/flow_book.h"
 #include "core/log.h"
+#include "core/runtime_levels.h"
 #include "core/waking.h"
 #include "ipc/clock.h"
 #include "ipc/registry.h"
@@ -160,6 +161,9 @@ Result<void> EngineDirectory::fill_from_journal(Segment& fresh, std::uint64_t fl
     log().info("recovering {}: {:.0f} of {:.0f} MiB of the journal read in {:.0f} s", path_.string(),
                in_mib(progress.bytes_read), in_mib(progress.bytes), in_seconds(progress.elapsed));
   };
+  const auto levels = LevelList::read(path_, fresh.geometry().level_ring_slots);
+  if (!levels) return std::unexpected(levels.error());
+  restore_levels(fresh, *levels);
   TableRebuild table(fresh);
   auto journal = read_into(table, **device, config().engine_id, options);
   if (!journal) return std::unexpected(journal.error());

@@ -58,7 +58,7 @@ DueTime first_look_at(const JobOptions& options) noexcept {
 
 inline bool Participant::Implementation::accepts(const JobRequest& request) {
   return request.payload.size() <= settling_.table().inline_bytes() &&
-         static_cast<std::uint32_t>(request.level) < level_count_ &&
+         (static_cast<std::uint32_t>(request.level) < level_count_ || is_open(request.level)) &&
          static_cast<std::uint32_t>(request.kind) < most_kinds &&
          static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms &&
          (request.options == nullptr || accepts_options(request));
@@ -83,8 +83,8 @@ Error Participant::Implementation::refusal_of(const JobRequest& request) const {
                  std::to_string(request.payload.size()) + " bytes, at most " +
                      std::to_string(settling_.table().inline_bytes()) + "; make the engine with a larger --cell-size");
   }
-  if (static_cast<std::uint32_t>(request.level) >= level_count_) {
-    return Error(ErrorCode::invalid_argument, "not a level of this engine: use Engine::level()");
+  if (static_cast<std::uint32_t>(request.level) >= level_count_ && !is_open(request.level)) {
+    return refusal_of_level(request.level);
   }
   if (static_cast<std::uint32_t>(request.kind) >= most_kinds) {
     return Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()");
@@ -113,7 +113,7 @@ Error Participant::Implementation::too_large_beside_options(const JobRequest& re
                    "; make the engine with a larger --cell-size");
 }
 
-inline void Participant::Implementation::fill(const FreeCells::Filling& filling, const JobRequest& request,
+inline bool Participant::Implementation::fill(const FreeCells::Filling& filling, const JobRequest& request,
                                               std::uint64_t wall_ns) noexcept {
   const JobTable& table = settling_.table();
   CellHeader& header = table.header(filling.index);
@@ -135,6 +135,7 @@ inline void Participant::Implementation::fill(const FreeCells::Filling& filling,
   header.enqueued_at_ns.store(wall_ns, std::memory_order_relaxed);
   header.lease_ms.store(static_cast<std::uint32_t>(request.lease.count()), std::memory_order_relaxed);
   table.copy_in(filling.index, request.payload);  // N2
+  return static_cast<std::uint32_t>(request.level) < level_count_ || fill_runtime_level(header, request.level);
 }
 
 std::uint16_t Participant::Implementation::fill_options(CellIndex index, const JobOptions& options,
@@ -205,24 +206,28 @@ inline void Participant::Implementation::place_filled(std::span<const FreeCells:
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
   std::size_t n = 0;
   while (n < filled.size()) {  // one run of equal levels at a time
-    const auto level = static_cast<std::uint32_t>(requests[n].level);
+    const std::uint32_t level = level_number(static_cast<std::uint32_t>(requests[n].level));
     Ring& ring = settling_.ring(level);
     std::uint64_t position = ring.tail();
     Arrival arrival;
     const std::size_t begin = n;
-    for (; n < filled.size() && static_cast<std::uint32_t>(requests[n].level) == level; ++n) {
+    for (; n < filled.size() && requests[n].level == requests[begin].level; ++n) {
       if (requests[n].options != nullptr) [[unlikely]] {
         const DueTime look = first_look_at(*requests[n].options);
         if (look.ns != 0) settling_.mark_for_keeper(filled[n].index, look);  // N5
         if (first_state(requests[n]) != CellState::queued) continue;
       }
       arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
+      if (level >= level_count_) [[unlikely]] {
+        settling_.place_at_run_time(filled[n].index, ids[n], level);  // N5
+        continue;
+      }
       if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);
       if (ring.push_at(position, JobTable::hint_of(ids[n]), is_live) == Ring::Pushed::full) {  // N5
         settling_.note_overflow(level);
       }
     }
-    ring.raise_tail(position);
+    if (level < level_count_) ring.raise_tail(position);
     wake_for_jobs(segment_, arrival, static_cast<std::uint32_t>(n - begin));
   }
   entry_.placing_count.store(0, std::memory_order_release);  // N6, ORDER placing
@@ -245,7 +250,10 @@ inline Result<FreeCells::Filling> Participant::Implementation::take_and_fill(con
       if (auto room = wait_for_space(end_ns); !room) return std::unexpected(room.error());
     } while (!free_.take(filling));
   }
-  fill(filling, request, wall_clock_ns());
+  if (!fill(filling, request, wall_clock_ns())) [[unlikely]] {
+    take_back(filling);
+    return std::unexpected(refusal_of_level(request.level));
+  }
   return filling;
 }
 
@@ -384,9 +392,15 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
   std::size_t done = 0;
   while (done < requests.size()) {
     std::size_t count = 0;
-    while (done + count < requests.size() && free_.take(filled[count])) {  // N1
-      fill(filled[count], requests[done + count], wall_ns);
+    bool is_closed = false;
+    while (!is_closed && done + count < requests.size() && free_.take(filled[count])) {  // N1
+      is_closed = !fill(filled[count], requests[done + count], wall_ns);
       ++count;
+    }
+    if (is_closed) [[unlikely]] {
+      for (std::size_t n = 0; n < count; ++n) take_back(filled[n]);
+      if (done == 0) return std::unexpected(refusal_of_level(requests[count - 1].level));
+      break;
     }
     if (count != 0) {
       done += publish(std::span(filled).first(count), requests.subspan(done, count), ids.subspan(done, count));

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/flow_control/flow_view.h"
+#include "core/runtime_levels.h"
 #include "ipc/clock.h"
 
 namespace ringmill {
@@ -13,6 +14,7 @@ namespace ringmill {
 namespace {
 
 constexpr std::size_t most_reported = 100;
+constexpr std::size_t no_place = ~std::size_t{0};
 
 /// Collects broken invariants, up to a bound: a segment of random bytes breaks millions.
 class Findings {
@@ -84,6 +86,12 @@ void check_ring(const Segment& segment, std::uint32_t level, Findings& findings)
   }
 }
 
+/// A job that is kept may be of a level that was removed.
+bool has_ever_been_level(const Segment& segment, std::uint32_t level) {
+  if (level < segment.geometry().level_count) return true;
+  return level < segment.geometry().level_numbers() && segment.level_word(level).state != LevelState::unused;
+}
+
 void check_cell(const Segment& segment, CellIndex index, bool at_rest, Findings& findings) {
   const JobTable table(segment);
   const StateWord word = table.word(index);
@@ -116,7 +124,7 @@ void check_cell(const Segment& segment, CellIndex index, bool at_rest, Findings&
     return;
   }
   const CellHeader& header = table.header(index);
-  const bool sound = header.level.load() < segment.geometry().level_count && header.kind.load() < most_kinds &&
+  const bool sound = has_ever_been_level(segment, header.level.load()) && header.kind.load() < most_kinds &&
                      header.payload_bytes.load() <= table.inline_bytes() &&
                      header.text_bytes.load() <= table.text_room(index) && header.flags.load() <= cell_flag::all;
   if (!sound && table.word(index) == word) findings.add(name + ": its level, kind or payload size is impossible");
@@ -129,14 +137,18 @@ void check_cell(const Segment& segment, CellIndex index, bool at_rest, Findings&
 void check_hints_at_rest(const Segment& segment, Findings& findings) {
   const JobTable table(segment);
   const FreeMap free_map = segment.free_map();
-  const std::uint32_t level_count = segment.geometry().level_count;
-  std::vector<std::vector<std::uint8_t>> hints(level_count, std::vector<std::uint8_t>(table.capacity(), 0));
-  for (std::uint32_t level = 0; level < level_count; ++level) count_hints(segment, level, hints[level]);
+  const std::uint32_t level_numbers = segment.geometry().level_numbers();
+  std::vector<std::vector<std::uint8_t>> hints(level_numbers);
+  for (std::uint32_t level = 0; level < level_numbers; ++level) {
+    if (!segment.has_level(level)) continue;
+    hints[level].assign(table.capacity(), 0);
+    count_hints(segment, level, hints[level]);
+  }
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     const StateWord word = table.word(index);
     const std::uint32_t level = table.header(index).level.load();
-    if (word.state() == CellState::queued && level < level_count && hints[level][index] == 0 &&
-        segment.level(level).overflow.load() == 0) {
+    if (word.state() == CellState::queued && level < level_numbers && !hints[level].empty() &&
+        hints[level][index] == 0 && segment.level(level).overflow.load() == 0) {
       findings.add(cell_text(index, word) + ": it is queued without a hint in its level's ring");
     }
     if (word.state() != CellState::free && free_map.lists(index)) {
@@ -173,9 +185,20 @@ std::optional<JobState> shown_state(CellState state) noexcept {
   return std::nullopt;
 }
 
+std::vector<std::uint32_t> levels_in_use(const Segment& segment) {
+  std::vector<std::uint32_t> numbers;
+  for (std::uint32_t n = 0; n < segment.geometry().level_numbers(); ++n) {
+    if (segment.has_level(n)) numbers.push_back(n);
+  }
+  return numbers;
+}
+
 std::string level_name(const Segment& segment, std::uint32_t level) {
-  if (level >= segment.geometry().level_count) return "?";
-  return decode_name(segment.level(level).name).value_or("?");
+  if (!has_ever_been_level(segment, level)) return "?";
+  const std::uint64_t state = segment.level(level).runtime_state.load();
+  std::string name = decode_name(segment.level(level).name).value_or("?");
+  // Its number may just become another level's.
+  return segment.level(level).runtime_state.load() == state ? name : "?";
 }
 
 namespace {
@@ -335,21 +358,18 @@ JournalStatus view_journal(const JournalWords& words) {
 }
 
 /// Everything but the counts.
-std::vector<LevelStatus> view_levels(const Segment& segment) {
-  std::vector<LevelStatus> levels(segment.geometry().level_count);
-  for (std::uint32_t n = 0; n < levels.size(); ++n) {
-    levels[n].name = level_name(segment, n);
-    levels[n].weight = segment.level(n).weight.load();
-    const std::uint64_t since_ns = segment.level(n).paused_since_ns.load();
-    levels[n].paused = since_ns != 0;
-    if (levels[n].paused) levels[n].paused_since = wall_time(since_ns);
-  }
-  return levels;
+LevelStatus view_level(const Segment& segment, std::uint32_t n) {
+  LevelStatus level;
+  level.level = level_of_number(segment, n);
+  level.name = level_name(segment, n);
+  level.weight = segment.level(n).weight.load();
+  level.ring = segment.ring(n).slot_count();
+  level.is_made_at_run_time = n >= segment.geometry().level_count;
+  const std::uint64_t since_ns = segment.level(n).paused_since_ns.load();
+  level.paused = since_ns != 0;
+  if (level.paused) level.paused_since = wall_time(since_ns);
+  return level;
 }
-
-}  // namespace
-
-namespace {
 
 /// Whether a parent of a blocked job lives.
 bool waits_for_somebody(const JobTable& table, CellIndex index) noexcept {
@@ -377,7 +397,11 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
   status.memory_bytes = segment.geometry().bytes;
   status.unlinked = segment.is_unlinked();
   status.journal = view_journal(segment.journal());
-  status.levels = view_levels(segment);
+  std::vector<std::size_t> place_of(segment.geometry().level_numbers(), no_place);
+  for (const std::uint32_t n : levels_in_use(segment)) {
+    place_of[n] = status.levels.size();
+    status.levels.push_back(view_level(segment, n));
+  }
   KindCounts kinds(segment);
   std::vector<std::uint64_t> running(most_participants, 0);
   for (CellIndex index = 0; index < table.capacity(); ++index) {
@@ -392,8 +416,8 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
     const bool is_parked = WaitMark::of_parked(header.cause.load(), word) != WaitMark::Reason::none;
     if (is_parked) state = JobState::queued;
     const std::uint32_t level = header.level.load();
-    if (!state || level >= status.levels.size()) continue;
-    LevelStatus& counts = status.levels[level];
+    if (!state || level >= place_of.size() || place_of[level] == no_place) continue;
+    LevelStatus& counts = status.levels[place_of[level]];
     if (*state == JobState::queued) ++counts.queued;
     if (kinds.count(header.kind.load(), *state, is_parked)) ++counts.held;
     if (*state == JobState::delayed) {
@@ -456,7 +480,7 @@ RingView view_ring(const Segment& segment, std::uint32_t level) {
 std::vector<std::string> check_invariants(const Segment& segment, bool at_rest) {
   Findings findings;
   const Geometry& geometry = segment.geometry();
-  for (std::uint32_t level = 0; level < geometry.level_count; ++level) {
+  for (const std::uint32_t level : levels_in_use(segment)) {
     if (!decode_name(segment.level(level).name))
       findings.add("level " + std::to_string(level) + ": its name cannot be read");
     check_ring(segment, level, findings);

@@ -41,6 +41,9 @@ Result<JobInfo> find_job(const Segment& segment, JobId id);
 /// The public state that a cell's state is shown as. Nothing for free and filling.
 std::optional<JobState> shown_state(CellState state) noexcept;
 
+/// The numbers of all levels, the first ones and those made at run time.
+std::vector<std::uint32_t> levels_in_use(const Segment& segment);
+/// Also of one that was removed, until its number is another one's.
 std::string level_name(const Segment& segment, std::uint32_t level);
 
 /// Levels, totals, participants and cells; what concerns the engine's directory is left empty. `is_alive(n)` is asked

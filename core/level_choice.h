@@ -1,9 +1,9 @@
 // Which level a claim looks at first.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include <ringmill/participant.h>
 
@@ -16,22 +16,22 @@ namespace ringmill {
 /// the others by urgency, so a turn at an empty level costs nothing and no level with jobs waits longer than one round.
 class LevelChoice {
  public:
-  void subscribe(std::span<const std::uint32_t> levels, std::span<const std::uint32_t> weights,
-                 Policy policy) noexcept {
-    count_ = 0;
+  void subscribe(std::span<const std::uint32_t> levels, std::span<const std::uint32_t> weights, Policy policy) {
+    turns_.clear();
     total_ = 0;
     policy_ = policy;
-    for (std::size_t n = 0; n < levels.size() && count_ < most_first_levels; ++n) {
-      turns_[count_++] = {levels[n], static_cast<std::int64_t>(weights[n]), 0};
+    for (std::size_t n = 0; n < levels.size(); ++n) {
+      turns_.push_back({levels[n], static_cast<std::int64_t>(weights[n]), 0});
       total_ += weights[n];
     }
+    count_ = static_cast<std::uint32_t>(turns_.size());
   }
 
   std::uint32_t count() const noexcept { return count_; }
 
   /// The place of the level that is first this time; a turn is used up.
   std::uint32_t first() noexcept {
-    if (policy_ == Policy::strict || count_ == 1) return 0;
+    if (policy_ == Policy::strict || count_ <= 1) return 0;
     std::uint32_t best = 0;
     for (std::uint32_t n = 0; n < count_; ++n) {
       turns_[n].credit += turns_[n].weight;
@@ -52,7 +52,7 @@ class LevelChoice {
     std::int64_t weight = 0;
     std::int64_t credit = 0;
   };
-  std::array<Turn, most_first_levels> turns_{};
+  std::vector<Turn> turns_;
   std::uint32_t count_ = 0;
   std::int64_t total_ = 0;
   Policy policy_ = Policy::weighted;

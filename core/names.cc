@@ -21,6 +21,8 @@ std::string_view name_of(ErrorCode code) noexcept {
       return "invalid_argument";
     case ErrorCode::too_large:
       return "too_large";
+    case ErrorCode::level_removed:
+      return "level_removed";
     case ErrorCode::lease_lost:
       return "lease_lost";
     case ErrorCode::not_cancellable:

@@ -31,7 +31,7 @@ Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, 
       settling_(segment_, number),
       free_(segment_, number + 1),
       book_(entry_, settling_.table().inline_bytes()),
-      claiming_(settling_, book_, segment_.header().default_lease_ms.load()) {}
+      claiming_(settling_, book_, segment_.header().default_lease_ms.load(), level_count_) {}
 
 Participant::Implementation::~Implementation() {
   release_prefetched();
@@ -73,17 +73,6 @@ Result<void> Participant::Implementation::subscribe(const ClaimOptions& options)
   if (options.prefetch < 1 || options.prefetch > lease_slots) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "prefetch is 1 to 64"));
   }
-  const std::uint32_t level_count = segment_.geometry().level_count;
-  std::vector<std::uint32_t> levels;
-  for (const Level level : options.levels) levels.push_back(static_cast<std::uint32_t>(level));
-  if (levels.empty()) {
-    for (std::uint32_t n = 0; n < level_count; ++n) levels.push_back(n);
-  }
-  std::ranges::sort(levels);
-  levels.erase(std::ranges::unique(levels).begin(), levels.end());
-  if (levels.back() >= level_count) {
-    return std::unexpected(Error(ErrorCode::invalid_argument, "not a level of this engine: use Engine::level()"));
-  }
   KindSet kinds;
   interest_kinds_ = 0;
   for (const Kind kind : options.kinds) {
@@ -93,20 +82,15 @@ Result<void> Participant::Implementation::subscribe(const ClaimOptions& options)
     kinds.add(static_cast<std::uint32_t>(kind));
     interest_kinds_ |= Arrival::kind_bit(static_cast<std::uint32_t>(kind));
   }
+  levels_version_ = segment_.signals().levels_version.load();  // before the levels are looked at
+  if (auto taken = take_levels(options); !taken) return taken;
   release_prefetched();
-  std::vector<std::uint32_t> weights;
-  interest_levels_ = 0;
-  for (const std::uint32_t level : levels) {
-    weights.push_back(std::clamp(segment_.level(level).weight.load(), 1U, 1000U));
-    interest_levels_ |= std::uint64_t{1} << (level % 64);
-  }
   any_kind_ = kinds.is_all();
-  LevelChoice choice;
-  choice.subscribe(levels, weights, options.policy);
-  claiming_.subscribe(choice, kinds);
+  kinds_ = kinds;
+  policy_ = options.policy;
+  claim_from_levels();
   most_prefetched_ = options.prefetch;
   batch_ = 1;
-  entry_.interest_levels.store(interest_levels_);
   entry_.interest_kinds.store(interest_kinds_);
   entry_.interest_any_kind.store(any_kind_ ? 1 : 0);
   subscribed_ = true;
@@ -132,6 +116,9 @@ Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::u
     return std::unexpected(
         Error(ErrorCode::would_block, "this participant holds 64 jobs, which is the most: settle some"));
   }
+  if (have_levels_changed()) [[unlikely]] {
+    if (auto followed = follow_levels(); !followed) return std::unexpected(followed.error());
+  }
   let_jobs_gather(most);
   std::uint32_t count = claiming_.claim(out, most, now_ns);
   last_count_ = count;
@@ -141,6 +128,9 @@ Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::u
   while (true) {
     if (segment_.signals().removed.load() != 0) {
       return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
+    }
+    if (have_levels_changed()) [[unlikely]] {
+      if (auto followed = follow_levels(); !followed) return std::unexpected(followed.error());
     }
     if (wait_ns == 0) return std::unexpected(Error(ErrorCode::would_block, "nothing to claim"));
     if (woken_.exchange(false)) return std::unexpected(Error(ErrorCode::would_block, "woken by wake()"));
@@ -162,14 +152,14 @@ void Participant::Implementation::let_jobs_gather(std::uint32_t most) const noex
 
 void Participant::Implementation::wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept {
   for (std::uint64_t spin = 0;; ++spin) {
-    if (claiming_.has_work() || woken_.load()) return;
+    if (claiming_.has_work() || woken_.load() || have_levels_changed()) return;
     __builtin_ia32_pause();
     if (spin % 16 == 15 && lease_clock_ns() - now_ns > spin_ns) break;
   }
   Sleepers sleepers(segment_, segment_.signals().sleepers);
-  const std::uint32_t sequence = sleepers.sequence_of(number_);  // S1
-  sleepers.announce(number_);                                    // S2
-  if (!claiming_.has_work() && !woken_.load()) {                 // S3
+  const std::uint32_t sequence = sleepers.sequence_of(number_);             // S1
+  sleepers.announce(number_);                                               // S2
+  if (!claiming_.has_work() && !woken_.load() && !have_levels_changed()) {  // S3
     const std::uint64_t later_ns = lease_clock_ns();
     if (later_ns < end_ns) sleepers.sleep(number_, sequence, std::min(end_ns - later_ns, longest_sleep_ns));  // S4
   }
@@ -247,12 +237,21 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
     parents_bytes = std::size_t{8} * table.parents(claim.index);
   }
   book_.slot(claim.slot).started_at_ns.store(claimed_at_wall_ns_, std::memory_order_relaxed);  // ORDER lease
+  Level level_for_users{level};
+  if (level >= level_count_) [[unlikely]] {
+    const auto known = runtime_level_of(level);
+    if (!known) {
+      release_claim(claim);
+      return false;
+    }
+    level_for_users = *known;
+  }
   job.participant_ = &self;
   job.id_ = job_id_of(claim.word, claim.index);
   job.word_ = claim.word.bits();
   job.payload_ = {buffer + parents_bytes, bytes - parents_bytes};
   job.kind_ = Kind{kind};
-  job.level_ = Level{static_cast<std::uint16_t>(level)};
+  job.level_ = level_for_users;
   job.attempt_ = attempts + 1;
   job.slot_ = claim.slot;
   job.flags_ = flags;

@@ -113,6 +113,21 @@ class Participant::Implementation {
   Result<void> check_linked(const LinkedRequest& linked, std::size_t earlier);
   Result<void> take_all(std::span<FreeCells::Filling> filled, std::uint64_t end_ns);
   bool accepts_options(const JobRequest& request);
+
+  // runtime_levels.cc
+  /// Whether a level made at run time takes jobs now, in the life that `level` means.
+  bool is_open(Level level) const noexcept;
+  Error refusal_of_level(Level level) const;
+  /// The value that a claimed job's level has for its users. Nothing: it was removed, and is another one by now.
+  std::optional<Level> runtime_level_of(std::uint32_t number) const noexcept;
+  /// Levels were made or removed: looks at what it claims from. Error level_removed: one that was asked for by name is
+  /// gone; the others are claimed from now on.
+  Result<void> follow_levels();
+  bool have_levels_changed() const noexcept { return segment_.signals().levels_version.load() != levels_version_; }
+  /// Fills `levels` with the numbers of all levels, or of those of `options`. Error invalid_argument.
+  Result<void> take_levels(const ClaimOptions& options);
+  void claim_from_levels();
+
   Error too_large_beside_options(const JobRequest& request) const;
   /// N2 beyond the plain. Returns the cell's flags for them.
   std::uint16_t fill_options(CellIndex index, const JobOptions& options, std::uint64_t wall_ns) noexcept;
@@ -128,7 +143,9 @@ class Participant::Implementation {
                     std::span<const JobId> ids) noexcept;
   void fill_cell_options(CellIndex index, const JobOptions& options, std::uint64_t wall_ns) noexcept;
   static CellState first_state(const JobRequest& request) noexcept;
-  void fill(const FreeCells::Filling& filling, const JobRequest& request, std::uint64_t wall_ns) noexcept;
+  /// False: the level was closed meanwhile. The cell is filled, and the caller takes it back.
+  bool fill(const FreeCells::Filling& filling, const JobRequest& request, std::uint64_t wall_ns) noexcept;
+  [[gnu::noinline]] bool fill_runtime_level(CellHeader& header, Level level) noexcept;
   std::size_t publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
                       std::span<JobId> ids) noexcept;
   /// Waits until a free cell is listed. `end_ns` is of the steady clock; zero: does not wait.
@@ -223,6 +240,17 @@ class Participant::Implementation {
   std::uint32_t batch_ = 1;
   std::uint32_t last_count_ = 0;
   std::uint64_t batch_began_ns_ = 0;
+
+  /// What it claims from: numbers, and of levels made at run time the words that they had then.
+  struct Subscribed {
+    std::uint32_t number = 0;
+    std::uint64_t word = 0;
+  };
+  std::vector<Subscribed> levels_;
+  bool all_levels_ = true;
+  Policy policy_ = Policy::weighted;
+  KindSet kinds_;
+  std::uint32_t levels_version_ = 0;
 
   std::uint64_t interest_levels_ = 0;
   std::uint64_t interest_kinds_ = 0;

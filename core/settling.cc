@@ -245,12 +245,36 @@ void Settling::place_again(JobId id) noexcept {
 
 void Settling::place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept {
   // Somebody scribbled over the cell.
-  if (level >= rings_.size()) level = static_cast<std::uint32_t>(rings_.size()) - 1;
+  if (!segment_->has_level(level)) level = static_cast<std::uint32_t>(rings_.size()) - 1;
+  if (level >= rings_.size()) {
+    place_at_run_time(index_of(id), id, level);
+    Arrival arrival;
+    arrival.add(level, kind);
+    wake_for_jobs(*segment_, arrival, 1);
+    return;
+  }
   const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };
   if (rings_[level].push(JobTable::hint_of(id), is_live) == Ring::Pushed::full) note_overflow(level);
   Arrival arrival;
   arrival.add(level, kind);
   wake_for_jobs(*segment_, arrival, 1);
+}
+
+void Settling::place_at_run_time(CellIndex index, JobId id, std::uint32_t level) noexcept {
+  LevelEntry& entry = segment_->level(level);
+  Ring ring = segment_->ring(level);
+  const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };
+  // The keeper may lower the sign again and again; its scan finds who does not get in here.
+  for (int attempt = 0; attempt < 16; ++attempt) {
+    if (entry.overflow.load() == 0) {                                               // O1
+      if (ring.push(JobTable::hint_of(id), is_live) == Ring::Pushed::done) return;  // O2
+      entry.overflow.store(1);
+    }
+    const bool rings = segment_->keeper_marks().call(index);  // O3
+    if (entry.overflow.load() == 0) continue;                 // O4
+    if (rings && ring.tail() - ring.head() <= ring.slot_count() / 2) ring_keeper(*segment_);
+    return;
+  }
 }
 
 void Settling::wake_groups(std::uint64_t groups) noexcept {

@@ -81,7 +81,12 @@ class Settling {
   const Segment& segment() const noexcept { return *segment_; }
   const JobTable& table() const noexcept { return table_; }
   std::uint32_t owner() const noexcept { return owner_; }
-  Ring& ring(std::uint32_t level) noexcept { return rings_[level]; }
+  /// Of a level made at run time it is valid until the next call: `level` is below level_numbers().
+  Ring& ring(std::uint32_t level) noexcept {
+    if (level < rings_.size()) [[likely]]
+      return rings_[level];
+    return runtime_ring_ = segment_->ring(level);
+  }
 
   /// What an end came to.
   enum class Ended : std::uint8_t {
@@ -162,6 +167,25 @@ class Settling {
     if (segment_->keeper_marks().mark(index, due)) ring_keeper(*segment_);
   }
 
+  /// Pushes the hint of a queued job of a level made at run time, or leaves the job to the keeper's waiting room:
+  ///
+  ///                                                       killed just after the step
+  ///   O1  the sign `overflow` is up: O3                   the placing list: the reaper begins at O1
+  ///   O2  push the hint; the ring is full: raise the sign as O1; the keeper finds nobody waiting, and lowers the sign
+  ///   O3  mark the cell for the keeper                    the keeper takes it in at its next turn
+  ///   O4  the sign is down: the keeper may not have seen  as O3
+  ///       the mark for what it is: again from O2; the
+  ///       ring is half empty: call the keeper
+  ///
+  /// The keeper lowers the sign first and looks at the marks after it, we mark and look at the sign after it, all
+  /// seq_cst: one of us sees the other. Who claims calls the keeper in the same way when the ring is half empty.
+  void place_at_run_time(CellIndex index, JobId id, std::uint32_t level) noexcept;
+  /// After a claim from the ring of a level made at run time.
+  void call_keeper_if_half_empty(const Ring& ring, std::uint32_t level) noexcept {
+    if (segment_->level(level).overflow.load() == 0 || ring.tail() - ring.head() > ring.slot_count() / 2) return;
+    if (segment_->keeper_marks().call()) ring_keeper(*segment_);
+  }
+
   void note_overflow(std::uint32_t level) noexcept {
     segment_->level(level).overflow.store(1);
     ring_keeper(*segment_);
@@ -187,7 +211,8 @@ class Settling {
   JournalMarks marks_;
   ParticipantEntry* me_;
   std::uint32_t owner_;
-  std::vector<Ring> rings_;
+  std::vector<Ring> rings_;  // of the first levels
+  Ring runtime_ring_;
 };
 
 }  // namespace ringmill

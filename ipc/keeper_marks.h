@@ -35,6 +35,17 @@ class KeeperMarks {
     return until_ns != 0 && on_lease_clock(due) < until_ns;  // B4
   }
 
+  /// B2 and B3 alone. True: the keeper sleeps, and rests until its next turn if nobody rings.
+  bool call(std::uint32_t index) noexcept {
+    bits_[index / 64].fetch_or(std::uint64_t{1} << (index % 64));  // B2
+    return call();
+  }
+  /// B3 alone: the keeper takes another turn before it sleeps. True: it sleeps already.
+  bool call() noexcept {
+    signals_->keeper_work.store(1);  // B3
+    return signals_->keeper_sleeps_until_ns.load() != 0;
+  }
+
   /// C2: calls `look(index)` for each marked cell.
   template <class Look>
   void take_all(Look&& look) noexcept {

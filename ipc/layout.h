@@ -33,6 +33,8 @@ inline constexpr std::uint32_t keeper_entries = 4;
 inline constexpr std::uint32_t most_kinds = 1024;
 inline constexpr std::uint32_t most_retry_policies = 256;
 inline constexpr std::uint32_t most_first_levels = 16;
+/// Numbers of levels that can be made at run time; they come after those of the first levels.
+inline constexpr std::uint32_t most_runtime_levels = 1024;
 inline constexpr std::uint32_t most_cells = 1U << 24;
 inline constexpr std::uint32_t lease_slots = 64;
 inline constexpr std::uint32_t placing_slots = 64;
@@ -61,11 +63,12 @@ struct alignas(padding_bytes) SegmentHeader {
   std::atomic<std::uint32_t> default_lease_ms;
   std::atomic<std::uint64_t> created_at_ns;     // wall clock
   std::atomic<std::uint64_t> first_generation;  // every cell began with this generation
+  std::atomic<std::uint64_t> level_ring_slots;  // hints that the rings of all levels made at run time share
   std::atomic<std::uint64_t> checksum;          // XXH3 of all fields above but `state`
-  std::atomic<std::uint64_t> reserved[5];       // zero
+  std::atomic<std::uint64_t> reserved[4];       // zero
 };
 static_assert(sizeof(SegmentHeader) == 128 && alignof(SegmentHeader) == 128);
-static_assert(offsetof(SegmentHeader, checksum) == 80);
+static_assert(offsetof(SegmentHeader, checksum) == 88);
 static_assert(std::is_trivially_destructible_v<SegmentHeader> && std::is_standard_layout_v<SegmentHeader>);
 
 enum class SegmentState : std::uint32_t { creating = 0, ready = 1 };
@@ -91,7 +94,11 @@ struct alignas(padding_bytes) Signals {
   /// No entry from here up to those kept for keepers was ever in use: bounds the keeper's walks. Raised by registrants
   /// before they take an entry, only ever to more.
   std::atomic<std::uint64_t> participants_end;
-  std::atomic<std::uint64_t> reserved_line[4];
+  /// Changes when a level is made or removed at run time: who claims looks at its levels again. Wraps, only a change
+  /// counts. Written by whoever makes or removes a level, after the level's state word.
+  std::atomic<std::uint32_t> levels_version;
+  std::uint32_t reserved_levels;
+  std::atomic<std::uint64_t> reserved_line[3];
   /// Futex: anybody adds one to call the keeper; it wraps, and only a change counts.
   std::atomic<std::uint32_t> keeper_doorbell;
   /// Futex: number + 1 of the participant that is the keeper; 0: none. Written by the holder of the keeper's lock;
@@ -183,16 +190,23 @@ static_assert(std::is_trivially_destructible_v<JournalWords> && std::is_standard
 
 enum class JournalMode : std::uint32_t { none = 0, io_uring = 1, pwritev2 = 2, other = 3 };
 
-/// One priority level and the counters of its ring. The ring's slots are a region of their own.
+/// One priority level and the counters of its ring. The ring's slots are a region of their own. The entries behind
+/// those of the first levels are of levels made at run time (ipc/runtime_level.h): "the maker" is whoever holds the
+/// structure lock then; it writes name, weight and ring only while `runtime_state` is unused or removed.
 struct alignas(padding_bytes) LevelEntry {
-  std::atomic<std::uint64_t> name[name_bytes / 8];  // as in NameTable; written by the creator
-  std::atomic<std::uint32_t> weight;                // written by the creator
-  /// Some queued jobs of this level may have no hint in the ring. Raised by a pusher that found it full, lowered by the
-  /// keeper before the scan that places them.
+  std::atomic<std::uint64_t> name[name_bytes / 8];  // as in NameTable; written by the creator, or the maker
+  std::atomic<std::uint32_t> weight;                // written by the creator, or the maker
+  /// Some queued jobs of this level may have no hint in the ring. Raised by a pusher that found it full. Of a first
+  /// level: lowered by the keeper before the scan that places them. Of one made at run time: lowered by the keeper when
+  /// nobody is left in its waiting room (core/keeper/waiting_room.h), and by the maker.
   std::atomic<std::uint32_t> overflow;
   /// Wall clock of the pause; 0: not paused. Written under the flow lock.
   std::atomic<std::uint64_t> paused_since_ns;
-  std::atomic<std::uint64_t> reserved[6];
+  /// LevelWord; zero in the entry of a first level. unused, removed -> open (maker), open -> closing (who removes),
+  /// closing -> open (who removes, or the keeper after its death), closing -> removed (who removes).
+  std::atomic<std::uint64_t> runtime_state;
+  std::atomic<std::uint64_t> runtime_ring;  // RingPiece; zero in the entry of a first level
+  std::atomic<std::uint64_t> reserved[4];
   /// The hint at every position below is dead. Raised by claimers and pushers, only ever by a compare-and-swap to more.
   /// 64 bits of positions do not wrap (20 M jobs/s: 29,000 years).
   alignas(padding_bytes) std::atomic<std::uint64_t> head;

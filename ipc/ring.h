@@ -25,8 +25,9 @@
 //       worker serves): CAS slot(h) from lap(h) | hint to   step over it (C1), pushers help the tail (P1)
 //       lap(h) + 1 | hint: the hint is at the back now
 //   M3  raise tail to h + slots + 1, head to h + 1
-// So one job that nobody wants never stops its level. A table has fewer cells than a ring has slots, so a full ring has
-// dead hints, and M2 reaches one within a lap.
+// So one job that nobody wants never stops its level. A first level's table has fewer cells than its ring has slots, so
+// a full ring has dead hints, and M2 reaches one within a lap. A ring that keeps its order, of a level made at run
+// time, has M1 only, and is full when its front is live: the keeper's waiting room does the rest.
 //
 // Look at the front (Cursor)
 //   C1  read head h, then slot(h)
@@ -68,12 +69,16 @@ class Ring {
   static constexpr std::uint64_t lap_mask = (std::uint64_t{1} << (64 - hint_bits)) - 1;
 
   Ring() noexcept = default;
+  /// What a pusher does that finds a live hint at the front of a full ring.
+  enum class Full { rotates, keeps_order };
   /// `slot_count` is a power of two; `slots` points at that many words.
-  Ring(LevelEntry* level, std::atomic<std::uint64_t>* slots, std::uint64_t slot_count) noexcept
+  Ring(LevelEntry* level, std::atomic<std::uint64_t>* slots, std::uint64_t slot_count,
+       Full when_full = Full::rotates) noexcept
       : level_(level),
         slots_(slots),
         mask_(slot_count - 1),
-        shift_(static_cast<std::uint32_t>(__builtin_ctzll(slot_count))) {}
+        shift_(static_cast<std::uint32_t>(__builtin_ctzll(slot_count))),
+        keeps_order_(when_full == Full::keeps_order) {}
 
   std::uint64_t slot_count() const noexcept { return mask_ + 1; }
 
@@ -138,7 +143,7 @@ class Ring {
           continue;
         }
         if (position - known_head_ >= slot_count()) {
-          make_room(is_live);
+          if (!make_room(is_live)) return Pushed::full;
           continue;
         }
       }
@@ -159,26 +164,29 @@ class Ring {
     return ((position >> shift_) & lap_mask) << hint_bits | hint;
   }
 
-  /// M1 to M3 for the hint at the front.
+  /// M1 to M3 for the hint at the front. False: it keeps its place, and the ring is full.
   template <class IsLive>
-  void make_room(IsLive&& is_live) noexcept {
+  bool make_room(IsLive&& is_live) noexcept {
     const std::uint64_t front = known_head_;
     std::uint64_t word = slot(front);
     const Turn turn = turn_of(word, front);
-    if (turn == Turn::before) return;  // nothing at the front: a full ring that is empty was scribbled over
+    if (turn == Turn::before) return true;  // nothing at the front: a full ring that is empty was scribbled over
     if (turn == Turn::now && is_live(hint_of(word))) {  // M1
+      if (keeps_order_) return false;
       const std::uint64_t back = front + slot_count();
-      if (!slots_[back & mask_].compare_exchange_strong(word, word_at(back, hint_of(word)))) return;  // M2
-      raise_to(level_->tail, back + 1);                                                               // M3
+      if (!slots_[back & mask_].compare_exchange_strong(word, word_at(back, hint_of(word)))) return true;  // M2
+      raise_to(level_->tail, back + 1);                                                                    // M3
     }
     raise_head(front + 1);
     known_head_ = head();
+    return true;
   }
 
   LevelEntry* level_ = nullptr;
   std::atomic<std::uint64_t>* slots_ = nullptr;
   std::uint64_t mask_ = 0;
   std::uint32_t shift_ = 0;
+  bool keeps_order_ = false;
   std::uint64_t known_head_ = 0;  // private to this view: an old head is a safe one
 };
 

@@ -42,7 +42,7 @@ class Mappable {
 
 std::uint64_t checksum_of(const SegmentHeader& header) noexcept {
   // ORDER relaxed: the header was published whole, by rename; its bytes do not change.
-  const std::array<std::uint64_t, 11> fields{
+  const std::array<std::uint64_t, 12> fields{
       header.magic.load(std::memory_order_relaxed),
       header.version.load(std::memory_order_relaxed),
       header.engine_id.load(std::memory_order_relaxed),
@@ -55,6 +55,7 @@ std::uint64_t checksum_of(const SegmentHeader& header) noexcept {
       header.default_lease_ms.load(),
       header.created_at_ns.load(),
       header.first_generation.load(),
+      header.level_ring_slots.load(),
   };
   return XXH3_64bits(fields.data(), sizeof fields);
 }
@@ -108,6 +109,7 @@ void fill(const Segment& segment, const SegmentConfig& config, std::uint64_t fir
   header.default_lease_ms.store(config.default_lease_ms);
   header.created_at_ns.store(wall_clock_ns());
   header.first_generation.store(first_generation);
+  header.level_ring_slots.store(geometry.level_ring_slots);
 }
 
 void make_ready(SegmentHeader& header) noexcept {
@@ -131,13 +133,15 @@ Result<Geometry> checked_geometry(const SegmentHeader& header, std::uint64_t fil
   const std::uint32_t capacity = header.capacity.load();
   const std::uint32_t cell_bytes = header.cell_bytes.load();
   const std::uint32_t level_count = header.level_count.load();
-  const bool bounded = capacity >= 64 && capacity <= most_cells && capacity % 64 == 0 && cell_bytes >= 128 &&
+  const std::uint64_t level_ring_slots = header.level_ring_slots.load();
+  const bool bounded = level_ring_slots >= least_level_ring_slots && level_ring_slots <= most_level_ring_slots &&
+                       capacity >= 64 && capacity <= most_cells && capacity % 64 == 0 && cell_bytes >= 128 &&
                        cell_bytes <= 65536 && std::has_single_bit(cell_bytes) && level_count >= 1 &&
                        level_count <= most_first_levels;
   if (!bounded || header.state.load() != static_cast<std::uint32_t>(SegmentState::ready)) {
     return std::unexpected(Error(ErrorCode::corrupt, "the segment's header has impossible sizes", where));
   }
-  const Geometry geometry = Geometry::of(capacity, cell_bytes, level_count);
+  const Geometry geometry = Geometry::of(capacity, cell_bytes, level_count, level_ring_slots);
   if (geometry.bytes != file_bytes || header.bytes.load() != file_bytes) {
     return std::unexpected(
         Error(ErrorCode::corrupt, "the segment's file is shorter or longer than its header says", where));
@@ -162,7 +166,8 @@ Result<Geometry> read_geometry(const File& file, const std::filesystem::path& pa
 
 }  // namespace
 
-Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uint32_t level_count) noexcept {
+Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uint32_t level_count,
+                      std::uint64_t level_ring_slots) noexcept {
   Geometry g;
   g.capacity = capacity;
   g.cell_bytes = cell_bytes;
@@ -173,7 +178,7 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   g.signals = sizeof(SegmentHeader);
   g.journal = g.signals + sizeof(Signals);
   g.levels = g.journal + sizeof(JournalWords);
-  g.participants = round_up(g.levels + std::uint64_t{level_count} * sizeof(LevelEntry), page_bytes);
+  g.participants = round_up(g.levels + std::uint64_t{g.level_numbers()} * sizeof(LevelEntry), page_bytes);
   g.kinds = g.participants + std::uint64_t{most_participants} * sizeof(ParticipantEntry);
   g.retry_policies = g.kinds + std::uint64_t{most_kinds} * sizeof(NameEntry);
   g.kind_rules = g.retry_policies + std::uint64_t{most_retry_policies} * sizeof(NameEntry);
@@ -185,7 +190,9 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   // A slot per cell, so that a job that has a cell finds a slot; behind them the width of a key's window.
   g.unique_slots = std::max<std::uint64_t>(64, capacity);
   g.rings = round_up(g.unique + (g.unique_slots + 1) * 8, page_bytes);
-  g.cells = round_up(g.rings + level_count * g.ring_slots * 8, page_bytes);
+  g.level_rings = round_up(g.rings + level_count * g.ring_slots * 8, page_bytes);
+  g.level_ring_slots = level_ring_slots != 0 ? level_ring_slots : default_level_ring_slots(capacity);
+  g.cells = round_up(g.level_rings + g.level_ring_slots * 8, page_bytes);
   g.bytes = round_up(g.cells + std::uint64_t{capacity} * cell_bytes, page_bytes);
   return g;
 }
@@ -233,8 +240,8 @@ Result<void> Segment::create(const std::filesystem::path& path, const SegmentCon
                              std::uint64_t first_generation, std::uint64_t generation_limit, const Filler& filler) {
   const auto boot = boot_id();
   if (!boot) return std::unexpected(boot.error());
-  const Geometry geometry =
-      Geometry::of(config.capacity, config.cell_bytes, static_cast<std::uint32_t>(config.levels.size()));
+  const Geometry geometry = Geometry::of(config.capacity, config.cell_bytes,
+                                         static_cast<std::uint32_t>(config.levels.size()), config.level_ring_slots);
   const std::filesystem::path fresh = path.string() + ".creating";
   ::unlink(fresh.c_str());  // of a creator that died: we hold the structure lock
   auto file = open_file(fresh, O_RDWR | O_CREAT | O_EXCL, config.mode);

@@ -22,6 +22,7 @@
 #include "ipc/layout.h"
 #include "ipc/name_table.h"
 #include "ipc/ring.h"
+#include "ipc/runtime_level.h"
 
 namespace ringmill {
 
@@ -41,10 +42,12 @@ struct SegmentConfig {
   std::optional<FileOwner> owner{};  // nothing: whoever makes it
   std::vector<std::string> levels{};
   std::vector<std::uint32_t> weights{};
+  /// Hints that the rings of all levels made at run time share; 0: as many as fit the capacity.
+  std::uint64_t level_ring_slots = 0;
 };
 
-/// Where each region begins: a function of capacity, cell size and number of levels alone. Each process computes it for
-/// itself; no offset is ever read from shared memory.
+/// Where each region begins: a function of capacity, cell size, number of levels and their rings' room alone. Each
+/// process computes it for itself; no offset is ever read from shared memory.
 struct Geometry {
   std::uint32_t capacity = 0;
   std::uint32_t cell_bytes = 0;
@@ -64,10 +67,16 @@ struct Geometry {
   std::uint64_t unique = 0;
   std::uint64_t unique_slots = 0;
   std::uint64_t rings = 0;
+  std::uint64_t level_rings = 0;  // of levels made at run time
+  std::uint64_t level_ring_slots = 0;
   std::uint64_t cells = 0;
   std::uint64_t bytes = 0;
 
-  static Geometry of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uint32_t level_count) noexcept;
+  /// `level_ring_slots` 0: default_level_ring_slots().
+  static Geometry of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uint32_t level_count,
+                     std::uint64_t level_ring_slots = 0) noexcept;
+  /// Numbers of levels, those that are not in use included.
+  std::uint32_t level_numbers() const noexcept { return level_count + most_runtime_levels; }
 };
 
 /// One map of marks; maps lie apart, so that those who write different ones do not disturb each other.
@@ -147,10 +156,22 @@ class Segment {
     return FreeMap(&at<std::atomic<std::uint64_t>>(geometry_.free_words),
                    &at<std::atomic<std::uint64_t>>(geometry_.free_summary), geometry_.capacity);
   }
-  /// A view with a private memory of the head: one per thread.
+  /// A view with a private memory of the head: one per thread. `n` is below level_numbers().
   Ring ring(std::uint32_t n) const noexcept {
+    if (n >= geometry_.level_count) return runtime_ring(n);
     return Ring(&level(n), &at<std::atomic<std::uint64_t>>(geometry_.rings + n * geometry_.ring_slots * 8),
                 geometry_.ring_slots);
+  }
+  /// The slots of a piece, which must be sound.
+  std::atomic<std::uint64_t>* level_ring_slots(RingPiece piece) const noexcept {
+    return &at<std::atomic<std::uint64_t>>(geometry_.level_rings + std::uint64_t{piece.first} * 8);
+  }
+  /// What the entry of a level made at run time says of its life. `n` as in ring().
+  LevelWord level_word(std::uint32_t n) const noexcept { return LevelWord::of(level(n).runtime_state.load()); }
+  /// A level whose jobs are waited for: a first one, or one made at run time that is not removed. Any `n`.
+  bool has_level(std::uint32_t n) const noexcept {
+    if (n < geometry_.level_count) return true;
+    return n < geometry_.level_numbers() && level_word(n).is_in_use();
   }
   std::byte* cells() const noexcept { return base_ + geometry_.cells; }
 
@@ -164,6 +185,12 @@ class Segment {
   explicit Segment(std::unique_ptr<Mapping> mapping, const Geometry& geometry) noexcept;
   static Result<Segment> map(File file, std::uint64_t bytes, const Geometry& geometry, Access access,
                              const std::filesystem::path& path);
+  Ring runtime_ring(std::uint32_t n) const noexcept {
+    RingPiece piece = RingPiece::of(level(n).runtime_ring.load());
+    // Somebody scribbled over it. Hints are checked wherever they stand.
+    if (!piece.is_within(geometry_.level_ring_slots)) piece = {.first = 0, .slots = least_level_ring};
+    return Ring(&level(n), level_ring_slots(piece), piece.slots, Ring::Full::keeps_order);
+  }
   template <class T>
   T& at(std::uint64_t offset) const noexcept {
     return *reinterpret_cast<T*>(base_ + offset);

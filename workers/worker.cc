@@ -70,10 +70,6 @@ Result<void> Worker::Implementation::prepare() {
     if (!level) return std::unexpected(level.error());
     commons.levels.push_back(*level);
   }
-  commons.level_names.clear();
-  for (std::uint32_t n = 0; n < commons.engine.level_count(); ++n) {
-    commons.level_names.push_back(commons.engine.level_name(Level{static_cast<std::uint16_t>(n)}));
-  }
   commons.idle_threads.store(0);
   ended.store(0);
   first_error.reset();

@@ -15,6 +15,7 @@ namespace {
 
 /// A draining thread that found nothing waits so long for a job before it asks again whether all is done.
 constexpr std::chrono::milliseconds drain_look{20};
+constexpr std::size_t most_level_names = 4096;
 constexpr auto for_ever = std::chrono::nanoseconds::max();
 
 /// A reason may hold a command's output: whatever it is, it takes one line of the log.
@@ -73,6 +74,18 @@ Result<void> WorkerThread::run_jobs(Participant& participant) {
 }
 
 Result<Job> WorkerThread::next_job(Participant& participant) {
+  while (true) {
+    auto job = next_job_of_levels(participant);
+    if (job || job.error().code() != ErrorCode::level_removed) return job;
+    // Said once for each level, and again by every claim when none is left.
+    auto again = participant.claim();
+    if (!again && again.error().code() == ErrorCode::level_removed) return again;
+    log().warn("{}", job.error().message());
+    if (again || !is_just_empty(again.error())) return again;
+  }
+}
+
+Result<Job> WorkerThread::next_job_of_levels(Participant& participant) {
   if (!commons_.options.drain) return participant.claim(for_ever);
   auto job = participant.claim();
   if (job || !is_just_empty(job.error())) return job;
@@ -105,12 +118,12 @@ bool WorkerThread::is_drained() const {
       return kind.waiting != 0 && commons_.levels.empty() && commons_.handlers.takes(kind.name);
     });
   }
-  for (std::size_t n = 0; n < status.levels.size(); ++n) {
-    const auto level = static_cast<Level>(n);
-    const bool ours = commons_.levels.empty() || std::ranges::find(commons_.levels, level) != commons_.levels.end();
+  for (const LevelStatus& level : status.levels) {
+    const bool ours =
+        commons_.levels.empty() || std::ranges::find(commons_.levels, level.level) != commons_.levels.end();
     // What failed and waits for its next attempt is left to run; what nobody has begun, and is not due, is not.
-    const std::uint64_t left = status.levels[n].queued - status.levels[n].held + status.levels[n].retrying;
-    if (ours && !status.levels[n].paused && left != 0) return false;
+    const std::uint64_t left = level.queued - level.held + level.retrying;
+    if (ours && !level.paused && left != 0) return false;
   }
   return true;
 }
@@ -125,10 +138,7 @@ void WorkerThread::run_one(Job& job) {
 JobOutcome WorkerThread::call_handler(Job& job) {
   const Handler* handler = commons_.handlers.find(job.kind());
   if (handler == nullptr) return JobOutcome::fail("this worker has no handler for the job's kind");
-  const auto level = static_cast<std::size_t>(job.level());
-  const std::string_view level_name =
-      level < commons_.level_names.size() ? std::string_view(commons_.level_names[level]) : std::string_view{};
-  JobContext context(job, kind_name(job.kind()), level_name, commons_.stopping);
+  JobContext context(job, kind_name(job.kind()), level_name(job.level()), commons_.stopping);
   const WorkerHooks& hooks = commons_.options.hooks;
   if (hooks.before) hooks.before(context);
   const std::uint64_t begin_ns = hooks.after ? steady_clock_ns() : 0;
@@ -212,6 +222,14 @@ std::string_view WorkerThread::kind_name(Kind kind) {
   if (const std::string_view name = commons_.handlers.name_of(kind); !name.empty()) return name;
   auto known = kind_names_.find(kind);
   if (known == kind_names_.end()) known = kind_names_.emplace(kind, commons_.engine.kind_name(kind)).first;
+  return known->second;
+}
+
+std::string_view WorkerThread::level_name(Level level) {
+  // Every life of a level has a value of its own: those that are gone are forgotten from time to time.
+  if (level_names_.size() > most_level_names) level_names_.clear();
+  auto known = level_names_.find(level);
+  if (known == level_names_.end()) known = level_names_.emplace(level, commons_.engine.level_name(level)).first;
   return known->second;
 }
 

@@ -22,8 +22,7 @@ struct WorkerCommons {
   Engine& engine;
   WorkerOptions options;
   HandlerRegistry handlers;
-  std::vector<Level> levels;             // to claim from; empty: all
-  std::vector<std::string> level_names;  // by the level's number
+  std::vector<Level> levels;  // to claim from; empty: all
 
   std::atomic<bool> stopping{false};
   /// How many calls of stop() look at the threads' participants right now.
@@ -49,7 +48,9 @@ class alignas(64) WorkerThread {
 
  private:
   Result<void> run_jobs(Participant& participant);
+  /// A level that was removed is logged, and the others are gone on with. Error level_removed: none is left.
   Result<Job> next_job(Participant& participant);
+  Result<Job> next_job_of_levels(Participant& participant);
   /// No thread of ours runs a job, and the engine has none for us, as far as one look shows.
   bool is_drained() const;
   void run_one(Job& job);
@@ -57,6 +58,7 @@ class alignas(64) WorkerThread {
   static JobOutcome run_handler(const Handler& handler, JobContext& context);
   void settle(Job& job, const JobOutcome& outcome);
   std::string_view kind_name(Kind kind);
+  std::string_view level_name(Level level);
 
   /// Adds to a counter of our own. ORDER relaxed: one writer; readers want a recent value.
   static void count(std::atomic<std::uint64_t>& counter) noexcept {
@@ -64,7 +66,8 @@ class alignas(64) WorkerThread {
   }
 
   WorkerCommons& commons_;
-  std::unordered_map<Kind, std::string> kind_names_;  // of kinds that only the default handler runs
+  std::unordered_map<Kind, std::string> kind_names_;    // of kinds that only the default handler runs
+  std::unordered_map<Level, std::string> level_names_;  // of those that it had jobs of
   std::atomic<Participant*> participant_{nullptr};
   std::atomic<std::uint64_t> current_job_{0};
   std::atomic<std::uint64_t> completed_{0};

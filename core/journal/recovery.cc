@@ -69,7 +69,12 @@ bool is_newer(std::uint32_t tag, std::uint32_t than) noexcept {
 }  // namespace
 
 TableRebuild::TableRebuild(Segment& fresh)
-    : segment_(&fresh), table_(fresh), level_count_(fresh.geometry().level_count), waiting_(level_count_) {}
+    : segment_(&fresh), table_(fresh), waiting_(fresh.geometry().level_numbers()) {}
+
+bool TableRebuild::knows_level(std::uint32_t level) const noexcept {
+  if (level < segment_->geometry().level_count) return true;
+  return level < segment_->geometry().level_numbers() && segment_->level_word(level).state != LevelState::unused;
+}
 
 void TableRebuild::note_damage(const JournalPlace& place, const char* reason, JobId id) {
   const bool is_new = damage_.empty() || damage_.back().segment != place.segment ||
@@ -92,7 +97,7 @@ bool TableRebuild::accept(const JournalPlace& place, JobId id) {
 void TableRebuild::on_job(const JournalPlace& place, const JobRecord& record, std::span<const std::byte> payload) {
   const JobId id(record.id);
   if (!accept(place, id)) return;
-  if (record.flags != 0 || record.level >= level_count_ || record.kind >= most_kinds ||
+  if (record.flags != 0 || !knows_level(record.level) || record.kind >= most_kinds ||
       record.payload_bytes > table_.inline_bytes() || payload.size() != record.payload_bytes) {
     note_damage(place, "a job that does not fit this engine", id);
     return;
@@ -372,10 +377,16 @@ void TableRebuild::place_kinds() {
 
 void TableRebuild::place_hints() {
   const auto is_live = [](std::uint64_t) { return true; };
-  for (std::uint32_t level = 0; level < level_count_; ++level) {
+  for (std::uint32_t level = 0; level < waiting_.size(); ++level) {
     std::vector<Waiting>& jobs = waiting_[level];
+    if (jobs.empty()) continue;
     // Cells are given from the lowest on, so that a young engine's come in this order already.
     if (!std::ranges::is_sorted(jobs)) std::ranges::sort(jobs);
+    if (level >= segment_->geometry().level_count) {
+      place_hints_at_run_time(level, jobs);
+      std::vector<Waiting>().swap(jobs);
+      continue;
+    }
     Ring ring = segment_->ring(level);
     std::uint64_t position = ring.tail();
     // A ring has more slots than the table has cells.
@@ -384,6 +395,22 @@ void TableRebuild::place_hints() {
     ring.raise_tail(position);
     std::vector<Waiting>().swap(jobs);
   }
+}
+
+void TableRebuild::place_hints_at_run_time(std::uint32_t level, const std::vector<Waiting>& jobs) {
+  LevelEntry& entry = segment_->level(level);
+  const LevelWord word = segment_->level_word(level);
+  // It was removed after all, or a removal had not ended (core/runtime_levels.h, R4): its jobs count more.
+  if (!word.is_in_use()) set(entry.runtime_state, LevelWord{.state = LevelState::open, .epoch = word.epoch}.bits());
+  const auto is_live = [](std::uint64_t) { return true; };
+  Ring ring = segment_->ring(level);
+  std::uint64_t position = ring.tail();
+  for (const Waiting& job : jobs) {
+    if (ring.push_at(position, JobTable::hint_of(JobId(job.id)), is_live) == Ring::Pushed::done) continue;
+    entry.overflow.store(1);
+    break;  // the keeper's first scan finds them
+  }
+  ring.raise_tail(position);
 }
 
 namespace {

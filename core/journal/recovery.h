@@ -42,6 +42,7 @@ namespace ringmill {
 /// R2 to R4. The segment is one that Segment::create() hands to its filler.
 class TableRebuild : public JournalVisitor {
  public:
+  /// Levels made at run time are in `fresh` already (core/runtime_levels.h).
   explicit TableRebuild(Segment& fresh);
 
   void on_job(const JournalPlace& place, const JobRecord& record, std::span<const std::byte> payload) override;
@@ -90,11 +91,13 @@ class TableRebuild : public JournalVisitor {
   /// while the machine was off.
   DueTime on_its_clock(DueTime due) const noexcept;
   void place_hints();
+  /// Of a level made at run time: what its ring has no room for waits for the keeper.
+  void place_hints_at_run_time(std::uint32_t level, const std::vector<Waiting>& jobs);
+  bool knows_level(std::uint32_t level) const noexcept;
   void place_kinds();
 
   Segment* segment_;
   JobTable table_;
-  std::uint32_t level_count_;
   std::array<KindName, most_kinds> kinds_;
   std::bitset<most_kinds> kinds_used_;
   std::vector<std::vector<Waiting>> waiting_;  // per level

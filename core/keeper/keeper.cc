@@ -10,6 +10,7 @@
 #include "core/keeper/burial.h"
 #include "core/keeper/scheduler.h"
 #include "core/log.h"
+#include "core/runtime_levels.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
 #include "ipc/robust_word.h"
@@ -36,6 +37,8 @@ constexpr std::uint32_t scan_step = 8192;
 constexpr std::uint64_t scan_pause_ns = ms / 5;
 /// Deadlines are looked at this often while the keeper is busy with something else.
 constexpr std::uint64_t expire_every_ns = 1 * ms;
+/// While somebody sleeps before a ring that is full of what others claim.
+constexpr std::uint64_t serve_pause_ns = 2 * ms;
 constexpr std::uint64_t election_retry_ns = 1 * ms;
 constexpr std::uint64_t registration_retry_ns = 100 * ms;
 /// About a millisecond: deaths are looked at in between.
@@ -52,6 +55,7 @@ void KeeperWork::turn(bool thorough) {
   }
   expire_leases();
   timers_.look_at_marked();
+  timers_.waiting_room().turn([this] { timers_.look_at_marked(); });
   more_is_due_ = timers_.run_due(most_due_in_a_turn);
   bring_back_parked();
   raise_generation_limit();
@@ -73,6 +77,7 @@ bool KeeperWork::reap_dead(bool thorough) {
     if (number == number_ || dead_.test(number)) return;
     const bool dead = thorough ? engine_->death_probe.is_dead(number) : engine_->death_probe.is_marked(number);
     if (dead && reaper_.take_over(number)) {
+      reopen_levels_closed_by(engine_->segment, number);
       dead_.set(number);
       scan_wanted_ = reaped = true;
       log().info("participant {} is gone: {}; what it held is waiting again", number,
@@ -161,6 +166,7 @@ std::uint64_t KeeperWork::idle_ns() const noexcept {
   if (more_is_due_) return 0;
   std::uint64_t idle = scan_.is_running() ? scan_pause_ns : thorough_every_ns;
   if (scan_wanted_) idle = std::min(idle, scan_distance_ns);
+  if (timers_.waiting_room().is_needed_soon()) idle = std::min(idle, serve_pause_ns);
   const std::uint64_t next_ns = std::min(next_deadline_ns_, timers_.next_due_ns());
   if (next_ns != Reaper::no_deadline) {
     const std::uint64_t now_ns = lease_clock_ns();

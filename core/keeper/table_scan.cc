@@ -19,7 +19,8 @@ void TableScan::start(const Owners& dead) {
   generation_limit_ = segment_->signals().generation_limit.load();
   notes_.assign(segment_->geometry().capacity, 0);
   timers_->begin_rebuild();
-  // Lowered before we look: who finds a ring full from now on raises it again.
+  // Lowered before we look: who finds a ring full from now on raises it again. Of levels made at run time the waiting
+  // room does that.
   for (std::uint32_t n = 0; n < segment_->geometry().level_count; ++n) segment_->level(n).overflow.store(0);
 }
 
@@ -92,8 +93,9 @@ void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
 }
 
 void TableScan::cross_out_hints(std::uint32_t count) {
-  const std::uint32_t levels = segment_->geometry().level_count;
+  const std::uint32_t levels = segment_->geometry().level_numbers();
   for (; level_ < levels; ++level_, left_ = 0) {
+    if (!segment_->has_level(level_)) continue;
     const Ring ring = segment_->ring(level_);
     if (left_ == 0) {
       position_ = ring.head();
@@ -121,9 +123,16 @@ void TableScan::place_what_is_left(std::uint32_t count) {
     const JobId id = job_id_of(word, next_);
     if (word.state() != CellState::queued || notes_[next_] != note_of(JobTable::hint_of(id))) continue;
     const CellHeader& header = table.header(next_);
-    reaper_->settling().place(id, header.level.load(), header.kind.load());
+    const std::uint32_t level = header.level.load();
+    if (level >= segment_->geometry().level_count && segment_->has_level(level)) {
+      timers_->waiting_room().take_in(next_);
+    } else {
+      reaper_->settling().place(id, level, header.kind.load());
+    }
   }
-  if (next_ == table.capacity()) phase_ = Phase::over;
+  if (next_ != table.capacity()) return;
+  timers_->waiting_room().note_scan_ended();
+  phase_ = Phase::over;
 }
 
 }  // namespace ringmill

@@ -91,7 +91,10 @@ bool Timers::may_go(CellIndex index, StateWord word) const {
 }
 
 void Timers::look_at_marked() {
-  segment_->keeper_marks().take_all([this](CellIndex index) { look_at(index); });
+  segment_->keeper_marks().take_all([this](CellIndex index) {
+    look_at(index);
+    waiting_room_.take_in_marked(index);
+  });
 }
 
 void Timers::run(JobId id, Now now) {

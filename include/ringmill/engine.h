@@ -20,7 +20,7 @@ namespace ringmill {
 
 struct FlowRules;
 
-/// How to make an engine. Everything is fixed at creation.
+/// How to make an engine. Everything is fixed at creation; levels can be added later.
 struct CreateOptions {
   /// The first levels, the most urgent first: 1 to 16 names of 1 to 63 characters of [A-Za-z0-9._:/-].
   std::vector<std::string> levels{"high", "default", "low"};
@@ -40,6 +40,19 @@ struct CreateOptions {
   /// The most bytes that the journal's files take on the disk; they are made as they are needed. It must hold a full
   /// engine twice and a half, records of the longest payload, and 4 MiB. 0: three times a full engine, at least 64 MiB.
   std::uint64_t journal_limit = 0;
+  /// Hints that the rings of all levels made at run time share, 8 bytes each: 16 Ki to 64 Mi. 0: one for every second
+  /// job, 64 Ki to 512 Ki.
+  std::uint64_t level_rings = 0;
+};
+
+/// How to make a level at run time.
+struct LevelOptions {
+  /// As CreateOptions::weights.
+  std::uint32_t weight = 1;
+  /// How many jobs of it have their place in shared memory's ring: 16 to 65536, rounded up to a power of two. What does
+  /// not fit waits with the keeper and is fed in, in order; a small ring costs the keeper more. 0: 4096, and less where
+  /// CreateOptions::level_rings goes to an end.
+  std::uint32_t ring = 0;
 };
 
 struct OpenOptions {
@@ -89,8 +102,23 @@ class Engine {
 
   /// Error not_found: the message lists the levels that are.
   Result<Level> level(std::string_view name) const;
+  /// Empty when there is none, or it was removed.
   std::string level_name(Level level) const;
+  /// Of the first levels, which are Level{0} and so on.
   std::uint32_t level_count() const noexcept;
+
+  /// Makes a level at run time, durably: a tenant, a tube, a queue for replies. Up to 1024 exist at a time. They
+  /// come after the first levels in urgency, and whoever claims from all levels claims from them. Costs a few file
+  /// operations that wait for the disk. Errors: already_exists, invalid_argument, no_space (names or room for rings are
+  /// used up; says what is left), permission_denied, system.
+  Result<Level> add_level(std::string_view name, const LevelOptions& options = {});
+  /// Removes an empty level that was made at run time. Who enqueues into it, or claims from it by name, is told by
+  /// level_removed. Waits until the ends of its jobs are durable. Errors: not_found, busy (jobs that are not over: says
+  /// how many), invalid_argument (a first level), timed_out, no_space and journal_failed (as
+  /// Participant::wait_durable()), too_many_participants, system.
+  Result<void> remove_level(std::string_view name);
+  /// Names of all levels, the first ones first.
+  std::vector<std::string> levels() const;
 
   /// Nothing of this level is claimed until resume(); what runs, or was claimed in advance, goes on. Pauses and limits
   /// are durable: they hold in every process at once, after a restart of the machine, and until they are taken back.

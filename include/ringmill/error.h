@@ -15,6 +15,7 @@ enum class ErrorCode {
   already_exists,         ///< `create` found something at that place.
   invalid_argument,       ///< the caller's words are off: a bound, a name, an option.
   too_large,              ///< the payload does not fit the engine's cells.
+  level_removed,          ///< the level was removed while this handle, or this worker, still used it.
   lease_lost,             ///< the lease was revoked (expired, or taken back): someone else has the job.
   not_cancellable,        ///< the job runs, or is over.
   wrong_thread,           ///< a participant was used by another thread than the one that attached it.

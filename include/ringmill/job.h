@@ -37,8 +37,9 @@ class JobId {
 /// process.
 enum class Kind : std::uint32_t {};
 
-/// A priority level of one engine: get one from Engine::level(). 0 is the most urgent of the first levels.
-enum class Level : std::uint16_t {};
+/// A priority level of one engine: get one from Engine::level(). 0 is the most urgent of the first levels. That of a
+/// level made at run time means nothing any more once the level is removed: a new one of the same name has another.
+enum class Level : std::uint32_t {};
 
 /// Where a job stands, as every tool shows it. `ended` says: over, and nothing was asked to be kept.
 enum class JobState { queued, delayed, blocked, running, completed, dead, cancelled, ended };

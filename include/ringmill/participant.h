@@ -185,7 +185,7 @@ class Participant {
   int number() const noexcept;
 
   /// Puts one job into its level. When it returns, any worker may have it already.
-  /// Errors: would_block (the table is full and `wait` is zero), timed_out, too_large, invalid_argument.
+  /// Errors: would_block (the table is full and `wait` is zero), timed_out, too_large, invalid_argument, level_removed.
   Result<JobId> enqueue(const JobRequest& request, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 
   /// Puts a job in unless there is one with the same key, which lives, or has ended less than `unique_for` ago (as that
@@ -232,11 +232,13 @@ class Participant {
   std::size_t poll_durable();
 
   /// What claim() and claim_batch() take from now on. Costs an allocation; gives back jobs claimed in advance.
-  /// Error invalid_argument: an unknown level or kind, a prefetch out of bounds.
+  /// Errors: invalid_argument (an unknown level or kind, a prefetch out of bounds), level_removed.
   Result<void> subscribe(const ClaimOptions& options);
 
   /// Takes one job. With a `wait` it spins briefly, then sleeps until there is one.
-  /// Errors: would_block (none, `wait` zero), timed_out, interrupted waits end with would_block after wake().
+  /// Errors: would_block (none, `wait` zero), timed_out, interrupted waits end with would_block after wake();
+  /// level_removed: a level that subscribe() named is gone, also while this waits. It is said once, and the next call
+  /// goes on with the other levels; with none left every call says so.
   Result<Job> claim(std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 
   /// Takes up to out.size() jobs (at most most_in_batch), without waiting once there is one. Returns how many.

@@ -7,10 +7,12 @@
 #include <vector>
 
 #include <ringmill/flow_control.h>
+#include <ringmill/job.h>
 
 namespace ringmill {
 
 struct LevelStatus {
+  Level level{};
   std::string name;
   std::uint32_t weight = 0;
   std::uint64_t queued = 0;
@@ -24,6 +26,9 @@ struct LevelStatus {
   std::chrono::system_clock::time_point paused_since{};
   /// Of the queued ones those whose kind is paused.
   std::uint64_t held = 0;
+  bool is_made_at_run_time = false;
+  /// Places of its ring.
+  std::uint64_t ring = 0;
 };
 
 /// A kind that is paused or limited.

@@ -143,7 +143,8 @@ using Handler = std::function<JobOutcome(JobContext&)>;
 struct WorkerOptions {
   /// How many jobs run at once: 1 to 128. Each thread takes a registry entry of the engine, which has 256.
   std::uint32_t threads = 1;
-  /// The names of the levels to take jobs from. Empty: all.
+  /// The names of the levels to take jobs from. Empty: all, and those that are made later. One that is removed
+  /// meanwhile is logged; when none is left run() ends with level_removed.
   std::vector<std::string> levels{};
   Policy policy = Policy::weighted;
   /// As ClaimOptions::prefetch: the most jobs that a thread takes in advance while handlers are fast, 1 to 64.
@@ -198,8 +199,8 @@ class Worker {
   /// run. Then each thread ends its current job, gives back what it had taken in advance (those attempts do not count)
   /// and leaves the engine. Threads cannot be killed: run() waits for handlers as long as they take, see
   /// WorkerOptions::grace. May be called again after a drained run. Errors: invalid_argument (an option or a handler),
-  /// not_found (a level, or the engine was removed), no_space (too many kinds), too_many_participants, after_fork, busy
-  /// (it runs already), system. An error of one thread stops all of them gracefully.
+  /// not_found (a level, or the engine was removed), level_removed, no_space (too many kinds), after_fork,
+  /// too_many_participants, busy (it runs already), system. An error of one thread stops all of them gracefully.
   Result<void> run();
 
   /// Makes run() return soon, now or whenever it is called. For any thread, a handler, or a signal handler; as often as

@@ -96,6 +96,15 @@ void enqueue_by(Child& child, const Put& put) {
 void enqueue(Child& child) {
   enqueue_by(child, [&child](const JobRequest& request) { return child.participant().enqueue(request); });
 }
+/// Into a ring that is full: the job goes to the keeper's waiting room.
+void enqueue_overflow(Child& child) {
+  JobReport& report = child.report().jobs[first_own_serial];
+  report.is_enqueuing = 1;
+  const Result<JobId> id = child.participant().enqueue(child.request(first_own_serial, tube));
+  if (!id && id.error().code() != ErrorCode::would_block) child.surprised_by(id.error().code());
+  if (id) report.id = id->value();
+  report.enqueued = id ? Answer::yes : Answer::no;
+}
 void enqueue_delayed(Child& child) {
   enqueue_by(child, [&child](JobRequest request) {
     const JobOptions options{.delay = brief_delay};
@@ -275,7 +284,7 @@ Child::Child(const std::filesystem::path& directory, Report& report, std::chrono
   if (!kind) ::_exit(could_not_prepare);
   kind_ = *kind;
   for (std::size_t n = 0; n < levels_.size(); ++n) {
-    const auto level = engine_->level(level_names[n]);
+    const auto level = engine_->level(n == tube ? tube_name : level_names[n]);
     if (!level) ::_exit(could_not_prepare);
     levels_[n] = *level;
   }
@@ -350,7 +359,7 @@ void Child::finish() {
 }
 
 std::span<const Operation> operations() {
-  static const std::array<Operation, 24> all{{
+  static const std::array<Operation, 25> all{{
       {"enqueue", {1, 2}, attach_only, enqueue},
       {"enqueue_batch", {1, 2}, attach_only, enqueue_batch},
       {"claim", {0, 1, 2, 0}, attach_to_claim, claim},
@@ -359,6 +368,7 @@ std::span<const Operation> operations() {
       {"complete", {0, 1, 2}, claim_one_urgent, complete},
       {"complete_batch", {0, 0, 0, 0, 1, 2}, claim_four_urgent, complete_batch},
       {"enqueue_delayed", {1, 2}, attach_only, enqueue_delayed},
+      {"enqueue_overflow", std::vector<std::size_t>(tube_ring, tube), attach_only, enqueue_overflow},
       {"enqueue_unique", {1, 2}, attach_only, enqueue_unique},
       {"enqueue_together", {1, 2}, attach_only, enqueue_together},
       {"complete_and_follow", {0, 1, 2}, claim_one_urgent, complete_and_follow},

@@ -22,12 +22,16 @@
 namespace ringmill::crash {
 
 /// The jobs that an operation is about have serials below this; fillers, which only make traffic, have the next ones.
-inline constexpr std::uint32_t most_serials = 16;
+inline constexpr std::uint32_t most_serials = 32;
 /// The first serial that a child enqueues itself; those below are enqueued for it.
-inline constexpr std::uint32_t first_own_serial = 8;
+inline constexpr std::uint32_t first_own_serial = 24;
 inline constexpr std::uint32_t most_fillers = 4096;
 inline constexpr std::size_t payload_bytes = 64;
 inline constexpr std::array<std::string_view, 3> level_names{"high", "default", "low"};
+/// Made at run time, with the smallest ring: the level behind those.
+inline constexpr std::string_view tube_name = "tube";
+inline constexpr std::size_t tube = level_names.size();
+inline constexpr std::uint32_t tube_ring = 16;
 
 /// Sixty-four bytes that no other job has: trial, serial, and a pattern from both.
 using Payload = std::array<std::byte, payload_bytes>;
@@ -127,13 +131,13 @@ class Child {
   std::unique_ptr<Participant> participant_;
   std::array<Job, 4> held_;  // gone before the participant
   Kind kind_{};
-  std::array<Level, 3> levels_{};
+  std::array<Level, tube + 1> levels_{};
   std::array<Payload, most_serials> payloads_{};
 };
 
 struct Operation {
   std::string_view name;
-  /// Levels of the jobs that are enqueued before the child starts, as indices of level_names; job n has serial n.
+  /// Levels of the jobs that are enqueued before the child starts, as indices of level_names, or tube. Job n: serial n.
   std::vector<std::size_t> standing;
   /// In the child, before the begin marker.
   void (*prepare)(Child& child);

@@ -17,6 +17,9 @@
 namespace ringmill::crash {
 namespace {
 
+/// More than a scan of the table takes.
+constexpr int most_turns = 64;
+
 template <class T>
 T must(Result<T> result, const char* what) {
   if (!result) {
@@ -41,7 +44,8 @@ World::World(const std::filesystem::path& folder, const std::filesystem::path& s
   must(Engine::create(directory_, CreateOptions{.capacity = capacity, .shm_dir = shm_folder}), "create");
   engine_.emplace(must(Engine::open(directory_, OpenOptions{.embedded_keeper = false}), "open"));
   kind_ = must(engine_->kind("sweep"), "kind");
-  for (std::size_t n = 0; n < levels_.size(); ++n) levels_[n] = must(engine_->level(level_names[n]), "level");
+  for (std::size_t n = 0; n < tube; ++n) levels_[n] = must(engine_->level(level_names[n]), "level");
+  levels_[tube] = must(engine_->add_level(tube_name, {.ring = tube_ring}), "add a level");
   survivor_ = must(engine_->attach(Role::worker), "attach");
   core_ = open_core(directory_);
   if (!take_office()) must(Result<void>(std::unexpected(Error(ErrorCode::busy))), "become the keeper");
@@ -215,6 +219,11 @@ void World::tell(Runs& runs) const {
   }
 }
 
+bool World::keeper_has_to_feed() const noexcept {
+  const std::uint32_t number = level_number(static_cast<std::uint32_t>(levels_[tube]));
+  return keeper_ && core_->segment.level(number).overflow.load() != 0;
+}
+
 void World::drain(std::uint64_t trial, Runs& runs) {
   // What was completed may be kept for a moment, and what has waited for it comes then.
   for (int round = 0; round < 8; ++round) {
@@ -226,9 +235,14 @@ void World::drain(std::uint64_t trial, Runs& runs) {
 
 std::size_t World::claim_all(std::uint64_t trial, Runs& runs) {
   std::size_t claimed = 0;
+  int turns = 0;
   std::array<Job, 32> jobs;
   while (true) {
     const Result<std::size_t> count = survivor_->claim_batch(jobs);
+    if (!count && count.error().code() == ErrorCode::would_block && keeper_has_to_feed() && turns++ < most_turns) {
+      keeper_->turn(false);
+      continue;
+    }
     if (!count) {
       if (count.error().code() != ErrorCode::would_block) runs.refusals.push_back("claim: " + count.error().message());
       return claimed;
@@ -243,7 +257,7 @@ std::uint32_t World::fill(std::uint64_t trial, Runs& runs) {
   while (runs.fillers < most_fillers) {
     const Payload payload = payload_of(trial, most_serials + runs.fillers);
     const Result<JobId> id =
-        survivor_->enqueue({.kind = kind_, .level = levels_[runs.fillers % levels_.size()], .payload = payload});
+        survivor_->enqueue({.kind = kind_, .level = levels_[runs.fillers % tube], .payload = payload});
     if (!id) {
       if (id.error().code() != ErrorCode::would_block) runs.refusals.push_back("enqueue: " + id.error().message());
       break;

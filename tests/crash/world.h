@@ -71,7 +71,7 @@ class World {
                const JobOptions& options = {});
   bool someone_sleeps() const noexcept;
 
-  /// Claims and completes whatever can be claimed now, without waiting for anything.
+  /// Claims and completes whatever can be claimed now, without waiting for anything but the keeper's turns.
   void drain(std::uint64_t trial, Runs& runs);
   /// Enqueues fillers over all levels until the engine says that it is full. Returns how many.
   std::uint32_t fill(std::uint64_t trial, Runs& runs);
@@ -119,6 +119,8 @@ class World {
   void bury();
   JobRuns* departure_of(CellIndex index);
   void let_journal_see_leaders();
+  /// Some wait for a place in the tube's ring, which is the keeper's to give.
+  bool keeper_has_to_feed() const noexcept;
   void note_run(Job& job, std::uint64_t trial, Runs& runs);
 
   std::filesystem::path directory_;
@@ -128,7 +130,7 @@ class World {
   std::uint32_t keeper_number_ = 0;
   std::optional<KeeperWork> keeper_;
   Kind kind_{};
-  std::array<Level, level_names.size()> levels_{};
+  std::array<Level, tube + 1> levels_{};
   std::array<std::uint16_t, capacity> attempts_seen_{};
   std::uint64_t trial_ = 0;
   std::array<JobRuns, most_serials> departures_{};

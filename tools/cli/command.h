@@ -28,6 +28,7 @@ Command add_schedule(CLI::App& program);
 Command add_wait(CLI::App& program);
 Command add_explain(CLI::App& program);
 Command add_verify(CLI::App& program);
+Command add_level(CLI::App& program);
 Command add_remove(CLI::App& program);
 
 }  // namespace ringmill::cli

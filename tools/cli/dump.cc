@@ -49,7 +49,7 @@ std::optional<std::string> payload_text(const Segment& segment, const JobView& v
 class JobLines {
  public:
   explicit JobLines(const Segment& segment) {
-    for (std::uint32_t n = 0; n < segment.geometry().level_count; ++n) {
+    for (const std::uint32_t n : levels_in_use(segment)) {
       level_width_ = std::max(level_width_, level_name(segment, n).size());
     }
     for (std::uint32_t n = 0; n < most_kinds; ++n) {
@@ -104,7 +104,7 @@ void dump_jobs(const DumpWords& words, const Segment& segment, Output& output) {
 
 void dump_rings(const DumpWords& words, const Segment& segment, Output& output) {
   Table table({"ring", ">slots", ">head", ">tail", ">live hints", ">dead hints", "overflow"});
-  for (std::uint32_t n = 0; n < segment.geometry().level_count; ++n) {
+  for (const std::uint32_t n : levels_in_use(segment)) {
     const RingView ring = view_ring(segment, n);
     if (words.json) {
       output.json({{"record", "ring"},

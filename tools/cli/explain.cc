@@ -20,6 +20,7 @@ namespace {
 
 /// How many jobs stand before this one in its level's ring. Nothing: it has no place there.
 std::optional<std::uint64_t> jobs_before(const Segment& segment, const JobView& job) {
+  if (!segment.has_level(job.level_number)) return std::nullopt;
   const JobTable table(segment);
   const Ring ring = segment.ring(job.level_number);
   const std::uint64_t own = JobTable::hint_of(job.info.id);
@@ -47,7 +48,7 @@ Takes takes(const Segment& segment, const ParticipantEntry& entry, const JobView
   const bool yes = (entry.interest_levels.load() & bit(job.level_number)) != 0 &&
                    (any_kind || (entry.interest_kinds.load() & bit(job.kind_number)) != 0);
   const bool shares_kind_bit = job.kind_number >= 64 || segment.kinds().name_of(job.kind_number + 64).has_value();
-  return {yes, segment.geometry().level_count <= 64 && (any_kind || !shares_kind_bit)};
+  return {yes, levels_in_use(segment).back() < 64 && (any_kind || !shares_kind_bit)};
 }
 
 struct Workers {
@@ -119,12 +120,21 @@ std::string explain_rules(const EngineView& view, const JobView& job) {
          without_keeper(view, "do it");
 }
 
+/// The ring of a level made at run time is small; who finds it full lines up with the keeper.
+bool waits_with_keeper(const Segment& segment, const JobView& job) {
+  return job.level_number >= segment.geometry().level_count && segment.has_level(job.level_number) &&
+         segment.level(job.level_number).overflow.load() != 0;
+}
+
 std::string explain_queued(const EngineView& view, const JobView& job) {
   if (const std::string held = explain_rules(view, job); !held.empty()) return "is queued, and " + held;
   const auto before = jobs_before(view.segment(), job);
-  const std::string place = !before ? "without a place in its level's ring yet" + without_keeper(view, "give it one")
-                            : *before == 0 ? "first in its level"
-                                           : "behind " + others(*before) + " in its level";
+  const std::string place =
+      !before && waits_with_keeper(view.segment(), job)
+          ? "waiting with the keeper for a place in its level's ring" + without_keeper(view, "give it one")
+      : !before      ? "without a place in its level's ring yet" + without_keeper(view, "give it one")
+      : *before == 0 ? "first in its level"
+                     : "behind " + others(*before) + " in its level";
   const Workers workers = workers_for(view, job);
   if (workers.count == 0) {
     return fmt::format("is queued, and no live worker takes kind {} at level {}; it is {}", job.info.kind,

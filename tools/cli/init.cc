@@ -79,6 +79,9 @@ Command add_init(CLI::App& program) {
   app->add_option("--shm-dir", words->options.shm_dir, "A tmpfs for the shared memory (/dev/shm)")->type_name("PATH");
   add_size(*app, "--journal-limit", words->options.journal_limit,
            "The most that the journal takes on the disk (three times a full engine, at least 64MiB)");
+  app->add_option("--level-rings", words->options.level_rings,
+                  "Hints that the rings of levels made at run time share (one per second job, 65536 to 524288)")
+      ->type_name("N");
   add_duration(*app, "--lease", words->lease, "How long a worker may hold a job that does not say otherwise (5m)");
   app->footer(
       "Examples:\n"

@@ -11,6 +11,7 @@ int exit_code_of(ErrorCode code) noexcept {
     case ErrorCode::would_block:
     case ErrorCode::timed_out:
     case ErrorCode::already_exists:
+    case ErrorCode::level_removed:
     case ErrorCode::lease_lost:
     case ErrorCode::not_cancellable:
     case ErrorCode::busy:

@@ -1,0 +1,55 @@
+// The durable list of the levels made at run time: the file levels.json in the engine's directory. The journal names a
+// job's level by its number, so a number stands here, durably, before a job can have it, and stays as long as a job of
+// it may come back: a removed level stays in the list until its number is given to another one.
+//
+// Read and written only by whoever holds the structure lock.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <ringmill/error.h>
+
+#include "ipc/segment.h"
+
+namespace ringmill {
+
+struct ListedLevel {
+  std::string name{};
+  std::uint32_t place = 0;  // its number, counted from the first one behind those of the first levels
+  std::uint16_t epoch = 0;
+  std::uint32_t weight = 1;
+  RingPiece ring{};
+  bool is_removed = false;
+};
+
+inline constexpr const char* level_list_file = "levels.json";
+
+class LevelList {
+ public:
+  /// No file: an empty list. Error corrupt.
+  static Result<LevelList> read(const std::filesystem::path& directory, std::uint64_t ring_slots);
+  Result<void> write(const std::filesystem::path& directory, std::uint32_t file_mode) const;
+
+  std::vector<ListedLevel>& levels() noexcept { return levels_; }
+  const std::vector<ListedLevel>& levels() const noexcept { return levels_; }
+  /// One that is not removed.
+  ListedLevel* find(std::string_view name) noexcept;
+
+  /// A piece for a ring of about so many hints; 0: as many as is usual, less where the room for all goes to an end.
+  /// Errors: invalid_argument, no_space (says what is left).
+  Result<RingPiece> piece_for(std::uint32_t wanted) const;
+
+ private:
+  std::optional<RingPiece> free_piece(std::uint32_t slots) const;
+  std::uint32_t usual_ring() const noexcept;
+
+  std::vector<ListedLevel> levels_;
+  std::uint64_t ring_slots_ = 0;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,114 @@
+// ringmill level: levels made at run time.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include <ringmill/engine.h>
+
+#include "tools/cli/command.h"
+#include "tools/cli/options.h"
+#include "tools/cli/output.h"
+#include "tools/cli/report.h"
+#include "tools/cli/view.h"
+
+namespace ringmill::cli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct LevelWords {
+  std::filesystem::path directory;
+  std::string action;
+  std::string name;
+  LevelOptions options;
+  bool has_options = false;
+  bool json = false;
+};
+
+int fail_by(const Error& error) {
+  const bool is_no = error.code() == ErrorCode::not_found;
+  return fail("level", is_no ? exit_no : exit_code_of(error.code()), error.message());
+}
+
+int run_list(const LevelWords& words) {
+  const auto view = EngineView::open(words.directory);
+  if (!view) return fail("level", view.error());
+  Output output;
+  Table table({"level", "made", ">weight", ">ring", ">queued", ">delayed", ">running"});
+  for (const LevelStatus& level : view->status().levels) {
+    if (!words.name.empty() && level.name != words.name) continue;
+    if (words.json) {
+      output.json(Json{{"name", level.name},
+                       {"weight", level.weight},
+                       {"ring", level.ring},
+                       {"made_at_run_time", level.is_made_at_run_time},
+                       {"queued", level.queued},
+                       {"delayed", level.delayed},
+                       {"blocked", level.blocked},
+                       {"running", level.running},
+                       {"completed", level.completed},
+                       {"paused", level.paused}});
+    } else {
+      table.row({level.name, level.is_made_at_run_time ? "at run time" : "with the engine",
+                 std::to_string(level.weight), std::to_string(level.ring), std::to_string(level.queued),
+                 std::to_string(level.delayed), std::to_string(level.running)});
+    }
+  }
+  if (!words.json) table.print(output);
+  return output.finish(exit_done);
+}
+
+int run_level(const LevelWords& words) {
+  if (words.has_options && words.action != "add") {
+    return fail("level", exit_usage, "only add has --weight and --ring");
+  }
+  if (words.action == "list") return run_list(words);
+  if (words.name.empty()) return fail("level", exit_usage, words.action + " needs the NAME of a level");
+  const bool is_add = words.action == "add";
+  // A removal waits for the journal, which a keeper writes.
+  auto engine = Engine::open(words.directory, {.embedded_keeper = !is_add});
+  if (!engine) return fail("level", engine.error());
+  if (!is_add) {
+    const auto removed = engine->remove_level(words.name);
+    return removed ? exit_done : fail_by(removed.error());
+  }
+  const auto added = engine->add_level(words.name, words.options);
+  return added ? exit_done : fail_by(added.error());
+}
+
+}  // namespace
+
+Command add_level(CLI::App& program) {
+  auto words = std::make_shared<LevelWords>();
+  CLI::App* app = program.add_subcommand("level", "Add, list and remove levels at run time");
+  add_directory(*app, words->directory);
+  app->add_option("ACTION", words->action, "add, list or remove")
+      ->required()
+      ->check(CLI::IsMember({"add", "list", "remove"}));
+  app->add_option("NAME", words->name, "The level's name: 1 to 63 characters of [A-Za-z0-9._:/-]");
+  CLI::Option* weight = app->add_option("--weight", words->options.weight, "Its share of the claims, 1 to 1000")
+                            ->capture_default_str()
+                            ->type_name("N");
+  CLI::Option* ring = app->add_option("--ring", words->options.ring,
+                                      "How many jobs have a place in its ring, 16 to 65536 (4096, or what is left); "
+                                      "more wait with the keeper, in order")
+                          ->type_name("N");
+  app->add_flag("--json", words->json, "list: one JSON object per level");
+  app->footer(
+      "Up to 1024 levels can be added; they come after those that the engine was made with. A worker of all levels\n"
+      "takes their jobs too. Only an empty level can be removed; who still claims from it is told.\n"
+      "Exit code 1: there is one already; or, for remove, there is none, or it is not empty.\n"
+      "\n"
+      "Examples:\n"
+      "  ringmill level /tmp/jobs add tenant-7 --weight 2\n"
+      "  ringmill level /tmp/jobs list --json\n"
+      "  ringmill level /tmp/jobs remove tenant-7");
+  return {app, [words, weight, ring] {
+            words->has_options = weight->count() > 0 || ring->count() > 0;
+            return run_level(*words);
+          }};
+}
+
+}  // namespace ringmill::cli
