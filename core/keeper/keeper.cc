@@ -55,7 +55,7 @@ void KeeperWork::turn(bool thorough) {
   }
   expire_leases();
   timers_.look_at_marked();
-  timers_.waiting_room().turn([this] { timers_.look_at_marked(); });
+  feed_those_who_wait();
   more_is_due_ = timers_.run_due(most_due_in_a_turn);
   bring_back_parked();
   raise_generation_limit();
@@ -121,7 +121,12 @@ void KeeperWork::scan_if_needed() {
   if (scan_.step(scan_step)) finish_scan();
 }
 
+void KeeperWork::feed_those_who_wait() {
+  timers_.waiting_room().turn([this] { timers_.look_at_marked(); });
+}
+
 void KeeperWork::finish_scan() {
+  feed_those_who_wait();  // the scan may have found some
   last_scan_ns_ = steady_clock_ns();
   for (std::uint32_t number = 0; number < most_participants; ++number) {
     if (!scan_.dead().test(number)) continue;
