@@ -111,8 +111,9 @@ void TableRebuild::on_job(const JournalPlace& place, const JobRecord& record, st
     fill(header, place, record, payload);
     return;
   }
-  // Copied forward: the same job once more.
-  set(header.attempts, std::max(record.attempts(), header.attempts.load()));
+  // Copied forward: the same job once more. Its attempts are only noted: the change behind it says what the last of
+  // them left, and is held against the attempts of the change that stands.
+  set_at_least(life_note(header), generation << 16 | record.attempts());
   const JournalNote note{generation, JournalNote::segment_tag(place.segment)};
   if (is_newer(note.segment, JournalNote::of(value_of(header.revision)).segment)) set(header.revision, note.bits());
 }
