@@ -74,15 +74,16 @@ Result<void> WorkerThread::run_jobs(Participant& participant) {
 }
 
 Result<Job> WorkerThread::next_job(Participant& participant) {
-  while (true) {
-    auto job = next_job_of_levels(participant);
-    if (job || job.error().code() != ErrorCode::level_removed) return job;
-    // Said once for each level, and again by every claim when none is left.
-    auto again = participant.claim();
-    if (!again && again.error().code() == ErrorCode::level_removed) return again;
+  // Each removal is said once, and with no level left by every claim: the first that said so names it.
+  auto job = next_job_of_levels(participant);
+  if (job || job.error().code() != ErrorCode::level_removed) return job;
+  const Error first = job.error();
+  for (std::size_t n = 0; n <= commons_.levels.size(); ++n) {
     log().warn("{}", job.error().message());
-    if (again || !is_just_empty(again.error())) return again;
+    job = next_job_of_levels(participant);
+    if (job || job.error().code() != ErrorCode::level_removed) return job;
   }
+  return std::unexpected(first);
 }
 
 Result<Job> WorkerThread::next_job_of_levels(Participant& participant) {
