@@ -34,11 +34,10 @@ struct Claim;
 
 class Admission {
  public:
-  Admission(Settling& settling, LeaseBook& book) noexcept
-      : settling_(&settling), book_(&book), flow_(&settling.segment().signals().flow) {}
+  Admission(Settling& settling, LeaseBook& book) noexcept : settling_(&settling), book_(&book) {}
 
   /// Of flow_bit; 0: there are no rules.
-  std::uint32_t rules() const noexcept { return flow_->load(); }
+  std::uint32_t rules() const noexcept { return settling_->segment().signals().flow.load(); }
   bool is_paused(std::uint32_t level) const noexcept {
     return settling_->segment().level(level).paused_since_ns.load() != 0;
   }
@@ -59,7 +58,6 @@ class Admission {
 
   Settling* settling_;
   LeaseBook* book_;
-  const std::atomic<std::uint32_t>* flow_;
 };
 
 }  // namespace ringmill
