@@ -45,7 +45,8 @@ Settling::Ended Settling::end(CellIndex index, StateWord from, LeaseSlot& slot, 
       {.outcome = ending.outcome,
        .attempts = ending.attempts,
        .cause = ending.outcome == Outcome::park ? ending.wait_note : static_cast<std::uint8_t>(ending.cause),
-       .staged = staged});
+       .staged = staged,
+       .leads = ending.leads});
 }
 
 Settling::Ended Settling::end_for(const ParticipantEntry& other, CellIndex index, StateWord from, LeaseSlot& slot,

@@ -248,8 +248,8 @@ TEST(JournalFormatDocument, a_reader_written_from_it_reads_a_jobs_later_life_as_
   HandWritten journal = with_later_life();
   JsonLines ours;
   must(read_journal(journal.device, test_engine, ours));
-  ASSERT_EQ(ours.lines.size(), 7U) << "jobs 1, 3 and 4, and four records in the block between";
-  EXPECT_EQ(ours.lines[4]["type"], "change");
+  ASSERT_EQ(ours.lines.size(), 8U) << "jobs 1, 3 and 4, and five records in the block between";
+  EXPECT_EQ(ours.lines[5]["type"], "change");
   expect_agreement(journal.device);
 }
 
