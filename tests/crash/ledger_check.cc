@@ -37,7 +37,9 @@ bool is_right_text(const JobReport& job, const JobRuns& seen) noexcept {
            (may_be_lost && (seen.text.starts_with("worker lost: process ") || seen.text == "the lease ran out"));
   }
   // A survivor completes without a result.
-  return seen.times_kept == 0 || seen.text == result_text || (seen.text.empty() && seen.completions != 0);
+  const bool has_no_result = job.has_result == 0 || seen.completions != 0;
+  return seen.times_kept == 0 || (job.has_result == 1 && seen.text == result_text) ||
+         (seen.text.empty() && has_no_result);
 }
 
 /// After a kill.

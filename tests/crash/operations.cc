@@ -80,6 +80,8 @@ void claim_four_urgent(Child& child) {
 void attach_to_claim(Child& child) {
   child.report().is_claiming = 1;
   child.attach();
+  // The first claim would do it, with a walk over all levels that there can be.
+  if (!child.participant().subscribe({})) ::_exit(Child::could_not_prepare);
 }
 
 /// `put` enqueues the request in one way or another.
@@ -335,6 +337,7 @@ void Child::settle(Job& job, Ask ask) {
     report->answered = Answer::none;
     report->asked = judged_as(ask);
   }
+  if (report != nullptr && ask == Ask::keep) report->has_result = 1;
   const Result<void> result = call(job, ask);
   if (!result && result.error().code() != ErrorCode::lease_lost) surprised_by(result.error().code());
   if (report == nullptr) {
