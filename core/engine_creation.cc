@@ -47,14 +47,11 @@ constexpr std::array<std::string_view, 5> database_files{dead_letter_files[0], d
                                                          dead_letter_files[2], schedules_file, "schedules.db-journal"};
 
 /// Every file that we make in an engine's directory, the lock last.
-constexpr std::array<std::string_view, 16> own_files{"engine.json",     "generation",
-                                                     "creating",        "engine.json.new",
-                                                     "generation.new",  "creating.new",
-                                                     flow_file,         "flow-control.json.new",
-                                                     database_files[0], database_files[1],
-                                                     database_files[2], database_files[3],
-                                                     database_files[4], level_list_file,
-                                                     "levels.json.new", "lock"};
+constexpr std::array<std::string_view, 16> own_files{
+    "engine.json",     "generation",      "creating",        "engine.json.new",
+    "generation.new",  "creating.new",    flow_file,         "flow-control.json.new",
+    database_files[0], database_files[1], database_files[2], database_files[3],
+    database_files[4], level_list_file,   "levels.json.new", "lock"};
 
 /// How often the lock file may be replaced while we take its lock, before we say that others are at it.
 constexpr int most_replacements = 1000;

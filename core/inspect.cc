@@ -385,6 +385,15 @@ bool waits_for_somebody(const JobTable& table, CellIndex index) noexcept {
   return false;
 }
 
+void view_keeper(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive, EngineStatus& status) {
+  const std::uint32_t keeper = segment.signals().keeper_participant.load();
+  if (keeper < 1 || keeper > most_participants) return;
+  const ParticipantEntry& entry = segment.participant(keeper - 1);
+  status.keeper_pid = static_cast<int>(entry.process_id.load());
+  status.keeper_alive = EntryState::of(entry).state == ParticipantState::alive && is_alive(keeper - 1);
+  status.keeper_since = wall_time(segment.signals().keeper_since_ns.load());
+}
+
 }  // namespace
 
 EngineStatus view_status(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive) {
@@ -449,13 +458,7 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
                                    std::string(role <= 3 ? name_of(static_cast<Role>(role)) : "unknown"), is_alive(n),
                                    running[n]});
   }
-  const std::uint32_t keeper = segment.signals().keeper_participant.load();
-  if (keeper >= 1 && keeper <= most_participants) {
-    const ParticipantEntry& entry = segment.participant(keeper - 1);
-    status.keeper_pid = static_cast<int>(entry.process_id.load());
-    status.keeper_alive = EntryState::of(entry).state == ParticipantState::alive && is_alive(keeper - 1);
-    status.keeper_since = wall_time(segment.signals().keeper_since_ns.load());
-  }
+  view_keeper(segment, is_alive, status);
   return status;
 }
 

@@ -26,7 +26,7 @@ struct JobView {
   StateWord word{};
   std::uint32_t level_number = 0;
   std::uint32_t kind_number = 0;
-  std::uint32_t payload_begins_at = 0;    // in what stands behind the header: the parents' ids are in front of it
+  std::uint32_t payload_begins_at = 0;  // in what stands behind the header: the parents' ids are in front of it
   /// Why one that is shown as queued is parked with the keeper; none: it is not.
   WaitMark::Reason parked = WaitMark::Reason::none;
 };

@@ -83,9 +83,8 @@ class JobContext {
   Result<void> extend(std::chrono::milliseconds lease) { return job_->extend(lease); }
 
   /// Enqueues a job that becomes visible exactly when this run completes: no crash leaves one without the other.
-  /// However else the run ends, the job never was. See Job::follow_up(); a JobGraph can follow by JobGraph::follow(job()).
-  Result<JobId> follow_up(const LinkedRequest& request,
-                          std::chrono::nanoseconds wait = std::chrono::seconds{1}) {
+  /// However else the run ends, the job never was. See Job::follow_up(); for a graph: JobGraph::follow(job()).
+  Result<JobId> follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait = std::chrono::seconds{1}) {
     return job_->follow_up(request, wait);
   }
   Result<JobId> follow_up(const JobRequest& request, std::chrono::nanoseconds wait = std::chrono::seconds{1}) {

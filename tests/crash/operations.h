@@ -72,7 +72,7 @@ struct JobReport {
   std::atomic<Answer> enqueued;
   std::atomic<std::uint32_t> has_one_attempt;  // 1: it is dead when that fails, or is lost
   std::atomic<std::uint32_t> is_claimed;       // 1: a claim returned it to the child
-  std::atomic<std::uint32_t> has_result;     // 1: the child completes it with result_text
+  std::atomic<std::uint32_t> has_result;       // 1: the child completes it with result_text
   std::atomic<std::uint32_t> is_extended;      // 1: extend said yes, for longer than a trial lasts
   std::atomic<Ask> asked;                      // the settling call that was made last
   std::atomic<Answer> answered;

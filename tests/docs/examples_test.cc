@@ -50,12 +50,18 @@ void expect_as_expected(const std::string& name, const Ran& ran) {
 }
 
 TEST_F(Examples, all_of_them_are_run_here) {
-  const std::set<std::string> run_here{"batch", "producer", "status", "worker"};
+  const std::set<std::string> run_here{"batch", "follow_up", "producer", "status", "worker"};
   EXPECT_EQ(examples_with(".cc"), run_here);
   EXPECT_EQ(examples_with(".expected"), run_here);
 }
 
 TEST_F(Examples, batch_says_what_is_expected) { expect_as_expected("batch", run("batch")); }
+
+TEST_F(Examples, follow_up_says_what_is_expected) {
+  const Ran ran = run("follow-up");
+  EXPECT_EQ(ran.exit_code, 0) << testing::PrintToString(ran);
+  EXPECT_EQ(ran.out, expected_of("follow_up"));
+}
 
 TEST_F(Examples, status_says_what_is_expected) { expect_as_expected("status", run("status")); }
 

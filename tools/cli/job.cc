@@ -38,6 +38,11 @@ void print_text(const JobInfo& info, Output& output) {
   line("started at", time_text(info.started_at));
   line("ended at", time_text(info.ended_at));
   line("worker", info.worker >= 0 ? "participant " + std::to_string(info.worker) : "-");
+  if (!info.parents.empty()) {
+    std::string ids;
+    for (const JobId parent : info.parents) ids += (ids.empty() ? "" : ", ") + parent.to_string();
+    line("after", ids);
+  }
   if (has_progress(info)) line("progress", fmt::format("{} {}", info.progress, escaped(info.progress_text)));
   if (!info.last_error.empty()) line("last error", escaped(info.last_error));
   if (info.cause) line("cause", std::string(name_of(*info.cause)));

@@ -287,7 +287,6 @@ int main() {
   const bool complete = print_segment_header() && print_signals() && print_journal_words() && print_level_entry() &&
                         print_name_entry() && print_kind_rule() && print_concurrency_row() && print_lease_slot() &&
                         print_staging() && print_progress() && print_participant_entry() && print_cell_header() &&
-                        print_cell_options() &&
-                        print_cell_links();
+                        print_cell_options() && print_cell_links();
   return complete ? 0 : 1;
 }
