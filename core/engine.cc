@@ -181,9 +181,16 @@ Result<void> Engine::remove_level(std::string_view name) {
   auto helper = attach(Role::tool);
   if (!helper) return std::unexpected(helper.error());
   Participant& participant = **helper;
-  return RuntimeLevels(*implementation_->core)
-      .remove(name, static_cast<std::uint32_t>(participant.number()),
-              [&participant] { return participant.wait_durable(participant.ticket(), longest_level_wait); });
+  auto removed = RuntimeLevels(*implementation_->core)
+                     .remove(name, static_cast<std::uint32_t>(participant.number()), [&participant] {
+                       return participant.wait_durable(participant.ticket(), longest_level_wait);
+                     });
+  if (!removed) return removed;
+  // A level of this name that is made later is another one.
+  return change_rules([&name](FlowRules& rules) -> Result<void> {
+    rules.paused_levels.erase(std::string(name));
+    return {};
+  });
 }
 
 std::vector<std::string> Engine::levels() const {

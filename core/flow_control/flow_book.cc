@@ -97,7 +97,8 @@ Result<bool> apply_to_kind(const Segment& segment, std::uint32_t kind, const Kin
 
 bool apply_to_levels(const Segment& segment, const FlowRules& rules) {
   bool changed = false;
-  for (std::uint32_t n = 0; n < segment.geometry().level_count; ++n) {
+  // Those made at run time, too; of numbers that are not in use nothing is paused.
+  for (std::uint32_t n = 0; n < segment.geometry().level_numbers(); ++n) {
     const auto paused = rules.paused_levels.find(level_name(segment, n));
     const std::uint64_t since_ns = paused == rules.paused_levels.end() ? 0 : paused->second;
     changed = put(segment.level(n).paused_since_ns, since_ns) || changed;

@@ -88,7 +88,7 @@ std::vector<std::string> check_flow_rules(const Segment& segment) {
     if (std::exchange(is_used[row], true)) findings.push_back(name + ": it shares its row with another kind");
     check_row(segment, row - 1, name, findings);
   }
-  for (std::uint32_t level = 0; level < segment.geometry().level_count; ++level) {
+  for (std::uint32_t level = 0; level < segment.geometry().level_numbers(); ++level) {
     if (segment.level(level).paused_since_ns.load() != 0 && (flow & flow_bit::levels) == 0) {
       findings.push_back("level " + std::to_string(level) + ": it is paused, and no claim looks at it");
     }

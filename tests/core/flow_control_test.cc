@@ -438,6 +438,37 @@ TEST(Rules, an_engine_that_is_made_anew_has_its_rules_and_its_parked_jobs) {
   EXPECT_EQ(must(participant->claim(generous)).id(), id);
 }
 
+TEST(Rules, a_level_made_at_run_time_is_paused_as_the_first_ones_also_in_an_engine_that_is_made_anew) {
+  ScratchEngine scratch;
+  JobId id;
+  {
+    Engine engine = scratch.open();
+    const Level tube = must(engine.add_level("tube"));
+    must(engine.pause(tube));
+    const auto participant = must(engine.attach(Role::worker));
+    id = must(
+        participant->enqueue({.kind = must(engine.kind("mail")), .level = tube, .durability = Durability::durable}));
+    EXPECT_EQ(code_of(participant->claim(20ms)), ErrorCode::timed_out);
+    EXPECT_TRUE(engine.status().levels.back().paused);
+  }
+  std::filesystem::remove(scratch.segment_file());
+  Engine engine = scratch.open();
+  const auto participant = must(engine.attach(Role::worker));
+  EXPECT_EQ(code_of(participant->claim(20ms)), ErrorCode::timed_out);
+  must(engine.resume(must(engine.level("tube"))));
+  EXPECT_EQ(must(participant->claim(generous)).id(), id);
+}
+
+TEST(Rules, the_pause_of_a_level_goes_with_it) {
+  FlowWorld world;
+  must(world.engine.pause(must(world.engine.add_level("tube"))));
+  must(world.engine.remove_level("tube"));
+  for (const char* name : {"other-tube", "tube"}) {
+    must(world.engine.add_level(name));
+    EXPECT_FALSE(world.engine.status().levels.back().paused) << name;
+  }
+}
+
 TEST(Rules, a_parked_job_is_journaled_as_one_that_waits) {
   ScratchEngine scratch;
   JobId id;
