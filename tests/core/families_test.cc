@@ -195,8 +195,10 @@ TEST(Parents, a_job_may_wait_for_jobs_that_were_there_before_it) {
   must(world.participant->enqueue_together(std::span(&child, 1), std::span(&id, 1)));
   EXPECT_EQ(world.state_of(id), JobState::blocked);
   EXPECT_TRUE(world.stays_empty());
+  const auto begin = std::chrono::steady_clock::now();
   must(first.complete());
   EXPECT_EQ(world.run_next(), "child");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s) << "the keeper was not told: its scan has found it";
   EXPECT_TRUE(world.becomes_empty());
 }
 
