@@ -131,17 +131,21 @@ Result<void> make(SqlConnection& connection, const DeadLetterLimits& limits, std
 
 /// False: there are no tables yet.
 Result<bool> is_ours(SqlConnection& connection, const fs::path& file) {
-  const auto id = connection.number("PRAGMA application_id");
-  if (!id) return std::unexpected(id.error());
-  const auto version = connection.number("PRAGMA user_version");
-  if (!version) return std::unexpected(version.error());
-  if (*id == application_id && *version == schema_version) return true;
-  const auto tables = connection.number("SELECT count(*) FROM sqlite_schema");
-  if (!tables) return std::unexpected(tables.error());
-  if (*id == 0 && *version == 0 && *tables == 0) return false;
+  // In one statement, which sees one moment: another process may be making the tables.
+  auto signs = connection.prepare(
+      "SELECT (SELECT count(*) FROM sqlite_schema), (SELECT application_id FROM pragma_application_id), "
+      "(SELECT user_version FROM pragma_user_version)");
+  if (!signs) return std::unexpected(signs.error());
+  const auto row = signs->step();
+  if (!row) return std::unexpected(row.error());
+  const std::int64_t tables = signs->integer(0);
+  const std::int64_t id = signs->integer(1);
+  const std::int64_t version = signs->integer(2);
+  if (id == application_id && version == schema_version) return true;
+  if (id == 0 && version == 0 && tables == 0) return false;
   return std::unexpected(Error(
       ErrorCode::incompatible,
-      *id == application_id ? "the dead letters were written by another version" : "this file holds no dead letters",
+      id == application_id ? "the dead letters were written by another version" : "this file holds no dead letters",
       file.string() + "; move it away, then a new one is made"));
 }
 
