@@ -155,8 +155,12 @@ void JournalWork::publish() {
   }
   const std::uint64_t since_ns = rounds_->not_durable_since_ns();
   const bool behind = since_ns != 0 && now_ns - since_ns > behind_after_ns;
-  if (!writer_->no_space()) set_condition(behind ? JournalCondition::behind : JournalCondition::working, 0);
+  if (!lacks_space()) set_condition(behind ? JournalCondition::behind : JournalCondition::working, 0);
 }
+
+/// The writer notices space only when it tries to begin a segment. What waited for one may be over without having been
+/// written: then nobody would try again, and every new job would be refused for ever.
+bool JournalWork::lacks_space() const noexcept { return writer_->no_space() && rounds_->is_under_way(); }
 
 void JournalWork::set_condition(JournalCondition condition, int error_number) {
   if (is_in(condition)) return;
@@ -185,7 +189,7 @@ void JournalWork::wait(std::uint32_t bell, std::uint64_t most_ns) {
   const std::uint64_t now_ns = lease_clock_ns();
   const std::uint64_t next_round_ns = last_begin_ns_ + flush_interval_ns;
   const std::uint64_t to_next_round_ns = next_round_ns > now_ns ? next_round_ns - now_ns : 0;
-  if (writer_ && writer_->no_space()) {
+  if (writer_ && lacks_space()) {
     futex_wait(words_->doorbell, bell, std::min(most_ns, space_retry_ns));
     return;
   }

@@ -37,6 +37,7 @@ class JournalWork {
   /// True if something could be done without waiting.
   bool advance();
   bool make_room();
+  bool lacks_space() const noexcept;
   void publish();
   bool is_in(JournalCondition condition) const noexcept {
     return words_->condition.load() == static_cast<std::uint32_t>(condition);

@@ -97,6 +97,29 @@ TEST_F(FullDisk, in_the_middle_of_a_journal_refuses_and_goes_on_as_well) {
   EXPECT_TRUE(await([&] { return worker->enqueue(request(engine, payload, Durability::durable)).has_value(); }));
 }
 
+/// The journal tries again for what waits for space; when that is over unwritten, nobody would.
+TEST_F(FullDisk, in_the_middle_of_a_journal_goes_on_when_the_jobs_that_waited_for_space_are_over) {
+  Engine engine = must(Engine::open(directory()));
+  const auto worker = must(engine.attach(Role::worker));
+  const std::string payload(192, 'p');
+  must(worker->enqueue(request(engine, payload, Durability::durable)));
+  must(must(worker->claim()).complete());
+  must(worker->wait_durable(worker->ticket(), generous));
+  fill_disk();
+  EXPECT_TRUE(await([&] {
+    const auto id = worker->enqueue(request(engine, payload, Durability::journaled));
+    if (!id) return id.error().code() == ErrorCode::no_space;
+    static_cast<void>(worker->wait_durable(worker->ticket(), std::chrono::milliseconds(50)));
+    must(must(worker->claim()).complete());
+    static_cast<void>(worker->wait_durable(worker->ticket(), std::chrono::milliseconds(50)));
+    return false;
+  }));
+  while (auto job = worker->claim()) must(job->complete());
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // rounds look at what has ended
+  std::filesystem::remove(ballast());
+  EXPECT_TRUE(await([&] { return worker->enqueue(request(engine, payload, Durability::durable)).has_value(); }));
+}
+
 TEST(JournalTrouble, a_folder_that_is_gone_is_named_in_the_error_and_in_the_log) {
   const ScratchEngine scratch;
   std::filesystem::remove_all(scratch.directory() / "journal");
