@@ -11,6 +11,8 @@ namespace {
 
 constexpr std::uint32_t most_parents = 1U << 20;
 
+JobId id_of(const FreeCells::Filling& filling) noexcept { return job_id_of(filling.word, filling.index); }
+
 Error refused(const char* why) { return Error(ErrorCode::invalid_argument, why); }
 
 }  // namespace
@@ -38,7 +40,7 @@ Result<void> Participant::Implementation::check_linked(const LinkedRequest& link
   return {};
 }
 
-void Participant::Implementation::fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked,
+bool Participant::Implementation::fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked,
                                               std::span<const JobId> parents, std::uint64_t wall_ns) {
   std::vector<std::byte> body(parents.size() * 8 + linked.request.payload.size());
   for (std::size_t n = 0; n < parents.size(); ++n) {
@@ -50,7 +52,7 @@ void Participant::Implementation::fill_linked(const FreeCells::Filling& filling,
   request.payload = body;
   const JobOptions plain;
   if (request.options == nullptr) request.options = &plain;
-  fill(filling, request, wall_ns);
+  const bool is_open = fill(filling, request, wall_ns);
   const JobTable& table = settling_.table();
   CellHeader& header = table.header(filling.index);
   // ORDER relaxed: the cell is ours; its word publishes all of this in L3, the bundle's word before that to our reaper.
@@ -64,6 +66,11 @@ void Participant::Implementation::fill_linked(const FreeCells::Filling& filling,
   // ORDER relaxed: as above.
   links.rule.store(static_cast<std::uint16_t>(BornRule::alone), std::memory_order_relaxed);
   links.runs_all_the_same.store(linked.on_parent_dead == OnParentDead::run ? 1 : 0, std::memory_order_relaxed);
+  return is_open;
+}
+
+void Participant::Implementation::take_back_all(std::span<const FreeCells::Filling> filled) noexcept {
+  for (const FreeCells::Filling& filling : filled) take_back(filling);
 }
 
 /// All of them or none: who held a part while he waits for the rest might wait for one who does the same.
@@ -77,7 +84,7 @@ Result<void> Participant::Implementation::take_all(std::span<FreeCells::Filling>
     std::size_t count = 0;
     while (count < filled.size() && free_.take(filled[count])) ++count;
     if (count == filled.size()) return {};
-    for (std::size_t n = 0; n < count; ++n) take_back(filled[n]);
+    take_back_all(filled.first(count));
     free_.list();
     if (end_ns == 0 || steady_clock_ns() >= end_ns) {
       return std::unexpected(end_ns == 0 ? Error(ErrorCode::would_block, "the engine has no room for all of them")
@@ -118,7 +125,7 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
   const JobTable& table = settling_.table();
   const std::uint64_t wall_ns = wall_clock_ns();
   std::vector<JobId> parents;
-  for (std::size_t n = 0; n < jobs.size(); ++n) ids[n] = job_id_of(filled[n].word, filled[n].index);
+  for (std::size_t n = 0; n < jobs.size(); ++n) ids[n] = id_of(filled[n]);
   const JobId leader = ids[jobs.size() - 1];
   std::vector<bool> has_children(jobs.size(), false);
   for (std::size_t n = 0; n < jobs.size(); ++n) {  // L1
@@ -127,7 +134,10 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
       parents.push_back(ids[place]);
       has_children[place] = true;
     }
-    fill_linked(filled[n], jobs[n], parents, wall_ns);
+    if (!fill_linked(filled[n], jobs[n], parents, wall_ns)) {
+      take_back_all(filled);
+      return std::unexpected(refusal_of_level(jobs[n].request.level));
+    }
     CellLinks& links = table.links_place(filled[n].index);
     // ORDER relaxed: as in fill_linked().
     if (n != 0) links.next.store(ids[n - 1].value(), std::memory_order_relaxed);
@@ -151,10 +161,7 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
 }
 
 Result<JobId> Participant::Implementation::follow_up(Job& job, const LinkedRequest& request, std::uint64_t wait_ns) {
-  std::vector<JobId> earlier;
-  for (const FollowUp& follow_up : follow_ups_) {
-    if (follow_up.slot == job.slot_) earlier.push_back(job_id_of(follow_up.filling.word, follow_up.filling.index));
-  }
+  std::vector<FreeCells::Filling>& earlier = follow_ups_[job.slot_];
   if (earlier.size() == most_together) return std::unexpected(refused("a job has at most 65536 follow-ups"));
   if (auto checked = check_linked(request, earlier.size()); !checked) return std::unexpected(checked.error());
   FreeCells::Filling filling;
@@ -163,51 +170,45 @@ Result<JobId> Participant::Implementation::follow_up(Job& job, const LinkedReque
   std::vector<JobId> parents(request.after.begin(), request.after.end());
   const JobTable& table = settling_.table();
   for (const std::uint32_t place : request.after_earlier) {
-    parents.push_back(earlier[place]);
-    CellHeader& parent = table.header(index_of(earlier[place]));
+    parents.push_back(id_of(earlier[place]));
+    CellHeader& parent = table.header(earlier[place].index);
     parent.flags.store(parent.flags.load() | cell_flag::has_children);
   }
-  fill_linked(filling, request, parents, wall_clock_ns());  // L1
+  if (!fill_linked(filling, request, parents, wall_clock_ns())) {  // L1
+    take_back(filling);
+    return std::unexpected(refusal_of_level(request.request.level));
+  }
   CellLinks& links = table.links_place(filling.index);
-  if (!earlier.empty()) links.next.store(earlier.back().value());
+  if (!earlier.empty()) links.next.store(id_of(earlier.back()).value());
   const bool both_journaled =
       request.request.durability != Durability::memory && settling_.is_journaled(index_of(job.id_));
   if (both_journaled) {
     links.born_of.store(job.id_.value());
     links.rule.store(static_cast<std::uint16_t>(BornRule::after_it));
   }
-  follow_ups_.push_back({job.slot_, filling});
-  return job_id_of(filling.word, filling.index);
+  earlier.push_back(filling);
+  return id_of(filling);
 }
 
 void Participant::Implementation::drop_follow_ups(const Job& job) noexcept {
-  std::erase_if(follow_ups_, [&](const FollowUp& follow_up) {
-    if (follow_up.slot != job.slot_) return false;
-    take_back(follow_up.filling);
-    return true;
-  });
+  const auto dropped = follow_ups_.extract(job.slot_);
+  if (dropped) take_back_all(dropped.mapped());
 }
 
 bool Participant::Implementation::complete_with(Job& job, std::span<const std::byte> result) {
-  const auto is_of_job = [&job](const FollowUp& follow_up) { return follow_up.slot == job.slot_; };
-  const auto last = std::ranges::find_if(follow_ups_.rbegin(), follow_ups_.rend(), is_of_job);
-  const bool leads = last != follow_ups_.rend();
-  if (leads) {
+  const auto follow_ups = follow_ups_.extract(job.slot_);  // settling the job would drop them
+  if (follow_ups && !follow_ups.mapped().empty()) {
+    const std::vector<FreeCells::Filling>& filled = follow_ups.mapped();
     entry_.bundle_after.store(job.id_.value());
-    entry_.bundle.store(job_id_of(last->filling.word, last->filling.index).value());  // L2
-    const auto enqueued = static_cast<std::uint64_t>(std::ranges::count_if(follow_ups_, is_of_job));
-    const std::vector<FollowUp> dropped = follow_ups_;
-    std::erase_if(follow_ups_, is_of_job);
+    entry_.bundle.store(id_of(filled.back()).value());  // L2
     const bool won = settle(
         job, {.outcome = Outcome::complete, .attempts = attempts_of(job), .text = as_text(result), .leads = true});
     if (won) {
-      add(entry_.enqueued, enqueued);
+      add(entry_.enqueued, filled.size());
       return true;
     }
     entry_.bundle.store(0);
-    for (const FollowUp& follow_up : dropped) {
-      if (is_of_job(follow_up)) take_back(follow_up.filling);
-    }
+    take_back_all(filled);
     return false;
   }
   const std::uint16_t flags = settling_.table().header(index_of(job.id_)).flags.load();
@@ -221,14 +222,14 @@ bool Participant::Implementation::complete_with(Job& job, std::span<const std::b
 }
 
 std::uint32_t Participant::Implementation::follow_ups_of(const Job& job) const noexcept {
-  return static_cast<std::uint32_t>(std::ranges::count(follow_ups_, job.slot_, &FollowUp::slot));
+  const auto found = follow_ups_.find(job.slot_);
+  return found != follow_ups_.end() ? static_cast<std::uint32_t>(found->second.size()) : 0;
 }
 
 std::vector<JobId> Participant::Implementation::parents_of(const Job& job) const {
   const JobTable& table = settling_.table();
   const CellIndex index = index_of(job.id_);
-  std::vector<JobId> parents;
-  for (std::uint32_t n = 0; n < table.parents(index); ++n) parents.push_back(table.parent(index, n));
+  std::vector<JobId> parents = table.parent_ids(index);
   if (table.word(index) != StateWord(job.word_)) parents.clear();  // the lease was lost
   return parents;
 }

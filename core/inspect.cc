@@ -185,9 +185,14 @@ std::optional<JobState> shown_state(CellState state) noexcept {
   return std::nullopt;
 }
 
+bool is_over(JobState state) noexcept {
+  return state == JobState::completed || state == JobState::cancelled || state == JobState::dead ||
+         state == JobState::ended;
+}
+
 std::vector<std::uint32_t> levels_in_use(const Segment& segment) {
   std::vector<std::uint32_t> numbers;
-  for (std::uint32_t n = 0; n < segment.geometry().level_numbers(); ++n) {
+  for (std::uint32_t n = 0; n < segment.levels_end(); ++n) {
     if (segment.has_level(n)) numbers.push_back(n);
   }
   return numbers;
@@ -255,10 +260,9 @@ std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
     view.parked = WaitMark::of_parked(header.cause.load(), view.word);
     if (view.parked != WaitMark::Reason::none) view.info.state = JobState::queued;
     view.info.attempts = header.attempts.load();
-    const std::uint32_t parents = table.parents(index);
-    view.payload_begins_at = parents * 8;
-    view.info.payload_size = std::min(header.payload_bytes.load(), table.inline_bytes()) - parents * 8;
-    for (std::uint32_t n = 0; n < parents; ++n) view.info.parents.push_back(table.parent(index, n));
+    view.info.parents = table.parent_ids(index);
+    view.payload_begins_at = static_cast<std::uint32_t>(view.info.parents.size() * 8);
+    view.info.payload_size = std::min(header.payload_bytes.load(), table.inline_bytes()) - view.payload_begins_at;
     view.info.max_attempts = header.most_attempts.load();
     view.info.enqueued_at = wall_time(header.enqueued_at_ns.load());
     if (*state == JobState::dead) {
@@ -372,17 +376,12 @@ LevelStatus view_level(const Segment& segment, std::uint32_t n) {
 }
 
 /// Whether a parent of a blocked job lives.
-bool waits_for_somebody(const JobTable& table, CellIndex index) noexcept {
-  for (std::uint32_t n = 0; n < table.parents(index); ++n) {
-    const JobId parent = table.parent(index, n);
-    if (!table.can_have_given(parent)) continue;
-    const StateWord word = table.word(index_of(parent));
-    if (word.generation() != generation_of(parent)) continue;
-    const auto state = shown_state(word.state());
-    if (!state || *state == JobState::completed || *state == JobState::cancelled || *state == JobState::dead) continue;
-    return true;
-  }
-  return false;
+bool waits_for_somebody(const JobTable& table, CellIndex index) {
+  return std::ranges::any_of(table.parent_ids(index), [&table](JobId parent) {
+    if (!table.stands(parent)) return false;
+    const auto state = shown_state(table.word(index_of(parent)).state());
+    return state && !is_over(*state);
+  });
 }
 
 void view_keeper(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive, EngineStatus& status) {

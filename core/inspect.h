@@ -40,6 +40,8 @@ Result<JobInfo> find_job(const Segment& segment, JobId id);
 
 /// The public state that a cell's state is shown as. Nothing for free and filling.
 std::optional<JobState> shown_state(CellState state) noexcept;
+/// Nobody will run it, or runs it.
+bool is_over(JobState state) noexcept;
 
 /// The numbers of all levels, the first ones and those made at run time.
 std::vector<std::uint32_t> levels_in_use(const Segment& segment);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <vector>
 
 #include "ipc/prefetch.h"
 #include "ipc/ring.h"
@@ -75,9 +76,13 @@ class JobTable {
         std::min(header(index).payload_bytes.load(std::memory_order_acquire), inline_bytes());  // ORDER second-look
     return std::min(there->parents.load(std::memory_order_acquire), bytes / 8);                 // ORDER second-look
   }
-  /// The id of a parent, `n` below parents().
-  JobId parent(CellIndex index, std::uint32_t n) const noexcept {
-    return JobId(payload_words(index)[n].load(std::memory_order_acquire));  // ORDER second-look
+  /// Their ids. The caller as above. Allocates.
+  std::vector<JobId> parent_ids(CellIndex index) const {
+    std::vector<JobId> ids(parents(index));
+    const std::atomic<std::uint64_t>* const words = payload_words(index);
+    // ORDER second-look: each load acquires.
+    for (std::size_t n = 0; n < ids.size(); ++n) ids[n] = JobId(words[n].load(std::memory_order_acquire));
+    return ids;
   }
   /// The most bytes of payload that a job with links can have, its parents' ids included.
   std::uint32_t inline_bytes_beside_links() const noexcept {
@@ -120,6 +125,10 @@ class JobTable {
 
   /// False for an id that no cell can have given.
   bool can_have_given(JobId id) const noexcept { return id && index_of(id) < capacity_ && generation_of(id) != 0; }
+  /// Whether the job's cell is of its life still.
+  bool stands(JobId id) const noexcept {
+    return can_have_given(id) && word(index_of(id)).generation() == generation_of(id);
+  }
   /// The word of a cell whose job `word` is over. After a recovery cells still hold jobs of generations below the first
   /// one: ids in between may have been given, and lost with the last moments, so the next life begins above them all.
   StateWord freed(StateWord word) const noexcept {
@@ -133,6 +142,10 @@ class JobTable {
   }
 
   static constexpr std::uint64_t hint_of(JobId id) noexcept { return id.value() & Ring::hint_mask; }
+  /// What a note of one word per cell keeps of a hint whose cell is known: 1 + the bits of the generation. Never 0.
+  static constexpr std::uint16_t note_of(std::uint64_t hint) noexcept {
+    return static_cast<std::uint16_t>((hint >> index_bits) + 1);
+  }
   static constexpr CellIndex index_of_hint(std::uint64_t hint) noexcept {
     return static_cast<CellIndex>(hint & index_mask);
   }

@@ -13,11 +13,6 @@ namespace {
 
 constexpr std::uint64_t ns_per_ms = 1'000'000;
 
-bool is_over(JobState state) noexcept {
-  return state == JobState::completed || state == JobState::cancelled || state == JobState::dead ||
-         state == JobState::ended;
-}
-
 }  // namespace
 
 Result<JobInfo> wait_for_end(const Segment& segment, JobId id, std::uint64_t wait_ns) {

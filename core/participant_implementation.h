@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -107,10 +108,11 @@ class Participant::Implementation {
 
   /// Frees the cells of the follow-ups that this job has not been completed with.
   [[gnu::noinline]] void drop_follow_ups(const Job& job) noexcept;
-  /// L1: the cell of a job of a bundle.
-  void fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked, std::span<const JobId> parents,
+  /// L1: the cell of a job of a bundle. False: as fill().
+  bool fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked, std::span<const JobId> parents,
                    std::uint64_t wall_ns);
   Result<void> check_linked(const LinkedRequest& linked, std::size_t earlier);
+  void take_back_all(std::span<const FreeCells::Filling> filled) noexcept;
   Result<void> take_all(std::span<FreeCells::Filling> filled, std::uint64_t end_ns);
   bool accepts_options(const JobRequest& request);
 
@@ -144,7 +146,7 @@ class Participant::Implementation {
   void fill_cell_options(CellIndex index, const JobOptions& options, std::uint64_t wall_ns) noexcept;
   static CellState first_state(const JobRequest& request) noexcept;
   /// False: the level was closed meanwhile. The cell is filled, and the caller takes it back.
-  bool fill(const FreeCells::Filling& filling, const JobRequest& request, std::uint64_t wall_ns) noexcept;
+  [[nodiscard]] bool fill(const FreeCells::Filling& filling, const JobRequest& request, std::uint64_t wall_ns) noexcept;
   [[gnu::noinline]] bool fill_runtime_level(CellHeader& header, Level level) noexcept;
   std::size_t publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
                       std::span<JobId> ids) noexcept;
@@ -222,12 +224,9 @@ class Participant::Implementation {
   RetryPolicies retry_policies_;
   std::vector<std::pair<DurabilityTicket, std::function<void(Result<void>)>>> promised_;
 
-  /// What handlers have asked for, of jobs that we hold: cells that are filled and wait for the job's completion.
-  struct FollowUp {
-    std::uint32_t slot = 0;  // the lease of their job
-    FreeCells::Filling filling{};
-  };
-  std::vector<FollowUp> follow_ups_;
+  /// What handlers have asked for, by the lease slots of their jobs: cells that are filled and wait for the job's
+  /// completion.
+  std::map<std::uint32_t, std::vector<FreeCells::Filling>> follow_ups_;
 
   // Claimed and not yet handed out: claims_[next_claim_ .. claim_count_).
   std::array<Claim, lease_slots> claims_{};

@@ -50,7 +50,7 @@ Result<void> Participant::Implementation::take_levels(const ClaimOptions& option
     taken.push_back({number, segment_.level(number).runtime_state.load()});
   }
   all_levels_ = options.levels.empty();
-  for (std::uint32_t n = 0; all_levels_ && n < segment_.geometry().level_numbers(); ++n) {
+  for (std::uint32_t n = 0; all_levels_ && n < segment_.levels_end(); ++n) {
     if (segment_.has_level(n)) taken.push_back({n, segment_.level(n).runtime_state.load()});
   }
   std::ranges::sort(taken, {}, &Subscribed::number);

@@ -150,9 +150,7 @@ Result<Cancelled> Participant::Implementation::cancel(JobId id) {
       continue;  // it moved on in this moment
     }
     if (word.state() == CellState::completing) return Cancelled::asked_to_stop;  // too late to ask, and not over yet
-    const bool waits =
-        word.state() == CellState::queued || word.state() == CellState::delayed || word.state() == CellState::blocked;
-    if (!waits) return Cancelled::already_over;
+    if (!waits_to_begin(word.state())) return Cancelled::already_over;
     // The settling slot tells our reaper what was meant.
     // ORDER relaxed: released by the winning swap.
     entry_.settling.job_id.store(id.value(), std::memory_order_relaxed);

@@ -44,7 +44,7 @@ std::bitset<most_runtime_levels> places_in_cells(const Segment& segment) {
 std::optional<std::uint32_t> find_level(const Segment& segment, std::string_view name) noexcept {
   if (!is_valid_name(name)) return std::nullopt;
   const NameWords wanted = encode_name(name);
-  for (std::uint32_t n = 0; n < segment.geometry().level_numbers(); ++n) {
+  for (std::uint32_t n = 0; n < segment.levels_end(); ++n) {
     if (!segment.has_level(n)) continue;
     const auto& words = segment.level(n).name;
     bool is_it = true;
@@ -60,6 +60,9 @@ Level level_of_number(const Segment& segment, std::uint32_t number) noexcept {
 }
 
 void open_level(const Segment& segment, const ListedLevel& level) noexcept {
+  // Before the level can be seen, or who dies in between leaves one that nobody finds.
+  std::uint32_t none = 0;
+  segment.signals().levels_version.compare_exchange_strong(none, 1);
   const std::uint32_t number = segment.geometry().level_count + level.place;
   LevelEntry& entry = segment.level(number);
   const std::uint64_t begin = level.ring.begin_behind(std::max(entry.head.load(), entry.tail.load()));
@@ -86,7 +89,7 @@ void restore_levels(const Segment& fresh, const LevelList& list) noexcept {
 }
 
 void reopen_levels_closed_by(const Segment& segment, std::uint32_t participant) noexcept {
-  for (std::uint32_t n = segment.geometry().level_count; n < segment.geometry().level_numbers(); ++n) {
+  for (std::uint32_t n = segment.geometry().level_count; n < segment.levels_end(); ++n) {
     const LevelWord word = segment.level_word(n);
     if (word.state == LevelState::closing && word.closer == participant + 1) reopen(segment, n, word);
   }
@@ -128,7 +131,8 @@ Result<void> RuntimeLevels::write(const LevelList& list) const {
 }
 
 void RuntimeLevels::tell_all() const noexcept {
-  engine_->segment.signals().levels_version.fetch_add(1);
+  auto& version = engine_->segment.signals().levels_version;
+  if (version.fetch_add(1) + 1 == 0) version.fetch_add(1);  // zero says that there never was one
   Sleepers(engine_->segment, engine_->segment.signals().sleepers).wake_all();
 }
 

@@ -94,8 +94,9 @@ struct alignas(padding_bytes) Signals {
   /// No entry from here up to those kept for keepers was ever in use: bounds the keeper's walks. Raised by registrants
   /// before they take an entry, only ever to more.
   std::atomic<std::uint64_t> participants_end;
-  /// Changes when a level is made or removed at run time: who claims looks at its levels again. Wraps, only a change
-  /// counts. Written by whoever makes or removes a level, after the level's state word.
+  /// Changes when a level is made or removed at run time: who claims looks at its levels again. Wraps, but for zero
+  /// only a change counts. Written by whoever makes or removes a level, after the level's state word. 0: none was ever
+  /// made; the first maker makes it 1 before it writes into a level's entry.
   std::atomic<std::uint32_t> levels_version;
   std::uint32_t reserved_levels;
   std::atomic<std::uint64_t> reserved_line[3];

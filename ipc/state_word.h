@@ -41,6 +41,11 @@ inline constexpr std::uint32_t index_bits = 24;
 inline constexpr std::uint64_t index_mask = (std::uint64_t{1} << index_bits) - 1;
 inline constexpr std::uint64_t most_generation = (std::uint64_t{1} << 40) - 1;
 
+/// Whether a job in this state has been begun by nobody, and may still be.
+constexpr bool waits_to_begin(CellState state) noexcept {
+  return state == CellState::queued || state == CellState::delayed || state == CellState::blocked;
+}
+
 class StateWord {
  public:
   constexpr StateWord() noexcept = default;

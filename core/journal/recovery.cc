@@ -48,9 +48,8 @@ void set_at_least(std::atomic<std::uint64_t>& word, std::uint64_t value) noexcep
   if (value_of(word) < value) set(word, value);
 }
 
-bool is_over(CellState state) noexcept {
-  return state != CellState::queued && state != CellState::delayed && state != CellState::blocked;
-}
+/// Of the states that records leave a job in.
+bool is_over(CellState state) noexcept { return !waits_to_begin(state); }
 
 /// Until its links record comes.
 constexpr std::uint16_t no_rule = 0xffff;

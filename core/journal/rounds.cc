@@ -281,9 +281,7 @@ void JournalRounds::append_links(BlockBuilder& block, CellIndex index, StateWord
   record.runs_all_the_same = links.runs_all_the_same.load() != 0 ? 1 : 0;
   const JobId born_of(links.born_of.load());
   const std::uint16_t rule = links.rule.load();
-  const bool stands =
-      index_of(born_of) < table_.capacity() && table_.word(index_of(born_of)).generation() == generation_of(born_of);
-  if (rule != 0 && rule <= static_cast<std::uint16_t>(BornRule::after_it) && stands) {
+  if (rule != 0 && rule <= static_cast<std::uint16_t>(BornRule::after_it) && table_.stands(born_of)) {
     record.rule = static_cast<std::uint8_t>(rule);
     record.born_of = born_of.value();
   }

@@ -12,7 +12,7 @@ Families::Fate Families::fate_of(JobId parent) {
   const JobTable& table = reaper_->settling().table();
   if (!table.can_have_given(parent)) return Fate::well;  // somebody scribbled over the list
   const CellIndex index = index_of(parent);
-  if (table.word(index).generation() == generation_of(parent)) {
+  if (table.stands(parent)) {
     table.header(index).flags.fetch_or(cell_flag::has_children);  // F1
   }
   const StateWord word(table.state(index).load());  // F2: seq_cst
@@ -43,8 +43,7 @@ bool Families::is_dead_letter(JobId id) {
 
 bool Families::look_at(CellIndex index, StateWord word) {
   const JobTable& table = reaper_->settling().table();
-  std::vector<JobId> parents(table.parents(index));
-  for (std::uint32_t n = 0; n < parents.size(); ++n) parents[n] = table.parent(index, n);
+  const std::vector<JobId> parents = table.parent_ids(index);
   if (table.word(index) != word) return false;
   const JobId id = job_id_of(word, index);
   const bool is_new = !waits_for_.contains(id.value());
@@ -56,10 +55,7 @@ bool Families::look_at(CellIndex index, StateWord word) {
     if (fate == Fate::lives || fate == Fate::is_completing) ++living;
     if (fate == Fate::is_completing) again = true;
     if (fate == Fate::badly) bad_parent = parent;
-    const bool has_cell =
-        table.can_have_given(parent) && table.word(index_of(parent)).generation() == generation_of(parent);
-    if (!has_cell || !is_new) continue;
-    children_[parent.value()].ids.push_back(id.value());
+    if (is_new && table.stands(parent)) children_[parent.value()].ids.push_back(id.value());
   }
   // The end of a parent that is over already may not be noted yet: it counts down once too often, and we look again.
   waits_for_[id.value()] = living;
@@ -88,8 +84,7 @@ void Families::decide(CellIndex index, StateWord word, JobId bad_parent) {
 void Families::note_end(CellIndex index, StateWord word, std::vector<JobId>& no_longer_kept) {
   const JobTable& table = reaper_->settling().table();
   const JobId id = job_id_of(word, index);
-  std::vector<JobId> parents(table.parents(index));
-  for (std::uint32_t n = 0; n < parents.size(); ++n) parents[n] = table.parent(index, n);
+  const std::vector<JobId> parents = table.parent_ids(index);
   if (table.word(index) == word) {
     waits_for_.erase(id.value());
     for (const JobId parent : parents) {

@@ -32,7 +32,7 @@ namespace ringmill {
 
 class Families {
  public:
-  Families(Segment& segment, Reaper& reaper) noexcept : segment_(&segment), reaper_(&reaper) {}
+  explicit Families(Reaper& reaper) noexcept : reaper_(&reaper) {}
 
   /// F1 to F4 for a job that is blocked, as `word` says. True: look at it again soon, nobody will mark it.
   bool look_at(CellIndex index, StateWord word);
@@ -56,7 +56,6 @@ class Families {
   /// F4.
   void decide(CellIndex index, StateWord word, JobId bad_parent);
 
-  Segment* segment_;
   Reaper* reaper_;
   std::unordered_map<std::uint64_t, Children> children_;        // by their parent
   std::unordered_map<std::uint64_t, std::uint32_t> waits_for_;  // per blocked job: parents that live

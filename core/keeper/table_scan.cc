@@ -4,14 +4,6 @@
 
 namespace ringmill {
 
-namespace {
-
-constexpr std::uint16_t note_of(std::uint64_t hint) noexcept {
-  return static_cast<std::uint16_t>((hint >> index_bits) + 1);
-}
-
-}  // namespace
-
 void TableScan::start(const Owners& dead) {
   phase_ = Phase::cells;
   dead_ = dead;
@@ -73,7 +65,7 @@ void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
       }
       return;
     case CellState::queued:
-      notes_[index] = note_of(JobTable::hint_of(job_id_of(word, index)));
+      notes_[index] = JobTable::note_of(JobTable::hint_of(job_id_of(word, index)));
       timers_->look_at(index);
       return;
     case CellState::delayed:
@@ -93,7 +85,7 @@ void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
 }
 
 void TableScan::cross_out_hints(std::uint32_t count) {
-  const std::uint32_t levels = segment_->geometry().level_numbers();
+  const std::uint32_t levels = segment_->levels_end();
   for (; level_ < levels; ++level_, left_ = 0) {
     if (!segment_->has_level(level_)) continue;
     const Ring ring = segment_->ring(level_);
@@ -107,7 +99,7 @@ void TableScan::cross_out_hints(std::uint32_t count) {
       if (ring.turn_of(word, position_) == Ring::Turn::before) break;
       const std::uint64_t hint = Ring::hint_of(word);
       const CellIndex index = JobTable::index_of_hint(hint);
-      if (index < notes_.size() && notes_[index] == note_of(hint)) notes_[index] = 0;
+      if (index < notes_.size() && notes_[index] == JobTable::note_of(hint)) notes_[index] = 0;
     }
   }
   phase_ = Phase::notes;
@@ -121,7 +113,7 @@ void TableScan::place_what_is_left(std::uint32_t count) {
     if (notes_[next_] == 0) continue;
     const StateWord word = table.word(next_);
     const JobId id = job_id_of(word, next_);
-    if (word.state() != CellState::queued || notes_[next_] != note_of(JobTable::hint_of(id))) continue;
+    if (word.state() != CellState::queued || notes_[next_] != JobTable::note_of(JobTable::hint_of(id))) continue;
     const CellHeader& header = table.header(next_);
     const std::uint32_t level = header.level.load();
     if (level >= segment_->geometry().level_count && segment_->has_level(level)) {

@@ -65,9 +65,7 @@ void Timers::look_at(CellIndex index) {
     default:
       return;
   }
-  const bool waits =
-      word.state() == CellState::queued || word.state() == CellState::delayed || word.state() == CellState::blocked;
-  if (const std::uint64_t expires_ns = waits ? expiry_ns(table, index) : 0; expires_ns != 0) {
+  if (const std::uint64_t expires_ns = waits_to_begin(word.state()) ? expiry_ns(table, index) : 0; expires_ns != 0) {
     remember(id, {.ns = expires_ns, .is_wall = true});
   }
 }
@@ -106,23 +104,16 @@ void Timers::run(JobId id, Now now) {
   const bool is_due = due.ns <= (due.is_wall ? now.wall_ns : now.lease_ns);
   const std::uint64_t expires_ns = expiry_ns(table, index);
   // Each of these swaps `word`: what was read above belongs to it, or the swap fails.
+  if (waits_to_begin(word.state()) && expires_ns != 0 && expires_ns <= now.wall_ns) {
+    reaper_->expire_job(index, word);
+    return;
+  }
   switch (word.state()) {
-    case CellState::queued:
-      if (expires_ns != 0 && expires_ns <= now.wall_ns) reaper_->expire_job(index, word);
-      return;
     case CellState::delayed:
-      if (expires_ns != 0 && expires_ns <= now.wall_ns) {
-        reaper_->expire_job(index, word);
-      } else if (is_due) {
-        reaper_->settling().promote(index, word);
-      }
+      if (is_due) reaper_->settling().promote(index, word);
       return;
     case CellState::blocked:
-      if (expires_ns != 0 && expires_ns <= now.wall_ns) {
-        reaper_->expire_job(index, word);
-      } else if (families_.look_at(index, word)) {
-        look_again_soon(id);
-      }
+      if (families_.look_at(index, word)) look_again_soon(id);
       return;
     case CellState::completed:
     case CellState::cancelled:

@@ -19,7 +19,7 @@ class Timers {
   Timers(Segment& segment, Reaper& reaper) noexcept
       : segment_(&segment),
         reaper_(&reaper),
-        families_(segment, reaper),
+        families_(reaper),
         parked_(segment),
         waiting_room_(segment, reaper.settling()) {}
 

@@ -12,10 +12,6 @@ namespace {
 /// Those who sleep are looked at this often.
 constexpr std::uint64_t serve_every_ns = 2'000'000;
 
-constexpr std::uint16_t note_of(std::uint64_t hint) noexcept {
-  return static_cast<std::uint16_t>((hint >> index_bits) + 1);
-}
-
 }  // namespace
 
 void WaitingRoom::put(std::uint32_t number, Entry entry) {
@@ -25,8 +21,8 @@ void WaitingRoom::put(std::uint32_t number, Entry entry) {
     notes_.assign(segment_->geometry().capacity, 0);
   }
   std::uint16_t& note = notes_[JobTable::index_of_hint(entry.hint)];
-  if (note == note_of(entry.hint)) return;  // it waits here already
-  note = note_of(entry.hint);
+  if (note == JobTable::note_of(entry.hint)) return;  // it waits here already
+  note = JobTable::note_of(entry.hint);
   Heap& heap = heaps_[number - first];
   heap.push_back(entry);
   std::ranges::push_heap(heap, std::greater<>());
@@ -37,7 +33,7 @@ WaitingRoom::Entry WaitingRoom::pop(Heap& heap) {
   const Entry entry = heap.back();
   heap.pop_back();
   std::uint16_t& note = notes_[JobTable::index_of_hint(entry.hint)];
-  if (note == note_of(entry.hint)) note = 0;
+  if (note == JobTable::note_of(entry.hint)) note = 0;
   return entry;
 }
 
@@ -66,7 +62,7 @@ void WaitingRoom::follow_levels() {
   if (version == levels_version_) return;
   levels_version_ = version;
   numbers_.clear();
-  for (std::uint32_t n = segment_->geometry().level_count; n < segment_->geometry().level_numbers(); ++n) {
+  for (std::uint32_t n = segment_->geometry().level_count; n < segment_->levels_end(); ++n) {
     if (segment_->has_level(n)) {
       numbers_.push_back(n);
     } else if (!heaps_.empty()) {

@@ -26,14 +26,8 @@ CreateOptions with_capacity(std::uint32_t capacity) {
   return options;
 }
 
-CreateOptions with_room_for_texts() {
-  CreateOptions options = small_engine();
-  options.cell_size = 256;
-  return options;
-}
-
 struct KeptWorld : World {
-  explicit KeptWorld(const CreateOptions& options = with_room_for_texts()) : World(options, OpenOptions{}) {}
+  explicit KeptWorld(const CreateOptions& options = small_engine_with_room()) : World(options, OpenOptions{}) {}
 
   JobId add(const JobOptions& options, std::string_view payload = "payload") {
     JobRequest asked = request(payload);

@@ -18,16 +18,10 @@
 namespace ringmill::test {
 namespace {
 
-CreateOptions with_room_for_texts() {
-  CreateOptions options = small_engine();
-  options.cell_size = 256;
-  return options;
-}
-
 /// One job, which a worker in another process begins, to end in its own way; the keeper is the test's.
 class LosingWorld : public World {
  public:
-  LosingWorld() : World(with_room_for_texts()), inside_(scratch) { id_ = enqueue(*producer_, "payload"); }
+  LosingWorld() : World(small_engine_with_room()), inside_(scratch) { id_ = enqueue(*producer_, "payload"); }
 
   /// In a child: claims the job, and does `then`.
   std::function<int()> worker(const std::function<void()>& then) {

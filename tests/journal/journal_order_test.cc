@@ -13,12 +13,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-CreateOptions with_room_for_links() {
-  CreateOptions options = small_engine();
-  options.cell_size = 256;
-  return options;
-}
-
 /// Where the first record of this type, job and state stands among all of the journal; -1: nowhere.
 long place_of(const std::filesystem::path& directory, std::string_view type, JobId id, std::string_view state = "") {
   long place = 0;
@@ -34,7 +28,7 @@ long place_of(const std::filesystem::path& directory, std::string_view type, Job
 }
 
 TEST(JournalOrder, follow_ups_stand_in_front_of_the_end_that_they_came_with) {
-  const ScratchEngine scratch(with_room_for_links());
+  const ScratchEngine scratch(small_engine_with_room());
   JobId first;
   std::vector<JobId> follow_ups;
   {
@@ -60,7 +54,7 @@ TEST(JournalOrder, follow_ups_stand_in_front_of_the_end_that_they_came_with) {
 
 /// The keeper would free the cell at once, and the journal would never say that the job was over with all that came.
 TEST(JournalOrder, the_cell_of_a_leader_stays_until_its_records_are_durable) {
-  const ScratchEngine scratch(with_room_for_links());
+  const ScratchEngine scratch(small_engine_with_room());
   std::optional<TroubledKeeper> keeper(std::in_place, scratch);
   Engine engine = scratch.open(without_keeper);
   auto worker = must(engine.attach(Role::worker));

@@ -12,20 +12,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Cells with room for options, and for a text beside them.
-CreateOptions roomy_engine() {
-  CreateOptions options = small_engine();
-  options.cell_size = 256;
-  return options;
-}
-
 /// One engine in one process at a time.
 struct Machine {
   ScratchEngine scratch;
   std::optional<Engine> engine;
   std::unique_ptr<Participant> participant;
 
-  explicit Machine(const CreateOptions& options = roomy_engine()) : scratch(options) { start(OpenOptions{}); }
+  explicit Machine(const CreateOptions& options = small_engine_with_room()) : scratch(options) { start(OpenOptions{}); }
 
   /// All that was done so far is durable, and then the memory is lost.
   void reboot(const OpenOptions& options = {}) {
@@ -175,7 +168,7 @@ TEST(LaterLifeDurability, a_unique_job_is_found_by_its_key) {
 }
 
 TEST(LaterLifeDurability, jobs_whose_segment_is_retired_are_copied_with_all_that_they_have) {
-  CreateOptions options = roomy_engine();
+  CreateOptions options = small_engine_with_room();
   options.journal_limit = std::uint64_t{4} << 20;
   Machine machine(options);
   const JobId kept = machine.add({.keep_result = 1h});

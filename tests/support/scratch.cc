@@ -37,6 +37,12 @@ CreateOptions small_engine() {
   return options;
 }
 
+CreateOptions small_engine_with_room() {
+  CreateOptions options = small_engine();
+  options.cell_size = 256;
+  return options;
+}
+
 CreateOptions ScratchPlace::here(CreateOptions options) const {
   options.shm_dir = shm_dir();
   return options;

@@ -32,6 +32,8 @@ class ScratchFolder {
 
 /// Small, and quick to scan.
 CreateOptions small_engine();
+/// The same with cells that have room for options, links and a text beside a short payload.
+CreateOptions small_engine_with_room();
 
 /// A directory and a tmpfs folder in which one engine may be made.
 class ScratchPlace {

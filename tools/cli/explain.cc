@@ -159,9 +159,8 @@ std::string explain_blocked(const EngineView& view, const JobInfo& info) {
   std::vector<std::string> waits_for;
   for (const JobId parent : info.parents) {
     const auto there = find_job(view.segment(), parent);
-    const bool is_over = !there || there->state == JobState::ended || there->state == JobState::completed ||
-                         there->state == JobState::cancelled || there->state == JobState::dead;
-    if (!is_over) waits_for.push_back(fmt::format("{} ({})", parent.to_string(), name_of(there->state)));
+    if (there && !is_over(there->state))
+      waits_for.push_back(fmt::format("{} ({})", parent.to_string(), name_of(there->state)));
   }
   constexpr std::size_t most_named = 3;
   const std::size_t more = waits_for.size() - std::min(waits_for.size(), most_named);
