@@ -266,7 +266,13 @@ Result<void> Engine::limit(Kind kind, const KindLimits& limits) {
 }
 
 std::uint32_t Engine::most_payload_bytes() const noexcept {
-  return JobTable(implementation_->core->segment).inline_bytes();
+  return implementation_->core->segment.geometry().max_payload;
+}
+
+std::uint32_t Engine::most_payload_bytes(const JobOptions& options) const noexcept {
+  const Segment& segment = implementation_->core->segment;
+  const bool is_shorter = segment.geometry().arena_chunk_count == 0 && has_cell_options(options);
+  return is_shorter ? JobTable(segment).inline_bytes_beside_options() : segment.geometry().max_payload;
 }
 
 Result<JobInfo> Engine::job(JobId id) const {

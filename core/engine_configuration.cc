@@ -24,6 +24,10 @@ constexpr std::uint64_t least_segment_bytes = 2 * most_block_bytes;
 constexpr std::uint64_t most_limit = std::uint64_t{16} << 40;
 constexpr std::uint64_t least_default_limit = std::uint64_t{64} << 20;
 
+constexpr std::uint32_t default_max_payload = 1U << 20;
+constexpr std::uint64_t default_arena_bytes = std::uint64_t{16} << 20;
+constexpr std::uint64_t least_arena_chunks = 4;
+
 Error invalid(const char* what, std::string detail = {}) {
   return Error(ErrorCode::invalid_argument, what, std::move(detail));
 }
@@ -49,13 +53,15 @@ std::optional<JournalGeometry> journal_from_json(const nlohmann::json& json) {
 
 }  // namespace
 
-Result<JournalGeometry> checked_journal(std::uint64_t limit, std::uint32_t capacity, std::uint32_t cell_bytes) {
+Result<JournalGeometry> checked_journal(std::uint64_t limit, std::uint32_t capacity, std::uint32_t cell_bytes,
+                                        std::uint64_t arena_bytes) {
   // The longest that a cell can take: payload and an error's text fill it. An options record is written beside a text
   // even where the cell has no options; links take as much room in the cell as in the journal.
   const std::uint64_t record_bytes =
       sizeof(JobRecord) + sizeof(OptionsRecord) + sizeof(ChangeRecord) + cell_bytes - sizeof(CellHeader);
   static_assert(sizeof(LinksRecord) <= sizeof(CellLinks));
-  const std::uint64_t full_engine = capacity * record_bytes;
+  // A payload in the arena is written beside that, in parts.
+  const std::uint64_t full_engine = capacity * record_bytes + arena_bytes + arena_bytes / 32;
   const std::uint64_t least = std::max(least_segments * least_segment_bytes, full_engine * 5 / 2);
   const bool by_default = limit == 0;
   if (by_default) limit = std::max(least_default_limit, full_engine * 3);
@@ -65,10 +71,42 @@ Result<JournalGeometry> checked_journal(std::uint64_t limit, std::uint32_t capac
   if (segments * segment_bytes < least) {
     const std::uint64_t unit = segment_bytes_for(least);
     return std::unexpected(
-        invalid("the journal's limit is too small for this capacity and cell size",
+        invalid("the journal's limit is too small for this capacity, cell size and arena",
                 "at least " + std::to_string((least + unit - 1) / unit * unit) + " bytes are needed"));
   }
   return JournalGeometry{segment_bytes, static_cast<std::uint32_t>(segments)};
+}
+
+Result<ArenaSize> checked_arena(const CreateOptions& options) {
+  const std::uint32_t inline_bytes = options.cell_size - static_cast<std::uint32_t>(sizeof(CellHeader));
+  if (options.max_payload > most_payload_limit) {
+    return std::unexpected(invalid("the longest payload is at most 64 MiB", std::to_string(options.max_payload)));
+  }
+  if (options.max_payload != 0 && options.max_payload <= inline_bytes) {
+    if (options.arena == 0) return ArenaSize{};
+    return std::unexpected(invalid("an arena is for payloads that do not fit a cell",
+                                   std::to_string(options.max_payload) + " bytes fit; use a larger --max-payload"));
+  }
+  ArenaSize size{.max_payload = options.max_payload != 0 ? options.max_payload : default_max_payload,
+                 .bytes = options.arena};
+  const std::uint64_t least = least_arena_chunks * std::uint64_t{size.chunk_bytes()};
+  if (size.bytes == 0) size.bytes = std::max(default_arena_bytes, least);
+  if (size.bytes < least || size.bytes > most_arena_bytes) {
+    return std::unexpected(
+        invalid("the arena is four times the longest payload, rounded up to a power of two, at least, "
+                "and 64 GiB at most",
+                std::to_string(least) + " bytes are needed"));
+  }
+  const bool fits_journal = options.arena != 0 || options.journal_limit == 0;
+  while (!fits_journal && !checked_journal(options.journal_limit, options.capacity, options.cell_size, size.bytes)) {
+    size.bytes /= 2;
+    if (options.max_payload == 0)
+      size.max_payload = static_cast<std::uint32_t>(
+          std::min<std::uint64_t>(size.max_payload, std::max<std::uint64_t>(size.bytes / least_arena_chunks, 1)));
+    if (size.bytes < least_arena_chunks * std::uint64_t{size.chunk_bytes()}) return ArenaSize{};
+  }
+  size.bytes = (size.bytes + size.chunk_bytes() - 1) / size.chunk_bytes() * size.chunk_bytes();
+  return size;
 }
 
 Result<EngineConfiguration> checked_configuration(const CreateOptions& options) {
@@ -125,7 +163,11 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
   if (::getrandom(&config.engine_id, sizeof config.engine_id, 0) != sizeof config.engine_id) {
     return std::unexpected(system_error("getrandom", ""));
   }
-  const auto journal = checked_journal(options.journal_limit, config.capacity, config.cell_bytes);
+  const auto arena = checked_arena(options);
+  if (!arena) return std::unexpected(arena.error());
+  config.max_payload = arena->max_payload;
+  config.arena_bytes = arena->bytes;
+  const auto journal = checked_journal(options.journal_limit, config.capacity, config.cell_bytes, config.arena_bytes);
   if (!journal) return std::unexpected(journal.error());
   configuration.journal = *journal;
   configuration.shm_dir = options.shm_dir;
@@ -144,6 +186,8 @@ std::string to_json(const EngineConfiguration& configuration) {
   json["capacity"] = config.capacity;
   json["cell_size"] = config.cell_bytes;
   json["level_rings"] = config.level_ring_slots;
+  json["max_payload"] = std::max(config.max_payload, 1U);  // 1: no arena
+  json["arena"] = config.arena_bytes;
   json["lease_ms"] = config.default_lease_ms;
   json["file_mode"] = config.mode;
   json["journal"] = {{"limit", journal.limit()}, {"segment_bytes", journal.segment_bytes}};
@@ -169,6 +213,11 @@ Result<EngineConfiguration> from_json(const std::string& text, const fs::path& p
     options.cell_size = json.at("cell_size").get<std::uint32_t>();
     options.level_rings = json.value("level_rings", std::uint64_t{0});
     options.lease = std::chrono::milliseconds(json.at("lease_ms").get<std::int64_t>());
+    // Engines from before the arena have no such entries: theirs is what their journal has room for.
+    options.max_payload = json.value("max_payload", 0U);
+    options.arena = json.value("arena", std::uint64_t{0});
+    const bool had_arena = json.contains("max_payload") || !json.contains("journal");
+    if (!had_arena) options.journal_limit = json.at("journal").at("limit").get<std::uint64_t>();
     auto configuration = checked_configuration(options);
     if (!configuration) return broken(configuration.error().message().c_str());
     const auto id = JobId::parse(json.at("id").get<std::string>());

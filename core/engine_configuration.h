@@ -21,7 +21,11 @@ struct EngineConfiguration {
 
 /// The journal's files for a limit of bytes; 0 asks for the default. Error invalid_argument: too small for that many
 /// cells, whose survivors must find room while their segments are copied forward; says the least.
-Result<JournalGeometry> checked_journal(std::uint64_t limit, std::uint32_t capacity, std::uint32_t cell_bytes);
+Result<JournalGeometry> checked_journal(std::uint64_t limit, std::uint32_t capacity, std::uint32_t cell_bytes,
+                                        std::uint64_t arena_bytes = 0);
+
+/// The longest payload and the arena, as asked for or by default; both zero: no arena. Error invalid_argument.
+Result<ArenaSize> checked_arena(const CreateOptions& options);
 
 /// The options within their bounds, with defaults filled in and a new engine id. `shm_dir` as it was given.
 /// Error invalid_argument.

@@ -89,7 +89,9 @@ class EngineDirectory {
   /// The caller has the structure lock.
   Result<void> check_makeable(const File& locks) const;
   Result<RecoveryReport> make_segment_anew() const;
-  Result<void> fill_from_journal(Segment& fresh, std::uint64_t floor, RecoveryReport& report) const;
+  /// `arena_wanted`: raised where the arena is too small for what comes back.
+  Result<void> fill_from_journal(Segment& fresh, std::uint64_t floor, RecoveryReport& report,
+                                 std::uint64_t& arena_wanted) const;
   /// Makes it durable that generations up to a step above `floor` may be given. Error no_space: there are none left.
   Result<void> reserve_generations(std::uint64_t floor) const;
   Result<std::uint64_t> read_generation_limit() const;

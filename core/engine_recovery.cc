@@ -145,15 +145,26 @@ Result<RecoveryReport> EngineDirectory::make_segment_anew() const {
   SegmentConfig fresh = config();
   fresh.owner = FileOwner{owner_, group_};
   RecoveryReport report;
-  const auto fill = [&](Segment& segment) { return fill_from_journal(segment, *floor, report); };
-  if (auto made = Segment::create(segment_path(), fresh, *floor + 1, *floor + generation_step, fill); !made) {
-    return std::unexpected(made.error());
+  const std::uint64_t usual = fresh.arena_bytes;
+  std::uint64_t wanted = usual;
+  const auto fill = [&](Segment& segment) { return fill_from_journal(segment, *floor, report, wanted); };
+  while (true) {
+    auto made = Segment::create(segment_path(), fresh, *floor + 1, *floor + generation_step, fill);
+    if (made) break;
+    if (wanted <= fresh.arena_bytes) return std::unexpected(made.error());
+    fresh.arena_bytes = wanted;
+  }
+  if (fresh.arena_bytes != usual) {
+    log().warn(
+        "the arena of {} has {:.0f} MiB instead of {:.0f} until it is made anew: so much came back from its journal",
+        path_.string(), in_mib(fresh.arena_bytes), in_mib(usual));
   }
   report.elapsed = std::chrono::nanoseconds(steady_clock_ns() - begin_ns);
   return report;
 }
 
-Result<void> EngineDirectory::fill_from_journal(Segment& fresh, std::uint64_t floor, RecoveryReport& report) const {
+Result<void> EngineDirectory::fill_from_journal(Segment& fresh, std::uint64_t floor, RecoveryReport& report,
+                                                std::uint64_t& arena_wanted) const {
   auto device = open_journal_device(journal_path().string(), DeviceChoice::pwritev2, config().mode);
   if (!device) return std::unexpected(device.error());
   RecoveryOptions options;
@@ -177,7 +188,10 @@ Result<void> EngineDirectory::fill_from_journal(Segment& fresh, std::uint64_t fl
     fresh.header().first_generation.store(higher + 1);
     fresh.signals().generation_limit.store(higher + generation_step);
   }
-  table.finish();
+  if (auto finished = table.finish(); !finished) {
+    arena_wanted = table.arena_wanted();
+    return finished;
+  }
   // A file that cannot be used must not keep the engine from coming back: the keeper says what is wrong with it.
   if (const auto rules = read_flow_rules(path_)) static_cast<void>(apply_flow_rules(fresh, *rules));
   report.jobs = table.jobs();

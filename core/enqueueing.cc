@@ -2,7 +2,8 @@
 //
 //                                                              killed just after the step
 //   N1  CAS a free cell to filling(me)                         the scan after our death frees it
-//   N2  write payload and header                               as N1
+//   N2  write payload and header; a payload that does not      as N1
+//       fit goes to an extent (core/arena.h, A1 to A3)
 //   N3  ids into the own placing list, then its length         the list names cells that are not queued: ignored
 //   N4  store the cell's word: queued, or delayed              the reaper marks, and pushes the hints of, those that
 //   M   mark the cell for the journal                          got here
@@ -30,10 +31,11 @@ constexpr std::uint64_t least_durable_wait_ns = 10'000'000'000;
 /// There is a slot for each cell, so a look that finds none means that others moved: not so often in a row.
 constexpr std::uint32_t most_full_looks = 1000;
 
-/// Whether the job's cell ends with CellOptions.
-bool needs_room(const JobOptions& options) noexcept {
-  return options.retry_policy != RetryPolicy::standard || options.expires.count() != 0 ||
-         options.keep_result.count() != 0;
+constexpr const char* no_arena = "this engine has no room for larger ones: make one with a larger --max-payload";
+
+Error too_large(const JobRequest& request, std::uint32_t most, const char* what_to_do) {
+  return Error(ErrorCode::too_large, "the payload is too long",
+               std::to_string(request.payload.size()) + " bytes, at most " + std::to_string(most) + "; " + what_to_do);
 }
 
 bool is_delayed(const JobOptions& options) noexcept {
@@ -57,7 +59,7 @@ DueTime first_look_at(const JobOptions& options) noexcept {
 }  // namespace
 
 inline bool Participant::Implementation::accepts(const JobRequest& request) {
-  return request.payload.size() <= settling_.table().inline_bytes() &&
+  return request.payload.size() <= most_payload_ &&
          (static_cast<std::uint32_t>(request.level) < level_count_ || is_open(request.level)) &&
          static_cast<std::uint32_t>(request.kind) < most_kinds &&
          static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms &&
@@ -74,14 +76,12 @@ bool Participant::Implementation::accepts_options(const JobRequest& request) {
   const bool is_known =
       options.retry_policy == RetryPolicy::standard || retry_policies_.knows(segment_, options.retry_policy);
   return has_times && is_known && (options.delay.count() == 0 || options.at.time_since_epoch().count() == 0) &&
-         (!needs_room(options) || request.payload.size() <= settling_.table().inline_bytes_beside_options());
+         (request.payload.size() <= inline_room(request) || has_arena());
 }
 
 Error Participant::Implementation::refusal_of(const JobRequest& request) const {
-  if (request.payload.size() > settling_.table().inline_bytes()) {
-    return Error(ErrorCode::too_large, "the payload does not fit a cell",
-                 std::to_string(request.payload.size()) + " bytes, at most " +
-                     std::to_string(settling_.table().inline_bytes()) + "; make the engine with a larger --cell-size");
+  if (request.payload.size() > most_payload_) {
+    return too_large(request, most_payload_, "make the engine with a larger --max-payload");
   }
   if (static_cast<std::uint32_t>(request.level) >= level_count_ && !is_open(request.level)) {
     return refusal_of_level(request.level);
@@ -93,8 +93,8 @@ Error Participant::Implementation::refusal_of(const JobRequest& request) const {
     return Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days");
   }
   const JobOptions& options = *request.options;
-  if (needs_room(options) && request.payload.size() > settling_.table().inline_bytes_beside_options()) {
-    return too_large_beside_options(request);
+  if (request.payload.size() > inline_room(request) && !has_arena()) {
+    return too_large(request, inline_room(request), no_arena);
   }
   if (options.delay.count() != 0 && options.at.time_since_epoch().count() != 0) {
     return Error(ErrorCode::invalid_argument, "a job has a delay or a time at which it begins, not both");
@@ -106,15 +106,14 @@ Error Participant::Implementation::refusal_of(const JobRequest& request) const {
   return Error(ErrorCode::invalid_argument, "times are not negative, and ten years at most");
 }
 
-Error Participant::Implementation::too_large_beside_options(const JobRequest& request) const {
-  return Error(ErrorCode::too_large, "the payload does not fit a cell beside the job's options",
-               std::to_string(request.payload.size()) + " bytes, at most " +
-                   std::to_string(settling_.table().inline_bytes_beside_options()) +
-                   "; make the engine with a larger --cell-size");
+inline std::uint32_t Participant::Implementation::inline_room(const JobRequest& request) const noexcept {
+  const JobTable& table = settling_.table();
+  return request.options != nullptr && has_cell_options(*request.options) ? table.inline_bytes_beside_options()
+                                                                          : table.inline_bytes();
 }
 
 inline bool Participant::Implementation::fill(const FreeCells::Filling& filling, const JobRequest& request,
-                                              std::uint64_t wall_ns) noexcept {
+                                              std::uint32_t inline_room, std::uint64_t wall_ns) noexcept {
   const JobTable& table = settling_.table();
   CellHeader& header = table.header(filling.index);
   // ORDER relaxed: the cell is ours; its word publishes all of this in N4.
@@ -130,11 +129,15 @@ inline bool Participant::Implementation::fill(const FreeCells::Filling& filling,
   } else {
     flags |= fill_options(filling.index, *request.options, wall_ns);
   }
+  const bool is_large = request.payload.size() > inline_room;  // then its payload is in place
+  if (is_large) [[unlikely]]
+    flags |= cell_flag::in_arena;
   // ORDER relaxed: as above.
   header.flags.store(flags, std::memory_order_relaxed);
   header.enqueued_at_ns.store(wall_ns, std::memory_order_relaxed);
   header.lease_ms.store(static_cast<std::uint32_t>(request.lease.count()), std::memory_order_relaxed);
-  table.copy_in(filling.index, request.payload);  // N2
+  if (!is_large) [[likely]]
+    table.copy_in(filling.index, request.payload);  // N2
   return static_cast<std::uint32_t>(request.level) < level_count_ || fill_runtime_level(header, request.level);
 }
 
@@ -146,7 +149,7 @@ std::uint16_t Participant::Implementation::fill_options(CellIndex index, const J
   header.retry_policy.store(static_cast<std::uint16_t>(options.retry_policy), std::memory_order_relaxed);
   header.due_at.store(due_of(options).bits(), std::memory_order_relaxed);
   std::uint16_t flags = options.on_worker_lost == OnWorkerLost::bury ? cell_flag::bury_on_worker_lost : 0;
-  if (!needs_room(options)) return flags;
+  if (!has_cell_options(options)) return flags;
   fill_cell_options(index, options, wall_ns);
   return flags | cell_flag::has_options;
 }
@@ -238,19 +241,38 @@ Result<void> Participant::Implementation::reach_device(std::uint64_t wait_ns) no
   return wait_durable(ticket(), std::max(wait_ns, least_durable_wait_ns));
 }
 
+bool Participant::Implementation::fill_extent(const FreeCells::Filling& filling, const JobRequest& request) noexcept {
+  const auto bytes = static_cast<std::uint32_t>(request.payload.size());
+  const auto unit = arena_.take(job_id_of(filling.word, filling.index), bytes);  // A1, A2
+  if (!unit) {
+    take_back(filling);
+    return false;
+  }
+  arena_.fill(filling.index, *unit, request.payload);  // A3
+  return true;
+}
+
 inline Result<FreeCells::Filling> Participant::Implementation::take_and_fill(const JobRequest& request,
+                                                                             std::uint32_t inline_room,
                                                                              std::uint64_t wait_ns) {
   if (request.durability != Durability::memory && !journal_accepts()) {
     if (auto goes_on = wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
   }
   FreeCells::Filling filling;
-  if (!free_.take(filling)) {  // N1
-    const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
-    do {
-      if (auto room = wait_for_space(end_ns); !room) return std::unexpected(room.error());
-    } while (!free_.take(filling));
+  const bool is_large = request.payload.size() > inline_room;
+  std::uint64_t end_ns = 0;  // known when we have to wait
+  const auto wait_end_ns = [&end_ns, wait_ns] {
+    if (end_ns == 0 && wait_ns != 0) end_ns = later_by(steady_clock_ns(), wait_ns);
+    return end_ns;
+  };
+  while (true) {
+    while (!free_.take(filling)) {  // N1
+      if (auto room = wait_for_space(wait_end_ns()); !room) return std::unexpected(room.error());
+    }
+    if (!is_large || fill_extent(filling, request)) break;
+    if (auto room = wait_for_extent(request.payload.size(), wait_end_ns()); !room) return std::unexpected(room.error());
   }
-  if (!fill(filling, request, wall_clock_ns())) [[unlikely]] {
+  if (!fill(filling, request, inline_room, wall_clock_ns())) [[unlikely]] {
     take_back(filling);
     return std::unexpected(refusal_of_level(request.level));
   }
@@ -259,7 +281,7 @@ inline Result<FreeCells::Filling> Participant::Implementation::take_and_fill(con
 
 Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, std::uint64_t wait_ns) {
   if (!accepts(request)) return std::unexpected(refusal_of(request));
-  const auto filling = take_and_fill(request, wait_ns);
+  const auto filling = take_and_fill(request, inline_room(request), wait_ns);
   if (!filling) return std::unexpected(filling.error());
   JobId id;
   publish(std::span(&*filling, 1), std::span(&request, 1), std::span(&id, 1));
@@ -291,15 +313,14 @@ Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& 
   JobRequest unique = request;
   unique.options = &options;
   if (!accepts(unique)) return std::unexpected(refusal_of(unique));
-  if (unique.payload.size() > settling_.table().inline_bytes_beside_options()) {
-    return std::unexpected(too_large_beside_options(unique));
-  }
+  const std::uint32_t room = settling_.table().inline_bytes_beside_options();  // the key stands in them
+  if (unique.payload.size() > room && !has_arena()) return std::unexpected(too_large(unique, room, no_arena));
   const UniqueKey hash = UniqueKey::of(key);
   UniqueJobs jobs(segment_);
   std::uint32_t losses = 0;
   while (true) {
     if (const auto there = jobs.find(hash, JobId())) return finish_unique({*there, false}, unique, wait_ns);
-    const auto filling = take_and_fill(unique, wait_ns);
+    const auto filling = take_and_fill(unique, room, wait_ns);
     if (!filling) return std::unexpected(filling.error());
     set_unique(filling->index, hash, options);  // U1
     const JobId id = job_id_of(filling->word, filling->index);
@@ -334,7 +355,7 @@ void Participant::Implementation::set_unique(CellIndex index, UniqueKey key, con
   CellHeader& header = settling_.table().header(index);
   CellOptions& cell = settling_.table().options_place(index);
   // ORDER relaxed: the slot of U3 publishes it, and N4.
-  if (!needs_room(options)) {
+  if (!has_cell_options(options)) {
     fill_cell_options(index, options, wall_clock_ns());
     header.flags.store(header.flags.load(std::memory_order_relaxed) | cell_flag::has_options,
                        std::memory_order_relaxed);
@@ -393,8 +414,15 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
   while (done < requests.size()) {
     std::size_t count = 0;
     bool is_closed = false;
+    bool lacks_extent = false;
     while (!is_closed && done + count < requests.size() && free_.take(filled[count])) {  // N1
-      is_closed = !fill(filled[count], requests[done + count], wall_ns);
+      const JobRequest& request = requests[done + count];
+      const std::uint32_t room = inline_room(request);
+      if (request.payload.size() > room && !fill_extent(filled[count], request)) [[unlikely]] {
+        lacks_extent = true;
+        break;
+      }
+      is_closed = !fill(filled[count], request, room, wall_ns);
       ++count;
     }
     if (is_closed) [[unlikely]] {
@@ -406,7 +434,8 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
       done += publish(std::span(filled).first(count), requests.subspan(done, count), ids.subspan(done, count));
       continue;
     }
-    if (auto room = wait_for_space(end_ns); !room) {
+    if (auto room = lacks_extent ? wait_for_extent(requests[done].payload.size(), end_ns) : wait_for_space(end_ns);
+        !room) {
       if (done == 0) return std::unexpected(room.error());
       break;
     }
@@ -417,34 +446,53 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
   return done;
 }
 
-Result<void> Participant::Implementation::wait_for_space(std::uint64_t end_ns) noexcept {
+Result<void> Participant::Implementation::check_wait() noexcept {
+  if (segment_.signals().removed.load() != 0) {
+    return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
+  }
+  if (woken_.exchange(false)) return std::unexpected(Error(ErrorCode::would_block, "woken by wake()"));
+  return {};
+}
+
+template <class HasRoom>
+Result<void> Participant::Implementation::wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full,
+                                                        HasRoom&& has_room) noexcept {
   const auto give_up = [](ErrorCode code, const char* why) { return std::unexpected(Error(code, why)); };
   if (segment_.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
-  if (end_ns == 0) return give_up(ErrorCode::would_block, "the engine is full");
+  if (end_ns == 0) return give_up(ErrorCode::would_block, full);
   Sleepers waiters(segment_, segment_.signals().space_waiters);
   // Workers that are busy free cells every few microseconds: cheaper to wait for than a sleep and a wake.
   const std::uint64_t spin_end_ns = std::min(end_ns, steady_clock_ns() + spin_ns);
   for (std::uint32_t spin = 0; spin % 16 != 15 || steady_clock_ns() < spin_end_ns; ++spin) {
-    if (free_.refill()) return {};
+    if (has_room()) return {};
     __builtin_ia32_pause();
   }
   // Cells that nobody lists may be all that is left: those of the dead, and those that workers keep back. The keeper
   // sees our sign within its thorough turn, and its scan finds them.
   while (true) {
-    if (woken_.exchange(false)) return give_up(ErrorCode::would_block, "woken by wake()");
-    if (segment_.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
+    if (auto waits = check_wait(); !waits) return waits;
     const std::uint64_t now_ns = steady_clock_ns();
-    if (now_ns >= end_ns) return give_up(ErrorCode::timed_out, "the engine stayed full");
+    if (now_ns >= end_ns) return give_up(ErrorCode::timed_out, stayed_full);
     const std::uint32_t sequence = waiters.sequence_of(number_);  // S1
     waiters.announce(number_);                                    // S2
-    if (free_.refill()) {                                         // S3
+    if (has_room()) {                                             // S3
       waiters.withdraw(number_);
       return {};
     }
     waiters.sleep(number_, sequence, std::min(end_ns - now_ns, longest_sleep_ns));  // S4
     waiters.withdraw(number_);                                                      // S5
-    if (free_.refill()) return {};
+    if (has_room()) return {};
   }
+}
+
+Result<void> Participant::Implementation::wait_for_space(std::uint64_t end_ns) noexcept {
+  return wait_for_room(end_ns, "the engine is full", "the engine stayed full", [this] { return free_.refill(); });
+}
+
+/// Two that wait may be woken for one extent: who does not get it waits again.
+Result<void> Participant::Implementation::wait_for_extent(std::size_t bytes, std::uint64_t end_ns) noexcept {
+  return wait_for_room(end_ns, "the arena is full", "the arena stayed full",
+                       [this, bytes] { return arena_.has_room(static_cast<std::uint32_t>(bytes)); });
 }
 
 }  // namespace ringmill

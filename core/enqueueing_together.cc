@@ -9,9 +9,15 @@ namespace ringmill {
 
 namespace {
 
-constexpr std::uint32_t most_parents = 1U << 20;
-
 JobId id_of(const FreeCells::Filling& filling) noexcept { return job_id_of(filling.word, filling.index); }
+
+/// The body of a linked job: the ids of those it waits for, then its payload.
+std::size_t bytes_of_ids(const LinkedRequest& linked) noexcept {
+  return (linked.after.size() + linked.after_earlier.size()) * 8;
+}
+std::size_t bytes_of_body(const LinkedRequest& linked) noexcept {
+  return bytes_of_ids(linked) + linked.request.payload.size();
+}
 
 Error refused(const char* why) { return Error(ErrorCode::invalid_argument, why); }
 
@@ -29,13 +35,19 @@ Result<void> Participant::Implementation::check_linked(const LinkedRequest& link
     if (place >= earlier)
       return std::unexpected(refused("a job waits for an earlier one of the call, not for a later"));
   }
-  const std::size_t parents = linked.after.size() + linked.after_earlier.size();
-  const std::size_t bytes = parents * 8 + linked.request.payload.size();
-  if (!table.has_room_for_links() || parents > most_parents || bytes > table.inline_bytes_beside_links()) {
-    return std::unexpected(Error(ErrorCode::too_large, "the payload and the ids of the parents do not fit a cell",
-                                 std::to_string(bytes) + " bytes, at most " +
-                                     std::to_string(table.inline_bytes_beside_links()) +
+  const std::uint32_t room = table.inline_bytes_beside_links();
+  const std::size_t ids = bytes_of_ids(linked);
+  if (!table.has_room_for_links() || ids > room) {
+    return std::unexpected(Error(ErrorCode::too_large, "the ids of the jobs that a job waits for have to fit its cell",
+                                 std::to_string(ids) + " bytes, at most " + std::to_string(room) +
                                      "; make the engine with a larger --cell-size"));
+  }
+  const std::size_t most = has_arena() ? most_payload_ : room;
+  if (bytes_of_body(linked) > most) {
+    return std::unexpected(Error(ErrorCode::too_large,
+                                 "a linked job's payload and the ids of those it waits for are too long",
+                                 std::to_string(bytes_of_body(linked)) + " bytes, at most " + std::to_string(most) +
+                                     "; make the engine with a larger --max-payload"));
   }
   return {};
 }
@@ -52,9 +64,14 @@ bool Participant::Implementation::fill_linked(const FreeCells::Filling& filling,
   request.payload = body;
   const JobOptions plain;
   if (request.options == nullptr) request.options = &plain;
-  const bool is_open = fill(filling, request, wall_ns);
   const JobTable& table = settling_.table();
   CellHeader& header = table.header(filling.index);
+  const std::uint32_t room = table.inline_bytes_beside_links();
+  const bool is_open = fill(filling, request, room, wall_ns);
+  if (body.size() > room) {
+    arena_.fill(filling.index, static_cast<std::uint32_t>(header.extent.load()), body);  // A3
+    table.copy_in(filling.index, std::span(body).first(parents.size() * 8));  // families read them without a lease
+  }
   // ORDER relaxed: the cell is ours; its word publishes all of this in L3, the bundle's word before that to our reaper.
   const std::uint16_t flags = header.flags.load(std::memory_order_relaxed);
   if ((flags & cell_flag::has_options) == 0) fill_cell_options(filling.index, *request.options, wall_ns);
@@ -73,16 +90,46 @@ void Participant::Implementation::take_back_all(std::span<const FreeCells::Filli
   for (const FreeCells::Filling& filling : filled) take_back(filling);
 }
 
-/// All of them or none: who held a part while he waits for the rest might wait for one who does the same.
-Result<void> Participant::Implementation::take_all(std::span<FreeCells::Filling> filled, std::uint64_t end_ns) {
-  if (filled.size() > settling_.table().capacity()) {
-    return std::unexpected(
-        Error(ErrorCode::no_space, "more jobs than this engine has room for",
-              std::to_string(filled.size()) + ", at most " + std::to_string(settling_.table().capacity())));
+Result<void> Participant::Implementation::check_room(std::span<const LinkedRequest> jobs) const {
+  const std::uint32_t capacity = settling_.table().capacity();
+  if (jobs.size() > capacity) {
+    return std::unexpected(Error(ErrorCode::no_space, "more jobs than this engine has room for",
+                                 std::to_string(jobs.size()) + ", at most " + std::to_string(capacity)));
   }
+  std::uint64_t extents = 0;
+  for (const LinkedRequest& job : jobs) {
+    if (const std::size_t bytes = bytes_of_body(job); is_large_body(bytes)) extents += arena_.extent_bytes(bytes);
+  }
+  const std::uint64_t arena = segment_.header().arena_bytes.load();
+  if (extents > arena) {
+    return std::unexpected(Error(ErrorCode::no_space, "longer payloads than this engine's arena has room for",
+                                 std::to_string(extents) + " bytes in all, at most " + std::to_string(arena) +
+                                     "; make the engine with a larger --arena"));
+  }
+  return {};
+}
+
+bool Participant::Implementation::take_linked(const LinkedRequest& job, FreeCells::Filling& filling) {
+  if (!free_.take(filling)) return false;
+  const std::size_t bytes = bytes_of_body(job);
+  if (!is_large_body(bytes)) return true;
+  const auto unit = arena_.take(id_of(filling), static_cast<std::uint32_t>(bytes));  // A1, A2
+  if (!unit) {
+    take_back(filling);
+    return false;
+  }
+  // ORDER relaxed: the cell is ours.
+  settling_.table().header(filling.index).extent.store(*unit, std::memory_order_relaxed);
+  return true;
+}
+
+/// All of them or none: who held a part while he waits for the rest might wait for one who does the same.
+Result<void> Participant::Implementation::take_all(std::span<const LinkedRequest> jobs,
+                                                   std::span<FreeCells::Filling> filled, std::uint64_t end_ns) {
+  if (auto checked = check_room(jobs); !checked) return checked;
   while (true) {
     std::size_t count = 0;
-    while (count < filled.size() && free_.take(filled[count])) ++count;
+    while (count < filled.size() && take_linked(jobs[count], filled[count])) ++count;
     if (count == filled.size()) return {};
     take_back_all(filled.first(count));
     free_.list();
@@ -92,11 +139,14 @@ Result<void> Participant::Implementation::take_all(std::span<FreeCells::Filling>
     }
     // There may be room, and not for all: look again soon, and let others have it meanwhile.
     const std::uint64_t soon_ns = std::min(end_ns, later_by(steady_clock_ns(), 2'000'000));
-    if (count == 0) {
+    if (count == 0 && !free_.refill()) {
       if (auto room = wait_for_space(end_ns); !room) return std::unexpected(room.error());
-    } else {
-      futex_wait(entry_.wake_sequence, entry_.wake_sequence.load(), soon_ns - steady_clock_ns());
+      continue;
     }
+    const std::uint32_t sequence = entry_.wake_sequence.load();
+    if (auto waits = check_wait(); !waits) return waits;
+    const std::uint64_t now_ns = steady_clock_ns();
+    if (now_ns < soon_ns) futex_wait(entry_.wake_sequence, sequence, soon_ns - now_ns);
   }
 }
 
@@ -120,7 +170,8 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
     if (auto goes_on = wait_for_journal(wait_ns); !goes_on) return goes_on;
   }
   std::vector<FreeCells::Filling> filled(jobs.size());
-  if (auto taken = take_all(filled, wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns)); !taken) return taken;
+  const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
+  if (auto taken = take_all(jobs, filled, end_ns); !taken) return taken;
 
   const JobTable& table = settling_.table();
   const std::uint64_t wall_ns = wall_clock_ns();
@@ -166,7 +217,9 @@ Result<JobId> Participant::Implementation::follow_up(Job& job, const LinkedReque
   if (auto checked = check_linked(request, earlier.size()); !checked) return std::unexpected(checked.error());
   FreeCells::Filling filling;
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
-  if (auto taken = take_all(std::span(&filling, 1), end_ns); !taken) return std::unexpected(taken.error());
+  if (auto taken = take_all(std::span(&request, 1), std::span(&filling, 1), end_ns); !taken) {
+    return std::unexpected(taken.error());
+  }
   std::vector<JobId> parents(request.after.begin(), request.after.end());
   const JobTable& table = settling_.table();
   for (const std::uint32_t place : request.after_earlier) {

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 
+#include "core/arena.h"
 #include "core/flow_control/flow_view.h"
 #include "core/runtime_levels.h"
 #include "ipc/clock.h"
@@ -124,10 +125,15 @@ void check_cell(const Segment& segment, CellIndex index, bool at_rest, Findings&
     return;
   }
   const CellHeader& header = table.header(index);
-  const bool sound = has_ever_been_level(segment, header.level.load()) && header.kind.load() < most_kinds &&
-                     header.payload_bytes.load() <= table.inline_bytes() &&
-                     header.text_bytes.load() <= table.text_room(index) && header.flags.load() <= cell_flag::all;
+  const bool in_arena = (header.flags.load() & cell_flag::in_arena) != 0;
+  const bool sound =
+      has_ever_been_level(segment, header.level.load()) && header.kind.load() < most_kinds &&
+      header.payload_bytes.load() <= (in_arena ? segment.geometry().max_payload : table.inline_bytes()) &&
+      header.text_bytes.load() <= table.text_room(index) && header.flags.load() <= cell_flag::all;
   if (!sound && table.word(index) == word) findings.add(name + ": its level, kind or payload size is impossible");
+  if (in_arena && !Arena(segment).payload_of(job_id_of(word, index)) && table.word(index) == word) {
+    findings.add(name + ": its payload's extent is not its own, or none");
+  }
   if (word.state() == CellState::running && lease_of(segment, job_id_of(word, index), word) == nullptr &&
       table.word(index) == word) {
     findings.add(name + ": it runs without a lease slot of its owner");
@@ -244,6 +250,26 @@ void view_progress(const ParticipantEntry& entry, JobInfo& info) {
 
 }  // namespace
 
+std::optional<std::vector<std::byte>> copy_payload(const Segment& segment, const JobView& view) {
+  const JobTable table(segment);
+  const CellIndex index = index_of(view.info.id);
+  const std::size_t end = std::size_t{view.payload_begins_at} + view.info.payload_size;
+  std::vector<std::byte> copy(in_words(end) * 8);
+  if ((table.header(index).flags.load() & cell_flag::in_arena) == 0) {
+    if (copy.size() > in_words(table.inline_bytes()) * 8) return std::nullopt;  // another job's, by now
+    table.copy_words_out(index, copy.data(), copy.size());
+  } else {
+    const auto large = Arena(segment).payload_of(view.info.id);
+    if (large && large->size() <= copy.size()) Arena::copy_out(*large, copy.data());
+    if (!large) copy.clear();  // somebody scribbled over it
+  }
+  if (table.word(index) != view.word) return std::nullopt;  // ORDER second-look
+  copy.resize(std::min(copy.size(), end));
+  const std::size_t begin = std::min<std::size_t>(copy.size(), view.payload_begins_at);
+  copy.erase(copy.begin(), copy.begin() + static_cast<std::ptrdiff_t>(begin));
+  return copy;
+}
+
 std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
   const JobTable table(segment);
   // A busy cell may change under us for ever; a few looks are enough for a moment's picture.
@@ -262,7 +288,10 @@ std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
     view.info.attempts = header.attempts.load();
     view.info.parents = table.parent_ids(index);
     view.payload_begins_at = static_cast<std::uint32_t>(view.info.parents.size() * 8);
-    view.info.payload_size = std::min(header.payload_bytes.load(), table.inline_bytes()) - view.payload_begins_at;
+    const bool in_arena = (header.flags.load() & cell_flag::in_arena) != 0;
+    const std::uint32_t bytes =
+        std::min(header.payload_bytes.load(), in_arena ? segment.geometry().max_payload : table.inline_bytes());
+    view.info.payload_size = bytes - std::min(bytes, view.payload_begins_at);
     view.info.max_attempts = header.most_attempts.load();
     view.info.enqueued_at = wall_time(header.enqueued_at_ns.load());
     if (*state == JobState::dead) {
@@ -287,13 +316,6 @@ std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
     return view;
   }
   return std::nullopt;
-}
-
-std::vector<std::byte> copy_payload(const Segment& segment, const JobView& view) {
-  const std::size_t end = std::size_t{view.payload_begins_at} + view.info.payload_size;
-  std::vector<std::byte> bytes(in_words(end) * 8);
-  JobTable(segment).copy_words_out(index_of(view.info.id), bytes.data(), bytes.size());
-  return {bytes.begin() + view.payload_begins_at, bytes.begin() + static_cast<std::ptrdiff_t>(end)};
 }
 
 Result<JobInfo> find_job(const Segment& segment, JobId id) {
@@ -393,6 +415,27 @@ void view_keeper(const Segment& segment, const std::function<bool(std::uint32_t)
   status.keeper_since = wall_time(segment.signals().keeper_since_ns.load());
 }
 
+/// Those who take part, and the totals of all who ever did. `running` is per participant.
+void view_participants(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive,
+                       const std::vector<std::uint64_t>& running, EngineStatus& status) {
+  for (std::uint32_t n = 0; n < most_participants; ++n) {
+    const ParticipantEntry& entry = segment.participant(n);
+    sum(status.totals.enqueued, entry.enqueued);
+    sum(status.totals.completed, entry.completed);
+    sum(status.totals.failed, entry.failed);
+    sum(status.totals.retried, entry.retried);
+    sum(status.totals.worker_lost, entry.worker_lost);
+    sum(status.totals.lease_expired, entry.lease_expired);
+    sum(status.totals.cancelled, entry.cancelled);
+    sum(status.totals.dead, entry.dead);
+    if (EntryState::of(entry).state == ParticipantState::free) continue;
+    const std::uint32_t role = entry.role.load();
+    status.participants.push_back({static_cast<int>(n), static_cast<int>(entry.process_id.load()),
+                                   std::string(role <= 3 ? name_of(static_cast<Role>(role)) : "unknown"), is_alive(n),
+                                   running[n]});
+  }
+}
+
 }  // namespace
 
 EngineStatus view_status(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive) {
@@ -401,6 +444,9 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
   status.layout_version = layout_version;
   status.capacity = table.capacity();
   status.cell_size = segment.geometry().cell_bytes;
+  status.max_payload = segment.geometry().max_payload;
+  status.arena_bytes = segment.header().arena_bytes.load();
+  status.arena_used = Arena(segment).used_bytes();
   status.created_at = wall_time(segment.header().created_at_ns.load());
   status.memory_bytes = segment.geometry().bytes;
   status.unlinked = segment.is_unlinked();
@@ -441,22 +487,7 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
     }
   }
   status.kinds = std::move(kinds).take();
-  for (std::uint32_t n = 0; n < most_participants; ++n) {
-    const ParticipantEntry& entry = segment.participant(n);
-    sum(status.totals.enqueued, entry.enqueued);
-    sum(status.totals.completed, entry.completed);
-    sum(status.totals.failed, entry.failed);
-    sum(status.totals.retried, entry.retried);
-    sum(status.totals.worker_lost, entry.worker_lost);
-    sum(status.totals.lease_expired, entry.lease_expired);
-    sum(status.totals.cancelled, entry.cancelled);
-    sum(status.totals.dead, entry.dead);
-    if (EntryState::of(entry).state == ParticipantState::free) continue;
-    const std::uint32_t role = entry.role.load();
-    status.participants.push_back({static_cast<int>(n), static_cast<int>(entry.process_id.load()),
-                                   std::string(role <= 3 ? name_of(static_cast<Role>(role)) : "unknown"), is_alive(n),
-                                   running[n]});
-  }
+  view_participants(segment, is_alive, running, status);
   view_keeper(segment, is_alive, status);
   return status;
 }

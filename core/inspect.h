@@ -1,6 +1,7 @@
 // Looking at a segment without trusting it: every number that is read is bounded before it is used.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -32,8 +33,9 @@ struct JobView {
 };
 std::optional<JobView> view_job(const Segment& segment, CellIndex index);
 
-/// The payload of a job that was viewed; torn, if its word is another one by now.
-std::vector<std::byte> copy_payload(const Segment& segment, const JobView& view);
+/// The payload of a job that was looked at. Nothing: the cell has moved on meanwhile. Empty where it should not be:
+/// somebody scribbled over the cell or the arena.
+std::optional<std::vector<std::byte>> copy_payload(const Segment& segment, const JobView& view);
 
 /// What is known of one job. Error not_found: no job ever had this id.
 Result<JobInfo> find_job(const Segment& segment, JobId id);

@@ -68,13 +68,15 @@ class JobTable {
         (header(index).flags.load(std::memory_order_acquire) & cell_flag::has_links) != 0;  // ORDER second-look
     return has_links ? &links_place(index) : nullptr;
   }
-  /// How many parents' ids stand in front of the payload: within what the cell says to hold. The caller as above.
+  /// How many parents' ids stand in front of the payload, and in the cell also where that is in the arena: within what
+  /// the cell has room for. The caller as above.
   std::uint32_t parents(CellIndex index) const noexcept {
     const CellLinks* const there = links(index);
     if (there == nullptr) return 0;
+    // ORDER second-look: each load acquires.
     const std::uint32_t bytes =
-        std::min(header(index).payload_bytes.load(std::memory_order_acquire), inline_bytes());  // ORDER second-look
-    return std::min(there->parents.load(std::memory_order_acquire), bytes / 8);                 // ORDER second-look
+        std::min(header(index).payload_bytes.load(std::memory_order_acquire), inline_bytes_beside_links());
+    return std::min(there->parents.load(std::memory_order_acquire), bytes / 8);
   }
   /// Their ids. The caller as above. Allocates.
   std::vector<JobId> parent_ids(CellIndex index) const {
@@ -84,7 +86,7 @@ class JobTable {
     for (std::size_t n = 0; n < ids.size(); ++n) ids[n] = JobId(words[n].load(std::memory_order_acquire));
     return ids;
   }
-  /// The most bytes of payload that a job with links can have, its parents' ids included.
+  /// The most bytes of payload that a job with links can have in its cell, its parents' ids included.
   std::uint32_t inline_bytes_beside_links() const noexcept {
     return has_room_for_links() ? inline_bytes_beside_options() - static_cast<std::uint32_t>(sizeof(CellLinks)) : 0;
   }
@@ -222,8 +224,11 @@ class JobTable {
 
  private:
   std::uint32_t text_begin(CellIndex index) const noexcept {
+    const CellHeader& cell = header(index);
+    // ORDER second-look: the caller looks at the word again.
+    if ((cell.flags.load(std::memory_order_acquire) & cell_flag::in_arena) != 0) return parents(index) * 8;
     const std::uint32_t bytes =
-        std::min(header(index).payload_bytes.load(std::memory_order_acquire), inline_bytes());  // ORDER second-look
+        std::min(cell.payload_bytes.load(std::memory_order_acquire), inline_bytes());  // ORDER second-look
     return (bytes + 7) / 8 * 8;
   }
 

@@ -30,6 +30,8 @@ Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, 
       thread_number_(number_this_thread()),
       settling_(segment_, number),
       free_(segment_, number + 1),
+      arena_(segment_),
+      most_payload_(segment_.geometry().max_payload),
       book_(entry_, settling_.table().inline_bytes()),
       claiming_(settling_, book_, segment_.header().default_lease_ms.load(), level_count_) {}
 
@@ -226,7 +228,15 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
   const std::uint32_t attempts = header.attempts.load(std::memory_order_acquire);
   const std::uint16_t flags = header.flags.load(std::memory_order_acquire);
   std::byte* buffer = book_.buffer(claim.slot);
-  table.copy_out(claim.index, buffer, bytes);
+  std::span<const std::byte> payload{buffer, bytes};
+  if ((flags & cell_flag::in_arena) == 0) {
+    table.copy_out(claim.index, buffer, bytes);
+  } else if (const auto large = arena_.payload_of(job_id_of(claim.word, claim.index))) {
+    payload = *large;  // read in place: our lease slot keeps it from being used again
+  } else {
+    bury_as_damaged(claim);
+    return false;
+  }
   if (table.word(claim.index) != claim.word) {  // K6, ORDER second-look
     give_back(claim);
     return false;
@@ -249,7 +259,7 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
   job.participant_ = &self;
   job.id_ = job_id_of(claim.word, claim.index);
   job.word_ = claim.word.bits();
-  job.payload_ = {buffer + parents_bytes, bytes - parents_bytes};
+  job.payload_ = payload.subspan(std::min(parents_bytes, payload.size()));
   job.kind_ = Kind{kind};
   job.level_ = level_for_users;
   job.attempt_ = attempts + 1;

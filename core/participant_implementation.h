@@ -13,6 +13,7 @@
 #include <ringmill/engine.h>
 #include <ringmill/participant.h>
 
+#include "core/arena.h"
 #include "core/claiming.h"
 #include "core/engine_implementation.h"
 #include "core/free_cells.h"
@@ -32,7 +33,13 @@ inline constexpr std::uint64_t spin_ns = 20'000;
 inline constexpr std::uint16_t holds_concurrency_slot = 1U << 15;
 static_assert((cell_flag::all & holds_concurrency_slot) == 0);
 /// Jobs that do not end by the short way.
-inline constexpr std::uint16_t not_plain = cell_flag::has_options | holds_concurrency_slot;
+inline constexpr std::uint16_t not_plain = cell_flag::has_options | cell_flag::in_arena | holds_concurrency_slot;
+
+/// Whether the cell of such a job ends with CellOptions.
+inline bool has_cell_options(const JobOptions& options) noexcept {
+  return options.retry_policy != RetryPolicy::standard || options.expires.count() != 0 ||
+         options.keep_result.count() != 0;
+}
 
 class Participant::Implementation {
  public:
@@ -113,8 +120,16 @@ class Participant::Implementation {
                    std::uint64_t wall_ns);
   Result<void> check_linked(const LinkedRequest& linked, std::size_t earlier);
   void take_back_all(std::span<const FreeCells::Filling> filled) noexcept;
-  Result<void> take_all(std::span<FreeCells::Filling> filled, std::uint64_t end_ns);
+  /// Error no_space: there will never be room for all of them.
+  Result<void> check_room(std::span<const LinkedRequest> jobs) const;
+  /// N1, and A1 and A2 where the body does not fit the cell. False: no room now, and nothing is taken.
+  bool take_linked(const LinkedRequest& job, FreeCells::Filling& filling);
+  Result<void> take_all(std::span<const LinkedRequest> jobs, std::span<FreeCells::Filling> filled,
+                        std::uint64_t end_ns);
+  /// A linked job's body: the ids of those it waits for, then its payload.
+  bool is_large_body(std::size_t bytes) const noexcept { return bytes > settling_.table().inline_bytes_beside_links(); }
   bool accepts_options(const JobRequest& request);
+  bool has_arena() const noexcept { return segment_.geometry().arena_chunk_count != 0; }
 
   // runtime_levels.cc
   /// Whether a level made at run time takes jobs now, in the life that `level` means.
@@ -129,15 +144,17 @@ class Participant::Implementation {
   /// Fills `levels` with the numbers of all levels, or of those of `options`. Error invalid_argument.
   Result<void> take_levels(const ClaimOptions& options);
   void claim_from_levels();
-
-  Error too_large_beside_options(const JobRequest& request) const;
   /// N2 beyond the plain. Returns the cell's flags for them.
   std::uint16_t fill_options(CellIndex index, const JobOptions& options, std::uint64_t wall_ns) noexcept;
   void set_unique(CellIndex index, UniqueKey key, const JobOptions& options) noexcept;
   bool publish_unique(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;
   Result<UniqueJob> finish_unique(UniqueJob job, const JobRequest& request, std::uint64_t wait_ns);
-  /// N1, N2, waiting for the journal and for room.
-  Result<FreeCells::Filling> take_and_fill(const JobRequest& request, std::uint64_t wait_ns);
+  /// How long a payload may be to stand in the job's cell.
+  std::uint32_t inline_room(const JobRequest& request) const noexcept;
+  /// N1, N2, waiting for the journal and for room; a payload longer than `inline_room` goes to the arena.
+  Result<FreeCells::Filling> take_and_fill(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns);
+  /// A1 to A3 of core/arena.h. False: no room, and the cell is given back.
+  [[gnu::noinline]] bool fill_extent(const FreeCells::Filling& filling, const JobRequest& request) noexcept;
   /// Frees a cell that nobody has been told of.
   void take_back(const FreeCells::Filling& filling) noexcept;
   /// N5 and N6 of jobs that have their words.
@@ -146,13 +163,22 @@ class Participant::Implementation {
   void fill_cell_options(CellIndex index, const JobOptions& options, std::uint64_t wall_ns) noexcept;
   static CellState first_state(const JobRequest& request) noexcept;
   /// False: the level was closed meanwhile. The cell is filled, and the caller takes it back.
-  [[nodiscard]] bool fill(const FreeCells::Filling& filling, const JobRequest& request, std::uint64_t wall_ns) noexcept;
+  [[nodiscard]] bool fill(const FreeCells::Filling& filling, const JobRequest& request, std::uint32_t inline_room,
+                          std::uint64_t wall_ns) noexcept;
   [[gnu::noinline]] bool fill_runtime_level(CellHeader& header, Level level) noexcept;
   std::size_t publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
                       std::span<JobId> ids) noexcept;
   /// Waits until a free cell is listed. `end_ns` is of the steady clock; zero: does not wait.
   /// Errors: would_block (no wait asked for, or wake()), timed_out, not_found (the engine was removed).
   Result<void> wait_for_space(std::uint64_t end_ns) noexcept;
+  /// The same until there is an extent for so many bytes.
+  [[gnu::noinline]] Result<void> wait_for_extent(std::size_t bytes, std::uint64_t end_ns) noexcept;
+  /// Errors would_block (wake()), not_found (the engine was removed): who waits, waits no longer.
+  Result<void> check_wait() noexcept;
+  /// `full` and `stayed_full` are what would_block and timed_out say.
+  template <class HasRoom>
+  Result<void> wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full,
+                             HasRoom&& has_room) noexcept;
 
   /// False: the journal takes no new jobs now, for a reason that wait_for_journal() tells.
   bool journal_accepts() const noexcept {
@@ -195,6 +221,8 @@ class Participant::Implementation {
   bool list_if_free(CellIndex index, Settling::Ended ended) noexcept;
   /// True: nobody began it in time, and now nobody does.
   [[gnu::noinline]] bool buried_as_expired(const Claim& claim) noexcept;
+  /// Somebody scribbled over the arena, or over the cell: nobody gets what is there.
+  [[gnu::noinline]] void bury_as_damaged(const Claim& claim) noexcept;
   /// False: it has moved on.
   bool ask_to_stop(JobId id, StateWord word) noexcept;
   /// What the end of a plain run has won: nothing (the lease was lost); a job that is kept, because the keeper has to
@@ -218,6 +246,8 @@ class Participant::Implementation {
   const std::uint64_t thread_number_;
   Settling settling_;
   FreeCells free_;
+  Arena arena_;
+  const std::uint32_t most_payload_;
   LeaseBook book_;
   Claiming claiming_;
   std::atomic<bool> woken_{false};

@@ -17,7 +17,9 @@ bool Participant::Implementation::settle(Job& job, Ending ending) noexcept {
   }
   const Settling::Ended ended = settling_.end(index, StateWord(job.word_), slot, ending);
   leave_slot(job);
+  const bool was_large = (job.flags_ & cell_flag::in_arena) != 0;
   settled(job);
+  if (was_large) wake_for_space(segment_);  // until now nobody could have its extent
   return list_if_free(index, ended);
 }
 
@@ -97,6 +99,16 @@ bool Participant::Implementation::buried_as_expired(const Claim& claim) noexcept
   list_if_free(claim.index, settling_.end(claim.index, claim.word, book_.slot(claim.slot), ending));
   give_back(claim);
   return true;
+}
+
+void Participant::Implementation::bury_as_damaged(const Claim& claim) noexcept {
+  const CellHeader& header = settling_.table().header(claim.index);
+  const Ending ending{.outcome = Outcome::bury,
+                      .attempts = header.attempts.load(),
+                      .cause = DeathCause::failed,
+                      .text = "its payload is not where the table says: somebody wrote into the shared memory"};
+  list_if_free(claim.index, settling_.end(claim.index, claim.word, book_.slot(claim.slot), ending));
+  give_back(claim);
 }
 
 bool Participant::Implementation::should_stop(const Job& job) const noexcept {

@@ -47,6 +47,11 @@ inline constexpr std::uint32_t most_concurrency = 256;
 inline constexpr std::uint32_t wait_groups = 64;
 /// The longest error text, or result, that is carried from a worker to a cell.
 inline constexpr std::uint32_t most_staged_bytes = 1024;
+/// The arena consists of chunks, a chunk of units: the smallest extents. An extent is named by its first unit.
+inline constexpr std::uint32_t arena_units_per_chunk = 256;
+inline constexpr std::uint32_t least_arena_chunk_bytes = 64 * 1024;
+inline constexpr std::uint32_t most_payload_limit = 64U << 20;
+inline constexpr std::uint64_t most_arena_bytes = std::uint64_t{1} << 36;
 
 /// What stands at the beginning of the segment. Written by the creator before `state` becomes ready, and never again,
 /// except where a field says otherwise.
@@ -64,11 +69,14 @@ struct alignas(padding_bytes) SegmentHeader {
   std::atomic<std::uint64_t> created_at_ns;     // wall clock
   std::atomic<std::uint64_t> first_generation;  // every cell began with this generation
   std::atomic<std::uint64_t> level_ring_slots;  // hints that the rings of all levels made at run time share
+  std::atomic<std::uint64_t> arena_bytes;       // a multiple of the arena's chunks
+  std::atomic<std::uint32_t> max_payload;       // bytes: the longest payload
+  std::uint32_t reserved_payload;               // zero
   std::atomic<std::uint64_t> checksum;          // XXH3 of all fields above but `state`
-  std::atomic<std::uint64_t> reserved[4];       // zero
+  std::atomic<std::uint64_t> reserved[2];       // zero
 };
 static_assert(sizeof(SegmentHeader) == 128 && alignof(SegmentHeader) == 128);
-static_assert(offsetof(SegmentHeader, checksum) == 88);
+static_assert(offsetof(SegmentHeader, checksum) == 104);
 static_assert(std::is_trivially_destructible_v<SegmentHeader> && std::is_standard_layout_v<SegmentHeader>);
 
 enum class SegmentState : std::uint32_t { creating = 0, ready = 1 };
@@ -438,7 +446,7 @@ struct alignas(cache_line_bytes) CellHeader {
   std::atomic<std::uint32_t> lease_ms;      // 0: the engine's default
   std::atomic<std::uint16_t> retry_policy;  // its number in the table of retry policies, plus 1; 0: the default
   std::atomic<std::uint16_t> text_bytes;
-  std::atomic<std::uint64_t> extent;  // reserved for large payloads
+  std::atomic<std::uint64_t> extent;  // of a job with cell_flag::in_arena: the first unit of its extent
   /// JournalNote (core/journal/note.h): which life of the cell the journal knows. Written by the journal thread alone,
   /// in any state; by recovery before anybody sees the segment.
   std::atomic<std::uint64_t> revision;
@@ -454,9 +462,10 @@ inline constexpr std::uint16_t has_children = 16;
 /// Others were enqueued together with it, or by it: the journal writes it behind all of them, and its cell stays until
 /// that is durable. Set by the owner while the state is filling or completing.
 inline constexpr std::uint16_t leads_bundle = 32;
-/// Those that the journal keeps.
+inline constexpr std::uint16_t in_arena = 64;  // the payload is in the arena, and all behind the header is text
+/// Those that the journal keeps. Where a payload is says the job's own record.
 inline constexpr std::uint16_t journaled = has_options | bury_on_worker_lost | has_links;
-inline constexpr std::uint16_t all = 63;
+inline constexpr std::uint16_t all = 127;
 /// The keeper has to see the end of such a job.
 inline constexpr std::uint16_t end_is_seen = has_links | has_children | leads_bundle;
 }  // namespace cell_flag
@@ -497,6 +506,23 @@ struct CellLinks {
 };
 static_assert(sizeof(CellLinks) == 24);
 static_assert(std::is_trivially_destructible_v<CellLinks> && std::is_standard_layout_v<CellLinks>);
+
+/// What stands for a unit of the arena (core/arena.h): the id of the job that has the extent that begins there, or had
+/// it last; 0: none. Swapped to the id of a job that is being filled, by whoever fills it, when the one that stands
+/// there is over; taken back to 0 by the same. The table says what it is worth: nothing when the job is over.
+struct ArenaUnit {
+  std::atomic<std::uint64_t> job_id;
+};
+static_assert(sizeof(ArenaUnit) == 8);
+static_assert(std::is_trivially_destructible_v<ArenaUnit> && std::is_standard_layout_v<ArenaUnit>);
+
+/// Into how many extents a chunk of the arena is cut, 2^(low 8 bits), and how often that was changed, in the bits above
+/// (2^56 changes do not wrap). Written only by one who has taken every extent of the chunk for the job that he fills.
+struct ArenaChunk {
+  std::atomic<std::uint64_t> cut;
+};
+static_assert(sizeof(ArenaChunk) == 8);
+static_assert(std::is_trivially_destructible_v<ArenaChunk> && std::is_standard_layout_v<ArenaChunk>);
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free &&
                   std::atomic<std::uint16_t>::is_always_lock_free,

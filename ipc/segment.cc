@@ -42,7 +42,7 @@ class Mappable {
 
 std::uint64_t checksum_of(const SegmentHeader& header) noexcept {
   // ORDER relaxed: the header was published whole, by rename; its bytes do not change.
-  const std::array<std::uint64_t, 12> fields{
+  const std::array<std::uint64_t, 14> fields{
       header.magic.load(std::memory_order_relaxed),
       header.version.load(std::memory_order_relaxed),
       header.engine_id.load(std::memory_order_relaxed),
@@ -56,6 +56,8 @@ std::uint64_t checksum_of(const SegmentHeader& header) noexcept {
       header.created_at_ns.load(),
       header.first_generation.load(),
       header.level_ring_slots.load(),
+      header.arena_bytes.load(),
+      header.max_payload.load(),
   };
   return XXH3_64bits(fields.data(), sizeof fields);
 }
@@ -75,7 +77,8 @@ Result<void> allocate(const File& file, std::uint64_t bytes, const std::filesyst
   if (::statvfs(path.parent_path().c_str(), &space) == 0) {
     detail += ", which has " + in_mib(space.f_bavail * space.f_frsize) + " free";
   }
-  detail += "; use a smaller --capacity or --cell-size, another --shm-dir, or a larger tmpfs (docker: --shm-size)";
+  detail +=
+      "; use a smaller --capacity, --cell-size or --arena, another --shm-dir, or a larger tmpfs (docker: --shm-size)";
   return std::unexpected(Error(ErrorCode::no_space, "shared memory is too small", detail));
 }
 
@@ -110,6 +113,8 @@ void fill(const Segment& segment, const SegmentConfig& config, std::uint64_t fir
   header.created_at_ns.store(wall_clock_ns());
   header.first_generation.store(first_generation);
   header.level_ring_slots.store(geometry.level_ring_slots);
+  header.arena_bytes.store(std::uint64_t{geometry.arena_chunk_count} * geometry.arena_chunk_bytes);
+  header.max_payload.store(geometry.max_payload);
 }
 
 void make_ready(SegmentHeader& header) noexcept {
@@ -138,10 +143,13 @@ Result<Geometry> checked_geometry(const SegmentHeader& header, std::uint64_t fil
                        capacity >= 64 && capacity <= most_cells && capacity % 64 == 0 && cell_bytes >= 128 &&
                        cell_bytes <= 65536 && std::has_single_bit(cell_bytes) && level_count >= 1 &&
                        level_count <= most_first_levels;
-  if (!bounded || header.state.load() != static_cast<std::uint32_t>(SegmentState::ready)) {
+  const ArenaSize arena{.max_payload = header.max_payload.load(), .bytes = header.arena_bytes.load()};
+  const bool has_bounded_arena = arena.max_payload <= most_payload_limit && arena.bytes <= most_arena_bytes &&
+                                 arena.bytes % arena.chunk_bytes() == 0;
+  if (!bounded || !has_bounded_arena || header.state.load() != static_cast<std::uint32_t>(SegmentState::ready)) {
     return std::unexpected(Error(ErrorCode::corrupt, "the segment's header has impossible sizes", where));
   }
-  const Geometry geometry = Geometry::of(capacity, cell_bytes, level_count, level_ring_slots);
+  const Geometry geometry = Geometry::of(capacity, cell_bytes, level_count, level_ring_slots, arena);
   if (geometry.bytes != file_bytes || header.bytes.load() != file_bytes) {
     return std::unexpected(
         Error(ErrorCode::corrupt, "the segment's file is shorter or longer than its header says", where));
@@ -167,7 +175,7 @@ Result<Geometry> read_geometry(const File& file, const std::filesystem::path& pa
 }  // namespace
 
 Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uint32_t level_count,
-                      std::uint64_t level_ring_slots) noexcept {
+                      std::uint64_t level_ring_slots, const ArenaSize& arena) noexcept {
   Geometry g;
   g.capacity = capacity;
   g.cell_bytes = cell_bytes;
@@ -193,7 +201,15 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   g.level_rings = round_up(g.rings + level_count * g.ring_slots * 8, page_bytes);
   g.level_ring_slots = level_ring_slots != 0 ? level_ring_slots : default_level_ring_slots(capacity);
   g.cells = round_up(g.level_rings + g.level_ring_slots * 8, page_bytes);
-  g.bytes = round_up(g.cells + std::uint64_t{capacity} * cell_bytes, page_bytes);
+  const std::uint64_t cells_end = round_up(g.cells + std::uint64_t{capacity} * cell_bytes, page_bytes);
+  g.max_payload = std::max(arena.max_payload, cell_bytes - static_cast<std::uint32_t>(sizeof(CellHeader)));
+  g.arena_units = g.arena_chunks = g.arena = g.bytes = cells_end;
+  if (arena.bytes == 0) return g;
+  g.arena_chunk_bytes = arena.chunk_bytes();
+  g.arena_chunk_count = static_cast<std::uint32_t>(arena.bytes / g.arena_chunk_bytes);
+  g.arena_chunks = round_up(g.arena_units + g.arena_unit_count() * sizeof(ArenaUnit), padding_bytes);
+  g.arena = round_up(g.arena_chunks + g.arena_chunk_count * sizeof(ArenaChunk), page_bytes);
+  g.bytes = g.arena + std::uint64_t{g.arena_chunk_count} * g.arena_chunk_bytes;
   return g;
 }
 
@@ -240,8 +256,9 @@ Result<void> Segment::create(const std::filesystem::path& path, const SegmentCon
                              std::uint64_t first_generation, std::uint64_t generation_limit, const Filler& filler) {
   const auto boot = boot_id();
   if (!boot) return std::unexpected(boot.error());
-  const Geometry geometry = Geometry::of(config.capacity, config.cell_bytes,
-                                         static_cast<std::uint32_t>(config.levels.size()), config.level_ring_slots);
+  const Geometry geometry =
+      Geometry::of(config.capacity, config.cell_bytes, static_cast<std::uint32_t>(config.levels.size()),
+                   config.level_ring_slots, {.max_payload = config.max_payload, .bytes = config.arena_bytes});
   const std::filesystem::path fresh = path.string() + ".creating";
   ::unlink(fresh.c_str());  // of a creator that died: we hold the structure lock
   auto file = open_file(fresh, O_RDWR | O_CREAT | O_EXCL, config.mode);

@@ -4,7 +4,9 @@
 
 #include <sys/types.h>
 
+#include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -38,6 +40,8 @@ struct SegmentConfig {
   std::uint32_t capacity = 0;
   std::uint32_t cell_bytes = 0;
   std::uint32_t default_lease_ms = 0;
+  std::uint32_t max_payload = 0;  // 0: what fits a cell
+  std::uint64_t arena_bytes = 0;  // whole chunks; 0: no arena
   std::uint32_t mode = 0600;
   std::optional<FileOwner> owner{};  // nothing: whoever makes it
   std::vector<std::string> levels{};
@@ -46,8 +50,20 @@ struct SegmentConfig {
   std::uint64_t level_ring_slots = 0;
 };
 
-/// Where each region begins: a function of capacity, cell size, number of levels and their rings' room alone. Each
-/// process computes it for itself; no offset is ever read from shared memory.
+/// The longest payload, and the arena for those that do not fit a cell.
+struct ArenaSize {
+  std::uint32_t max_payload = 0;
+  std::uint64_t bytes = 0;
+
+  /// An extent of a whole chunk takes the longest payload.
+  static constexpr std::uint32_t chunk_bytes_for(std::uint32_t max_payload) noexcept {
+    return std::max(least_arena_chunk_bytes, std::bit_ceil(max_payload));
+  }
+  constexpr std::uint32_t chunk_bytes() const noexcept { return chunk_bytes_for(max_payload); }
+};
+
+/// Where each region begins: a function of capacity, cell size, number of levels, their rings' room and the arena's
+/// size alone. Each process computes it for itself; no offset is ever read from shared memory.
 struct Geometry {
   std::uint32_t capacity = 0;
   std::uint32_t cell_bytes = 0;
@@ -70,13 +86,21 @@ struct Geometry {
   std::uint64_t level_rings = 0;  // of levels made at run time
   std::uint64_t level_ring_slots = 0;
   std::uint64_t cells = 0;
+  std::uint32_t max_payload = 0;  // what fits a cell, or more
+  std::uint32_t arena_chunk_bytes = 0;
+  std::uint32_t arena_chunk_count = 0;
+  std::uint64_t arena_units = 0;
+  std::uint64_t arena_chunks = 0;
+  std::uint64_t arena = 0;
   std::uint64_t bytes = 0;
 
   /// `level_ring_slots` 0: default_level_ring_slots().
   static Geometry of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uint32_t level_count,
-                     std::uint64_t level_ring_slots = 0) noexcept;
+                     std::uint64_t level_ring_slots = 0, const ArenaSize& arena = {}) noexcept;
   /// Numbers of levels, those that are not in use included.
   std::uint32_t level_numbers() const noexcept { return level_count + most_runtime_levels; }
+  std::uint32_t arena_unit_count() const noexcept { return arena_chunk_count * arena_units_per_chunk; }
+  std::uint32_t arena_unit_bytes() const noexcept { return arena_chunk_bytes / arena_units_per_chunk; }
 };
 
 /// One map of marks; maps lie apart, so that those who write different ones do not disturb each other.
@@ -179,6 +203,13 @@ class Segment {
     return n < geometry_.level_numbers() && level_word(n).is_in_use();
   }
   std::byte* cells() const noexcept { return base_ + geometry_.cells; }
+  std::atomic<std::uint64_t>& arena_unit(std::uint32_t n) const noexcept {
+    return at<ArenaUnit>(geometry_.arena_units + n * sizeof(ArenaUnit)).job_id;
+  }
+  std::atomic<std::uint64_t>& arena_chunk(std::uint32_t n) const noexcept {
+    return at<ArenaChunk>(geometry_.arena_chunks + n * sizeof(ArenaChunk)).cut;
+  }
+  std::byte* arena() const noexcept { return base_ + geometry_.arena; }
 
   /// True when the file was unlinked under us: new processes cannot join.
   bool is_unlinked() const noexcept;

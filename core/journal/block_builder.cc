@@ -26,6 +26,13 @@ std::span<std::byte> BlockBuilder::append_job(const JobRecord& record) noexcept 
   return append_room(record.payload_bytes);
 }
 
+std::span<std::byte> BlockBuilder::append_part(const PartRecord& record) noexcept {
+  append(record);
+  return append_room(record.part_bytes);
+}
+
+void BlockBuilder::append_large_job(const LargeJobRecord& record) noexcept { append(record); }
+
 void BlockBuilder::append_ended(JobId id) noexcept { append(ShortRecord{.type = RecordType::ended, .id = id.value()}); }
 
 void BlockBuilder::append_attempts(JobId id, std::uint16_t attempts) noexcept {

@@ -29,6 +29,12 @@ class BlockBuilder {
   /// Each append needs room() for its record. Writes the record and returns where the payload goes, in_whole_words()
   /// long, its last word zeroed: the caller copies it there. rewind() takes the record back.
   std::span<std::byte> append_job(const JobRecord& record) noexcept;
+  /// As append_job(), for one part.
+  std::span<std::byte> append_part(const PartRecord& record) noexcept;
+  static constexpr std::uint32_t bytes_of_part(std::uint32_t part_bytes) noexcept {
+    return static_cast<std::uint32_t>(sizeof(PartRecord)) + in_whole_words(part_bytes);
+  }
+  void append_large_job(const LargeJobRecord& record) noexcept;
   void append_ended(JobId id) noexcept;
   void append_attempts(JobId id, std::uint16_t attempts) noexcept;
   void append_kind(std::uint32_t kind, std::string_view name) noexcept;

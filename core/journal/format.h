@@ -72,6 +72,8 @@ enum class RecordType : std::uint8_t {
   options = 6,       // OptionsRecord: what a job asks for beyond the plain
   retry_policy = 7,  // KindRecord: the text of a retry policy
   links = 8,         // LinksRecord: whom a job waits for, and what it came with
+  part = 9,          // PartRecord: a piece of a payload that is too long for a job record
+  large_job = 10,    // LargeJobRecord: as job; its payload stands in parts, further ahead
 };
 
 /// A job that waits or runs. `payload_bytes` of payload follow, then zeros up to a multiple of 8.
@@ -94,6 +96,28 @@ struct JobRecord {
 };
 static_assert(sizeof(JobRecord) == 32 && offsetof(JobRecord, id) == 8 && offsetof(JobRecord, kind) == 24);
 static_assert(std::is_trivially_copyable_v<JobRecord> && std::has_unique_object_representations_v<JobRecord>);
+
+/// `part_bytes` of the payload follow, then zeros up to a multiple of 8. Part n of a payload begins at n times
+/// most_part_bytes, and all but the last are that long.
+struct PartRecord {
+  RecordType type = RecordType::part;
+  std::uint8_t flags = 0;
+  std::uint16_t number = 0;
+  std::uint32_t part_bytes = 0;
+  std::uint64_t id = 0;
+  std::uint64_t payload_bytes = 0;  // of the whole payload
+};
+static_assert(sizeof(PartRecord) == 24 && offsetof(PartRecord, id) == 8);
+static_assert(std::is_trivially_copyable_v<PartRecord> && std::has_unique_object_representations_v<PartRecord>);
+
+/// A job whose payload was written before this, in parts: all of them, from the segment `first_segment` on. It counts
+/// only if they are there.
+struct LargeJobRecord {
+  JobRecord job{.type = RecordType::large_job};
+  std::uint64_t first_segment = 0;
+};
+static_assert(sizeof(LargeJobRecord) == 40 && offsetof(LargeJobRecord, first_segment) == 32);
+static_assert(std::is_trivially_copyable_v<LargeJobRecord> && std::has_unique_object_representations_v<LargeJobRecord>);
 
 struct ShortRecord {
   RecordType type = RecordType::ended;
@@ -187,6 +211,14 @@ constexpr std::uint32_t in_whole_units(std::uint32_t bytes) noexcept {
 
 /// The longest payload that a block can carry.
 inline constexpr std::uint32_t most_journaled_payload = most_block_bytes - sizeof(BlockHead) - sizeof(JobRecord) - 8;
+
+/// A part fits the smallest segment that anybody makes, and several fit a block.
+inline constexpr std::uint32_t most_part_bytes = 32 * 1024;
+/// The longest payload that anybody writes in parts: as many as their numbers have room for.
+inline constexpr std::uint64_t most_parted_payload = std::uint64_t{65536} * most_part_bytes;
+constexpr std::uint64_t parts_of(std::uint64_t payload_bytes) noexcept {
+  return (payload_bytes + most_part_bytes - 1) / most_part_bytes;
+}
 
 std::uint64_t checksum_of(const SegmentHead& head) noexcept;
 /// `block` begins with its BlockHead and is head.bytes long.

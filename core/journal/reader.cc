@@ -142,6 +142,14 @@ class JournalReading {
         case RecordType::links:
           visitor_.on_links(place, value_at<LinksRecord>(records));
           break;
+        case RecordType::part: {
+          const auto record = value_at<PartRecord>(records);
+          visitor_.on_part(place, record, records.subspan(sizeof(PartRecord), record.part_bytes));
+          break;
+        }
+        case RecordType::large_job:
+          visitor_.on_large_job(place, value_at<LargeJobRecord>(records));
+          break;
         case RecordType::retry_policy: {
           const auto record = value_at<KindRecord>(records);
           visitor_.on_retry_policy(place, record.kind, as_text(records.subspan(sizeof(KindRecord), record.name_bytes)));

@@ -20,7 +20,8 @@ namespace {
 bool looks_like_a_record(std::span<const std::byte> rest) noexcept {
   constexpr std::uint64_t latest_ms = std::uint64_t{1} << 44;
   switch (static_cast<RecordType>(value_at<std::uint8_t>(rest))) {
-    case RecordType::job: {
+    case RecordType::job:
+    case RecordType::large_job: {
       const auto at = value_at<JobRecord>(rest).enqueued_at_ms();
       return at != 0 && at < latest_ms;
     }
@@ -36,6 +37,8 @@ bool looks_like_a_record(std::span<const std::byte> rest) noexcept {
       return value_at<OptionsRecord>(rest).reserved == 0;
     case RecordType::links:
       return value_at<LinksRecord>(rest).runs_all_the_same <= 1;
+    case RecordType::part:
+      return true;  // its lengths fit each other
   }
   return false;
 }

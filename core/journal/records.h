@@ -1,6 +1,7 @@
 // The records of one block, taken apart. Nothing in them is used as a length before it was checked.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <expected>
@@ -76,6 +77,21 @@ inline std::expected<std::uint32_t, RecordFault> length_of_record(std::span<cons
     case RecordType::links:
       length = sizeof(LinksRecord);
       break;
+    case RecordType::part: {
+      if (rest.size() < sizeof(PartRecord)) return std::unexpected(RecordFault::malformed);
+      const auto part = value_at<PartRecord>(rest);
+      // All of it follows from number and length of the payload.
+      const std::uint64_t begin = std::uint64_t{part.number} * most_part_bytes;
+      if (part.payload_bytes > most_parted_payload || begin >= part.payload_bytes ||
+          part.part_bytes != std::min<std::uint64_t>(most_part_bytes, part.payload_bytes - begin)) {
+        return std::unexpected(RecordFault::malformed);
+      }
+      length = sizeof(PartRecord) + in_whole_words(part.part_bytes);
+      break;
+    }
+    case RecordType::large_job:
+      length = sizeof(LargeJobRecord);
+      break;
     default:
       return std::unexpected(RecordFault::unknown);
   }
@@ -88,7 +104,8 @@ inline std::expected<std::uint32_t, RecordFault> length_of_record(std::span<cons
 static_assert(offsetof(JobRecord, id) == offsetof(ShortRecord, id) &&
               offsetof(JobRecord, id) == offsetof(ChangeRecord, id) &&
               offsetof(JobRecord, id) == offsetof(OptionsRecord, id) &&
-              offsetof(JobRecord, id) == offsetof(LinksRecord, id));
+              offsetof(JobRecord, id) == offsetof(LinksRecord, id) &&
+              offsetof(JobRecord, id) == offsetof(PartRecord, id) && offsetof(LargeJobRecord, job) == 0);
 
 /// The records of a block whose head and checksum are right.
 inline std::span<const std::byte> records_of(std::span<const std::byte> block, const BlockHead& head) noexcept {

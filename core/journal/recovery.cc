@@ -1,22 +1,15 @@
 #include "core/journal/recovery.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <tuple>
 
 #include <fmt/format.h>
 
-#include "core/journal/aligned_memory.h"
-#include "core/journal/file_names.h"
 #include "core/journal/note.h"
 #include "core/journal/take_over.h"
 #include "core/log.h"
 #include "core/unique_jobs.h"
 #include "ipc/clock.h"
-#include "ipc/file.h"
 
 namespace ringmill {
 
@@ -68,7 +61,7 @@ bool is_newer(std::uint32_t tag, std::uint32_t than) noexcept {
 }  // namespace
 
 TableRebuild::TableRebuild(Segment& fresh)
-    : segment_(&fresh), table_(fresh), waiting_(fresh.geometry().level_numbers()) {}
+    : segment_(&fresh), table_(fresh), waiting_(fresh.geometry().level_numbers()), arena_(fresh) {}
 
 bool TableRebuild::knows_level(std::uint32_t level) const noexcept {
   if (level < segment_->geometry().level_count) return true;
@@ -101,23 +94,63 @@ void TableRebuild::on_job(const JournalPlace& place, const JobRecord& record, st
     note_damage(place, "a job that does not fit this engine", id);
     return;
   }
+  take_job(place.segment, record, 0, payload);
+}
+
+void TableRebuild::on_part(const JournalPlace& place, const PartRecord& record, std::span<const std::byte> part) {
+  const JobId id(record.id);
+  if (!accept(place, id)) return;
+  if (segment_->geometry().arena_chunk_count == 0 || record.payload_bytes > segment_->geometry().max_payload) {
+    note_damage(place, "a payload that does not fit this engine", id);
+    return;
+  }
+  highest_generation_ = std::max(highest_generation_, generation_of(id));
+  // Of a life that is over already, as far as is known.
+  CellHeader& header = table_.header(index_of(id));
+  if (generation_of(id) < std::max(StateWord(value_of(header.state)).generation(), value_of(life_note(header)) >> 16))
+    return;
+  parts_.add(record, part);
+}
+
+void TableRebuild::on_large_job(const JournalPlace& place, const LargeJobRecord& record) {
+  const JobId id(record.job.id);
+  if (!accept(place, id)) return;
+  if (!knows_level(record.job.level) || record.job.kind >= most_kinds || segment_->geometry().arena_chunk_count == 0 ||
+      record.job.payload_bytes > segment_->geometry().max_payload || record.first_segment > place.segment) {
+    note_damage(place, "a job that does not fit this engine", id);
+    return;
+  }
+  highest_generation_ = std::max(highest_generation_, generation_of(id));
+  if (parts_.is_whole(id, record.job.payload_bytes)) {
+    take_job(record.first_segment, record.job, cell_flag::in_arena, {});
+    return;
+  }
+  // Its parts were in a segment that is retired, and it is copied forward, or over; if not, a part was lost.
+  Incomplete& incomplete = incomplete_[index_of(id)];
+  if (incomplete.id.value() <= id.value()) incomplete = {id, place};
+}
+
+void TableRebuild::take_job(std::uint64_t segment, const JobRecord& record, std::uint16_t flags,
+                            std::span<const std::byte> payload) {
+  const JobId id(record.id);
   const std::uint64_t generation = generation_of(id);
   highest_generation_ = std::max(highest_generation_, generation);
+  if (!parts_.is_empty()) parts_.end_below(index_of(id), generation);
   CellHeader& header = table_.header(index_of(id));
   const std::uint64_t present = StateWord(value_of(header.state)).generation();
   if (generation < present) return;
   if (generation > present) {
-    fill(header, place, record, payload);
+    fill(header, segment, record, flags, payload);
     return;
   }
   // Copied forward: the same job once more. Its attempts are only noted: the change behind it says what the last of
   // them left, and is held against the attempts of the change that stands.
   set_at_least(life_note(header), generation << 16 | record.attempts());
-  const JournalNote note{generation, JournalNote::segment_tag(place.segment)};
+  const JournalNote note{generation, JournalNote::segment_tag(segment)};
   if (is_newer(note.segment, JournalNote::of(value_of(header.revision)).segment)) set(header.revision, note.bits());
 }
 
-void TableRebuild::fill(CellHeader& header, const JournalPlace& place, const JobRecord& record,
+void TableRebuild::fill(CellHeader& header, std::uint64_t segment, const JobRecord& record, std::uint16_t flags,
                         std::span<const std::byte> payload) {
   const JobId id(record.id);
   const std::uint64_t generation = generation_of(id);
@@ -131,10 +164,10 @@ void TableRebuild::fill(CellHeader& header, const JournalPlace& place, const Job
   set(header.due_at, 0);
   set(header.retry_policy, 0);
   set(header.text_bytes, 0);
-  set(header.flags, 0);
+  set(header.flags, flags);
   set(header.enqueued_at_ns, record.enqueued_at_ms() * ns_per_ms);
   set(header.lease_ms, record.lease_ms);
-  set(header.revision, JournalNote{generation, JournalNote::segment_tag(place.segment)}.bits());
+  set(header.revision, JournalNote{generation, JournalNote::segment_tag(segment)}.bits());
   table_.copy_in(index_of(id), payload);
 }
 
@@ -142,6 +175,7 @@ void TableRebuild::on_ended(const JournalPlace& place, JobId id) {
   if (!accept(place, id)) return;
   highest_generation_ = std::max(highest_generation_, generation_of(id) - 1);
   set_at_least(life_note(table_.header(index_of(id))), generation_of(id) << 16);
+  if (!parts_.is_empty()) parts_.end_below(index_of(id), generation_of(id));
 }
 
 void TableRebuild::on_attempts(const JournalPlace& place, JobId id, std::uint16_t attempts) {
@@ -194,18 +228,20 @@ void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& re
   if (StateWord(value_of(header.state)).generation() != generation_of(id)) return;
   const bool has_options = (record.cell_flags & cell_flag::has_options) != 0;
   const bool has_links = (record.cell_flags & cell_flag::has_links) != 0;
-  if ((record.cell_flags & ~cell_flag::all) != 0 || record.retry_policy > most_retry_policies ||
-      (has_options && header.payload_bytes.load() > table_.inline_bytes_beside_options()) ||
+  const std::uint16_t is_large = header.flags.load() & cell_flag::in_arena;
+  constexpr std::uint16_t known = cell_flag::all & ~cell_flag::in_arena;  // the job's record says where its payload is
+  if ((record.cell_flags & ~known) != 0 || record.retry_policy > most_retry_policies ||
+      (has_options && !is_large && header.payload_bytes.load() > table_.inline_bytes_beside_options()) ||
       (has_links && (!has_options || !table_.has_room_for_links() ||
-                     header.payload_bytes.load() > table_.inline_bytes_beside_links()))) {
+                     (is_large == 0 && header.payload_bytes.load() > table_.inline_bytes_beside_links())))) {
     note_damage(place, "options that no job of this engine can have", id);
     return;
   }
   if ((header.flags.load() & cell_flag::has_options) == (record.cell_flags & cell_flag::has_options) &&
-      header.flags.load() != 0) {
+      (header.flags.load() & ~cell_flag::in_arena) != 0) {
     return;  // copied forward
   }
-  set(header.flags, record.cell_flags & cell_flag::journaled);
+  set(header.flags, (record.cell_flags & cell_flag::journaled) | is_large);
   set(header.retry_policy, record.retry_policy);
   if (!has_options) return;
   CellOptions& options = table_.options_place(index_of(id));
@@ -231,16 +267,19 @@ void TableRebuild::on_links(const JournalPlace& place, const LinksRecord& record
   const JobId id(record.id);
   if (!accept(place, id)) return;
   const CellIndex index = index_of(id);
-  const CellHeader& header = table_.header(index);
+  CellHeader& header = table_.header(index);
   if (StateWord(value_of(header.state)).generation() != generation_of(id)) return;
   CellLinks* const links = table_.links(index);
+  const std::uint32_t room_for_ids = std::min(header.payload_bytes.load(), table_.inline_bytes_beside_links());
   if (links == nullptr || record.rule > static_cast<std::uint8_t>(BornRule::after_it) ||
-      std::uint64_t{record.parents} * 8 > header.payload_bytes.load() || record.runs_all_the_same > 1) {
+      std::uint64_t{record.parents} * 8 > room_for_ids || record.runs_all_the_same > 1) {
     note_damage(place, "links that no job of this engine can have", id);
     return;
   }
   set(links->parents, record.parents);
   set(links->runs_all_the_same, record.runs_all_the_same);
+  // As in on_options(): of a job in the arena a text begins behind the ids.
+  set(header.text_bytes, std::min<std::uint32_t>(header.text_bytes.load(), table_.text_room(index)));
   constexpr auto alone = static_cast<std::uint16_t>(BornRule::alone);
   if (value_of16(links->rule) == alone) return;
   set(links->rule, record.rule);
@@ -298,7 +337,8 @@ std::uint64_t TableRebuild::kinds() const noexcept {
       std::ranges::count_if(kinds_, [](const KindName& kind) { return !kind.name.empty(); }));
 }
 
-void TableRebuild::finish() {
+Result<void> TableRebuild::finish() {
+  note_incomplete();
   const std::uint64_t free_word =
       StateWord::make(segment_->header().first_generation.load(), 0, CellState::free, 0).bits();
   now_ = {.wall_ns = exact_wall_clock_ns(), .lease_ns = lease_clock_ns()};
@@ -311,8 +351,37 @@ void TableRebuild::finish() {
     }
     free_map.put(first, free);
   }
+  if (arena_wanted_ != 0) {
+    const Geometry& geometry = segment_->geometry();
+    arena_wanted_ += std::uint64_t{geometry.arena_chunk_count} * geometry.arena_chunk_bytes;
+    return std::unexpected(Error(ErrorCode::no_space, "the arena is too small for the jobs that come back",
+                                 fmt::format("{} bytes are enough", arena_wanted_)));
+  }
   place_kinds();
   place_hints();
+  return {};
+}
+
+void TableRebuild::note_incomplete() {
+  for (const auto& [index, incomplete] : incomplete_) {
+    CellHeader& header = table_.header(index);
+    const std::uint64_t generation = generation_of(incomplete.id);
+    if (StateWord(value_of(header.state)).generation() >= generation) continue;  // written once more, whole
+    if (value_of(life_note(header)) >> 16 > generation) continue;
+    note_damage(incomplete.place, "a part of a job's payload is missing", incomplete.id);
+  }
+}
+
+void TableRebuild::place_payload(CellIndex index, JobId id) {
+  const std::span<const std::byte> payload = parts_.payload(id);
+  const auto unit = arena_.take(id, static_cast<std::uint32_t>(payload.size()));
+  if (unit) {
+    arena_.fill(index, *unit, payload);
+    table_.copy_in(index, payload.first(std::size_t{8} * table_.parents(index)));
+  } else {
+    // A chunk is enough for any of them, so with one for each there is room.
+    arena_wanted_ += segment_->geometry().arena_chunk_bytes;
+  }
 }
 
 bool TableRebuild::settle(CellIndex index, std::uint64_t free_word) {
@@ -343,6 +412,7 @@ bool TableRebuild::settle(CellIndex index, std::uint64_t free_word) {
   }
   ++jobs_;
   kinds_used_.set(header.kind.load());
+  if ((header.flags.load() & cell_flag::in_arena) != 0) place_payload(index, job_id_of(word, index));
   const bool is_timed = word.state() != CellState::queued && word.state() != CellState::burying;
   set(header.due_at, is_timed ? on_its_clock(DueTime::of(value_of(header.due_at))).bits() : 0);
   if (const CellOptions* const options = table_.options(index); options != nullptr) {
@@ -457,27 +527,6 @@ class Fences {
   bool said_ = false;
 };
 
-Result<void> copy_aside(const JournalDamage& damage, JournalDevice& device, const std::filesystem::path& path,
-                        std::uint32_t file_mode) {
-  constexpr std::uint64_t at_a_time = most_block_bytes;
-  const AlignedMemory buffer = aligned_memory(at_a_time);
-  if (!buffer) return std::unexpected(Error(ErrorCode::no_space, "no memory"));
-  const auto file_bytes = device.bytes_of(damage.slot);
-  if (!file_bytes) return std::unexpected(file_bytes.error());
-  const std::uint64_t end = std::min(damage.offset + damage.bytes, *file_bytes) / journal_unit * journal_unit;
-  ::unlink(path.c_str());  // of an earlier recovery
-  const auto file = open_file(path, O_WRONLY | O_CREAT | O_EXCL, file_mode);
-  if (!file) return std::unexpected(file.error());
-  for (std::uint64_t from = damage.offset / journal_unit * journal_unit; from < end; from += at_a_time) {
-    const std::span<std::byte> part(buffer.get(), std::min(at_a_time, end - from));
-    if (auto read = device.read(damage.slot, from, part); !read) return read;
-    if (::write(file->descriptor(), part.data(), part.size()) != static_cast<ssize_t>(part.size())) {
-      return std::unexpected(system_error("cannot write", path));
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<JournalReport> read_into(TableRebuild& table, JournalDevice& device, std::uint64_t engine_id,
@@ -496,40 +545,6 @@ Result<JournalReport> read_into(TableRebuild& table, JournalDevice& device, std:
     };
   }
   return read_journal(device, engine_id, table, reading);  // R2
-}
-
-std::vector<std::filesystem::path> keep_aside(const std::vector<JournalDamage>& damage, JournalDevice& device,
-                                              const std::filesystem::path& folder, std::uint32_t file_mode) {
-  std::vector<std::filesystem::path> kept;
-  for (const JournalDamage& one : damage) {
-    if (one.bytes == 0 || one.reason == "missing") continue;
-    const std::filesystem::path path = folder / damaged_file_name(one.segment, one.offset);
-    if (const auto copied = copy_aside(one, device, path, file_mode); !copied) {
-      log().warn("the damaged block could not be kept aside in {}: {}", path.string(), copied.error().message());
-      ::unlink(path.c_str());
-      continue;
-    }
-    kept.push_back(path);
-  }
-  return kept;
-}
-
-std::string text_of(const JournalDamage& damage) {
-  constexpr std::size_t most_named = 20;
-  std::string text;
-  if (damage.segment != 0) {
-    text += fmt::format("segment {}, offset {}", damage.segment, damage.offset);
-    if (damage.bytes != 0) text += fmt::format(", {} bytes", damage.bytes);
-    text += ": ";
-  }
-  text += damage.reason;
-  if (damage.suspects.empty()) return text;
-  text += "; may touch";
-  for (std::size_t n = 0; n < std::min(damage.suspects.size(), most_named); ++n) {
-    text += " " + damage.suspects[n].to_string();
-  }
-  if (damage.suspects.size() > most_named) text += fmt::format(" and {} more", damage.suspects.size() - most_named);
-  return text;
 }
 
 }  // namespace ringmill

@@ -8,16 +8,18 @@
 //         change    of the job that stands: what is further on stays. Over is further than going on, more attempts are
 //                   further than fewer, and a later due time further than an earlier one
 //         options   of the job that stands
+//         part      kept in private memory while no later life of its cell is known
+//         large job as job, if all its parts are there
 //         links     of the job that stands; that it counts by itself is newer than that it counts with another
 //   R2a jobs of bundles whose leader did not come to be, or (follow-ups) is not over, never were; nor were those that
 //       came with these in turn. The journal is told that they are over, before their leader can be over once more
-//   R3  each cell, once: its job is as it stands if no note names a higher generation; else the cell is free, with a
-//       generation above all that were ever given
+//   R3  each cell, once: its job is as it stands if no note names a higher generation, and a large payload gets an
+//       extent; else the cell is free, with a generation above all that were ever given
 //   R4  hints, in the order in which the jobs were enqueued; names of kinds under their old numbers
 //
 // R2 keeps its notes in words of the cell that R3 clears: the table that grows is all the memory it needs, but for
-// sixteen bytes per job for the order of R4. Killed at any point: the segment has no name yet that anybody opens, and
-// the journal was only read.
+// sixteen bytes per job for the order of R4, and the payloads of large jobs. Killed at any point: the segment has no
+// name yet that anybody opens, and the journal was only read.
 #pragma once
 
 #include <array>
@@ -27,13 +29,16 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include <ringmill/error.h>
 #include <ringmill/job.h>
 
+#include "core/arena.h"
 #include "core/job_table.h"
 #include "core/journal/device.h"
+#include "core/journal/parts.h"
 #include "core/journal/reader.h"
 #include "ipc/segment.h"
 
@@ -52,14 +57,19 @@ class TableRebuild : public JournalVisitor {
   void on_change(const JournalPlace& place, const ChangeRecord& record, std::string_view text) override;
   void on_options(const JournalPlace& place, const OptionsRecord& record) override;
   void on_links(const JournalPlace& place, const LinksRecord& record) override;
+  void on_part(const JournalPlace& place, const PartRecord& record, std::span<const std::byte> part) override;
+  void on_large_job(const JournalPlace& place, const LargeJobRecord& record) override;
   void on_retry_policy(const JournalPlace& place, std::uint32_t policy, std::string_view text) override;
 
   /// The highest generation that the journal shows to have been used. The segment's first generation must be above it
   /// before finish().
   std::uint64_t highest_generation() const noexcept { return highest_generation_; }
 
-  /// R3 and R4. Once.
-  void finish();
+  /// R3 and R4. Once. Error no_space: the arena is too small for the large jobs that are to come back, and the segment
+  /// is of no use; arena_wanted() says what is enough. That happens where the last moments before a crash are not all
+  /// there: the job that had an extent last, and the one whose end nobody has written down.
+  Result<void> finish();
+  std::uint64_t arena_wanted() const noexcept { return arena_wanted_; }
 
   std::uint64_t jobs() const noexcept { return jobs_; }
   std::uint64_t kinds() const noexcept;
@@ -81,10 +91,18 @@ class TableRebuild : public JournalVisitor {
   /// False, and noted as damage: no cell can have given that id.
   bool accept(const JournalPlace& place, JobId id);
   void note_damage(const JournalPlace& place, const char* reason, JobId id);
-  void fill(CellHeader& header, const JournalPlace& place, const JobRecord& record, std::span<const std::byte> payload);
+  /// What a job record says, of one whose payload is in place or comes.
+  void take_job(std::uint64_t segment, const JobRecord& record, std::uint16_t flags,
+                std::span<const std::byte> payload);
+  void fill(CellHeader& header, std::uint64_t segment, const JobRecord& record, std::uint16_t flags,
+            std::span<const std::byte> payload);
   /// R2a.
   void drop_what_never_was();
   bool leader_counts(const CellLinks& links) const;
+  /// R3 of a job that comes back.
+  void place_payload(CellIndex index, JobId id);
+  /// Jobs of which a part is missing, and that are not over.
+  void note_incomplete();
   /// R3 for one cell. True: it is free.
   bool settle(CellIndex index, std::uint64_t free_word);
   /// A moment stays one. Of a span what is left by the wall clock is left, on the lease clock of this boot: it went on
@@ -104,6 +122,14 @@ class TableRebuild : public JournalVisitor {
   std::vector<CellIndex> linked_;              // cells with links records that name a leader, some more than once
   std::vector<bool> never_was_;                // per cell, if there are any
   std::vector<JournalDamage> damage_;
+  Arena arena_;
+  JournalParts parts_{true};
+  struct Incomplete {
+    JobId id;
+    JournalPlace place;
+  };
+  std::unordered_map<CellIndex, Incomplete> incomplete_;
+  std::uint64_t arena_wanted_ = 0;
   struct Now {
     std::uint64_t wall_ns = 0;
     std::uint64_t lease_ns = 0;

@@ -33,6 +33,7 @@ JournalRounds::JournalRounds(const Segment& segment, JournalWriter& writer)
     : segment_(&segment),
       writer_(&writer),
       table_(segment),
+      arena_(segment),
       marks_(segment.marks()),
       words_(&segment.journal()),
       waiting_(marks_.words(), 0),
@@ -203,37 +204,94 @@ JournalRounds::Look JournalRounds::write_ended(CellIndex index, StateWord word, 
   return Look::fine;
 }
 
+JournalRounds::Look JournalRounds::write_parts(CellIndex index, StateWord word, Parting& parting,
+                                               bool copying_forward) {
+  const JobId id = job_id_of(word, index);
+  // The segment with the first part is about to be retired, and whether this job has to be copied was looked at before
+  // its note was there: from the beginning, further on.
+  const std::uint64_t too_old = copying_ ? *copying_ + 1 : writer_->oldest_segment();
+  if (parting.id != id.value() || (parting.parts != 0 && parting.first_segment < too_old)) {
+    parting = {.id = id.value(), .parts = 0, .first_segment = 0};
+  }
+  while (true) {
+    const auto payload = arena_.payload_of(id);
+    const std::uint64_t begin = std::uint64_t{parting.parts} * most_part_bytes;
+    if (payload && begin >= payload->size()) return Look::fine;
+    // Scribbled over, if it has not just ended: what is left of it is nothing, and its worker is told.
+    if (!payload) return table_.word(index).generation() == word.generation() ? Look::fine : Look::changed;
+    const auto bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(most_part_bytes, payload->size() - begin));
+    const auto block = room(BlockBuilder::bytes_of_part(bytes), copying_forward);
+    if (!block) return block.error();
+    if (parting.parts == 0) parting.first_segment = writer_->open_segment();
+    const BlockBuilder::Mark before = (*block)->mark();
+    const std::span<std::byte> to = (*block)->append_part({.number = static_cast<std::uint16_t>(parting.parts),
+                                                           .part_bytes = bytes,
+                                                           .id = id.value(),
+                                                           .payload_bytes = payload->size()});
+    Arena::copy_out(payload->subspan(begin, bytes), to.data());
+    const StateWord after = table_.word(index);  // ORDER second-look
+    if (after.generation() != word.generation() || !after.has_job()) {
+      (*block)->rewind(before);
+      parting = {};
+      return Look::changed;
+    }
+    ++records_;
+    ++parting.parts;
+  }
+}
+
+void JournalRounds::append_job(BlockBuilder& block, CellIndex index, const JobRecord& record,
+                               const Parting* parting) noexcept {
+  if (parting == nullptr) {
+    const std::span<std::byte> payload = block.append_job(record);
+    table_.copy_words_out(index, payload.data(), payload.size());
+    return;
+  }
+  LargeJobRecord large{.job = record, .first_segment = parting->first_segment};
+  large.job.type = RecordType::large_job;
+  block.append_large_job(large);
+}
+
 JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bool copying_forward) {
   CellHeader& header = table_.header(index);
-  const std::uint32_t payload_bytes = std::min(header.payload_bytes.load(), table_.inline_bytes());
+  const std::uint16_t flags = header.flags.load();
+  Parting* parting = nullptr;
+  if ((flags & cell_flag::in_arena) != 0) {
+    parting = copying_forward ? &parting_copy_ : &parting_;
+    if (const Look written = write_parts(index, word, *parting, copying_forward); written != Look::fine) return written;
+  }
+  const std::uint32_t payload_bytes = header.payload_bytes.load();
   const std::uint32_t kind = header.kind.load();
   const std::uint64_t enqueued_at_ms = header.enqueued_at_ns.load() / ns_per_ms;
   const std::uint64_t attempts = header.attempts.load();
-  const std::uint16_t flags = header.flags.load();
   const std::uint32_t policy = header.retry_policy.load();
   JobRecord record;
   record.level = header.level.load();
-  record.payload_bytes = payload_bytes;
+  record.payload_bytes = parting != nullptr ? payload_bytes : std::min(payload_bytes, table_.inline_bytes());
   record.id = job_id_of(word, index).value();
   record.enqueued_at_ms_and_attempts = (enqueued_at_ms & 0xffffffffffff) | attempts << 48;
   record.kind = static_cast<std::uint16_t>(kind);
   record.most_attempts = header.most_attempts.load();
   record.lease_ms = header.lease_ms.load();
   const bool is_plain = (flags & cell_flag::journaled) == 0 && policy == 0 && !needs_change(index, word);
-  const std::uint32_t bytes = BlockBuilder::bytes_of_job(payload_bytes) + (is_plain ? 0 : most_bytes_beside_job());
-  const auto block = room_for_job(kind, policy, bytes, copying_forward);
+  const std::uint32_t own_bytes = parting != nullptr ? static_cast<std::uint32_t>(sizeof(LargeJobRecord))
+                                                     : BlockBuilder::bytes_of_job(record.payload_bytes);
+  const auto block = room_for_job(kind, policy, own_bytes + (is_plain ? 0 : most_bytes_beside_job()), copying_forward);
   if (!block) return block.error();
   const BlockBuilder::Mark before = (*block)->mark();
-  const std::span<std::byte> payload = (*block)->append_job(record);
-  table_.copy_words_out(index, payload.data(), payload.size());
+  append_job(**block, index, record, parting);
   if (!is_plain) append_beside_job(**block, index, word);
   const StateWord after = table_.word(index);
   if (after.generation() != word.generation() || !after.has_job()) {
     (*block)->rewind(before);
     return Look::changed;
   }
-  header.revision.store(JournalNote{word.generation(), JournalNote::segment_tag(writer_->open_segment())}.bits(),
+  // A job is copied forward when the segment is the oldest in which its first bytes stand.
+  const std::uint64_t segment =
+      parting != nullptr && parting->parts != 0 ? parting->first_segment : writer_->open_segment();
+  header.revision.store(JournalNote{word.generation(), JournalNote::segment_tag(segment)}.bits(),
                         std::memory_order_relaxed);  // ORDER relaxed: as in look_at()
+  if (parting != nullptr) *parting = {};
   remember(index);
   return Look::fine;
 }

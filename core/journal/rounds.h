@@ -8,6 +8,8 @@
 //                                                                        text a change
 //   a life that is delayed, kept, or dead   another life, or none        JobRecord, and a change in the same block
 //   a life that is delayed, kept, or dead   this life                    change
+//   (a JobRecord, of a job whose payload is in the arena: its parts, over as many blocks as they need, and a
+//   LargeJobRecord behind them)
 //   none, or one of durability memory       some life                    ended: all lives before the next are over
 //   none, or one of durability memory       none                         nothing: it came and went between two looks
 //
@@ -31,6 +33,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/arena.h"
 #include "core/job_table.h"
 #include "core/journal/note.h"
 #include "core/journal/writer.h"
@@ -99,6 +102,17 @@ class JournalRounds {
   static Step step_of(Look look) noexcept;
   /// Look::changed: the life ended while we read it, and nothing was written.
   Look write_job(CellIndex index, StateWord word, bool copying_forward);
+  /// A payload that is being written in parts; a call that finds no room goes on where it was. Those of the round and
+  /// those that are copied forward are under way at the same time.
+  struct Parting {
+    std::uint64_t id = 0;
+    std::uint32_t parts = 0;  // written
+    std::uint64_t first_segment = 0;
+  };
+  /// All parts that are left. Look::changed: as above.
+  Look write_parts(CellIndex index, StateWord word, Parting& parting, bool copying_forward);
+  /// The record that `parting` has written the payload of, or the whole job.
+  void append_job(BlockBuilder& block, CellIndex index, const JobRecord& record, const Parting* parting) noexcept;
   /// For a life that the journal knows. Look::changed: as above.
   Look write_change(CellIndex index, StateWord word, bool copying_forward);
   Look write_ended(CellIndex index, StateWord word, bool copying_forward);
@@ -126,6 +140,7 @@ class JournalRounds {
   const Segment* segment_;
   JournalWriter* writer_;
   JobTable table_;
+  Arena arena_;
   JournalMarks marks_;
   JournalWords* words_;
 
@@ -151,6 +166,8 @@ class JournalRounds {
 
   std::optional<std::uint64_t> copying_;  // the segment whose survivors are being copied
   CellIndex copy_next_ = 0;
+  Parting parting_;
+  Parting parting_copy_;
   std::uint64_t records_ = 0;
   std::uint64_t elided_ = 0;
 };

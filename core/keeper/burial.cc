@@ -116,7 +116,9 @@ std::optional<DeadLetter> Burial::letter_of(CellIndex index, StateWord word) con
   if (letter.died_at.time_since_epoch().count() == 0) letter.died_at = std::chrono::system_clock::now();
   letter.worker = view->info.worker;
   letter.last_error = view->info.last_error;
-  letter.payload = copy_payload(engine_->segment, *view);
+  auto payload = copy_payload(engine_->segment, *view);
+  if (!payload) return std::nullopt;
+  letter.payload = *std::move(payload);
   letter.lease = std::chrono::milliseconds(header.lease_ms.load());
   if (const std::uint32_t policy = header.retry_policy.load(); policy != 0) {
     letter.backoff = RetryPolicies::text_of(engine_->segment, policy).value_or("");

@@ -61,6 +61,7 @@ void Reaper::release_entry(std::uint32_t number) noexcept {
   deaths_.forget(number);
   std::uint64_t expected = EntryState::bits(ParticipantState::reaping, state.epoch);
   entry.state.compare_exchange_strong(expected, EntryState::bits(ParticipantState::free, state.epoch + 1));  // D7
+  wake_for_space(*segment_);  // its lease slots hold no extents of the arena any more
 }
 
 void Reaper::reap_slot(const LeaseSlot& slot, std::uint32_t owner) noexcept {

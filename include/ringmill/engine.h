@@ -29,8 +29,15 @@ struct CreateOptions {
   /// How many jobs the engine holds at most; 64 to 16 Mi, rounded up to a multiple of 64. The default fits the 64 MB of
   /// shared memory that containers get.
   std::uint32_t capacity = 120'000;
-  /// Bytes of one cell: a power of two, 128 to 65536. A payload may have cell_size - 64 bytes.
+  /// Bytes of one cell: a power of two, 128 to 65536. A payload of cell_size - 64 bytes stands in it (48 less with some
+  /// of JobOptions); longer ones go to the arena.
   std::uint32_t cell_size = 256;
+  /// The longest payload, at most 64 MiB. 0: 1 MiB. What fits a cell, or less: there is no arena.
+  std::uint32_t max_payload = 0;
+  /// Bytes of shared memory for payloads that do not fit a cell, rounded up to whole chunks: each takes max_payload,
+  /// rounded up to a power of two. At least four chunks. 0: 16 MiB, or four chunks if that is more; less, and with it
+  /// the default of max_payload, where a journal_limit that was given has no room for so much.
+  std::uint64_t arena = 0;
   /// Who may use the engine, as of chmod. Applies to the directory and, without the x bits, to its files and segment.
   std::uint32_t mode = 0700;
   /// A tmpfs for the segment.
@@ -38,7 +45,8 @@ struct CreateOptions {
   /// How long a worker may hold a job that does not say otherwise; at most 24 days.
   std::chrono::milliseconds lease{std::chrono::minutes{5}};
   /// The most bytes that the journal's files take on the disk; they are made as they are needed. It must hold a full
-  /// engine twice and a half, records of the longest payload, and 4 MiB. 0: three times a full engine, at least 64 MiB.
+  /// engine twice and a half, records of the longest payload and the arena included, and 4 MiB. 0: three times a full
+  /// engine, at least 64 MiB.
   std::uint64_t journal_limit = 0;
   /// Hints that the rings of all levels made at run time share, 8 bytes each: 16 Ki to 64 Mi. 0: one for every second
   /// job, 64 Ki to 512 Ki.
@@ -140,6 +148,8 @@ class Engine {
 
   /// The most bytes a payload may have.
   std::uint32_t most_payload_bytes() const noexcept;
+  /// The same for a job with these options: without an arena they take some of the room.
+  std::uint32_t most_payload_bytes(const JobOptions& options) const noexcept;
 
   /// What is known of one job, read at one moment. Errors: not_found (no job ever had this id), and those of the dead
   /// letters' file.

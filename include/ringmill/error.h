@@ -14,7 +14,7 @@ enum class ErrorCode {
   not_found,              ///< no such engine, level, kind or job.
   already_exists,         ///< `create` found something at that place.
   invalid_argument,       ///< the caller's words are off: a bound, a name, an option.
-  too_large,              ///< the payload does not fit the engine's cells.
+  too_large,              ///< the payload is longer than the engine takes.
   level_removed,          ///< the level was removed while this handle, or this worker, still used it.
   lease_lost,             ///< the lease was revoked (expired, or taken back): someone else has the job.
   not_cancellable,        ///< the job runs, or is over.

@@ -86,7 +86,7 @@ enum class OnWorkerLost : std::uint8_t {
 inline constexpr std::uint16_t default_max_attempts = 15;
 
 /// What a job may ask for beyond the plain. A job with any of retry_policy, expires and keep_result has 48 bytes less
-/// room for its payload.
+/// room in its cell.
 struct JobOptions {
   /// Attempts until it is dead; 0: no bound.
   std::uint16_t max_attempts = default_max_attempts;

@@ -58,7 +58,8 @@ class Job {
   Level level() const noexcept { return level_; }
   /// 1 for the first attempt.
   std::uint32_t attempt() const noexcept { return attempt_; }
-  /// A private copy, valid until this job is settled.
+  /// Valid until this job is settled, or this object goes. A payload that stands in its cell is a private copy; a
+  /// longer one is read where it lies in shared memory, and stays there unchanged until then, even with the lease lost.
   std::span<const std::byte> payload() const noexcept { return payload_; }
 
   /// The job is done. Error lease_lost: the lease was revoked before, and someone else has the job: drop what was done.
@@ -66,8 +67,8 @@ class Job {
   /// whose completion is durable does not run again, whatever happens.
   Result<void> complete() { return complete({}); }
   /// The same with a result, which is kept for as long as the job asked for (JobOptions::keep_result; else it is
-  /// dropped). Error too_large: more than 1024 bytes, or than the cell has room for beside the payload; the job is
-  /// still held.
+  /// dropped). Error too_large: more than 1024 bytes, or than the cell has room for beside a payload that stands in it;
+  /// the job is still held.
   Result<void> complete(std::span<const std::byte> result);
   /// This attempt failed; the attempt counts, and what is returned says whether there is another one. The job waits as
   /// its retry policy says, or is dead when its attempts are used up. `error` is shown with the job; of a longer text
@@ -185,7 +186,8 @@ class Participant {
   int number() const noexcept;
 
   /// Puts one job into its level. When it returns, any worker may have it already.
-  /// Errors: would_block (the table is full and `wait` is zero), timed_out, too_large, invalid_argument, level_removed.
+  /// Errors: would_block (the table, or for a long payload the arena, is full, and `wait` is zero), timed_out,
+  /// too_large, invalid_argument, level_removed.
   Result<JobId> enqueue(const JobRequest& request, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 
   /// Puts a job in unless there is one with the same key, which lives, or has ended less than `unique_for` ago (as that
@@ -208,9 +210,10 @@ class Participant {
 
   /// Puts in jobs that may wait for each other, or for jobs that are there: all of them or none, also across a crash
   /// of any process, or of the machine. `ids` must be as long as `jobs`. JobGraph makes chains, groups and callbacks
-  /// of this. A job with links has 72 bytes less room for its payload, and 8 for each parent. Jobs of one call are all
-  /// of Durability::memory, or none is. Errors: as enqueue(); not_found (a parent that cannot be), no_space (more jobs
-  /// than the engine can hold). Allocates.
+  /// of this. A job that waits for others has 8 bytes for each of them in front of its payload, which count towards the
+  /// longest payload; they have to fit its cell beside 72 bytes (else too_large), a payload that does not fit goes to
+  /// the arena. All jobs of a call are of Durability::memory, or none is. Errors: as enqueue(); not_found (a parent
+  /// that cannot be), no_space (more jobs, or more bytes, than the engine can hold). Allocates.
   Result<void> enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
                                 std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 

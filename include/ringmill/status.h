@@ -92,6 +92,7 @@ struct EngineStatus {
   std::uint32_t layout_version = 0;
   std::uint32_t capacity = 0;
   std::uint32_t cell_size = 0;
+  std::uint32_t max_payload = 0;
   std::chrono::system_clock::time_point created_at{};
   std::vector<LevelStatus> levels;
   /// Those that are not as others.
@@ -104,6 +105,9 @@ struct EngineStatus {
   std::uint64_t memory_bytes = 0;
   std::uint64_t cells_free = 0;
   std::uint64_t cells_used = 0;
+  /// Of shared memory, for payloads that do not fit a cell; and those of the extents that jobs have.
+  std::uint64_t arena_bytes = 0;
+  std::uint64_t arena_used = 0;
   JournalStatus journal;
   /// The segment's file was unlinked under the running engine: new processes cannot join it.
   bool unlinked = false;

@@ -104,9 +104,10 @@ TEST_F(EnqueueCommand, a_bad_json_line_is_named_and_those_before_it_went_in) {
 }
 
 TEST_F(EnqueueCommand, a_payload_that_does_not_fit_is_refused) {
-  expect_error(on_engine("enqueue", {"--kind", "k", "--payload", std::string(193, 'x')}), 2, "--cell-size");
+  init({"--max-payload", "192"});
+  expect_error(on_engine("enqueue", {"--kind", "k", "--payload", std::string(193, 'x')}), 2, "--max-payload");
   expect_error(on_engine("enqueue", {"--kind", "k", "--payload-file", input_file(std::string(100'000, 'x'))}), 2,
-               "--cell-size");
+               "--max-payload");
   expect_error(on_engine("enqueue", {"--kind", "k", "--lines", "-"}, std::string(100'000, 'x')), 2, "line 1: ");
   EXPECT_EQ(on_engine("enqueue", {"--kind", "k", "--payload", std::string(192, 'x')}).exit_code, 0);
 }

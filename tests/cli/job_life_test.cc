@@ -203,7 +203,8 @@ TEST_F(LifeCommand, keys_of_a_json_job_that_are_off_name_their_line) {
   refused(R"({"kind":"k","backoff":7})", "a string is expected");
 }
 
-TEST_F(LifeCommand, a_payload_has_less_room_beside_options) {
+TEST_F(LifeCommand, a_payload_has_less_room_beside_options_where_there_is_no_arena) {
+  init({"--max-payload", "192"});
   const std::string payload(192, 'x');
   EXPECT_EQ(enqueue_with({"--payload", payload}).exit_code, 0);
   expect_error(enqueue_with({"--payload", payload, "--keep-result", "1h"}), 2, "192 bytes, at most 144");

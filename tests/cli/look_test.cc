@@ -30,13 +30,14 @@ TEST_F(LookCommand, status_has_the_keys_of_the_contract) {
   using Keys = std::vector<std::string>;
   EXPECT_EQ(keys_of(json),
             (Keys{"engine", "levels", "totals", "participants", "keeper", "memory", "journal", "dead_letters"}));
-  EXPECT_EQ(keys_of(json["engine"]), (Keys{"id", "path", "layout_version", "capacity", "cell_size", "created_at"}));
+  EXPECT_EQ(keys_of(json["engine"]),
+            (Keys{"id", "path", "layout_version", "capacity", "cell_size", "created_at", "max_payload"}));
   EXPECT_EQ(keys_of(json["levels"][0]),
             (Keys{"name", "queued", "delayed", "blocked", "running", "completed", "paused", "paused_since"}));
   EXPECT_EQ(keys_of(json["totals"]),
             (Keys{"enqueued", "completed", "failed", "retried", "dead", "worker_lost", "lease_expired", "cancelled"}));
   EXPECT_EQ(keys_of(json["keeper"]), (Keys{"pid", "alive", "since"}));
-  EXPECT_EQ(keys_of(json["memory"]), (Keys{"bytes", "cells_free", "cells_used"}));
+  EXPECT_EQ(keys_of(json["memory"]), (Keys{"bytes", "cells_free", "cells_used", "arena_bytes", "arena_used"}));
   EXPECT_EQ(keys_of(json["journal"]), (Keys{"mode", "segments", "bytes", "limit", "durable_lag_us", "bytes_per_s",
                                             "last_error", "bytes_written", "records_written", "jobs_elided"}));
   EXPECT_EQ(keys_of(json["dead_letters"]),
@@ -179,6 +180,8 @@ TEST_F(LookCommand, dump_checks_a_sound_engine) {
 }
 
 TEST_F(LookCommand, dump_reads_a_copy_and_finds_what_is_broken_in_it) {
+  on_engine("remove");
+  init({"--capacity", "256", "--max-payload", "192"});  // without an arena the cells are the segment's end
   const std::string id = enqueue("x");
   const ScratchFolder folder;
   const std::filesystem::path copy = folder.path() / segment_file().filename();

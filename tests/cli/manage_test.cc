@@ -43,6 +43,10 @@ TEST_F(ManageCommand, init_refuses_what_makes_no_engine) {
   expect_error(init({"--mode", "0888"}), 2, "--mode");
   expect_error(init({"--lease", "0"}), 2, "--lease");
   expect_error(init({"--journal-limit", "1MiB"}), 2, "bytes are needed");
+  expect_error(init({"--max-payload", "65MiB"}), 2, "64 MiB");
+  expect_error(init({"--max-payload", "1MiB", "--arena", "3MiB"}), 2, "arena");
+  expect_error(init({"--max-payload", "100", "--arena", "4MiB"}), 2, "arena");
+  expect_error(init({"--arena", "16MiB", "--journal-limit", "16MiB"}), 2, "bytes are needed");
   EXPECT_FALSE(std::filesystem::exists(directory()));
 }
 
@@ -50,7 +54,8 @@ TEST_F(ManageCommand, init_in_a_tmpfs_that_is_too_small_says_what_it_needs_and_l
   const SmallTmpfs tmpfs;
   if (!tmpfs.is_mounted()) GTEST_SKIP() << "only root can mount a tmpfs";
   std::filesystem::remove_all(directory());
-  const Ran ran = ringmill({"init", directory(), "--shm-dir", tmpfs.path(), "--capacity", "65536"});
+  const Ran ran =
+      ringmill({"init", directory(), "--shm-dir", tmpfs.path(), "--capacity", "65536", "--max-payload", "1"});
   expect_error(ran, 3, "shared memory is too small");
   const std::string needed = std::to_string((Geometry::of(65536, 256, 3).bytes >> 20) + 1) + " MiB";
   EXPECT_NE(ran.err.find("needs " + needed + " in " + tmpfs.path().string() + ", which has 1 MiB free"),

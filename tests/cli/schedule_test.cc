@@ -73,6 +73,7 @@ TEST_F(ScheduleCommand, the_answer_is_no_for_a_name_that_is_taken_or_unknown) {
 }
 
 TEST_F(ScheduleCommand, words_that_make_no_schedule_are_usage_errors_that_say_why) {
+  init({"--capacity", "256", "--max-payload", "192"});
   const auto add = [this](std::vector<std::string> words) {
     words.insert(words.begin(), {"add", "beat"});
     return schedule(words);
@@ -89,7 +90,8 @@ TEST_F(ScheduleCommand, words_that_make_no_schedule_are_usage_errors_that_say_wh
   expect_error(add({"--kind", "beat", "--every", "1m", "--missed", "some"}), 2, "skip, once or all");
   expect_error(add({"--kind", "beat", "--every", "1m", "--level", "none"}), 2, "this engine has");
   expect_error(add({"--kind", "a b", "--every", "1m"}), 2, "[A-Za-z0-9._:/-]");
-  expect_error(add({"--kind", "beat", "--every", "1m", "--payload", std::string(500, 'x')}), 2, "500 bytes, at most");
+  expect_error(add({"--kind", "beat", "--every", "1m", "--payload", std::string(500, 'x')}), 2,
+               "500 bytes, at most 192");
   expect_error(schedule({"add", "a b", "--kind", "beat", "--every", "1m"}), 2, "a schedule's name");
   expect_error(schedule({"add", "--kind", "beat", "--every", "1m"}), 2, "NAME");
   expect_error(schedule({"pause"}), 2, "NAME");

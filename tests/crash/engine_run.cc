@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "core/job_table.h"
+#include "core/inspect.h"
 #include "core/journal/file_names.h"
 #include "core/journal/recovery.h"
 #include "tests/support/must.h"
@@ -27,7 +27,6 @@ constexpr std::size_t participant_count = 3;
 constexpr std::uint32_t kind_count = 4;
 constexpr std::uint32_t capacity = 128;
 constexpr std::uint32_t cell_bytes = 256;
-constexpr std::uint32_t payload_bytes = cell_bytes - 64;
 /// Steps after which everything must have become durable on a sound disk, with nobody at work.
 constexpr int most_steps_of_drain = 20'000;
 
@@ -35,6 +34,8 @@ CreateOptions options_of_run() {
   CreateOptions options;
   options.capacity = capacity;
   options.cell_size = cell_bytes;
+  options.max_payload = most_large_payload;
+  options.arena = 8 * least_arena_chunk_bytes;
   return options;
 }
 
@@ -366,7 +367,8 @@ std::optional<EngineRun::Jobs> EngineRun::replayed(const std::shared_ptr<Disk>& 
 /// What the engine's recovery makes of it: the jobs that wait in a segment made anew.
 std::optional<EngineRun::Jobs> EngineRun::recovered(const std::shared_ptr<Disk>& disk) {
   DiskModel device(disk);
-  const SegmentConfig& config = core_->directory.config();
+  SegmentConfig config = core_->directory.config();
+  config.arena_bytes *= 8;  // what the engine does by itself where more comes back than there is room for
   const std::filesystem::path path = place_.shm_dir() / "recovered";
   const std::uint64_t floor = core_->segment.signals().generation_limit.load();
   std::vector<JournalDamage> damage;
@@ -375,7 +377,7 @@ std::optional<EngineRun::Jobs> EngineRun::recovered(const std::shared_ptr<Disk>&
     auto journal = read_into(table, device, config.engine_id, {});
     if (!journal) return std::unexpected(journal.error());
     if (table.highest_generation() > floor) found(CrashTrouble::resurrected, "a generation above the limit");
-    table.finish();
+    if (auto finished = table.finish(); !finished) return finished;
     damage = std::move(journal->damage);
     for (JournalDamage& one : table.take_damage()) damage.push_back(std::move(one));
     return {};
@@ -446,12 +448,12 @@ EngineRun::Jobs EngineRun::jobs_in(const Segment& segment) {
     const StateWord word = table.word(index);
     if (word.state() == CellState::free) continue;
     const CellHeader& header = table.header(index);
-    alignas(8) std::array<std::byte, payload_bytes> payload;
-    const std::uint32_t bytes = std::min(header.payload_bytes.load(), payload_bytes);
-    table.copy_words_out(index, payload.data(), in_whole_words(bytes));
+    const auto view = view_job(segment, index);
+    const auto payload = view ? copy_payload(segment, *view) : std::nullopt;
+    if (!payload) continue;  // then it is missing
     jobs[job_id_of(word, index).value()] = {
         .content = content_of(header.level.load(), static_cast<std::uint16_t>(header.kind.load()),
-                              header.lease_ms.load(), header.most_attempts.load(), std::span(payload).first(bytes)),
+                              header.lease_ms.load(), header.most_attempts.load(), *payload),
         .options = options_in(segment, index),
         .version = version_in(segment, index)};
   }

@@ -30,6 +30,9 @@
 
 namespace ringmill::crash {
 
+/// In two parts of the journal.
+inline constexpr std::uint32_t most_large_payload = 40'000;
+
 class EngineRun {
  public:
   EngineRun(std::uint64_t seed, CrashReport& report);

@@ -96,7 +96,10 @@ JobOptions EngineRun::options() {
 JobRequest EngineRun::request(std::vector<std::byte>& payload, const JobOptions& options) {
   const bool has_options =
       options.retry_policy != RetryPolicy::standard || options.expires.count() != 0 || options.keep_result.count() != 0;
-  payload.resize(random_.below(most_payload_bytes + 1 - (has_options ? sizeof(CellOptions) : 0)));
+  const std::uint64_t room = most_payload_bytes - (has_options ? sizeof(CellOptions) : 0);
+  const bool is_large = random_.one_in(8);
+  payload.resize(is_large ? room + 1 + random_.below(random_.one_in(4) ? most_large_payload - room : 500)
+                          : random_.below(room + 1));
   for (std::byte& byte : payload) byte = static_cast<std::byte>(random_.next());
   return {.kind = kinds_[random_.below(kinds_.size())],
           .level = static_cast<Level>(random_.below(3)),

@@ -7,6 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "core/journal/parts.h"
 #include "ipc/layout.h"
 #include "ipc/state_word.h"
 
@@ -21,6 +22,14 @@ class Collector final : public JournalVisitor {
   }
   void on_job(const JournalPlace&, const JobRecord& record, std::span<const std::byte> payload) override {
     blocks.back().records.push_back(ledger_record_of(record, payload));
+  }
+  void on_part(const JournalPlace&, const PartRecord& record, std::span<const std::byte> part) override {
+    parts_.add(record, part);
+  }
+  /// As the job that it is, if it is whole.
+  void on_large_job(const JournalPlace& place, const LargeJobRecord& record) override {
+    const JobId id(record.job.id);
+    if (parts_.is_whole(id, record.job.payload_bytes)) on_job(place, record.job, parts_.payload(id));
   }
   void on_ended(const JournalPlace&, JobId id) override {
     blocks.back().records.push_back({.type = RecordType::ended, .id = id.value()});
@@ -45,6 +54,9 @@ class Collector final : public JournalVisitor {
   }
 
   std::vector<ReadBack::Block> blocks;
+
+ private:
+  JournalParts parts_{true};
 };
 
 }  // namespace
@@ -56,7 +68,7 @@ std::uint64_t content_of(std::uint16_t level, std::uint16_t kind, std::uint32_t 
 }
 
 std::uint64_t options_content_of(const OptionsRecord& record) noexcept {
-  const auto flags = static_cast<std::uint64_t>(record.cell_flags & ~cell_flag::memory_only);
+  const auto flags = static_cast<std::uint64_t>(record.cell_flags & cell_flag::journaled);
   if (flags == 0 && record.retry_policy == 0) return 0;
   const std::array<std::uint64_t, 6> fields{flags,
                                             record.retry_policy,
@@ -113,6 +125,8 @@ void Replay::apply(const LedgerRecord& record) {
     case RecordType::kind:
     case RecordType::retry_policy:
     case RecordType::links:
+    case RecordType::part:
+    case RecordType::large_job:
       return;
   }
 }

@@ -11,7 +11,9 @@
 
 #include <fmt/format.h>
 
+#include "core/inspect.h"
 #include "core/journal/journal_thread.h"
+#include "core/journal/parts.h"
 #include "core/journal/reader.h"
 #include "tests/crash/trials.h"
 
@@ -36,6 +38,13 @@ class Replay final : public JournalVisitor {
     if (generation_of(id) < life.generation) return;
     life = {generation_of(id), record.attempts(), {payload.begin(), payload.end()}};
   }
+  void on_part(const JournalPlace&, const PartRecord& record, std::span<const std::byte> part) override {
+    parts_.add(record, part);
+  }
+  void on_large_job(const JournalPlace& place, const LargeJobRecord& record) override {
+    if (!parts_.is_whole(JobId(record.job.id), record.job.payload_bytes)) return;
+    on_job(place, record.job, parts_.payload(JobId(record.job.id)));
+  }
   void on_ended(const JournalPlace&, JobId id) override {
     std::uint64_t& floor = floors_[index_of(id)];
     floor = std::max(floor, generation_of(id));
@@ -57,6 +66,7 @@ class Replay final : public JournalVisitor {
  private:
   std::map<CellIndex, Life> lives_;
   std::map<CellIndex, std::uint64_t> floors_;
+  JournalParts parts_{true};
 };
 
 void compare_with_table(const World& world, std::string_view when, std::vector<Problem>& problems) {
@@ -79,12 +89,11 @@ void compare_with_table(const World& world, std::string_view when, std::vector<P
     if (!has_job && life != nullptr) add(Trouble::doubled, "the journal would bring back a job of cell " + id);
     if (!has_job || life == nullptr) continue;
     const CellHeader& header = table.header(index);
-    std::vector<std::byte> payload(in_whole_lines(header.payload_bytes.load()));
-    table.copy_out(index, payload.data(), payload.size());
-    payload.resize(header.payload_bytes.load());
+    const auto view = view_job(world.segment(), index);
+    const auto payload = view ? copy_payload(world.segment(), *view) : std::nullopt;
     if (life->generation != word.generation()) add(Trouble::lost, "the journal has another life than job " + id);
     if (life->attempts != header.attempts.load()) add(Trouble::lost, "the journal has other attempts of job " + id);
-    if (life->payload != payload) add(Trouble::lost, "the journal has another payload of job " + id);
+    if (!payload || life->payload != *payload) add(Trouble::lost, "the journal has another payload of job " + id);
   }
 }
 
@@ -134,7 +143,7 @@ class JournalSubject final : public Subject {
 
  private:
   static std::vector<Problem> begin(Stage& stage) {
-    std::vector<Problem> problems = stage.begin({0, 1, 2, 1}, long_lease);
+    std::vector<Problem> problems = stage.begin({0, 1, large_standing + 2, 1}, long_lease);
     World& world = *stage.world;
     world.forget_journal();
     take_over(world, problems);

@@ -114,6 +114,11 @@ void enqueue_delayed(Child& child) {
     return child.participant().enqueue(request);
   });
 }
+void enqueue_large(Child& child) {
+  enqueue_by(child, [&child](const JobRequest&) {
+    return child.participant().enqueue(child.large_request(first_own_serial, 1));
+  });
+}
 void enqueue_unique(Child& child) {
   enqueue_by(child, [&child](const JobRequest& request) -> Result<JobId> {
     const auto job = child.participant().enqueue_unique(request, "the key of this trial");
@@ -146,9 +151,10 @@ void enqueue_together(Child& child) {
   std::array<LinkedRequest, count> requests;
   std::array<JobId, count> ids;
   child.report().together = count;
-  // The first one is urgent: claim_urgent() finds it.
+  // The first one is urgent: claim_urgent() finds it. The one that waits does not fit its cell.
   for (std::uint32_t n = 0; n < count; ++n) {
-    requests[n].request = child.request(first_own_serial + n, n);
+    const std::uint32_t serial = first_own_serial + n;
+    requests[n].request = n == 1 ? child.large_request(serial, n) : child.request(serial, n);
     child.report().jobs[first_own_serial + n].is_enqueuing = 1;
   }
   requests[1].after_earlier = after_first;
@@ -261,12 +267,19 @@ Payload payload_of(std::uint64_t trial, std::uint32_t serial) noexcept {
   return std::bit_cast<Payload>(words);
 }
 
+LargePayload large_payload_of(std::uint64_t trial, std::uint32_t serial) noexcept {
+  const Payload payload = payload_of(trial, serial);
+  LargePayload large;
+  for (std::size_t n = 0; n < large.size(); ++n) large[n] = payload[n % payload.size()];
+  return large;
+}
+
 std::optional<std::uint32_t> serial_in(std::span<const std::byte> payload, std::uint64_t trial) noexcept {
-  if (payload.size() != payload_bytes) return std::nullopt;
+  if (payload.size() != payload_bytes && payload.size() != large_payload_bytes) return std::nullopt;
   std::uint32_t serial = 0;
   std::memcpy(&serial, payload.data() + 8, sizeof serial);
-  const Payload expected = payload_of(trial, serial);
-  if (serial >= most_serials + most_fillers || std::memcmp(payload.data(), expected.data(), payload_bytes) != 0) {
+  const LargePayload expected = large_payload_of(trial, serial);
+  if (serial >= most_serials + most_fillers || std::memcmp(payload.data(), expected.data(), payload.size()) != 0) {
     return std::nullopt;
   }
   return serial;
@@ -290,7 +303,10 @@ Child::Child(const std::filesystem::path& directory, Report& report, std::chrono
     if (!level) ::_exit(could_not_prepare);
     levels_[n] = *level;
   }
-  for (std::uint32_t serial = 0; serial < most_serials; ++serial) payloads_[serial] = payload_of(report.trial, serial);
+  for (std::uint32_t serial = 0; serial < most_serials; ++serial) {
+    payloads_[serial] = payload_of(report.trial, serial);
+    large_payloads_[serial] = large_payload_of(report.trial, serial);
+  }
 }
 
 void Child::attach() {
@@ -315,6 +331,12 @@ void Child::limit_kind(const KindLimits& limits) {
 
 JobRequest Child::request(std::uint32_t serial, std::size_t level) const noexcept {
   return {.kind = kind_, .level = levels_[level], .payload = payloads_[serial], .lease = lease_};
+}
+
+JobRequest Child::large_request(std::uint32_t serial, std::size_t level) const noexcept {
+  JobRequest large = request(serial, level);
+  large.payload = large_payloads_[serial];
+  return large;
 }
 
 void Child::hold(Job job) {
@@ -362,7 +384,7 @@ void Child::finish() {
 }
 
 std::span<const Operation> operations() {
-  static const std::array<Operation, 25> all{{
+  static const std::array<Operation, 28> all{{
       {"enqueue", {1, 2}, attach_only, enqueue},
       {"enqueue_batch", {1, 2}, attach_only, enqueue_batch},
       {"claim", {0, 1, 2, 0}, attach_to_claim, claim},
@@ -372,6 +394,9 @@ std::span<const Operation> operations() {
       {"complete_batch", {0, 0, 0, 0, 1, 2}, claim_four_urgent, complete_batch},
       {"enqueue_delayed", {1, 2}, attach_only, enqueue_delayed},
       {"enqueue_overflow", std::vector<std::size_t>(tube_ring, tube), attach_only, enqueue_overflow},
+      {"enqueue_large", {1, 2, large_standing + 1}, attach_only, enqueue_large},
+      {"claim_large", {large_standing, 1, 2, large_standing}, attach_to_claim, claim},
+      {"complete_large", {large_standing, 1, 2}, claim_one_urgent, complete},
       {"enqueue_unique", {1, 2}, attach_only, enqueue_unique},
       {"enqueue_together", {1, 2}, attach_only, enqueue_together},
       {"complete_and_follow", {0, 1, 2}, claim_one_urgent, complete_and_follow},

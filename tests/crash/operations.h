@@ -36,7 +36,11 @@ inline constexpr std::uint32_t tube_ring = 16;
 /// Sixty-four bytes that no other job has: trial, serial, and a pattern from both.
 using Payload = std::array<std::byte, payload_bytes>;
 Payload payload_of(std::uint64_t trial, std::uint32_t serial) noexcept;
-/// The serial, when every byte is right for this trial.
+/// The same bytes, and the first of them once more: too long for a cell of the sweep's engine.
+inline constexpr std::size_t large_payload_bytes = 208;
+using LargePayload = std::array<std::byte, large_payload_bytes>;
+LargePayload large_payload_of(std::uint64_t trial, std::uint32_t serial) noexcept;
+/// The serial, when every byte of either is right for this trial.
 std::optional<std::uint32_t> serial_in(std::span<const std::byte> payload, std::uint64_t trial) noexcept;
 
 /// What a job is left with by an operation that says something.
@@ -109,6 +113,7 @@ class Child {
   /// Claims one by one, from the urgent level only, until it holds `count` jobs.
   void claim_urgent(std::size_t count);
   JobRequest request(std::uint32_t serial, std::size_t level) const noexcept;
+  JobRequest large_request(std::uint32_t serial, std::size_t level) const noexcept;
   /// Takes over what a claim returned.
   void hold(Job job);
   /// Asks, calls, notes the answer.
@@ -134,7 +139,11 @@ class Child {
   Kind kind_{};
   std::array<Level, tube + 1> levels_{};
   std::array<Payload, most_serials> payloads_{};
+  std::array<LargePayload, most_serials> large_payloads_{};
 };
+
+/// Levels of jobs that stand before the child starts: this much more means a large payload.
+inline constexpr std::size_t large_standing = 100;
 
 struct Operation {
   std::string_view name;

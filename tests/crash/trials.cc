@@ -177,6 +177,7 @@ void check_all(Stage& stage, Runs& runs, std::size_t standing, Mode ledger_mode,
   }
   world.drain(stage.trial, runs);
   if (world.used_cells() > 0) add(Trouble::stuck, "a full engine cannot be emptied");
+  if (!world.arena_is_free()) add(Trouble::leaked, "extents of the arena are not free when all is done");
   for (const std::string& sentence : world.broken_invariants()) add(Trouble::leaked, "invariant broken: " + sentence);
   world.tell(runs);
   for (Problem& problem : judge(*stage.report, runs, standing, ledger_mode)) problems.push_back(std::move(problem));

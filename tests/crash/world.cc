@@ -9,6 +9,7 @@
 
 #include <fmt/core.h>
 
+#include "core/arena.h"
 #include "core/inspect.h"
 #include "core/journal/note.h"
 #include "ipc/clock.h"
@@ -41,7 +42,11 @@ std::shared_ptr<EngineCore> open_core(const std::filesystem::path& directory) {
 
 World::World(const std::filesystem::path& folder, const std::filesystem::path& shm_folder)
     : directory_(folder / "engine") {
-  must(Engine::create(directory_, CreateOptions{.capacity = capacity, .shm_dir = shm_folder}), "create");
+  must(Engine::create(directory_, CreateOptions{.capacity = capacity,
+                                                .max_payload = 16 * 1024,
+                                                .arena = 4 * least_arena_chunk_bytes,
+                                                .shm_dir = shm_folder}),
+       "create");
   engine_.emplace(must(Engine::open(directory_, OpenOptions{.embedded_keeper = false}), "open"));
   kind_ = must(engine_->kind("sweep"), "kind");
   for (std::size_t n = 0; n < tube; ++n) levels_[n] = must(engine_->level(level_names[n]), "level");
@@ -91,9 +96,14 @@ bool World::place_standing(const std::vector<std::size_t>& levels, Report& repor
 
 bool World::enqueue(std::uint32_t serial, std::size_t level, Report& report, std::chrono::milliseconds lease,
                     const JobOptions& options) {
-  const Payload payload = payload_of(report.trial, serial);
-  const Result<JobId> id = survivor_->enqueue(
-      {.kind = kind_, .level = levels_[level], .payload = payload, .lease = lease, .options = &options});
+  const LargePayload payload = large_payload_of(report.trial, serial);
+  const bool is_large = level >= large_standing;
+  const Result<JobId> id =
+      survivor_->enqueue({.kind = kind_,
+                          .level = levels_[level % large_standing],
+                          .payload = std::span(payload).first(is_large ? payload.size() : payload_bytes),
+                          .lease = lease,
+                          .options = &options});
   if (id) report.jobs[serial].id = id->value();
   report.jobs[serial].has_one_attempt = options.max_attempts == 1 ? 1 : 0;
   return id.has_value();
@@ -255,9 +265,12 @@ std::size_t World::claim_all(std::uint64_t trial, Runs& runs) {
 std::uint32_t World::fill(std::uint64_t trial, Runs& runs) {
   const std::uint32_t before = runs.fillers;
   while (runs.fillers < most_fillers) {
-    const Payload payload = payload_of(trial, most_serials + runs.fillers);
+    const LargePayload payload = large_payload_of(trial, most_serials + runs.fillers);
+    const bool is_large = runs.fillers % 2 == 1;
     const Result<JobId> id =
-        survivor_->enqueue({.kind = kind_, .level = levels_[runs.fillers % tube], .payload = payload});
+        survivor_->enqueue({.kind = kind_,
+                            .level = levels_[runs.fillers % tube],
+                            .payload = std::span(payload).first(is_large ? payload.size() : payload_bytes)});
     if (!id) {
       if (id.error().code() != ErrorCode::would_block) runs.refusals.push_back("enqueue: " + id.error().message());
       break;
@@ -322,6 +335,12 @@ std::uint32_t World::cells_in(CellState state) const noexcept {
   std::uint32_t count = 0;
   for (CellIndex index = 0; index < table.capacity(); ++index) count += table.word(index).state() == state ? 1 : 0;
   return count;
+}
+
+bool World::arena_is_free() const noexcept {
+  const Geometry& geometry = core_->segment.geometry();
+  const Arena arena(core_->segment);
+  return arena.used_bytes() == 0 && arena.has_room(geometry.arena_chunk_bytes);
 }
 
 std::uint32_t World::used_cells() const noexcept { return capacity - cells_in(CellState::free); }

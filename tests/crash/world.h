@@ -93,6 +93,8 @@ class World {
 
   /// How many cells are not free.
   std::uint32_t used_cells() const noexcept;
+  /// Nobody has, or still reads, an extent of at least one whole chunk, and no job has any.
+  bool arena_is_free() const noexcept;
   /// How many cells are held in states that only their owner can end: filling or completing.
   std::uint32_t unfinished_cells() const noexcept;
   std::uint32_t cells_in(CellState state) const noexcept;

@@ -46,7 +46,7 @@ struct Rig {
 
 /// As ipc/layout.h says it: of all fields before it but `state`.
 std::uint64_t checksum_of(const SegmentHeader& header) {
-  const std::array<std::uint64_t, 12> fields{header.magic,
+  const std::array<std::uint64_t, 14> fields{header.magic,
                                              header.version,
                                              header.engine_id,
                                              header.boot_id[0],
@@ -57,7 +57,9 @@ std::uint64_t checksum_of(const SegmentHeader& header) {
                                              header.default_lease_ms,
                                              header.created_at_ns,
                                              header.first_generation,
-                                             header.level_ring_slots};
+                                             header.level_ring_slots,
+                                             header.arena_bytes,
+                                             header.max_payload};
   return XXH3_64bits(fields.data(), sizeof fields);
 }
 

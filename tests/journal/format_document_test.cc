@@ -88,6 +88,27 @@ class JsonLines : public JournalVisitor {
     json["born_of"] = JobId(record.born_of).to_string();
     lines.push_back(json);
   }
+  void on_part(const JournalPlace& place, const PartRecord& record, std::span<const std::byte> part) override {
+    Json json = begin(place, "part");
+    json["id"] = JobId(record.id).to_string();
+    json["number"] = record.number;
+    json["payload_bytes"] = record.payload_bytes;
+    json["part"] = hex(part);
+    lines.push_back(json);
+  }
+  void on_large_job(const JournalPlace& place, const LargeJobRecord& record) override {
+    Json json = begin(place, "large_job");
+    json["id"] = JobId(record.job.id).to_string();
+    json["level"] = record.job.level;
+    json["kind"] = record.job.kind;
+    json["attempts"] = record.job.attempts();
+    json["most_attempts"] = record.job.most_attempts;
+    json["lease_ms"] = record.job.lease_ms;
+    json["enqueued_at_ms"] = record.job.enqueued_at_ms();
+    json["payload_bytes"] = record.job.payload_bytes;
+    json["first_segment"] = record.first_segment;
+    lines.push_back(json);
+  }
   void on_retry_policy(const JournalPlace& place, std::uint32_t policy, std::string_view text) override {
     Json json = begin(place, "retry_policy");
     json["retry_policy"] = policy;
@@ -286,6 +307,63 @@ TEST(JournalFormatDocument, a_text_longer_than_its_block_is_damage_for_both_read
   ASSERT_EQ(report.damage.size(), 1U);
   EXPECT_EQ(report.damage[0].reason, "records");
   expect_agreement(journal.device);
+}
+
+/// A payload of two parts and the record that they belong to; `spoil` has gone over the second part.
+HandWritten with_parts(void (*spoil)(PartRecord&) = [](PartRecord&) {}) {
+  HandWritten journal;
+  journal.segment_bytes = 40 * journal_unit;
+  journal.begin(0);
+  for (std::uint16_t number = 0; number < 2; ++number) {
+    journal.block_of([number, spoil](BlockBuilder& builder) {
+      PartRecord part{.number = number,
+                      .part_bytes = number == 0 ? most_part_bytes : 13,
+                      .id = 2,
+                      .payload_bytes = most_part_bytes + 13};
+      if (number == 1) spoil(part);
+      std::ranges::fill(builder.append_part(part), static_cast<std::byte>('a' + number));
+    });
+  }
+  journal.block_of([](BlockBuilder& builder) {
+    LargeJobRecord record;
+    record.job.level = 2;
+    record.job.payload_bytes = most_part_bytes + 13;
+    record.job.id = 2;
+    record.job.enqueued_at_ms_and_attempts = std::uint64_t{3} << 48 | 1764000000000;
+    record.job.kind = 1;
+    record.first_segment = 1;
+    builder.append_large_job(record);
+  });
+  return journal;
+}
+
+TEST(JournalFormatDocument, a_reader_written_from_it_reads_a_payload_in_parts_as_ours_does) {
+  HandWritten journal = with_parts();
+  JsonLines ours;
+  must(read_journal(journal.device, test_engine, ours));
+  ASSERT_EQ(ours.lines.size(), 3U);
+  EXPECT_EQ(ours.lines[1]["number"], 1);
+  EXPECT_EQ(ours.lines[2]["type"], "large_job");
+  expect_agreement(journal.device);
+}
+
+TEST(JournalFormatDocument, a_reader_written_from_it_finds_the_same_damage_in_parts_as_ours_does) {
+  const std::vector<void (*)(PartRecord&)> spoils{
+      [](PartRecord& part) { part.id = 0; },
+      [](PartRecord& part) { part.number = 2; },
+      [](PartRecord& part) { part.part_bytes = 12; },
+      [](PartRecord& part) { part.payload_bytes = ~std::uint64_t{0}; },
+  };
+  for (std::size_t n = 0; n < spoils.size(); ++n) {
+    SCOPED_TRACE(n);
+    HandWritten journal = with_parts(spoils[n]);
+    JsonLines ours;
+    const JournalReport report = must(read_journal(journal.device, test_engine, ours));
+    ASSERT_EQ(report.damage.size(), 1U);
+    EXPECT_EQ(report.damage[0].reason, "records");
+    EXPECT_EQ(ours.lines.size(), 2U) << "the blocks around it are read";
+    expect_agreement(journal.device);
+  }
 }
 
 TEST(JournalFormatDocument, a_reader_written_from_it_agrees_with_ours_on_journals_of_many_keepers) {

@@ -133,6 +133,11 @@ struct HandWritten {
     return fmt::format("options {} {}", id, keep_ms);
   }
 
+  static std::string part_line(std::uint64_t id, std::uint32_t number, std::string_view part) {
+    return fmt::format("part {} {} {}", id, number, part.substr(0, 40));
+  }
+  static std::string large_line(std::uint64_t id, std::uint64_t bytes) { return fmt::format("large {} {}", id, bytes); }
+
   /// Makes the checksum of the block at `at` right.
   void sign(std::uint64_t at) {
     BlockHead head;
@@ -166,6 +171,12 @@ class Lines : public JournalVisitor {
   }
   void on_options(const JournalPlace&, const OptionsRecord& record) override {
     lines.push_back(HandWritten::options_line(record.id, record.keep_ms));
+  }
+  void on_part(const JournalPlace&, const PartRecord& record, std::span<const std::byte> part) override {
+    lines.push_back(HandWritten::part_line(record.id, record.number, as_text(part)));
+  }
+  void on_large_job(const JournalPlace&, const LargeJobRecord& record) override {
+    lines.push_back(HandWritten::large_line(record.job.id, record.job.payload_bytes));
   }
   void on_retry_policy(const JournalPlace&, std::uint32_t policy, std::string_view text) override {
     lines.push_back(fmt::format("retry policy {} {}", policy, text));

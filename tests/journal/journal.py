@@ -19,6 +19,8 @@ UNIT = 4096
 MOST_BLOCK = 256 * 1024
 MOST_PAYLOAD = 262008
 MOST_STATE = 5
+PART = 32768
+MOST_PARTED = 65536 * PART
 HEAD = struct.Struct("<8sIIQQQQQQIIQ")
 BLOCK = struct.Struct("<4sIQQQQQQIIIIIIQQ")
 
@@ -239,6 +241,14 @@ def whole_words(count):
     return (count + 7) // 8 * 8
 
 
+def is_part(data, number, length):
+    """Whether a part record's number and length fit the payload that it speaks of."""
+    if len(data) < 24:
+        return False
+    payload = struct.unpack_from("<Q", data, 16)[0]
+    return payload <= MOST_PARTED and number * PART < payload and length == min(PART, payload - number * PART)
+
+
 def parse_records(data, count):
     """The records of a block, as dictionaries; None if they are malformed."""
     records = []
@@ -250,8 +260,11 @@ def parse_records(data, count):
         if kind == 1 and word > MOST_PAYLOAD:
             return None
         lengths = {1: 32 + whole_words(word), 2: 16, 3: 16, 4: 8 + whole_words(short),
-                   5: 40 + whole_words(word & 0xffff), 6: 48, 7: 8 + whole_words(short), 8: 24}
+                   5: 40 + whole_words(word & 0xffff), 6: 48, 7: 8 + whole_words(short), 8: 24,
+                   9: 24 + whole_words(word), 10: 40}
         if kind == 5 and (word >> 16 & 0xff) > MOST_STATE:
+            return None
+        if kind == 9 and not is_part(data[at:], short, word):
             return None
         if kind not in lengths or flags != 0:
             raise Incompatible(f"record of type {kind}, flags {flags}")
@@ -288,6 +301,16 @@ def parse_records(data, count):
             records.append({"type": "links", "id": f"{record_id:016x}", "rule": short & 0xff,
                             "runs_all_the_same": short >> 8, "parents": word,
                             "born_of": f"{struct.unpack_from('<Q', data, at + 16)[0]:016x}"})
+        elif kind == 9:
+            records.append({"type": "part", "id": f"{record_id:016x}", "number": short,
+                            "payload_bytes": struct.unpack_from("<Q", data, at + 16)[0],
+                            "part": data[at + 24:at + 24 + word].hex()})
+        elif kind == 10:
+            moment, number, most_attempts, lease, first = struct.unpack_from("<QHHIQ", data, at + 16)
+            records.append({"type": "large_job", "id": f"{record_id:016x}", "level": short, "kind": number,
+                            "attempts": moment >> 48, "most_attempts": most_attempts, "lease_ms": lease,
+                            "enqueued_at_ms": moment & 0xffffffffffff, "payload_bytes": word,
+                            "first_segment": first})
         else:
             records.append({"type": "retry_policy", "retry_policy": word,
                             "text": data[at + 8:at + 8 + short].hex()})

@@ -59,6 +59,21 @@ void RandomJournal::begin_segment() {
   if (in_use.size() > most_in_use) written.oldest = in_use[1];  // as if its survivors stood in the blocks so far
 }
 
+void RandomJournal::write_large_job(BlockBuilder& builder, std::uint32_t bytes) {
+  const std::uint64_t id = next_id_++;
+  const std::string text = HandWritten::payload_of(id, bytes);
+  const auto to = builder.append_part({.part_bytes = bytes, .id = id, .payload_bytes = bytes});
+  std::memcpy(to.data(), text.data(), text.size());
+  written.lines.push_back(HandWritten::part_line(id, 0, text));
+  LargeJobRecord large{.first_segment = written.segment};
+  large.job.payload_bytes = bytes;
+  large.job.id = id;
+  large.job.enqueued_at_ms_and_attempts = 1764000000000 + id;
+  large.job.kind = 1;
+  builder.append_large_job(large);
+  written.lines.push_back(HandWritten::large_line(id, bytes));
+}
+
 void RandomJournal::write_block() {
   std::vector<std::uint32_t> payloads(1 + below(3));
   std::uint32_t bytes = sizeof(BlockHead) + 3 * sizeof(ShortRecord) + 2 * BlockBuilder::bytes_of_kind(16) +
@@ -68,6 +83,10 @@ void RandomJournal::write_block() {
     payload = static_cast<std::uint32_t>(below(4) == 0 ? below(9000) : below(100));
     bytes += BlockBuilder::bytes_of_job(payload);
   }
+  // Now and then a large job, of one part: a segment has no room for more.
+  const std::uint32_t part_bytes = below(5) == 0 ? static_cast<std::uint32_t>(1 + below(3000)) : 0;
+  if (part_bytes != 0)
+    bytes += BlockBuilder::bytes_of_part(part_bytes) + static_cast<std::uint32_t>(sizeof(LargeJobRecord));
   if (written.offset + in_whole_units(bytes) > written.segment_bytes) begin_segment();
   written.lines.clear();
   const std::uint64_t begin = written.offset;
@@ -90,6 +109,7 @@ void RandomJournal::write_block() {
       builder.append_options({.cell_flags = 2, .retry_policy = 2, .id = id, .keep_ms = id});
       written.lines.push_back(HandWritten::options_line(id, id));
     }
+    if (part_bytes != 0) write_large_job(builder, part_bytes);
     if (const std::uint64_t id = next_id_; id % 2 == 0) {
       const std::string text = HandWritten::payload_of(id, 1 + static_cast<std::uint32_t>(id % most_text_bytes));
       const auto to = builder.append_change({.attempts = 1,

@@ -45,6 +45,8 @@ class RandomJournal {
  private:
   std::uint64_t below(std::uint64_t bound) { return random() % bound; }
   void write_block();
+  /// Its part and its record.
+  void write_large_job(BlockBuilder& builder, std::uint32_t bytes);
   void begin_segment();
   void crash(bool is_followed);
   void clear_sectors(const Block& block, bool all);

@@ -52,6 +52,26 @@ class Records {
   void change(const ChangeRecord& record, std::string text = {}) {
     add([record, text](JournalVisitor& visitor, const JournalPlace& place) { visitor.on_change(place, record, text); });
   }
+  /// Every part of the payload, but for one.
+  void parts(JobId id, const std::string& payload, std::optional<std::uint64_t> missing = {}) {
+    for (std::uint64_t n = 0; n < parts_of(payload.size()); ++n) {
+      if (n == missing) continue;
+      const std::string part = payload.substr(n * most_part_bytes, most_part_bytes);
+      const PartRecord record{.number = static_cast<std::uint16_t>(n),
+                              .part_bytes = static_cast<std::uint32_t>(part.size()),
+                              .id = id.value(),
+                              .payload_bytes = payload.size()};
+      add([record, part](JournalVisitor& visitor, const JournalPlace& place) {
+        visitor.on_part(place, record, as_payload(part));
+      });
+    }
+  }
+  void large_job(JobId id, std::size_t payload_bytes, std::uint64_t first_segment = 1) {
+    LargeJobRecord record{.job = TestJob{.id = id}.record(), .first_segment = first_segment};
+    record.job.type = RecordType::large_job;
+    record.job.payload_bytes = static_cast<std::uint32_t>(payload_bytes);
+    add([record](JournalVisitor& visitor, const JournalPlace& place) { visitor.on_large_job(place, record); });
+  }
   void options(const OptionsRecord& record) {
     add([record](JournalVisitor& visitor, const JournalPlace& place) { visitor.on_options(place, record); });
   }
@@ -85,19 +105,23 @@ struct Rebuilt {
   std::uint64_t highest_generation = 0;
   std::optional<Segment> segment;
 
-  explicit Rebuilt(const Records& records, std::uint32_t cell_bytes = 128) {
+  /// In an arena of so many bytes: chunks of 128 KiB.
+  explicit Rebuilt(const Records& records, std::uint32_t cell_bytes = 128,
+                   std::uint64_t arena_bytes = std::uint64_t{4} << 17) {
     SegmentConfig config;
     config.engine_id = 1;
     config.capacity = capacity;
     config.cell_bytes = cell_bytes;
     config.levels = {"high", "default", "low"};
     config.weights = {6, 3, 1};
+    config.max_payload = 100'000;
+    config.arena_bytes = arena_bytes;
     const auto path = folder.path() / "segment";
     must(Segment::create(path, config, first_generation, first_generation * 2, [&](Segment& fresh) -> Result<void> {
       TableRebuild table(fresh);
       for (const auto& call : records.calls) call(table);
       highest_generation = table.highest_generation();
-      table.finish();
+      must(table.finish());
       jobs = table.jobs();
       damage = table.take_damage();
       return {};

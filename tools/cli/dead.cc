@@ -228,8 +228,8 @@ class Retrying {
     if (!level) return keep(letter, level.error());
     const auto options = options_of(letter);
     if (!options) return keep(letter, options.error());
-    if (letter.payload.size() > most_payload_bytes(engine_, *options)) {
-      return keep(letter, Error(ErrorCode::too_large, "its payload does not fit this engine's cells"));
+    if (letter.payload.size() > engine_.most_payload_bytes(*options)) {
+      return keep(letter, Error(ErrorCode::too_large, "its payload is longer than this engine's may be"));
     }
     letters_.push_back(letter);
     options_[letters_.size() - 1] = *options;

@@ -38,13 +38,6 @@ struct DumpWords {
   bool dead = false;
 };
 
-/// Nothing when the cell went on to another state while we copied.
-std::optional<std::string> payload_text(const Segment& segment, const JobView& view) {
-  const std::vector<std::byte> payload = copy_payload(segment, view);
-  if (JobTable(segment).word(index_of(view.info.id)) != view.word) return std::nullopt;  // ORDER second-look
-  return std::string(as_text(payload));
-}
-
 /// Columns as wide as the names that the engine knows, so that lines can be printed as they are found.
 class JobLines {
  public:
@@ -85,9 +78,9 @@ void dump_jobs(const DumpWords& words, const Segment& segment, Output& output) {
     if (!words.kind.empty() && info.kind != words.kind) continue;
     std::string payload;
     if (words.payload) {
-      auto copy = payload_text(segment, *view);
+      auto copy = copy_payload(segment, *view);
       if (!copy) continue;  // over, or on its way: as if we had come a moment later
-      payload = std::move(*copy);
+      payload = as_text(*copy);
     }
     if (words.json) {
       Json json = job_json(info);

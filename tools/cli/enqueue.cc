@@ -131,10 +131,10 @@ class Enqueueing {
     if (!level) return Stop{exit_usage, level.error().message()};
     const auto options = option_reader_.read(job.options.or_else(words_.options));
     if (!options) return Stop{exit_code_of(options.error().code()), options.error().message()};
-    if (const auto most = most_payload_bytes(engine_, *options); job.payload.size() > most) {
+    if (const auto most = engine_.most_payload_bytes(*options); job.payload.size() > most) {
       return Stop{exit_usage,
-                  fmt::format("the payload does not fit a cell: {} bytes, at most {}; make the engine with a "
-                              "larger --cell-size",
+                  fmt::format("the payload is too long: {} bytes, at most {}; make the engine with a larger "
+                              "--max-payload",
                               job.payload.size(), most)};
     }
     payloads_[count_] = std::move(job.payload);

@@ -74,7 +74,11 @@ Command add_init(CLI::App& program) {
       ->capture_default_str()
       ->type_name("N");
   add_size(*app, "--cell-size", words->options.cell_size,
-           "Bytes of one cell, a power of two (256); a payload may have 64 less");
+           "Bytes of one cell, a power of two (256); a payload of 64 less stands in it");
+  add_size(*app, "--max-payload", words->options.max_payload,
+           "The longest payload, at most 64MiB (1MiB); what fits a cell or less: no arena is made");
+  add_size(*app, "--arena", words->options.arena,
+           "Shared memory for payloads that do not fit a cell (16MiB; at least four of the longest)");
   app->add_option("--mode", words->mode, "Who may use the engine, as of chmod (0700)")->type_name("MODE");
   app->add_option("--shm-dir", words->options.shm_dir, "A tmpfs for the shared memory (/dev/shm)")->type_name("PATH");
   add_size(*app, "--journal-limit", words->options.journal_limit,

@@ -137,11 +137,4 @@ Result<JobOptions> OptionReader::read(const OptionWords& words) {
   return options;
 }
 
-std::uint32_t most_payload_bytes(const Engine& engine, const JobOptions& options) {
-  const bool needs_room =
-      options.retry_policy != RetryPolicy::standard || options.expires.count() != 0 || options.keep_result.count() != 0;
-  const std::uint32_t most = engine.most_payload_bytes();
-  return needs_room ? most - static_cast<std::uint32_t>(sizeof(CellOptions)) : most;
-}
-
 }  // namespace ringmill::cli

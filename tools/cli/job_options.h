@@ -47,9 +47,6 @@ class OptionReader {
   std::map<std::string, RetryPolicy> policies_;
 };
 
-/// The most bytes of payload that a job with these options may have. The engine refuses a whole batch for one job.
-std::uint32_t most_payload_bytes(const Engine& engine, const JobOptions& options);
-
 /// retry or bury.
 std::string name_of(OnWorkerLost what);
 

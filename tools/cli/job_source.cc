@@ -60,7 +60,7 @@ Result<bool> LineReader::next(std::string_view& line) {
       if (line.size() > most_bytes_) {
         return std::unexpected(
             Error(ErrorCode::too_large, "the line is longer than a payload may be",
-                  std::to_string(most_bytes_) + " bytes; make the engine with a larger --cell-size"));
+                  std::to_string(most_bytes_) + " bytes; make the engine with a larger --max-payload"));
       }
       begin_ = std::min(end + 1, buffer_.size());
       return true;
@@ -84,9 +84,9 @@ Result<std::string> read_payload_file(const std::filesystem::path& path, std::si
     if (!got) return std::unexpected(got.error());
     if (*got == 0) return payload;
   }
-  return std::unexpected(Error(
-      ErrorCode::too_large, "the file is longer than a payload may be",
-      path.string() + ", at most " + std::to_string(most_bytes) + " bytes; make the engine with a larger --cell-size"));
+  return std::unexpected(Error(ErrorCode::too_large, "the file is longer than a payload may be",
+                               path.string() + ", at most " + std::to_string(most_bytes) +
+                                   " bytes; make the engine with a larger --max-payload"));
 }
 
 Result<InputJob> parse_json_job(std::string_view line) {

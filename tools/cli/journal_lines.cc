@@ -39,7 +39,7 @@ class JournalLines : public JournalVisitor {
                        options_.payload ? "  " + escaped(text) : ""));
       return;
     }
-    Json json = begin(place, "job", JobId(record.id));
+    Json json = begin_line(place, "job", JobId(record.id));
     json["kind"] = kind;
     json["level"] = record.level;
     json["attempts"] = record.attempts();
@@ -51,10 +51,51 @@ class JournalLines : public JournalVisitor {
     output_.json(json);
   }
 
+  void on_part(const JournalPlace& place, const PartRecord& record, std::span<const std::byte> part) override {
+    if (!wanted()) return;
+    const std::string text(as_text(part));
+    const std::uint64_t begin = std::uint64_t{record.number} * most_part_bytes;
+    if (!options_.json) {
+      line(place, "part", JobId(record.id),
+           fmt::format("payload {} to {} of {}{}", begin, begin + record.part_bytes, record.payload_bytes,
+                       options_.payload ? "  " + escaped(text) : ""));
+      return;
+    }
+    Json json = begin_line(place, "part", JobId(record.id));
+    json["part"] = record.number;
+    json["part_size"] = record.part_bytes;
+    json["payload_size"] = record.payload_bytes;
+    if (options_.payload) json[is_utf8(text) ? "payload" : "payload_base64"] = is_utf8(text) ? text : to_base64(text);
+    output_.json(json);
+  }
+
+  void on_large_job(const JournalPlace& place, const LargeJobRecord& record) override {
+    if (!wanted()) return;
+    const auto at = std::chrono::system_clock::time_point(std::chrono::milliseconds(record.job.enqueued_at_ms()));
+    const std::string kind = name_of_kind(record.job.kind);
+    if (!options_.json) {
+      line(place, "large", JobId(record.job.id),
+           fmt::format("kind {}, level {}, attempts {}, payload {} in parts from segment {} on, enqueued at {}", kind,
+                       record.job.level, record.job.attempts(), record.job.payload_bytes, record.first_segment,
+                       time_text(at)));
+      return;
+    }
+    Json json = begin_line(place, "large_job", JobId(record.job.id));
+    json["kind"] = kind;
+    json["level"] = record.job.level;
+    json["attempts"] = record.job.attempts();
+    json["max_attempts"] = record.job.most_attempts;
+    json["lease_ms"] = record.job.lease_ms;
+    json["payload_size"] = record.job.payload_bytes;
+    json["first_segment"] = record.first_segment;
+    json["enqueued_at"] = time_json(at);
+    output_.json(json);
+  }
+
   void on_ended(const JournalPlace& place, JobId id) override {
     if (!wanted()) return;
     if (options_.json) {
-      output_.json(begin(place, "ended", id));
+      output_.json(begin_line(place, "ended", id));
     } else {
       line(place, "ended", id, "every job that this cell had before is over");
     }
@@ -63,7 +104,7 @@ class JournalLines : public JournalVisitor {
   void on_attempts(const JournalPlace& place, JobId id, std::uint16_t attempts) override {
     if (!wanted()) return;
     if (options_.json) {
-      Json json = begin(place, "attempts", id);
+      Json json = begin_line(place, "attempts", id);
       json["attempts"] = attempts;
       output_.json(json);
     } else {
@@ -75,7 +116,7 @@ class JournalLines : public JournalVisitor {
     kinds_[kind] = name;
     if (!wanted()) return;
     if (options_.json) {
-      Json json = begin(place, "kind", JobId());
+      Json json = begin_line(place, "kind", JobId());
       json["kind"] = kind;
       json["name"] = name;
       output_.json(json);
@@ -103,7 +144,7 @@ class JournalLines : public JournalVisitor {
       line(place, "change", JobId(record.id), line_text);
       return;
     }
-    Json json = begin(place, "change", JobId(record.id));
+    Json json = begin_line(place, "change", JobId(record.id));
     json["state"] = name_of_state(record.state);
     json["attempts"] = record.attempts;
     json["cause"] = is_dead ? Json(name_of_cause(record.cause)) : Json();
@@ -132,7 +173,7 @@ class JournalLines : public JournalVisitor {
       line(place, "options", JobId(record.id), line_text);
       return;
     }
-    Json json = begin(place, "options", JobId(record.id));
+    Json json = begin_line(place, "options", JobId(record.id));
     json["retry"] = policy;
     json["on_worker_lost"] = buries ? "bury" : "retry";
     json["expires_at"] = time_json(moment(record.expires_at_ms));
@@ -153,7 +194,7 @@ class JournalLines : public JournalVisitor {
       line(place, "links", JobId(record.id), line_text);
       return;
     }
-    Json json = begin(place, "links", JobId(record.id));
+    Json json = begin_line(place, "links", JobId(record.id));
     json["parents"] = record.parents;
     json["on_parent_dead"] = record.runs_all_the_same != 0 ? "run" : "cancel";
     json["born_of"] = leader ? Json(leader.to_string()) : Json();
@@ -166,7 +207,7 @@ class JournalLines : public JournalVisitor {
     std::ranges::replace(name, '/', ',');  // names have no comma
     if (!wanted()) return;
     if (options_.json) {
-      Json json = begin(place, "retry_policy", JobId());
+      Json json = begin_line(place, "retry_policy", JobId());
       json["retry_policy"] = policy;
       json["text"] = name;
       output_.json(json);
@@ -227,7 +268,7 @@ class JournalLines : public JournalVisitor {
     constexpr std::uint64_t latest_ms = std::uint64_t{1} << 43;
     return std::chrono::system_clock::time_point(std::chrono::milliseconds(std::min(ms, latest_ms)));
   }
-  static Json begin(const JournalPlace& place, std::string_view type, JobId id) {
+  static Json begin_line(const JournalPlace& place, std::string_view type, JobId id) {
     Json json{{"segment", place.segment}, {"offset", place.offset}, {"block", place.block}, {"type", type}};
     if (id) json["id"] = id.to_string();
     return json;

@@ -70,8 +70,8 @@ Result<void> check_job(const ScheduleWords& words) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "--level", level.error().message()));
   }
   if (words.payload.size() > engine->most_payload_bytes()) {
-    return std::unexpected(Error(ErrorCode::too_large, "the payload does not fit a cell",
-                                 fmt::format("{} bytes, at most {}; make the engine with a larger --cell-size",
+    return std::unexpected(Error(ErrorCode::too_large, "the payload is too long",
+                                 fmt::format("{} bytes, at most {}; make the engine with a larger --max-payload",
                                              words.payload.size(), engine->most_payload_bytes())));
   }
   // Interned now: a name that is none, or one too many, is told to whoever can do something about it.

@@ -20,8 +20,9 @@ using Json = nlohmann::ordered_json;
 Json status_json(const EngineStatus& status) {
   Json json;
   json["engine"] = {
-      {"id", status.engine_id},      {"path", status.path},           {"layout_version", status.layout_version},
-      {"capacity", status.capacity}, {"cell_size", status.cell_size}, {"created_at", time_json(status.created_at)}};
+      {"id", status.engine_id},           {"path", status.path},           {"layout_version", status.layout_version},
+      {"capacity", status.capacity},      {"cell_size", status.cell_size}, {"created_at", time_json(status.created_at)},
+      {"max_payload", status.max_payload}};
   json["levels"] = Json::array();
   for (const LevelStatus& level : status.levels) {
     json["levels"].push_back({{"name", level.name},
@@ -54,8 +55,11 @@ Json status_json(const EngineStatus& status) {
   json["keeper"] = {{"pid", elected ? Json(status.keeper_pid) : Json()},
                     {"alive", status.keeper_alive},
                     {"since", elected ? time_json(status.keeper_since) : Json()}};
-  json["memory"] = {
-      {"bytes", status.memory_bytes}, {"cells_free", status.cells_free}, {"cells_used", status.cells_used}};
+  json["memory"] = {{"bytes", status.memory_bytes},
+                    {"cells_free", status.cells_free},
+                    {"cells_used", status.cells_used},
+                    {"arena_bytes", status.arena_bytes},
+                    {"arena_used", status.arena_used}};
   const JournalStatus& journal = status.journal;
   json["journal"] = {{"mode", journal.mode},
                      {"segments", journal.segments},
@@ -127,6 +131,11 @@ void print_text(const EngineStatus& status, const Result<DeadLetterTotals>& dead
   output.line(fmt::format("         layout {}, made {}", status.layout_version, time_text(status.created_at)));
   output.line(fmt::format("memory   {}: {} cells of {} bytes, {} used, {} free", format_size(status.memory_bytes),
                           status.capacity, status.cell_size, status.cells_used, status.cells_free));
+  if (status.arena_bytes != 0) {
+    output.line(fmt::format("         an arena of {} for payloads of up to {}, {} used",
+                            format_size(status.arena_bytes), format_size(status.max_payload),
+                            format_size(status.arena_used)));
+  }
   if (status.unlinked) output.line("         its file was removed: jobs go on, but no new process can join");
   output.line("keeper   " + keeper_text(status));
   output.line("journal  " + journal_text(status.journal));

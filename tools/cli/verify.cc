@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/engine_directory.h"
+#include "core/journal/parts.h"
 #include "core/journal/read_only_device.h"
 #include "core/journal/reader.h"
 #include "ipc/state_word.h"
@@ -28,6 +29,12 @@ class LiveJobs : public JournalVisitor {
   void on_job(const JournalPlace&, const JobRecord& record, std::span<const std::byte>) override {
     Cell& cell = cell_of(record.id);
     cell.job = std::max(cell.job, record.id >> index_bits);
+  }
+  void on_part(const JournalPlace&, const PartRecord& record, std::span<const std::byte> part) override {
+    parts_.add(record, part);
+  }
+  void on_large_job(const JournalPlace& place, const LargeJobRecord& record) override {
+    if (parts_.is_whole(JobId(record.job.id), record.job.payload_bytes)) on_job(place, record.job, {});
   }
   void on_ended(const JournalPlace&, JobId id) override {
     Cell& cell = cell_of(id.value());
@@ -56,6 +63,7 @@ class LiveJobs : public JournalVisitor {
     return cells_[index];
   }
   std::vector<Cell> cells_;
+  JournalParts parts_{false};
 };
 
 struct Verified {

@@ -50,6 +50,9 @@ bool print_segment_header() {
           {offsetof(SegmentHeader, created_at_ns), sizeof(SegmentHeader::created_at_ns), "created_at_ns"},
           {offsetof(SegmentHeader, first_generation), sizeof(SegmentHeader::first_generation), "first_generation"},
           {offsetof(SegmentHeader, level_ring_slots), sizeof(SegmentHeader::level_ring_slots), "level_ring_slots"},
+          {offsetof(SegmentHeader, arena_bytes), sizeof(SegmentHeader::arena_bytes), "arena_bytes"},
+          {offsetof(SegmentHeader, max_payload), sizeof(SegmentHeader::max_payload), "max_payload"},
+          {offsetof(SegmentHeader, reserved_payload), sizeof(SegmentHeader::reserved_payload), "reserved_payload"},
           {offsetof(SegmentHeader, checksum), sizeof(SegmentHeader::checksum), "checksum"},
           {offsetof(SegmentHeader, reserved), sizeof(SegmentHeader::reserved), "reserved"},
       });
@@ -279,6 +282,11 @@ bool print_cell_links() {
                });
 }
 
+bool print_arena() {
+  return print("ArenaUnit", sizeof(ArenaUnit), {{offsetof(ArenaUnit, job_id), sizeof(ArenaUnit::job_id), "job_id"}}) &&
+         print("ArenaChunk", sizeof(ArenaChunk), {{offsetof(ArenaChunk, cut), sizeof(ArenaChunk::cut), "cut"}});
+}
+
 }  // namespace
 }  // namespace ringmill
 
@@ -287,6 +295,6 @@ int main() {
   const bool complete = print_segment_header() && print_signals() && print_journal_words() && print_level_entry() &&
                         print_name_entry() && print_kind_rule() && print_concurrency_row() && print_lease_slot() &&
                         print_staging() && print_progress() && print_participant_entry() && print_cell_header() &&
-                        print_cell_options() && print_cell_links();
+                        print_cell_options() && print_cell_links() && print_arena();
   return complete ? 0 : 1;
 }
