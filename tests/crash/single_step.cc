@@ -184,9 +184,10 @@ SteppedProcess::State SteppedProcess::step_calls(std::uint64_t count) {
 }
 
 SteppedProcess::State SteppedProcess::follow(const StepPath& path, std::uint64_t n) {
-  const StepPath::Anchor anchor = path.anchor(n);
+  // Not at the end's own marker, which is a breakpoint itself: there from the one before it.
+  const StepPath::Anchor anchor = path.anchor(n == path.instructions() && n > 0 ? n - 1 : n);
   const std::uintptr_t target = path.address(anchor.position);
-  if (anchor.visits == 0 || n == path.instructions() || !set_breakpoint(target)) return step(n);
+  if (anchor.visits == 0 || !set_breakpoint(target)) return step(n);
   {
     const Patience patience(patience_);
     for (std::uint64_t visit = 0; visit < anchor.visits && state_ == State::between;) {
