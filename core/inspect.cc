@@ -518,6 +518,9 @@ std::vector<std::string> check_invariants(const Segment& segment, bool at_rest) 
       findings.add("level " + std::to_string(level) + ": its name cannot be read");
     check_ring(segment, level, findings);
   }
+  for (std::uint32_t n = segment.levels_end(); n < geometry.level_numbers(); ++n) {
+    if (segment.has_level(n)) findings.add("level " + std::to_string(n) + ": behind the end of all that ever were");
+  }
   for (std::uint32_t n = 0; n < most_participants; ++n) {
     const ParticipantEntry& entry = segment.participant(n);
     if ((entry.state.load() & 0xff) > static_cast<std::uint64_t>(ParticipantState::reaping)) {

@@ -60,10 +60,9 @@ Level level_of_number(const Segment& segment, std::uint32_t number) noexcept {
 }
 
 void open_level(const Segment& segment, const ListedLevel& level) noexcept {
-  // Before the level can be seen, or who dies in between leaves one that nobody finds.
-  std::uint32_t none = 0;
-  segment.signals().levels_version.compare_exchange_strong(none, 1);
   const std::uint32_t number = segment.geometry().level_count + level.place;
+  // Before the level can be seen, or who dies in between leaves one that nobody finds.
+  raise_to(segment.signals().levels_end, number + 1);
   LevelEntry& entry = segment.level(number);
   const std::uint64_t begin = level.ring.begin_behind(std::max(entry.head.load(), entry.tail.load()));
   const std::uint64_t lap_before = (begin / level.ring.slots - 1) & Ring::lap_mask;
@@ -131,8 +130,7 @@ Result<void> RuntimeLevels::write(const LevelList& list) const {
 }
 
 void RuntimeLevels::tell_all() const noexcept {
-  auto& version = engine_->segment.signals().levels_version;
-  if (version.fetch_add(1) + 1 == 0) version.fetch_add(1);  // zero says that there never was one
+  engine_->segment.signals().levels_version.fetch_add(1);
   Sleepers(engine_->segment, engine_->segment.signals().sleepers).wake_all();
 }
 

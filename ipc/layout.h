@@ -17,7 +17,7 @@
 namespace ringmill {
 
 inline constexpr std::uint64_t segment_magic = 0x316c6c696d676e72;  // "rngmill1"
-inline constexpr std::uint32_t layout_version = 5;
+inline constexpr std::uint32_t layout_version = 6;
 
 inline constexpr std::size_t page_bytes = 4096;
 inline constexpr std::size_t cache_line_bytes = 64;
@@ -102,12 +102,14 @@ struct alignas(padding_bytes) Signals {
   /// No entry from here up to those kept for keepers was ever in use: bounds the keeper's walks. Raised by registrants
   /// before they take an entry, only ever to more.
   std::atomic<std::uint64_t> participants_end;
-  /// Changes when a level is made or removed at run time: who claims looks at its levels again. Wraps, but for zero
-  /// only a change counts. Written by whoever makes or removes a level, after the level's state word. 0: none was ever
-  /// made; the first maker makes it 1 before it writes into a level's entry.
+  /// Changes when a level is made or removed at run time: who claims looks at its levels again. Wraps, only a change
+  /// counts. Written by whoever makes or removes a level, after the level's state word.
   std::atomic<std::uint32_t> levels_version;
   std::uint32_t reserved_levels;
-  std::atomic<std::uint64_t> reserved_line[3];
+  /// No level made at run time has had this number or a higher one: bounds all walks over levels. Raised by whoever
+  /// makes one, before he writes into its entry, only ever to more. 0: there was none.
+  std::atomic<std::uint64_t> levels_end;
+  std::atomic<std::uint64_t> reserved_line[2];
   /// Futex: anybody adds one to call the keeper; it wraps, and only a change counts.
   std::atomic<std::uint32_t> keeper_doorbell;
   /// Futex: number + 1 of the participant that is the keeper; 0: none. Written by the holder of the keeper's lock;

@@ -192,10 +192,10 @@ class Segment {
   }
   /// What the entry of a level made at run time says of its life. `n` as in ring().
   LevelWord level_word(std::uint32_t n) const noexcept { return LevelWord::of(level(n).runtime_state.load()); }
-  /// No level at or behind this number was ever in use: an engine without levels made at run time has no walk over
-  /// those that there could be.
+  /// No level at or behind this number was ever in use. At most level_numbers().
   std::uint32_t levels_end() const noexcept {
-    return signals().levels_version.load() == 0 ? geometry_.level_count : geometry_.level_numbers();
+    return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(signals().levels_end.load(), geometry_.level_count,
+                                                                geometry_.level_numbers()));
   }
   /// A level whose jobs are waited for: a first one, or one made at run time that is not removed. Any `n`.
   bool has_level(std::uint32_t n) const noexcept {
