@@ -19,6 +19,7 @@ struct Lengths {
   std::chrono::milliseconds latency_spin;
   std::chrono::milliseconds latency_sleep;
   std::uint32_t kills;
+  std::uint32_t jobs_of_a_level;
 };
 
 inline constexpr Lengths full_lengths{.rounds = 5,
@@ -26,13 +27,15 @@ inline constexpr Lengths full_lengths{.rounds = 5,
                                       .throughput = std::chrono::milliseconds{2000},
                                       .latency_spin = std::chrono::milliseconds{4000},
                                       .latency_sleep = std::chrono::milliseconds{8000},
-                                      .kills = 200};
+                                      .kills = 200,
+                                      .jobs_of_a_level = 10'000};
 inline constexpr Lengths quick_lengths{.rounds = 3,
                                        .warm_up = std::chrono::milliseconds{150},
                                        .throughput = std::chrono::milliseconds{500},
                                        .latency_spin = std::chrono::milliseconds{1000},
                                        .latency_sleep = std::chrono::milliseconds{2000},
-                                       .kills = 100};
+                                       .kills = 100,
+                                       .jobs_of_a_level = 1'000};
 
 /// Where and how long.
 struct Surroundings {
@@ -71,5 +74,6 @@ std::vector<Workload> recovery_workloads();
 std::vector<Workload> dead_letter_workloads();
 std::vector<Workload> delayed_workloads();
 std::vector<Workload> priority_workloads();
+std::vector<Workload> level_workloads();
 
 }  // namespace ringmill::bench
