@@ -32,10 +32,10 @@ bool Participant::Implementation::fill_runtime_level(CellHeader& header, Level l
 }
 
 std::optional<Level> Participant::Implementation::runtime_level_of(std::uint32_t number) const noexcept {
-  const auto is_it = [number](const Subscribed& one) { return one.number == number; };
-  const auto found = std::ranges::find_if(levels_, is_it);
+  const auto found = std::ranges::lower_bound(levels_, number, {}, &Subscribed::number);
   // A hint that stands in the wrong ring leads here as well: the job is for those who claim its level.
-  if (found == levels_.end() || number >= segment_.geometry().level_numbers()) return std::nullopt;
+  if (found == levels_.end() || found->number != number || number >= segment_.geometry().level_numbers())
+    return std::nullopt;
   const LevelWord word = segment_.level_word(number);
   if (!word.is_in_use() || word.epoch != LevelWord::of(found->word).epoch) return std::nullopt;
   return Level{level_value(number, word.epoch)};
