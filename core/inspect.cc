@@ -9,6 +9,7 @@
 #include "core/flow_control/flow_view.h"
 #include "core/runtime_levels.h"
 #include "ipc/clock.h"
+#include "ipc/line_sign.h"
 
 namespace ringmill {
 
@@ -154,7 +155,7 @@ void check_hints_at_rest(const Segment& segment, Findings& findings) {
     const StateWord word = table.word(index);
     const std::uint32_t level = table.header(index).level.load();
     if (word.state() == CellState::queued && level < level_numbers && !hints[level].empty() &&
-        hints[level][index] == 0 && segment.level(level).overflow.load() == 0) {
+        hints[level][index] == 0 && LineSign::is_down(segment.level(level).overflow.load())) {
       findings.add(cell_text(index, word) + ": it is queued without a hint in its level's ring");
     }
     if (word.state() != CellState::free && free_map.lists(index)) {
@@ -500,7 +501,7 @@ RingView view_ring(const Segment& segment, std::uint32_t level) {
   view.slots = ring.slot_count();
   view.head = ring.head();
   view.tail = ring.tail();
-  view.overflow = segment.level(level).overflow.load() != 0;
+  view.overflow = !LineSign::is_down(segment.level(level).overflow.load());
   std::uint64_t position = view.head;
   for (std::uint64_t step = 0; step < view.slots; ++step, ++position) {
     const std::uint64_t word = ring.slot(position);

@@ -267,12 +267,17 @@ void Settling::place_at_run_time(CellIndex index, JobId id, std::uint32_t level)
   const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };
   // The keeper may lower the sign again and again; its scan finds who does not get in here.
   for (int attempt = 0; attempt < 16; ++attempt) {
-    if (entry.overflow.load() == 0) {                                               // O1
+    std::uint32_t sign = entry.overflow.load();
+    if (LineSign::is_down(sign)) {                                                  // O1
       if (ring.push(JobTable::hint_of(id), is_live) == Ring::Pushed::done) return;  // O2
-      entry.overflow.store(1);
+      if (!entry.overflow.compare_exchange_strong(sign, LineSign::raised(sign))) continue;
     }
     const bool rings = segment_->keeper_marks().call(index);  // O3
-    if (entry.overflow.load() == 0) continue;                 // O4
+    std::uint32_t now = entry.overflow.load();
+    if (LineSign::is_lowering(now) && entry.overflow.compare_exchange_strong(now, LineSign::raised(now))) {
+      now = LineSign::raised(now);
+    }
+    if (!LineSign::was_never_down(sign, now)) continue;  // O4
     if (rings && ring.tail() - ring.head() <= ring.slot_count() / 2) ring_keeper(*segment_);
     return;
   }

@@ -33,6 +33,7 @@
 #include "core/job_table.h"
 #include "core/waking.h"
 #include "ipc/clock.h"
+#include "ipc/line_sign.h"
 #include "ipc/segment.h"
 
 namespace ringmill {
@@ -173,16 +174,19 @@ class Settling {
   ///   O1  the sign `overflow` is up: O3                   the placing list: the reaper begins at O1
   ///   O2  push the hint; the ring is full: raise the sign as O1; the keeper finds nobody waiting, and lowers the sign
   ///   O3  mark the cell for the keeper                    the keeper takes it in at its next turn
-  ///   O4  the sign is down: the keeper may not have seen  as O3
-  ///       the mark for what it is: again from O2; the
-  ///       ring is half empty: call the keeper
+  ///   O4  the sign is being lowered: put it up again. It  as O3
+  ///       was down since O1: the keeper may not have
+  ///       seen the mark for what it is: again from O1.
+  ///       The ring is half empty: call the keeper
   ///
-  /// The keeper lowers the sign first and looks at the marks after it, we mark and look at the sign after it, all
-  /// seq_cst: one of us sees the other. Who claims calls the keeper in the same way when the ring is half empty.
+  /// The keeper says that it lowers the sign, looks at the marks after it, then lowers it; we mark and look at the sign
+  /// after it, all seq_cst: one of us sees the other. While it looks nobody pushes by himself, or he would overtake who
+  /// has just marked. Who claims calls the keeper in the same way when the ring is half empty.
   void place_at_run_time(CellIndex index, JobId id, std::uint32_t level) noexcept;
   /// After a claim from the ring of a level made at run time.
   void call_keeper_if_half_empty(const Ring& ring, std::uint32_t level) noexcept {
-    if (segment_->level(level).overflow.load() == 0 || ring.tail() - ring.head() > ring.slot_count() / 2) return;
+    if (LineSign::is_down(segment_->level(level).overflow.load()) || ring.tail() - ring.head() > ring.slot_count() / 2)
+      return;
     if (segment_->keeper_marks().call()) ring_keeper(*segment_);
   }
 

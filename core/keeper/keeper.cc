@@ -168,7 +168,7 @@ void KeeperWork::notice_unlinked() {
 }
 
 std::uint64_t KeeperWork::idle_ns() const noexcept {
-  if (more_is_due_) return 0;
+  if (more_is_due_ || timers_.waiting_room().is_needed_now()) return 0;
   std::uint64_t idle = scan_.is_running() ? scan_pause_ns : thorough_every_ns;
   if (scan_wanted_) idle = std::min(idle, scan_distance_ns);
   if (timers_.waiting_room().is_needed_soon()) idle = std::min(idle, serve_pause_ns);

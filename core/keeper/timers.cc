@@ -89,6 +89,7 @@ bool Timers::may_go(CellIndex index, StateWord word) const {
 }
 
 void Timers::look_at_marked() {
+  waiting_room_.begin_look();
   segment_->keeper_marks().take_all([this](CellIndex index) {
     look_at(index);
     waiting_room_.take_in_marked(index);

@@ -1,16 +1,22 @@
 #include "core/keeper/waiting_room.h"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
 
 #include "ipc/clock.h"
+#include "ipc/line_sign.h"
 
 namespace ringmill {
 
 namespace {
 
-/// Those who sleep are looked at this often.
+/// Those who sleep are looked at this often, and with them as many who wait as take about a millisecond: the other
+/// levels have the next turn.
 constexpr std::uint64_t serve_every_ns = 2'000'000;
+constexpr std::size_t enough_looked_at = 16384;
+/// A level that nobody waits for any more gives back what is larger.
+constexpr std::size_t most_kept_for_later = 1024;
 
 }  // namespace
 
@@ -23,6 +29,7 @@ void WaitingRoom::put(std::uint32_t number, Entry entry) {
   std::uint16_t& note = notes_[JobTable::index_of_hint(entry.hint)];
   if (note == JobTable::note_of(entry.hint)) return;  // it waits here already
   note = JobTable::note_of(entry.hint);
+  newest_ns_ = std::max(newest_ns_, entry.enqueued_at_ns);
   Heap& heap = heaps_[number - first];
   heap.push_back(entry);
   std::ranges::push_heap(heap, std::greater<>());
@@ -49,7 +56,7 @@ void WaitingRoom::take_in(CellIndex index, std::uint32_t number) {
 void WaitingRoom::take_in_marked(CellIndex index) {
   const std::uint32_t number = settling_->table().header(index).level.load();
   if (number < segment_->geometry().level_count || !segment_->has_level(number)) return;
-  if (segment_->level(number).overflow.load() != 0 || lowering_ == number) take_in(index, number);
+  if (!LineSign::is_down(segment_->level(number).overflow.load())) take_in(index, number);
 }
 
 void WaitingRoom::take_in(CellIndex index) {
@@ -74,22 +81,43 @@ void WaitingRoom::follow_levels() {
 void WaitingRoom::turn(const std::function<void()>& look_at_marks) {
   if (!has_seen_all_) return;
   follow_levels();
-  is_needed_soon_ = false;
+  busy_.clear();
+  bool look_again = false;
   for (const std::uint32_t number : numbers_) {
-    LevelEntry& entry = segment_->level(number);
-    const auto is_empty = [&] { return heaps_.empty() || heap_of(number).empty(); };
-    if (entry.overflow.load() == 0 && is_empty()) continue;
-    if (!is_empty()) feed(number, heap_of(number));  // F1
-    if (is_empty()) {
-      entry.overflow.store(0);  // F3
-      lowering_ = number;
-      look_at_marks();
-      lowering_ = 0;
-    }
-    if (is_empty()) continue;
-    entry.overflow.store(1);  // F2
-    serve_sleepers(number, heap_of(number));
+    if (LineSign::is_down(segment_->level(number).overflow.load()) && is_empty(number)) continue;
+    busy_.push_back(number);
+    look_again = feed(number) || look_again;  // F1
+    look_again = begin_lowering(number) || look_again;
   }
+  is_needed_now_ = false;
+  if (look_again) look_at_marks();
+  for (const std::uint32_t number : busy_) {
+    if (look_again) is_needed_now_ = feed(number) || is_needed_now_;
+    end_lowering(number);
+  }
+  serve_sleepers();
+}
+
+bool WaitingRoom::begin_lowering(std::uint32_t number) noexcept {
+  if (!is_empty(number)) return false;
+  auto& overflow = segment_->level(number).overflow;
+  std::uint32_t sign = overflow.load();
+  while (!LineSign::is_lowering(sign)) {  // a keeper before us may have said so already
+    if (LineSign::is_down(sign) || overflow.compare_exchange_strong(sign, LineSign::being_lowered(sign))) break;
+  }
+  return true;
+}
+
+void WaitingRoom::end_lowering(std::uint32_t number) noexcept {
+  auto& overflow = segment_->level(number).overflow;
+  std::uint32_t sign = overflow.load();
+  if (!is_empty(number)) {
+    if (sign != LineSign::raised(sign)) overflow.compare_exchange_strong(sign, LineSign::raised(sign));  // F2
+    return;
+  }
+  // Fails if somebody has put it up meanwhile: his mark is for the next turn.
+  if (!LineSign::is_lowering(sign) || !overflow.compare_exchange_strong(sign, LineSign::lowered(sign))) return;  // F3
+  if (!heaps_.empty() && heap_of(number).capacity() > most_kept_for_later) Heap().swap(heap_of(number));
 }
 
 void WaitingRoom::step_over_the_dead(Ring& ring) const noexcept {
@@ -104,16 +132,19 @@ void WaitingRoom::step_over_the_dead(Ring& ring) const noexcept {
   if (position != begin) ring.raise_head(position);
 }
 
-void WaitingRoom::feed(std::uint32_t number, Heap& heap) {
+bool WaitingRoom::feed(std::uint32_t number) {
+  if (is_empty(number)) return false;
+  Heap& heap = heap_of(number);
   const JobTable& table = settling_->table();
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
   Ring ring = segment_->ring(number);
   step_over_the_dead(ring);
   std::uint64_t position = ring.tail();
-  if (position - std::min(ring.head(), position) > ring.slot_count() / 2) return;
+  if (position - std::min(ring.head(), position) > ring.slot_count() / 2) return false;
+  const auto is_ripe = [this, &heap] { return heap.front().enqueued_at_ns <= ripe_until_ns_; };
   Arrival arrival;
   std::uint32_t count = 0;
-  while (!heap.empty()) {
+  while (!heap.empty() && is_ripe()) {
     const std::uint64_t hint = heap.front().hint;
     if (is_live(hint)) {
       if (ring.push_at(position, hint, is_live) == Ring::Pushed::full) break;
@@ -124,29 +155,56 @@ void WaitingRoom::feed(std::uint32_t number, Heap& heap) {
   }
   ring.raise_tail(position);
   if (count != 0) wake_for_jobs(*segment_, arrival, count);
+  return !heap.empty() && !is_ripe();
+}
+
+std::uint64_t WaitingRoom::note_sleepers() {
+  sleepers_.clear();
+  std::uint64_t levels = 0;
+  for (std::uint32_t word = 0; word < most_participants / 64; ++word) {
+    for (std::uint64_t bits = segment_->signals().sleepers[word].load(); bits != 0; bits &= bits - 1) {
+      const std::uint32_t n = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
+      const ParticipantEntry& entry = segment_->participant(n);
+      // Whoever takes any kind would not sleep before a full ring.
+      if (entry.interest_any_kind.load() != 0) continue;
+      sleepers_.push_back({.levels = entry.interest_levels.load(), .kinds = entry.interest_kinds.load()});
+      levels |= sleepers_.back().levels;
+    }
+  }
+  return levels;
 }
 
 std::uint64_t WaitingRoom::kinds_of_sleepers(std::uint32_t number) const noexcept {
   std::uint64_t kinds = 0;
-  const std::uint64_t level_bit = std::uint64_t{1} << (number % 64);
-  for (std::uint32_t n = 0; n < most_participants; ++n) {
-    if ((segment_->signals().sleepers[n / 64].load() >> (n % 64) & 1) == 0) continue;
-    const ParticipantEntry& entry = segment_->participant(n);
-    // Whoever takes any kind would not sleep before a full ring.
-    if (entry.interest_any_kind.load() == 0 && (entry.interest_levels.load() & level_bit) != 0) {
-      kinds |= entry.interest_kinds.load();
-    }
+  for (const Sleeper& sleeper : sleepers_) {
+    if ((sleeper.levels >> (number % 64) & 1) != 0) kinds |= sleeper.kinds;
   }
   return kinds;
 }
 
-void WaitingRoom::serve_sleepers(std::uint32_t number, Heap& heap) {
-  const std::uint64_t kinds = kinds_of_sleepers(number);
-  if (kinds == 0) return;
+void WaitingRoom::serve_sleepers() {
+  is_needed_soon_ = false;
+  std::erase_if(busy_, [this](std::uint32_t number) { return is_empty(number); });
+  if (busy_.empty()) return;
+  const std::uint64_t levels = note_sleepers();
+  std::erase_if(busy_, [levels](std::uint32_t number) { return (levels >> (number % 64) & 1) == 0; });
+  if (busy_.empty()) return;
   is_needed_soon_ = true;
   const std::uint64_t now_ns = steady_clock_ns();
   if (now_ns - served_at_ns_ < serve_every_ns) return;
   served_at_ns_ = now_ns;
+  std::ranges::rotate(busy_, std::ranges::lower_bound(busy_, serve_next_));
+  std::size_t looked_at = 0;
+  for (const std::uint32_t number : busy_) {
+    looked_at += heap_of(number).size();
+    serve(number, kinds_of_sleepers(number));
+    serve_next_ = number + 1;
+    if (looked_at >= enough_looked_at) break;
+  }
+}
+
+void WaitingRoom::serve(std::uint32_t number, std::uint64_t kinds) {
+  const Heap& heap = heap_of(number);
   const JobTable& table = settling_->table();
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
   std::vector<Entry> wanted;

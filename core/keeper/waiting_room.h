@@ -3,14 +3,19 @@
 // memory of the keeper, 16 bytes per job and 2 per cell, however many levels there are; rebuilt by a scan of the table.
 //
 //   F1  the ring is half empty: the next ones get their hints, in order of arrival
-//   F2  somebody still waits: the sign `overflow` stays up, and newcomers line up behind
-//   F3  nobody waits: lower the sign, then look at the marks once more: whoever marked before he could see it comes in,
-//       and the sign goes up again
+//   F2  somebody still waits: the sign stays up (ipc/line_sign.h), and newcomers line up behind
+//   F3  nobody waits: say that the sign is being lowered, look at the marks once more, then lower it. Who comes in by
+//       that look keeps it up, and so does who raises it meanwhile
 //
-// A keeper that dies leaves the signs up. The next one feeds nobody before its first scan has shown it all who wait.
+// A look at the marks takes time. It may have passed by the cell that a producer marks now, and then find the one that
+// he marks after it. So F1 feeds only those who are ripe: known before the last look began. That look has found all who
+// were marked before them. Where only others wait there is one more look at once.
+//
+// A keeper that dies leaves the signs as they are. The next one feeds nobody before its first scan has shown it all who
+// wait.
 //
 // A sleeping worker of some kinds may be served by jobs that wait behind a full ring of others: F4 gives some of those
-// a place; the front of the ring goes back to the waiting room, where it is first again.
+// a place; the front of the ring goes back to the waiting room, where it is first again. The levels take turns in it.
 #pragma once
 
 #include <cstdint>
@@ -31,13 +36,18 @@ class WaitingRoom {
   void take_in_marked(CellIndex index);
   /// A job without a hint, which a scan has found.
   void take_in(CellIndex index);
+  /// Before each look at the marks: who is known by now is ripe when that has ended.
+  void begin_look() noexcept { ripe_until_ns_ = newest_ns_; }
   /// A scan has seen the whole table since this keeper began.
   void note_scan_ended() noexcept { has_seen_all_ = true; }
 
-  /// F1 to F4 for each level. `look_at_marks` ends in take_in_marked() for each marked cell.
+  /// F1 to F4 for each level. The caller has just looked at the marks; `look_at_marks` does it again: begin_look(),
+  /// then take_in_marked() for each marked cell.
   void turn(const std::function<void()>& look_at_marks);
   /// Somebody sleeps while others' jobs fill a ring: F4 may have something to do soon.
   bool is_needed_soon() const noexcept { return is_needed_soon_; }
+  /// There is room for some who are ripe after the next look.
+  bool is_needed_now() const noexcept { return is_needed_now_; }
 
  private:
   struct Entry {
@@ -51,21 +61,39 @@ class WaitingRoom {
   void put(std::uint32_t number, Entry entry);
   Entry pop(Heap& heap);
   void follow_levels();
-  void feed(std::uint32_t number, Heap& heap);
-  void serve_sleepers(std::uint32_t number, Heap& heap);
+  /// F1. True: there is room for some who are not ripe.
+  bool feed(std::uint32_t number);
+  /// F3 before and after the look.
+  bool begin_lowering(std::uint32_t number) noexcept;
+  void end_lowering(std::uint32_t number) noexcept;
+  /// F4 for the levels whose turn it is.
+  void serve_sleepers();
+  void serve(std::uint32_t number, std::uint64_t kinds);
+  /// Returns the bits of their levels.
+  std::uint64_t note_sleepers();
   std::uint64_t kinds_of_sleepers(std::uint32_t number) const noexcept;
   void step_over_the_dead(Ring& ring) const noexcept;
   Heap& heap_of(std::uint32_t number) noexcept { return heaps_[number - segment_->geometry().level_count]; }
+  bool is_empty(std::uint32_t number) noexcept { return heaps_.empty() || heap_of(number).empty(); }
 
   const Segment* segment_;
   Settling* settling_;
   bool has_seen_all_ = false;
   bool is_needed_soon_ = false;
-  std::uint32_t lowering_ = 0;  // the number of the level whose sign is being lowered; 0: none, it is a first one's
+  bool is_needed_now_ = false;
+  std::uint64_t newest_ns_ = 0;                  // the latest enqueue of those who are known
+  std::uint64_t ripe_until_ns_ = 0;              // newest_ns_ before the last look at the marks
   std::optional<std::uint32_t> levels_version_;  // that numbers_ are of
+  std::vector<std::uint32_t> numbers_;           // of the levels in use
+  std::vector<std::uint32_t> busy_;              // of those where somebody waits, in this turn
+  struct Sleeper {
+    std::uint64_t levels = 0;  // bits, as in ParticipantEntry
+    std::uint64_t kinds = 0;
+  };
+  std::vector<Sleeper> sleepers_;  // who sleep, and claim some kinds only
   std::uint64_t served_at_ns_ = 0;
-  std::vector<std::uint32_t> numbers_;  // of the levels in use
-  std::vector<Heap> heaps_;             // per number behind the first levels; empty until one is needed
+  std::uint32_t serve_next_ = 0;  // the number of the level whose turn it is in F4
+  std::vector<Heap> heaps_;       // per number behind the first levels; empty until one is needed
   /// Per cell: 1 + the 12 bits of the generation that a hint carries, of a job that waits here.
   std::vector<std::uint16_t> notes_;
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
@@ -12,6 +13,7 @@
 
 #include "core/inspect.h"
 #include "core/runtime_levels.h"
+#include "ipc/line_sign.h"
 #include "tests/support/await.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
@@ -366,6 +368,25 @@ TEST(WaitingRoom, a_worker_of_one_kind_gets_its_job_from_behind_a_full_ring_of_o
   EXPECT_EQ(job->id(), id);
 }
 
+TEST(WaitingRoom, a_worker_of_one_kind_gets_its_job_from_whichever_of_its_levels_has_it) {
+  World world(roomy_engine(), {});
+  const Kind rare = must(world.engine.kind("rare"));
+  const auto worker = world.attach();
+  std::vector<Level> levels;
+  for (const char* name : {"a", "b", "c"}) {
+    levels.push_back(must(world.engine.add_level(name, {.ring = 16})));
+    enqueue_numbers(world, *worker, levels.back(), 0, 200);
+  }
+  must(worker->subscribe({.levels = levels, .kinds = {rare}}));
+  for (const Level level : levels) {
+    const JobId id = must(worker->enqueue({.kind = rare, .level = level}));
+    auto job = worker->claim(seconds{20});
+    ASSERT_TRUE(job) << world.engine.level_name(level) << ": " << job.error().message();
+    EXPECT_EQ(job->id(), id);
+    must(job->complete());
+  }
+}
+
 TEST(WaitingRoom, the_sign_is_down_when_nobody_waits_any_more) {
   World world(roomy_engine(), {});
   const Level level = must(world.engine.add_level("tube", {.ring = 16}));
@@ -373,9 +394,9 @@ TEST(WaitingRoom, the_sign_is_down_when_nobody_waits_any_more) {
   enqueue_numbers(world, *worker, level, 0, 100);
   const Inside inside(world.scratch);
   const LevelEntry& entry = inside.segment().level(level_number(static_cast<std::uint32_t>(level)));
-  EXPECT_EQ(entry.overflow.load(), 1U);
+  EXPECT_FALSE(LineSign::is_down(entry.overflow.load()));
   drain(*worker, 100);
-  EXPECT_TRUE(await([&entry] { return entry.overflow.load() == 0; }));
+  EXPECT_TRUE(await([&entry] { return LineSign::is_down(entry.overflow.load()); }));
 }
 
 TEST(WaitingRoom, many_levels_with_more_jobs_than_their_rings_are_drained_each_in_order) {
@@ -396,6 +417,90 @@ TEST(WaitingRoom, many_levels_with_more_jobs_than_their_rings_are_drained_each_i
     must(worker->subscribe({.levels = {level}}));
     ASSERT_EQ(drain(*worker, jobs), all_up_to(jobs));
   }
+}
+
+TEST(WaitingRoom, order_is_kept_while_the_line_comes_and_goes_all_the_time) {
+  World world(roomy_engine(), {});
+  const Level level = must(world.engine.add_level("tube", {.ring = 16}));
+  constexpr std::uint32_t jobs = 200'000;
+  std::atomic<std::uint32_t> out{0};
+  std::thread enqueuing([&] {
+    const auto producer = world.attach(Role::producer);
+    for (std::uint32_t n = 0; n < jobs; ++n) {
+      while (n - out.load() > 30 + n % 20) std::this_thread::yield();
+      must(producer->enqueue(request_of(world, level, n)));
+    }
+  });
+  const auto worker = world.attach();
+  std::uint32_t overtaken = 0;
+  for (std::uint32_t n = 0; n < jobs; ++n) {
+    auto job = must(worker->claim(seconds{20}));
+    if (number_in(job) != n) ++overtaken;
+    must(job.complete());
+    ++out;
+  }
+  enqueuing.join();
+  EXPECT_EQ(overtaken, 0U);
+}
+
+/// A ring that is full, and a keeper's waiting room in the test's hands. What is enqueued next lines up.
+struct FullRing {
+  FullRing() {
+    room.note_scan_ended();
+    enqueue_numbers(world, *worker, level, 0, 16);
+  }
+
+  JobId enqueue(std::uint32_t number) { return must(worker->enqueue(request_of(world, level, number))); }
+
+  World world{roomy_engine()};
+  Level level = must(world.engine.add_level("tube", {.ring = 16}));
+  std::unique_ptr<Participant> worker = world.attach();
+  Inside inside{world.scratch};
+  Settling settling{inside.segment(), inside.number()};
+  WaitingRoom room{inside.segment(), settling};
+};
+
+TEST(WaitingRoom, a_newcomer_does_not_overtake_while_the_sign_is_being_lowered) {
+  FullRing full;
+  const JobId before = full.enqueue(16);
+  drain(*full.worker, 16);
+  JobId newcomer;
+  full.room.begin_look();
+  full.room.turn([&] {  // it knows of nobody, and looks once more
+    full.room.begin_look();
+    newcomer = full.enqueue(17);
+    full.room.take_in_marked(index_of(before));
+  });
+  EXPECT_EQ(full.worker->claim().error().code(), ErrorCode::would_block);
+  full.room.begin_look();
+  full.room.take_in_marked(index_of(newcomer));
+  full.room.turn([&] { full.room.begin_look(); });
+  EXPECT_EQ(drain(*full.worker, 2), (std::vector<std::uint32_t>{16, 17}));
+}
+
+TEST(WaitingRoom, who_was_passed_by_in_a_look_at_the_marks_is_not_overtaken_by_who_was_found) {
+  FullRing full;
+  const JobId passed_by = full.enqueue(16);
+  const JobId found = full.enqueue(17);
+  drain(*full.worker, 16);
+  full.room.begin_look();
+  full.room.take_in_marked(index_of(found));
+  full.room.turn([&] {
+    full.room.begin_look();
+    full.room.take_in_marked(index_of(passed_by));
+  });
+  EXPECT_EQ(drain(*full.worker, 2), (std::vector<std::uint32_t>{16, 17}));
+}
+
+TEST(WaitingRoom, a_level_that_nobody_waits_for_any_more_lets_newcomers_in_at_once) {
+  FullRing full;
+  const JobId last = full.enqueue(16);
+  drain(*full.worker, 16);
+  full.room.begin_look();
+  full.room.take_in_marked(index_of(last));
+  for (int n = 0; n < 2; ++n) full.room.turn([&] { full.room.begin_look(); });
+  full.enqueue(17);
+  EXPECT_EQ(drain(*full.worker, 2), (std::vector<std::uint32_t>{16, 17}));
 }
 
 TEST(RuntimeLevelRecovery, levels_and_their_jobs_come_back_in_order_from_the_journal) {

@@ -13,6 +13,7 @@
 #include "core/inspect.h"
 #include "core/journal/note.h"
 #include "ipc/clock.h"
+#include "ipc/line_sign.h"
 #include "ipc/sleepers.h"
 
 namespace ringmill::crash {
@@ -231,7 +232,7 @@ void World::tell(Runs& runs) const {
 
 bool World::keeper_has_to_feed() const noexcept {
   const std::uint32_t number = level_number(static_cast<std::uint32_t>(levels_[tube]));
-  return keeper_ && core_->segment.level(number).overflow.load() != 0;
+  return keeper_ && !LineSign::is_down(core_->segment.level(number).overflow.load());
 }
 
 void World::drain(std::uint64_t trial, Runs& runs) {
