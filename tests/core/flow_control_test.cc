@@ -341,6 +341,23 @@ TEST(Limits, a_lowered_limit_lets_nobody_begin_until_enough_have_ended) {
   EXPECT_TRUE(world.has_nothing());
 }
 
+TEST(Limits, a_job_that_comes_new_counts_those_that_run_above_a_lowered_limit) {
+  FlowWorld world;
+  must(world.engine.limit(world.kind, at_a_time(4)));
+  for (int n = 0; n < 4; ++n) world.add();
+  std::vector<Job> jobs;
+  for (int n = 0; n < 4; ++n) jobs.push_back(world.claim());
+  must(world.engine.limit(world.kind, at_a_time(2)));
+  for (std::size_t n = 0; n < 2; ++n) must(jobs[n].complete());  // the slots within the new limit are free
+  // Nobody waits: the keeper has no say in it, the claim alone decides.
+  const JobId late = world.add();
+  EXPECT_TRUE(world.has_nothing());
+  EXPECT_EQ(world.parked(late), WaitMark::Reason::concurrency);
+  EXPECT_EQ(world.rule().running, 2U);
+  must(jobs[2].complete());
+  EXPECT_EQ(world.run(), late);
+}
+
 TEST(Limits, jobs_that_run_when_their_kind_gets_its_limit_count) {
   FlowWorld world;
   for (int n = 0; n < 4; ++n) world.add();
