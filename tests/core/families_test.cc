@@ -1,7 +1,9 @@
 // Jobs that wait for others, jobs that come together, and follow-ups. With the engine's own keeper at work.
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -10,6 +12,7 @@
 
 #include "core/dead_letters/store.h"
 #include "core/inspect.h"
+#include "ipc/sleepers.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
 
@@ -324,6 +327,73 @@ TEST(FollowUps, of_a_worker_that_dies_never_were_and_its_job_runs_again) {
   EXPECT_EQ(world.run_next(), "first");
   EXPECT_TRUE(world.stays_empty());
   EXPECT_TRUE(world.becomes_empty());
+}
+
+/// An engine that is full, so that whoever puts a job in has said to which level, and waits for room.
+struct CrowdedWorld : FamilyWorld {
+  CrowdedWorld() : FamilyWorld(crowded()) {
+    while (participant->enqueue(request("crowd"))) {
+    }
+  }
+  static CreateOptions crowded() {
+    CreateOptions options = with_room_for_links();
+    options.capacity = 64;
+    return options;
+  }
+
+  JobRequest into_tube() const {
+    JobRequest into = request("late");
+    into.level = tube;
+    return into;
+  }
+  /// Removes the level under whoever waits for room, then makes room.
+  void remove_tube_and_make_room(std::size_t cells) {
+    EXPECT_TRUE(await([&] { return Sleepers(core->segment, core->segment.signals().space_waiters).any(); }));
+    must(engine.remove_level("tube"));
+    for (std::size_t n = 0; n < cells; ++n) must(claim().complete());
+  }
+  /// Everything else runs, and nothing is left of what was refused.
+  void expect_that_the_rest_runs() {
+    while (auto job = participant->claim()) must(job->complete());
+    EXPECT_TRUE(becomes_empty());
+    EXPECT_TRUE(check_invariants(core->segment, false).empty());
+  }
+
+  std::shared_ptr<EngineCore> core = scratch.open_core();
+  Level tube = must(engine.add_level("tube"));
+};
+
+TEST(Together, jobs_that_waited_for_room_while_their_level_was_removed_are_refused) {
+  CrowdedWorld world;
+  Result<void> answer;
+  std::thread enqueuing([&world, &answer] {
+    const auto producer = world.attach();
+    constexpr std::array<std::uint32_t, 1> the_first{0};
+    const std::array<LinkedRequest, 2> jobs{
+        {{.request = world.request("first")}, {.request = world.into_tube(), .after_earlier = the_first}}};
+    std::array<JobId, 2> ids;
+    answer = producer->enqueue_together(jobs, ids, generous);
+  });
+  world.remove_tube_and_make_room(2);
+  enqueuing.join();
+  EXPECT_EQ(code_of(answer), ErrorCode::level_removed);
+  world.expect_that_the_rest_runs();
+}
+
+TEST(FollowUps, one_that_waited_for_room_while_its_level_was_removed_is_refused_and_its_job_goes_on) {
+  CrowdedWorld world;
+  Result<JobId> answer;
+  std::thread working([&world, &answer] {
+    const auto worker = world.attach();
+    Job job = must(worker->claim(generous));
+    answer = job.follow_up({.request = world.into_tube()}, generous);
+    EXPECT_EQ(job.follow_ups(), 0U);
+    must(job.complete());
+  });
+  world.remove_tube_and_make_room(1);
+  working.join();
+  EXPECT_EQ(code_of(answer), ErrorCode::level_removed);
+  world.expect_that_the_rest_runs();
 }
 
 TEST(Families, the_next_keeper_knows_who_waits_for_whom) {
