@@ -49,6 +49,7 @@ struct LevelsControl {
   std::array<std::uint64_t, worker_count> drained_at_ns{};
   std::uint64_t keeper_bytes_before = 0;
   std::uint64_t keeper_bytes_most = 0;
+  std::uint64_t keeper_bytes_after = 0;
 };
 
 std::string name_of_level(std::size_t n) { return fmt::format("tenant-{}", n); }
@@ -102,6 +103,8 @@ bool keep(LevelsControl& control, const std::filesystem::path& directory) {
     control.keeper_bytes_most = std::max(control.keeper_bytes_most, private_bytes());
     std::this_thread::sleep_for(10ms);
   }
+  std::this_thread::sleep_for(500ms);  // the last signs are lowered
+  control.keeper_bytes_after = private_bytes();
   return true;
 }
 
@@ -218,15 +221,18 @@ Measured run_levels(const Surroundings& surroundings) {
   if (!keeper.join(10s)) return std::unexpected("the keeper's process did not end well");
 
   const auto all = static_cast<double>(jobs);
-  const auto keeper_bytes = static_cast<double>(control->keeper_bytes_most - control->keeper_bytes_before);
+  const auto keeper_bytes = [&](std::uint64_t then) {
+    return static_cast<double>(then - control->keeper_bytes_before);
+  };
   const std::string size = size_of_run(jobs_of_each);
   return Outcome{.measured = std::chrono::nanoseconds(end - begin),
                  .figures = {{size + ".enqueue_per_s", all * 1e9 / static_cast<double>(control->enqueue_ns)},
                              {size + ".drain_per_s", all * 1e9 / static_cast<double>(end - drain_begin)},
                              {size + ".bytes_per_job", static_cast<double>(shared_bytes) / all},
-                             {size + ".keeper_bytes_per_job", keeper_bytes / all}},
+                             {size + ".keeper_bytes_per_job", keeper_bytes(control->keeper_bytes_most) / all}},
                  .notes = {{"seconds to enqueue and drain", static_cast<double>(end - begin) / 1e9},
-                           {"places of a level's ring", ring_places}}};
+                           {"places of a level's ring", ring_places},
+                           {"keeper's bytes afterwards", keeper_bytes(control->keeper_bytes_after)}}};
 }
 
 }  // namespace
