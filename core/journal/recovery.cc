@@ -21,8 +21,8 @@ constexpr std::size_t most_damage = 10'000;
 
 /// What R2 notes in a cell, in words that mean nothing before R3 has cleared them. Nobody else sees the segment:
 /// ORDER relaxed: the whole segment is published by its rename.
-/// generation 40 | attempts 16, of the highest generation that an ended, attempts or change record names: lives before
-/// it are over.
+/// generation 40 | attempts 16, of the highest generation that an ended, attempts, change or part record names: lives
+/// before it are over.
 std::atomic<std::uint64_t>& life_note(CellHeader& header) noexcept { return header.extent; }
 
 std::uint64_t value_of(const std::atomic<std::uint64_t>& word) noexcept {
@@ -110,6 +110,7 @@ void TableRebuild::on_part(const JournalPlace& place, const PartRecord& record, 
   CellHeader& header = table_.header(index_of(id));
   if (generation_of(id) < std::max(StateWord(value_of(header.state)).generation(), value_of(life_note(header)) >> 16))
     return;
+  set_at_least(life_note(header), generation_of(id) << 16);  // the lives before it are over, and their parts go
   parts_.add(record, part);
 }
 

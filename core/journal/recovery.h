@@ -8,7 +8,7 @@
 //         change    of the job that stands: what is further on stays. Over is further than going on, more attempts are
 //                   further than fewer, and a later due time further than an earlier one
 //         options   of the job that stands
-//         part      kept in private memory while no later life of its cell is known
+//         part      kept in private memory while no later life of its cell is known; lives before it are over
 //         large job as job, if all its parts are there
 //         links     of the job that stands; that it counts by itself is newer than that it counts with another
 //   R2a jobs of bundles whose leader did not come to be, or (follow-ups) is not over, never were; nor were those that

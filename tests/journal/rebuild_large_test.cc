@@ -96,6 +96,19 @@ TEST(RebuildLarge, a_later_life_of_the_cell_stands_and_its_payload_with_it) {
   EXPECT_TRUE(large_payload_in(rebuilt, id_of(7, 3)) == long_payload(90'000, 'A'));
 }
 
+/// Else it would come back with the bytes of the life that was begun in its cell.
+TEST(RebuildLarge, parts_of_a_later_life_say_that_the_job_before_it_is_over) {
+  Records records;
+  records.kind(0, "k");
+  records.parts(id_of(5, 3), long_payload());
+  records.large_job(id_of(5, 3), 80'000);
+  records.parts(id_of(7, 3), long_payload(80'000, 'A'), 2);
+  const Rebuilt rebuilt(records);
+  EXPECT_TRUE(rebuilt.is_free(3));
+  EXPECT_EQ(rebuilt.jobs, 0U);
+  EXPECT_TRUE(rebuilt.damage.empty());
+}
+
 TEST(RebuildLarge, options_and_a_text_come_back_with_a_payload_in_parts) {
   Records records;
   const JobId id = id_of(5, 3);
