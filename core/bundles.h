@@ -19,7 +19,8 @@
 // the job whose completion they came with. Each record of the others names it, and counts only if the journal knows the
 // leader (follow-ups: knows that it is over). JournalRounds writes a leader behind everything that was marked before it
 // was published, so whoever finds a leader's record finds those of its bundle; and the keeper frees the leader's cell
-// only when its records are durable.
+// only when its records are durable. A job that ends with follow-ups is marked before E5 as well: one that is complete
+// and has no mark is one whose follow-ups the journal has.
 #pragma once
 
 #include <cstdint>

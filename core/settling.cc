@@ -171,6 +171,8 @@ bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noe
   if (note.leads) {
     publish_bundle(*this, *me_, owner_);  // L3. Our reaper has done it already when it does this for us
     header.flags.fetch_or(cell_flag::leads_bundle);
+    // Before E5 as well: a complete leader without a mark is one whose follow-ups the journal has.
+    if (is_journaled(index)) mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));
   }
   const std::uint64_t keep_ms = options != nullptr ? options->keep_ms.load() : 0;
   // Looked at after E2: the keeper that sets has_children after this looks at our word again.

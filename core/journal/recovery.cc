@@ -314,6 +314,15 @@ void TableRebuild::drop_what_never_was() {
       never_was_[index] = again = true;
     }
   }
+  for (const CellIndex index : linked_) {
+    const CellLinks* const links = table_.links(index);
+    if (links == nullptr || !never_was_[index]) continue;
+    const JobId leader(value_of(links->born_of));
+    if (index_of(leader) >= table_.capacity() || !table_.stands(leader)) continue;
+    // So that the journal writes its end behind theirs.
+    CellHeader& header = table_.header(index_of(leader));
+    set(header.flags, header.flags.load() | cell_flag::leads_bundle);
+  }
 }
 
 void TableRebuild::on_retry_policy(const JournalPlace& place, std::uint32_t policy, std::string_view text) {

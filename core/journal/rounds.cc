@@ -16,6 +16,8 @@ namespace {
 constexpr std::uint32_t free_segments_wanted = 3;
 /// How far ahead of the look the headers are fetched.
 constexpr std::uint32_t look_ahead = 12;
+/// Follow-ups of follow-ups, in front of a copy. Only a cell that somebody scribbled over leads further.
+constexpr std::uint32_t most_depth = 64;
 /// At a cell that changes while it is read.
 constexpr int most_looks = 4;
 constexpr std::uint64_t ns_per_ms = 1'000'000;
@@ -25,6 +27,14 @@ std::uint64_t journaled_due(DueTime due) noexcept {
       due.is_wall ? due.ns : later_by(exact_wall_clock_ns(), due.ns - std::min(due.ns, lease_clock_ns()));
   return ((wall_ns + ns_per_ms - 1) / ns_per_ms & (ChangeRecord::wall_bit - 1)) |
          (due.is_wall ? ChangeRecord::wall_bit : 0);
+}
+
+/// Others may have come with this completion.
+bool may_have_follow_ups(StateWord word) noexcept { return word.state() == CellState::completed; }
+
+/// As if it had not ended: for the journal it runs.
+StateWord without_end(StateWord word) noexcept {
+  return StateWord::make(word.generation(), word.owner(), CellState::completing, word.version());
 }
 
 }  // namespace
@@ -109,12 +119,15 @@ bool JournalRounds::takes_second_look() {
 
 JournalRounds::Look JournalRounds::go_on_with_leaders() {
   for (; leaders_of_round_ != 0; --leaders_of_round_) {
-    if (const Look look = look_at_taken(leaders_.front(), true); look != Look::fine) return look;
+    const Leader leader = leaders_.front();
+    const Look look = look_at_taken(leader.index, leader.was_complete ? Turn::leaders : Turn::leaders_without_end);
+    if (look != Look::fine && look != Look::leads) return look;
     leaders_.erase(leaders_.begin());
+    if (look == Look::leads) leaders_.push_back(leader);
   }
-  for (const CellIndex index : leaders_) {  // of the second look: for the next round
-    const std::uint32_t word = JournalMarks::word_of(index);
-    put_off_[word] &= ~JournalMarks::bit_of(index);
+  for (const Leader& leader : leaders_) {  // of the second look, or with an end of later: for the next round
+    const std::uint32_t word = JournalMarks::word_of(leader.index);
+    put_off_[word] &= ~JournalMarks::bit_of(leader.index);
     words_of_round_.push_back(word);
   }
   leaders_.clear();
@@ -137,10 +150,10 @@ JournalRounds::Look JournalRounds::go_on_with(std::uint32_t word) {
       ahead &= ahead - 1;
     }
     const CellIndex index = first + static_cast<CellIndex>(std::countr_zero(left));
-    look = look_at_taken(index, false);
+    look = look_at_taken(index, Turn::others);
     if (look == Look::leads) {
       put_off_[word] |= JournalMarks::bit_of(index);
-      leaders_.push_back(index);
+      leaders_.push_back({.index = index, .was_complete = may_have_follow_ups(table_.word(index))});
       look = Look::fine;
     } else if (look == Look::fine && last_block_[index] <= writer_->durable_block()) {
       settled |= JournalMarks::bit_of(index);  // else its block settles it
@@ -150,26 +163,26 @@ JournalRounds::Look JournalRounds::go_on_with(std::uint32_t word) {
   return look;
 }
 
-JournalRounds::Look JournalRounds::look_at_taken(CellIndex index, bool leaders_turn) {
+JournalRounds::Look JournalRounds::look_at_taken(CellIndex index, Turn turn) {
   const std::uint32_t word = JournalMarks::word_of(index);
   const std::uint64_t bit = JournalMarks::bit_of(index);
-  const Look look = look_at(index, (disbelief_[word] & bit) == 0, false, leaders_turn);
+  const Look look = look_at(index, (disbelief_[word] & bit) == 0, turn);
   if (look != Look::fine) return look;
   waiting_[word] &= ~bit;
   put_off_[word] &= ~bit;
   disbelief_[word] &= ~bit;
-  if (leaders_turn && last_block_[index] <= writer_->durable_block()) marks_.settle(word, bit);
+  if (turn != Turn::others && last_block_[index] <= writer_->durable_block()) marks_.settle(word, bit);
   return Look::fine;
 }
 
-JournalRounds::Look JournalRounds::look_at(CellIndex index, bool believe_note, bool copying_forward,
-                                           bool leaders_turn) {
+JournalRounds::Look JournalRounds::look_at(CellIndex index, bool believe_note, Turn turn) {
+  const bool copying_forward = turn == Turn::copies;
   CellHeader& header = table_.header(index);
   // ORDER relaxed: written by journal threads alone, of which there is one; the last one's death came in between.
   const JournalNote note = JournalNote::of(header.revision.load(std::memory_order_relaxed));
   StateWord word = table_.word(index);
   // Each turn but the first means that the cell began another life meanwhile, whose marks come.
-  for (int turn = 0; turn < 4; ++turn, word = table_.word(index)) {
+  for (int life = 0; life < 4; ++life, word = table_.word(index)) {
     // ORDER second-look: acquires, so that the second look at the word comes after it.
     const std::uint16_t flags = header.flags.load(std::memory_order_acquire);
     const bool memory_only = (flags & cell_flag::memory_only) != 0;
@@ -179,9 +192,13 @@ JournalRounds::Look JournalRounds::look_at(CellIndex index, bool believe_note, b
       ++elided_;
       return Look::fine;
     }
-    // Of a survivor that is copied forward, its bundle was written before the record that is copied.
-    if ((flags & cell_flag::leads_bundle) != 0 && !leaders_turn && !copying_forward) return Look::leads;
-    if (believe_note && note.generation == word.generation()) {
+    const bool is_known = believe_note && note.generation == word.generation();
+    if ((flags & cell_flag::leads_bundle) != 0) {
+      const Look look = look_at_leader(index, word, is_known, turn);
+      if (look == Look::changed) continue;
+      if (look != Look::fine) return look;
+    }
+    if (is_known) {
       const Look written = write_change(index, word, copying_forward);
       if (written != Look::changed) return written;
       continue;
@@ -191,6 +208,57 @@ JournalRounds::Look JournalRounds::look_at(CellIndex index, bool believe_note, b
   }
   // Too quick for us. What it is now was marked after we began to look; what it was is over.
   return write_ended(index, word, copying_forward);
+}
+
+JournalRounds::Look JournalRounds::look_at_leader(CellIndex index, StateWord word, bool is_known, Turn turn) {
+  if (turn == Turn::copies) return copy_bundle_of(index, word, 0);
+  if (turn == Turn::leaders) return Look::fine;
+  if (turn == Turn::leaders_without_end) {
+    if (!may_have_follow_ups(word)) return Look::fine;
+  } else {
+    const CellLinks* const links = table_.links(index);
+    const bool came_with_others =
+        links != nullptr && links->rule.load() != 0 && table_.stands(JobId(links->born_of.load()));
+    if (!came_with_others) return Look::leads;
+  }
+  const Look written = is_known ? Look::fine : write_job(index, without_end(word), false);
+  return written == Look::fine ? Look::leads : written;
+}
+
+JournalRounds::Look JournalRounds::copy_bundle_of(CellIndex index, StateWord word, std::uint32_t depth) {
+  const auto to_be_looked_at = [this](std::uint32_t n) { return waiting_[n] | marks_.marked(n); };
+  // Its mark is set behind those of all that came with it, and one look at it comes behind one at each of them.
+  if ((to_be_looked_at(JournalMarks::word_of(index)) & JournalMarks::bit_of(index)) == 0) return Look::fine;
+  const std::uint64_t leader = job_id_of(word, index).value();
+  for (std::uint32_t n = 0; n < marks_.words(); ++n) {
+    for (std::uint64_t bits = to_be_looked_at(n); bits != 0; bits &= bits - 1) {
+      const CellIndex other = n * 64 + static_cast<CellIndex>(std::countr_zero(bits));
+      const StateWord other_word = table_.word(other);
+      // ORDER relaxed: as in look_at()
+      const JournalNote note = JournalNote::of(table_.header(other).revision.load(std::memory_order_relaxed));
+      const bool believe_note = (disbelief_[n] & JournalMarks::bit_of(other)) == 0;
+      if (other == index || (believe_note && note.generation == other_word.generation())) continue;  // it is there
+      const CellLinks* const links = table_.links(other);
+      const bool came_with_it =
+          other_word.has_job() && links != nullptr && links->rule.load() != 0 && links->born_of.load() == leader;
+      const bool has_ended = believe_note ? note.generation != 0 : !other_word.has_job();  // a life that it knows
+      if (!came_with_it && !has_ended) continue;
+      marks_.hold(n, JournalMarks::bit_of(other));
+      const bool leads = (table_.header(other).flags.load() & cell_flag::leads_bundle) != 0;
+      const bool came_with_follow_ups = came_with_it && leads && may_have_follow_ups(other_word);
+      if (came_with_follow_ups && depth < most_depth) {
+        if (const Look look = copy_bundle_of(other, other_word, depth + 1); look != Look::fine) return look;
+      }
+      const bool is_deep = came_with_follow_ups && depth == most_depth;
+      // An end: of one that never was, perhaps, and would be if its leader were over.
+      const Look written = came_with_it ? write_job(other, is_deep ? without_end(other_word) : other_word, true)
+                                        : write_ended(other, other_word, true);
+      if (written == Look::changed) continue;  // it is over, and its end is marked
+      if (written != Look::fine) return written;
+      disbelief_[n] &= ~JournalMarks::bit_of(other);  // so that this goes on, and ends, however often there is no room
+    }
+  }
+  return Look::fine;
 }
 
 /// All lives before that of `word` are over. True whatever the cell does meanwhile.
@@ -358,6 +426,8 @@ bool JournalRounds::append_change(BlockBuilder& block, CellIndex index, StateWor
     if (word.state() != CellState::completing && after == word) return true;
     block.rewind(mark);
     if (after.generation() != word.generation() || !needs_change(index, after)) return false;
+    // It was completed just now, and what came with that stands behind it, or nowhere yet.
+    if (may_have_follow_ups(after) && (table_.header(index).flags.load() & cell_flag::leads_bundle) != 0) return false;
     word = after;
   }
   return false;
@@ -507,10 +577,9 @@ bool JournalRounds::copy_forward(std::uint32_t cells) {
     if (believe_note && (note.generation == 0 || note.segment != tag)) continue;
     const StateWord word = table_.word(copy_next_);
     const bool is_over = !word.has_job() || (believe_note && word.generation() != note.generation);
-    if (is_over) continue;  // its mark is there, or comes
     // Until the copy is durable the cell is pending: whoever takes over looks at it again.
     marks_.hold(JournalMarks::word_of(copy_next_), JournalMarks::bit_of(copy_next_));
-    const Look look = look_at(copy_next_, false, true, false);
+    const Look look = is_over ? write_ended(copy_next_, word, true) : look_at(copy_next_, false, Turn::copies);
     if (look != Look::fine) return true;  // buffers: collect first; the rest the caller sees for itself
   }
   if (copy_next_ < table_.capacity()) return true;

@@ -15,7 +15,9 @@
 //
 // A job that leads a bundle (core/bundles.h) is written behind all that was marked before it was published: it is put
 // off, all marks are taken once more, these cells are looked at, then it is. Leaders that come up in that second look
-// are written in the next round: their marks came after this one had begun.
+// are written in the next round: their marks came after this one had begun. So are completions that came after a leader
+// was put off, because follow-ups may have come with them: until then such a job is written as one that runs, and so is
+// one that leads follow-ups, and came with others, at the first look: those count only if all of them are there.
 //
 // The order of records is the order of looks, and one thread looks: so what a later record says is newer. A round is
 // durable when the last block that was written until its end is. Blocks become durable in order, so rounds do.
@@ -25,7 +27,9 @@
 //
 // Survivors: when few segments are free, the jobs whose records stand in the oldest one are written again, a few cells
 // at each step, while rounds go on; then the segment is retired. Its `ended` records need no copy: what they end stands
-// in older segments, or in the same.
+// in older segments, or in the same. Of a job that is over by now the end is written, before its last record goes: what
+// came with it may count only because the journal knows of it. And in front of a leader that the round has still to
+// look at goes what came with it.
 #pragma once
 
 #include <cstdint>
@@ -86,15 +90,30 @@ class JournalRounds {
     std::uint64_t begun_ns = 0;
   };
   enum class Look { fine, changed, leads, buffers, segments, failed };
+  /// Whose turn it is.
+  enum class Turn {
+    others,               // all but leaders
+    leaders,              // what came with them is written
+    leaders_without_end,  // the same, but for what came with their completions
+    copies,               // survivors of the oldest segment
+  };
+  struct Leader {
+    CellIndex index = 0;
+    bool was_complete = false;  // when it was put off
+  };
 
   /// Takes the marks of one word into the round.
   void take(std::uint32_t word, std::uint64_t bits);
   Look go_on_with(std::uint32_t word);
 
-  /// Look::leads: nothing was written, the job leads a bundle, and it is not the turn of these.
-  Look look_at(CellIndex index, bool believe_note, bool copying_forward, bool leaders_turn);
+  /// Look::leads: the job leads a bundle, and it, or its end, is still to be written: it is not the turn of these.
+  Look look_at(CellIndex index, bool believe_note, Turn turn);
+  /// Of a job that leads: anything but `fine`, and that is what look_at() says. Fine: all of it may be written.
+  Look look_at_leader(CellIndex index, StateWord word, bool is_known, Turn turn);
+  /// What came with this leader and is still to be looked at, in front of its copy.
+  Look copy_bundle_of(CellIndex index, StateWord word, std::uint32_t depth);
   /// Looks at a cell that was taken. Anything but `fine`: it is still to be looked at.
-  Look look_at_taken(CellIndex index, bool leaders_turn);
+  Look look_at_taken(CellIndex index, Turn turn);
   bool takes_second_look();
   /// The rest of a round in which leaders were put off.
   Look go_on_with_leaders();
@@ -149,7 +168,7 @@ class JournalRounds {
   std::vector<std::uint32_t> words_of_round_;  // those before next_word_ are done
   std::size_t next_word_ = 0;
   std::vector<std::uint64_t> put_off_;  // per word: cells of waiting_ whose jobs lead bundles
-  std::vector<CellIndex> leaders_;      // the same in the order in which they came up
+  std::vector<Leader> leaders_;         // the same in the order in which they came up
   std::size_t leaders_of_round_ = 0;    // so many of them are written in this round
   bool is_second_look_ = false;
   bool under_way_ = false;

@@ -48,6 +48,13 @@ class Collector final : public JournalVisitor {
     blocks.back().records.push_back(
         {.type = RecordType::options, .id = record.id, .options = options_content_of(record)});
   }
+  void on_links(const JournalPlace&, const LinksRecord& record) override {
+    blocks.back().records.push_back({.type = RecordType::links,
+                                     .id = record.id,
+                                     .links = links_content_of(record.parents, record.runs_all_the_same != 0),
+                                     .rule = static_cast<BornRule>(record.rule),
+                                     .born_of = record.born_of});
+  }
   void on_kind(const JournalPlace&, std::uint32_t kind, std::string_view name) override {
     blocks.back().records.push_back(
         {.type = RecordType::kind, .id = kind, .content = XXH3_64bits(name.data(), name.size())});
@@ -79,6 +86,10 @@ std::uint64_t options_content_of(const OptionsRecord& record) noexcept {
   return XXH3_64bits(fields.data(), sizeof fields);
 }
 
+std::uint64_t links_content_of(std::uint32_t parents, bool runs_all_the_same) noexcept {
+  return std::uint64_t{parents} << 2 | (runs_all_the_same ? 2U : 0U) | 1U;
+}
+
 LedgerRecord ledger_record_of(const JobRecord& record, std::span<const std::byte> payload) noexcept {
   return {.type = RecordType::job,
           .id = record.id,
@@ -97,6 +108,8 @@ void Replay::apply(const LedgerRecord& record) {
     case RecordType::job:
       if (generation < ended_below_[cell]) return;
       if (life != live_.end() && life->second.generation > generation) return;
+      // What is over stays over: a job may be written as one that runs until its end may be said once more.
+      if (life != live_.end() && life->second.generation == generation && is_over(life->second.state)) return;
       live_[cell] = {.generation = generation,
                      .content = record.content,
                      .enqueued_at_ms = record.enqueued_at_ms,
@@ -122,13 +135,34 @@ void Replay::apply(const LedgerRecord& record) {
       life->second.state = JournaledState::waits;
       life->second.text.clear();
       return;
+    case RecordType::links:
+      if (life == live_.end() || life->second.generation != generation) return;
+      life->second.links = record.links;
+      life->second.rule = record.rule;
+      life->second.born_of = record.born_of;
+      return;
     case RecordType::kind:
     case RecordType::retry_policy:
-    case RecordType::links:
     case RecordType::part:
     case RecordType::large_job:
       return;
   }
+}
+
+std::map<std::uint32_t, Replay::Life> Replay::counting() const {
+  std::map<std::uint32_t, Life> left = live_;
+  const auto counts = [&](const Life& life) {
+    if (life.rule == BornRule::alone) return true;
+    const JobId leader(life.born_of);
+    if (generation_of_cell(index_of(leader)) > generation_of(leader)) return true;  // over
+    const auto there = left.find(index_of(leader));
+    if (there == left.end() || there->second.generation != generation_of(leader)) return false;
+    return life.rule == BornRule::with_it || is_over(there->second.state);
+  };
+  // What came with one that does not count does not count either.
+  while (std::erase_if(left, [&](const auto& cell) { return !counts(cell.second); }) != 0) {
+  }
+  return left;
 }
 
 std::uint64_t Replay::generation_of_cell(std::uint32_t cell) const noexcept {

@@ -10,8 +10,13 @@
 
 #include "core/journal/device.h"
 #include "core/journal/reader.h"
+#include "ipc/layout.h"
 
 namespace ringmill::crash {
+
+constexpr bool is_over(JournaledState state) noexcept {
+  return state == JournaledState::completed || state == JournaledState::cancelled || state == JournaledState::dead;
+}
 
 /// One record, as far as two records can differ.
 struct LedgerRecord {
@@ -23,6 +28,9 @@ struct LedgerRecord {
   JournaledState state = JournaledState::waits;
   std::string text{};         // of a change
   std::uint64_t options = 0;  // of options: options_content_of() them
+  std::uint64_t links = 0;    // of links: links_content_of() them
+  BornRule rule = BornRule::alone;
+  std::uint64_t born_of = 0;
 
   bool operator==(const LedgerRecord&) const noexcept = default;
 };
@@ -32,6 +40,8 @@ std::uint64_t content_of(std::uint16_t level, std::uint16_t kind, std::uint32_t 
                          std::span<const std::byte> payload) noexcept;
 /// What a job asks for beyond the plain, moments aside. 0: nothing.
 std::uint64_t options_content_of(const OptionsRecord& record) noexcept;
+/// What a linked job is beyond its payload, in which its parents' ids are. Never 0.
+std::uint64_t links_content_of(std::uint32_t parents, bool runs_all_the_same) noexcept;
 LedgerRecord ledger_record_of(const JobRecord& record, std::span<const std::byte> payload) noexcept;
 
 /// The cells as the journal tells them.
@@ -45,12 +55,17 @@ class Replay {
     JournaledState state = JournaledState::waits;
     std::string text{};
     std::uint64_t options = 0;
+    std::uint64_t links = 0;
+    BornRule rule = BornRule::alone;
+    std::uint64_t born_of = 0;
     bool operator==(const Life&) const noexcept = default;
   };
 
   void apply(const LedgerRecord& record);
-  /// Jobs that are in the table, by cell.
+  /// Jobs that are in the table, by cell, whether they count or not.
   const std::map<std::uint32_t, Life>& live() const noexcept { return live_; }
+  /// Those that count: each whose leader the journal knows, and for follow-ups that it is over.
+  std::map<std::uint32_t, Life> counting() const;
   /// The highest generation that was heard of, by cell.
   std::uint64_t generation_of_cell(std::uint32_t cell) const noexcept;
 

@@ -72,6 +72,19 @@ TEST(RebuildLinks, a_leader_that_is_over_was_there) {
   }
 }
 
+/// Else its next end might be durable before the journal knows that they are over: then they would count.
+TEST(RebuildLinks, a_job_whose_follow_ups_never_were_ends_behind_what_the_journal_is_told_of_them) {
+  Records records;
+  const JobId leader = id_at(3);
+  write(records, leader, {});
+  write(records, id_at(4), {});
+  write(records, id_at(1), after(leader));
+  const Rebuilt rebuilt(records, cell_bytes);
+  EXPECT_TRUE(rebuilt.is_free(1));
+  EXPECT_NE(rebuilt.header(leader).flags.load() & cell_flag::leads_bundle, 0);
+  EXPECT_EQ(rebuilt.header(id_at(4)).flags.load() & cell_flag::leads_bundle, 0);
+}
+
 TEST(RebuildLinks, follow_ups_are_there_when_their_job_is_over_and_only_then) {
   const JobId leader = id_at(3);
   Records waits;
