@@ -33,6 +33,12 @@ class Timers {
   const WaitingRoom& waiting_room() const noexcept { return waiting_room_; }
   /// Does what is due, at most `most` jobs. True: there is more that is due already.
   bool run_due(std::uint32_t most);
+  struct Now {
+    std::uint64_t lease_ns;
+    std::uint64_t wall_ns;
+  };
+  /// Does what is due of this job when it is `now`.
+  void run(JobId id, Now now);
   /// CLOCK_BOOTTIME of the next due time; or no_deadline.
   std::uint64_t next_due_ns() const noexcept;
 
@@ -55,12 +61,7 @@ class Timers {
 
   void remember(JobId id, DueTime due);
   static void push(Heap& heap, Entry entry);
-  struct Now {
-    std::uint64_t lease_ns;
-    std::uint64_t wall_ns;
-  };
   bool run_due(Heap& heap, std::uint64_t until_ns, Now now, std::uint32_t& most);
-  void run(JobId id, Now now);
   /// A job is over that has parents, or children, or leads a bundle.
   void note_end(CellIndex index, StateWord word);
   /// False: its records, and those of its bundle, are not durable yet, or somebody may want its result.

@@ -35,7 +35,7 @@ CreateOptions options_of_run() {
   options.capacity = capacity;
   options.cell_size = cell_bytes;
   options.max_payload = most_large_payload;
-  options.arena = 8 * least_arena_chunk_bytes;
+  options.arena = 4 * least_arena_chunk_bytes;
   return options;
 }
 
@@ -75,7 +75,11 @@ EngineRun::EngineRun(std::uint64_t seed, CrashReport& report)
     : report_(&report), random_(seed), cutting_(seed ^ 0x5eed) {
   must(Engine::create(place_.directory(), place_.here(options_of_run())));
   disk_ = std::make_shared<Disk>(random_.next());
-  geometry_.segment_bytes = (16 + random_.below(2) * 16) * std::uint64_t{journal_unit};
+  // In segments as small as that goes well with: files are given up all the time, and what lives in them moves. With
+  // the arena about two and a half times what its jobs can take, as core/engine_configuration.cc has it.
+  has_large_payloads_ = random_.one_in(2);
+  const std::uint64_t units = has_large_payloads_ ? 24 + random_.below(2) * 8 : 7 + random_.below(2) * 3;
+  geometry_.segment_bytes = units * journal_unit;
   geometry_.most_segments = 8;
   for (const DiskFault& fault : honest_faults(random_)) disk_->inject(fault);
   if (random_.one_in(12)) {
@@ -123,7 +127,9 @@ void EngineRun::open_engine() {
 void EngineRun::close_engine() {
   rounds_.reset();
   writer_.reset();
+  keeping_.reset();
   held_.clear();
+  while (!follow_ups_.empty()) note_follow_ups(JobId(follow_ups_.begin()->first), false);
   participants_.clear();
   kinds_.clear();
   policies_.clear();
@@ -138,6 +144,7 @@ void EngineRun::run() {
   std::uint64_t real_cuts = random_.below(3);
   while (steps_left_ > 0) {
     ++keepers_;
+    begin_keeping();
     kill_in_ = random_.one_in(2) ? 1 + random_.below(300) : 0;
     const bool left_by_itself = fiber_->run([this] { live_one_keeper(); });
     kill_in_ = 0;
@@ -197,6 +204,11 @@ void EngineRun::live_one_keeper() {
   }
 }
 
+/// Others do not stand still while the journal thread is at work.
+void EngineRun::act_beside() {
+  if (steps_left_ > 0 && random_.one_in(4)) act();
+}
+
 /// What JournalWork::advance() does, without a clock.
 void EngineRun::advance() {
   writer_->collect(random_.one_in(3) ? 1ms : 0ms);
@@ -211,11 +223,14 @@ void EngineRun::advance() {
       return;
     }
   }
+  act_beside();
   switch (rounds_->go_on()) {
     case JournalRounds::Step::done:
+      act_beside();
       rounds_->copy_forward(cells);
       return;
     case JournalRounds::Step::segments:
+      act_beside();
       rounds_->copy_forward(cells);
       writer_->flush();
       return;
@@ -279,9 +294,16 @@ void EngineRun::check_cut() {
   if (jobs) check(*jobs);
 }
 
+/// Whether a job is as the journal has it whose completion is put off: what its last failure said is gone already.
+bool EngineRun::is_without_end(const Version& found, const Version& complete) {
+  return found.state == JournaledState::waits && found.text.empty() &&
+         (found.attempts == complete.attempts || found.attempts + 1 == complete.attempts);
+}
+
 /// Nothing: it is as it was when it became durable last, or as at a later moment.
 std::string EngineRun::complaint_of(const Row& row, const Found& found, std::uint64_t durable_round) {
   if (found.options != row.options) return "asks for something else";
+  if (found.links != row.links) return "has other parents, or another policy for their death";
   std::size_t oldest = 0;
   for (std::size_t n = 0; n < row.versions.size(); ++n) {
     if (row.versions[n].ticket <= durable_round) oldest = n;
@@ -289,9 +311,13 @@ std::string EngineRun::complaint_of(const Row& row, const Found& found, std::uin
   for (std::size_t n = oldest; n < row.versions.size(); ++n) {
     Version version = row.versions[n].version;
     if (version == found.version) return {};
-    if (!row.was_delayed || version.state != JournaledState::waits) continue;
-    version.state = JournaledState::delayed;
-    if (version == found.version) return {};
+    if (n > oldest && row.leads && version.state == JournaledState::completed && is_without_end(found.version, version))
+      return {};
+    if (version.state != JournaledState::waits) continue;
+    version.state = found.version.state;
+    const bool has_waited = (row.was_delayed && version.state == JournaledState::delayed) ||
+                            (row.was_blocked && version.state == JournaledState::blocked);
+    if (has_waited && version == found.version) return {};
   }
   const auto text_of = [](const Version& version) {
     return fmt::format("state {}, {} attempts, \"{}\"", static_cast<int>(version.state), version.attempts,
@@ -330,6 +356,7 @@ std::vector<EngineRun::Complaint> EngineRun::complaints(const Jobs& jobs, const 
     all.push_back(
         {CrashTrouble::resurrected, fmt::format("job {} was never enqueued, or is over", JobId(id).to_string())});
   }
+  for (Complaint& complaint : complaints_of_links(jobs, rows, durable_round)) all.push_back(std::move(complaint));
   return all;
 }
 
@@ -355,10 +382,11 @@ std::optional<EngineRun::Jobs> EngineRun::replayed(const std::shared_ptr<Disk>& 
   for (const JournalDamage& damage : read->report.damage) found(CrashTrouble::false_alarm, text_of(damage));
   Jobs jobs;
   const Replay replay = replay_of(read->blocks);
-  for (const auto& [cell, life] : replay.live()) {
+  for (const auto& [cell, life] : replay.counting()) {
     jobs[life.generation << index_bits | cell] = {
         .content = life.content,
         .options = life.options,
+        .links = life.links,
         .version = {.state = life.state, .attempts = life.attempts, .text = life.text}};
   }
   return jobs;
@@ -430,14 +458,22 @@ void EngineRun::take_rows(const Jobs& jobs) {
     Row& row = (at++)->second;
     row.end_begun = false;
     row.end_ticket.reset();
-    row.was_delayed = there->second.version.state == JournaledState::delayed;
     // That it waited no longer is not written, and the next cut may find it in either way.
-    const bool had_come = row.was_delayed && row.versions.back().version.state != JournaledState::delayed;
     Version version = there->second.version;
+    const bool had_been_delayed = row.was_delayed;
+    const bool has_to_wait = version.state == JournaledState::delayed || version.state == JournaledState::blocked;
+    const bool had_come = has_to_wait && std::ranges::any_of(row.versions, [&](const Said& said) {
+                            return said.version.state != version.state;
+                          });
+    row.was_delayed = version.state == JournaledState::delayed;
+    row.was_blocked = version.state == JournaledState::blocked;
     row.versions = {{.version = version, .ticket = 0}};
     if (!had_come) continue;
-    version.state = JournaledState::waits;
-    row.versions.push_back({.version = version, .ticket = never});
+    for (const JournaledState state : {JournaledState::delayed, JournaledState::waits}) {
+      if (state == JournaledState::delayed && !had_been_delayed) continue;
+      version.state = state;
+      row.versions.push_back({.version = version, .ticket = never});
+    }
   }
 }
 
@@ -449,12 +485,16 @@ EngineRun::Jobs EngineRun::jobs_in(const Segment& segment) {
     if (word.state() == CellState::free) continue;
     const CellHeader& header = table.header(index);
     const auto view = view_job(segment, index);
-    const auto payload = view ? copy_payload(segment, *view) : std::nullopt;
+    auto payload = view ? copy_payload(segment, *view) : std::nullopt;
     if (!payload) continue;  // then it is missing
+    const auto parents = std::as_bytes(std::span(view->info.parents));
+    payload->insert(payload->begin(), parents.begin(), parents.end());
+    const CellLinks* const links = table.links(index);
     jobs[job_id_of(word, index).value()] = {
         .content = content_of(header.level.load(), static_cast<std::uint16_t>(header.kind.load()),
                               header.lease_ms.load(), header.most_attempts.load(), *payload),
         .options = options_in(segment, index),
+        .links = links == nullptr ? 0 : links_content_of(table.parents(index), links->runs_all_the_same.load() != 0),
         .version = version_in(segment, index)};
   }
   return jobs;

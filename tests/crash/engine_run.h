@@ -3,7 +3,9 @@
 // recovered and goes on. At moments of it the power is cut on a copy, and what is recovered is held against the ledger.
 //
 // All of it is one process and one thread. What is the engine's own: shared memory, participants, marks, rounds, the
-// writer, recovery. Left out: the journal thread's clock, and the keeper that reaps (tools/kill-sweep has that).
+// writer, recovery, and of the keeper what its timers and families do. Left out: the journal thread's clock, the keeper
+// that reaps (tools/kill-sweep has that), and the file of dead letters: that a letter is written happens when the seed
+// says so.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +23,8 @@
 #include "core/engine_implementation.h"
 #include "core/journal/rounds.h"
 #include "core/journal/writer.h"
+#include "core/keeper/reaper.h"
+#include "core/keeper/timers.h"
 #include "ipc/state_word.h"
 #include "tests/crash/crash_report.h"
 #include "tests/crash/fiber.h"
@@ -60,19 +64,32 @@ class EngineRun {
     std::uint64_t content = 0;
     std::uint64_t options = 0;
     std::string key;  // of a unique job
+    std::uint64_t links = 0;
+    std::vector<JobId> parents;
+    bool runs_all_the_same = false;
+    /// The leader of those that it came together with, and the job with whose completion it came: if the journal has
+    /// to know of both. 0: none.
+    std::uint64_t bundle = 0;
+    std::uint64_t follows = 0;
+    /// Others came with it, or with its completion: the journal puts that off, and has it as running until then.
+    bool leads = false;
     bool memory_only = false;
     bool end_begun = false;
     std::optional<std::uint64_t> end_ticket;
-    /// Was delayed: that it waits no longer is not written, because its time, which is, is over.
+    /// Was delayed, or blocked: that it waits no longer is not written, because its time, which is, is over, and so are
+    /// its parents.
     bool was_delayed = false;
+    bool was_blocked = false;
     /// From its enqueue on. The oldest that counts is the last one that is durable.
     std::deque<Said> versions;
     std::uint16_t attempts() const { return versions.back().version.attempts; }
+    JournaledState state() const { return versions.back().version.state; }
   };
   /// A cell's job as a recovery has it.
   struct Found {
     std::uint64_t content = 0;
     std::uint64_t options = 0;
+    std::uint64_t links = 0;
     Version version;
   };
   using Jobs = std::map<std::uint64_t, Found>;
@@ -87,6 +104,26 @@ class EngineRun {
     std::uint64_t durable_round = 0;
   };
 
+  /// A linked job that is about to be enqueued: what its request points to.
+  struct Wanted {
+    std::vector<std::byte> payload;
+    JobOptions options;
+    std::vector<JobId> after;
+    std::vector<std::uint32_t> after_earlier;
+    LinkedRequest linked;
+  };
+  /// A follow-up that becomes visible when its job is complete, if it ever is.
+  struct FollowUp {
+    JobId id;
+    Row row;
+  };
+  /// The keeper's private memory.
+  struct Keeping {
+    Keeping(EngineCore& core, std::uint32_t number) : reaper(core, number), timers(core.segment, reaper) {}
+    Reaper reaper;
+    Timers timers;
+  };
+
   // Participants: engine_run_life.cc.
   void act();
   void enqueue();
@@ -95,18 +132,35 @@ class EngineRun {
   void settle_one();
   void cancel();
   void enqueue_unique();
-  /// What the keeper does: time passes, letters are written.
-  void promote_one();
-  void drop_one();
   JobOptions options();
   JobRequest request(std::vector<std::byte>& payload, const JobOptions& options);
   void note_enqueued(JobId id, const JobRequest& request, std::string_view key = {});
+  void note_given(JobId id, Row row);
   /// After a call that settled the job: what the table says of it now was acknowledged.
   void note_settled(JobId id, std::uint64_t ticket);
+  std::uint64_t ticket() const { return participants_[0]->ticket().round; }
   std::optional<JobId> some_job_in(std::initializer_list<CellState> states);
   static Version version_in(const Segment& segment, CellIndex index);
   static std::uint64_t options_in(const Segment& segment, CellIndex index);
   std::chrono::milliseconds later_delay() noexcept;
+
+  // Jobs that are linked, and the keeper: engine_run_linked.cc.
+  void enqueue_together();
+  void add_follow_ups(Job& job);
+  /// The run of this job has ended: its follow-ups have come with its completion, or never were.
+  void note_follow_ups(JobId id, bool is_complete);
+  /// `place`: so many come before it in the same call.
+  void fill_wanted(Wanted& wanted, std::uint32_t place, Durability durability);
+  std::optional<JobId> some_parent();
+  Row row_of(JobId id, const LinkedRequest& linked, std::span<const JobId> earlier);
+  void begin_keeping();
+  void keeper_turn();
+  /// Calls `work`, and takes note of what became of each job by that.
+  template <class Work>
+  void as_keeper(const Work& work);
+  void check_release(JobId id);
+  void write_a_letter();
+  static std::vector<Complaint> complaints_of_links(const Jobs& jobs, const Rows& rows, std::uint64_t durable_round);
 
   void open_engine();
   void close_engine();
@@ -114,6 +168,7 @@ class EngineRun {
   // The journal thread.
   void live_one_keeper();
   bool open_journal();
+  void act_beside();
   void advance();
   void drain();
   bool may_fail() const noexcept { return disk_->faults_met() > 0 || disk_is_small_; }
@@ -123,6 +178,7 @@ class EngineRun {
   void check_cut();
   void check(const Jobs& jobs);
   static std::string complaint_of(const Row& row, const Found& found, std::uint64_t durable_round);
+  static bool is_without_end(const Version& found, const Version& complete);
   static std::vector<Complaint> complaints(const Jobs& jobs, const Rows& rows, std::uint64_t durable_round);
   std::optional<Jobs> recovered(const std::shared_ptr<test::Disk>& disk);
   std::optional<Jobs> replayed(const std::shared_ptr<test::Disk>& disk);
@@ -139,7 +195,9 @@ class EngineRun {
   std::optional<Engine> engine_;
   std::shared_ptr<EngineCore> core_;
   std::vector<std::unique_ptr<Participant>> participants_;
-  std::vector<std::vector<Job>> held_;  // by participant
+  std::vector<std::vector<Job>> held_;                         // by participant
+  std::map<std::uint64_t, std::vector<FollowUp>> follow_ups_;  // by the job that is held
+  std::unique_ptr<Keeping> keeping_;
   std::vector<Kind> kinds_;
   std::vector<RetryPolicy> policies_;
   std::uint64_t delays_ = 0;  // so many were given, each to end after all before it
@@ -147,6 +205,7 @@ class EngineRun {
   std::shared_ptr<test::Disk> disk_;
   JournalGeometry geometry_;
   bool disk_is_small_ = false;
+  bool has_large_payloads_ = false;
   std::unique_ptr<Fiber> fiber_ = std::make_unique<Fiber>();
   test::DiskModel* device_ = nullptr;
   std::unique_ptr<JournalWriter> writer_;

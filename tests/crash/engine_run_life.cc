@@ -34,6 +34,8 @@ JournaledState journaled(CellState state) noexcept {
       return JournaledState::cancelled;
     case CellState::burying:
       return JournaledState::dead;
+    case CellState::blocked:
+      return JournaledState::blocked;
     default:
       return JournaledState::waits;
   }
@@ -45,7 +47,7 @@ void EngineRun::act() {
   if (acts_) return;
   acts_ = true;
   for (std::uint64_t calls = 1 + random_.below(random_.one_in(6) ? 60 : 6); calls > 0; --calls) {
-    switch (random_.below(12)) {
+    switch (random_.below(14)) {
       case 0:
       case 1:
         enqueue();
@@ -66,10 +68,12 @@ void EngineRun::act() {
         enqueue_unique();
         break;
       case 9:
-        promote_one();
-        break;
       case 10:
-        drop_one();
+        enqueue_together();
+        break;
+      case 11:
+      case 12:
+        keeper_turn();
         break;
       default:
         cancel();
@@ -97,7 +101,7 @@ JobRequest EngineRun::request(std::vector<std::byte>& payload, const JobOptions&
   const bool has_options =
       options.retry_policy != RetryPolicy::standard || options.expires.count() != 0 || options.keep_result.count() != 0;
   const std::uint64_t room = most_payload_bytes - (has_options ? sizeof(CellOptions) : 0);
-  const bool is_large = random_.one_in(8);
+  const bool is_large = has_large_payloads_ && random_.one_in(8);
   payload.resize(is_large ? room + 1 + random_.below(random_.one_in(4) ? most_large_payload - room : 500)
                           : random_.below(room + 1));
   for (std::byte& byte : payload) byte = static_cast<std::byte>(random_.next());
@@ -110,23 +114,28 @@ JobRequest EngineRun::request(std::vector<std::byte>& payload, const JobOptions&
 }
 
 void EngineRun::note_enqueued(JobId id, const JobRequest& request, std::string_view key) {
-  if (rows_.contains(id.value()) || over_.contains(id.value())) {
-    found(CrashTrouble::resurrected, fmt::format("id {} is given a second time", id.to_string()));
-  }
-  Row& row = rows_[id.value()];
-  row = {};
+  Row row;
   row.content = content_of(level_number(request.level), kind_number(request.kind),
                            static_cast<std::uint32_t>(request.lease.count()), 0, request.payload);
   row.options = options_in(core_->segment, index_of(id));
   row.key = key;
   row.memory_only = request.durability == Durability::memory;
-  note_settled(id, participants_[0]->ticket().round);
+  note_given(id, std::move(row));
+}
+
+void EngineRun::note_given(JobId id, Row row) {
+  if (rows_.contains(id.value()) || over_.contains(id.value())) {
+    found(CrashTrouble::resurrected, fmt::format("id {} is given a second time", id.to_string()));
+  }
+  rows_[id.value()] = std::move(row);
+  note_settled(id, ticket());
   recent_.push_back(id.value());
 }
 
 void EngineRun::note_settled(JobId id, std::uint64_t ticket) {
   Row& row = rows_[id.value()];
-  const StateWord word = JobTable(core_->segment).word(index_of(id));
+  const JobTable table(core_->segment);
+  const StateWord word = table.word(index_of(id));
   if (word.generation() != generation_of(id) || !word.has_job()) {
     row.end_begun = true;
     row.end_ticket = ticket;
@@ -134,6 +143,8 @@ void EngineRun::note_settled(JobId id, std::uint64_t ticket) {
   }
   row.versions.push_back({.version = version_in(core_->segment, index_of(id)), .ticket = ticket});
   row.was_delayed = row.was_delayed || word.state() == CellState::delayed;
+  row.was_blocked = row.was_blocked || word.state() == CellState::blocked;
+  row.leads = row.leads || (table.header(index_of(id)).flags.load() & cell_flag::leads_bundle) != 0;
 }
 
 EngineRun::Version EngineRun::version_in(const Segment& segment, CellIndex index) {
@@ -217,6 +228,9 @@ void EngineRun::claim() {
   if (row == rows_.end()) {
     found(CrashTrouble::resurrected,
           fmt::format("job {} runs, which was not enqueued or is over", job->id().to_string()));
+  } else if (row->second.state() != JournaledState::waits) {
+    found(CrashTrouble::crashed,
+          fmt::format("job {} runs, which waits for its time or for others, or is over", job->id().to_string()));
   } else if (job->attempt() != row->second.attempts() + 1U) {
     found(CrashTrouble::lost, fmt::format("job {} has attempt {} after {} that have ended", job->id().to_string(),
                                           job->attempt(), row->second.attempts()));
@@ -231,15 +245,24 @@ void EngineRun::settle_one() {
   Job job = std::move(held_[worker].back());
   held_[worker].pop_back();
   const JobId id = job.id();
+  if (random_.one_in(3)) {
+    add_follow_ups(job);
+    if (random_.one_in(3)) {  // its handler goes on
+      held_[worker].push_back(std::move(job));
+      return;
+    }
+  }
   // Longer than what some cells have room for, and never the same.
   const std::string text =
       fmt::format("{} of attempt {}: {}", id.to_string(), job.attempt(), std::string(random_.below(60), 'x'));
   bool is_journaled = true;
+  bool is_complete = false;
   Result<void> went;
   const auto settled = [](const Result<Settled>& result) -> Result<void> {
     return result ? Result<void>() : std::unexpected(result.error());
   };
-  switch (random_.below(10)) {
+  // Of those with follow-ups more are completed.
+  switch (random_.below(follow_ups_.contains(id.value()) && random_.one_in(2) ? 4 : 10)) {
     case 0:
     case 1:
     case 2:
@@ -247,6 +270,7 @@ void EngineRun::settle_one() {
       // A kept result must fit.
       const auto with_result = job.complete(as_payload(text));
       went = with_result || with_result.error().code() != ErrorCode::too_large ? with_result : job.complete();
+      is_complete = true;
       break;
     }
     case 4:
@@ -268,7 +292,8 @@ void EngineRun::settle_one() {
       break;
   }
   if (!went) found(CrashTrouble::crashed, fmt::format("settling {}: {}", id.to_string(), went.error().message()));
-  note_settled(id, is_journaled ? participants_[worker]->ticket().round : never);
+  note_settled(id, is_journaled ? ticket() : never);
+  note_follow_ups(id, is_complete && went.has_value());
 }
 
 void EngineRun::cancel() {
@@ -280,7 +305,7 @@ void EngineRun::cancel() {
   if (at == rows_.end() || at->second.end_begun) return;
   const auto answer = participants_[0]->cancel(JobId(id));
   if (!answer) return found(CrashTrouble::crashed, "cancel: " + answer.error().message());
-  if (*answer == Cancelled::before_start) note_settled(JobId(id), participants_[0]->ticket().round);
+  if (*answer == Cancelled::before_start) note_settled(JobId(id), ticket());
 }
 
 std::optional<JobId> EngineRun::some_job_in(std::initializer_list<CellState> states) {
@@ -292,28 +317,6 @@ std::optional<JobId> EngineRun::some_job_in(std::initializer_list<CellState> sta
   }
   if (jobs.empty()) return std::nullopt;
   return jobs[random_.below(jobs.size())];
-}
-
-void EngineRun::promote_one() {
-  const auto id = some_job_in({CellState::delayed});
-  if (!id) return;
-  Settling settling(core_->segment, static_cast<std::uint32_t>(participants_[0]->number()));
-  if (!settling.promote(index_of(*id), settling.table().word(index_of(*id)))) {
-    return found(CrashTrouble::crashed, fmt::format("job {} cannot be promoted", id->to_string()));
-  }
-  note_settled(*id, never);
-}
-
-void EngineRun::drop_one() {
-  const auto id = some_job_in({CellState::completed, CellState::cancelled, CellState::burying});
-  if (!id) return;
-  const CellIndex index = index_of(*id);
-  Settling settling(core_->segment, static_cast<std::uint32_t>(participants_[0]->number()));
-  if (!settling.drop(index, settling.table().word(index))) {
-    return found(CrashTrouble::crashed, fmt::format("job {} cannot be dropped", id->to_string()));
-  }
-  core_->segment.free_map().put(index & ~CellIndex{63}, std::uint64_t{1} << (index % 64));
-  note_settled(*id, participants_[0]->ticket().round);
 }
 
 }  // namespace ringmill::crash

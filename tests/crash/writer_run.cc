@@ -449,6 +449,7 @@ void WriterRun::check_flips(const Disk& cut, const ReadBack& before) {
   }
   const std::shared_ptr<Disk> broken = cut.copy();
   std::set<std::uint64_t> hit;
+  std::set<std::pair<std::uint64_t, std::uint64_t>> places;  // none twice: a bit may change, and change back
   std::string where;
   // A head alone, or blocks: with its head and its first blocks gone, nobody can tell where a segment began.
   const bool in_head = cutting_.one_in(6);
@@ -457,6 +458,7 @@ void WriterRun::check_flips(const Disk& cut, const ReadBack& before) {
     const std::uint64_t within = cutting_.one_in(2) ? sizeof(BlockHead) : block.bytes;
     const std::uint64_t offset =
         in_head ? cutting_.below(sizeof(SegmentHead)) : block.place.offset + cutting_.below(within);
+    if (!places.emplace(block.place.segment, offset).second) continue;
     broken->flip(slots.at(block.place.segment), offset, std::byte{1} << cutting_.below(8));
     where += fmt::format("{}segment {} offset {}", where.empty() ? "" : ", ", block.place.segment, offset);
     if (!in_head) hit.insert(block.place.block);
