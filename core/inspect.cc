@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <map>
 
 #include "core/arena.h"
 #include "core/flow_control/flow_view.h"
@@ -458,6 +459,7 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
     status.levels.push_back(view_level(segment, n));
   }
   KindCounts kinds(segment);
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint64_t> left;  // by kind and place of the level
   std::vector<std::uint64_t> running(most_participants, 0);
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     const StateWord word = table.word(index);
@@ -473,14 +475,17 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
     const std::uint32_t level = header.level.load();
     if (!state || level >= place_of.size() || place_of[level] == no_place) continue;
     LevelStatus& counts = status.levels[place_of[level]];
-    if (*state == JobState::queued) ++counts.queued;
-    if (kinds.count(header.kind.load(), *state, is_parked)) ++counts.held;
-    if (*state == JobState::delayed) {
-      ++counts.delayed;
-      if (header.attempts.load() != 0) ++counts.retrying;
-    }
+    const std::uint32_t kind = header.kind.load();
+    const bool is_held = kinds.count(kind, *state, is_parked);
+    if (is_held) ++counts.held;
     // Until the keeper comes by, a job whose parents are over is as good as queued.
-    if (*state == JobState::blocked) ++(waits_for_somebody(table, index) ? counts.blocked : counts.queued);
+    if (*state == JobState::blocked && !waits_for_somebody(table, index)) state = JobState::queued;
+    const bool is_retried = *state == JobState::delayed && header.attempts.load() != 0;
+    if (*state == JobState::queued) ++counts.queued;
+    if (*state == JobState::delayed) ++counts.delayed;
+    if (is_retried) ++counts.retrying;
+    if (*state == JobState::blocked) ++counts.blocked;
+    if (((*state == JobState::queued && !is_held) || is_retried) && !counts.paused) ++left[{kind, place_of[level]}];
     if (*state == JobState::completed) ++counts.completed;
     if (*state == JobState::running) {
       ++counts.running;
@@ -488,6 +493,11 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
     }
   }
   status.kinds = std::move(kinds).take();
+  for (const auto& [where, count] : left) {
+    const auto& [kind, place] = where;
+    status.left.push_back(
+        {segment.kinds().name_of(kind).value_or(std::to_string(kind)), status.levels[place].name, count});
+  }
   view_participants(segment, is_alive, running, status);
   view_keeper(segment, is_alive, status);
   return status;

@@ -112,21 +112,12 @@ bool WorkerThread::is_drained() const {
     const bool passes_jobs_on = !participant.alive || participant.role == name_of(Role::keeper);
     if (passes_jobs_on && participant.running != 0) return false;
   }
-  // Which kinds the waiting jobs have is not counted: a worker of some kinds goes by what its claims find, and by what
-  // the limits of its kinds hold back. What is paused is not left to run.
-  if (!commons_.handlers.kinds().empty()) {
-    return std::ranges::none_of(status.kinds, [this](const KindStatus& kind) {
-      return kind.waiting != 0 && commons_.levels.empty() && commons_.handlers.takes(kind.name);
-    });
-  }
-  for (const LevelStatus& level : status.levels) {
-    const bool ours =
-        commons_.levels.empty() || std::ranges::find(commons_.levels, level.level) != commons_.levels.end();
-    // What failed and waits for its next attempt is left to run; what nobody has begun, and is not due, is not.
-    const std::uint64_t left = level.queued - level.held + level.retrying;
-    if (ours && !level.paused && left != 0) return false;
-  }
-  return true;
+  // What failed and waits for its next attempt is left to run; what nobody has begun, and is not due, is not.
+  return std::ranges::none_of(status.left, [this, &status](const JobsLeft& left) {
+    const bool is_ours = commons_.handlers.kinds().empty() || commons_.handlers.takes(left.kind);
+    const auto level = std::ranges::find(status.levels, left.level, &LevelStatus::name);
+    return is_ours && (commons_.levels.empty() || std::ranges::count(commons_.levels, level->level) != 0);
+  });
 }
 
 void WorkerThread::run_one(Job& job) {

@@ -43,6 +43,14 @@ struct KindStatus {
   std::uint64_t running = 0;
 };
 
+/// Jobs of one kind in one level that are left to run: they wait for a worker, for what their kind's limits allow, or
+/// for their next attempt. Without those whose level or kind is paused.
+struct JobsLeft {
+  std::string kind;
+  std::string level;
+  std::uint64_t count = 0;
+};
+
 struct ParticipantStatus {
   int number = 0;
   int pid = 0;
@@ -97,6 +105,8 @@ struct EngineStatus {
   std::vector<LevelStatus> levels;
   /// Those that are not as others.
   std::vector<KindStatus> kinds;
+  /// Where there are any, in no order.
+  std::vector<JobsLeft> left;
   Totals totals;
   std::vector<ParticipantStatus> participants;
   int keeper_pid = 0;

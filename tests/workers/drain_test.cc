@@ -34,6 +34,28 @@ TEST(DrainInProcess, everything_that_waits_is_run_first) {
   EXPECT_EQ(world.engine.status().cells_used, 0U);
 }
 
+TEST(DrainInProcess, a_job_that_failed_is_waited_for_until_its_next_attempt) {
+  WorkerWorld world(small_engine(), OpenOptions{});
+  world.add();
+  Worker worker(world.engine, {.drain = true});
+  worker.on(kind_name, [](JobContext& job) {
+    return job.attempt() == 1 ? JobOutcome::retry_in(std::chrono::milliseconds(300)) : JobOutcome::complete();
+  });
+  must(worker.run());
+  EXPECT_EQ(worker.status().completed, 1U);
+}
+
+TEST(DrainInProcess, jobs_of_kinds_and_levels_that_it_does_not_run_are_not_waited_for) {
+  WorkerWorld world;
+  world.add({}, "another");
+  world.add({}, kind_name, "low");
+  Worker worker(world.engine, {.levels = {"high", "default"}, .drain = true});
+  worker.on(kind_name, done);
+  must(worker.run());
+  EXPECT_EQ(worker.status().completed, 0U);
+  EXPECT_EQ(world.engine.status().cells_used, 2U);
+}
+
 TEST(DrainInProcess, jobs_that_a_handler_makes_are_run_too) {
   WorkerWorld world;
   world.add("4");
