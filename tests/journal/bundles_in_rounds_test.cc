@@ -1,5 +1,5 @@
-// What the rounds of the journal write of jobs that came together, and of follow-ups, when a segment is given up or a
-// member of a bundle leads others by then. Round by round, on a disk in memory.
+// What the rounds of the journal write of jobs that came together, of follow-ups and of large jobs, when a segment is
+// given up or a member of a bundle leads others by then. Round by round, on a disk in memory.
 #include <gtest/gtest.h>
 
 #include "core/journal/rounds.h"
@@ -16,8 +16,8 @@ constexpr std::uint64_t engine_id = 1;
 constexpr JournalGeometry geometry{.segment_bytes = std::uint64_t{16} * journal_unit, .most_segments = 8};
 
 struct RoundsWorld : World {
-  RoundsWorld()
-      : World(small_engine_with_room()),
+  explicit RoundsWorld(const CreateOptions& options = small_engine_with_room())
+      : World(options),
         core(scratch.open_core()),
         disk(std::make_shared<Disk>(1)),
         producer(attach(Role::producer)),
@@ -146,6 +146,23 @@ TEST(BundlesInRoundsInProcess, a_job_that_came_with_others_stands_before_their_l
   EXPECT_LT(world.place_of(RecordType::job, ids[0]), world.place_of(RecordType::job, ids[1]));
   EXPECT_LT(world.place_of(RecordType::job, follow_up), world.place_of(RecordType::change, ids[0]));
   for (const JobId id : {ids[0], ids[1], follow_up}) EXPECT_TRUE(world.counts(id));
+}
+
+TEST(LargeJobsInRoundsInProcess, are_copied_when_the_segment_with_their_first_part_is_given_up) {
+  CreateOptions options = small_engine_with_room();
+  options.max_payload = 150'000;
+  options.arena = std::uint64_t{1} << 20;
+  RoundsWorld world(options);
+  const JobId large = world.enqueue(*world.producer, std::string(150'000, 'l'));  // more than two segments
+  world.round();
+  const std::uint64_t first = world.writer->oldest_segment();
+  ASSERT_GT(world.writer->open_segment(), first + 1) << "its record stands in a later one";
+  ASSERT_TRUE(world.counts(large));
+  const Job held = must(world.worker->claim());
+  world.use_up_segments();
+  world.give_up_oldest();
+  ASSERT_GT(world.writer->oldest_segment(), first);
+  EXPECT_TRUE(world.counts(large)) << "all of it, from its first part on";
 }
 
 }  // namespace
