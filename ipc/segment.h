@@ -194,8 +194,8 @@ class Segment {
   LevelWord level_word(std::uint32_t n) const noexcept { return LevelWord::of(level(n).runtime_state.load()); }
   /// No level at or behind this number was ever in use. At most level_numbers().
   std::uint32_t levels_end() const noexcept {
-    return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(signals().levels_end.load(), geometry_.level_count,
-                                                                geometry_.level_numbers()));
+    return static_cast<std::uint32_t>(
+        std::clamp<std::uint64_t>(signals().levels_end.load(), geometry_.level_count, geometry_.level_numbers()));
   }
   /// A level whose jobs are waited for: a first one, or one made at run time that is not removed. Any `n`.
   bool has_level(std::uint32_t n) const noexcept {

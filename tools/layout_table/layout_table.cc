@@ -71,6 +71,7 @@ bool print_signals() {
           {offsetof(Signals, participants_end), sizeof(Signals::participants_end), "participants_end"},
           {offsetof(Signals, levels_version), sizeof(Signals::levels_version), "levels_version"},
           {offsetof(Signals, reserved_levels), sizeof(Signals::reserved_levels), "reserved_levels"},
+          {offsetof(Signals, levels_end), sizeof(Signals::levels_end), "levels_end"},
           {offsetof(Signals, reserved_line), sizeof(Signals::reserved_line), "reserved_line"},
           {offsetof(Signals, keeper_doorbell), sizeof(Signals::keeper_doorbell), "keeper_doorbell"},
           {offsetof(Signals, keeper_participant), sizeof(Signals::keeper_participant), "keeper_participant"},
