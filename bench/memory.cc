@@ -1,4 +1,4 @@
-// What a job costs in shared memory, all regions of the engine included.
+// What a job costs in shared memory, all regions of the engine included but the arena: how large that is, is chosen.
 #include <algorithm>
 #include <chrono>
 
@@ -16,7 +16,7 @@ std::expected<double, std::string> bytes_per_job(const Surroundings& surrounding
   auto engine = Engine::open(scratch->directory(), {.embedded_keeper = false});
   if (!engine) return std::unexpected(engine.error().message());
   const EngineStatus status = engine->status();
-  return static_cast<double>(status.memory_bytes) / status.capacity;
+  return static_cast<double>(status.memory_bytes - status.arena_bytes) / status.capacity;
 }
 
 /// The figure is the worse of a small and a big engine: fixed parts weigh more in the small one.
