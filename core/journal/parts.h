@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/journal/format.h"
+#include "core/journal/reader.h"
 #include "ipc/state_word.h"
 
 namespace ringmill {
@@ -66,6 +67,26 @@ class JournalParts {
   };
   bool keep_bytes_;
   std::unordered_map<CellIndex, Payload> cells_;
+};
+
+/// For a visitor to whom a large job that is whole is a job like others: on_job() gets it, with its payload if that is
+/// kept. Others are passed over.
+class WholeJobsVisitor : public JournalVisitor {
+ public:
+  void on_part(const JournalPlace&, const PartRecord& record, std::span<const std::byte> part) override {
+    parts_.add(record, part);
+  }
+  void on_large_job(const JournalPlace& place, const LargeJobRecord& record) override {
+    const JobId id(record.job.id);
+    if (parts_.is_whole(id, record.job.payload_bytes)) on_job(place, record.job, parts_.payload(id));
+  }
+
+ protected:
+  /// `keep_bytes` as in JournalParts.
+  explicit WholeJobsVisitor(bool keep_bytes) noexcept : parts_(keep_bytes) {}
+
+ private:
+  JournalParts parts_;
 };
 
 }  // namespace ringmill

@@ -15,21 +15,15 @@ namespace ringmill::crash {
 
 namespace {
 
-class Collector final : public JournalVisitor {
+class Collector final : public WholeJobsVisitor {
  public:
+  Collector() : WholeJobsVisitor(true) {}
+
   void on_block(const JournalPlace& place, const BlockHead& head) override {
     blocks.push_back({.place = place, .durable = head.durable, .bytes = head.bytes, .records = {}});
   }
   void on_job(const JournalPlace&, const JobRecord& record, std::span<const std::byte> payload) override {
     blocks.back().records.push_back(ledger_record_of(record, payload));
-  }
-  void on_part(const JournalPlace&, const PartRecord& record, std::span<const std::byte> part) override {
-    parts_.add(record, part);
-  }
-  /// As the job that it is, if it is whole.
-  void on_large_job(const JournalPlace& place, const LargeJobRecord& record) override {
-    const JobId id(record.job.id);
-    if (parts_.is_whole(id, record.job.payload_bytes)) on_job(place, record.job, parts_.payload(id));
   }
   void on_ended(const JournalPlace&, JobId id) override {
     blocks.back().records.push_back({.type = RecordType::ended, .id = id.value()});
@@ -61,9 +55,6 @@ class Collector final : public JournalVisitor {
   }
 
   std::vector<ReadBack::Block> blocks;
-
- private:
-  JournalParts parts_{true};
 };
 
 }  // namespace

@@ -24,8 +24,10 @@ using State = SteppedProcess::State;
 constexpr std::chrono::seconds patience{10};
 
 /// What a journal says of each cell, by the rules of docs/journal-format.md.
-class Replay final : public JournalVisitor {
+class Replay final : public WholeJobsVisitor {
  public:
+  Replay() : WholeJobsVisitor(true) {}
+
   struct Life {
     std::uint64_t generation = 0;
     std::uint16_t attempts = 0;
@@ -37,13 +39,6 @@ class Replay final : public JournalVisitor {
     Life& life = lives_[index_of(id)];
     if (generation_of(id) < life.generation) return;
     life = {generation_of(id), record.attempts(), {payload.begin(), payload.end()}};
-  }
-  void on_part(const JournalPlace&, const PartRecord& record, std::span<const std::byte> part) override {
-    parts_.add(record, part);
-  }
-  void on_large_job(const JournalPlace& place, const LargeJobRecord& record) override {
-    if (!parts_.is_whole(JobId(record.job.id), record.job.payload_bytes)) return;
-    on_job(place, record.job, parts_.payload(JobId(record.job.id)));
   }
   void on_ended(const JournalPlace&, JobId id) override {
     std::uint64_t& floor = floors_[index_of(id)];
@@ -66,7 +61,6 @@ class Replay final : public JournalVisitor {
  private:
   std::map<CellIndex, Life> lives_;
   std::map<CellIndex, std::uint64_t> floors_;
-  JournalParts parts_{true};
 };
 
 void compare_with_table(const World& world, std::string_view when, std::vector<Problem>& problems) {

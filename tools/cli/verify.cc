@@ -24,17 +24,13 @@ using Json = nlohmann::ordered_json;
 
 /// The jobs that a recovery would bring back: those that wait, now or later, those that are kept after their end, and
 /// the dead that were not buried yet.
-class LiveJobs : public JournalVisitor {
+class LiveJobs : public WholeJobsVisitor {
  public:
+  LiveJobs() : WholeJobsVisitor(false) {}
+
   void on_job(const JournalPlace&, const JobRecord& record, std::span<const std::byte>) override {
     Cell& cell = cell_of(record.id);
     cell.job = std::max(cell.job, record.id >> index_bits);
-  }
-  void on_part(const JournalPlace&, const PartRecord& record, std::span<const std::byte> part) override {
-    parts_.add(record, part);
-  }
-  void on_large_job(const JournalPlace& place, const LargeJobRecord& record) override {
-    if (parts_.is_whole(JobId(record.job.id), record.job.payload_bytes)) on_job(place, record.job, {});
   }
   void on_ended(const JournalPlace&, JobId id) override {
     Cell& cell = cell_of(id.value());
@@ -63,7 +59,6 @@ class LiveJobs : public JournalVisitor {
     return cells_[index];
   }
   std::vector<Cell> cells_;
-  JournalParts parts_{false};
 };
 
 struct Verified {
