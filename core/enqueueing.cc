@@ -241,15 +241,17 @@ Result<void> Participant::Implementation::reach_device(std::uint64_t wait_ns) no
   return wait_durable(ticket(), std::max(wait_ns, least_durable_wait_ns));
 }
 
+std::optional<std::uint32_t> Participant::Implementation::take_extent(const FreeCells::Filling& filling,
+                                                                      std::size_t bytes) noexcept {
+  const auto unit = arena_.take(job_id_of(filling.word, filling.index), static_cast<std::uint32_t>(bytes));
+  if (!unit) take_back(filling);
+  return unit;
+}
+
 bool Participant::Implementation::fill_extent(const FreeCells::Filling& filling, const JobRequest& request) noexcept {
-  const auto bytes = static_cast<std::uint32_t>(request.payload.size());
-  const auto unit = arena_.take(job_id_of(filling.word, filling.index), bytes);  // A1, A2
-  if (!unit) {
-    take_back(filling);
-    return false;
-  }
-  arena_.fill(filling.index, *unit, request.payload);  // A3
-  return true;
+  const auto unit = take_extent(filling, request.payload.size());
+  if (unit) arena_.fill(filling.index, *unit, request.payload);  // A3
+  return unit.has_value();
 }
 
 inline Result<FreeCells::Filling> Participant::Implementation::take_and_fill(const JobRequest& request,

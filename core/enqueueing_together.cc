@@ -113,11 +113,8 @@ bool Participant::Implementation::take_linked(const LinkedRequest& job, FreeCell
   if (!free_.take(filling)) return false;
   const std::size_t bytes = bytes_of_body(job);
   if (!is_large_body(bytes)) return true;
-  const auto unit = arena_.take(id_of(filling), static_cast<std::uint32_t>(bytes));  // A1, A2
-  if (!unit) {
-    take_back(filling);
-    return false;
-  }
+  const auto unit = take_extent(filling, bytes);
+  if (!unit) return false;
   // ORDER relaxed: the cell is ours.
   settling_.table().header(filling.index).extent.store(*unit, std::memory_order_relaxed);
   return true;

@@ -153,7 +153,9 @@ class Participant::Implementation {
   std::uint32_t inline_room(const JobRequest& request) const noexcept;
   /// N1, N2, waiting for the journal and for room; a payload longer than `inline_room` goes to the arena.
   Result<FreeCells::Filling> take_and_fill(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns);
-  /// A1 to A3 of core/arena.h. False: no room, and the cell is given back.
+  /// A1 and A2 of core/arena.h. Nothing: no room, and the cell is given back.
+  std::optional<std::uint32_t> take_extent(const FreeCells::Filling& filling, std::size_t bytes) noexcept;
+  /// A1 to A3. False: as above.
   [[gnu::noinline]] bool fill_extent(const FreeCells::Filling& filling, const JobRequest& request) noexcept;
   /// Frees a cell that nobody has been told of.
   void take_back(const FreeCells::Filling& filling) noexcept;

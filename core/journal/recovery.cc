@@ -318,7 +318,7 @@ void TableRebuild::drop_what_never_was() {
     const CellLinks* const links = table_.links(index);
     if (links == nullptr || !never_was_[index]) continue;
     const JobId leader(value_of(links->born_of));
-    if (index_of(leader) >= table_.capacity() || !table_.stands(leader)) continue;
+    if (!table_.stands(leader)) continue;
     // So that the journal writes its end behind theirs.
     CellHeader& header = table_.header(index_of(leader));
     set(header.flags, header.flags.load() | cell_flag::leads_bundle);
