@@ -51,12 +51,19 @@ struct RoundsWorld : World {
       settle();
     }
   }
-  /// Claims the only job there is, and completes it with a follow-up.
-  JobId complete_with_follow_up() {
-    Job job = must(worker->claim());
-    const JobId id = must(job.follow_up({.request = request("follow-up")}));
-    must(job.complete());
-    return id;
+  struct OldOne {
+    JobId id;
+    JobId follow_up;
+  };
+  /// A durable job of the segment that is given up next, completed with a follow-up. No round has looked at either.
+  OldOne complete_an_old_one() {
+    const JobId id = enqueue(*producer, "first");
+    round();
+    Job held = must(worker->claim());
+    use_up_segments();
+    const JobId follow_up = must(held.follow_up({.request = request("follow-up")}));
+    must(held.complete());
+    return {id, follow_up};
   }
   crash::ReadBack read() {
     DiskModel device(disk->copy());
@@ -90,12 +97,7 @@ struct RoundsWorld : World {
 
 TEST(BundlesInRoundsInProcess, the_copy_of_a_job_that_has_just_ended_stands_behind_its_follow_ups) {
   RoundsWorld world;
-  const JobId first = world.enqueue(*world.producer, "first");
-  world.round();
-  Job held = must(world.worker->claim());
-  world.use_up_segments();
-  const JobId follow_up = must(held.follow_up({.request = world.request("follow-up")}));
-  must(held.complete());
+  const auto [first, follow_up] = world.complete_an_old_one();
   world.give_up_oldest();  // before a round has looked at either
   ASSERT_GT(world.place_of(RecordType::change, first), 0) << "copied as it is: complete";
   EXPECT_GT(world.place_of(RecordType::job, follow_up), 0);
@@ -106,12 +108,7 @@ TEST(BundlesInRoundsInProcess, the_copy_of_a_job_that_has_just_ended_stands_behi
 TEST(BundlesInRoundsInProcess,
      follow_ups_count_when_the_last_record_of_their_job_has_gone_before_its_end_was_looked_at) {
   RoundsWorld world;
-  const JobId first = world.enqueue(*world.producer, "first");
-  world.round();
-  Job held = must(world.worker->claim());
-  world.use_up_segments();
-  const JobId follow_up = must(held.follow_up({.request = world.request("follow-up")}));
-  must(held.complete());
+  const auto [first, follow_up] = world.complete_an_old_one();
   world.round();
   ASSERT_TRUE(world.counts(follow_up));
   // The keeper frees the cell, because all of it is durable.

@@ -13,6 +13,11 @@ std::string long_payload(std::size_t bytes = 80'000, char first = 'a') {
   return text;
 }
 
+void add_whole(Records& records, JobId id, const std::string& payload) {
+  records.parts(id, payload);
+  records.large_job(id, payload.size());
+}
+
 std::string large_payload_in(const Rebuilt& rebuilt, JobId id) {
   const auto view = view_job(*rebuilt.segment, index_of(id));
   if (!view || view->info.id != id) return "no such job";
@@ -24,8 +29,7 @@ TEST(RebuildLarge, a_payload_in_parts_comes_back_whole_and_in_an_extent_of_its_j
   Records records;
   const JobId id = id_of(5, 3);
   records.kind(0, "k");
-  records.parts(id, long_payload());
-  records.large_job(id, 80'000);
+  add_whole(records, id, long_payload());
   const Rebuilt rebuilt(records);
   EXPECT_TRUE(rebuilt.damage.empty());
   EXPECT_EQ(rebuilt.state(id), CellState::queued);
@@ -87,10 +91,8 @@ TEST(RebuildLarge, a_job_that_is_over_needs_no_parts) {
 TEST(RebuildLarge, a_later_life_of_the_cell_stands_and_its_payload_with_it) {
   Records records;
   records.kind(0, "k");
-  records.parts(id_of(5, 3), long_payload());
-  records.large_job(id_of(5, 3), 80'000);
-  records.parts(id_of(7, 3), long_payload(90'000, 'A'));
-  records.large_job(id_of(7, 3), 90'000);
+  add_whole(records, id_of(5, 3), long_payload());
+  add_whole(records, id_of(7, 3), long_payload(90'000, 'A'));
   records.parts(id_of(4, 3), long_payload(1000));
   const Rebuilt rebuilt(records);
   EXPECT_TRUE(large_payload_in(rebuilt, id_of(7, 3)) == long_payload(90'000, 'A'));
@@ -100,8 +102,7 @@ TEST(RebuildLarge, a_later_life_of_the_cell_stands_and_its_payload_with_it) {
 TEST(RebuildLarge, parts_of_a_later_life_say_that_the_job_before_it_is_over) {
   Records records;
   records.kind(0, "k");
-  records.parts(id_of(5, 3), long_payload());
-  records.large_job(id_of(5, 3), 80'000);
+  add_whole(records, id_of(5, 3), long_payload());
   records.parts(id_of(7, 3), long_payload(80'000, 'A'), 2);
   const Rebuilt rebuilt(records);
   EXPECT_TRUE(rebuilt.is_free(3));
@@ -113,8 +114,7 @@ TEST(RebuildLarge, options_and_a_text_come_back_with_a_payload_in_parts) {
   Records records;
   const JobId id = id_of(5, 3);
   records.kind(0, "k");
-  records.parts(id, long_payload());
-  records.large_job(id, 80'000);
+  add_whole(records, id, long_payload());
   records.options({.cell_flags = cell_flag::bury_on_worker_lost, .id = id.value()});
   const std::string error = "no route to host, and none in sight";
   records.change({.attempts = 2, .text_bytes = static_cast<std::uint16_t>(error.size()), .id = id.value()}, error);
@@ -133,8 +133,7 @@ TEST(RebuildLarge, the_ids_of_those_that_a_large_job_waits_for_stand_in_its_cell
   std::memcpy(body.data(), &first, sizeof first);
   const std::string error = "not today";
   records.kind(0, "k");
-  records.parts(id, body);
-  records.large_job(id, body.size());
+  add_whole(records, id, body);
   records.options({.cell_flags = cell_flag::has_options | cell_flag::has_links, .id = id.value()});
   records.links({.parents = 1, .id = id.value()});
   records.change({.attempts = 1, .text_bytes = static_cast<std::uint16_t>(error.size()), .id = id.value()}, error);
@@ -149,8 +148,7 @@ TEST(RebuildLarge, more_ids_than_the_cell_of_a_large_job_has_room_for_are_report
   Records records;
   const JobId id = id_of(5, 3);
   records.kind(0, "k");
-  records.parts(id, long_payload());
-  records.large_job(id, 80'000);
+  add_whole(records, id, long_payload());
   records.options({.cell_flags = cell_flag::has_options | cell_flag::has_links, .id = id.value()});
   records.links({.parents = 16, .id = id.value()});  // 192 bytes behind the header, 72 of them for options and links
   const Rebuilt rebuilt(records, 256);
@@ -163,8 +161,7 @@ TEST(RebuildLarge, an_arena_too_small_for_what_comes_back_says_how_much_is_enoug
   Records records;
   records.kind(0, "k");
   for (CellIndex cell = 0; cell < 6; ++cell) {
-    records.parts(id_of(5, cell), long_payload());
-    records.large_job(id_of(5, cell), 80'000);
+    add_whole(records, id_of(5, cell), long_payload());
   }
   try {
     const Rebuilt refused(records);
