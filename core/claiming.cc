@@ -7,6 +7,8 @@ namespace {
 /// How far ahead of the claim the cells are fetched into the cache, and the slots whose hints name them.
 constexpr std::uint64_t prefetch_distance = 16;
 constexpr std::uint64_t slot_prefetch_distance = 48;
+/// About as many cells as a core's second cache holds.
+constexpr std::uint64_t short_queue = 16384;
 /// The head is raised this often within a batch, so that other claimers do not walk over what we have taken.
 constexpr std::uint32_t raise_every = 16;
 /// About 0.1 ms.
@@ -137,6 +139,8 @@ std::uint32_t Claiming::claim_front(std::uint32_t level, Claim* out, std::uint32
     if (--steps == 0) break;
   }
   if (position > raised) ring.raise_head(position);  // K5
+  // By the tail as fetch_ahead() has read it: reading it again would take its line away from the producers.
+  was_queue_short_ = position + short_queue > known_tail_[level];
   return count;
 }
 

@@ -90,6 +90,9 @@ class Claiming {
     }
     return false;
   }
+  /// Whether few jobs waited behind those of the last claim, as far as is known: their cells are still in the caches of
+  /// those who enqueued them.
+  bool was_queue_short() const noexcept { return was_queue_short_; }
   Admission& admission() noexcept { return admission_; }
 
  private:
@@ -131,6 +134,7 @@ class Claiming {
   /// By rules: how many jobs may still be parked before the walk gives the other levels a turn.
   std::uint32_t parkings_left_ = 0;
   std::uint32_t first_levels_;
+  bool was_queue_short_ = true;
   LevelChoice choice_;
   KindSet kinds_;
   /// With a filter: every hint below was dead or of another kind when we passed. Kinds do not change and jobs that come

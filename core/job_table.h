@@ -209,6 +209,19 @@ class JobTable {
     }
   }
 
+  /// Takes the lines of an inline payload away from whoever has written or read them, by storing what stands there. For
+  /// the owner of a completing cell, just before the cell becomes free: a processor that wrote a line which others read
+  /// since, as the enqueuer of this job did, fetches it for the next write neither ahead nor beside other lines, but
+  /// waits for each; one that is another's alone it fetches ahead as asked (docs/decisions/0022).
+  void own_payload_lines(CellIndex index, std::size_t payload_bytes) const noexcept {
+    std::atomic<std::uint64_t>* word = payload_words(index);
+    const std::size_t bytes = std::min<std::size_t>(payload_bytes, inline_bytes());
+    for (std::size_t done = 0; done < bytes; done += cache_line_bytes, word += words_per_line) {
+      // ORDER relaxed: nobody else may write it, and the value does not change.
+      word->store(word->load(std::memory_order_relaxed), std::memory_order_relaxed);
+    }
+  }
+
   void prefetch_to_write(CellIndex index) const noexcept {
     const std::byte* cell = cells_ + (std::uint64_t{index} << shift_);
     ringmill::prefetch_to_write(cell);

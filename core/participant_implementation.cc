@@ -282,7 +282,8 @@ void Participant::Implementation::settled(Job& job) noexcept {
   job.participant_ = nullptr;
 }
 
-inline Participant::Implementation::Won Participant::Implementation::win_end(const Job& job) noexcept {
+[[gnu::always_inline]] inline Participant::Implementation::Won Participant::Implementation::win_end(
+    const Job& job) noexcept {
   const CellIndex index = index_of(job.id_);
   const StateWord held(job.word_);
   if (!settling_.swap_to_completing(index, held)) return Won::nothing;  // E1 was done when the lease was reserved
@@ -292,6 +293,9 @@ inline Participant::Implementation::Won Participant::Implementation::win_end(con
   if ((flags & cell_flag::end_is_seen) != 0) [[unlikely]] {
     settling_.keep_completed(index, completing);
     return Won::kept_cell;
+  }
+  if (claiming_.was_queue_short() && (flags & cell_flag::in_arena) == 0) {
+    settling_.table().own_payload_lines(index, job.payload_.size());
   }
   settling_.free_cell(index, completing);
   return (flags & cell_flag::memory_only) != 0 ? Won::cell : Won::cell_to_mark;
