@@ -7,10 +7,9 @@
 #include <vector>
 
 #include "core/engine_directory.h"
-#include "core/journal/parts.h"
+#include "core/journal/live_jobs.h"
 #include "core/journal/read_only_device.h"
 #include "core/journal/reader.h"
-#include "ipc/state_word.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
@@ -21,45 +20,6 @@ namespace ringmill::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-/// The jobs that a recovery would bring back: those that wait, now or later, those that are kept after their end, and
-/// the dead that were not buried yet.
-class LiveJobs : public WholeJobsVisitor {
- public:
-  LiveJobs() : WholeJobsVisitor(false) {}
-
-  void on_job(const JournalPlace&, const JobRecord& record, std::span<const std::byte>) override {
-    Cell& cell = cell_of(record.id);
-    cell.job = std::max(cell.job, record.id >> index_bits);
-  }
-  void on_ended(const JournalPlace&, JobId id) override {
-    Cell& cell = cell_of(id.value());
-    cell.ended_below = std::max(cell.ended_below, id.value() >> index_bits);
-  }
-  /// A life whose attempts are counted shows that those before it are over.
-  void on_attempts(const JournalPlace&, JobId id, std::uint16_t) override { on_ended({}, id); }
-  void on_change(const JournalPlace&, const ChangeRecord& record, std::string_view) override {
-    on_ended({}, JobId(record.id));
-  }
-  void on_kind(const JournalPlace&, std::uint32_t, std::string_view) override {}
-
-  std::uint64_t count() const noexcept {
-    return static_cast<std::uint64_t>(
-        std::ranges::count_if(cells_, [](const Cell& cell) { return cell.job != 0 && cell.job >= cell.ended_below; }));
-  }
-
- private:
-  struct Cell {
-    std::uint64_t job = 0;  // the highest generation
-    std::uint64_t ended_below = 0;
-  };
-  Cell& cell_of(std::uint64_t id) {
-    const auto index = static_cast<std::size_t>(id & index_mask);
-    if (index >= cells_.size()) cells_.resize(std::max(index + 1, std::min(2 * cells_.size(), index_mask + 1)));
-    return cells_[index];
-  }
-  std::vector<Cell> cells_;
-};
 
 struct Verified {
   JournalReport report;
