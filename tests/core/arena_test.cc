@@ -171,7 +171,8 @@ TEST(ArenaInProcess, who_waits_for_the_arena_is_woken_when_a_large_job_ends) {
 
 TEST(ArenaInProcess, a_unique_job_that_is_there_already_takes_no_room) {
   Large large;
-  const JobRequest asked = large.request(text_of(50'000));
+  const std::string payload = text_of(50'000);
+  const JobRequest asked = large.request(payload);
   const UniqueJob first = must(large.worker->enqueue_unique(asked, "key"));
   const UniqueJob second = must(large.worker->enqueue_unique(asked, "key"));
   EXPECT_EQ(first.id, second.id);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tests/crash/single_step.h"
+#include "tests/crash/stepped_test.h"
 #include "tests/support/core_test.h"
 #include "tests/support/without_fallback.h"
 
@@ -34,7 +35,7 @@ bool comes_back(SteppedProcess& process) {
 }
 
 /// Nobody else is there who could wake the worker or take its job: no keeper, no other worker, no look after a second.
-class FallingAsleep : public testing::Test {
+class FallingAsleep : public SteppedTest {
  protected:
   /// The addresses that an undisturbed worker goes through until it sleeps; the last is the system call that it sleeps
   /// in.

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "tests/crash/single_step.h"
+#include "tests/crash/stepped_test.h"
 #include "tests/support/core_test.h"
 #include "tests/support/shared_block.h"
 
@@ -20,7 +21,7 @@ using namespace std::chrono_literals;
 using test::must;
 using State = SteppedProcess::State;
 
-class UniqueEnqueueStepped : public testing::Test {
+class UniqueEnqueueStepped : public SteppedTest {
  protected:
   UniqueJob enqueue(Participant& producer) const {
     return must(producer.enqueue_unique(world.request("payload"), key_, {}, 1s));

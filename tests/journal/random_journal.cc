@@ -76,9 +76,9 @@ void RandomJournal::write_large_job(BlockBuilder& builder, std::uint32_t bytes) 
 
 void RandomJournal::write_block() {
   std::vector<std::uint32_t> payloads(1 + below(3));
-  std::uint32_t bytes = sizeof(BlockHead) + 3 * sizeof(ShortRecord) + 2 * BlockBuilder::bytes_of_kind(16) +
-                        static_cast<std::uint32_t>(payloads.size() * sizeof(OptionsRecord)) +
-                        BlockBuilder::bytes_of_change(most_text_bytes);
+  auto bytes = static_cast<std::uint32_t>(
+      sizeof(BlockHead) + 3 * sizeof(ShortRecord) + 2 * BlockBuilder::bytes_of_kind(16) +
+      payloads.size() * sizeof(OptionsRecord) + BlockBuilder::bytes_of_change(most_text_bytes));
   for (std::uint32_t& payload : payloads) {
     payload = static_cast<std::uint32_t>(below(4) == 0 ? below(9000) : below(100));
     bytes += BlockBuilder::bytes_of_job(payload);
