@@ -150,6 +150,10 @@ JournalRounds::Look JournalRounds::go_on_with(std::uint32_t word) {
       ahead &= ahead - 1;
     }
     const CellIndex index = first + static_cast<CellIndex>(std::countr_zero(left));
+    const std::uint64_t behind_it = left & (left - 1);
+    if (const std::uint64_t soon = behind_it & (behind_it - 1); soon != 0) {
+      table_.prefetch_to_journal(first + static_cast<CellIndex>(std::countr_zero(soon)));
+    }
     look = look_at_taken(index, Turn::others);
     if (look == Look::leads) {
       put_off_[word] |= JournalMarks::bit_of(index);
