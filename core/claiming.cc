@@ -7,7 +7,8 @@ namespace {
 /// How far ahead of the claim the cells are fetched into the cache, and the slots whose hints name them.
 constexpr std::uint64_t prefetch_distance = 16;
 constexpr std::uint64_t slot_prefetch_distance = 48;
-/// About as many cells as a core's second cache holds.
+/// The cells of so many jobs are taken to be in the caches of those who enqueued them, still: by measurement
+/// (docs/decisions/0022).
 constexpr std::uint64_t short_queue = 16384;
 /// The head is raised this often within a batch, so that other claimers do not walk over what we have taken.
 constexpr std::uint32_t raise_every = 16;

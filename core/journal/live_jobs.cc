@@ -8,8 +8,7 @@ namespace ringmill {
 
 LiveJobs::Cell& LiveJobs::cell_of(JobId id) {
   const std::size_t index = index_of(id);
-  if (index >= cells_.size())
-    cells_.resize(std::max(index + 1, std::min<std::size_t>(2 * cells_.size(), index_mask + 1)));
+  if (index >= cells_.size()) cells_.resize(index + 1);  // the vector's room doubles by itself
   return cells_[index];
 }
 
