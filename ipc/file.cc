@@ -1,7 +1,6 @@
 #include "ipc/file.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -14,6 +13,16 @@ File& File::operator=(File&& other) noexcept {
     descriptor_ = std::exchange(other.descriptor_, -1);
   }
   return *this;
+}
+
+File File::above_standard(int descriptor) noexcept {
+  constexpr int first = STDERR_FILENO + 1;
+  if (descriptor < 0 || descriptor >= first) return File(descriptor);
+  const int moved = ::fcntl(descriptor, F_DUPFD_CLOEXEC, first);
+  const int number = errno;
+  ::close(descriptor);
+  errno = number;
+  return File(moved);
 }
 
 File::~File() {
@@ -49,26 +58,15 @@ Error system_error(const char* call, const std::filesystem::path& path, int numb
   return Error(code, call, path.string() + ": " + ::strerror_r(number, text, sizeof text));
 }
 
-Result<File> open_file(const std::filesystem::path& path, int flags, std::uint32_t mode) {
-  const int descriptor = ::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, mode);
-  if (descriptor < 0) return std::unexpected(system_error("cannot open", path));
-  return File(descriptor);
-}
-
-namespace {
-
-Result<void> write_all(const File& file, const std::string& text, const std::filesystem::path& path) {
-  std::size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t written = ::write(file.descriptor(), text.data() + done, text.size() - done);
+Result<void> write_all(const File& file, std::string_view text, const std::filesystem::path& path) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(file.descriptor(), text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) return std::unexpected(system_error("cannot write", path));
-    done += static_cast<std::size_t>(written);
+    text.remove_prefix(static_cast<std::size_t>(written));
   }
   return {};
 }
-
-}  // namespace
 
 Result<std::size_t> read_at(int descriptor, std::uint64_t offset, std::span<std::byte> to,
                             const std::filesystem::path& path) {
@@ -83,32 +81,7 @@ Result<std::size_t> read_at(int descriptor, std::uint64_t offset, std::span<std:
   return done;
 }
 
-Result<void> sync_directory(const std::filesystem::path& directory) {
-  auto opened = open_file(directory, O_RDONLY | O_DIRECTORY);
-  if (!opened) return std::unexpected(opened.error());
-  if (::fsync(opened->descriptor()) != 0) return std::unexpected(system_error("cannot sync", directory));
-  return {};
-}
-
-Result<void> write_file_durably(const std::filesystem::path& path, const std::string& text, std::uint32_t mode) {
-  const std::filesystem::path fresh = path.string() + ".new";
-  ::unlink(fresh.c_str());
-  auto file = open_file(fresh, O_WRONLY | O_CREAT | O_EXCL, mode);
-  if (!file) return std::unexpected(file.error());
-  if (::fchmod(file->descriptor(), mode) != 0) return std::unexpected(system_error("cannot set the mode of", fresh));
-  if (auto written = write_all(*file, text, fresh); !written) return written;
-  if (::fsync(file->descriptor()) != 0) return std::unexpected(system_error("cannot sync", fresh));
-  if (::rename(fresh.c_str(), path.c_str()) != 0) return std::unexpected(system_error("cannot rename to", path));
-  return sync_directory(path.parent_path());
-}
-
-Result<std::string> read_file(const std::filesystem::path& path) {
-  const auto file = open_file(path, O_RDONLY);
-  if (!file) return std::unexpected(file.error());
-  return read_file(*file, path);
-}
-
-Result<std::string> read_file(const File& file, const std::filesystem::path& path) {
+Result<std::string> read_file(const File& file, const std::filesystem::path& path, std::uint64_t most_bytes) {
   std::string text;
   char buffer[4096];
   while (true) {
@@ -116,8 +89,24 @@ Result<std::string> read_file(const File& file, const std::filesystem::path& pat
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return std::unexpected(system_error("cannot read", path));
     if (got == 0) return text;
+    if (static_cast<std::uint64_t>(got) > most_bytes - text.size()) {
+      return std::unexpected(Error(ErrorCode::corrupt, "this file is larger than it can be",
+                                   path.string() + ": at most " + std::to_string(most_bytes) + " bytes"));
+    }
     text.append(buffer, static_cast<std::size_t>(got));
   }
+}
+
+Result<File> open_file(const std::filesystem::path& path, int flags, std::uint32_t mode) {
+  File file = File::above_standard(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW, mode));
+  if (!file) return std::unexpected(system_error("cannot open", path));
+  return file;
+}
+
+Result<std::string> read_file(const std::filesystem::path& path) {
+  const auto file = open_file(path, O_RDONLY);
+  if (!file) return std::unexpected(file.error());
+  return read_file(*file, path);
 }
 
 namespace {

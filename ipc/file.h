@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <ringmill/error.h>
@@ -24,7 +25,14 @@ class File {
   File& operator=(const File&) = delete;
   ~File();
 
+  /// Owns what a system call gave, moved to 3 or above: in a process whose descriptors 0 to 2 are closed its messages
+  /// would be written into what took their place (hazard 28). Empty where the call, or the move, failed: errno says
+  /// why.
+  static File above_standard(int descriptor) noexcept;
+
   int descriptor() const noexcept { return descriptor_; }
+  /// Gives the descriptor up to the caller.
+  int release() noexcept { return std::exchange(descriptor_, -1); }
   explicit operator bool() const noexcept { return descriptor_ >= 0; }
 
  private:
@@ -34,21 +42,25 @@ class File {
 /// The error of the system call that just failed: "open: PATH: No such file or directory". errno decides the code.
 Error system_error(const char* call, const std::filesystem::path& path, int number = errno);
 
-/// Opens with O_CLOEXEC | O_NOFOLLOW added.
-Result<File> open_file(const std::filesystem::path& path, int flags, std::uint32_t mode = 0);
-
 /// Reads to the end of `to`, or of the file; how much there was. `path` is for messages.
 Result<std::size_t> read_at(int descriptor, std::uint64_t offset, std::span<std::byte> to,
                             const std::filesystem::path& path);
 
+/// The rest of an open file. Error corrupt: it has more than `most_bytes`. `path` is for messages.
+Result<std::string> read_file(const File& file, const std::filesystem::path& path,
+                              std::uint64_t most_bytes = std::uint64_t{INT64_MAX});
+/// Writes all of `text` at the file's place. `path` is for messages.
+Result<void> write_all(const File& file, std::string_view text, const std::filesystem::path& path);
+
+// Files that are no engine's, at paths that a user or the system names. Those of an engine: ipc/directory.h.
+
+/// Opens with O_CLOEXEC | O_NOFOLLOW added.
+Result<File> open_file(const std::filesystem::path& path, int flags, std::uint32_t mode = 0);
+Result<std::string> read_file(const std::filesystem::path& path);
 /// What was made, renamed or removed in the directory is durable when this returns.
 Result<void> sync_directory(const std::filesystem::path& directory);
-
 /// Replaces `path` by `text`, all or nothing, durable when it returns (file and directory are synced).
 Result<void> write_file_durably(const std::filesystem::path& path, const std::string& text, std::uint32_t mode);
-Result<std::string> read_file(const std::filesystem::path& path);
-/// The same of an open file; `path` is for messages.
-Result<std::string> read_file(const File& file, const std::filesystem::path& path);
 
 /// Locks on single bytes of a file, held by the open file description: the kernel drops them when the last process that
 /// has it is gone. Locks of one File never conflict with each other; to ask whether a byte is held by anybody, ask

@@ -1,0 +1,407 @@
+#include "ipc/directory.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+namespace ringmill {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view half_made_ending = ".new";
+constexpr std::size_t random_digits = 16;
+
+/// The system's functions want a zero behind a name; a name with a slash would be a path.
+class Name {
+ public:
+  explicit Name(std::string_view text) : text_(text) {}
+  const char* c_str() const noexcept { return text_.c_str(); }
+  bool is_one() const noexcept {
+    return !text_.empty() && text_ != "." && text_ != ".." && text_.find('/') == std::string::npos &&
+           text_.find('\0') == std::string::npos;
+  }
+
+ private:
+  std::string text_;
+};
+
+Error not_a_name(const fs::path& path) { return Error(ErrorCode::invalid_argument, "not a name", path.string()); }
+
+/// A path without what would make the system follow a link in its last part.
+fs::path without_end_slashes(const fs::path& given) {
+  fs::path path = given;
+  while (path.has_relative_path() && (!path.has_filename() || path.filename() == ".") && path != path.parent_path()) {
+    path = path.parent_path();
+  }
+  return path.empty() ? fs::path(".") : path;
+}
+
+Error is_link(const fs::path& path) {
+  return Error(ErrorCode::permission_denied, "this is a symbolic link",
+               path.string() + "; somebody put it there: find out who did");
+}
+
+const char* kind_of(mode_t mode) noexcept {
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
+/// open() says ELOOP of a link, ENXIO of a socket or of a pipe that nothing reads.
+Error open_error(const fs::path& path, int number) {
+  if (number == ELOOP) return is_link(path);
+  if (number == ENXIO || number == EISDIR) {
+    return Error(ErrorCode::permission_denied, "this is not a plain file",
+                 path.string() + "; somebody put it there: find out who did");
+  }
+  return system_error("cannot open", path, number);
+}
+
+/// Waiting was refused for the opening alone: io_uring takes O_NONBLOCK on a file for a wish.
+Result<void> let_it_wait(const File& file, const fs::path& path) {
+  const int flags = ::fcntl(file.descriptor(), F_GETFL);
+  if (flags >= 0 && ::fcntl(file.descriptor(), F_SETFL, flags & ~O_NONBLOCK) == 0) return {};
+  return std::unexpected(system_error("cannot open", path));
+}
+
+Result<std::string> random_word() {
+  std::array<unsigned char, random_digits / 2> bytes{};
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t got = ::getrandom(bytes.data() + done, bytes.size() - done, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return std::unexpected(system_error("cannot get", "random bytes"));
+    done += static_cast<std::size_t>(got);
+  }
+  std::string word;
+  for (const unsigned char byte : bytes) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    word.append(1, digits[byte >> 4]).append(1, digits[byte & 0xf]);
+  }
+  return word;
+}
+
+}  // namespace
+
+Result<Directory> Directory::of(File file, fs::path path) {
+  auto opened = std::make_shared<Opened>();
+  opened->file = std::move(file);
+  opened->path = std::move(path);
+  if (::fstat(opened->file.descriptor(), &opened->facts) != 0) {
+    return std::unexpected(system_error("cannot stat", opened->path));
+  }
+  return Directory(std::move(opened));
+}
+
+Result<Directory> Directory::open(const fs::path& given, Links links) {
+  const fs::path path = without_end_slashes(given);
+  const int follow = links == Links::refused ? O_NOFOLLOW : 0;
+  File file = File::above_standard(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | follow));
+  if (file) return of(std::move(file), path);
+  const int number = errno;
+  // With O_DIRECTORY a link, too, is ENOTDIR.
+  struct stat facts {};
+  if (number == ENOTDIR && ::lstat(path.c_str(), &facts) == 0) {
+    if (S_ISLNK(facts.st_mode)) {
+      return std::unexpected(Error(ErrorCode::permission_denied, "the directory is a symbolic link",
+                                   path.string() + "; name the directory itself"));
+    }
+    return std::unexpected(Error(ErrorCode::already_exists, "not a directory", path.string() + "; name a new one"));
+  }
+  return std::unexpected(system_error("cannot open the directory", path, number));
+}
+
+Result<void> Directory::make(const fs::path& given, std::uint32_t mode) {
+  const fs::path path = without_end_slashes(given);
+  if (::mkdir(path.c_str(), mode) == 0) return {};
+  return std::unexpected(system_error("cannot make the directory", path));
+}
+
+Result<struct stat> Directory::facts() const {
+  struct stat facts {};
+  if (::fstat(descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path()));
+  return facts;
+}
+
+Result<void> Directory::set_mode(std::uint32_t mode) const {
+  if (::fchmod(descriptor(), mode) == 0) return {};
+  return std::unexpected(system_error("cannot set the mode of", path()));
+}
+
+bool Directory::is_removed() const noexcept {
+  struct stat facts {};
+  return ::fstat(descriptor(), &facts) == 0 && facts.st_nlink == 0;
+}
+
+bool Directory::lets_in(uid_t owner) const noexcept {
+  return owner == opened_->facts.st_uid || owner == ::geteuid() || owner == 0 || (opened_->facts.st_mode & 0022) != 0;
+}
+
+Result<std::optional<struct stat>> Directory::look(std::string_view given) const {
+  const Name name(given);
+  if (!name.is_one()) return std::unexpected(not_a_name(path_of(given)));
+  struct stat facts {};
+  if (::fstatat(descriptor(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0) return facts;
+  if (errno == ENOENT) return std::nullopt;
+  return std::unexpected(system_error("cannot stat", path_of(given)));
+}
+
+bool Directory::has(std::string_view name) const noexcept {
+  const auto facts = look(name);
+  return facts && *facts;
+}
+
+bool Directory::has_folder(std::string_view name) const noexcept {
+  const auto facts = look(name);
+  return facts && *facts && S_ISDIR((*facts)->st_mode);
+}
+
+bool Directory::is_named(std::string_view name, const File& file) const noexcept {
+  struct stat opened {};
+  const auto named = look(name);
+  return named && *named && ::fstat(file.descriptor(), &opened) == 0 && opened.st_dev == (*named)->st_dev &&
+         opened.st_ino == (*named)->st_ino;
+}
+
+Result<std::vector<std::string>> Directory::names() const {
+  // A description of its own: the place within the listing belongs to it.
+  const int again = File::above_standard(::openat(descriptor(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)).release();
+  DIR* const listing = again >= 0 ? ::fdopendir(again) : nullptr;
+  if (listing == nullptr) {
+    const int number = errno;
+    if (again >= 0) ::close(again);
+    return std::unexpected(system_error("cannot list", path(), number));
+  }
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = ::readdir(listing)) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+    errno = 0;
+  }
+  const int number = errno;
+  ::closedir(listing);
+  if (number != 0) return std::unexpected(system_error("cannot list", path(), number));
+  return names;
+}
+
+Result<File> Directory::open_file(std::string_view given, int flags, Owners owners, std::uint64_t most_bytes) const {
+  const fs::path path = path_of(given);
+  const Name name(given);
+  if (!name.is_one()) return std::unexpected(not_a_name(path));
+  File file = File::above_standard(
+      ::openat(descriptor(), name.c_str(), (flags & ~O_CREAT) | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+  if (!file) return std::unexpected(open_error(path, errno));
+  struct stat facts {};
+  if (::fstat(file.descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path));
+  const bool is_owned = owners == Owners::directorys ? facts.st_uid == owner() : lets_in(facts.st_uid);
+  if (!S_ISREG(facts.st_mode)) {
+    return std::unexpected(
+        Error(ErrorCode::permission_denied, "this is not a plain file",
+              path.string() + " is " + kind_of(facts.st_mode) + "; somebody put it there: find out who did"));
+  }
+  if (!is_owned) {
+    return std::unexpected(Error(ErrorCode::permission_denied, "this file belongs to another user than the engine",
+                                 path.string() + "; somebody put it there: find out who did"));
+  }
+  if (static_cast<std::uint64_t>(facts.st_size) > most_bytes) {
+    return std::unexpected(Error(ErrorCode::corrupt, "this file is larger than it can be",
+                                 path.string() + " has " + std::to_string(facts.st_size) + " bytes, at most " +
+                                     std::to_string(most_bytes) + "; somebody changed it: find out who did"));
+  }
+  if (auto waits = let_it_wait(file, path); !waits) return std::unexpected(waits.error());
+  return file;
+}
+
+Result<std::string> Directory::read_small_file(std::string_view name, Owners owners, std::uint64_t most_bytes) const {
+  const auto file = open_file(name, O_RDONLY, owners, most_bytes);
+  if (!file) return std::unexpected(file.error());
+  return read_file(*file, path_of(name), most_bytes);
+}
+
+Result<File> Directory::make_file(std::string_view given, std::uint32_t mode, int flags) const {
+  const fs::path path = path_of(given);
+  const Name name(given);
+  if (!name.is_one()) return std::unexpected(not_a_name(path));
+  File file = File::above_standard(
+      ::openat(descriptor(), name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | flags, mode & 0666));
+  if (!file) return std::unexpected(system_error("cannot make", path));
+  if (::fchmod(file.descriptor(), mode) == 0) return file;
+  const int number = errno;
+  ::unlinkat(descriptor(), name.c_str(), 0);
+  return std::unexpected(system_error("cannot set the mode of", path, number));
+}
+
+Result<File> Directory::make_nameless_file(std::uint32_t mode, int flags) const {
+  File file = File::above_standard(::openat(descriptor(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC | flags, mode));
+  if (file) return file;
+  if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT && errno != EINVAL) {
+    return std::unexpected(system_error("cannot make a file in", path()));
+  }
+  const auto name = half_made_name("probe");
+  if (!name) return std::unexpected(name.error());
+  auto named = make_file(*name, mode, flags);
+  if (named) static_cast<void>(remove(*name));
+  return named;
+}
+
+Result<std::string> Directory::half_made_name(std::string_view name) {
+  const auto word = random_word();
+  if (!word) return std::unexpected(word.error());
+  return std::string(name).append(".").append(*word).append(half_made_ending);
+}
+
+bool Directory::is_half_made(std::string_view file, std::string_view name) noexcept {
+  if (!file.starts_with(name) || !file.ends_with(half_made_ending)) return false;
+  if (file.size() != name.size() + 1 + random_digits + half_made_ending.size()) return false;
+  const std::string_view word = file.substr(name.size() + 1, random_digits);
+  return file[name.size()] == '.' && word.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+Result<void> Directory::write_file_durably(std::string_view name, std::string_view text, std::uint32_t mode,
+                                           std::optional<Owner> owner) const {
+  const auto all = names();
+  if (!all) return std::unexpected(all.error());
+  for (const std::string& left : *all) {
+    // Of a writer that died. What is somebody's who may not be robbed stays: it is never read.
+    if (is_half_made(left, name)) static_cast<void>(remove(left));
+  }
+  const auto fresh = half_made_name(name);
+  if (!fresh) return std::unexpected(fresh.error());
+  const auto write_and_name = [&]() -> Result<void> {
+    const auto file = make_file(*fresh, mode);
+    if (!file) return std::unexpected(file.error());
+    const fs::path path = path_of(*fresh);
+    if (owner) {
+      if (auto given = give_file(*file, *owner, path); !given) return given;
+    }
+    if (auto written = write_all(*file, text, path); !written) return written;
+    if (::fsync(file->descriptor()) != 0) return std::unexpected(system_error("cannot sync", path));
+    return rename(*fresh, name);
+  };
+  if (auto named = write_and_name(); !named) {
+    static_cast<void>(remove_if_there(*fresh));
+    return named;
+  }
+  return sync();
+}
+
+Result<bool> Directory::make_empty_file(std::string_view given, std::uint32_t mode, std::optional<Owner> owner) const {
+  const fs::path path = path_of(given);
+  const Name name(given);
+  if (!name.is_one()) return std::unexpected(not_a_name(path));
+  if (has(given)) return false;
+  const auto fresh = half_made_name(given);
+  if (!fresh) return std::unexpected(fresh.error());
+  {
+    const auto file = make_file(*fresh, mode);
+    if (!file) return std::unexpected(file.error());
+    if (owner) {
+      if (auto handed = give_file(*file, *owner, path); !handed) {
+        static_cast<void>(remove_if_there(*fresh));
+        return std::unexpected(handed.error());
+      }
+    }
+  }
+  const int linked = ::linkat(descriptor(), fresh->c_str(), descriptor(), name.c_str(), 0);
+  const int number = errno;
+  static_cast<void>(remove_if_there(*fresh));
+  if (linked == 0) return true;
+  if (number == EEXIST) return false;
+  return std::unexpected(system_error("cannot make", path, number));
+}
+
+Result<void> Directory::rename(std::string_view from, std::string_view to) const {
+  const Name old_name(from);
+  const Name new_name(to);
+  if (!old_name.is_one() || !new_name.is_one()) return std::unexpected(not_a_name(path_of(from)));
+  if (::renameat(descriptor(), old_name.c_str(), descriptor(), new_name.c_str()) == 0) return {};
+  return std::unexpected(system_error("cannot rename to", path_of(to)));
+}
+
+Result<void> Directory::remove(std::string_view given) const {
+  const Name name(given);
+  if (!name.is_one()) return std::unexpected(not_a_name(path_of(given)));
+  if (::unlinkat(descriptor(), name.c_str(), 0) == 0) return {};
+  return std::unexpected(system_error("cannot remove", path_of(given)));
+}
+
+Result<void> Directory::remove_if_there(std::string_view name) const {
+  auto removed = remove(name);
+  if (!removed && removed.error().code() == ErrorCode::not_found) return {};
+  return removed;
+}
+
+Result<void> Directory::sync() const {
+  if (::fsync(descriptor()) == 0) return {};
+  return std::unexpected(system_error("cannot sync", path()));
+}
+
+Result<Directory> Directory::open_folder(std::string_view given) const {
+  const fs::path path = path_of(given);
+  const Name name(given);
+  if (!name.is_one()) return std::unexpected(not_a_name(path));
+  File file =
+      File::above_standard(::openat(descriptor(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (file) return of(std::move(file), path);
+  const int number = errno;
+  if (number == ENOTDIR || number == ELOOP) {
+    return std::unexpected(Error(ErrorCode::permission_denied, "this is not a folder, or a link to one",
+                                 path.string() + "; somebody put it there: find out who did"));
+  }
+  return std::unexpected(system_error("cannot open", path, number));
+}
+
+Result<void> Directory::make_folder(std::string_view given, std::uint32_t mode) const {
+  const Name name(given);
+  if (!name.is_one()) return std::unexpected(not_a_name(path_of(given)));
+  if (::mkdirat(descriptor(), name.c_str(), mode) == 0) return {};
+  return std::unexpected(system_error("cannot make the directory", path_of(given)));
+}
+
+Result<void> Directory::remove_folder(std::string_view given) const {
+  const Name name(given);
+  if (!name.is_one()) return std::unexpected(not_a_name(path_of(given)));
+  if (::unlinkat(descriptor(), name.c_str(), AT_REMOVEDIR) == 0) return {};
+  return std::unexpected(system_error("cannot remove", path_of(given)));
+}
+
+Result<void> Directory::remove_itself() const {
+  const File parent = File::above_standard(::openat(descriptor(), "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!parent) return std::unexpected(system_error("cannot open", path() / ".."));
+  const Name name(fs::absolute(path()).lexically_normal().filename().string());
+  struct stat named {};
+  if (!name.is_one() || ::fstatat(parent.descriptor(), name.c_str(), &named, AT_SYMLINK_NOFOLLOW) != 0 ||
+      named.st_dev != device() || named.st_ino != inode()) {
+    return std::unexpected(Error(ErrorCode::not_found, "the directory has another name by now", path().string()));
+  }
+  if (::unlinkat(parent.descriptor(), name.c_str(), AT_REMOVEDIR) == 0) return {};
+  return std::unexpected(system_error("cannot remove", path()));
+}
+
+Result<void> sync_directory(const fs::path& path) {
+  const auto directory = Directory::open(path);
+  if (!directory) return std::unexpected(directory.error());
+  return directory->sync();
+}
+
+Result<void> write_file_durably(const fs::path& path, const std::string& text, std::uint32_t mode) {
+  const auto directory = Directory::open(path.has_parent_path() ? path.parent_path() : ".", Directory::Links::followed);
+  if (!directory) return std::unexpected(directory.error());
+  return directory->write_file_durably(path.filename().string(), text, mode);
+}
+
+Result<void> give_file(const File& file, const Directory::Owner& owner, const fs::path& path) {
+  if (::fchown(file.descriptor(), owner.user, owner.group) == 0) return {};
+  if (::fchown(file.descriptor(), owner.user, static_cast<gid_t>(-1)) == 0) return {};
+  return std::unexpected(system_error("cannot give to its owner", path));
+}
+
+}  // namespace ringmill
