@@ -51,7 +51,7 @@ bool Arena::is_over(JobId id, std::uint32_t unit) const noexcept {
   const CellHeader& header = table_.header(index);
   // ORDER second-look: acquires, so that the look at the word comes after it.
   const bool has_it = (header.flags.load(std::memory_order_acquire) & cell_flag::in_arena) != 0 &&
-                      header.extent.load(std::memory_order_acquire) == unit;
+                      header.extent.load_once(std::memory_order_acquire) == unit;
   // Moved on: it is over, or has the extent; whoever looks next will know.
   return !has_it && table_.word(index).generation() == word.generation();
 }
@@ -174,6 +174,7 @@ bool Arena::has_room(std::uint32_t bytes) const noexcept {
 }
 
 void Arena::fill(CellIndex index, std::uint32_t unit, std::span<const std::byte> payload) const noexcept {
+  if (!is_within(unit, payload.size())) return;  // not what take() returns
   // ORDER relaxed: the cell's word publishes both in N4.
   table_.header(index).extent.store(unit, std::memory_order_relaxed);
   std::byte* const to = segment_->arena() + std::uint64_t{unit} * segment_->geometry().arena_unit_bytes();
@@ -183,15 +184,15 @@ void Arena::fill(CellIndex index, std::uint32_t unit, std::span<const std::byte>
 std::optional<std::span<const std::byte>> Arena::payload_of(JobId id) const noexcept {
   const CellHeader& header = table_.header(index_of(id));
   // ORDER second-look: the caller looks at the word again.
-  const std::uint64_t unit = header.extent.load(std::memory_order_acquire);
-  const std::uint64_t bytes = header.payload_bytes.load(std::memory_order_acquire);
   const Geometry& geometry = segment_->geometry();
-  if (unit >= geometry.arena_unit_count()) return std::nullopt;
+  const auto unit = header.extent.load_once(std::memory_order_acquire).below(geometry.arena_unit_count());
+  const auto bytes = header.payload_bytes.load_once(std::memory_order_acquire).below(geometry.max_payload + 1);
+  if (!unit || !bytes) return std::nullopt;
   // While a job has an extent its chunk is cut as it was when the job got it: so no two that pass share a byte.
-  const std::uint32_t step = step_of(log_of(cut(static_cast<std::uint32_t>(unit / arena_units_per_chunk))));
-  if (unit % step != 0 || bytes > std::uint64_t{step} * geometry.arena_unit_bytes()) return std::nullopt;
-  if (at(static_cast<std::uint32_t>(unit)) != id.value()) return std::nullopt;
-  return std::span<const std::byte>(segment_->arena() + unit * geometry.arena_unit_bytes(), bytes);
+  const std::uint32_t step = step_of(log_of(cut(*unit / arena_units_per_chunk)));
+  if (*unit % step != 0 || *bytes > std::uint64_t{step} * geometry.arena_unit_bytes()) return std::nullopt;
+  if (at(*unit) != id.value()) return std::nullopt;
+  return std::span<const std::byte>(segment_->arena() + std::uint64_t{*unit} * geometry.arena_unit_bytes(), *bytes);
 }
 
 void Arena::copy_out(std::span<const std::byte> from, std::byte* to) noexcept {

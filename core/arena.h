@@ -57,7 +57,8 @@ class Arena {
   std::uint64_t extent_bytes(std::size_t bytes) const noexcept {
     return std::uint64_t{step_of(log_for(static_cast<std::uint32_t>(bytes)))} * segment_->geometry().arena_unit_bytes();
   }
-  /// A3. `payload` is at most as long as the extent.
+  /// A3. `unit` is what take() has returned, kept in private memory: never what stands in the cell, where a peer may
+  /// have written another one. `payload` is at most as long as the extent. Writes nothing outside the arena.
   void fill(CellIndex index, std::uint32_t unit, std::span<const std::byte> payload) const noexcept;
 
   /// The payload of a job whose flags say in_arena; its bytes may be read at any time, and are believed if the state
@@ -79,10 +80,16 @@ class Arena {
   static std::uint32_t log_of(std::uint64_t cut) noexcept {
     return std::min(static_cast<std::uint32_t>(cut & 0xff), most_log);  // somebody may have scribbled there
   }
+  /// So many bytes from the unit on are in the arena.
+  bool is_within(std::uint32_t unit, std::uint64_t bytes) const noexcept {
+    const Geometry& geometry = segment_->geometry();
+    return unit < geometry.arena_unit_count() &&
+           bytes <= std::uint64_t{geometry.arena_unit_count() - unit} * geometry.arena_unit_bytes();
+  }
   static constexpr std::uint32_t step_of(std::uint32_t log) noexcept { return arena_units_per_chunk >> log; }
-  /// ORDER arena: acquires what C4 released.
+  /// log_of() bounds what is used of it. ORDER arena: acquires what C4 released.
   std::uint64_t cut(std::uint32_t chunk) const noexcept {
-    return segment_->arena_chunk(chunk).load(std::memory_order_acquire);
+    return segment_->arena_chunk(chunk).load_once(std::memory_order_acquire).unbounded();
   }
   std::uint64_t at(std::uint32_t unit) const noexcept {
     return segment_->arena_unit(unit).load(std::memory_order_acquire);  // ORDER arena

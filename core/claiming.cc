@@ -93,8 +93,9 @@ inline bool Claiming::counts(const Claim& claim, std::uint64_t now_ns, std::uint
 
 std::uint32_t Claiming::claim_by_rules(std::uint32_t rules, Claim* out, std::uint32_t most,
                                        std::uint64_t now_ns) noexcept {
-  // Whoever has found nothing yet goes on until the levels are empty, each of them in its turn.
-  while (true) {
+  // Whoever has found nothing yet goes on until the levels are empty, each of them in its turn. Bounded by what the
+  // table can hold: somebody may give back what we park.
+  for (std::uint32_t turn = 0; turn <= table_.capacity() / most_parked_in_a_look + choice_.count(); ++turn) {
     bool was_cut_short = false;
     std::uint32_t count = 0;
     const std::uint32_t first = choice_.first();
@@ -110,6 +111,7 @@ std::uint32_t Claiming::claim_by_rules(std::uint32_t rules, Claim* out, std::uin
     }
     if (count != 0 || !was_cut_short) return count;
   }
+  return 0;
 }
 
 template <bool by_rules>
@@ -129,7 +131,10 @@ std::uint32_t Claiming::claim_front(std::uint32_t level, Claim* out, std::uint32
     if (index < table_.capacity()) {
       const StateWord word = table_.word(index);
       if (JobTable::matches(word, hint)) {  // K2
-        if (!try_claim(index, word, now_ns, out[count])) continue;
+        if (!try_claim(index, word, now_ns, out[count])) {
+          if (--steps == 0) break;
+          continue;
+        }
         if (counts<by_rules>(out[count], now_ns, count, most) && count % raise_every == 0) {
           ring.raise_head(position + 1);
           raised = position + 1;
@@ -162,8 +167,11 @@ std::uint32_t Claiming::claim_matching(std::uint32_t level, Claim* out, std::uin
       const StateWord word = table_.word(index);
       if (JobTable::matches(word, hint)) {  // K2
         // ORDER relaxed: as in try_claim.
-        if (kinds_.has(table_.header(index).kind.load(std::memory_order_relaxed))) {
-          if (!try_claim(index, word, now_ns, out[count])) continue;
+        if (kinds_.has(table_.header(index).kind.load_once(std::memory_order_relaxed))) {
+          if (!try_claim(index, word, now_ns, out[count])) {
+            if (--steps == 0) break;
+            continue;
+          }
           counts<by_rules>(out[count], now_ns, count, most);
         } else {
           // Live, and somebody else's. If the header was read while the cell changed, the hint is dead by now, and

@@ -39,8 +39,9 @@ class KindSet {
     is_all_ = false;
   }
   bool is_all() const noexcept { return is_all_; }
-  bool has(std::uint32_t kind) const noexcept {
-    return kind < most_kinds && (bits_[kind / 64] >> (kind % 64) & 1) != 0;
+  bool has(Untrusted<std::uint16_t> kind) const noexcept {
+    const auto known = kind.below(most_kinds);
+    return known && (bits_[*known / 64] >> (*known % 64) & 1) != 0;
   }
 
  private:

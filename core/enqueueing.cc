@@ -28,8 +28,11 @@ constexpr std::uint64_t push_prefetch_distance = 24;
 /// A durable enqueue waits this long for the device, however short its wait for room may be: the job is in already.
 constexpr std::uint64_t least_durable_wait_ns = 10'000'000'000;
 
-/// There is a slot for each cell, so a look that finds none means that others moved: not so often in a row.
-constexpr std::uint32_t most_full_looks = 1000;
+/// There is a slot for each cell, so a look that finds none, or loses it, means that others moved, or widened all
+/// windows: not so often in a row.
+constexpr std::uint32_t most_unique_looks = 1000;
+/// Nor are the cells that we fill done away with so often in a row.
+constexpr std::uint32_t most_unique_losses = 10'000;
 
 constexpr const char* no_arena = "this engine has no room for larger ones: make one with a larger --max-payload";
 
@@ -328,11 +331,11 @@ Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& 
     const JobId id = job_id_of(filling->word, filling->index);
     std::optional<JobId> other;
     UniqueJobs::Taken taken = UniqueJobs::Taken::lost;
-    for (std::uint32_t full = 0; taken != UniqueJobs::Taken::yes;) {
+    for (std::uint32_t looks = 0; taken != UniqueJobs::Taken::yes; ++looks) {
       other = jobs.find(hash, id);  // U2
       if (other) break;
       taken = jobs.take(hash, id);  // U3
-      if (taken != UniqueJobs::Taken::full || ++full < most_full_looks) continue;
+      if (taken == UniqueJobs::Taken::yes || looks < most_unique_looks) continue;
       take_back(*filling);
       return std::unexpected(Error(ErrorCode::corrupt, "the slots of unique keys name more jobs than there are",
                                    "end all participants; `ringmill recover --from-journal` makes them anew"));
@@ -347,6 +350,9 @@ Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& 
     jobs.give_way(hash, id);
     free_.keep_back(filling->index);
     free_.list_if_wanted();
+    if (losses == most_unique_losses) {
+      return std::unexpected(Error(ErrorCode::would_block, "others take this unique key again and again"));
+    }
     // Two that do away with each other's cells begin anew at different times.
     for (std::uint32_t n = 0; n < (number_ + 1) << std::min(losses, 6U); ++n) __builtin_ia32_pause();
     ++losses;
@@ -463,8 +469,11 @@ Result<void> Participant::Implementation::wait_for_room(std::uint64_t end_ns, co
   if (segment_.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
   if (end_ns == 0) return give_up(ErrorCode::would_block, full);
   Sleepers waiters(segment_, segment_.signals().space_waiters);
+  const std::uint64_t begin_ns = steady_clock_ns();
+  // There seemed to be room, again and again: others took it, or somebody lists what is not free.
+  if (begin_ns >= end_ns) return give_up(ErrorCode::timed_out, stayed_full);
   // Workers that are busy free cells every few microseconds: cheaper to wait for than a sleep and a wake.
-  const std::uint64_t spin_end_ns = std::min(end_ns, steady_clock_ns() + spin_ns);
+  const std::uint64_t spin_end_ns = std::min(end_ns, begin_ns + spin_ns);
   for (std::uint32_t spin = 0; spin % 16 != 15 || steady_clock_ns() < spin_end_ns; ++spin) {
     if (has_room()) return {};
     __builtin_ia32_pause();

@@ -69,7 +69,7 @@ bool Participant::Implementation::fill_linked(const FreeCells::Filling& filling,
   const std::uint32_t room = table.inline_bytes_beside_links();
   const bool is_open = fill(filling, request, room, wall_ns);
   if (body.size() > room) {
-    arena_.fill(filling.index, static_cast<std::uint32_t>(header.extent.load()), body);  // A3
+    arena_.fill(filling.index, filling.extent, body);                         // A3
     table.copy_in(filling.index, std::span(body).first(parents.size() * 8));  // families read them without a lease
   }
   // ORDER relaxed: the cell is ours; its word publishes all of this in L3, the bundle's word before that to our reaper.
@@ -115,8 +115,7 @@ bool Participant::Implementation::take_linked(const LinkedRequest& job, FreeCell
   if (!is_large_body(bytes)) return true;
   const auto unit = take_extent(filling, bytes);
   if (!unit) return false;
-  // ORDER relaxed: the cell is ours.
-  settling_.table().header(filling.index).extent.store(*unit, std::memory_order_relaxed);
+  filling.extent = *unit;
   return true;
 }
 

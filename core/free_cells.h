@@ -24,14 +24,16 @@ class FreeCells {
 
   struct Filling {
     CellIndex index = 0;
+    std::uint32_t extent = 0;  // its first unit, once core/arena.h has given one
     StateWord word{};
   };
 
   /// A cell in state filling, ours, written to `filling`. False: no cell is free. The map is only a hint; the swap of
   /// the cell's word decides (hazard 8).
   [[gnu::always_inline]] bool take(Filling& filling) noexcept {
-    while (true) {
-      if (taken_.bits == 0 && !refill()) return false;
+    // Somebody may list cells that are not free, again and again: so many words there are.
+    for (std::uint32_t words_left = table_.capacity() / 64 + 1;;) {
+      if (taken_.bits == 0 && (words_left-- == 0 || !refill())) return false;
       const auto n = static_cast<std::uint32_t>(std::countr_zero(taken_.bits));
       taken_.bits &= taken_.bits - 1;
       const std::uint32_t ahead = n + prefetch_distance;
@@ -88,7 +90,8 @@ class FreeCells {
     std::uint64_t seen = table_.state(index).load(std::memory_order_relaxed);  // ORDER relaxed: the swap below decides
     const StateWord word(seen);
     if (word.state() != CellState::free || !may_use(word.generation())) return false;
-    filling = {index, word.next(CellState::filling, owner_)};
+    filling.index = index;
+    filling.word = word.next(CellState::filling, owner_);
     // ORDER state: acquires the last use of the cell, so that our writes come after it.
     return table_.state(index).compare_exchange_strong(seen, filling.word.bits(), std::memory_order_acquire,
                                                        std::memory_order_relaxed);

@@ -72,7 +72,7 @@ void count_hints(const Segment& segment, std::uint32_t level, std::vector<std::u
 void check_ring(const Segment& segment, std::uint32_t level, Findings& findings) {
   const Ring ring = segment.ring(level);
   const std::string name = "level " + level_name(segment, level);
-  if (segment.level(level).weight.load() < 1 || segment.level(level).weight.load() > 1000) {
+  if (const auto weight = segment.level(level).weight.load_once().below(1001U); !weight || *weight == 0) {
     findings.add(name + ": its weight is not 1 to 1000");
   }
   // A lagging counter is fine; one that is ahead of what the slots say is not.
@@ -128,10 +128,11 @@ void check_cell(const Segment& segment, CellIndex index, bool at_rest, Findings&
   }
   const CellHeader& header = table.header(index);
   const bool in_arena = (header.flags.load() & cell_flag::in_arena) != 0;
+  const std::uint32_t most_payload = in_arena ? segment.geometry().max_payload : table.inline_bytes();
   const bool sound =
-      has_ever_been_level(segment, header.level.load()) && header.kind.load() < most_kinds &&
-      header.payload_bytes.load() <= (in_arena ? segment.geometry().max_payload : table.inline_bytes()) &&
-      header.text_bytes.load() <= table.text_room(index) && header.flags.load() <= cell_flag::all;
+      has_ever_been_level(segment, header.level.load_once().unbounded()) && header.kind.load_once().below(most_kinds) &&
+      header.payload_bytes.load_once().below(most_payload + 1) &&
+      header.text_bytes.load_once().below(table.text_room(index) + 1) && header.flags.load() <= cell_flag::all;
   if (!sound && table.word(index) == word) findings.add(name + ": its level, kind or payload size is impossible");
   if (in_arena && !Arena(segment).payload_of(job_id_of(word, index)) && table.word(index) == word) {
     findings.add(name + ": its payload's extent is not its own, or none");
@@ -154,9 +155,9 @@ void check_hints_at_rest(const Segment& segment, Findings& findings) {
   }
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     const StateWord word = table.word(index);
-    const std::uint32_t level = table.header(index).level.load();
-    if (word.state() == CellState::queued && level < level_numbers && !hints[level].empty() &&
-        hints[level][index] == 0 && LineSign::is_down(segment.level(level).overflow.load())) {
+    const auto level = table.header(index).level.load_once().below(level_numbers);
+    if (word.state() == CellState::queued && level && !hints[*level].empty() && hints[*level][index] == 0 &&
+        LineSign::is_down(segment.level(*level).overflow.load())) {
       findings.add(cell_text(index, word) + ": it is queued without a hint in its level's ring");
     }
     if (word.state() != CellState::free && free_map.lists(index)) {
@@ -220,9 +221,10 @@ namespace {
 void view_history(const Segment& segment, CellIndex index, JobView& view) {
   const JobTable table(segment);
   const CellHeader& header = table.header(index);
-  const std::uint32_t bytes = std::min<std::uint32_t>(header.text_bytes.load(), table.text_room(index));
+  const JobTable::TextPlace place = table.text_place(index);
+  const std::uint32_t bytes = header.text_bytes.load_once().at_most(place.room());
   std::string text(in_words(bytes) * 8, '\0');
-  table.copy_text_out(index, reinterpret_cast<std::byte*>(text.data()), bytes);
+  JobTable::copy_text_out(place, reinterpret_cast<std::byte*>(text.data()), bytes);
   text.resize(bytes);
   (view.word.state() == CellState::completed ? view.info.result : view.info.last_error) = std::move(text);
   const bool has_time = view.parked == WaitMark::Reason::none || view.parked == WaitMark::Reason::rate;
@@ -281,8 +283,8 @@ std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
     const auto state = shown_state(view.word.state());
     if (!state) return std::nullopt;
     const CellHeader& header = table.header(index);
-    view.level_number = header.level.load();
-    view.kind_number = header.kind.load();
+    view.level_number = header.level.load_once().unbounded();  // level_name() and name_of() take any
+    view.kind_number = header.kind.load_once().unbounded();
     view.info.id = job_id_of(view.word, index);
     view.info.state = *state;
     view.parked = WaitMark::of_parked(header.cause.load(), view.word);
@@ -292,7 +294,7 @@ std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
     view.payload_begins_at = static_cast<std::uint32_t>(view.info.parents.size() * 8);
     const bool in_arena = (header.flags.load() & cell_flag::in_arena) != 0;
     const std::uint32_t bytes =
-        std::min(header.payload_bytes.load(), in_arena ? segment.geometry().max_payload : table.inline_bytes());
+        header.payload_bytes.load_once().at_most(in_arena ? segment.geometry().max_payload : table.inline_bytes());
     view.info.payload_size = bytes - std::min(bytes, view.payload_begins_at);
     view.info.max_attempts = header.most_attempts.load();
     view.info.enqueued_at = wall_time(header.enqueued_at_ns.load());
@@ -390,7 +392,7 @@ LevelStatus view_level(const Segment& segment, std::uint32_t n) {
   LevelStatus level;
   level.level = level_of_number(segment, n);
   level.name = level_name(segment, n);
-  level.weight = segment.level(n).weight.load();
+  level.weight = segment.level(n).weight.load_once().unbounded();
   level.ring = segment.ring(n).slot_count();
   level.is_made_at_run_time = n >= segment.geometry().level_count;
   const std::uint64_t since_ns = segment.level(n).paused_since_ns.load();
@@ -409,11 +411,11 @@ bool waits_for_somebody(const JobTable& table, CellIndex index) {
 }
 
 void view_keeper(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive, EngineStatus& status) {
-  const std::uint32_t keeper = segment.signals().keeper_participant.load();
-  if (keeper < 1 || keeper > most_participants) return;
-  const ParticipantEntry& entry = segment.participant(keeper - 1);
+  const auto keeper = number_of_keeper(segment);
+  if (!keeper) return;
+  const ParticipantEntry& entry = segment.participant(*keeper);
   status.keeper_pid = static_cast<int>(entry.process_id.load());
-  status.keeper_alive = EntryState::of(entry).state == ParticipantState::alive && is_alive(keeper - 1);
+  status.keeper_alive = EntryState::of(entry).state == ParticipantState::alive && is_alive(*keeper);
   status.keeper_since = wall_time(segment.signals().keeper_since_ns.load());
 }
 
@@ -472,10 +474,11 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
     const CellHeader& header = table.header(index);
     const bool is_parked = WaitMark::of_parked(header.cause.load(), word) != WaitMark::Reason::none;
     if (is_parked) state = JobState::queued;
-    const std::uint32_t level = header.level.load();
-    if (!state || level >= place_of.size() || place_of[level] == no_place) continue;
+    const auto known_level = header.level.load_once().below(place_of.size());
+    if (!state || !known_level || place_of[*known_level] == no_place) continue;
+    const std::size_t level = *known_level;
     LevelStatus& counts = status.levels[place_of[level]];
-    const std::uint32_t kind = header.kind.load();
+    const std::uint32_t kind = header.kind.load_once().unbounded();  // kinds.count() and name_of() take any
     const bool is_held = kinds.count(kind, *state, is_parked);
     if (is_held) ++counts.held;
     // Until the keeper comes by, a job whose parents are over is as good as queued.
@@ -537,7 +540,7 @@ std::vector<std::string> check_invariants(const Segment& segment, bool at_rest) 
     if ((entry.state.load() & 0xff) > static_cast<std::uint64_t>(ParticipantState::reaping)) {
       findings.add("participant " + std::to_string(n) + ": its state is none that is known");
     }
-    if (entry.placing_count.load() > placing_slots) {
+    if (!entry.placing_count.load_once().below(placing_slots + 1)) {
       findings.add("participant " + std::to_string(n) + ": its placing list is longer than it can be");
     }
   }

@@ -64,19 +64,16 @@ class JobTable {
   }
   /// Nothing: it has no parents and is of no bundle. The caller as in options().
   CellLinks* links(CellIndex index) const noexcept {
-    const bool has_links =
-        (header(index).flags.load(std::memory_order_acquire) & cell_flag::has_links) != 0;  // ORDER second-look
-    return has_links ? &links_place(index) : nullptr;
+    // ORDER second-look
+    return has_links(header(index).flags.load(std::memory_order_acquire)) ? &links_place(index) : nullptr;
   }
   /// How many parents' ids stand in front of the payload, and in the cell also where that is in the arena: within what
   /// the cell has room for. The caller as above.
   std::uint32_t parents(CellIndex index) const noexcept {
-    const CellLinks* const there = links(index);
-    if (there == nullptr) return 0;
+    const CellHeader& cell = header(index);
     // ORDER second-look: each load acquires.
-    const std::uint32_t bytes =
-        std::min(header(index).payload_bytes.load(std::memory_order_acquire), inline_bytes_beside_links());
-    return std::min(there->parents.load(std::memory_order_acquire), bytes / 8);
+    const std::uint16_t flags = cell.flags.load(std::memory_order_acquire);
+    return parents_of(index, flags, cell.payload_bytes.load_once(std::memory_order_acquire));
   }
   /// Their ids. The caller as above. Allocates.
   std::vector<JobId> parent_ids(CellIndex index) const {
@@ -96,29 +93,46 @@ class JobTable {
   std::uint32_t inline_bytes_beside_options() const noexcept {
     return inline_bytes() - static_cast<std::uint32_t>(sizeof(CellOptions));
   }
-  /// How long the text of a cell can be; the caller as in options().
-  std::uint32_t text_room(CellIndex index) const noexcept {
-    const std::uint16_t flags = header(index).flags.load(std::memory_order_acquire);  // ORDER second-look
+  /// Where the text of a cell stands, and how long it can be, by one read of the words that say so: what a peer writes
+  /// there later moves neither. `room` is a multiple of 8, and ends before options, links and the cell's end.
+  class TextPlace {
+   public:
+    std::uint32_t room() const noexcept { return room_; }
+
+   private:
+    friend class JobTable;
+    TextPlace(std::atomic<std::uint64_t>* words, std::uint32_t room) noexcept : words_(words), room_(room) {}
+    std::atomic<std::uint64_t>* words_;
+    std::uint32_t room_;
+  };
+  /// The caller as in options().
+  TextPlace text_place(CellIndex index) const noexcept {
+    const CellHeader& cell = header(index);
+    // ORDER second-look: each load acquires.
+    const std::uint16_t flags = cell.flags.load(std::memory_order_acquire);
+    const Untrusted payload_bytes = cell.payload_bytes.load_once(std::memory_order_acquire);
     const bool has_options = (flags & cell_flag::has_options) != 0;
-    const std::uint32_t end = (flags & cell_flag::has_links) != 0 ? inline_bytes_beside_links()
-                              : has_options                       ? inline_bytes_beside_options()
-                                                                  : inline_bytes();
-    const std::uint32_t begin = text_begin(index);
-    return begin < end ? std::min(end - begin, 65535U) : 0;
+    const std::uint32_t end = has_links(flags) ? inline_bytes_beside_links()
+                              : has_options    ? inline_bytes_beside_options()
+                                               : inline_bytes();
+    const std::uint32_t begin = (flags & cell_flag::in_arena) != 0
+                                    ? parents_of(index, flags, payload_bytes) * 8
+                                    : (payload_bytes.at_most(inline_bytes()) + 7) / 8 * 8;
+    return {payload_words(index) + begin / 8, begin < end ? end - begin : 0};
   }
-  /// `bytes` is at most text_room().
-  void copy_text_in(CellIndex index, const std::atomic<std::uint64_t>* from, std::uint32_t bytes) const noexcept {
-    std::atomic<std::uint64_t>* to = payload_words(index) + text_begin(index) / 8;
-    for (std::size_t n = 0; n < in_words(bytes); ++n) {
+  /// How long the text of a cell can be. Who copies one asks for its place instead.
+  std::uint32_t text_room(CellIndex index) const noexcept { return text_place(index).room(); }
+  /// At most as many bytes as there is room for.
+  static void copy_text_in(TextPlace place, const std::atomic<std::uint64_t>* from, std::uint32_t bytes) noexcept {
+    for (std::size_t n = 0; n < in_words(std::min(bytes, place.room_)); ++n) {
       // ORDER relaxed: the state word publishes the text
-      to[n].store(from[n].load(std::memory_order_relaxed), std::memory_order_relaxed);
+      place.words_[n].store(from[n].load(std::memory_order_relaxed), std::memory_order_relaxed);
     }
   }
-  /// In whole words: `to` has room for a multiple of 8.
-  void copy_text_out(CellIndex index, std::byte* to, std::uint32_t bytes) const noexcept {
-    const std::atomic<std::uint64_t>* from = payload_words(index) + text_begin(index) / 8;
-    for (std::size_t n = 0; n < in_words(bytes); ++n) {
-      const std::uint64_t word = from[n].load(std::memory_order_acquire);  // ORDER second-look
+  /// In whole words, at most as many as there are: `to` has room for a multiple of 8.
+  static void copy_text_out(TextPlace place, std::byte* to, std::uint32_t bytes) noexcept {
+    for (std::size_t n = 0; n < in_words(std::min(bytes, place.room_)); ++n) {
+      const std::uint64_t word = place.words_[n].load(std::memory_order_acquire);  // ORDER second-look
       std::memcpy(to + n * 8, &word, 8);
     }
   }
@@ -239,20 +253,24 @@ class JobTable {
     constexpr std::uint32_t most_bytes = 16 * cache_line_bytes;  // more at a time the processor does not fetch
     if (!word(index).has_job()) return;
     // ORDER relaxed: a wrong number fetches lines in vain.
-    const std::uint32_t bytes =
-        std::min({header(index).payload_bytes.load(std::memory_order_relaxed), inline_bytes(), most_bytes});
+    const std::uint32_t bytes = header(index)
+                                    .payload_bytes
+                                    .load_once(std::memory_order_relaxed)  // ORDER relaxed: as above
+                                    .at_most(std::min(inline_bytes(), most_bytes));
     const std::atomic<std::uint64_t>* line = payload_words(index);
     for (std::uint32_t done = 0; done < bytes; done += cache_line_bytes, line += words_per_line) prefetch_to_read(line);
   }
 
  private:
-  std::uint32_t text_begin(CellIndex index) const noexcept {
-    const CellHeader& cell = header(index);
-    // ORDER second-look: the caller looks at the word again.
-    if ((cell.flags.load(std::memory_order_acquire) & cell_flag::in_arena) != 0) return parents(index) * 8;
-    const std::uint32_t bytes =
-        std::min(cell.payload_bytes.load(std::memory_order_acquire), inline_bytes());  // ORDER second-look
-    return (bytes + 7) / 8 * 8;
+  /// False in the smallest cells, whatever the flags say: their links would stand in the header.
+  bool has_links(std::uint16_t flags) const noexcept {
+    return (flags & cell_flag::has_links) != 0 && has_room_for_links();
+  }
+  std::uint32_t parents_of(CellIndex index, std::uint16_t flags,
+                           Untrusted<std::uint32_t> payload_bytes) const noexcept {
+    if (!has_links(flags)) return 0;
+    const std::uint32_t room = payload_bytes.at_most(inline_bytes_beside_links()) / 8;
+    return links_place(index).parents.load_once(std::memory_order_acquire).at_most(room);  // ORDER second-look
   }
 
   static constexpr std::size_t words_per_line = cache_line_bytes / 8;

@@ -170,23 +170,45 @@ void Participant::Implementation::wait_for_jobs(std::uint64_t now_ns, std::uint6
 
 Result<Job> Participant::Implementation::claim(Participant& self, std::uint64_t wait_ns) {
   Result<Job> result;  // the only one, so that it is made where the caller finds it
-  do {
+  Patience patience{.wait_ns = wait_ns};
+  while (true) {
     if (next_claim_ == claim_count_) {
-      if (auto more = claim_in_advance(wait_ns); !more) {
+      if (auto more = claim_in_advance(patience); !more) {
         result = std::unexpected(more.error());
         return result;
       }
     }
-  } while (!hand_out(self, claims_[next_claim_++], *result));
-  return result;
+    if (hand_out(self, claims_[next_claim_++], *result)) return result;
+    if (auto goes_on = go_on_claiming(patience); !goes_on) {
+      result = std::unexpected(goes_on.error());
+      return result;
+    }
+  }
 }
 
-Result<void> Participant::Implementation::claim_in_advance(std::uint64_t wait_ns) noexcept {
+Result<void> Participant::Implementation::go_on_claiming(Patience& patience) noexcept {
+  const auto give_up = [](ErrorCode code, const char* why) { return std::unexpected(Error(code, why)); };
+  if (segment_.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
+  if (woken_.exchange(false)) return give_up(ErrorCode::would_block, "woken by wake()");
   const std::uint64_t now_ns = lease_clock_ns();
+  if (patience.begin_ns == 0) patience.begin_ns = now_ns;
+  if (patience.failures++ == 0) patience.end_ns = later_by(patience.begin_ns, patience.wait_ns);
+  if (patience.wait_ns == 0) {  // does not wait, but steps over as many as there can be
+    if (patience.failures <= settling_.table().capacity() + lease_slots) return {};
+    return give_up(ErrorCode::would_block, "nothing to claim");
+  }
+  if (now_ns >= patience.end_ns) return give_up(ErrorCode::timed_out, "nothing to claim");
+  patience.wait_ns = patience.end_ns - now_ns;
+  return {};
+}
+
+Result<void> Participant::Implementation::claim_in_advance(Patience& patience) noexcept {
+  const std::uint64_t now_ns = lease_clock_ns();
+  if (patience.begin_ns == 0) patience.begin_ns = now_ns;
   const std::uint32_t most = adapt(now_ns);
   next_claim_ = claim_count_ = 0;
   batch_began_ns_ = now_ns;
-  const auto claimed = claim_some(claims_.data(), most, now_ns, wait_ns);
+  const auto claimed = claim_some(claims_.data(), most, now_ns, patience.wait_ns);
   if (!claimed) return std::unexpected(claimed.error());
   claim_count_ = *claimed;
   claimed_at_wall_ns_ = wall_clock_ns();
@@ -201,11 +223,14 @@ Result<std::size_t> Participant::Implementation::claim_batch(Participant& self, 
   if (out.empty()) return 0;
   std::array<Claim, most_in_batch> claims;
   const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(out.size(), most_in_batch));
+  Patience patience{.wait_ns = wait_ns};
   while (true) {
     std::uint32_t count = 0;
     while (next_claim_ < claim_count_ && count < most) claims[count++] = claims_[next_claim_++];
     if (count == 0) {
-      const auto claimed = claim_some(claims.data(), most, lease_clock_ns(), wait_ns);
+      const std::uint64_t now_ns = lease_clock_ns();
+      if (patience.begin_ns == 0) patience.begin_ns = now_ns;
+      const auto claimed = claim_some(claims.data(), most, now_ns, patience.wait_ns);
       if (!claimed) return std::unexpected(claimed.error());
       count = *claimed;
       claimed_at_wall_ns_ = wall_clock_ns();
@@ -215,6 +240,7 @@ Result<std::size_t> Participant::Implementation::claim_batch(Participant& self, 
       if (hand_out(self, claims[n], out[handed_out])) ++handed_out;
     }
     if (handed_out != 0) return handed_out;
+    if (auto goes_on = go_on_claiming(patience); !goes_on) return std::unexpected(goes_on.error());
   }
 }
 
@@ -222,11 +248,12 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
   const JobTable& table = settling_.table();
   const CellHeader& header = table.header(claim.index);
   // ORDER second-look: what is read here belongs to our lease if the word is still ours afterwards.
-  const std::uint32_t bytes = std::min(header.payload_bytes.load(std::memory_order_acquire), table.inline_bytes());
-  const std::uint32_t kind = header.kind.load(std::memory_order_acquire);
-  const std::uint32_t level = header.level.load(std::memory_order_acquire);
+  const Untrusted payload_bytes = header.payload_bytes.load_once(std::memory_order_acquire);
+  const auto kind = header.kind.load_once(std::memory_order_acquire).below(most_kinds);
+  const std::uint32_t level = header.level.load_once(std::memory_order_acquire).unbounded();
+  const std::uint32_t bytes = payload_bytes.at_most(table.inline_bytes());
   const std::uint32_t attempts = header.attempts.load(std::memory_order_acquire);
-  const std::uint16_t flags = header.flags.load(std::memory_order_acquire);
+  const std::uint16_t flags = header.flags.load(std::memory_order_acquire) & cell_flag::all;
   std::byte* buffer = book_.buffer(claim.slot);
   std::span<const std::byte> payload{buffer, bytes};
   if ((flags & cell_flag::in_arena) == 0) {
@@ -234,11 +261,16 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
   } else if (const auto large = arena_.payload_of(job_id_of(claim.word, claim.index))) {
     payload = *large;  // read in place: our lease slot keeps it from being used again
   } else {
-    bury_as_damaged(claim);
+    bury_as_damaged(claim, Damage::payload);
     return false;
   }
   if (table.word(claim.index) != claim.word) {  // K6, ORDER second-look
     give_back(claim);
+    return false;
+  }
+  const bool is_cut_short = (flags & cell_flag::in_arena) == 0 && payload_bytes != bytes;
+  if (!kind || is_cut_short) [[unlikely]] {
+    bury_as_damaged(claim, kind ? Damage::payload : Damage::kind);
     return false;
   }
   std::size_t parents_bytes = 0;
@@ -251,7 +283,7 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
   if (level >= level_count_) [[unlikely]] {
     const auto known = runtime_level_of(level);
     if (!known) {
-      release_claim(claim);
+      give_on(claim, level);
       return false;
     }
     level_for_users = *known;
@@ -260,7 +292,7 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
   job.id_ = job_id_of(claim.word, claim.index);
   job.word_ = claim.word.bits();
   job.payload_ = payload.subspan(std::min(parents_bytes, payload.size()));
-  job.kind_ = Kind{kind};
+  job.kind_ = Kind{*kind};
   job.level_ = level_for_users;
   job.attempt_ = attempts + 1;
   job.slot_ = claim.slot;
@@ -391,6 +423,14 @@ void Participant::Implementation::release_claim(const Claim& claim) noexcept {
     add(entry_.released, 1);
   }
   give_back(claim);
+}
+
+void Participant::Implementation::give_on(const Claim& claim, std::uint32_t level) noexcept {
+  if (segment_.has_level(level)) {
+    release_claim(claim);  // goes to its level's ring
+  } else {
+    bury_as_damaged(claim, Damage::level);
+  }
 }
 
 void Participant::Implementation::release_prefetched() noexcept {

@@ -15,6 +15,7 @@
 
 #include "core/arena.h"
 #include "core/claiming.h"
+#include "core/damage.h"
 #include "core/engine_implementation.h"
 #include "core/free_cells.h"
 #include "core/lease_book.h"
@@ -191,8 +192,15 @@ class Participant::Implementation {
   /// Waits until the journal takes jobs again. Errors: would_block, timed_out (it is behind), no_space, journal_failed.
   Result<void> wait_for_journal(std::uint64_t wait_ns) noexcept;
 
+  /// How long a claim goes on when what it gets cannot be handed out.
+  struct Patience {
+    std::uint64_t wait_ns = 0;   // what is left
+    std::uint64_t begin_ns = 0;  // lease clock; 0: nobody has looked at it yet
+    std::uint64_t end_ns = 0;
+    std::uint32_t failures = 0;
+  };
   /// The next claims for claim(): so many as its handlers end in a moment.
-  [[gnu::noinline]] Result<void> claim_in_advance(std::uint64_t wait_ns) noexcept;
+  [[gnu::noinline]] Result<void> claim_in_advance(Patience& patience) noexcept;
   /// Claims up to `most`, waiting until `wait_ns` from `now_ns`. Returns how many claims were written to `out`.
   Result<std::uint32_t> claim_some(Claim* out, std::uint32_t most, std::uint64_t now_ns, std::uint64_t wait_ns);
   /// When jobs stream in and we are faster than they come, two processes fight over each line of the ring. A pause of
@@ -201,7 +209,10 @@ class Participant::Implementation {
   void let_jobs_gather(std::uint32_t most) const noexcept;
   /// Spins, then sleeps, until there may be something to claim or the time is over.
   void wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept;
-  /// K6. False: the lease was revoked meanwhile, and the slot given back.
+  /// After a claim that was not handed out. Errors as those of claim_some(): whatever the memory says, a claim ends
+  /// with its wait, with wake() and with the engine.
+  [[gnu::noinline]] Result<void> go_on_claiming(Patience& patience) noexcept;
+  /// K6. False: the lease was revoked meanwhile, and the slot given back; or the job was dead, or damaged.
   bool hand_out(Participant& self, const Claim& claim, Job& job) noexcept;
   /// E7 for what was never handed out.
   void give_back(const Claim& claim) noexcept;
@@ -224,7 +235,9 @@ class Participant::Implementation {
   /// True: nobody began it in time, and now nobody does.
   [[gnu::noinline]] bool buried_as_expired(const Claim& claim) noexcept;
   /// Somebody scribbled over the arena, or over the cell: nobody gets what is there.
-  [[gnu::noinline]] void bury_as_damaged(const Claim& claim) noexcept;
+  [[gnu::noinline]] void bury_as_damaged(const Claim& claim, Damage damage) noexcept;
+  /// For a job of a level that we do not claim from: its hint stood in the wrong ring, or somebody scribbled over it.
+  [[gnu::noinline]] void give_on(const Claim& claim, std::uint32_t level) noexcept;
   /// False: it has moved on.
   bool ask_to_stop(JobId id, StateWord word) noexcept;
   /// What the end of a plain run has won: nothing (the lease was lost); a job that is kept, because the keeper has to

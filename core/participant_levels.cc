@@ -66,7 +66,7 @@ void Participant::Implementation::claim_from_levels() {
   interest_levels_ = 0;
   for (const Subscribed& level : levels_) {
     numbers.push_back(level.number);
-    weights.push_back(std::clamp(segment_.level(level.number).weight.load(), 1U, 1000U));
+    weights.push_back(std::max(segment_.level(level.number).weight.load_once().at_most(1000U), 1U));
     interest_levels_ |= std::uint64_t{1} << (level.number % 64);
   }
   LevelChoice choice;

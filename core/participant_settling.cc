@@ -9,6 +9,13 @@
 
 namespace ringmill {
 
+namespace {
+
+/// Each look but the first means that the job moved on in that moment: not so often in a row.
+constexpr std::uint32_t most_looks_to_cancel = 10'000;
+
+}  // namespace
+
 bool Participant::Implementation::settle(Job& job, Ending ending) noexcept {
   const CellIndex index = index_of(job.id_);
   LeaseSlot& slot = book_.slot(job.slot_);
@@ -64,7 +71,9 @@ std::optional<Settled> Participant::Implementation::fail(Job& job, std::string_v
     ending.outcome = Outcome::bury;
     ending.cause = cause;
   } else {
-    const std::uint32_t policy = header.retry_policy.load(std::memory_order_relaxed);
+    // ORDER relaxed: as above. What is no policy is the standard one.
+    const std::uint32_t policy =
+        header.retry_policy.load_once(std::memory_order_relaxed).below(most_retry_policies + 1).value_or(0);
     const std::uint64_t wait_ms = delay_ms ? *delay_ms : retry_policies_.delay_ms(segment_, policy, ending.attempts);
     if (wait_ms != 0) {
       ending.outcome = Outcome::delay;
@@ -101,12 +110,12 @@ bool Participant::Implementation::buried_as_expired(const Claim& claim) noexcept
   return true;
 }
 
-void Participant::Implementation::bury_as_damaged(const Claim& claim) noexcept {
+void Participant::Implementation::bury_as_damaged(const Claim& claim, Damage damage) noexcept {
   const CellHeader& header = settling_.table().header(claim.index);
   const Ending ending{.outcome = Outcome::bury,
                       .attempts = header.attempts.load(),
                       .cause = DeathCause::failed,
-                      .text = "its payload is not where the table says: somebody wrote into the shared memory"};
+                      .text = sentence_of(damage)};
   list_if_free(claim.index, settling_.end(claim.index, claim.word, book_.slot(claim.slot), ending));
   give_back(claim);
 }
@@ -153,13 +162,14 @@ Result<Cancelled> Participant::Implementation::cancel(JobId id) {
   const CellIndex index = index_of(id);
   const auto unknown = [id] { return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string())); };
   if (!table.can_have_given(id)) return unknown();
-  while (true) {
+  for (std::uint32_t look = 0; look < most_looks_to_cancel; ++look) {
     const StateWord word = table.word(index);
     if (!JobTable::was_enqueued(id, word)) return unknown();
     if (generation_of(id) < word.generation()) return Cancelled::already_over;
     if (word.state() == CellState::running) {
       if (ask_to_stop(id, word)) return Cancelled::asked_to_stop;
-      continue;  // it moved on in this moment
+      if (table.word(index) == word) break;  // a run has its lease slot from before it begins until after it ends
+      continue;                              // it moved on in this moment
     }
     if (word.state() == CellState::completing) return Cancelled::asked_to_stop;  // too late to ask, and not over yet
     if (!waits_to_begin(word.state())) return Cancelled::already_over;
@@ -172,6 +182,8 @@ Result<Cancelled> Participant::Implementation::cancel(JobId id) {
     if (!list_if_free(index, ended)) continue;                   // claimed, or cancelled by another, in this moment
     return Cancelled::before_start;
   }
+  return std::unexpected(Error(ErrorCode::corrupt, "the table says that the job runs, and nobody has it",
+                               id.to_string() + "; somebody wrote into the shared memory (`ringmill dump --check`)"));
 }
 
 }  // namespace ringmill

@@ -33,8 +33,8 @@ std::bitset<most_runtime_levels> places_in_cells(const Segment& segment) {
   const std::uint32_t first = segment.geometry().level_count;
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     if (table.word(index).state() == CellState::free) continue;
-    const std::uint32_t number = table.header(index).level.load();
-    if (number >= first && number < segment.geometry().level_numbers()) places.set(number - first);
+    const auto number = table.header(index).level.load_once().below(segment.geometry().level_numbers());
+    if (number && *number >= first) places.set(*number - first);
   }
   return places;
 }
@@ -62,7 +62,7 @@ Level level_of_number(const Segment& segment, std::uint32_t number) noexcept {
 void open_level(const Segment& segment, const ListedLevel& level) noexcept {
   const std::uint32_t number = segment.geometry().level_count + level.place;
   // Before the level can be seen, or who dies in between leaves one that nobody finds.
-  raise_to(segment.signals().levels_end, number + 1);
+  segment.signals().levels_end.raise_to(number + 1);
   LevelEntry& entry = segment.level(number);
   const std::uint64_t begin = level.ring.begin_behind(std::max(entry.head.load(), entry.tail.load()));
   const std::uint64_t lap_before = (begin / level.ring.slots - 1) & Ring::lap_mask;
@@ -185,7 +185,7 @@ RuntimeLevels::Jobs RuntimeLevels::count_jobs(std::uint32_t number) const noexce
   Jobs jobs;
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     const CellState state = StateWord(table.state(index).load()).state();  // seq_cst: pairs with fill_runtime_level()
-    if (state == CellState::free || is_over(state) || table.header(index).level.load() != number) continue;
+    if (state == CellState::free || is_over(state) || table.header(index).level.load_once() != number) continue;
     // A cell that is being filled may still show the level of the job before.
     ++(state == CellState::filling ? jobs.filling : jobs.live);
   }

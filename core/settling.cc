@@ -58,7 +58,7 @@ Settling::Ended Settling::end_for(const ParticipantEntry& other, CellIndex index
     staging.job_id.store(id.value());
     staging.due_at.store(other.staging.due_at.load());
     staging.started.store(other.staging.started.load());
-    const std::uint32_t bytes = std::min(other.staging.text_bytes.load(), most_staged_bytes);
+    const std::uint32_t bytes = other.staging.text_bytes.load_once().at_most(most_staged_bytes);
     staging.text_bytes.store(bytes);
     for (std::size_t n = 0; n < in_words(bytes); ++n) staging.text[n].store(other.staging.text[n].load());
   }
@@ -86,12 +86,13 @@ void Settling::write_text(CellIndex index, JobId id, LeaseNote note) noexcept {
   const Staging& staging = me_->staging;
   const bool is_there = note.staged && staging.job_id.load(std::memory_order_relaxed) == id.value();
   if (!is_there) return;
+  const JobTable::TextPlace place = table_.text_place(index);
   const std::uint32_t bytes =
-      std::min({staging.text_bytes.load(std::memory_order_relaxed), most_staged_bytes, table_.text_room(index)});
+      staging.text_bytes.load_once(std::memory_order_relaxed).at_most(std::min(most_staged_bytes, place.room()));
   // Who says nothing (a snooze, a release) leaves what the last failure said. A job that waits is journaled without its
   // text if it has none, so one that was wiped out would come back with a recovery.
   if (bytes == 0) return;
-  table_.copy_text_in(index, staging.text, bytes);
+  JobTable::copy_text_in(place, staging.text, bytes);
   header.text_bytes.store(static_cast<std::uint16_t>(bytes), std::memory_order_relaxed);
 }
 
@@ -111,8 +112,9 @@ void Settling::settle_in(CellIndex index, StateWord completing, CellState state,
   CellHeader& header = table_.header(index);
   // ORDER relaxed: the cell is ours; its next word publishes it.
   header.due_at.store(due.bits(), std::memory_order_relaxed);
-  const std::uint32_t level = header.level.load(std::memory_order_relaxed);
-  const std::uint32_t kind = header.kind.load(std::memory_order_relaxed);
+  // ORDER relaxed: as above. place() takes any.
+  const std::uint32_t level = header.level.load_once(std::memory_order_relaxed).unbounded();
+  const std::uint32_t kind = header.kind.load_once(std::memory_order_relaxed).unbounded();
   const bool journaled = to_journal && is_journaled(index);
   const JobId id = job_id_of(completing, index);
   // ORDER placing: the list is released by the next word, and read only after our death.
@@ -194,8 +196,8 @@ bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noe
 
 bool Settling::promote(CellIndex index, StateWord waiting) noexcept {
   const CellHeader& header = table_.header(index);
-  const std::uint32_t level = header.level.load();
-  const std::uint32_t kind = header.kind.load();
+  const std::uint32_t level = header.level.load_once().unbounded();  // place() takes any
+  const std::uint32_t kind = header.kind.load_once().unbounded();
   const JobId id = job_id_of(waiting, index);
   // ORDER placing: as in settle_in().
   me_->placing[0].store(id.value(), std::memory_order_relaxed);
@@ -232,7 +234,7 @@ void Settling::place_again(JobId id) noexcept {
   const CellHeader& header = table_.header(index);
   switch (word.state()) {
     case CellState::queued:
-      place(id, header.level.load(), header.kind.load());
+      place(id, header.level.load_once().unbounded(), header.kind.load_once().unbounded());
       return;
     case CellState::delayed:
     case CellState::blocked:

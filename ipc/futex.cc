@@ -27,7 +27,7 @@ void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, 
   ::syscall(SYS_futex, &word, FUTEX_WAIT, expected, timeout_ns == no_timeout ? nullptr : &timeout, nullptr, 0);
 }
 
-void futex_wake(std::atomic<std::uint32_t>& word, int count) noexcept {
+void futex_wake(const std::atomic<std::uint32_t>& word, int count) noexcept {
   ::syscall(SYS_futex, &word, FUTEX_WAKE, count, nullptr, nullptr, 0);
 }
 

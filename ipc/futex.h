@@ -11,7 +11,7 @@ namespace ringmill {
 /// once; no_timeout: for ever). May return early; the caller looks again.
 inline constexpr std::uint64_t no_timeout = ~std::uint64_t{0};
 void futex_wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, std::uint64_t timeout_ns) noexcept;
-void futex_wake(std::atomic<std::uint32_t>& word, int count) noexcept;
+void futex_wake(const std::atomic<std::uint32_t>& word, int count) noexcept;
 
 struct FutexWatch {
   const std::atomic<std::uint32_t>* word;

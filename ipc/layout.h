@@ -5,14 +5,18 @@
 // docs/shared-memory-layout.md.
 //
 // All words are atomics, so that a peer's late write is never undefined behaviour, and zero is a valid start of every
-// region. Who may write a word is said beside it. "Owner" of a cell is the participant whose number stands in the
-// cell's state word.
+// region. Those that serve as an index, a length, a count or an offset are SharedWord: read once, then bounded. Packed
+// words (state words, notes, ring pieces) and job ids are read once into a value of their type; a part of one that is
+// used as an index is bounded there. Who may write a word is said beside it. "Owner" of a cell is the participant whose
+// number stands in the cell's state word.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
+
+#include "ipc/shared_word.h"
 
 namespace ringmill {
 
@@ -101,20 +105,20 @@ struct alignas(padding_bytes) Signals {
   std::atomic<std::uint64_t> generation_wanted;
   /// No entry from here up to those kept for keepers was ever in use: bounds the keeper's walks. Raised by registrants
   /// before they take an entry, only ever to more.
-  std::atomic<std::uint64_t> participants_end;
+  SharedWord<std::uint64_t> participants_end;
   /// Changes when a level is made or removed at run time: who claims looks at its levels again. Wraps, only a change
   /// counts. Written by whoever makes or removes a level, after the level's state word.
   std::atomic<std::uint32_t> levels_version;
   std::uint32_t reserved_levels;
   /// No level made at run time has had this number or a higher one: bounds all walks over levels. Raised by whoever
   /// makes one, before he writes into its entry, only ever to more. 0: there was none.
-  std::atomic<std::uint64_t> levels_end;
+  SharedWord<std::uint64_t> levels_end;
   std::atomic<std::uint64_t> reserved_line[2];
   /// Futex: anybody adds one to call the keeper; it wraps, and only a change counts.
   std::atomic<std::uint32_t> keeper_doorbell;
   /// Futex: number + 1 of the participant that is the keeper; 0: none. Written by the holder of the keeper's lock;
   /// cleared by the keeper that has left, if it is still its own.
-  std::atomic<std::uint32_t> keeper_participant;
+  SharedWord<std::uint32_t> keeper_participant;
   /// Wall clock of the keeper's election. Written by the holder of the keeper's lock.
   std::atomic<std::uint64_t> keeper_since_ns;
   /// CLOCK_BOOTTIME until which the keeper sleeps if nobody rings; 0: it is awake, and looks at `keeper_work` before it
@@ -206,7 +210,7 @@ enum class JournalMode : std::uint32_t { none = 0, io_uring = 1, pwritev2 = 2, o
 /// structure lock then; it writes name, weight and ring only while `runtime_state` is unused or removed.
 struct alignas(padding_bytes) LevelEntry {
   std::atomic<std::uint64_t> name[name_bytes / 8];  // as in NameTable; written by the creator, or the maker
-  std::atomic<std::uint32_t> weight;                // written by the creator, or the maker
+  SharedWord<std::uint32_t> weight;                 // written by the creator, or the maker
   /// Some queued jobs of this level may have no hint in the ring. Raised by a pusher that found it full. Of a first
   /// level 1, lowered by the keeper before the scan that places them. Of one made at run time a LineSign, lowered by
   /// the keeper when nobody is left in its waiting room (core/keeper/waiting_room.h); zeroed by the maker.
@@ -242,9 +246,9 @@ struct alignas(cache_line_bytes) KindRule {
   /// rate_count jobs may begin in each rate_period_ns; rate_count 0: any number.
   std::atomic<std::uint64_t> rate_period_ns;
   std::atomic<std::uint32_t> rate_count;
-  std::atomic<std::uint32_t> burst;        // at least 1 where there is a rate
-  std::atomic<std::uint32_t> concurrency;  // so many run at a time; 0: any number
-  std::atomic<std::uint32_t> slot_row;     // the kind's row of ConcurrencyRow, plus 1; 0: none
+  std::atomic<std::uint32_t> burst;       // at least 1 where there is a rate
+  SharedWord<std::uint32_t> concurrency;  // so many run at a time; 0: any number
+  SharedWord<std::uint32_t> slot_row;     // the kind's row of ConcurrencyRow, plus 1; 0: none
   /// Changes with every change of the words above; the last of them to be written. It wraps.
   std::atomic<std::uint32_t> revision;
   /// 1: jobs of this kind wait with the keeper for a free slot; who ends one rings. Raised by whoever parks one, after
@@ -335,7 +339,7 @@ struct Staging {
   std::atomic<std::uint64_t> job_id;
   std::atomic<std::uint64_t> due_at;   // DueTime
   std::atomic<std::uint64_t> started;  // AttemptStart
-  std::atomic<std::uint32_t> text_bytes;
+  SharedWord<std::uint32_t> text_bytes;
   std::uint32_t reserved;
   std::atomic<std::uint64_t> text[most_staged_bytes / 8];  // error text, or result
 };
@@ -367,7 +371,7 @@ struct alignas(page_bytes) ParticipantEntry {
   std::atomic<std::uint32_t> role;             // Role
   /// Ids in `placing` that may lack their hint. Written before the cells are queued, cleared after they have their
   /// hints.
-  std::atomic<std::uint32_t> placing_count;
+  SharedWord<std::uint32_t> placing_count;
   std::atomic<std::uint64_t> attached_at_ns;  // wall clock
   /// 1: the kernel knows the robust word.
   std::atomic<std::uint32_t> robust_linked;
@@ -435,20 +439,20 @@ struct DueTime {
 struct alignas(cache_line_bytes) CellHeader {
   /// generation 40 | owner 10 | state 4 | version 10, see ipc/state_word.h. The one truth about the job.
   std::atomic<std::uint64_t> state;
-  std::atomic<std::uint16_t> kind;
+  SharedWord<std::uint16_t> kind;
   std::atomic<std::uint16_t> cause;  // DeathCause, while it is burying; WaitMark (ipc/wait_mark.h), while it waits
-  std::atomic<std::uint32_t> payload_bytes;
-  std::atomic<std::uint16_t> level;
+  SharedWord<std::uint32_t> payload_bytes;
+  SharedWord<std::uint16_t> level;
   std::atomic<std::uint16_t> attempts;        // attempts that ended; saturates
   std::atomic<std::uint16_t> most_attempts;   // 0: no bound
   std::atomic<std::uint16_t> flags;           // of cell_flag, fixed for the job's life but where it says so
   std::atomic<std::uint64_t> enqueued_at_ns;  // wall clock
   /// DueTime. delayed: when it waits no longer; completed, cancelled: until when it is kept.
   std::atomic<std::uint64_t> due_at;
-  std::atomic<std::uint32_t> lease_ms;      // 0: the engine's default
-  std::atomic<std::uint16_t> retry_policy;  // its number in the table of retry policies, plus 1; 0: the default
-  std::atomic<std::uint16_t> text_bytes;
-  std::atomic<std::uint64_t> extent;  // of a job with cell_flag::in_arena: the first unit of its extent
+  std::atomic<std::uint32_t> lease_ms;     // 0: the engine's default
+  SharedWord<std::uint16_t> retry_policy;  // its number in the table of retry policies, plus 1; 0: the default
+  SharedWord<std::uint16_t> text_bytes;
+  SharedWord<std::uint64_t> extent;  // of a job with cell_flag::in_arena: the first unit of its extent
   /// JournalNote (core/journal/note.h): which life of the cell the journal knows. Written by the journal thread alone,
   /// in any state; by recovery before anybody sees the segment.
   std::atomic<std::uint64_t> revision;
@@ -502,7 +506,7 @@ enum class BornRule : std::uint16_t {
 struct CellLinks {
   std::atomic<std::uint64_t> born_of;            // the leader of its bundle; 0: none
   std::atomic<std::uint64_t> next;               // the next job of the bundle to be published before this one; 0: none
-  std::atomic<std::uint32_t> parents;            // how many
+  SharedWord<std::uint32_t> parents;             // how many
   std::atomic<std::uint16_t> rule;               // BornRule
   std::atomic<std::uint16_t> runs_all_the_same;  // 1: it runs when a parent is dead, too
 };
@@ -521,7 +525,7 @@ static_assert(std::is_trivially_destructible_v<ArenaUnit> && std::is_standard_la
 /// Into how many extents a chunk of the arena is cut, 2^(low 8 bits), and how often that was changed, in the bits above
 /// (2^56 changes do not wrap). Written only by one who has taken every extent of the chunk for the job that he fills.
 struct ArenaChunk {
-  std::atomic<std::uint64_t> cut;
+  SharedWord<std::uint64_t> cut;
 };
 static_assert(sizeof(ArenaChunk) == 8);
 static_assert(std::is_trivially_destructible_v<ArenaChunk> && std::is_standard_layout_v<ArenaChunk>);

@@ -25,7 +25,7 @@ bool Registry::try_enter(std::uint32_t number, Role role) {
   const auto locked = try_lock_byte(*locks_, participant_lock_byte + number);  // R1
   if (!locked || !*locked) return false;
   const std::uint64_t epoch = seen >> 8;
-  if (number < most_participants - keeper_entries) raise_to(segment_->signals().participants_end, number + 1);
+  if (number < most_participants - keeper_entries) segment_->signals().participants_end.raise_to(number + 1);
   if (!entry.state.compare_exchange_strong(seen, EntryState::bits(ParticipantState::starting, epoch))) {  // R2
     unlock_byte(*locks_, participant_lock_byte + number);  // whoever was here died in between, or somebody scribbled
     return false;

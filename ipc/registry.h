@@ -57,12 +57,18 @@ struct EntryState {
 template <class Visit>
 void for_each_entry_in_use(const Segment& segment, Visit&& visit) {
   constexpr std::uint32_t common = most_participants - keeper_entries;
-  const auto end = std::min<std::uint64_t>(segment.signals().participants_end.load(), common);
+  const std::uint32_t end = segment.signals().participants_end.load_once().at_most(common);
   for (std::uint32_t number = 0; number < most_participants; ++number) {
     if (number == end) number = common;
     const ParticipantState state = EntryState::of(segment.participant(number)).state;
     if (state != ParticipantState::free) visit(number, state);
   }
+}
+
+/// The keeper's number, if there is one that can be.
+inline std::optional<std::uint32_t> number_of_keeper(const Segment& segment) noexcept {
+  const auto word = segment.signals().keeper_participant.load_once().below(most_participants + 1);
+  return word && *word != 0 ? std::optional(*word - 1) : std::nullopt;
 }
 
 class Registry {

@@ -194,8 +194,7 @@ class Segment {
   LevelWord level_word(std::uint32_t n) const noexcept { return LevelWord::of(level(n).runtime_state.load()); }
   /// No level at or behind this number was ever in use. At most level_numbers().
   std::uint32_t levels_end() const noexcept {
-    return static_cast<std::uint32_t>(
-        std::clamp<std::uint64_t>(signals().levels_end.load(), geometry_.level_count, geometry_.level_numbers()));
+    return std::max(signals().levels_end.load_once().at_most(geometry_.level_numbers()), geometry_.level_count);
   }
   /// A level whose jobs are waited for: a first one, or one made at run time that is not removed. Any `n`.
   bool has_level(std::uint32_t n) const noexcept {
@@ -206,7 +205,7 @@ class Segment {
   std::atomic<std::uint64_t>& arena_unit(std::uint32_t n) const noexcept {
     return at<ArenaUnit>(geometry_.arena_units + n * sizeof(ArenaUnit)).job_id;
   }
-  std::atomic<std::uint64_t>& arena_chunk(std::uint32_t n) const noexcept {
+  SharedWord<std::uint64_t>& arena_chunk(std::uint32_t n) const noexcept {
     return at<ArenaChunk>(geometry_.arena_chunks + n * sizeof(ArenaChunk)).cut;
   }
   std::byte* arena() const noexcept { return base_ + geometry_.arena; }

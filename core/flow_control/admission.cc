@@ -17,12 +17,13 @@ TokenRate rate_of(const KindRule& rule) noexcept {
 Admission::Verdict Admission::judge(const Claim& claim, std::uint64_t now_ns) noexcept {
   using Reason = WaitMark::Reason;
   const CellHeader& header = settling_->table().header(claim.index);
-  const std::uint32_t kind = header.kind.load();
-  if (kind >= most_kinds) return Verdict::begins;  // somebody scribbled over the cell
+  const auto known_kind = header.kind.load_once().below(most_kinds);
+  if (!known_kind) return Verdict::begins;  // somebody scribbled over the cell: it is buried when it is handed out
+  const std::uint32_t kind = *known_kind;
   KindRule& rule = settling_->segment().kind_rule(kind);
   const std::uint32_t revision = rule.revision.load() & 7;
-  const std::uint32_t row = rule.slot_row.load();
-  const std::uint32_t limit = std::min(rule.concurrency.load(), most_concurrency);
+  const std::uint32_t row = rule.slot_row.load_once().below(most_slot_rows + 1).value_or(0);
+  const std::uint32_t limit = rule.concurrency.load_once().at_most(most_concurrency);
   const TokenRate rate = rate_of(rule);
   const WaitMark mark = WaitMark::of_claimed(header.cause.load(), claim.word);
   const auto mark_for = [revision](Reason reason) { return WaitMark{.reason = reason, .revision = revision}; };
@@ -39,7 +40,7 @@ Admission::Verdict Admission::judge(const Claim& claim, std::uint64_t now_ns) no
       return Verdict::parked;
     }
   }
-  if (limit == 0 || row == 0 || row > most_slot_rows) return Verdict::begins;
+  if (limit == 0 || row == 0) return Verdict::begins;
   ConcurrencySlots slots(settling_->segment().concurrency_row(row - 1), settling_->table(), kind);
   // Those that wait with the keeper came before one that was never parked.
   if (mark.reason != Reason::none || rule.waiting.load() == 0) {

@@ -45,10 +45,11 @@ class ConcurrencySlots {
   ConcurrencySlots(ConcurrencyRow& row, const JobTable& table, std::uint32_t kind) noexcept
       : row_(&row), table_(&table), kind_(kind) {}
 
-  /// S2 for a job that the caller has claimed; at most `limit` run afterwards. Nothing: they do already.
+  /// S2 for a job that the caller has claimed; at most `limit` run afterwards. Nothing: they do already, or somebody
+  /// writes into the slots all the time.
   std::optional<std::uint32_t> take(CellIndex index, StateWord running, std::uint32_t limit) noexcept {
     const std::uint64_t wanted = ConcurrencySlot::of_run(index, running).bits();
-    while (true) {
+    for (int attempt = 0; attempt < most_attempts; ++attempt) {
       const View view = look(index, running);
       const std::uint32_t end = view.usable(limit);
       if (view.own) {  // of an earlier run: ours again, or out of the way if the limit is lower by now
@@ -63,6 +64,7 @@ class ConcurrencySlots {
       if (!free) return std::nullopt;
       if (swap(*free, view.words[*free], wanted)) return free;
     }
+    return std::nullopt;
   }
 
   /// How many run.
@@ -79,6 +81,9 @@ class ConcurrencySlots {
   }
 
  private:
+  /// Each but the first means that others took, or left, a slot in that moment.
+  static constexpr int most_attempts = 1000;
+
   struct View {
     std::array<std::uint64_t, most_concurrency> words;
     std::array<bool, most_concurrency> is_taken;
@@ -112,7 +117,7 @@ class ConcurrencySlots {
     const StateWord word(table_->state(slot.index).load());
     const bool runs = word.state() == CellState::running || word.state() == CellState::completing;
     // The kind is fixed for the job's life, and read after the word that says which life it is.
-    return runs && slot.names(slot.index, word) && table_->header(slot.index).kind.load() == kind_;
+    return runs && slot.names(slot.index, word) && table_->header(slot.index).kind.load_once() == kind_;
   }
   bool swap(std::uint32_t n, std::uint64_t seen, std::uint64_t wanted) noexcept {
     return row_->slot[n].compare_exchange_strong(seen, wanted);

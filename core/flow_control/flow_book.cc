@@ -43,12 +43,17 @@ bool put(std::atomic<Word>& word, Word value) noexcept {
   word.store(value);
   return true;
 }
+bool put(SharedWord<std::uint32_t>& word, std::uint32_t value) noexcept {
+  if (word.load_once() == value) return false;
+  word.store(value);
+  return true;
+}
 
 /// A row that no kind has; what stands in it of an earlier kind counts as nothing. 0: all are taken.
 std::uint32_t free_row(const Segment& segment) noexcept {
   std::array<bool, most_slot_rows + 1> is_used{};
   for (std::uint32_t kind = 0; kind < most_kinds; ++kind) {
-    is_used[std::min(segment.kind_rule(kind).slot_row.load(), most_slot_rows)] = true;
+    is_used[segment.kind_rule(kind).slot_row.load_once().at_most(most_slot_rows)] = true;
   }
   for (std::uint32_t row = 1; row <= most_slot_rows; ++row) {
     if (!is_used[row]) return row;
@@ -62,7 +67,7 @@ void give_slots_to_running(const Segment& segment, std::uint32_t kind, std::uint
   ConcurrencySlots slots(segment.concurrency_row(row - 1), table, kind);
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     const StateWord word = table.word(index);
-    if (word.state() != CellState::running || table.header(index).kind.load() != kind) continue;
+    if (word.state() != CellState::running || table.header(index).kind.load_once() != kind) continue;
     if (!slots.take(index, word, most_concurrency)) return;
   }
 }
@@ -75,11 +80,11 @@ Result<bool> apply_to_kind(const Segment& segment, std::uint32_t kind, const Kin
     changed = put(rule.concurrency, 0U);
     changed = put(rule.slot_row, 0U) || changed;
   } else {
-    if (rule.slot_row.load() == 0) {
-      const std::uint32_t row = free_row(segment);
-      if (row == 0) return std::unexpected(too_many_rows());
-      give_slots_to_running(segment, kind, row);
-      rule.slot_row.store(row);
+    if (const auto row = rule.slot_row.load_once().below(most_slot_rows + 1); !row || *row == 0) {
+      const std::uint32_t free = free_row(segment);
+      if (free == 0) return std::unexpected(too_many_rows());
+      give_slots_to_running(segment, kind, free);
+      rule.slot_row.store(free);
       changed = true;
     }
     changed = put(rule.concurrency, wanted.limits.concurrency) || changed;

@@ -15,7 +15,7 @@ std::optional<KindStatus> view_kind_rule(const Segment& segment, std::uint32_t k
   const std::uint64_t since_ns = rule.paused_since_ns.load();
   status.paused = since_ns != 0;
   if (status.paused) status.paused_since = wall_time(since_ns);
-  status.limits.concurrency = rule.concurrency.load();
+  status.limits.concurrency = rule.concurrency.load_once().unbounded();
   if (const std::uint32_t count = rule.rate_count.load(); count != 0) {
     const auto period_ns = std::min(rule.rate_period_ns.load(), TokenRate::most_period_ns);
     status.limits.rate = {.count = count, .period = std::chrono::nanoseconds(period_ns)};
@@ -72,15 +72,16 @@ std::vector<std::string> check_flow_rules(const Segment& segment) {
   for (std::uint32_t kind = 0; kind < most_kinds; ++kind) {
     const KindRule& rule = segment.kind_rule(kind);
     const std::string name = "kind " + segment.kinds().name_of(kind).value_or(std::to_string(kind));
-    const std::uint32_t row = rule.slot_row.load();
-    const std::uint32_t limit = rule.concurrency.load();
+    const auto known_row = rule.slot_row.load_once().below(most_slot_rows + 1);
+    const std::uint32_t limit = rule.concurrency.load_once().unbounded();
     if (view_kind_rule(segment, kind) && (flow & flow_bit::kinds) == 0) {
       findings.push_back(name + ": it has a rule, and no claim looks at it");
     }
     if (rule.rate_count.load() != 0 && (rule.rate_period_ns.load() == 0 || rule.burst.load() == 0)) {
       findings.push_back(name + ": its rate is impossible");
     }
-    if (row > most_slot_rows || limit > most_concurrency || (limit != 0) != (row != 0)) {
+    const std::uint32_t row = known_row.value_or(0);
+    if (!known_row || limit > most_concurrency || (limit != 0) != (row != 0)) {
       findings.push_back(name + ": its concurrency limit and its row do not fit");
       continue;
     }

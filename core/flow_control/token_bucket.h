@@ -50,8 +50,10 @@ constexpr Token next_token(std::uint64_t word, std::uint64_t now_ns, TokenRate r
 inline std::uint64_t take_token(std::atomic<std::uint64_t>& word, std::uint64_t now_ns, TokenRate rate) noexcept {
   std::uint64_t seen = word.load();
   Token token = next_token(seen, now_ns, rate);
-  // A lost swap means that somebody else has got this token.
-  while (!word.compare_exchange_weak(seen, token.next_ns)) token = next_token(seen, now_ns, rate);
+  // A lost swap means that somebody else has got this token: not so often in a row.
+  for (int left = 1000; left != 0 && !word.compare_exchange_weak(seen, token.next_ns); --left) {
+    token = next_token(seen, now_ns, rate);
+  }
   return token.due_ns;
 }
 

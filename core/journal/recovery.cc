@@ -23,10 +23,15 @@ constexpr std::size_t most_damage = 10'000;
 /// ORDER relaxed: the whole segment is published by its rename.
 /// generation 40 | attempts 16, of the highest generation that an ended, attempts, change or part record names: lives
 /// before it are over.
-std::atomic<std::uint64_t>& life_note(CellHeader& header) noexcept { return header.extent; }
+SharedWord<std::uint64_t>& life_note(CellHeader& header) noexcept { return header.extent; }
 
 std::uint64_t value_of(const std::atomic<std::uint64_t>& word) noexcept {
   return word.load(std::memory_order_relaxed);  // ORDER relaxed: nobody else sees the segment
+}
+
+/// A note, whose parts are compared and shifted, no more.
+std::uint64_t value_of(const SharedWord<std::uint64_t>& word) noexcept {
+  return word.load_once(std::memory_order_relaxed).unbounded();  // ORDER relaxed: as above
 }
 
 std::uint16_t value_of16(const std::atomic<std::uint16_t>& word) noexcept {
@@ -38,7 +43,12 @@ void set(std::atomic<T>& word, V value) noexcept {
   word.store(static_cast<T>(value), std::memory_order_relaxed);  // ORDER relaxed: nobody else sees the segment
 }
 
-void set_at_least(std::atomic<std::uint64_t>& word, std::uint64_t value) noexcept {
+template <class T, class V>
+void set(SharedWord<T>& word, V value) noexcept {
+  word.store(static_cast<T>(value), std::memory_order_relaxed);  // ORDER relaxed: as above
+}
+
+void set_at_least(SharedWord<std::uint64_t>& word, std::uint64_t value) noexcept {
   if (value_of(word) < value) set(word, value);
 }
 
@@ -216,10 +226,11 @@ void TableRebuild::on_change(const JournalPlace& place, const ChangeRecord& reco
     set(options->ended_at_ms, record.ended_at_ms);
   }
   std::array<std::atomic<std::uint64_t>, most_staged_bytes / 8> words;
+  const JobTable::TextPlace text_place = table_.text_place(index);
   const auto bytes = static_cast<std::uint32_t>(
-      std::min({text.size(), std::size_t{most_staged_bytes}, std::size_t{table_.text_room(index)}}));
+      std::min({text.size(), std::size_t{most_staged_bytes}, std::size_t{text_place.room()}}));
   store_words(words.data(), std::as_bytes(std::span(text.substr(0, bytes))));
-  table_.copy_text_in(index, words.data(), bytes);
+  JobTable::copy_text_in(text_place, words.data(), bytes);
   set(header.text_bytes, bytes);
 }
 
@@ -232,10 +243,11 @@ void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& re
   const bool has_links = (record.cell_flags & cell_flag::has_links) != 0;
   const std::uint16_t is_large = header.flags.load() & cell_flag::in_arena;
   constexpr std::uint16_t known = cell_flag::all & ~cell_flag::in_arena;  // the job's record says where its payload is
+  const std::uint32_t payload_bytes = header.payload_bytes.load_once().unbounded();  // is compared only
   if ((record.cell_flags & ~known) != 0 || record.retry_policy > most_retry_policies ||
-      (has_options && !is_large && header.payload_bytes.load() > table_.inline_bytes_beside_options()) ||
+      (has_options && !is_large && payload_bytes > table_.inline_bytes_beside_options()) ||
       (has_links && (!has_options || !table_.has_room_for_links() ||
-                     (is_large == 0 && header.payload_bytes.load() > table_.inline_bytes_beside_links())))) {
+                     (is_large == 0 && payload_bytes > table_.inline_bytes_beside_links())))) {
     note_damage(place, "options that no job of this engine can have", id);
     return;
   }
@@ -262,7 +274,7 @@ void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& re
     set(links.runs_all_the_same, 0);
   }
   // A text that stands already, which no keeper's order of records leaves there, must not reach into the options.
-  set(header.text_bytes, std::min<std::uint32_t>(header.text_bytes.load(), table_.text_room(index_of(id))));
+  set(header.text_bytes, header.text_bytes.load_once().at_most(table_.text_room(index_of(id))));
 }
 
 void TableRebuild::on_links(const JournalPlace& place, const LinksRecord& record) {
@@ -272,7 +284,7 @@ void TableRebuild::on_links(const JournalPlace& place, const LinksRecord& record
   CellHeader& header = table_.header(index);
   if (StateWord(value_of(header.state)).generation() != generation_of(id)) return;
   CellLinks* const links = table_.links(index);
-  const std::uint32_t room_for_ids = std::min(header.payload_bytes.load(), table_.inline_bytes_beside_links());
+  const std::uint32_t room_for_ids = header.payload_bytes.load_once().at_most(table_.inline_bytes_beside_links());
   if (links == nullptr || record.rule > static_cast<std::uint8_t>(BornRule::after_it) ||
       std::uint64_t{record.parents} * 8 > room_for_ids || record.runs_all_the_same > 1) {
     note_damage(place, "links that no job of this engine can have", id);
@@ -281,7 +293,7 @@ void TableRebuild::on_links(const JournalPlace& place, const LinksRecord& record
   set(links->parents, record.parents);
   set(links->runs_all_the_same, record.runs_all_the_same);
   // As in on_options(): of a job in the arena a text begins behind the ids.
-  set(header.text_bytes, std::min<std::uint32_t>(header.text_bytes.load(), table_.text_room(index)));
+  set(header.text_bytes, header.text_bytes.load_once().at_most(table_.text_room(index)));
   constexpr auto alone = static_cast<std::uint16_t>(BornRule::alone);
   if (value_of16(links->rule) == alone) return;
   set(links->rule, record.rule);
@@ -422,7 +434,7 @@ bool TableRebuild::settle(CellIndex index, std::uint64_t free_word) {
     set(header.attempts, std::max(static_cast<std::uint16_t>(noted), header.attempts.load()));
   }
   ++jobs_;
-  kinds_used_.set(header.kind.load());
+  kinds_used_.set(header.kind.load_once().at_most(most_kinds - 1));
   if ((header.flags.load() & cell_flag::in_arena) != 0) place_payload(index, job_id_of(word, index));
   const bool is_timed = word.state() != CellState::queued && word.state() != CellState::burying;
   set(header.due_at, is_timed ? on_its_clock(DueTime::of(value_of(header.due_at))).bits() : 0);
@@ -431,7 +443,7 @@ bool TableRebuild::settle(CellIndex index, std::uint64_t free_word) {
     if (key) UniqueJobs(*segment_).place(key, job_id_of(word, index));
   }
   if (word.state() != CellState::queued) return false;  // the keeper's first scan finds it
-  waiting_[header.level.load()].push_back(
+  waiting_[header.level.load_once().at_most(static_cast<std::uint32_t>(waiting_.size()) - 1)].push_back(
       {value_of(header.enqueued_at_ns) / ns_per_ms, job_id_of(word, index).value()});
   return false;
 }

@@ -67,7 +67,10 @@ void JournalRounds::take(std::uint32_t word, std::uint64_t bits) {
 
 bool JournalRounds::begin(std::uint64_t now_ns) {
   if (under_way_) return true;
-  const bool wanted = words_->round_wanted.load() > words_->round_started.load();
+  std::uint64_t wanted_round = words_->round_wanted.load();
+  const bool wanted = wanted_round > round_;
+  // Nobody has a ticket for a later one than the next: taken back, or one scribbled word begins rounds for ever.
+  if (wanted_round > round_ + 1) words_->round_wanted.compare_exchange_strong(wanted_round, round_ + 1);
   if (!wanted && words_of_round_.empty() && !marks_.any()) return false;
   words_->round_started.store(++round_);  // J1
   for (std::uint32_t word = 0; word < marks_.words(); ++word) {
@@ -332,14 +335,15 @@ JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bo
     parting = copying_forward ? &parting_copy_ : &parting_;
     if (const Look written = write_parts(index, word, *parting, copying_forward); written != Look::fine) return written;
   }
-  const std::uint32_t payload_bytes = header.payload_bytes.load();
-  const std::uint32_t kind = header.kind.load();
+  const Untrusted payload_bytes = header.payload_bytes.load_once();
+  const std::uint32_t kind = header.kind.load_once().unbounded();  // room_for_job() takes any
   const std::uint64_t enqueued_at_ms = header.enqueued_at_ns.load() / ns_per_ms;
   const std::uint64_t attempts = header.attempts.load();
-  const std::uint32_t policy = header.retry_policy.load();
+  const std::uint32_t policy = header.retry_policy.load_once().unbounded();
   JobRecord record;
-  record.level = header.level.load();
-  record.payload_bytes = parting != nullptr ? payload_bytes : std::min(payload_bytes, table_.inline_bytes());
+  record.level = header.level.load_once().unbounded();
+  record.payload_bytes =
+      payload_bytes.at_most(parting != nullptr ? segment_->geometry().max_payload : table_.inline_bytes());
   record.id = job_id_of(word, index).value();
   record.enqueued_at_ms_and_attempts = (enqueued_at_ms & 0xffffffffffff) | attempts << 48;
   record.kind = static_cast<std::uint16_t>(kind);
@@ -377,7 +381,7 @@ bool JournalRounds::needs_change(CellIndex index, StateWord word) const noexcept
   // A parked job waits: why is a matter of memory (core/flow_control/admission.h).
   const bool goes_on = state == CellState::queued || state == CellState::running || state == CellState::completing ||
                        is_parked(index, word);
-  return !goes_on || table_.header(index).text_bytes.load() != 0;
+  return !goes_on || !(table_.header(index).text_bytes.load_once() == 0U);
 }
 
 void JournalRounds::append_beside_job(BlockBuilder& block, CellIndex index, StateWord word) noexcept {
@@ -385,7 +389,7 @@ void JournalRounds::append_beside_job(BlockBuilder& block, CellIndex index, Stat
   const CellOptions* const options = table_.options(index);
   OptionsRecord record;
   record.cell_flags = header.flags.load() & cell_flag::journaled;
-  record.retry_policy = header.retry_policy.load();
+  record.retry_policy = header.retry_policy.load_once().unbounded();
   record.id = job_id_of(word, index).value();
   if (options != nullptr) {
     record.expires_at_ms = options->expires_at_ms.load();
@@ -444,15 +448,16 @@ void JournalRounds::append_change_as_read(BlockBuilder& block, CellIndex index, 
   record.attempts = header.attempts.load();
   if (word.state() == CellState::burying) record.cause = static_cast<std::uint8_t>(header.cause.load());
   record.id = job_id_of(word, index).value();
-  record.text_bytes = static_cast<std::uint16_t>(
-      std::min<std::uint32_t>({header.text_bytes.load(), table_.text_room(index), std::uint32_t{most_staged_bytes}}));
+  const JobTable::TextPlace place = table_.text_place(index);
+  record.text_bytes =
+      static_cast<std::uint16_t>(header.text_bytes.load_once().at_most(std::min(place.room(), most_staged_bytes)));
   if (record.state != JournaledState::waits) record.due = journaled_due(DueTime::of(header.due_at.load()));
   if (const CellOptions* const options = table_.options(index); options != nullptr) {
     record.started = options->started.load();
     record.ended_at_ms = options->ended_at_ms.load();
   }
   const std::span<std::byte> text = block.append_change(record);
-  table_.copy_text_out(index, text.data(), static_cast<std::uint32_t>(text.size()));
+  JobTable::copy_text_out(place, text.data(), static_cast<std::uint32_t>(text.size()));
 }
 
 JournalRounds::Look JournalRounds::write_change(CellIndex index, StateWord word, bool copying_forward) {

@@ -120,9 +120,9 @@ std::optional<DeadLetter> Burial::letter_of(CellIndex index, StateWord word) con
   if (!payload) return std::nullopt;
   letter.payload = *std::move(payload);
   letter.lease = std::chrono::milliseconds(header.lease_ms.load());
-  if (const std::uint32_t policy = header.retry_policy.load(); policy != 0) {
-    letter.backoff = RetryPolicies::text_of(engine_->segment, policy).value_or("");
-  }
+  // What is no policy has no text.
+  const std::uint32_t policy = header.retry_policy.load_once().at_most(most_retry_policies + 1);
+  if (policy != 0) letter.backoff = RetryPolicies::text_of(engine_->segment, policy).value_or("");
   if (const CellOptions* const options = table.options(index); options != nullptr) {
     letter.keep_result = as_ms(options->keep_ms.load());
   }

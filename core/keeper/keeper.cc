@@ -207,8 +207,10 @@ void Keeper::run() {
 
 Keeper::Sign Keeper::sign_of_keeper() const noexcept {
   Sign sign;
-  sign.keeper = engine_->segment.signals().keeper_participant.load();
-  if (sign.keeper >= 1 && sign.keeper <= most_participants) {
+  const Untrusted keeper = engine_->segment.signals().keeper_participant.load_once();
+  sign.keeper = keeper.below(most_participants + 1).value_or(0);
+  sign.keeper_word = keeper.unbounded();
+  if (sign.keeper != 0) {
     sign.robust_word = engine_->segment.participant(sign.keeper - 1).robust_word.load();
   }
   return sign;
@@ -221,14 +223,14 @@ void Keeper::stand_by(Sign seen) noexcept {
     futex_wait(stop_, 0, election_retry_ns);
     return;
   }
-  const auto& keeper = engine_->segment.signals().keeper_participant;
-  if (seen.keeper < 1 || seen.keeper > most_participants) {  // elected, and not in the registry yet
-    const std::array<FutexWatch, 2> watches{{{&stop_, 0}, {&keeper, seen.keeper}}};
+  const std::atomic<std::uint32_t>& keeper = engine_->segment.signals().keeper_participant.futex();
+  if (seen.keeper == 0) {  // elected, and not in the registry yet; or somebody scribbled over it
+    const std::array<FutexWatch, 2> watches{{{&stop_, 0}, {&keeper, seen.keeper_word}}};
     futex_wait_any(watches, longest_standby_ns);
     return;
   }
   const auto& robust_word = engine_->segment.participant(seen.keeper - 1).robust_word;
-  const std::array<FutexWatch, 3> watches{{{&stop_, 0}, {&keeper, seen.keeper}, {&robust_word, seen.robust_word}}};
+  const std::array<FutexWatch, 3> watches{{{&stop_, 0}, {&keeper, seen.keeper_word}, {&robust_word, seen.robust_word}}};
   futex_wait_any(watches, longest_standby_ns);  // B3
 }
 
@@ -243,7 +245,7 @@ void Keeper::keep() {
   Signals& signals = engine_->segment.signals();
   signals.keeper_since_ns.store(wall_clock_ns());
   signals.keeper_participant.store(*number + 1);
-  futex_wake(signals.keeper_participant, everybody);  // who stands by watches our robust word from now on
+  futex_wake(signals.keeper_participant.futex(), everybody);  // who stands by watches our robust word from now on
   keeps_.store(true);
   {
     const JournalThread journal(*engine_);
@@ -271,10 +273,10 @@ void Keeper::keep() {
 
 void Keeper::leave_office(std::uint32_t number) noexcept {
   unlock_byte(engine_->locks.file(), keeper_lock_byte);  // L1
-  std::uint32_t ours = number + 1;
-  engine_->segment.signals().keeper_participant.compare_exchange_strong(ours, 0);  // L2, unless the next one is in
-  engine_->registry.leave(number);                                                 // L3
-  futex_wake(engine_->segment.participant(number).robust_word, everybody);         // L4
+  static_cast<void>(
+      engine_->segment.signals().keeper_participant.swap(number + 1, 0));   // L2, unless the next one is in
+  engine_->registry.leave(number);                                          // L3
+  futex_wake(engine_->segment.participant(number).robust_word, everybody);  // L4
 }
 
 /// Sleeps on the doorbell and on the robust words of the living.

@@ -94,7 +94,8 @@ class Keeper {
  private:
   /// What one who stands by has seen of the keeper.
   struct Sign {
-    std::uint32_t keeper = 0;  // keeper_participant
+    std::uint32_t keeper = 0;       // number + 1; 0: none that can be
+    std::uint32_t keeper_word = 0;  // keeper_participant, as it was read
     std::uint32_t robust_word = 0;
   };
 

@@ -19,9 +19,10 @@ void Parked::add(OfKind& kind, const Entry& entry, WaitMark::Reason reason) {
 
 void Parked::note(const JobTable& table, CellIndex index, StateWord word, WaitMark::Reason reason) {
   const CellHeader& header = table.header(index);
-  const std::uint32_t number = header.kind.load();
-  if (number >= most_kinds) return;
-  const Entry entry{header.level.load(), header.enqueued_at_ns.load(), job_id_of(word, index).value()};
+  const auto known_kind = header.kind.load_once().below(most_kinds);
+  if (!known_kind) return;
+  const std::uint32_t number = *known_kind;
+  const Entry entry{header.level.load_once().unbounded(), header.enqueued_at_ns.load(), job_id_of(word, index).value()};
   const auto [place, is_new] = kinds_.try_emplace(number);
   if (is_new) place->second.revision = segment_->kind_rule(number).revision.load();
   // Its token was of an older rule: nobody would honour it.
@@ -46,9 +47,9 @@ bool Parked::is_parked(const JobTable& table, std::uint64_t id) noexcept {
 std::uint32_t Parked::allowed(const JobTable& table, std::uint32_t number, OfKind& kind) const {
   const KindRule& rule = segment_->kind_rule(number);
   if (rule.paused_since_ns.load() != 0) return 0;
-  const std::uint32_t limit = std::min(rule.concurrency.load(), most_concurrency);
-  const std::uint32_t row = rule.slot_row.load();
-  if (limit == 0 || row == 0 || row > most_slot_rows) return std::numeric_limits<std::uint32_t>::max();
+  const std::uint32_t limit = rule.concurrency.load_once().at_most(most_concurrency);
+  const std::uint32_t row = rule.slot_row.load_once().below(most_slot_rows + 1).value_or(0);
+  if (limit == 0 || row == 0) return std::numeric_limits<std::uint32_t>::max();
   std::erase_if(kind.brought_back, [&table](std::uint64_t id) {
     const StateWord word = table.word(index_of(JobId(id)));
     return word.state() != CellState::queued || word.generation() != generation_of(JobId(id));
@@ -86,7 +87,8 @@ bool Parked::bring_back(Settling& settling, std::uint32_t number, OfKind& kind, 
     --left;
     --most;
   }
-  if (left == std::numeric_limits<std::uint32_t>::max() || rule.concurrency.load() == 0) kind.brought_back.clear();
+  if (left == std::numeric_limits<std::uint32_t>::max() || rule.concurrency.load_once() == 0U)
+    kind.brought_back.clear();
   if (kind.waiting.empty()) rule.waiting.store(0);
   return left != 0 && !kind.waiting.empty();
 }

@@ -41,7 +41,7 @@ bool Reaper::take_over(std::uint32_t number) noexcept {
   for (const LeaseSlot& slot : entry.leases) reap_slot(slot, owner);                                 // D3
   reap_slot(entry.settling, owner);
   // ORDER placing: acquires the ids, and the queued cells they name.
-  const std::uint32_t placing = std::min(entry.placing_count.load(), placing_slots);
+  const std::uint32_t placing = entry.placing_count.load_once().at_most(placing_slots);
   for (std::uint32_t n = 0; n < placing; ++n) settling_.place_again(JobId(entry.placing[n].load()));  // D4
   Sleepers(*segment_, segment_->signals().sleepers).wake_all();                                       // D5
   Sleepers(*segment_, segment_->signals().space_waiters).wake_all();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/damage.h"
+
 namespace ringmill {
 
 void TableScan::start(const Owners& dead) {
@@ -65,11 +67,14 @@ void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
       }
       return;
     case CellState::queued:
+      if (is_buried_as_damaged(index, word)) return;
       notes_[index] = JobTable::note_of(JobTable::hint_of(job_id_of(word, index)));
       timers_->look_at(index);
       return;
     case CellState::delayed:
     case CellState::blocked:
+      if (!is_buried_as_damaged(index, word)) timers_->look_at(index);
+      return;
     case CellState::completed:
     case CellState::cancelled:
     case CellState::burying:
@@ -82,6 +87,14 @@ void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
   if (owner == 0 || owner > most_participants || !dead_.test(owner - 1)) return;
   reaper_->apply_rule(index, word, owner);
   if (reaper_->settling().table().word(index).state() == CellState::free) unlisted |= std::uint64_t{1} << (index % 64);
+}
+
+/// Where no worker claims it, for there is none of its kind or level, nobody else would come by.
+bool TableScan::is_buried_as_damaged(CellIndex index, StateWord word) {
+  const auto damage = damage_of(*segment_, job_id_of(word, index));
+  if (!damage) return false;
+  reaper_->bury(index, word, DeathCause::failed, sentence_of(*damage));  // swaps `word`: what was read belongs to it
+  return true;
 }
 
 void TableScan::cross_out_hints(std::uint32_t count) {
@@ -115,11 +128,11 @@ void TableScan::place_what_is_left(std::uint32_t count) {
     const JobId id = job_id_of(word, next_);
     if (word.state() != CellState::queued || notes_[next_] != JobTable::note_of(JobTable::hint_of(id))) continue;
     const CellHeader& header = table.header(next_);
-    const std::uint32_t level = header.level.load();
+    const std::uint32_t level = header.level.load_once().unbounded();  // has_level() and place() take any
     if (level >= segment_->geometry().level_count && segment_->has_level(level)) {
       timers_->waiting_room().take_in(next_);
     } else {
-      reaper_->settling().place(id, level, header.kind.load());
+      reaper_->settling().place(id, level, header.kind.load_once().unbounded());
     }
   }
   if (next_ != table.capacity()) return;

@@ -44,6 +44,7 @@ class TableScan {
 
   void look_at_cells(std::uint32_t count);
   void look_at(CellIndex index, std::uint64_t& unlisted);
+  bool is_buried_as_damaged(CellIndex index, StateWord word);
   void cross_out_hints(std::uint32_t count);
   void place_what_is_left(std::uint32_t count);
 

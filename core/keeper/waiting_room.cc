@@ -48,20 +48,24 @@ void WaitingRoom::take_in(CellIndex index, std::uint32_t number) {
   const JobTable& table = settling_->table();
   const StateWord word = table.word(index);
   const std::uint64_t enqueued_at_ns = table.header(index).enqueued_at_ns.load();
-  if (word.state() != CellState::queued || table.header(index).level.load() != number) return;
+  if (word.state() != CellState::queued || table.header(index).level.load_once() != number) return;
   // If the job moved on meanwhile the time may be another one's: it is a place in a line, no more.
   put(number, {enqueued_at_ns, JobTable::hint_of(job_id_of(word, index))});
 }
 
+std::optional<std::uint32_t> WaitingRoom::level_of(CellIndex index) const noexcept {
+  const auto number = settling_->table().header(index).level.load_once().below(segment_->geometry().level_numbers());
+  const bool has_waiting_room = number && *number >= segment_->geometry().level_count && segment_->has_level(*number);
+  return has_waiting_room ? std::optional<std::uint32_t>(*number) : std::nullopt;
+}
+
 void WaitingRoom::take_in_marked(CellIndex index) {
-  const std::uint32_t number = settling_->table().header(index).level.load();
-  if (number < segment_->geometry().level_count || !segment_->has_level(number)) return;
-  if (!LineSign::is_down(segment_->level(number).overflow.load())) take_in(index, number);
+  const auto number = level_of(index);
+  if (number && !LineSign::is_down(segment_->level(*number).overflow.load())) take_in(index, *number);
 }
 
 void WaitingRoom::take_in(CellIndex index) {
-  const std::uint32_t number = settling_->table().header(index).level.load();
-  if (number >= segment_->geometry().level_count && segment_->has_level(number)) take_in(index, number);
+  if (const auto number = level_of(index)) take_in(index, *number);
 }
 
 void WaitingRoom::follow_levels() {
@@ -148,7 +152,7 @@ bool WaitingRoom::feed(std::uint32_t number) {
     const std::uint64_t hint = heap.front().hint;
     if (is_live(hint)) {
       if (ring.push_at(position, hint, is_live) == Ring::Pushed::full) break;
-      arrival.add(number, table.header(JobTable::index_of_hint(hint)).kind.load());
+      arrival.add(number, table.header(JobTable::index_of_hint(hint)).kind.load_once().unbounded());
       ++count;
     }
     pop(heap);
@@ -209,7 +213,7 @@ void WaitingRoom::serve(std::uint32_t number, std::uint64_t kinds) {
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
   std::vector<Entry> wanted;
   for (const Entry& entry : heap) {
-    const std::uint32_t kind = table.header(JobTable::index_of_hint(entry.hint)).kind.load();
+    const std::uint32_t kind = table.header(JobTable::index_of_hint(entry.hint)).kind.load_once().unbounded();
     if ((kinds & Arrival::kind_bit(kind)) != 0 && is_live(entry.hint)) wanted.push_back(entry);
   }
   Ring ring = segment_->ring(number);
@@ -229,7 +233,7 @@ void WaitingRoom::serve(std::uint32_t number, std::uint64_t kinds) {
     }
     // It also stays where it waits: a doubled hint is harmless.
     if (ring.push_at(position, entry.hint, is_live) == Ring::Pushed::full) break;
-    arrival.add(number, table.header(JobTable::index_of_hint(entry.hint)).kind.load());
+    arrival.add(number, table.header(JobTable::index_of_hint(entry.hint)).kind.load_once().unbounded());
     ++count;
   }
   ring.raise_tail(position);

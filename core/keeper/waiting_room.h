@@ -58,6 +58,8 @@ class WaitingRoom {
   using Heap = std::vector<Entry>;  // the earliest in front
 
   void take_in(CellIndex index, std::uint32_t number);
+  /// The number in a cell, if it is of a level made at run time that there is.
+  std::optional<std::uint32_t> level_of(CellIndex index) const noexcept;
   void put(std::uint32_t number, Entry entry);
   Entry pop(Heap& heap);
   void follow_levels();

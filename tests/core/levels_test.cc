@@ -338,7 +338,7 @@ TEST(WaitingRoom, the_next_keeper_feeds_in_order_those_whom_the_dead_one_knew) {
     for (;;) ::pause();
   });
   const Inside inside(world.scratch);
-  ASSERT_TRUE(await([&inside] { return inside.segment().signals().keeper_participant.load() != 0; }));
+  ASSERT_TRUE(await([&inside] { return inside.segment().signals().keeper_participant.load_once() != 0U; }));
   const auto worker = world.attach();
   enqueue_numbers(world, *worker, level, 0, 1000);
   EXPECT_EQ(drain(*worker, 100).back(), 99U);

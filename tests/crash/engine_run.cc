@@ -491,7 +491,7 @@ EngineRun::Jobs EngineRun::jobs_in(const Segment& segment) {
     payload->insert(payload->begin(), parents.begin(), parents.end());
     const CellLinks* const links = table.links(index);
     jobs[job_id_of(word, index).value()] = {
-        .content = content_of(header.level.load(), static_cast<std::uint16_t>(header.kind.load()),
+        .content = content_of(header.level.load_once().unbounded(), header.kind.load_once().unbounded(),
                               header.lease_ms.load(), header.most_attempts.load(), *payload),
         .options = options_in(segment, index),
         .links = links == nullptr ? 0 : links_content_of(table.parents(index), links->runs_all_the_same.load() != 0),

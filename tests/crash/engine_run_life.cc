@@ -150,10 +150,11 @@ void EngineRun::note_settled(JobId id, std::uint64_t ticket) {
 EngineRun::Version EngineRun::version_in(const Segment& segment, CellIndex index) {
   const JobTable table(segment);
   const CellHeader& header = table.header(index);
-  const std::uint32_t bytes = header.text_bytes.load();
+  const JobTable::TextPlace place = table.text_place(index);
+  const std::uint32_t bytes = header.text_bytes.load_once().at_most(place.room());
   Version version{.state = journaled(table.word(index).state()), .attempts = header.attempts.load(), .text = {}};
   version.text.resize(in_words(bytes) * 8);
-  table.copy_text_out(index, reinterpret_cast<std::byte*>(version.text.data()), bytes);
+  JobTable::copy_text_out(place, reinterpret_cast<std::byte*>(version.text.data()), bytes);
   version.text.resize(bytes);
   return version;
 }
@@ -162,7 +163,7 @@ std::uint64_t EngineRun::options_in(const Segment& segment, CellIndex index) {
   const JobTable table(segment);
   OptionsRecord record;
   record.cell_flags = table.header(index).flags.load();
-  record.retry_policy = table.header(index).retry_policy.load();
+  record.retry_policy = table.header(index).retry_policy.load_once().unbounded();
   if (const CellOptions* const options = table.options(index); options != nullptr) {
     record.expires_at_ms = options->expires_at_ms.load();
     record.keep_ms = options->keep_ms.load();

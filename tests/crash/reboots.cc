@@ -149,7 +149,7 @@ void compare(const Ledger& ledger, const ScratchEngine& scratch, Findings& findi
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     if (table.word(index).state() != CellState::queued) continue;
     ++findings.recovered;
-    const std::uint32_t bytes = std::min(table.header(index).payload_bytes.load(), table.inline_bytes());
+    const std::uint32_t bytes = table.header(index).payload_bytes.load_once().at_most(table.inline_bytes());
     table.copy_out(index, payload.data(), bytes);
     const std::uint64_t serial = serial_of(std::span(payload).first(bytes));
     if (serial == 0) {

@@ -385,7 +385,7 @@ std::uint32_t World::jobs_out_of_reach() const noexcept {
     bool is_being_placed = false;
     for (std::uint32_t number = 0; number < most_participants; ++number) {
       const ParticipantEntry& entry = core_->segment.participant(number);
-      const std::uint32_t placing = std::min(entry.placing_count.load(), placing_slots);
+      const std::uint32_t placing = entry.placing_count.load_once().at_most(placing_slots);
       for (std::uint32_t n = 0; n < placing; ++n) {
         is_being_placed |= entry.placing[n].load() == job_id_of(word, index).value();
       }

@@ -139,15 +139,17 @@ struct Rebuilt {
   std::string payload(JobId id) const {
     std::string text(128, '\0');
     JobTable(*segment).copy_out(index_of(id), reinterpret_cast<std::byte*>(text.data()), 64);
-    text.resize(header(id).payload_bytes.load());
+    text.resize(header(id).payload_bytes.load_once().at_most(text.size()));
     return text;
   }
   CellState state(JobId id) const { return JobTable(*segment).word(index_of(id)).state(); }
   DueTime due(JobId id) const { return DueTime::of(header(id).due_at.load()); }
   std::string text_of(JobId id) const {
-    std::string text(in_words(header(id).text_bytes.load()) * 8, '\0');
-    JobTable(*segment).copy_text_out(index_of(id), reinterpret_cast<std::byte*>(text.data()), header(id).text_bytes);
-    text.resize(header(id).text_bytes.load());
+    const JobTable::TextPlace place = JobTable(*segment).text_place(index_of(id));
+    const std::uint32_t bytes = header(id).text_bytes.load_once().at_most(place.room());
+    std::string text(in_words(bytes) * 8, '\0');
+    JobTable::copy_text_out(place, reinterpret_cast<std::byte*>(text.data()), bytes);
+    text.resize(bytes);
     return text;
   }
   bool is_free(CellIndex index) const { return JobTable(*segment).word(index).state() == CellState::free; }
@@ -168,10 +170,11 @@ struct Rebuilt {
       const JobId id = job_id_of(word, index);
       const CellHeader& cell = header(id);
       all += fmt::format("{} {:x} note {:x} {} {}", index, word.bits(), cell.revision.load(), cell.due_at.load(),
-                         cell.extent.load());
+                         cell.extent.load_once().unbounded());
       if (word.state() == CellState::queued) {
-        all += fmt::format(" level {} kind {} attempts {} lease {} at {} '{}'", cell.level.load(), cell.kind.load(),
-                           cell.attempts.load(), cell.lease_ms.load(), cell.enqueued_at_ns.load(), payload(id));
+        all += fmt::format(" level {} kind {} attempts {} lease {} at {} '{}'", cell.level.load_once().unbounded(),
+                           cell.kind.load_once().unbounded(), cell.attempts.load(), cell.lease_ms.load(),
+                           cell.enqueued_at_ns.load(), payload(id));
       }
       all += fmt::format(" listed {}\n", segment->free_map().lists(index));
     }

@@ -70,8 +70,8 @@ Workers workers_for(const EngineView& view, const JobView& job) {
 }
 
 bool is_kept(const EngineView& view) {
-  const std::uint32_t keeper = view.segment().signals().keeper_participant.load();
-  return keeper >= 1 && keeper <= most_participants && view.is_alive(keeper - 1).value_or(false);
+  const auto keeper = number_of_keeper(view.segment());
+  return keeper && view.is_alive(*keeper).value_or(false);
 }
 
 std::string without_keeper(const EngineView& view, std::string_view what) {
