@@ -70,4 +70,11 @@ int Child::wait() {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+std::optional<int> Child::has_ended(::rusage& used) {
+  int status = 0;
+  if (::wait4(pid_, &status, WNOHANG, &used) <= 0) return std::nullopt;
+  pid_ = -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
 }  // namespace ringmill::test

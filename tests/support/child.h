@@ -1,9 +1,11 @@
 // A forked process of a test.
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <functional>
+#include <optional>
 
 namespace ringmill::test {
 
@@ -26,6 +28,8 @@ class Child {
   void go_on();
   /// Waits for the end. The exit status, or minus the signal that ended it.
   int wait();
+  /// The same if it has ended already, and what it has used.
+  std::optional<int> has_ended(::rusage& used);
 
  private:
   pid_t pid_ = -1;
