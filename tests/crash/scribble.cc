@@ -1,6 +1,7 @@
 // scribble: a hostile peer writes into each region of the shared memory, at rest and beside those who work. Each round
 // is an engine of its own. Prints the seed of each round with a finding; ends with one line of JSON.
-#include <csignal>
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <random>
 #include <string>
@@ -65,7 +66,8 @@ void run_region(std::string_view region, ScribbleMode mode, const Options& optio
 }  // namespace
 
 int main(int count, char** words) {
-  Options options{.seed = std::random_device{}()};
+  Options options;
+  options.seed = std::random_device{}();
   for (int n = 1; n < count; n += 2) {
     const std::string_view word = words[n];
     if (n + 1 == count) return usage();
