@@ -51,11 +51,22 @@ function(ringmill_room_sources VARIABLE)
   set(${VARIABLE} ${files} PARENT_SCOPE)
 endfunction()
 
-# One program of one or more files, which may use the private headers.
+# Headers of others that most files of a target read: parsing them once saves half of a build. A file still includes all
+# that it uses: the sanitizer presets build without precompiled headers and would not compile otherwise.
+set(RINGMILL_COMMON_HEADERS
+  <algorithm> <array> <atomic> <chrono> <cstdint> <expected> <filesystem> <functional> <map> <memory> <optional> <span>
+  <string> <string_view> <thread> <utility> <vector> <fmt/format.h>)
+set(RINGMILL_PROGRAM_HEADERS ${RINGMILL_COMMON_HEADERS} <CLI/CLI.hpp> <nlohmann/json.hpp>)
+set(RINGMILL_TEST_HEADERS ${RINGMILL_COMMON_HEADERS} <fstream> <gtest/gtest.h> <nlohmann/json.hpp>)
+
+# One program of one or more files, which may use the private headers. PRECOMPILE: headers to parse once.
 function(ringmill_program TARGET)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "NAME" "SOURCES;LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "NAME" "SOURCES;LIBRARIES;PRECOMPILE")
   add_executable(${TARGET} ${arg_SOURCES})
   target_link_libraries(${TARGET} PRIVATE ringmill-rooms ringmill fmt::fmt spdlog::spdlog ${arg_LIBRARIES})
+  if(arg_PRECOMPILE)
+    target_precompile_headers(${TARGET} PRIVATE ${arg_PRECOMPILE})
+  endif()
   if(arg_NAME)
     set_target_properties(${TARGET} PROPERTIES OUTPUT_NAME ${arg_NAME})
   endif()
