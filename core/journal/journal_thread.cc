@@ -223,12 +223,16 @@ void JournalWork::rest(JournalRest how, std::uint32_t bell, std::uint64_t most_n
 
 void JournalWork::finish(std::chrono::nanoseconds most) {
   const std::uint64_t end_ns = lease_clock_ns() + static_cast<std::uint64_t>(most.count());
-  // One more round than has begun covers everything that was marked before this call.
   if (!is_wanted() && !marks_.any_pending()) return;
-  const std::uint64_t last_round = words_->round_started.load() + 1;
-  raise_to(words_->round_wanted, last_round);
-  while (words_->round_durable.load() < last_round && lease_clock_ns() < end_ns) {
+  // By the rounds' own count, because anybody may write into the words: we would wait for a round that never comes.
+  std::optional<std::uint64_t> last_round;
+  while (!(last_round && rounds_->durable() >= *last_round) && lease_clock_ns() < end_ns) {
     if (is_in(JournalCondition::failed) || is_in(JournalCondition::no_space)) return;
+    if (rounds_ && !last_round) {
+      // One more round than has begun covers everything that was marked before this call.
+      last_round = rounds_->begun() + 1;
+      raise_to(words_->round_wanted, *last_round);
+    }
     turn(std::chrono::milliseconds(10));
   }
 }

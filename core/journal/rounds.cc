@@ -49,8 +49,8 @@ JournalRounds::JournalRounds(const Segment& segment, JournalWriter& writer)
       waiting_(marks_.words(), 0),
       disbelief_(marks_.words(), 0),
       put_off_(marks_.words(), 0),
-      round_(words_->round_started.load()),
-      durable_round_(words_->round_durable.load()),
+      round_(std::min(words_->round_started.load(), most_rounds)),
+      durable_round_(std::min(words_->round_durable.load(), round_)),
       last_block_(segment.geometry().capacity, 0),
       kind_named_in_(most_kinds, 0),
       policy_named_in_(most_retry_policies, 0) {

@@ -54,6 +54,9 @@ class JournalRounds {
   /// none was begun.
   bool begin(std::uint64_t now_ns);
   bool is_under_way() const noexcept { return under_way_; }
+  /// The last round that has begun, and the last one that is durable, by our own count: the words are anybody's.
+  std::uint64_t begun() const noexcept { return round_; }
+  std::uint64_t durable() const noexcept { return durable_round_; }
 
   enum class Step {
     done,      // the round has ended, its blocks are on their way
@@ -80,6 +83,9 @@ class JournalRounds {
   std::uint64_t elided() const noexcept { return elided_; }
 
  private:
+  /// More than there ever are: a number that somebody has scribbled must not wrap.
+  static constexpr std::uint64_t most_rounds = std::uint64_t{1} << 62;
+
   struct SentBlock {
     std::uint64_t number = 0;
     std::vector<CellIndex> cells;

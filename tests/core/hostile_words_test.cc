@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -283,6 +284,23 @@ TEST(HostileWords, one_wrong_word_begins_no_rounds_of_the_journal_for_ever) {
   words.round_wanted.store(~std::uint64_t{0});
   ring_journal(core->segment);
   EXPECT_TRUE(await([&words] { return words.round_wanted.load() <= words.round_started.load() + 1; }));
+}
+
+TEST(HostileWords, a_keeper_that_leaves_waits_for_no_round_that_never_comes) {
+  const World world;
+  const auto core = world.scratch.open_core();
+  JournalWords& words = core->segment.journal();
+  std::optional<Engine> keeping(world.scratch.open());
+  ASSERT_TRUE(await([&keeping] { return keeping->keeps(); }));
+  const Peer peer([&words] {
+    words.round_started.store(std::uint64_t{1} << 40);
+    words.round_durable.store(0);
+    words.round_wanted.store(~std::uint64_t{0});
+  });
+  static_cast<void>(must(must(keeping->attach(Role::producer))->enqueue(world.request("x"))));
+  const auto begin = std::chrono::steady_clock::now();
+  keeping.reset();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 4s) << "longest_finish_ns is five";
 }
 
 TEST(HostileWords, cancelling_a_run_that_nobody_has_is_an_error) {
