@@ -25,6 +25,9 @@ static_assert(cell_state(JournaledState::delayed) == CellState::delayed &&
               journaled_state(CellState::cancelled) == JournaledState::cancelled &&
               journaled_state(CellState::running) == JournaledState::waits);
 
+/// Others may have come with this completion.
+constexpr bool may_have_follow_ups(StateWord word) noexcept { return word.state() == CellState::completed; }
+
 /// generation 40 | segment 24. Zero: the journal knows no life of this cell that it has not seen end.
 /// The segment is the low part of its number: all segments that count at a time are far fewer than 2^24.
 struct JournalNote {

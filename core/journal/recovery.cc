@@ -155,9 +155,9 @@ void TableRebuild::take_job(std::uint64_t segment, const JobRecord& record, std:
     fill(header, segment, record, flags, payload);
     return;
   }
-  // Copied forward: the same job once more. Its attempts are only noted: the change behind it says what the last of
-  // them left, and is held against the attempts of the change that stands.
+  // The same job once more. If it does not just wait, the change behind it says so.
   set_at_least(life_note(header), generation << 16 | record.attempts());
+  wait_again(header, generation, record.attempts());
   const JournalNote note{generation, JournalNote::segment_tag(segment)};
   if (is_newer(note.segment, JournalNote::of(value_of(header.revision)).segment)) set(header.revision, note.bits());
 }
@@ -190,30 +190,39 @@ void TableRebuild::on_ended(const JournalPlace& place, JobId id) {
   if (!parts_.is_empty()) parts_.end_below(index_of(id), generation_of(id));
 }
 
-void TableRebuild::on_attempts(const JournalPlace& place, JobId id, std::uint16_t attempts) {
-  if (!accept(place, id)) return;
+void TableRebuild::note_attempts(JobId id, std::uint16_t attempts) {
   highest_generation_ = std::max(highest_generation_, generation_of(id));
   // Attempts of one job only grow, so the most are the last.
   set_at_least(life_note(table_.header(index_of(id))), generation_of(id) << 16 | attempts);
 }
 
+void TableRebuild::wait_again(CellHeader& header, std::uint64_t generation, std::uint16_t attempts) noexcept {
+  const StateWord word(value_of(header.state));
+  if (word.generation() != generation || is_over(word.state()) || attempts < value_of16(header.attempts)) return;
+  // Its text stays: a job that waits and has one is never written without it, unless it moved on at that moment.
+  set(header.state, StateWord::make(generation, 0, CellState::queued, 0).bits());
+  set(header.attempts, attempts);
+  set(header.due_at, 0);
+}
+
+void TableRebuild::on_attempts(const JournalPlace& place, JobId id, std::uint16_t attempts) {
+  if (!accept(place, id)) return;
+  note_attempts(id, attempts);
+  wait_again(table_.header(index_of(id)), generation_of(id), attempts);
+}
+
 void TableRebuild::on_change(const JournalPlace& place, const ChangeRecord& record, std::string_view text) {
   const JobId id(record.id);
   if (!accept(place, id)) return;
-  on_attempts(place, id, record.attempts);
+  note_attempts(id, record.attempts);
   const CellIndex index = index_of(id);
   CellHeader& header = table_.header(index);
   const StateWord word(value_of(header.state));
   if (word.generation() != generation_of(id)) return;  // another life, or one whose record comes, and says all
-  const auto rank = [](CellState state, std::uint32_t attempts, std::uint64_t due_ns) {
-    return std::tuple(is_over(state), attempts, due_ns);
-  };
+  const auto rank = [](CellState state, std::uint32_t attempts) { return std::tuple(is_over(state), attempts); };
   const CellState state = cell_state(record.state);
   const DueTime due = due_of(record);
-  if (rank(state, record.attempts, due.ns) <
-      rank(word.state(), header.attempts.load(), DueTime::of(value_of(header.due_at)).ns)) {
-    return;
-  }
+  if (rank(state, record.attempts) < rank(word.state(), header.attempts.load())) return;
   set(header.state, StateWord::make(word.generation(), 0, state, 0).bits());
   set(header.attempts, record.attempts);
   // It stays dead, whatever it died of.

@@ -16,10 +16,10 @@ namespace {
 constexpr std::uint32_t free_segments_wanted = 3;
 /// How far ahead of the look the headers are fetched.
 constexpr std::uint32_t look_ahead = 12;
-/// Follow-ups of follow-ups, in front of a copy. Only a cell that somebody scribbled over leads further.
-constexpr std::uint32_t most_depth = 64;
 /// At a cell that changes while it is read.
 constexpr int most_looks = 4;
+/// At a job that is to be copied and moves on: one that is stopped in its last step must not hold up its segment.
+constexpr std::uint32_t most_copy_tries = 64;
 constexpr std::uint64_t ns_per_ms = 1'000'000;
 
 std::uint64_t journaled_due(DueTime due) noexcept {
@@ -27,14 +27,6 @@ std::uint64_t journaled_due(DueTime due) noexcept {
       due.is_wall ? due.ns : later_by(exact_wall_clock_ns(), due.ns - std::min(due.ns, lease_clock_ns()));
   return ((wall_ns + ns_per_ms - 1) / ns_per_ms & (ChangeRecord::wall_bit - 1)) |
          (due.is_wall ? ChangeRecord::wall_bit : 0);
-}
-
-/// Others may have come with this completion.
-bool may_have_follow_ups(StateWord word) noexcept { return word.state() == CellState::completed; }
-
-/// As if it had not ended: for the journal it runs.
-StateWord without_end(StateWord word) noexcept {
-  return StateWord::make(word.generation(), word.owner(), CellState::completing, word.version());
 }
 
 }  // namespace
@@ -86,10 +78,10 @@ JournalRounds::Step JournalRounds::go_on() {
     for (; next_word_ < words_of_round_.size(); ++next_word_) {
       if (const Look look = go_on_with(words_of_round_[next_word_]); look != Look::fine) return step_of(look);
     }
-  } while (takes_second_look());
-  if (!leaders_.empty()) {
-    if (const Look look = go_on_with_leaders(); look != Look::fine) return step_of(look);
-  }
+    words_of_round_.clear();
+    next_word_ = 0;
+    if (const Look look = go_on_with_put_off(); look != Look::fine) return step_of(look);
+  } while (looks_again());
   under_way_ = false;
   rounds_.push_back({.number = round_, .block = writer_->flush(), .begun_ns = begun_ns_});  // J4 is done
   return Step::done;
@@ -104,37 +96,6 @@ JournalRounds::Step JournalRounds::step_of(Look look) noexcept {
     default:
       return Step::failed;
   }
-}
-
-/// True: there are leaders, and the marks that were set before they were published are taken now.
-bool JournalRounds::takes_second_look() {
-  if (leaders_.empty() || leaders_of_round_ != 0) {
-    words_of_round_.clear();
-    next_word_ = 0;
-    return false;
-  }
-  leaders_of_round_ = leaders_.size();
-  for (std::uint32_t word = 0; word < marks_.words(); ++word) {
-    if (const std::uint64_t bits = marks_.take(word); bits != 0) take(word, bits);
-  }
-  return true;
-}
-
-JournalRounds::Look JournalRounds::go_on_with_leaders() {
-  for (; leaders_of_round_ != 0; --leaders_of_round_) {
-    const Leader leader = leaders_.front();
-    const Look look = look_at_taken(leader.index, leader.was_complete ? Turn::leaders : Turn::leaders_without_end);
-    if (look != Look::fine && look != Look::leads) return look;
-    leaders_.erase(leaders_.begin());
-    if (look == Look::leads) leaders_.push_back(leader);
-  }
-  for (const Leader& leader : leaders_) {  // of the second look, or with an end of later: for the next round
-    const std::uint32_t word = JournalMarks::word_of(leader.index);
-    put_off_[word] &= ~JournalMarks::bit_of(leader.index);
-    words_of_round_.push_back(word);
-  }
-  leaders_.clear();
-  return Look::fine;
 }
 
 JournalRounds::Look JournalRounds::go_on_with(std::uint32_t word) {
@@ -158,9 +119,8 @@ JournalRounds::Look JournalRounds::go_on_with(std::uint32_t word) {
       table_.prefetch_to_journal(first + static_cast<CellIndex>(std::countr_zero(soon)));
     }
     look = look_at_taken(index, Turn::others);
-    if (look == Look::leads) {
-      put_off_[word] |= JournalMarks::bit_of(index);
-      leaders_.push_back({.index = index, .was_complete = may_have_follow_ups(table_.word(index))});
+    if (look == Look::leads || look == Look::moves) {
+      put_off(index);
       look = Look::fine;
     } else if (look == Look::fine && last_block_[index] <= writer_->durable_block()) {
       settled |= JournalMarks::bit_of(index);  // else its block settles it
@@ -188,8 +148,9 @@ JournalRounds::Look JournalRounds::look_at(CellIndex index, bool believe_note, T
   // ORDER relaxed: written by journal threads alone, of which there is one; the last one's death came in between.
   const JournalNote note = JournalNote::of(header.revision.load(std::memory_order_relaxed));
   StateWord word = table_.word(index);
-  // Each turn but the first means that the cell began another life meanwhile, whose marks come.
-  for (int life = 0; life < 4; ++life, word = table_.word(index)) {
+  const std::uint64_t first_life = word.generation();
+  // Each turn but the first means that the cell changed meanwhile.
+  for (int look = 0; look < most_looks; ++look, word = table_.word(index)) {
     // ORDER second-look: acquires, so that the second look at the word comes after it.
     const std::uint16_t flags = header.flags.load(std::memory_order_acquire);
     const bool memory_only = (flags & cell_flag::memory_only) != 0;
@@ -201,71 +162,23 @@ JournalRounds::Look JournalRounds::look_at(CellIndex index, bool believe_note, T
     }
     const bool is_known = believe_note && note.generation == word.generation();
     if ((flags & cell_flag::leads_bundle) != 0) {
-      const Look look = look_at_leader(index, word, is_known, turn);
-      if (look == Look::changed) continue;
-      if (look != Look::fine) return look;
+      const Look look_at_it = look_at_leader(index, word, is_known, turn);
+      if (look_at_it == Look::changed) continue;
+      if (look_at_it != Look::fine) return look_at_it;
     }
-    if (is_known) {
-      const Look written = write_change(index, word, copying_forward);
-      if (written != Look::changed) return written;
-      continue;
-    }
-    const Look written = write_job(index, word, copying_forward);
+    Look written =
+        is_known ? write_change(index, word, copying_forward) : write_job(index, word, copying_forward, Told::all);
+    if (written == Look::moves && !is_known && turn == Turn::others) written = put_off_as_begun(index, word, written);
     if (written != Look::changed) return written;
   }
-  // Too quick for us. What it is now was marked after we began to look; what it was is over.
+  // Too quick for us. What it is now was marked after we began to look; what it was is over, if this is another life.
+  if (word.generation() == first_life) {
+    const bool is_known = believe_note && note.generation == first_life;
+    if (is_known || turn != Turn::others) return Look::moves;
+    if (const Look begun = put_off_as_begun(index, word, Look::moves); begun != Look::changed) return begun;
+    word = table_.word(index);
+  }
   return write_ended(index, word, copying_forward);
-}
-
-JournalRounds::Look JournalRounds::look_at_leader(CellIndex index, StateWord word, bool is_known, Turn turn) {
-  if (turn == Turn::copies) return copy_bundle_of(index, word, 0);
-  if (turn == Turn::leaders) return Look::fine;
-  if (turn == Turn::leaders_without_end) {
-    if (!may_have_follow_ups(word)) return Look::fine;
-  } else {
-    const CellLinks* const links = table_.links(index);
-    const bool came_with_others =
-        links != nullptr && links->rule.load() != 0 && table_.stands(JobId(links->born_of.load()));
-    if (!came_with_others) return Look::leads;
-  }
-  const Look written = is_known ? Look::fine : write_job(index, without_end(word), false);
-  return written == Look::fine ? Look::leads : written;
-}
-
-JournalRounds::Look JournalRounds::copy_bundle_of(CellIndex index, StateWord word, std::uint32_t depth) {
-  const auto to_be_looked_at = [this](std::uint32_t n) { return waiting_[n] | marks_.marked(n); };
-  // Its mark is set behind those of all that came with it, and one look at it comes behind one at each of them.
-  if ((to_be_looked_at(JournalMarks::word_of(index)) & JournalMarks::bit_of(index)) == 0) return Look::fine;
-  const std::uint64_t leader = job_id_of(word, index).value();
-  for (std::uint32_t n = 0; n < marks_.words(); ++n) {
-    for (std::uint64_t bits = to_be_looked_at(n); bits != 0; bits &= bits - 1) {
-      const CellIndex other = n * 64 + static_cast<CellIndex>(std::countr_zero(bits));
-      const StateWord other_word = table_.word(other);
-      // ORDER relaxed: as in look_at()
-      const JournalNote note = JournalNote::of(table_.header(other).revision.load(std::memory_order_relaxed));
-      const bool believe_note = (disbelief_[n] & JournalMarks::bit_of(other)) == 0;
-      if (other == index || (believe_note && note.generation == other_word.generation())) continue;  // it is there
-      const CellLinks* const links = table_.links(other);
-      const bool came_with_it =
-          other_word.has_job() && links != nullptr && links->rule.load() != 0 && links->born_of.load() == leader;
-      const bool has_ended = believe_note ? note.generation != 0 : !other_word.has_job();  // a life that it knows
-      if (!came_with_it && !has_ended) continue;
-      marks_.hold(n, JournalMarks::bit_of(other));
-      const bool leads = (table_.header(other).flags.load() & cell_flag::leads_bundle) != 0;
-      const bool came_with_follow_ups = came_with_it && leads && may_have_follow_ups(other_word);
-      if (came_with_follow_ups && depth < most_depth) {
-        if (const Look look = copy_bundle_of(other, other_word, depth + 1); look != Look::fine) return look;
-      }
-      const bool is_deep = came_with_follow_ups && depth == most_depth;
-      // An end: of one that never was, perhaps, and would be if its leader were over.
-      const Look written = came_with_it ? write_job(other, is_deep ? without_end(other_word) : other_word, true)
-                                        : write_ended(other, other_word, true);
-      if (written == Look::changed) continue;  // it is over, and its end is marked
-      if (written != Look::fine) return written;
-      disbelief_[n] &= ~JournalMarks::bit_of(other);  // so that this goes on, and ends, however often there is no room
-    }
-  }
-  return Look::fine;
 }
 
 /// All lives before that of `word` are over. True whatever the cell does meanwhile.
@@ -327,7 +240,7 @@ void JournalRounds::append_job(BlockBuilder& block, CellIndex index, const JobRe
   block.append_large_job(large);
 }
 
-JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bool copying_forward) {
+JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bool copying_forward, Told told) {
   CellHeader& header = table_.header(index);
   const std::uint16_t flags = header.flags.load();
   Parting* parting = nullptr;
@@ -338,7 +251,7 @@ JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bo
   const Untrusted payload_bytes = header.payload_bytes.load_once();
   const std::uint32_t kind = header.kind.load_once().unbounded();  // room_for_job() takes any
   const std::uint64_t enqueued_at_ms = header.enqueued_at_ns.load() / ns_per_ms;
-  const std::uint64_t attempts = header.attempts.load();
+  const std::uint64_t attempts = told == Told::all ? header.attempts.load() : 0;
   const std::uint32_t policy = header.retry_policy.load_once().unbounded();
   JobRecord record;
   record.level = header.level.load_once().unbounded();
@@ -356,11 +269,16 @@ JournalRounds::Look JournalRounds::write_job(CellIndex index, StateWord word, bo
   if (!block) return block.error();
   const BlockBuilder::Mark before = (*block)->mark();
   append_job(**block, index, record, parting);
-  if (!is_plain) append_beside_job(**block, index, word);
+  const Change change = is_plain ? Change::none : append_beside_job(**block, index, word, told);
   const StateWord after = table_.word(index);
   if (after.generation() != word.generation() || !after.has_job()) {
     (*block)->rewind(before);
     return Look::changed;
+  }
+  const bool is_torn = is_plain ? !is_as_it_was(index, word) : change == Change::moves;
+  if (told == Told::all && is_torn && may_look_again(index)) {
+    (*block)->rewind(before);
+    return is_plain && word.state() != CellState::completing ? Look::changed : Look::moves;
   }
   // A job is copied forward when the segment is the oldest in which its first bytes stand.
   const std::uint64_t segment =
@@ -376,6 +294,11 @@ bool JournalRounds::is_parked(CellIndex index, StateWord word) const noexcept {
   return WaitMark::of_parked(table_.header(index).cause.load(), word) != WaitMark::Reason::none;
 }
 
+bool JournalRounds::had_to_wait(CellIndex index) const noexcept {
+  const CellHeader& header = table_.header(index);
+  return header.due_at.load() != 0 || (header.flags.load() & cell_flag::has_links) != 0;
+}
+
 bool JournalRounds::needs_change(CellIndex index, StateWord word) const noexcept {
   const CellState state = word.state();
   // A parked job waits: why is a matter of memory (core/flow_control/admission.h).
@@ -384,7 +307,13 @@ bool JournalRounds::needs_change(CellIndex index, StateWord word) const noexcept
   return !goes_on || !(table_.header(index).text_bytes.load_once() == 0U);
 }
 
-void JournalRounds::append_beside_job(BlockBuilder& block, CellIndex index, StateWord word) noexcept {
+bool JournalRounds::is_as_it_was(CellIndex index, StateWord word) const noexcept {
+  // While it is completing its owner writes what we have read.
+  return word.state() != CellState::completing && table_.word(index) == word;
+}
+
+JournalRounds::Change JournalRounds::append_beside_job(BlockBuilder& block, CellIndex index, StateWord word,
+                                                       Told told) noexcept {
   const CellHeader& header = table_.header(index);
   const CellOptions* const options = table_.options(index);
   OptionsRecord record;
@@ -402,7 +331,10 @@ void JournalRounds::append_beside_job(BlockBuilder& block, CellIndex index, Stat
   if (const CellLinks* const links = table_.links(index); links != nullptr) {
     append_links(block, index, word, *links);
   }
-  if (needs_change(index, word) && append_change(block, index, word)) ++records_;
+  if (told == Told::its_beginning || !needs_change(index, word)) return Change::none;
+  const Change change = append_change(block, index, word);
+  if (change == Change::written) ++records_;
+  return change;
 }
 
 /// While the leader's cell stands its record may not be there yet: the job counts only with it. Afterwards that is
@@ -423,22 +355,23 @@ void JournalRounds::append_links(BlockBuilder& block, CellIndex index, StateWord
   ++records_;
 }
 
-bool JournalRounds::append_change(BlockBuilder& block, CellIndex index, StateWord word) noexcept {
+JournalRounds::Change JournalRounds::append_change(BlockBuilder& block, CellIndex index, StateWord word) noexcept {
   // A claim, or an extension, changes the word and nothing else, and does not mark the cell: what the last end of a run
   // has left there is looked at again, or the journal would never have it.
   for (int look = 0; look < most_looks; ++look) {
     const BlockBuilder::Mark mark = block.mark();
     append_change_as_read(block, index, word);
-    const StateWord after = table_.word(index);
-    // While it is completing its owner writes what we have read; and whatever changes it later marks it again.
-    if (word.state() != CellState::completing && after == word) return true;
+    // Whatever changes it later marks it again.
+    if (is_as_it_was(index, word)) return Change::written;
     block.rewind(mark);
-    if (after.generation() != word.generation() || !needs_change(index, after)) return false;
+    const StateWord after = table_.word(index);
+    if (after.generation() != word.generation()) return Change::none;
+    if (after.state() != CellState::completing && !needs_change(index, after)) return Change::none;
     // It was completed just now, and what came with that stands behind it, or nowhere yet.
-    if (may_have_follow_ups(after) && (table_.header(index).flags.load() & cell_flag::leads_bundle) != 0) return false;
+    if (may_have_follow_ups(after) && (table_.header(index).flags.load() & cell_flag::leads_bundle) != 0) break;
     word = after;
   }
-  return false;
+  return Change::moves;
 }
 
 void JournalRounds::append_change_as_read(BlockBuilder& block, CellIndex index, StateWord word) noexcept {
@@ -465,10 +398,15 @@ JournalRounds::Look JournalRounds::write_change(CellIndex index, StateWord word,
   const std::uint16_t attempts = header.attempts.load(std::memory_order_acquire);  // ORDER second-look
   const bool is_plain = !needs_change(index, word);
   if (table_.word(index).generation() != word.generation()) return Look::changed;
-  if (is_plain && attempts == 0) return Look::fine;
+  if (is_plain && !is_as_it_was(index, word) && may_look_again(index)) {
+    return word.state() == CellState::completing ? Look::moves : Look::changed;
+  }
+  if (is_plain && attempts == 0 && !had_to_wait(index)) return Look::fine;
   const auto block = room(is_plain ? sizeof(ShortRecord) : most_bytes_beside_job(), copying_forward);
   if (!block) return block.error();
-  if (is_plain || !append_change(**block, index, word)) {
+  const Change change = is_plain ? Change::none : append_change(**block, index, word);
+  if (change == Change::moves && may_look_again(index)) return Look::moves;
+  if (change != Change::written) {
     if (table_.word(index).generation() != word.generation()) return Look::changed;
     (*block)->append_attempts(job_id_of(word, index), attempts);
   }
@@ -588,8 +526,12 @@ bool JournalRounds::copy_forward(std::uint32_t cells) {
     const bool is_over = !word.has_job() || (believe_note && word.generation() != note.generation);
     // Until the copy is durable the cell is pending: whoever takes over looks at it again.
     marks_.hold(JournalMarks::word_of(copy_next_), JournalMarks::bit_of(copy_next_));
+    takes_what_is_there_ = copy_tries_ >= most_copy_tries;
     const Look look = is_over ? write_ended(copy_next_, word, true) : look_at(copy_next_, false, Turn::copies);
+    takes_what_is_there_ = false;
+    if (look == Look::moves) ++copy_tries_;
     if (look != Look::fine) return true;  // buffers: collect first; the rest the caller sees for itself
+    copy_tries_ = 0;
   }
   if (copy_next_ < table_.capacity()) return true;
   writer_->retire_oldest();

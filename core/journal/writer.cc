@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cstring>
 #include <deque>
+#include <random>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -28,6 +29,10 @@
 //   3. the head is written. A death before it is durable leaves a free file, whose head is torn or old (take_over.h).
 //   4. the fence of the segment before is released, and blocks go to the new one
 //
+// What a power cut has torn behind the chain's end could become whole with what a second one leaves of a block that is
+// written over it. So the next keeper begins a segment, and leaves it alone. Where no segment is to be had, one unit of
+// noise is made durable first where the torn block begins; then it has no head any more, whatever lands later.
+//
 // The last unit of a segment is kept for a block without records, so that a full journal can still say that its oldest
 // segment does not count any more.
 
@@ -37,6 +42,7 @@ namespace {
 
 constexpr std::size_t buffers_in_all = 8;
 constexpr std::uint64_t head_token = 0;  // blocks are numbered from 1 on
+constexpr std::uint64_t noise_token = ~std::uint64_t{0};
 constexpr std::chrono::seconds longest_patience{10};
 
 std::uint32_t in_units(std::uint64_t bytes) noexcept { return static_cast<std::uint32_t>(bytes / journal_unit); }
@@ -78,6 +84,7 @@ struct JournalWriter::State {
   }
 
   Result<void> begin_first();
+  Result<void> end_what_is_torn();
 
   std::expected<BlockBuilder*, NoRoom> room(std::uint32_t bytes, bool copying_forward);
   std::optional<NoRoom> next_segment(JournalSegments::Take how);
@@ -290,6 +297,23 @@ Result<void> JournalWriter::State::begin_first() {
   return {};
 }
 
+/// Noise, because any pattern might be just what a sector of the torn block lacks. Waits until it is durable.
+Result<void> JournalWriter::State::end_what_is_torn() {
+  if (room_left_in_all() < journal_unit) return {};  // nothing can stand there
+  const std::span<std::byte> unit = buffers[free_buffers.back()].first(journal_unit);
+  std::mt19937_64 random(std::random_device{}() ^ wall_clock_ns());
+  for (std::size_t at = 0; at < unit.size(); at += sizeof(std::uint64_t)) {
+    const std::uint64_t noise = random();
+    std::memcpy(&unit[at], &noise, sizeof noise);
+  }
+  bytes_written += unit.size();
+  device->submit(segments.newest().slot, offset, unit, noise_token);
+  for (outcomes.clear(); outcomes.empty();) device->collect(outcomes, std::chrono::seconds(1));
+  if (outcomes.front().error == 0) return {};
+  return std::unexpected(Error(ErrorCode::system, "a write to the journal failed, and nothing after it is durable",
+                               std::generic_category().message(outcomes.front().error)));
+}
+
 JournalWriter::JournalWriter() = default;
 JournalWriter::~JournalWriter() = default;
 
@@ -303,7 +327,8 @@ Result<std::unique_ptr<JournalWriter>> JournalWriter::open(std::unique_ptr<Journ
   if (!found) return std::unexpected(found.error());
   const bool is_new = found->in_use.empty();
   const bool has_fence = found->has_fence;
-  const bool begins = is_new || !has_fence || !found->has_good_end;
+  bool has_good_end = found->has_good_end;
+  const bool begins = is_new || !has_fence || !has_good_end;
 
   std::unique_ptr<JournalWriter> writer(new JournalWriter);
   auto& state = writer->state_;
@@ -315,14 +340,18 @@ Result<std::unique_ptr<JournalWriter>> JournalWriter::open(std::unique_ptr<Journ
   const auto begun = state->begin_first();
   if (begun) return writer;
   if (is_new || begun.error().code() != ErrorCode::no_space) return std::unexpected(begun.error());
-  if (has_fence) return writer;
-  found = take_over_journal(*state->device, engine_id, longest_patience);
-  if (!found) return std::unexpected(found.error());
-  if (!found->has_fence) {
-    return std::unexpected(Error(ErrorCode::busy, "a write of a dead keeper to the journal does not end"));
+  if (!has_fence) {
+    found = take_over_journal(*state->device, engine_id, longest_patience);
+    if (!found) return std::unexpected(found.error());
+    if (!found->has_fence) {
+      return std::unexpected(Error(ErrorCode::busy, "a write of a dead keeper to the journal does not end"));
+    }
+    has_good_end = found->has_good_end;
+    state = std::make_unique<State>(std::move(state->device), std::move(state->buffers), engine_id, geometry,
+                                    least_epoch, std::move(*found));
   }
-  state = std::make_unique<State>(std::move(state->device), std::move(state->buffers), engine_id, geometry, least_epoch,
-                                  std::move(*found));
+  if (has_good_end) return writer;
+  if (auto ended = state->end_what_is_torn(); !ended) return std::unexpected(ended.error());
   return writer;
 }
 

@@ -19,6 +19,7 @@ inline constexpr std::size_t crash_troubles = 5;
 
 struct CrashTally {
   static constexpr std::size_t most_workers = 256;
+  static constexpr std::size_t most_failed_runs = 64;
 
   std::atomic<std::uint64_t> states{0};
   std::atomic<std::uint64_t> runs{0};
@@ -27,8 +28,11 @@ struct CrashTally {
   std::atomic<std::uint64_t> shown{0};
   std::array<std::atomic<std::uint64_t>, most_workers> run_of{};  // what each worker is at, plus one
 
+  std::array<std::atomic<std::uint64_t>, most_failed_runs> failed_runs{};  // plus one; 0 from the first free place on
+
   std::uint64_t of(CrashTrouble trouble) const noexcept { return troubles[static_cast<std::size_t>(trouble)].load(); }
   std::uint64_t all_troubles() const noexcept;
+  void note_failed(std::uint64_t run) noexcept;
 };
 
 /// Where one run tells what it found.

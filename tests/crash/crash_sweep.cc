@@ -4,6 +4,9 @@
 // A run is a seeded life on the modelled disk: of a journal (writer_run.h), or of a whole engine (engine_run.h).
 // Workers, one per processor, take runs until enough states were checked. The process that was started watches them: a
 // run that crashes or hangs is counted, and a new worker goes on behind it.
+//
+// The line that repeats a run is printed for each that fails, and the seed whenever the sweep ends badly, by a signal
+// too: nothing that a fresh seed has found is lost.
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -11,6 +14,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -43,7 +47,11 @@ struct Arguments {
   std::uint64_t seed = 0;
   std::optional<std::uint64_t> run;
   std::size_t workers = 0;
+  std::string failed_file;
 };
+
+/// SIGTERM (the time is up) or SIGINT has come.
+volatile std::sig_atomic_t ended_by_signal = 0;
 
 CrashTally* shared_tally() {
   void* at = ::mmap(nullptr, sizeof(CrashTally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -67,6 +75,8 @@ void make_run(std::uint64_t seed, std::uint64_t run, CrashTally& tally) {
 
 int worker_main(const Arguments& arguments, CrashTally& tally, std::size_t worker) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  std::signal(SIGTERM, SIG_DFL);
+  std::signal(SIGINT, SIG_DFL);
   // What the engine says of disks that fail on purpose.
   spdlog::register_logger(
       std::make_shared<spdlog::logger>("ringmill", std::make_shared<spdlog::sinks::null_sink_mt>()));
@@ -94,6 +104,7 @@ class Sweep {
     for (std::size_t n = 0; n < arguments_.workers; ++n) start(n);
     auto next_line = Clock::now() + between_lines;
     while (!workers_.empty()) {
+      if (ended_by_signal != 0) return end_all();
       if (!reap()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
       end_those_that_hang();
       if (Clock::now() < next_line) continue;
@@ -105,6 +116,16 @@ class Sweep {
   }
 
  private:
+  void end_all() {
+    for (const auto& [child, worker] : workers_) {
+      ::kill(child, SIGKILL);
+      ::waitpid(child, nullptr, 0);
+      const std::uint64_t run = tally_.run_of.at(worker.number);
+      if (run != 0) fmt::print("ended by a signal within run {}\n", run - 1);
+    }
+    workers_.clear();
+  }
+
   void start(std::size_t number) {
     std::fflush(stdout);
     const pid_t child = ::fork();
@@ -155,14 +176,34 @@ class Sweep {
   std::map<pid_t, Worker> workers_;
 };
 
+/// What repeats each run that failed: for people, and for the file that was asked for.
+void tell_failed_runs(const Arguments& arguments, const CrashTally& tally) {
+  std::FILE* const file = arguments.failed_file.empty() ? nullptr : std::fopen(arguments.failed_file.c_str(), "a");
+  for (const auto& place : tally.failed_runs) {
+    if (place == 0) break;
+    const std::string line = fmt::format("--seed {} --run {}", arguments.seed, place.load() - 1);
+    fmt::print("to repeat it: tools/crash-sweep {}\n", line);
+    if (file != nullptr) fmt::print(file, "{}\n", line);
+  }
+  if (!arguments.failed_file.empty() && file == nullptr) {
+    fmt::print("{} cannot be written, so these lines are only here\n", arguments.failed_file);
+  }
+  if (file != nullptr) std::fclose(file);
+}
+
 int report(const Arguments& arguments, const CrashTally& tally) {
+  if (tally.all_troubles() != 0) tell_failed_runs(arguments, tally);
+  if (ended_by_signal != 0) {
+    fmt::print("ended by signal {}; to repeat all of it: tools/crash-sweep --states {} --seed {}\n",
+               static_cast<int>(ended_by_signal), arguments.states, arguments.seed);
+  }
   fmt::print(
       R"({{"states":{},"seed":{},"lost":{},"resurrected":{},"undetected":{},"crashed":{},"false_alarms":{},"runs":{}}})"
       "\n",
       tally.states.load(), arguments.seed, tally.of(CrashTrouble::lost), tally.of(CrashTrouble::resurrected),
       tally.of(CrashTrouble::undetected), tally.of(CrashTrouble::crashed), tally.of(CrashTrouble::false_alarm),
       tally.runs.load());
-  return tally.states > 0 && tally.all_troubles() == 0 ? 0 : 1;
+  return tally.states > 0 && tally.all_troubles() == 0 && ended_by_signal == 0 ? 0 : 1;
 }
 
 int main_of(int argc, char** argv) {
@@ -174,6 +215,7 @@ int main_of(int argc, char** argv) {
   app.add_option("--states", arguments.states, "how many states to check, at least")->check(CLI::PositiveNumber);
   app.add_option("--seed", arguments.seed, "everything follows from it");
   const CLI::Option* only = app.add_option("--run", run, "only this run of the seed, as a line of trouble names it");
+  app.add_option("--failed", arguments.failed_file, "a line is added here for each run that fails: what repeats it");
   app.add_option("--workers", arguments.workers, "processes at a time")
       ->check(CLI::Range(std::size_t{1}, CrashTally::most_workers));
   try {
@@ -186,6 +228,9 @@ int main_of(int argc, char** argv) {
     arguments.workers = 1;
   }
   fmt::print("seed {}, {} workers\n", arguments.seed, arguments.workers);
+  std::fflush(stdout);
+  std::signal(SIGTERM, [](int signal) { ended_by_signal = signal; });
+  std::signal(SIGINT, [](int signal) { ended_by_signal = signal; });
   CrashTally* const tally = shared_tally();
   Sweep(arguments, *tally).run();
   return report(arguments, *tally);

@@ -186,7 +186,6 @@ bool EngineRun::open_journal() {
   if (words.round_durable.load() < words.round_started.load())
     raise_to(words.round_wanted, words.round_started.load() + 1);
   rounds_.emplace(core_->segment, *writer_);
-  if (!first_block_) first_block_ = writer_->open_block();
   return true;
 }
 
@@ -212,7 +211,6 @@ void EngineRun::act_beside() {
 /// What JournalWork::advance() does, without a clock.
 void EngineRun::advance() {
   writer_->collect(random_.one_in(3) ? 1ms : 0ms);
-  if (writer_->durable_block() >= *first_block_) told_before_.reset();
   rounds_->publish();
   if (writer_->error()) return;
   const auto cells = static_cast<std::uint32_t>(random_.one_in(4) ? 1 + random_.below(40) : capacity);
@@ -294,12 +292,6 @@ void EngineRun::check_cut() {
   if (jobs) check(*jobs);
 }
 
-/// Whether a job is as the journal has it whose completion is put off: what its last failure said is gone already.
-bool EngineRun::is_without_end(const Version& found, const Version& complete) {
-  return found.state == JournaledState::waits && found.text.empty() &&
-         (found.attempts == complete.attempts || found.attempts + 1 == complete.attempts);
-}
-
 /// Nothing: it is as it was when it became durable last, or as at a later moment.
 std::string EngineRun::complaint_of(const Row& row, const Found& found, std::uint64_t durable_round) {
   if (found.options != row.options) return "asks for something else";
@@ -308,16 +300,10 @@ std::string EngineRun::complaint_of(const Row& row, const Found& found, std::uin
   for (std::size_t n = 0; n < row.versions.size(); ++n) {
     if (row.versions[n].ticket <= durable_round) oldest = n;
   }
+  // Nothing else will do: a time that is over, or parents that are, need no record, so the state before that is what is
+  // durable, and stands here as such.
   for (std::size_t n = oldest; n < row.versions.size(); ++n) {
-    Version version = row.versions[n].version;
-    if (version == found.version) return {};
-    if (n > oldest && row.leads && version.state == JournaledState::completed && is_without_end(found.version, version))
-      return {};
-    if (version.state != JournaledState::waits) continue;
-    version.state = found.version.state;
-    const bool has_waited = (row.was_delayed && version.state == JournaledState::delayed) ||
-                            (row.was_blocked && version.state == JournaledState::blocked);
-    if (has_waited && version == found.version) return {};
+    if (row.versions[n].version == found.version) return {};
   }
   const auto text_of = [](const Version& version) {
     return fmt::format("state {}, {} attempts, \"{}\"", static_cast<int>(version.state), version.attempts,
@@ -364,10 +350,6 @@ void EngineRun::check(const Jobs& jobs) {
   const std::uint64_t durable_round = durable_before_.value_or(core_->segment.journal().round_durable.load());
   const std::vector<Complaint> all = complaints(jobs, rows_, durable_round);
   if (all.empty()) return;
-  if (told_before_ && complaints(jobs, told_before_->rows, told_before_->durable_round).empty()) {
-    if (durable_before_) rows_ = told_before_->rows;  // that is how the next world begins
-    return;
-  }
   for (const Complaint& complaint : all) found(complaint.trouble, complaint.what);
 }
 
@@ -441,8 +423,6 @@ void EngineRun::cut_for_real() {
   durable_before_ = durable_round;
   check(jobs);
   durable_before_.reset();
-  told_before_ = Told{.rows = rows_, .durable_round = durable_round};
-  first_block_.reset();
   take_rows(jobs);
 }
 
@@ -458,22 +438,8 @@ void EngineRun::take_rows(const Jobs& jobs) {
     Row& row = (at++)->second;
     row.end_begun = false;
     row.end_ticket.reset();
-    // That it waited no longer is not written, and the next cut may find it in either way.
-    Version version = there->second.version;
-    const bool had_been_delayed = row.was_delayed;
-    const bool has_to_wait = version.state == JournaledState::delayed || version.state == JournaledState::blocked;
-    const bool had_come = has_to_wait && std::ranges::any_of(row.versions, [&](const Said& said) {
-                            return said.version.state != version.state;
-                          });
-    row.was_delayed = version.state == JournaledState::delayed;
-    row.was_blocked = version.state == JournaledState::blocked;
-    row.versions = {{.version = version, .ticket = 0}};
-    if (!had_come) continue;
-    for (const JournaledState state : {JournaledState::delayed, JournaledState::waits}) {
-      if (state == JournaledState::delayed && !had_been_delayed) continue;
-      version.state = state;
-      row.versions.push_back({.version = version, .ticket = never});
-    }
+    // Nothing that the journal says is forgotten by a recovery, so the next one finds the same.
+    row.versions = {{.version = there->second.version, .ticket = 0}};
   }
 }
 

@@ -71,15 +71,9 @@ class EngineRun {
     /// to know of both. 0: none.
     std::uint64_t bundle = 0;
     std::uint64_t follows = 0;
-    /// Others came with it, or with its completion: the journal puts that off, and has it as running until then.
-    bool leads = false;
     bool memory_only = false;
     bool end_begun = false;
     std::optional<std::uint64_t> end_ticket;
-    /// Was delayed, or blocked: that it waits no longer is not written, because its time, which is, is over, and so are
-    /// its parents.
-    bool was_delayed = false;
-    bool was_blocked = false;
     /// From its enqueue on. The oldest that counts is the last one that is durable.
     std::deque<Said> versions;
     std::uint16_t attempts() const { return versions.back().version.attempts; }
@@ -97,11 +91,6 @@ class EngineRun {
   struct Complaint {
     CrashTrouble trouble;
     std::string what;
-  };
-  /// What participants were told, and up to which round they were told that it is durable.
-  struct Told {
-    Rows rows;
-    std::uint64_t durable_round = 0;
   };
 
   /// A linked job that is about to be enqueued: what its request points to.
@@ -178,7 +167,6 @@ class EngineRun {
   void check_cut();
   void check(const Jobs& jobs);
   static std::string complaint_of(const Row& row, const Found& found, std::uint64_t durable_round);
-  static bool is_without_end(const Version& found, const Version& complete);
   static std::vector<Complaint> complaints(const Jobs& jobs, const Rows& rows, std::uint64_t durable_round);
   std::optional<Jobs> recovered(const std::shared_ptr<test::Disk>& disk);
   std::optional<Jobs> replayed(const std::shared_ptr<test::Disk>& disk);
@@ -221,10 +209,6 @@ class EngineRun {
   std::vector<std::uint64_t> recent_;            // ids, for cancels
   std::set<std::uint64_t> over_;                 // ids of earlier worlds that may not come again
   std::optional<std::uint64_t> durable_before_;  // while a power cut is checked: the last durable round before it
-  /// Of the world before the last power cut. Until a block of this world is durable, the next cut may also leave more
-  /// of that one: its torn block becomes whole when the part of ours that lands has just what was missing (zeros).
-  std::optional<Told> told_before_;
-  std::optional<std::uint64_t> first_block_;  // where this world's blocks begin
   std::uint64_t moments_ = 0;
   std::uint64_t keepers_ = 0;
   std::uint64_t worlds_ = 0;

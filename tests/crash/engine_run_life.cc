@@ -142,9 +142,6 @@ void EngineRun::note_settled(JobId id, std::uint64_t ticket) {
     return;
   }
   row.versions.push_back({.version = version_in(core_->segment, index_of(id)), .ticket = ticket});
-  row.was_delayed = row.was_delayed || word.state() == CellState::delayed;
-  row.was_blocked = row.was_blocked || word.state() == CellState::blocked;
-  row.leads = row.leads || (table.header(index_of(id)).flags.load() & cell_flag::leads_bundle) != 0;
 }
 
 EngineRun::Version EngineRun::version_in(const Segment& segment, CellIndex index) {

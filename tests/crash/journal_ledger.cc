@@ -89,6 +89,13 @@ LedgerRecord ledger_record_of(const JobRecord& record, std::span<const std::byte
           .attempts = record.attempts()};
 }
 
+/// A record that says no more than that the job waits after so many attempts.
+void Replay::wait_again(Life& life, std::uint16_t attempts) {
+  if (is_over(life.state) || attempts < life.attempts) return;
+  life.attempts = attempts;
+  life.state = JournaledState::waits;
+}
+
 void Replay::apply(const LedgerRecord& record) {
   if (record.type == RecordType::kind) return;
   const std::uint32_t cell = index_of(JobId(record.id));
@@ -99,8 +106,9 @@ void Replay::apply(const LedgerRecord& record) {
     case RecordType::job:
       if (generation < ended_below_[cell]) return;
       if (life != live_.end() && life->second.generation > generation) return;
-      // What is over stays over: a job may be written as one that runs until its end may be said once more.
-      if (life != live_.end() && life->second.generation == generation && is_over(life->second.state)) return;
+      // What is over stays over; and the beginning of a job that leads others may be written once more.
+      if (life != live_.end() && life->second.generation == generation)
+        return wait_again(life->second, record.attempts);
       live_[cell] = {.generation = generation,
                      .content = record.content,
                      .enqueued_at_ms = record.enqueued_at_ms,
@@ -108,6 +116,7 @@ void Replay::apply(const LedgerRecord& record) {
       return;
     case RecordType::change:
       if (life == live_.end() || life->second.generation != generation) return;
+      if (is_over(life->second.state) && !is_over(record.state)) return;
       life->second.attempts = record.attempts;
       life->second.state = record.state;
       life->second.text = record.text;
@@ -120,12 +129,8 @@ void Replay::apply(const LedgerRecord& record) {
       if (life != live_.end() && life->second.generation < generation) live_.erase(life);
       return;
     case RecordType::attempts:
-      // Written of a job that waits and says nothing.
       if (life == live_.end() || life->second.generation != generation) return;
-      life->second.attempts = record.attempts;
-      life->second.state = JournaledState::waits;
-      life->second.text.clear();
-      return;
+      return wait_again(life->second, record.attempts);
     case RecordType::links:
       if (life == live_.end() || life->second.generation != generation) return;
       life->second.links = record.links;

@@ -70,6 +70,8 @@ class Replay {
   std::uint64_t generation_of_cell(std::uint32_t cell) const noexcept;
 
  private:
+  static void wait_again(Life& life, std::uint16_t attempts);
+
   std::map<std::uint32_t, Life> live_;
   std::map<std::uint32_t, std::uint64_t> ended_below_;
   std::map<std::uint32_t, std::uint64_t> heard_;

@@ -1,5 +1,6 @@
 // What recovery makes of records of a job's later life: delays, attempts, deaths, what is kept.
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -130,19 +131,34 @@ TEST(RebuildLaterLife, what_a_job_asks_for_comes_back) {
   EXPECT_EQ(UniqueJobs(*rebuilt.segment).find(key, JobId()), job.id);
 }
 
-TEST(RebuildLaterLife, a_later_time_replaces_an_earlier_one_in_either_order) {
+TEST(RebuildLaterLife, of_as_many_attempts_the_later_record_stands_though_the_wall_clock_was_set_back) {
   const std::uint64_t now_ms = wall_ms();
-  for (const bool forward : {true, false}) {
+  for (const std::uint64_t last : {1, 3}) {
     Changed job;
-    for (const bool first : {true, false}) {
-      const bool is_snooze = first != forward;
-      const std::uint64_t due = ChangeRecord::wall_bit | (now_ms + (is_snooze ? 2 : 1) * hour_ms);
-      job.records.change(change_of(job.id, JournaledState::delayed, due, 1), is_snooze ? "later" : "sooner");
+    for (const std::uint64_t hours : {std::uint64_t{2}, last}) {
+      const std::uint64_t due = ChangeRecord::wall_bit | (now_ms + hours * hour_ms);
+      job.records.change(change_of(job.id, JournaledState::delayed, due, 1), hours == 2 ? "before" : "after");
     }
     const Rebuilt rebuilt(job.records);
-    EXPECT_EQ(rebuilt.due(job.id).ns, (now_ms + 2 * hour_ms) * ns_per_ms);
-    EXPECT_EQ(rebuilt.text_of(job.id), "later");
+    EXPECT_EQ(rebuilt.due(job.id).ns, (now_ms + last * hour_ms) * ns_per_ms);
+    EXPECT_EQ(rebuilt.text_of(job.id), "after");
   }
+}
+
+TEST(RebuildLaterLife, a_job_that_was_put_off_waits_when_a_later_record_says_so) {
+  const std::uint64_t due = ChangeRecord::wall_bit | (wall_ms() + 2 * hour_ms);
+  const auto state_with = [&](const std::function<void(Changed&)>& later) {
+    Changed job;
+    job.records.change(change_of(job.id, JournaledState::delayed, due, 1), "put off");
+    later(job);
+    return Rebuilt(job.records).info(job.id).state;
+  };
+  EXPECT_EQ(state_with([](Changed&) {}), JobState::delayed);
+  EXPECT_EQ(state_with([](Changed& job) { job.records.change(change_of(job.id, JournaledState::waits, 0, 1)); }),
+            JobState::queued);
+  EXPECT_EQ(state_with([](Changed& job) { job.records.attempts(job.id, 1); }), JobState::queued);
+  EXPECT_EQ(state_with([](Changed& job) { job.records.attempts(job.id, 0); }), JobState::delayed)
+      << "that is of before";
 }
 
 TEST(RebuildLaterLife, a_retry_stands_before_the_later_time_of_an_earlier_attempt) {

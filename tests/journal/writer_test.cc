@@ -284,6 +284,36 @@ TEST(JournalTornEndInProcess, a_block_that_was_torn_does_not_count_should_it_bec
   EXPECT_EQ(contents_of(*disk).ids, (std::set<std::uint64_t>{1, 2, 3, 20}));
 }
 
+/// All files are in use but the one that is kept, and the last block of the newest one lacks a bit. Where that is.
+std::uint64_t tear_the_end_of_a_full_journal(const std::shared_ptr<Disk>& disk, SlotNumber slot, std::byte bit) {
+  std::uint64_t id = 1;
+  Keeper keeper(disk);
+  keeper.put_durably(id, blocks_in_segment * 6 + 4);
+  const std::uint64_t last = contents_of(*disk).heads.back().offset_in_units * std::uint64_t{journal_unit};
+  disk->flip(slot, last + 300, bit);
+  return last;
+}
+
+TEST(JournalTornEndInProcess, a_block_that_was_torn_is_ended_for_good_where_no_other_segment_is_to_be_had) {
+  const auto disk = std::make_shared<Disk>(printed_seed());
+  constexpr std::byte bit{0x10};
+  constexpr SlotNumber newest = 6;
+  const std::uint64_t last = tear_the_end_of_a_full_journal(disk, newest, bit);
+  const std::size_t were = contents_of(*disk).ids.size();
+  {
+    const Keeper keeper(disk);
+    ASSERT_EQ(keeper.writer->newest_segment(), 7U) << "it goes on where it was";
+  }
+  // A second cut, before that one has written a block, completes what the first one has torn.
+  disk->flip(newest, last + 300, bit);
+  EXPECT_EQ(contents_of(*disk).ids.size(), were) << "a block counts that the keeper before did not see";
+  Keeper keeper(disk);
+  keeper.put_durably(1000, 1000);
+  const Contents found = contents_of(*disk);
+  EXPECT_EQ(found.ids.size(), were + 1);
+  EXPECT_TRUE(found.report.damage.empty());
+}
+
 TEST(JournalLivesInProcess, the_head_of_a_segment_that_a_dead_keeper_began_does_no_harm_when_it_lands_late) {
   const std::uint64_t seed = printed_seed();
   for (std::uint64_t n = 0; n < 40; ++n) {
