@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "core/waking.h"
 #include "ipc/registry.h"
 
 namespace ringmill {
@@ -110,7 +111,7 @@ Arena::Try Arena::take_extent(std::uint32_t chunk, std::uint32_t log, JobId id, 
       continue;
     }
     if (log_of(cut(chunk)) == log) return Try::taken;  // A2
-    segment_->arena_unit(unit).store(0);
+    give_back(unit, unit + 1, 1);
     return Try::moved;
   }
   return tried;
@@ -144,6 +145,7 @@ Arena::Try Arena::cut_anew(std::uint32_t chunk, std::uint32_t log, JobId id, std
   // ORDER arena: C3 before C4, so that whoever takes a word that C4 gave back sees the new cut.
   segment_->arena_chunk(chunk).store(((old_cut >> 8) + 1) << 8 | log, std::memory_order_release);  // C3
   give_back(begin + step, end, step);                                                              // C4
+  wake_for_extent(*segment_);  // from C1 on the chunk had no room, and by the new cut there may be more extents in it
   unit = begin;
   return Try::taken;
 }
@@ -152,6 +154,7 @@ void Arena::give_back(std::uint32_t first, std::uint32_t end, std::uint32_t step
   for (std::uint32_t unit = first; unit < end; unit += step) {
     segment_->arena_unit(unit).store(0, std::memory_order_release);  // ORDER arena
   }
+  if (first < end) wake_for_extent(*segment_);  // a producer that looked meanwhile saw them taken
 }
 
 bool Arena::has_room(std::uint32_t bytes) const noexcept {

@@ -31,6 +31,18 @@
 // lease slot names the job until it settles or drops it, so a word is taken over only when no slot of any participant
 // names its job. That look comes after the one at the table, and a job that is over is claimed by nobody, so no reader
 // comes after it. A dead participant's slots count until its reaper frees the entry.
+//
+// Producers that wait for an extent are woken by whatever may free one, after it has done so:
+//
+//   a job is over, its cell free or another's     who ends it: E7 for its holder, cancel(), the reaper and the keeper
+//                                                 when they list the cell, the burial
+//   a filling cell is given up                    take_back(), which lists the cell; the enqueue of the same unique key
+//                                                 that does away with it; the scan that lists what the dead were filling
+//   a lease slot names a job no longer            LeaseBook: give_back(), also of a lease that was lost or never handed
+//                                                 out, and drop_reservation() of one that was never won
+//   a participant leaves, or is reaped            its destructor; the reaper behind D7
+//   a word is given back (A2, C1, C2, C4), a      Arena::give_back(), cut_anew()
+//   chunk is cut anew (C3)
 #pragma once
 
 #include <array>

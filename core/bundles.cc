@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "core/expiry.h"
+
 namespace ringmill {
 
 bool publish_filled(Settling& settling, CellIndex index, StateWord filling) noexcept {
@@ -11,12 +13,11 @@ bool publish_filled(Settling& settling, CellIndex index, StateWord filling) noex
   const CellState state = table.parents(index) != 0 ? CellState::blocked
                           : due.ns != 0             ? CellState::delayed
                                                     : CellState::queued;
-  const CellOptions* const options = table.options(index);
-  const std::uint64_t expires_at_ms = options != nullptr ? options->expires_at_ms.load() : 0;
+  const std::uint64_t expires_ms = expires_at_ms(table, index);
   std::uint64_t expected = filling.bits();
   if (!table.state(index).compare_exchange_strong(expected, filling.next(state, 0).bits())) return false;
-  if (state == CellState::queued && expires_at_ms != 0) {
-    settling.mark_for_keeper(index, {.ns = expires_at_ms * 1'000'000, .is_wall = true});
+  if (state == CellState::queued && expires_ms != 0) {
+    settling.mark_for_keeper(index, {.ns = expires_ms * 1'000'000, .is_wall = true});
   }
   settling.place_again(job_id_of(filling, index));
   return true;

@@ -49,6 +49,14 @@ inline void Claiming::fetch_ahead(const Ring& ring, std::uint64_t position, std:
   }
 }
 
+/// Asked after K4 was lost. The job of `seen` may be over by then, and the header another's: then it may have been large.
+bool Claiming::may_be_large(CellIndex index, StateWord seen) const noexcept {
+  if (settling_->segment().geometry().arena_chunk_count == 0) return false;
+  // ORDER second-look: what is read here belongs to the job if its word is still there afterwards.
+  const std::uint16_t flags = table_.header(index).flags.load(std::memory_order_acquire);
+  return (flags & cell_flag::in_arena) != 0 || table_.word(index).generation() != seen.generation();
+}
+
 bool Claiming::try_claim(CellIndex index, StateWord seen, std::uint64_t now_ns, Claim& claim) noexcept {
   const CellHeader& header = table_.header(index);
   // ORDER relaxed: true if the swap below succeeds, because the header changes only together with the word.
@@ -61,6 +69,7 @@ bool Claiming::try_claim(CellIndex index, StateWord seen, std::uint64_t now_ns, 
   // ORDER state: acquires the job as it was queued; ORDER lease: releases the slot to the keeper.
   if (!table_.state(index).compare_exchange_strong(expected, claimed.bits(), std::memory_order_acq_rel,
                                                    std::memory_order_relaxed)) {  // K4
+    book_->drop_reservation(may_be_large(index, seen));
     return false;
   }
   book_->confirm();

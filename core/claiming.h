@@ -5,7 +5,8 @@
 //   K2  look at the hint's cell: not queued, or another       the hint is dead: everybody steps over it
 //       generation: step over, again from K1
 //   K3  write id, deadline and version into an own lease slot a slot that names a word which never came: ignored
-//   K4  CAS the cell: queued -> running(me)                   the slot names the word: reaped at once, it waits again
+//   K4  CAS the cell: queued -> running(me); lost: clear the the slot names the word: reaped at once, it waits again
+//       slot (core/lease_book.h), go on
 //   K5  raise the ring's head over what is dead now           the next claimer steps over it (ring C2)
 //       (where kinds are paused or limited, what may not
 //       begin is parked here: core/flow_control/admission.h)
@@ -124,6 +125,7 @@ class Claiming {
   std::uint32_t claim_matching(std::uint32_t level, Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept;
   bool has_work_in(std::uint32_t level) noexcept;
 
+  [[gnu::noinline]] bool may_be_large(CellIndex index, StateWord seen) const noexcept;
   /// K3 and K4. False: the word was not `seen` any more.
   bool try_claim(CellIndex index, StateWord seen, std::uint64_t now_ns, Claim& claim) noexcept;
 

@@ -71,6 +71,7 @@ class EngineDirectory {
 
   /// Makes `limit` durable.
   Result<void> write_generation_limit(std::uint64_t limit) const;
+  Result<std::uint64_t> read_generation_limit() const;
 
   const std::filesystem::path& path() const noexcept { return path_; }
   const SegmentConfig& config() const noexcept { return configuration_.segment; }
@@ -94,7 +95,6 @@ class EngineDirectory {
                                  std::uint64_t& arena_wanted) const;
   /// Makes it durable that generations up to a step above `floor` may be given. Error no_space: there are none left.
   Result<void> reserve_generations(std::uint64_t floor) const;
-  Result<std::uint64_t> read_generation_limit() const;
 
   std::filesystem::path path_;
   EngineConfiguration configuration_;

@@ -52,6 +52,12 @@ DueTime due_of(const JobOptions& options) noexcept {
   return {.ns = static_cast<std::uint64_t>(at.count()), .is_wall = at.count() != 0};
 }
 
+/// Milliseconds of the wall clock; zero: never. By the exact clock and rounded up, or the job would die before its time.
+std::uint64_t expiry_of(const JobOptions& options) noexcept {
+  if (options.expires.count() == 0) return 0;
+  return (exact_wall_clock_ns() + 999'999) / 1'000'000 + static_cast<std::uint64_t>(options.expires.count());
+}
+
 /// When the keeper has to look at the job first; zero: never.
 DueTime first_look_at(const JobOptions& options) noexcept {
   if (is_delayed(options) || options.expires.count() == 0) return due_of(options);
@@ -130,7 +136,7 @@ inline bool Participant::Implementation::fill(const FreeCells::Filling& filling,
     header.most_attempts.store(default_max_attempts, std::memory_order_relaxed);
     header.retry_policy.store(0, std::memory_order_relaxed);
   } else {
-    flags |= fill_options(filling.index, *request.options, wall_ns);
+    flags |= fill_options(filling.index, *request.options);
   }
   const bool is_large = request.payload.size() > inline_room;  // then its payload is in place
   if (is_large) [[unlikely]]
@@ -144,8 +150,7 @@ inline bool Participant::Implementation::fill(const FreeCells::Filling& filling,
   return static_cast<std::uint32_t>(request.level) < level_count_ || fill_runtime_level(header, request.level);
 }
 
-std::uint16_t Participant::Implementation::fill_options(CellIndex index, const JobOptions& options,
-                                                        std::uint64_t wall_ns) noexcept {
+std::uint16_t Participant::Implementation::fill_options(CellIndex index, const JobOptions& options) noexcept {
   CellHeader& header = settling_.table().header(index);
   // ORDER relaxed: as in fill().
   header.most_attempts.store(options.max_attempts, std::memory_order_relaxed);
@@ -153,16 +158,14 @@ std::uint16_t Participant::Implementation::fill_options(CellIndex index, const J
   header.due_at.store(due_of(options).bits(), std::memory_order_relaxed);
   std::uint16_t flags = options.on_worker_lost == OnWorkerLost::bury ? cell_flag::bury_on_worker_lost : 0;
   if (!has_cell_options(options)) return flags;
-  fill_cell_options(index, options, wall_ns);
+  fill_cell_options(index, options);
   return flags | cell_flag::has_options;
 }
 
-void Participant::Implementation::fill_cell_options(CellIndex index, const JobOptions& options,
-                                                    std::uint64_t wall_ns) noexcept {
+void Participant::Implementation::fill_cell_options(CellIndex index, const JobOptions& options) noexcept {
   CellOptions& cell = settling_.table().options_place(index);
   // ORDER relaxed: as in fill().
-  const auto expires_ms = static_cast<std::uint64_t>(options.expires.count());
-  cell.expires_at_ms.store(expires_ms == 0 ? 0 : wall_ns / 1'000'000 + expires_ms, std::memory_order_relaxed);
+  cell.expires_at_ms.store(expiry_of(options), std::memory_order_relaxed);
   cell.keep_ms.store(static_cast<std::uint64_t>(options.keep_result.count()), std::memory_order_relaxed);
   // ORDER relaxed: as above.
   cell.started.store(0, std::memory_order_relaxed);
@@ -364,7 +367,7 @@ void Participant::Implementation::set_unique(CellIndex index, UniqueKey key, con
   CellOptions& cell = settling_.table().options_place(index);
   // ORDER relaxed: the slot of U3 publishes it, and N4.
   if (!has_cell_options(options)) {
-    fill_cell_options(index, options, wall_clock_ns());
+    fill_cell_options(index, options);
     header.flags.store(header.flags.load(std::memory_order_relaxed) | cell_flag::has_options,
                        std::memory_order_relaxed);
   }

@@ -74,7 +74,7 @@ bool Participant::Implementation::fill_linked(const FreeCells::Filling& filling,
   }
   // ORDER relaxed: the cell is ours; its word publishes all of this in L3, the bundle's word before that to our reaper.
   const std::uint16_t flags = header.flags.load(std::memory_order_relaxed);
-  if ((flags & cell_flag::has_options) == 0) fill_cell_options(filling.index, *request.options, wall_ns);
+  if ((flags & cell_flag::has_options) == 0) fill_cell_options(filling.index, *request.options);
   header.flags.store(flags | cell_flag::has_options | cell_flag::has_links, std::memory_order_relaxed);
   CellLinks& links = table.links_place(filling.index);
   links.born_of.store(0, std::memory_order_relaxed);

@@ -119,9 +119,6 @@ class FreeCells {
 
   /// How far ahead of the filling the cells are fetched into the cache.
   static constexpr std::uint32_t prefetch_distance = 12;
-  /// The keeper is called when a cell comes this near to the limit.
-  static constexpr std::uint64_t generation_margin = std::uint64_t{1} << 22;
-
   const Segment* segment_;
   JobTable table_;
   FreeMap map_;

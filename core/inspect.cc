@@ -8,6 +8,7 @@
 
 #include "core/arena.h"
 #include "core/flow_control/flow_view.h"
+#include "core/lease_slots.h"
 #include "core/runtime_levels.h"
 #include "ipc/clock.h"
 #include "ipc/line_sign.h"
@@ -45,10 +46,9 @@ std::string cell_text(CellIndex index, StateWord word) {
 /// The slot of the lease that a running cell's word rests on.
 const LeaseSlot* lease_of(const Segment& segment, JobId id, StateWord word) {
   if (word.owner() == 0 || word.owner() > most_participants) return nullptr;
-  for (const LeaseSlot& slot : segment.participant(word.owner() - 1).leases) {
-    if (slot.job_id.load() == id.value() && LeaseNote::of(slot.note.load()).version == word.version()) return &slot;
-  }
-  return nullptr;
+  const ParticipantEntry& entry = segment.participant(word.owner() - 1);
+  const auto slot = lease_slot_of(entry, id, word);
+  return slot ? &entry.leases[*slot] : nullptr;
 }
 
 bool has_owner(CellState state) noexcept {

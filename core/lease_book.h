@@ -12,15 +12,17 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/waking.h"
 #include "ipc/layout.h"
+#include "ipc/segment.h"
 #include "ipc/state_word.h"
 
 namespace ringmill {
 
 class LeaseBook {
  public:
-  LeaseBook(ParticipantEntry& entry, std::uint32_t payload_bytes)
-      : entry_(&entry), buffer_bytes_(in_whole_lines(payload_bytes)), buffers_(lease_slots * buffer_bytes_) {}
+  LeaseBook(const Segment& segment, ParticipantEntry& entry, std::uint32_t payload_bytes)
+      : segment_(&segment), entry_(&entry), buffer_bytes_(in_whole_lines(payload_bytes)), buffers_(lease_slots * buffer_bytes_) {}
 
   static_assert(lease_slots == 64, "free_ is one word");
   std::uint32_t held() const noexcept { return lease_slots - static_cast<std::uint32_t>(std::popcount(free_)); }
@@ -46,8 +48,22 @@ class LeaseBook {
   LeaseSlot& slot(std::uint32_t n) noexcept { return entry_->leases[n]; }
   std::byte* buffer(std::uint32_t n) noexcept { return buffers_.data() + std::size_t{n} * buffer_bytes_; }
 
-  /// E7: the lease is over, won or lost.
+  /// A reservation whose job went to another participant. The slot names the job no longer, or it would keep that job's
+  /// extent from the others for as long as the slot is not used. `may_be_large`: the job may have an extent.
+  void drop_reservation(bool may_be_large) noexcept {
+    // ORDER lease: nothing of the job was read by this lease.
+    entry_->leases[next()].job_id.store(0, std::memory_order_release);
+    if (may_be_large) wake_for_extent(*segment_);
+  }
+
+  /// E7: the lease is over, won or lost. A slot that names a job keeps its extent from the others, so a producer may
+  /// wait for just this.
   void give_back(std::uint32_t n) noexcept {
+    give_back_plain(n);
+    wake_for_extent(*segment_);
+  }
+  /// E7 for a job that is known to have no extent.
+  void give_back_plain(std::uint32_t n) noexcept {
     entry_->leases[n].job_id.store(0, std::memory_order_release);  // ORDER lease: after the cell's last transition
     free_ |= std::uint64_t{1} << n;
   }
@@ -71,6 +87,7 @@ class LeaseBook {
   }
 
  private:
+  const Segment* segment_;
   ParticipantEntry* entry_;
   std::size_t buffer_bytes_;
   std::vector<std::byte> buffers_;

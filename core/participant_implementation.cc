@@ -32,7 +32,7 @@ Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, 
       free_(segment_, number + 1),
       arena_(segment_),
       most_payload_(segment_.geometry().max_payload),
-      book_(entry_, settling_.table().inline_bytes()),
+      book_(segment_, entry_, settling_.table().inline_bytes()),
       claiming_(settling_, book_, segment_.header().default_lease_ms.load(), level_count_) {}
 
 Participant::Implementation::~Implementation() {
@@ -42,6 +42,7 @@ Participant::Implementation::~Implementation() {
   Sleepers(segment_, segment_.signals().sleepers).withdraw(number_);
   Sleepers(segment_, segment_.signals().space_waiters).withdraw(number_);
   engine_->registry.leave(number_);
+  wake_for_extent(segment_);  // slots that were written over by others may name jobs until here
   // A wake that came to us is passed on: it may have been for a job that we now leave to others.
   Sleepers(segment_, segment_.signals().sleepers).wake_all();
 }
@@ -307,11 +308,17 @@ void Participant::Implementation::give_back(const Claim& claim) noexcept {
   book_.give_back(claim.slot);
 }
 
-void Participant::Implementation::settled(Job& job) noexcept {
+void Participant::Implementation::settled_plain(Job& job) noexcept {
   if (!follow_ups_.empty()) [[unlikely]]
     drop_follow_ups(job);
-  book_.give_back(job.slot_);  // E7
+  book_.give_back_plain(job.slot_);  // E7
   job.participant_ = nullptr;
+}
+
+void Participant::Implementation::settled(Job& job) noexcept {
+  const bool was_large = (job.flags_ & cell_flag::in_arena) != 0;
+  settled_plain(job);
+  if (was_large) wake_for_extent(segment_);  // until E7 nobody could have its extent
 }
 
 [[gnu::always_inline]] inline Participant::Implementation::Won Participant::Implementation::win_end(
@@ -338,7 +345,7 @@ inline bool Participant::Implementation::end(Job& job) noexcept {
   const Won won = win_end(job);
   if (won == Won::cell_to_mark) settling_.mark_ended(index);            // M
   if (won >= Won::cell) settling_.wake_waiters(wait_group_bit(index));  // W
-  settled(job);
+  settled_plain(job);
   if (won >= Won::cell) free_.keep_back(index);
   return won != Won::nothing;
 }
@@ -361,7 +368,7 @@ std::size_t Participant::Implementation::end_run(std::span<Job> jobs) noexcept {
   for (std::size_t n = 0; n < jobs.size(); ++n) {
     if (!jobs[n].held()) continue;
     const CellIndex index = index_of(jobs[n].id_);
-    settled(jobs[n]);  // E7
+    settled_plain(jobs[n]);  // E7
     if (won[n] >= Won::cell) free_.keep_back(index);
   }
   return count;

@@ -146,7 +146,7 @@ class Participant::Implementation {
   Result<void> take_levels(const ClaimOptions& options);
   void claim_from_levels();
   /// N2 beyond the plain. Returns the cell's flags for them.
-  std::uint16_t fill_options(CellIndex index, const JobOptions& options, std::uint64_t wall_ns) noexcept;
+  std::uint16_t fill_options(CellIndex index, const JobOptions& options) noexcept;
   void set_unique(CellIndex index, UniqueKey key, const JobOptions& options) noexcept;
   bool publish_unique(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;
   Result<UniqueJob> finish_unique(UniqueJob job, const JobRequest& request, std::uint64_t wait_ns);
@@ -163,7 +163,7 @@ class Participant::Implementation {
   /// N5 and N6 of jobs that have their words.
   void place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
                     std::span<const JobId> ids) noexcept;
-  void fill_cell_options(CellIndex index, const JobOptions& options, std::uint64_t wall_ns) noexcept;
+  void fill_cell_options(CellIndex index, const JobOptions& options) noexcept;
   static CellState first_state(const JobRequest& request) noexcept;
   /// False: the level was closed meanwhile. The cell is filled, and the caller takes it back.
   [[nodiscard]] bool fill(const FreeCells::Filling& filling, const JobRequest& request, std::uint32_t inline_room,
@@ -221,7 +221,10 @@ class Participant::Implementation {
   void release_claim(const Claim& claim) noexcept;
   /// Gives back the jobs whose Job objects still exist when we leave: nobody else could end them.
   void release_forgotten() noexcept;
+  /// Drops the follow-ups that the job was not completed with; E7.
   void settled(Job& job) noexcept;
+  /// The same for a job that is known to have no extent of the arena.
+  void settled_plain(Job& job) noexcept;
   static std::uint16_t attempts_of(const Job& job) noexcept {
     return static_cast<std::uint16_t>(std::min(job.attempt_, 65535U));
   }

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstring>
 
+#include "core/expiry.h"
+#include "core/lease_slots.h"
 #include "core/participant_implementation.h"
 #include "ipc/clock.h"
 
@@ -24,9 +26,7 @@ bool Participant::Implementation::settle(Job& job, Ending ending) noexcept {
   }
   const Settling::Ended ended = settling_.end(index, StateWord(job.word_), slot, ending);
   leave_slot(job);
-  const bool was_large = (job.flags_ & cell_flag::in_arena) != 0;
   settled(job);
-  if (was_large) wake_for_space(segment_);  // until now nobody could have its extent
   return list_if_free(index, ended);
 }
 
@@ -101,10 +101,9 @@ std::size_t Participant::Implementation::room_for_result(const Job& job) const n
 }
 
 bool Participant::Implementation::buried_as_expired(const Claim& claim) noexcept {
-  const std::uint64_t expires_at_ms = settling_.table().options_place(claim.index).expires_at_ms.load();
-  if (expires_at_ms == 0 || exact_wall_clock_ns() / 1'000'000 < expires_at_ms) return false;
-  const std::uint16_t attempts = settling_.table().header(claim.index).attempts.load();
-  const Ending ending{.outcome = Outcome::bury, .attempts = attempts, .cause = DeathCause::expired};
+  const std::uint64_t expires_ms = expires_at_ms(settling_.table(), claim.index);
+  if (expires_ms == 0 || exact_wall_clock_ns() / 1'000'000 < expires_ms) return false;
+  const Ending ending{.outcome = Outcome::bury, .cause = DeathCause::expired};
   list_if_free(claim.index, settling_.end(claim.index, claim.word, book_.slot(claim.slot), ending));
   give_back(claim);
   return true;
@@ -149,12 +148,9 @@ void Participant::Implementation::report_progress(const Job& job, std::uint64_t 
 bool Participant::Implementation::ask_to_stop(JobId id, StateWord word) noexcept {
   if (word.owner() == 0 || word.owner() > most_participants) return false;
   ParticipantEntry& holder = segment_.participant(word.owner() - 1);
-  for (std::uint32_t n = 0; n < lease_slots; ++n) {
-    if (holder.leases[n].job_id.load() != id.value()) continue;
-    holder.stop_asked[n].store(stop_tag(id));
-    return true;
-  }
-  return false;
+  const auto slot = lease_slot_of(holder, id, word);
+  if (slot) holder.stop_asked[*slot].store(stop_tag(id));
+  return slot.has_value();
 }
 
 Result<Cancelled> Participant::Implementation::cancel(JobId id) {
@@ -168,8 +164,10 @@ Result<Cancelled> Participant::Implementation::cancel(JobId id) {
     if (generation_of(id) < word.generation()) return Cancelled::already_over;
     if (word.state() == CellState::running) {
       if (ask_to_stop(id, word)) return Cancelled::asked_to_stop;
-      if (table.word(index) == word) break;  // a run has its lease slot from before it begins until after it ends
-      continue;                              // it moved on in this moment
+      if (table.word(index) != word) continue;  // it moved on in this moment
+      return std::unexpected(Error(ErrorCode::corrupt, "no lease speaks of a job that is running",
+                                   id.to_string() + ": another process wrote into the shared memory; end all " +
+                                       "participants, then `ringmill recover --from-journal` makes it anew"));
     }
     if (word.state() == CellState::completing) return Cancelled::asked_to_stop;  // too late to ask, and not over yet
     if (!waits_to_begin(word.state())) return Cancelled::already_over;
@@ -177,9 +175,12 @@ Result<Cancelled> Participant::Implementation::cancel(JobId id) {
     // ORDER relaxed: released by the winning swap.
     entry_.settling.job_id.store(id.value(), std::memory_order_relaxed);
     const Ending ending{.outcome = Outcome::cancel};
+    // ORDER relaxed: fixed for the job's life; the swap decides whether it was this job's.
+    const bool is_large = (table.header(index).flags.load(std::memory_order_relaxed) & cell_flag::in_arena) != 0;
     const Settling::Ended ended = settling_.end(index, word, entry_.settling, ending);
     entry_.settling.job_id.store(0, std::memory_order_release);  // ORDER lease: after the cell's last transition
     if (!list_if_free(index, ended)) continue;                   // claimed, or cancelled by another, in this moment
+    if (is_large) wake_for_extent(segment_);                     // E5 has freed its extent with it
     return Cancelled::before_start;
   }
   return std::unexpected(Error(ErrorCode::corrupt, "the table says that the job runs, and nobody has it",

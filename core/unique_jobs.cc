@@ -3,6 +3,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "core/waking.h"
+
 namespace ringmill {
 
 UniqueKey UniqueKey::of(std::string_view key) noexcept {
@@ -35,8 +37,9 @@ std::optional<JobId> UniqueJobs::find(UniqueKey key, JobId own) noexcept {
       continue;  // it ended in this moment, and what was read may be another's
     }
     std::uint64_t expected = word.bits();
-    if (!table_.state(index).compare_exchange_strong(expected, table_.freed(word).bits()) &&
-        StateWord(expected).generation() == word.generation() && StateWord(expected).has_job()) {
+    if (table_.state(index).compare_exchange_strong(expected, table_.freed(word).bits())) {
+      wake_for_extent(*segment_);  // its producer lists the cell, and may stand still for long before it does
+    } else if (StateWord(expected).generation() == word.generation() && StateWord(expected).has_job()) {
       return id;
     }
   }

@@ -50,7 +50,7 @@ struct UniqueKey {
 class UniqueJobs {
  public:
   explicit UniqueJobs(const Segment& segment) noexcept
-      : table_(segment), slots_(segment.unique_slots()), count_(segment.geometry().unique_slots) {}
+      : segment_(&segment), table_(segment), slots_(segment.unique_slots()), count_(segment.geometry().unique_slots) {}
 
   static constexpr std::uint64_t first_width = 32;
 
@@ -79,6 +79,7 @@ class UniqueJobs {
   /// The hash of a cell that has, or will have, the job of this id; nothing: it is another's by now, or has no key.
   std::optional<UniqueKey> key_of(JobId id, StateWord& word) const noexcept;
 
+  const Segment* segment_;
   JobTable table_;
   std::atomic<std::uint64_t>* slots_;
   std::uint64_t count_;

@@ -484,7 +484,7 @@ static_assert(std::is_trivially_destructible_v<CellHeader> && std::is_standard_l
 /// The last bytes of a cell whose job asks for more than the plain; a payload has that much less room. Who writes and
 /// who believes: as in CellHeader.
 struct CellOptions {
-  std::atomic<std::uint64_t> expires_at_ms;  // wall clock: not started by then, it is dead; 0: never
+  std::atomic<std::uint64_t> expires_at_ms;  // wall clock: no attempt begun by then, it is dead; 0: never
   std::atomic<std::uint64_t> keep_ms;        // how long result and history are kept after the end; 0: not
   std::atomic<std::uint64_t> started;        // AttemptStart of the last attempt
   std::atomic<std::uint64_t> ended_at_ms;    // of the last attempt, wall clock

@@ -41,6 +41,11 @@ bool Registry::try_enter(std::uint32_t number, Role role) {
   entry.interest_any_kind.store(0);
   for (LeaseSlot& slot : entry.leases) slot.job_id.store(0);
   entry.settling.job_id.store(0);
+  entry.staging.job_id.store(0);
+  entry.progress.job_id.store(0);
+  entry.bundle.store(0);  // the dead one's reaper is done with it
+  entry.bundle_after.store(0);
+  for (auto& asked : entry.stop_asked) asked.store(0);
   entry.attached_at_ns.store(wall_clock_ns());
   links_[number] = RobustLink::make(segment_->descriptor(), segment_->participant_offset(number));
   entry.robust_linked.store(links_[number] ? 1 : 0);

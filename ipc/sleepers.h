@@ -7,8 +7,9 @@
 //   S4  sleep while wake_sequence is what S1 read     W4  add one to its wake_sequence, futex wake
 //   S5  clear own bit
 //
-// No wake-up is lost: W1, W2, S2 and S3 are all seq_cst, so either S3 sees what W1 did, or W2 sees S2's bit (hazard
-// 10). Killed after W3, before W4: the waker is dead, its reaper wakes everybody. Killed sleeper: its reaper clears the
+// No wake-up is lost (hazard 10): S2 ends with a full fence, and W1 either ends with a seq_cst read-modify-write or with
+// a full fence (wake_for_extent() of core/waking.h). W2 is seq_cst. So either S3 sees what W1 did, whatever the order of
+// its loads, or W2 sees S2's bit. Killed after W3, before W4: the waker is dead, its reaper wakes everybody. Killed sleeper: its reaper clears the
 // bit and wakes everybody, because a wake may have gone to the dead (hazard 23).
 #pragma once
 
@@ -16,6 +17,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "ipc/full_fence.h"
 #include "ipc/futex.h"
 #include "ipc/layout.h"
 #include "ipc/segment.h"
@@ -38,6 +40,7 @@ class Sleepers {
   }
   void announce(std::uint32_t participant) noexcept {
     (*bits_)[participant / 64].fetch_or(bit(participant));  // S2
+    full_fence();  // S3 consists of loads of any order: on a weakly ordered machine they could come before the bit
   }
   void withdraw(std::uint32_t participant) noexcept { (*bits_)[participant / 64].fetch_and(~bit(participant)); }
   bool is_announced(std::uint32_t participant) const noexcept {

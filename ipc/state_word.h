@@ -40,6 +40,8 @@ using CellIndex = std::uint32_t;
 inline constexpr std::uint32_t index_bits = 24;
 inline constexpr std::uint64_t index_mask = (std::uint64_t{1} << index_bits) - 1;
 inline constexpr std::uint64_t most_generation = (std::uint64_t{1} << 40) - 1;
+/// The keeper is called when a cell comes this near to the limit of generations.
+inline constexpr std::uint64_t generation_margin = std::uint64_t{1} << 22;
 
 /// Whether a job in this state has been begun by nobody, and may still be.
 constexpr bool waits_to_begin(CellState state) noexcept {

@@ -27,6 +27,9 @@ struct DeadLetter {
   /// Any bytes. The store keeps the first most_error_bytes of them.
   std::string last_error{};
   std::vector<std::byte> payload{};
+  /// How long the payload was, if less of it than that is kept: it was longer than all letters may be together, or could
+  /// not be read. Such a letter is not retried. 0: all of it is there.
+  std::uint64_t payload_cut_from = 0;
 
   // As the job was enqueued, for another try.
   /// 0: the engine's default.
@@ -39,6 +42,8 @@ struct DeadLetter {
 };
 
 inline constexpr std::size_t most_error_bytes = 4096;
+/// Of a payload that is cut, so much is kept: enough to see what it was.
+inline constexpr std::size_t most_cut_payload_bytes = 4096;
 
 /// What is known of a job that is dead.
 inline JobInfo info_of(const DeadLetter& letter) {
@@ -49,7 +54,8 @@ inline JobInfo info_of(const DeadLetter& letter) {
   info.state = JobState::dead;
   info.attempts = letter.attempts;
   info.max_attempts = letter.max_attempts;
-  info.payload_size = static_cast<std::uint32_t>(letter.payload.size());
+  info.payload_size =
+      static_cast<std::uint32_t>(letter.payload_cut_from != 0 ? letter.payload_cut_from : letter.payload.size());
   info.enqueued_at = letter.enqueued_at;
   info.ended_at = letter.died_at;
   info.worker = letter.worker;

@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -43,7 +44,8 @@ CREATE TABLE letter(
   bury_when_worker_lost INTEGER NOT NULL,
   bytes INTEGER NOT NULL,
   last_error BLOB NOT NULL,
-  payload BLOB NOT NULL
+  payload BLOB NOT NULL,
+  payload_cut_from INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE meta(
   one INTEGER PRIMARY KEY CHECK(one = 1),
@@ -57,6 +59,9 @@ CREATE TABLE meta(
   expired INTEGER NOT NULL
 ) STRICT;
 )sql";
+
+// For a file that was made before letters were cut. A program of that time goes on with the file: it names its columns.
+constexpr const char* add_cuts = "ALTER TABLE letter ADD COLUMN payload_cut_from INTEGER NOT NULL DEFAULT 0";
 
 constexpr SqlWords words{
     .busy = "another process has been writing dead letters for too long",
@@ -129,6 +134,20 @@ Result<void> make(SqlConnection& connection, const DeadLetterLimits& limits, std
   return transaction->commit();
 }
 
+/// Another process may do the same at this moment.
+Result<void> prepare_for_cuts(SqlConnection& connection) {
+  const auto before = can_hold_cuts(connection);
+  if (!before) return std::unexpected(before.error());
+  if (*before) return {};
+  auto transaction = SqlTransaction::begin(connection);
+  if (!transaction) return std::unexpected(transaction.error());
+  const auto there = can_hold_cuts(connection);
+  if (!there) return std::unexpected(there.error());
+  if (*there) return {};
+  if (auto added = connection.execute(add_cuts); !added) return added;
+  return transaction->commit();
+}
+
 /// False: there are no tables yet.
 Result<bool> is_ours(SqlConnection& connection, const fs::path& file) {
   // In one statement, which sees one moment: another process may be making the tables.
@@ -186,13 +205,24 @@ Result<SqlConnection> open_dead_letters(const fs::path& given, DeadLetterStore::
   if (auto set = connection->execute(settings); !set) return std::unexpected(set.error());
   const auto ours = is_ours(*connection, file);
   if (!ours) return std::unexpected(ours.error());
-  if (*ours) return connection;
+  if (*ours) {
+    if (!writes) return connection;
+    if (auto prepared = prepare_for_cuts(*connection); !prepared) return std::unexpected(prepared.error());
+    return connection;
+  }
   if (!writes) return nothing_buried();
   if (auto made = make(*connection, limits, busy_wait); !made) return std::unexpected(made.error());
   for (const std::string_view name : dead_letter_files) {
     if (auto adopted = adopt(directory / name, folder); !adopted) return std::unexpected(adopted.error());
   }
   return connection;
+}
+
+Result<bool> can_hold_cuts(SqlConnection& connection) {
+  const auto columns =
+      connection.number("SELECT count(*) FROM pragma_table_info('letter') WHERE name = 'payload_cut_from'");
+  if (!columns) return std::unexpected(columns.error());
+  return *columns != 0;
 }
 
 std::int64_t time_column(std::chrono::system_clock::time_point time) noexcept {
@@ -222,6 +252,7 @@ Result<DeadLetter> read_letter(const SqlStatement& row) {
   letter.last_error = row.bytes(14);
   const auto payload = std::as_bytes(std::span(row.bytes(15)));
   letter.payload.assign(payload.begin(), payload.end());
+  const std::int64_t cut_from = row.integer(16);
 
   constexpr std::int64_t most_count = std::numeric_limits<std::uint32_t>::max();
   const bool counts_fit = std::clamp<std::int64_t>(attempts, 0, most_count) == attempts &&
@@ -229,10 +260,12 @@ Result<DeadLetter> read_letter(const SqlStatement& row) {
                           worker <= std::numeric_limits<int>::max();
   const bool is_cause = cause >= 0 && cause <= static_cast<std::int64_t>(DeathCause::parent_dead);
   const bool times_fit = letter.lease.count() >= 0 && letter.keep_result.count() >= 0;
-  if (!counts_fit || !is_cause || !times_fit || !check_letter(letter)) {
+  const bool is_cut_short = cut_from == 0 || std::cmp_greater(cut_from, letter.payload.size());
+  if (!counts_fit || !is_cause || !times_fit || !is_cut_short || !check_letter(letter)) {
     return std::unexpected(Error(ErrorCode::corrupt, "a dead letter cannot be read",
                                  letter.id.to_string() + "; `ringmill dead DIR purge ID` removes it"));
   }
+  letter.payload_cut_from = static_cast<std::uint64_t>(cut_from);
   letter.cause = static_cast<DeathCause>(cause);
   letter.attempts = static_cast<std::uint32_t>(attempts);
   letter.max_attempts = static_cast<std::uint32_t>(max_attempts);

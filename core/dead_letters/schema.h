@@ -16,12 +16,19 @@ namespace ringmill {
 /// The columns of a letter, in the order in which read_letter() expects them and insert binds them.
 inline constexpr std::string_view letter_columns =
     "id, died_at, kind, level, cause, attempts, max_attempts, enqueued_at, worker, lease_ms, backoff, keep_result_ms, "
-    "bury_when_worker_lost, bytes, last_error, payload";
-inline constexpr int letter_column_count = 16;
+    "bury_when_worker_lost, bytes, last_error, payload, payload_cut_from";
+inline constexpr int letter_column_count = 17;
+/// The same for a file that was made before letters were cut, and that this process may only read.
+inline constexpr std::string_view letter_columns_before_cuts =
+    "id, died_at, kind, level, cause, attempts, max_attempts, enqueued_at, worker, lease_ms, backoff, keep_result_ms, "
+    "bury_when_worker_lost, bytes, last_error, payload, 0";
 
 /// Opens the file, checks whose and what it is, and makes the tables if it may.
 Result<SqlConnection> open_dead_letters(const std::filesystem::path& directory, DeadLetterStore::Access access,
                                         const DeadLetterLimits& limits, std::chrono::milliseconds busy_wait);
+
+/// Whether the table has the column `payload_cut_from`.
+Result<bool> can_hold_cuts(SqlConnection& connection);
 
 std::int64_t time_column(std::chrono::system_clock::time_point time) noexcept;
 std::chrono::system_clock::time_point time_of_column(std::int64_t ns) noexcept;

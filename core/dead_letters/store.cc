@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <limits>
@@ -47,6 +48,12 @@ struct Meta {
 
 std::string_view error_kept(const DeadLetter& letter) noexcept {
   return std::string_view(letter.last_error).substr(0, most_error_bytes);
+}
+
+DeadLetter without_most_of_its_payload(DeadLetter letter) {
+  if (letter.payload_cut_from == 0) letter.payload_cut_from = letter.payload.size();
+  letter.payload.resize(std::min(letter.payload.size(), most_cut_payload_bytes));
+  return letter;
 }
 
 std::span<const std::byte> bytes_of(std::string_view text) noexcept { return std::as_bytes(std::span(text)); }
@@ -105,7 +112,8 @@ std::uint64_t size_of(const DeadLetter& letter) noexcept {
 
 class DeadLetterStore::Implementation {
  public:
-  Implementation(SqlConnection opened, fs::path folder) : connection(std::move(opened)), directory(std::move(folder)) {
+  Implementation(SqlConnection opened, fs::path folder, std::string_view letter_columns_there)
+      : connection(std::move(opened)), directory(std::move(folder)), columns(letter_columns_there) {
     open_stores().count.fetch_add(1);
     open_stores().fork_generation.store(fork_generation());
   }
@@ -140,15 +148,16 @@ class DeadLetterStore::Implementation {
 
   SqlConnection connection;
   fs::path directory;
+  std::string_view columns;  // letter_columns, or what an older file has instead
 
  private:
-  static std::string text_of(Query query);
+  std::string text_of(Query query) const;
 
   std::array<std::unique_ptr<SqlStatement>, query_count> statements_;
   std::uint32_t fork_generation_ = fork_generation();
 };
 
-std::string DeadLetterStore::Implementation::text_of(Query query) {
+std::string DeadLetterStore::Implementation::text_of(Query query) const {
   switch (query) {
     case read_meta:
       return "SELECT most_letters, most_bytes, most_age_s, blocks_when_full, letters, bytes, dropped, expired FROM "
@@ -157,15 +166,15 @@ std::string DeadLetterStore::Implementation::text_of(Query query) {
       return "UPDATE meta SET letters = ?1, bytes = ?2, dropped = ?3, expired = ?4";
     case insert:
       return fmt::format(
-          "INSERT INTO letter({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) ON "
+          "INSERT INTO letter({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) ON "
           "CONFLICT(id) DO NOTHING",
           letter_columns);
     case find:
-      return fmt::format("SELECT {} FROM letter WHERE id = ?1", letter_columns);
+      return fmt::format("SELECT {} FROM letter WHERE id = ?1", columns);
     case newest:
-      return select_by_filter(fmt::format("{}, number", letter_columns), true);
+      return select_by_filter(fmt::format("{}, number", columns), true);
     case oldest:
-      return select_by_filter(fmt::format("{}, number", letter_columns), false);
+      return select_by_filter(fmt::format("{}, number", columns), false);
     case oldest_ids:
       return select_by_filter("id, number", false);
     case front:
@@ -235,7 +244,8 @@ Result<void> DeadLetterStore::Implementation::insert_all(std::span<const DeadLet
                    std::int64_t{letter.attempts}, std::int64_t{letter.max_attempts}, time_column(letter.enqueued_at),
                    std::int64_t{letter.worker}, std::int64_t{letter.lease.count()}, std::string_view(letter.backoff),
                    std::int64_t{letter.keep_result.count()}, std::int64_t{letter.bury_when_worker_lost ? 1 : 0}, size,
-                   bytes_of(error_kept(letter)), std::span<const std::byte>(letter.payload))
+                   bytes_of(error_kept(letter)), std::span<const std::byte>(letter.payload),
+                   static_cast<std::int64_t>(letter.payload_cut_from))
             .run();
     if (!inserted) return inserted;
     if (connection.changes() == 0) continue;
@@ -361,7 +371,10 @@ Result<DeadLetterStore> DeadLetterStore::open(const fs::path& directory, Access 
   }
   auto connection = open_dead_letters(directory, access, limits, busy_wait);
   if (!connection) return std::unexpected(connection.error());
-  return DeadLetterStore(std::make_unique<Implementation>(*std::move(connection), directory));
+  const auto holds_cuts = can_hold_cuts(*connection);
+  if (!holds_cuts) return std::unexpected(holds_cuts.error());
+  const std::string_view columns = *holds_cuts ? letter_columns : letter_columns_before_cuts;
+  return DeadLetterStore(std::make_unique<Implementation>(*std::move(connection), directory, columns));
 }
 
 Result<std::size_t> DeadLetterStore::bury(std::span<const DeadLetter> letters) {
@@ -375,15 +388,15 @@ Result<std::size_t> DeadLetterStore::bury(std::span<const DeadLetter> letters) {
   if (!transaction) return std::unexpected(transaction.error());
   auto meta = self.meta();
   if (!meta) return std::unexpected(meta.error());
+  std::vector<DeadLetter> cut;
   for (const DeadLetter& letter : letters) {
     if (auto checked = check_letter(letter); !checked) return std::unexpected(checked.error());
-    if (size_of(letter) > meta->limits.bytes) {
-      return std::unexpected(Error(ErrorCode::too_large, "a dead letter is larger than all of them may be",
-                                   fmt::format("{}: {} bytes", letter.id.to_string(), size_of(letter))));
-    }
+    if (size_of(letter) > meta->limits.bytes) cut.push_back(without_most_of_its_payload(letter));
   }
   if (auto erased = self.erase_expired(*meta); !erased) return std::unexpected(erased.error());
   std::size_t fresh = 0;
+  if (auto inserted = self.insert_all(cut, *meta, fresh); !inserted) return std::unexpected(inserted.error());
+  // Those that are cut are there by now, and so stay as they are.
   if (auto inserted = self.insert_all(letters, *meta, fresh); !inserted) return std::unexpected(inserted.error());
   std::int64_t dropped = 0;
   if (fresh != 0 && meta->is_over()) {
@@ -398,6 +411,12 @@ Result<std::size_t> DeadLetterStore::bury(std::span<const DeadLetter> letters) {
   }
   if (auto stored = self.store(*meta); !stored) return std::unexpected(stored.error());
   if (auto committed = transaction->commit(); !committed) return std::unexpected(committed.error());
+  for (const DeadLetter& letter : cut) {
+    log().warn(
+        "job {} is dead, and its payload of {} bytes is longer than all dead letters of {} may be together: the first "
+        "{} are kept, and it cannot be retried",
+        letter.id.to_string(), letter.payload_cut_from, self.directory.string(), letter.payload.size());
+  }
   if (dropped != 0) {
     log().warn(
         "the dead letters are full: the {} oldest were dropped for new ones, {} so far; purge or retry some in "

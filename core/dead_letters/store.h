@@ -100,9 +100,10 @@ class DeadLetterStore {
   ~DeadLetterStore();
 
   /// One transaction. How many are new: a letter whose id is there already changes nothing, so that whoever does not
-  /// know whether a burial became durable repeats it. Errors: no_space (the disk is full; or the store, and its limits
-  /// say block), too_large, invalid_argument (a name or a text that is too long, more than most_in_transaction), busy,
-  /// corrupt, permission_denied, system.
+  /// know whether a burial became durable repeats it. Of a payload that is longer than all letters may be together only
+  /// the beginning is kept (DeadLetter::payload_cut_from), and the log says so. Errors: no_space (the disk is full; or
+  /// the store, and its limits say block), invalid_argument (a name or a text that is too long, more than
+  /// most_in_transaction), busy, corrupt, permission_denied, system.
   Result<std::size_t> bury(std::span<const DeadLetter> letters);
 
   /// Error not_found: there is no letter of this job.

@@ -20,7 +20,6 @@ constexpr std::uint64_t ms = 1'000'000;
 constexpr std::uint64_t flush_interval_ns = 1 * ms;
 /// After this long without a mark the thread sleeps until it is called.
 constexpr std::uint64_t idle_after_ns = 4 * ms;
-constexpr std::uint64_t longest_idle_ns = 1'000 * ms;
 constexpr std::uint64_t open_retry_ns = 1'000 * ms;
 /// Cells looked at for survivors between two rounds.
 constexpr std::uint32_t copy_step = 8192;
@@ -87,8 +86,8 @@ bool JournalWork::open() {
 }
 
 void JournalWork::turn(std::chrono::nanoseconds most_wait) {
-  const auto most_ns = static_cast<std::uint64_t>(most_wait.count());
   const std::uint32_t bell = words_->doorbell.load();
+  const auto most_ns = is_woken_.exchange(false) ? 0 : static_cast<std::uint64_t>(most_wait.count());
   if (!writer_ && !is_wanted() && !marks_.any_pending()) {
     wait(bell, most_ns);
     return;
@@ -109,6 +108,7 @@ bool JournalWork::advance() {
   if (!rounds_->is_under_way()) {
     if (!waited_for && now_ns - last_begin_ns_ < flush_interval_ns) return false;
     if (!rounds_->begin(now_ns)) return rounds_->copy_forward(copy_step) && writer_->blocks_in_flight() == 0;
+    take_back_impossible_wish();
     last_begin_ns_ = now_ns;
     was_waited_for_ = waited_for;
     words_->behind_since_ns.store(rounds_->not_durable_since_ns());  // a write may hold us from here on
@@ -124,6 +124,14 @@ bool JournalWork::advance() {
       break;
   }
   return false;
+}
+
+/// No ticket names a round beyond the next one. Who wishes for more has scribbled, and would have us begin rounds without
+/// an end.
+void JournalWork::take_back_impossible_wish() noexcept {
+  const std::uint64_t next = words_->round_started.load() + 1;
+  std::uint64_t wanted = words_->round_wanted.load();
+  if (wanted > next) words_->round_wanted.compare_exchange_strong(wanted, next);
 }
 
 /// No segment is free: the oldest one's survivors move, or the disk has no room for another file.
@@ -211,7 +219,7 @@ void JournalWork::wait(std::uint32_t bell, std::uint64_t most_ns) {
     if (to_next_round_ns != 0) rest(JournalRest::nap, bell, std::min(most_ns, to_next_round_ns));
     return;
   }
-  rest(JournalRest::sleep, bell, std::min(most_ns, longest_idle_ns));
+  rest(JournalRest::sleep, bell, std::min(most_ns, longest_journal_rest_ns));
 }
 
 void JournalWork::rest(JournalRest how, std::uint32_t bell, std::uint64_t most_ns) {
@@ -238,6 +246,7 @@ void JournalWork::finish(std::chrono::nanoseconds most) {
 }
 
 void JournalWork::wake() noexcept {
+  is_woken_.store(true);
   ring_journal(engine_->segment);
   if (JournalDevice* device = device_.load()) device->wake();
 }
@@ -263,7 +272,7 @@ JournalThread::~JournalThread() {
 void JournalThread::run() {
   ::prctl(PR_SET_NAME, "ringmill-journal");
   ask_for_short_time_slices();
-  while (!stop_.load()) work_.turn(std::chrono::nanoseconds(longest_idle_ns));
+  while (!stop_.load()) work_.turn(std::chrono::nanoseconds(longest_journal_rest_ns));
   work_.finish(std::chrono::nanoseconds(longest_finish_ns));
 }
 

@@ -37,6 +37,7 @@ class JournalWork {
   /// True if something could be done without waiting.
   bool advance();
   bool make_room();
+  void take_back_impossible_wish() noexcept;
   bool lacks_space() const noexcept;
   void publish();
   bool is_in(JournalCondition condition) const noexcept {
@@ -57,6 +58,7 @@ class JournalWork {
   std::unique_ptr<JournalWriter> writer_;
   std::optional<JournalRounds> rounds_;
   std::atomic<JournalDevice*> device_{nullptr};
+  std::atomic<bool> is_woken_{false};  // by wake(), before it rings: a turn that begins later waits for nothing
   std::uint64_t open_again_at_ns_ = 0;
   std::uint64_t last_begin_ns_ = 0;
   bool was_waited_for_ = false;     // the last round: the next one is likely to be as well, and soon
@@ -64,6 +66,9 @@ class JournalWork {
   std::uint64_t records_before_ = 0;
   std::uint64_t elided_before_ = 0;
 };
+
+/// The journal thread looks by itself after so long. No wake-up relies on it; the tests switch it off.
+inline std::uint64_t longest_journal_rest_ns = 1'000'000'000;
 
 /// A round that is not durable after this long: the disk does not keep up, and new jobs are held back.
 inline constexpr std::uint64_t behind_after_ns = 1'000'000'000;

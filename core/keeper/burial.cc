@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "core/inspect.h"
 #include "core/log.h"
 #include "core/retry_policies.h"
 #include "ipc/clock.h"
@@ -18,6 +17,14 @@ namespace {
 constexpr std::size_t most_at_once = 256;
 /// After a failure: the disk is full, or the letters are, and somebody has to make room.
 constexpr std::chrono::seconds try_again_after{1};
+/// Of those that are tried one by one: then the others wait as well.
+constexpr std::size_t most_refused = 8;
+
+/// Whether another letter may be taken where one was refused. `no_space` is of one as well: a short one may still fit.
+bool may_be_of_one_letter(const Error& error) noexcept {
+  return error.code() == ErrorCode::too_large || error.code() == ErrorCode::invalid_argument ||
+         error.code() == ErrorCode::no_space;
+}
 
 std::chrono::milliseconds as_ms(std::uint64_t ms) noexcept {
   return std::chrono::milliseconds(std::min(ms, most_wait_ms));
@@ -66,59 +73,98 @@ void Burial::run() {
 }
 
 bool Burial::bury(std::vector<CellIndex>& cells) {
-  const JobTable& table = settling_.table();
-  std::vector<DeadLetter> letters;
-  std::vector<std::pair<CellIndex, StateWord>> buried;
-  for (const CellIndex index : cells) {
-    const StateWord word = table.word(index);
-    if (word.state() != CellState::burying) continue;  // named twice
-    auto letter = letter_of(index, word);
-    if (!letter) continue;
-    letters.push_back(*std::move(letter));
-    buried.emplace_back(index, word);
-  }
-  if (letters.empty()) return true;
-  if (!store_) {
-    auto opened = DeadLetterStore::open(engine_->directory.path(), DeadLetterStore::Access::read_write);
-    if (!opened) {
-      say(opened.error());
-      return false;
-    }
-    store_ = *std::move(opened);
-  }
-  if (const auto done = store_->bury(letters); !done) {  // G2
-    say(done.error());
+  const std::vector<Grave> graves = graves_of(cells);
+  cells.clear();
+  if (graves.empty()) return true;
+  const auto put_back = [&] {
+    for (const Grave& grave : graves) cells.push_back(grave.index);
     return false;
+  };
+  if (!open_store()) return put_back();
+  const auto done = bury_all(graves);
+  if (done) {
+    has_said_ = false;
+    return true;
   }
-  has_said_ = false;
-  for (const auto& [index, word] : buried) {
-    if (!settling_.drop(index, word)) continue;  // G3
-    engine_->segment.free_map().put(index & ~CellIndex{63}, std::uint64_t{1} << (index % 64));
+  say(done.error());
+  if (graves.size() == 1 || !may_be_of_one_letter(done.error())) return put_back();
+  cells = bury_each(graves);
+  return cells.empty();
+}
+
+std::vector<Burial::Grave> Burial::graves_of(std::span<const CellIndex> cells) const {
+  std::vector<Grave> graves;
+  for (const CellIndex index : cells) {
+    const auto view = view_job(engine_->segment, index);
+    // Named twice, or gone by now. Nobody but this thread moves a cell that is burying, so a view of one is whole.
+    if (!view || view->word.state() != CellState::burying) continue;
+    graves.push_back({.index = index, .word = view->word, .letter = letter_of(*view)});
+  }
+  return graves;
+}
+
+std::vector<CellIndex> Burial::bury_each(std::span<const Grave> graves) {
+  std::vector<CellIndex> refused;
+  for (std::size_t n = 0; n < graves.size(); ++n) {
+    const auto done = bury_all(graves.subspan(n, 1));
+    if (done) continue;
+    refused.push_back(graves[n].index);
+    if (refused.size() < most_refused && may_be_of_one_letter(done.error())) continue;
+    std::vector<CellIndex> left;
+    for (const Grave& grave : graves.subspan(n + 1)) left.push_back(grave.index);
+    left.insert(left.end(), refused.begin(), refused.end());
+    return left;
+  }
+  return refused;
+}
+
+Result<void> Burial::bury_all(std::span<const Grave> graves) {
+  std::vector<DeadLetter> letters;
+  for (const Grave& grave : graves) letters.push_back(grave.letter);
+  if (const auto done = store_->bury(letters); !done) return std::unexpected(done.error());  // G2
+  for (const Grave& grave : graves) {
+    if (!settling_.drop(grave.index, grave.word)) continue;  // G3
+    engine_->segment.free_map().put(grave.index & ~CellIndex{63}, std::uint64_t{1} << (grave.index % 64));
   }
   wake_for_space(engine_->segment);
+  return {};
+}
+
+bool Burial::open_store() {
+  if (store_) return true;
+  auto opened = DeadLetterStore::open(engine_->directory.path(), DeadLetterStore::Access::read_write);
+  if (!opened) {
+    say(opened.error());
+    return false;
+  }
+  store_ = *std::move(opened);
   return true;
 }
 
-std::optional<DeadLetter> Burial::letter_of(CellIndex index, StateWord word) const {
-  const auto view = view_job(engine_->segment, index);
-  if (!view || view->word != word) return std::nullopt;
+DeadLetter Burial::letter_of(const JobView& view) const {
+  const CellIndex index = index_of(view.info.id);
   const JobTable& table = settling_.table();
   const CellHeader& header = table.header(index);
   DeadLetter letter;
-  letter.id = view->info.id;
-  letter.kind = view->info.kind;
-  letter.level = view->info.level;
-  letter.cause = view->info.cause.value_or(DeathCause::failed);
-  letter.attempts = view->info.attempts;
-  letter.max_attempts = view->info.max_attempts;
-  letter.enqueued_at = view->info.enqueued_at;
-  letter.died_at = view->info.ended_at;
+  letter.id = view.info.id;
+  letter.kind = view.info.kind;
+  letter.level = view.info.level;
+  letter.cause = view.info.cause.value_or(DeathCause::failed);
+  letter.attempts = view.info.attempts;
+  letter.max_attempts = view.info.max_attempts;
+  letter.enqueued_at = view.info.enqueued_at;
+  letter.died_at = view.info.ended_at;
   if (letter.died_at.time_since_epoch().count() == 0) letter.died_at = std::chrono::system_clock::now();
-  letter.worker = view->info.worker;
-  letter.last_error = view->info.last_error;
-  auto payload = copy_payload(engine_->segment, *view);
-  if (!payload) return std::nullopt;
-  letter.payload = *std::move(payload);
+  letter.worker = view.info.worker;
+  letter.last_error = view.info.last_error;
+  letter.payload = copy_payload(engine_->segment, view).value_or(std::vector<std::byte>());
+  if (letter.payload.size() < view.info.payload_size) {
+    letter.payload_cut_from = view.info.payload_size;
+    log().error(
+        "job {} is dead, and its payload cannot be read: another process wrote over the shared memory of {}; its "
+        "letter goes without, and it cannot be retried",
+        letter.id.to_string(), engine_->directory.path().string());
+  }
   letter.lease = std::chrono::milliseconds(header.lease_ms.load());
   // What is no policy has no text.
   const std::uint32_t policy = header.retry_policy.load_once().at_most(most_retry_policies + 1);

@@ -6,18 +6,23 @@
 //   G2  write its letter, and wait until it is durable   buried again: a letter of the same id changes nothing
 //   G3  CAS the cell: burying -> free; mark, list it     the scan lists it
 //
-// A job leaves the table only when its letter is durable. Only this thread takes a cell out of `burying`.
+// A job leaves the table only when its letter is durable. Only this thread takes a cell out of `burying`. A letter that
+// the store refuses holds up no other: where a transaction of many is refused, each goes on its own, and those that are
+// refused again wait behind the others. A letter whose payload is too long for the store, or cannot be read, goes without
+// it, and says so (docs/decisions/0013).
 #pragma once
 
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <thread>
 #include <vector>
 
 #include "core/dead_letters/store.h"
 #include "core/engine_implementation.h"
+#include "core/inspect.h"
 #include "core/settling.h"
 
 namespace ringmill {
@@ -36,9 +41,22 @@ class Burial {
 
  private:
   void run();
-  /// False: not now, all of it is to be tried again.
+  struct Grave {
+    CellIndex index = 0;
+    StateWord word{};
+    DeadLetter letter{};
+  };
+
+  /// Takes those that are buried out of `cells`. False: some are left, and are to be tried again later.
   bool bury(std::vector<CellIndex>& cells);
-  std::optional<DeadLetter> letter_of(CellIndex index, StateWord word) const;
+  /// Those of `cells` that are burying.
+  std::vector<Grave> graves_of(std::span<const CellIndex> cells) const;
+  /// Each on its own. Returns those that were refused, behind those that there was no sense in trying.
+  std::vector<CellIndex> bury_each(std::span<const Grave> graves);
+  /// G2 and G3.
+  Result<void> bury_all(std::span<const Grave> graves);
+  bool open_store();
+  DeadLetter letter_of(const JobView& view) const;
   void say(const Error& error);
 
   EngineCore* engine_;

@@ -21,7 +21,7 @@ namespace ringmill {
 namespace {
 
 constexpr std::uint64_t ms = 1'000'000;
-/// How often every entry's lock byte is asked, and how long the keeper sleeps at most.
+/// How often every entry's lock byte is asked.
 constexpr std::uint64_t thorough_every_ns = 50 * ms;
 /// Without any sign that something is lost, the table is scanned this often all the same.
 constexpr std::uint64_t scan_every_ns = 30'000 * ms;
@@ -58,7 +58,7 @@ void KeeperWork::turn(bool thorough) {
   feed_those_who_wait();
   more_is_due_ = timers_.run_due(most_due_in_a_turn);
   bring_back_parked();
-  raise_generation_limit();
+  if (generation_limit_.turn(scan_step)) scan_wanted_ = true;  // cells that producers passed over are listed again
   scan_if_needed();
   if (!thorough) return;
   notice_unlinked();
@@ -141,22 +141,6 @@ void KeeperWork::reap_all() {
   finish_scan();
 }
 
-void KeeperWork::raise_generation_limit() {
-  Signals& signals = engine_->segment.signals();
-  const std::uint64_t limit = signals.generation_limit.load();
-  const std::uint64_t wanted = std::min(signals.generation_wanted.load(), limit + generation_step / 2);
-  if (wanted <= limit) return;
-  const std::uint64_t raised = std::min(limit + generation_step, most_generation);
-  if (raised == limit) return;
-  if (auto written = engine_->directory.write_generation_limit(raised); !written) {
-    log().error("cannot note the generation limit: {}; new jobs will be refused when it is reached",
-                written.error().message());
-    return;
-  }
-  raise_to(signals.generation_limit, raised);
-  scan_wanted_ = true;  // cells that producers passed over are listed again
-}
-
 void KeeperWork::notice_unlinked() {
   if (unlinked_noticed_ || !engine_->segment.is_unlinked()) return;
   unlinked_noticed_ = true;
@@ -169,7 +153,7 @@ void KeeperWork::notice_unlinked() {
 
 std::uint64_t KeeperWork::idle_ns() const noexcept {
   if (more_is_due_ || timers_.waiting_room().is_needed_now()) return 0;
-  std::uint64_t idle = scan_.is_running() ? scan_pause_ns : thorough_every_ns;
+  std::uint64_t idle = scan_.is_running() || generation_limit_.is_looking() ? scan_pause_ns : longest_keeper_rest_ns;
   if (scan_wanted_) idle = std::min(idle, scan_distance_ns);
   if (timers_.waiting_room().is_needed_soon()) idle = std::min(idle, serve_pause_ns);
   const std::uint64_t next_ns = std::min(next_deadline_ns_, timers_.next_due_ns());
@@ -263,7 +247,7 @@ void Keeper::keep() {
       burial.add(work.timers().burying());
       const std::uint64_t idle_ns = work.idle_ns();
       if (idle_ns == 0) continue;
-      signals.keeper_sleeps_until_ns.store(lease_clock_ns() + idle_ns);  // C3
+      signals.keeper_sleeps_until_ns.store(later_by(lease_clock_ns(), idle_ns));  // C3
       if (!work.has_marks()) wait(bell, idle_ns);                        // C4
     }
   }

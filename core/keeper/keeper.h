@@ -10,6 +10,7 @@
 
 #include "core/engine_implementation.h"
 #include "core/flow_control/flow_book.h"
+#include "core/keeper/generation_limit.h"
 #include "core/keeper/reaper.h"
 #include "core/keeper/table_scan.h"
 #include "core/keeper/timers.h"
@@ -25,7 +26,8 @@ class KeeperWork {
         number_(number),
         reaper_(engine, number),
         timers_(engine.segment, reaper_),
-        scan_(engine, reaper_, timers_) {}
+        scan_(engine, reaper_, timers_),
+        generation_limit_(engine) {}
 
   /// One turn. `thorough` asks the kernel for each entry in use; otherwise only the fast sign is looked at.
   void turn(bool thorough);
@@ -46,7 +48,6 @@ class KeeperWork {
   void scan_if_needed();
   void finish_scan();
   void feed_those_who_wait();
-  void raise_generation_limit();
   void notice_unlinked();
   bool some_ring_overflowed() const noexcept;
 
@@ -55,6 +56,7 @@ class KeeperWork {
   Reaper reaper_;
   Timers timers_;
   TableScan scan_;
+  GenerationLimit generation_limit_;
   FlowRulesWatch rules_;
   TableScan::Owners dead_;
   bool more_is_due_ = false;
@@ -68,6 +70,11 @@ class KeeperWork {
 /// Who stands by asks for the keeper's lock again after this long even without a sign: the keeper may have died between
 /// its election and its first word. No handover relies on it; the tests switch it off.
 inline std::uint64_t longest_standby_ns = 100'000'000;
+
+/// The keeper takes a turn by itself after this long: it looks for deaths that gave no sign, for leases that were taken
+/// since it looked last, and for producers that wait for room. Whatever is marked for it, or called for, does not rely on
+/// it; the tests switch it off.
+inline std::uint64_t longest_keeper_rest_ns = 50'000'000;
 
 /// A thread that stands for election, and keeps while elected.
 ///

@@ -4,23 +4,10 @@
 
 #include "core/bundles.h"
 #include "core/keeper/reap_rules.h"
+#include "core/lease_slots.h"
 #include "ipc/clock.h"
 
 namespace ringmill {
-
-namespace {
-
-/// True when the slot was written for the run that `word` stands in: it is running by this lease, or completing just
-/// after it.
-bool speaks_of(const LeaseSlot& slot, JobId id, StateWord word) noexcept {
-  if (slot.job_id.load() != id.value()) return false;
-  const std::uint64_t lease_version = LeaseNote::of(slot.note.load()).version;
-  const std::uint64_t expected = word.state() == CellState::completing ? word.version() - 1 : word.version();
-  if (word.state() == CellState::running && lease_version == ((expected - 1) & 0x3ff)) return true;
-  return lease_version == (expected & 0x3ff);
-}
-
-}  // namespace
 
 bool Reaper::take_over(std::uint32_t number) noexcept {
   ParticipantEntry& entry = segment_->participant(number);
@@ -40,6 +27,8 @@ bool Reaper::take_over(std::uint32_t number) noexcept {
   if (has_decided_bundle(settling_.table(), entry, owner)) publish_bundle(settling_, entry, owner);  // B
   for (const LeaseSlot& slot : entry.leases) reap_slot(slot, owner);                                 // D3
   reap_slot(entry.settling, owner);
+  entry.bundle.store(0);  // one that was not decided is nobody's now: the scan frees its cells
+  entry.bundle_after.store(0);
   // ORDER placing: acquires the ids, and the queued cells they name.
   const std::uint32_t placing = entry.placing_count.load_once().at_most(placing_slots);
   for (std::uint32_t n = 0; n < placing; ++n) settling_.place_again(JobId(entry.placing[n].load()));  // D4
@@ -102,9 +91,7 @@ const LeaseSlot* Reaper::slot_of(std::uint32_t owner, CellIndex index, StateWord
   if (owner == 0 || owner > most_participants) return nullptr;
   const ParticipantEntry& entry = segment_->participant(owner - 1);
   const JobId id = job_id_of(word, index);
-  for (const LeaseSlot& slot : entry.leases) {
-    if (speaks_of(slot, id, word)) return &slot;
-  }
+  if (const auto n = lease_slot_of(entry, id, word)) return &entry.leases[*n];
   return speaks_of(entry.settling, id, word) ? &entry.settling : nullptr;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "core/expiry.h"
 #include "ipc/clock.h"
 
 namespace ringmill {
@@ -13,10 +14,8 @@ constexpr std::uint64_t ns_per_ms = 1'000'000;
 /// For what nobody marks: a parent that is completing, records that are not durable yet.
 constexpr std::uint64_t soon_ns = 2 * ns_per_ms;
 
-/// When a job that waits is dead because nobody has begun it; zero: never. The caller looks at the word again.
 std::uint64_t expiry_ns(const JobTable& table, CellIndex index) noexcept {
-  const CellOptions* const options = table.options(index);
-  return options != nullptr ? std::min(options->expires_at_ms.load(), ~DueTime::wall_bit / ns_per_ms) * ns_per_ms : 0;
+  return std::min(expires_at_ms(table, index), ~DueTime::wall_bit / ns_per_ms) * ns_per_ms;
 }
 
 }  // namespace

@@ -97,8 +97,8 @@ struct JobOptions {
   std::chrono::milliseconds delay{0};
   /// Or: it waits until the wall clock shows this. A step of the wall clock moves it. Zero: at once.
   std::chrono::system_clock::time_point at{};
-  /// Not begun within this time (of the wall clock) after its enqueue, it is dead, with the cause `expired`. Zero:
-  /// never.
+  /// Not begun within this time (of the wall clock) after its enqueue, it is dead, with the cause `expired`. A job of
+  /// which an attempt has counted was begun: its retries come, however late. Zero: never.
   std::chrono::milliseconds expires{0};
   /// How long result and history are kept after its end. Zero: not.
   std::chrono::milliseconds keep_result{0};

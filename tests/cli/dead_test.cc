@@ -175,6 +175,20 @@ TEST_F(DeadCommand, a_letter_whose_level_is_gone_keeps_no_other_back) {
   EXPECT_EQ(listed(), ids_of({2}));
 }
 
+TEST_F(DeadCommand, a_letter_with_half_a_payload_is_shown_as_such_and_not_retried) {
+  auto cut = letter_of(1, "the beginning");
+  cut.payload_cut_from = 5'000'000;
+  bury({cut, letter_of(2)});
+  EXPECT_NE(dead({"show", id_of(1)}).out.find("5000000 bytes, of which the first 13 are kept"), std::string::npos);
+  const auto json = dead({"show", id_of(1), "--json"}).json();
+  EXPECT_EQ(json["payload_size"], 5'000'000);
+  EXPECT_EQ(json["payload_kept"], 13);
+  const Ran ran = dead({"retry", "--all"});
+  EXPECT_EQ(ran.exit_code, 1);
+  EXPECT_NE(ran.err.find("not all of its payload was kept"), std::string::npos) << ran.err;
+  EXPECT_EQ(listed(), ids_of({1}));
+}
+
 TEST_F(DeadCommand, one_retry_at_a_time) {
   bury(letters_from_to(1, 1));
   const auto store = open_store(directory());

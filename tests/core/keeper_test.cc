@@ -218,15 +218,6 @@ TEST(GenerationsInProcess, cells_that_were_passed_over_are_used_after_the_limit_
   EXPECT_TRUE(producer->enqueue(world.request("x")).has_value());
 }
 
-TEST(GenerationsInProcess, a_keeper_bounds_the_limit_that_a_scribbling_peer_asks_for) {
-  World world;
-  Inside inside(world.scratch);
-  const std::uint64_t limit = inside.segment().signals().generation_limit.load();
-  inside.segment().signals().generation_wanted.store(~std::uint64_t{0});
-  inside.work().turn(false);
-  EXPECT_EQ(inside.segment().signals().generation_limit.load(), limit + generation_step);
-}
-
 TEST(GenerationsInProcess, a_cell_at_the_last_generation_is_retired) {
   World world;
   Inside inside(world.scratch);

@@ -11,6 +11,7 @@
 #include "core/dead_letters/store.h"
 #include "core/job_wait.h"
 #include "core/unique_jobs.h"
+#include "ipc/clock.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
 
@@ -258,6 +259,51 @@ TEST(Deaths, a_job_that_is_begun_in_time_does_not_expire) {
   Job job = world.claim();
   std::this_thread::sleep_for(100ms);
   must(job.complete());
+}
+
+TEST(Deaths, a_job_that_was_begun_in_time_does_not_expire_while_it_waits_for_its_retry) {
+  KeptWorld world;
+  const JobId delayed = world.add({.expires = 100ms, .keep_result = 1min});
+  must(world.claim().retry_in(300ms, "once"));
+  std::this_thread::sleep_for(200ms);
+  EXPECT_EQ(world.state_of(delayed), JobState::delayed);
+  Job again = world.claim();
+  EXPECT_EQ(again.id(), delayed);
+  EXPECT_EQ(again.attempt(), 2U);
+  must(again.complete());
+}
+
+TEST(Deaths, a_retry_that_waits_in_its_level_beyond_the_time_to_begin_is_claimed) {
+  KeptWorld world;
+  const JobId id = world.add({.expires = 50ms, .keep_result = 1min});
+  must(world.claim().fail("once"));
+  std::this_thread::sleep_for(100ms);
+  Job again = world.claim();
+  EXPECT_EQ(again.id(), id);
+  must(again.complete());
+}
+
+TEST(Deaths, a_run_that_was_given_back_uncounted_has_not_begun_its_job) {
+  KeptWorld world;
+  const JobId id = world.add({.expires = 50ms, .keep_result = 1min});
+  must(world.claim().release());
+  ASSERT_TRUE(world.comes_to(id, JobState::dead));
+}
+
+/// The word in the cell is in milliseconds, and the clock between the ticks is not: never too early, at most one late.
+TEST(Deaths, the_time_to_begin_is_never_cut_short_by_rounding) {
+  KeptWorld world;
+  const auto core = world.scratch.open_core();
+  const JobTable table(core->segment);
+  for (int n = 0; n < 50; ++n) {
+    const std::uint64_t before_ns = exact_wall_clock_ns();
+    const JobId id = world.add({.expires = 1h});
+    const std::uint64_t after_ns = exact_wall_clock_ns();
+    const std::uint64_t expires_ns = table.options_place(index_of(id)).expires_at_ms.load() * 1'000'000;
+    EXPECT_GE(expires_ns, before_ns + 3'600'000'000'000);
+    EXPECT_LT(expires_ns, after_ns + 3'600'000'000'000 + 1'000'000);
+    must(world.participant->cancel(id));
+  }
 }
 
 TEST(Results, a_result_is_kept_for_as_long_as_the_job_asked_for) {

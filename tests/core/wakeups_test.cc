@@ -7,6 +7,8 @@
 #include <thread>
 
 #include "core/engine_implementation.h"
+#include "core/journal/journal_thread.h"
+#include "core/keeper/keeper.h"
 #include "core/participant_implementation.h"
 #include "ipc/clock.h"
 #include "ipc/sleepers.h"
@@ -144,6 +146,81 @@ TEST(WakeupsInProcess, a_job_that_comes_while_a_worker_falls_asleep_is_not_left_
   sleeper.load()->wake();
   may_leave = true;
   working.join();
+}
+
+/// With a keeper that takes a turn, and a journal thread that looks, only when they are called.
+struct CalledKeeper {
+  const WithoutFallback participants;
+  const WithoutFallback keeper{longest_keeper_rest_ns};
+  const WithoutFallback journal{longest_journal_rest_ns};
+  World world{small_engine_with_room(), OpenOptions{}};
+  std::unique_ptr<Participant> worker = world.attach();
+
+  CalledKeeper() {
+    await([this] { return world.engine.keeps(); });
+    std::this_thread::sleep_for(100ms);  // its first look at all cells is over
+  }
+  JobId add(const JobOptions& options, Durability durability = Durability::journaled) {
+    JobRequest request = world.request("x");
+    request.options = &options;
+    request.durability = durability;
+    return must(worker->enqueue(request));
+  }
+};
+
+TEST(WakeupsInProcess, a_delayed_job_comes_at_its_time_to_a_keeper_that_only_marks_call) {
+  CalledKeeper called;
+  const JobId id = called.add({.delay = 50ms});
+  EXPECT_EQ(must(called.worker->claim(10s)).id(), id);
+}
+
+TEST(WakeupsInProcess, a_retry_comes_at_its_time_to_a_keeper_that_only_marks_call) {
+  CalledKeeper called;
+  const JobId id = called.add({});
+  must(must(called.worker->claim(10s)).retry_in(50ms, "once"));
+  EXPECT_EQ(must(called.worker->claim(10s)).id(), id);
+}
+
+TEST(WakeupsInProcess, a_dead_job_is_buried_by_a_keeper_that_only_marks_call) {
+  CalledKeeper called;
+  called.add({});
+  must(must(called.worker->claim(10s)).reject("no"));
+  EXPECT_TRUE(await([&] { return called.world.engine.status().cells_used == 0; }, 10s));
+}
+
+TEST(WakeupsInProcess, a_job_expires_at_its_time_with_a_keeper_that_only_marks_call) {
+  CalledKeeper called;
+  called.add({.expires = 50ms});
+  EXPECT_TRUE(await([&] { return called.world.engine.status().cells_used == 0; }, 10s));
+}
+
+TEST(WakeupsInProcess, a_kept_job_goes_at_its_time_with_a_keeper_that_only_marks_call) {
+  CalledKeeper called;
+  called.add({.keep_result = 50ms});
+  must(must(called.worker->claim(10s)).complete());
+  EXPECT_TRUE(await([&] { return called.world.engine.status().cells_used == 0; }, 10s));
+}
+
+TEST(WakeupsInProcess, a_journal_thread_that_sleeps_is_called_by_marks_and_by_those_who_wait) {
+  CalledKeeper called;
+  for (int n = 0; n < 20; ++n) {
+    called.add({}, Durability::durable);
+    std::this_thread::sleep_for(10ms);  // longer than it stays awake by itself
+    must(must(called.worker->claim(10s)).complete());
+    std::this_thread::sleep_for(10ms);
+    must(called.worker->wait_durable(called.worker->ticket(), 10s));
+  }
+}
+
+/// Its thread may be anywhere between its last look whether it is to end and its sleep.
+TEST(WakeupsInProcess, a_keeper_that_nothing_calls_ends_when_it_is_told_to) {
+  const WithoutFallback keeper(longest_keeper_rest_ns);
+  const WithoutFallback journal(longest_journal_rest_ns);
+  const ScratchEngine scratch(small_engine());
+  for (int n = 0; n < 50; ++n) {
+    const Engine engine = scratch.open();
+    if (n % 2 == 0) await([&] { return engine.keeps(); });
+  }
 }
 
 /// A process that sleeps in claim() for one job, and completes it.

@@ -12,6 +12,7 @@
 #include "core/arena.h"
 #include "core/inspect.h"
 #include "core/journal/note.h"
+#include "core/lease_slots.h"
 #include "ipc/clock.h"
 #include "ipc/line_sign.h"
 #include "ipc/sleepers.h"
@@ -357,10 +358,9 @@ std::uint32_t World::cells_without_lease() const noexcept {
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     const StateWord word = table.word(index);
     if (word.state() != CellState::running || word.owner() == 0 || word.owner() > most_participants) continue;
-    bool is_covered = false;
-    for (const LeaseSlot& slot : core_->segment.participant(word.owner() - 1).leases) {
-      is_covered |= slot.job_id.load() == job_id_of(word, index).value() && slot.deadline_ns.load() > now_ns;
-    }
+    const ParticipantEntry& entry = core_->segment.participant(word.owner() - 1);
+    const auto slot = lease_slot_of(entry, job_id_of(word, index), word);
+    const bool is_covered = slot && entry.leases[*slot].deadline_ns.load() > now_ns;
     count += is_covered ? 0 : 1;
   }
   return count;

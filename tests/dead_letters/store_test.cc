@@ -5,12 +5,14 @@
 
 #include <gtest/gtest.h>
 
+#include "core/sqlite.h"
 #include "tests/support/dead_letters.h"
 #include "tests/support/log_capture.h"
 
 namespace ringmill::test {
 namespace {
 
+using namespace std::chrono_literals;
 using Numbers = std::vector<std::uint64_t>;
 using Order = DeadLetterStore::Order;
 using WhenFull = DeadLetterLimits::WhenFull;
@@ -194,7 +196,37 @@ TEST_F(DeadLetterStoreInProcess, bytes_are_bounded_as_well) {
   EXPECT_EQ(totals.letters, 20U);
   EXPECT_EQ(totals.dropped, 20U);
   EXPECT_EQ(numbers_in(writer).front(), 21U);
-  EXPECT_EQ(code_of(writer.bury(std::vector{letter_of(99, std::string(1U << 20, 'x'))})), ErrorCode::too_large);
+}
+
+TEST_F(DeadLetterStoreInProcess, of_a_payload_longer_than_all_letters_may_be_the_beginning_is_kept_and_the_log_says_so) {
+  auto writer = store({.bytes = 1U << 20});
+  const LogCapture log;
+  const std::string payload = "begin" + std::string(1U << 20, 'x');
+  EXPECT_EQ(must(writer.bury(std::vector{letter_of(1), letter_of(2, payload), letter_of(3)})), 3U);
+  EXPECT_EQ(must(writer.totals()).letters, 3U);
+  const DeadLetter cut = must(writer.find(letter_of(2).id));
+  EXPECT_EQ(cut.payload_cut_from, payload.size());
+  EXPECT_EQ(as_text(cut.payload), payload.substr(0, most_cut_payload_bytes));
+  EXPECT_EQ(info_of(cut).payload_size, payload.size());
+  EXPECT_EQ(must(writer.find(letter_of(3).id)).payload_cut_from, 0U);
+  EXPECT_TRUE(log.has("cannot be retried"));
+  EXPECT_EQ(must(writer.check()), std::vector<std::string>());
+}
+
+/// As the file was made before letters were cut.
+TEST_F(DeadLetterStoreInProcess, an_older_file_is_read_as_it_is_and_can_hold_cut_letters_once_it_is_written) {
+  const DeadLetterLimits limits{.bytes = 1U << 20};
+  must(store(limits).bury(std::vector{letter_of(1)}));
+  {
+    constexpr SqlWords words{};
+    auto older = must(SqlConnection::open(folder_.path() / dead_letter_file, SqlConnection::Access::make, 5s, words));
+    must(older.execute("ALTER TABLE letter DROP COLUMN payload_cut_from"));
+  }
+  EXPECT_EQ(must(open_store_to_read(folder_.path()).find(letter_of(1).id)).payload_cut_from, 0U);
+  auto writer = store(limits);
+  must(writer.bury(std::vector{letter_of(2, std::string(2U << 20, 'x'))}));
+  EXPECT_EQ(must(writer.find(letter_of(2).id)).payload_cut_from, 2U << 20);
+  EXPECT_EQ(must(open_store_to_read(folder_.path()).find(letter_of(1).id)).payload_cut_from, 0U);
 }
 
 TEST_F(DeadLetterStoreInProcess, when_full_and_told_to_block_burials_are_refused_whole_until_there_is_room) {

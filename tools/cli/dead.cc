@@ -168,7 +168,11 @@ void print_letter(const DeadLetter& letter, Output& output) {
   line("keep result", letter.keep_result.count() != 0 ? format_duration(letter.keep_result) : "no");
   line("on worker lost", letter.bury_when_worker_lost ? "bury" : "retry");
   line("error", escaped(letter.last_error));
-  line("payload", fmt::format("{} bytes: {}", letter.payload.size(), escaped(payload_of(letter))));
+  const std::string length = letter.payload_cut_from == 0
+                                 ? fmt::format("{} bytes", letter.payload.size())
+                                 : fmt::format("{} bytes, of which the first {} are kept", letter.payload_cut_from,
+                                               letter.payload.size());
+  line("payload", length + ": " + escaped(payload_of(letter)));
 }
 
 int run_show(const DeadWords& words, const DeadLetterStore& store) {
@@ -228,6 +232,9 @@ class Retrying {
     if (!level) return keep(letter, level.error());
     const auto options = options_of(letter);
     if (!options) return keep(letter, options.error());
+    if (letter.payload_cut_from != 0) {
+      return keep(letter, Error(ErrorCode::too_large, "not all of its payload was kept, so it cannot run again"));
+    }
     if (letter.payload.size() > engine_.most_payload_bytes(*options)) {
       return keep(letter, Error(ErrorCode::too_large, "its payload is longer than this engine's may be"));
     }

@@ -37,6 +37,7 @@ std::string payload_of(const DeadLetter& letter) { return std::string(as_text(le
 Json letter_json(const DeadLetter& letter) {
   Json json = job_json(info_of(letter));
   json["last_error"] = letter.last_error;
+  if (letter.payload_cut_from != 0) json["payload_kept"] = letter.payload.size();
   return json;
 }
 
@@ -66,6 +67,7 @@ Json export_json(const DeadLetter& letter) {
   dead["died_at"] = time_json(letter.died_at);
   dead["worker"] = letter.worker >= 0 ? Json(letter.worker) : Json();
   dead["last_error"] = letter.last_error;
+  if (letter.payload_cut_from != 0) dead["payload_cut_from"] = letter.payload_cut_from;
   return json;
 }
 
