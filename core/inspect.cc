@@ -226,7 +226,9 @@ void view_history(const Segment& segment, CellIndex index, JobView& view) {
   std::string text(in_words(bytes) * 8, '\0');
   JobTable::copy_text_out(place, reinterpret_cast<std::byte*>(text.data()), bytes);
   text.resize(bytes);
-  (view.word.state() == CellState::completed ? view.info.result : view.info.last_error) = std::move(text);
+  const bool is_result = view.word.state() == CellState::completed;
+  (is_result ? view.info.result : view.info.last_error) = std::move(text);
+  view.info.result_cut = is_result && (header.flags.load() & cell_flag::result_cut) != 0;
   const bool has_time = view.parked == WaitMark::Reason::none || view.parked == WaitMark::Reason::rate;
   if (view.word.state() == CellState::delayed && has_time) {
     const DueTime due = DueTime::of(header.due_at.load());

@@ -144,38 +144,38 @@ Result<void> Job::complete(std::span<const std::byte> result) {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  if (const std::size_t room = participant.room_for_result(*this); result.size() > room) {
-    return std::unexpected(Error(ErrorCode::too_large, "the result does not fit the cell",
-                                 std::to_string(result.size()) + " bytes, at most " + std::to_string(room) +
-                                     " beside this payload; make the engine with a larger --cell-size"));
-  }
   if (!participant.complete(*this, result)) return std::unexpected(lease_revoked());
   return {};
 }
 
-Result<Settled> Job::fail(std::string_view error) {
+std::size_t Job::result_room() const noexcept {
+  if (!held() || !participant_->implementation_->is_mine()) return 0;
+  return participant_->implementation_->room_for_result(*this);
+}
+
+Result<Settled> Job::fail(std::string_view error, std::string_view said) {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  const auto settled = participant.fail(*this, error, std::nullopt);
+  const auto settled = participant.fail(*this, error, said, std::nullopt);
   if (!settled) return std::unexpected(lease_revoked());
   return *settled;
 }
 
-Result<Settled> Job::retry_in(std::chrono::milliseconds delay, std::string_view error) {
+Result<Settled> Job::retry_in(std::chrono::milliseconds delay, std::string_view error, std::string_view said) {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  const auto settled = participant.fail(*this, error, to_ms(delay));
+  const auto settled = participant.fail(*this, error, said, to_ms(delay));
   if (!settled) return std::unexpected(lease_revoked());
   return *settled;
 }
 
-Result<Settled> Job::time_out(std::string_view error) {
+Result<Settled> Job::time_out(std::string_view error, std::string_view said) {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  const auto settled = participant.fail(*this, error, std::nullopt, DeathCause::timeout);
+  const auto settled = participant.fail(*this, error, said, std::nullopt, DeathCause::timeout);
   if (!settled) return std::unexpected(lease_revoked());
   return *settled;
 }
@@ -188,11 +188,11 @@ Result<void> Job::snooze(std::chrono::milliseconds delay) {
   return {};
 }
 
-Result<void> Job::reject(std::string_view error) {
+Result<void> Job::reject(std::string_view error, std::string_view said) {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  if (!participant.reject(*this, error)) return std::unexpected(lease_revoked());
+  if (!participant.reject(*this, error, said)) return std::unexpected(lease_revoked());
   return {};
 }
 

@@ -91,9 +91,9 @@ class Participant::Implementation {
   bool release(Job& job) noexcept;
   bool snooze(Job& job, std::uint64_t delay_ms) noexcept;
   /// Nothing as the delay: as the job's retry policy says. Nothing comes back: the lease was lost.
-  std::optional<Settled> fail(Job& job, std::string_view error, std::optional<std::uint64_t> delay_ms,
-                              DeathCause cause = DeathCause::failed);
-  bool reject(Job& job, std::string_view error) noexcept;
+  std::optional<Settled> fail(Job& job, std::string_view error, std::string_view said,
+                              std::optional<std::uint64_t> delay_ms, DeathCause cause = DeathCause::failed);
+  bool reject(Job& job, std::string_view error, std::string_view said) noexcept;
   bool end_as_cancelled(Job& job) noexcept;
   /// How long a result of this job may be; any length if it is not kept.
   std::size_t room_for_result(const Job& job) const noexcept;

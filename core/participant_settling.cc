@@ -54,17 +54,20 @@ bool Participant::Implementation::snooze(Job& job, std::uint64_t delay_ms) noexc
   return won;
 }
 
-bool Participant::Implementation::reject(Job& job, std::string_view error) noexcept {
-  const bool won = settle(
-      job, {.outcome = Outcome::bury, .attempts = attempts_of(job), .cause = DeathCause::rejected, .text = error});
+bool Participant::Implementation::reject(Job& job, std::string_view error, std::string_view said) noexcept {
+  const bool won = settle(job, {.outcome = Outcome::bury,
+                                .attempts = attempts_of(job),
+                                .cause = DeathCause::rejected,
+                                .text = error,
+                                .said = said});
   if (won) add(entry_.failed, 1);
   return won;
 }
 
-std::optional<Settled> Participant::Implementation::fail(Job& job, std::string_view error,
+std::optional<Settled> Participant::Implementation::fail(Job& job, std::string_view error, std::string_view said,
                                                          std::optional<std::uint64_t> delay_ms, DeathCause cause) {
   const CellHeader& header = settling_.table().header(index_of(job.id_));
-  Ending ending{.outcome = Outcome::requeue, .attempts = attempts_of(job), .text = error};
+  Ending ending{.outcome = Outcome::requeue, .attempts = attempts_of(job), .text = error, .said = said};
   // ORDER relaxed: fixed for the job's life; the swap decides whether it is still ours.
   const std::uint32_t most_attempts = header.most_attempts.load(std::memory_order_relaxed);
   if (most_attempts != 0 && ending.attempts >= most_attempts) {

@@ -4,8 +4,10 @@
 #include <array>
 #include <bit>
 #include <limits>
+#include <optional>
 
 #include "core/bundles.h"
+#include "core/kept_text.h"
 #include "ipc/clock.h"
 #include "ipc/wait_mark.h"
 
@@ -16,24 +18,21 @@ namespace {
 constexpr std::uint64_t ns_per_ms = 1'000'000;
 constexpr int everybody = std::numeric_limits<int>::max();
 
-/// `text` without the beginning of a character that does not fit into `most` bytes.
-std::string_view cut(std::string_view text, std::size_t most) noexcept {
-  if (text.size() <= most) return text;
-  std::size_t end = most;
-  while (end > 0 && most - end < 3 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-  return text.substr(0, end);
-}
-
 }  // namespace
 
 void Settling::stage(JobId id, const Ending& ending) noexcept {
   Staging& staging = me_->staging;
-  const std::string_view text = cut(ending.text, std::min(most_staged_bytes, table_.text_room(index_of(id))));
+  const std::size_t room = std::min(most_staged_bytes, table_.text_room(index_of(id)));
+  const bool is_result = ending.outcome == Outcome::complete;
+  std::optional<KeptText> error;
+  const std::string_view text =
+      is_result ? beginning_of(ending.text, room) : error.emplace(ending.text, ending.said, room).text();
   // ORDER relaxed: released by the winning swap, read only after our death.
   staging.job_id.store(id.value(), std::memory_order_relaxed);
   staging.due_at.store(ending.due.bits(), std::memory_order_relaxed);
   staging.started.store(ending.started.bits(), std::memory_order_relaxed);
   staging.text_bytes.store(static_cast<std::uint32_t>(text.size()), std::memory_order_relaxed);
+  staging.text_was_cut.store(is_result && text.size() < ending.text.size() ? 1 : 0, std::memory_order_relaxed);
   store_words(staging.text, std::as_bytes(std::span(text)));
 }
 
@@ -60,6 +59,7 @@ Settling::Ended Settling::end_for(const ParticipantEntry& other, CellIndex index
     staging.started.store(other.staging.started.load());
     const std::uint32_t bytes = other.staging.text_bytes.load_once().at_most(most_staged_bytes);
     staging.text_bytes.store(bytes);
+    staging.text_was_cut.store(other.staging.text_was_cut.load());
     for (std::size_t n = 0; n < in_words(bytes); ++n) staging.text[n].store(other.staging.text[n].load());
   }
   return end_as_noted(index, from, slot, note);
@@ -183,6 +183,9 @@ bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noe
     // What a failed attempt left there is no result.
     header.text_bytes.store(0, std::memory_order_relaxed);  // ORDER relaxed: the cell is ours
     write_text(index, id, note);                            // E3
+    const bool is_cut = note.staged && me_->staging.text_was_cut.load() != 0;
+    // In one step: the keeper may set has_children meanwhile.
+    if (completed && is_cut) header.flags.fetch_or(cell_flag::result_cut);
     settle_in(index, completing, completed ? CellState::completed : CellState::cancelled, due_in(keep_ms), true);
     wake_waiters(wait_group_bit(index));  // W
     return false;

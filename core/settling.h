@@ -50,13 +50,14 @@ struct Ending {
   DeathCause cause{};          // of a burial
   DueTime due{};               // of a delay
   std::string_view text{};     // error or result
+  std::string_view said{};     // with an error: what the run said meanwhile, of which the end matters
   AttemptStart started{};      // of the attempt that ends now
   bool leads = false;          // complete, and the own entry's bundle becomes visible with it (core/bundles.h)
   std::uint8_t wait_note = 0;  // of a parking: WaitMark::note()
 
   /// The lease note has room for all of it.
   bool is_plain() const noexcept {
-    return outcome != Outcome::delay && outcome != Outcome::park && text.empty() && !started;
+    return outcome != Outcome::delay && outcome != Outcome::park && text.empty() && said.empty() && !started;
   }
 };
 

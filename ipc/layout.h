@@ -340,7 +340,7 @@ struct Staging {
   std::atomic<std::uint64_t> due_at;   // DueTime
   std::atomic<std::uint64_t> started;  // AttemptStart
   SharedWord<std::uint32_t> text_bytes;
-  std::uint32_t reserved;
+  std::atomic<std::uint32_t> text_was_cut;                 // 1: the result was longer than the text
   std::atomic<std::uint64_t> text[most_staged_bytes / 8];  // error text, or result
 };
 static_assert(sizeof(Staging) == 32 + most_staged_bytes);
@@ -469,9 +469,11 @@ inline constexpr std::uint16_t has_children = 16;
 /// that is durable. Set by the owner while the state is filling or completing.
 inline constexpr std::uint16_t leads_bundle = 32;
 inline constexpr std::uint16_t in_arena = 64;  // the payload is in the arena, and all behind the header is text
+/// The result was longer than the text. Set by the owner while the state is completing, by fetch_or; by recovery.
+inline constexpr std::uint16_t result_cut = 128;
 /// Those that the journal keeps. Where a payload is says the job's own record.
 inline constexpr std::uint16_t journaled = has_options | bury_on_worker_lost | has_links;
-inline constexpr std::uint16_t all = 127;
+inline constexpr std::uint16_t all = 255;
 /// The keeper has to see the end of such a job.
 inline constexpr std::uint16_t end_is_seen = has_links | has_children | leads_bundle;
 }  // namespace cell_flag

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -14,6 +15,7 @@
 #include <climits>
 #include <csignal>
 
+#include "core/kept_text.h"
 #include "ipc/clock.h"
 
 namespace ringmill {
@@ -47,7 +49,9 @@ struct Launch {
   int input;
   int output;
   int error;
+  int handed_over;  // -1: none
   pid_t parent;
+  std::atomic<int>* exec_errno;
 };
 
 /// The child's way to exec. Only calls that are safe after a fork in a process of many threads, signals blocked.
@@ -60,6 +64,10 @@ struct Launch {
   ::dup2(launch.error, STDERR_FILENO);
   // All of ours are close-on-exec; those of the program around us may not be. Closing them at exec needs no list.
   ::syscall(SYS_close_range, STDERR_FILENO + 1, UINT_MAX, CLOSE_RANGE_CLOEXEC);
+  if (launch.handed_over >= 0) {
+    ::dup2(launch.handed_over, STDERR_FILENO + 1);
+    ::fcntl(STDERR_FILENO + 1, F_SETFD, 0);  // it may have been that one before
+  }
   // An ignored signal would stay ignored, a handler of ours would run before exec.
   struct sigaction fresh {};
   fresh.sa_handler = SIG_DFL;
@@ -69,8 +77,7 @@ struct Launch {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   const char* const arguments[] = {"sh", "-c", launch.text, nullptr};
   ::execve("/bin/sh", const_cast<char* const*>(arguments), launch.environment);
-  constexpr std::string_view message = "ringmill: /bin/sh cannot be run\n";
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, message.data(), message.size());
+  launch.exec_errno->store(errno);
   ::_exit(127);
 }
 
@@ -108,10 +115,11 @@ std::vector<char*> environment_with(std::span<const std::string> added) {
 }  // namespace
 
 Result<Command> Command::start(const std::string& text, std::span<const std::string> environment,
-                               std::span<const std::byte> input) {
+                               std::span<const std::byte> input, const CommandExtras& extras) {
   sigset_t broken_pipe;
   ::sigemptyset(&broken_pipe);
   ::sigaddset(&broken_pipe, SIGPIPE);
+  ::sigaddset(&broken_pipe, SIGXFSZ);  // a temporary file that may not grow
   ::pthread_sigmask(SIG_BLOCK, &broken_pipe, nullptr);
   auto in = make_pipe();
   auto out = make_pipe();
@@ -119,11 +127,18 @@ Result<Command> Command::start(const std::string& text, std::span<const std::str
   for (const auto* pipe : {&in, &out, &error}) {
     if (!*pipe) return std::unexpected(pipe->error());
   }
-  const std::vector<char*> texts = environment_with(environment);
-  const Launch launch{
-      text.c_str(), texts.data(), in->read_end.descriptor(), out->write_end.descriptor(), error->write_end.descriptor(),
-      ::getpid()};
   Command command;
+  command.exec_errno_ = make_exec_note();
+  if (command.exec_errno_ == nullptr) return std::unexpected(system_error("mmap", "a command"));
+  const std::vector<char*> texts = environment_with(environment);
+  const Launch launch{.text = text.c_str(),
+                      .environment = texts.data(),
+                      .input = in->read_end.descriptor(),
+                      .output = out->write_end.descriptor(),
+                      .error = error->write_end.descriptor(),
+                      .handed_over = extras.handed_over != nullptr ? extras.handed_over->descriptor() : -1,
+                      .parent = ::getpid(),
+                      .exec_errno = command.exec_errno_.get()};
   command.process_ = fork_shell(launch);
   if (command.process_ < 0) return std::unexpected(system_error("fork", "a command"));
   command.process_descriptor_ = File(static_cast<int>(::syscall(SYS_pidfd_open, command.process_, 0)));
@@ -133,11 +148,21 @@ Result<Command> Command::start(const std::string& text, std::span<const std::str
   command.error_pipe_ = std::move(error->read_end);
   for (const File* pipe : {&command.input_pipe_, &command.output_pipe_, &command.error_pipe_}) make_nonblocking(*pipe);
   command.input_ = input;
+  command.end_.more_output = Spool(extras.most_spooled);
   return command;
 }
 
+Command::ExecNote Command::make_exec_note() noexcept {
+  void* const page =
+      ::mmap(nullptr, sizeof(std::atomic<int>), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  return ExecNote(page == MAP_FAILED ? nullptr : new (page) std::atomic<int>(0));
+}
+
+void Command::Unmap::operator()(std::atomic<int>* page) const noexcept { ::munmap(page, sizeof *page); }
+
 Command::Command(Command&& other) noexcept
     : process_(std::exchange(other.process_, -1)),
+      exec_errno_(std::move(other.exec_errno_)),
       process_descriptor_(std::move(other.process_descriptor_)),
       input_pipe_(std::move(other.input_pipe_)),
       output_pipe_(std::move(other.output_pipe_)),
@@ -207,7 +232,8 @@ Command::Read Command::read_output() {
   const Read read = read_chunk(output_pipe_);
   const std::size_t fitting = std::min(chunk_.size(), most_output - end_.output.size());
   end_.output.append(chunk_, 0, fitting);
-  if (fitting < chunk_.size()) end_.output_was_cut = true;
+  end_.more_output.add(std::string_view(chunk_).substr(fitting));
+  end_.output_was_cut = end_.more_output.was_cut();
   return read;
 }
 
@@ -239,13 +265,8 @@ CommandEnd Command::finish() {
   // Reaped by somebody else (SIGCHLD ignored, a wait for any child): how it ended is not known, so it did not end well.
   if (reaped > 0 && WIFEXITED(status)) end_.status = WEXITSTATUS(status);
   if (reaped > 0 && WIFSIGNALED(status)) end_.signal = WTERMSIG(status);
-  std::string& tail = end_.error_text;
-  if (tail.size() > most_error_text) {
-    const std::size_t cut = tail.size() - most_error_text;
-    const std::size_t line = tail.find('\n', cut - 1);
-    tail.erase(0, line == std::string::npos || line + 1 == tail.size() ? cut : line + 1);
-  }
-  while (!tail.empty() && (tail.back() == '\n' || tail.back() == ' ')) tail.pop_back();
+  end_.exec_errno = exec_errno_->load();
+  end_.error_text = std::string(end_of(end_.error_text, most_error_text));
   return std::move(end_);
 }
 

@@ -3,8 +3,10 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,6 +15,7 @@
 #include <ringmill/error.h>
 
 #include "ipc/file.h"
+#include "workers/spool.h"
 
 namespace ringmill {
 
@@ -21,11 +24,22 @@ struct CommandEnd {
   /// The exit status, or -1 when a signal ended it.
   int status = -1;
   int signal = 0;
-  /// Standard output from its beginning, at most Command::most_output bytes.
+  /// Not 0: the errno with which the shell could not be run. The command has not begun.
+  int exec_errno = 0;
+  /// Standard output from its beginning, at most Command::most_output bytes, and what came after that.
   std::string output;
+  Spool more_output;
+  /// There was more still.
   bool output_was_cut = false;
-  /// Standard error's last bytes, at most Command::most_error_text, from the beginning of a line where there is one.
+  /// Standard error's last bytes, at most Command::most_error_text: end_of() of core/kept_text.h.
   std::string error_text;
+};
+
+struct CommandExtras {
+  /// Of standard output beyond Command::most_output bytes so many go to a temporary file.
+  std::uint64_t most_spooled = 0;
+  /// A file that the command has as descriptor 3. Null: none.
+  const File* handed_over = nullptr;
 };
 
 /// Runs `/bin/sh -c TEXT` in a process group of its own, with our environment, three pipes and no other descriptor of
@@ -39,9 +53,10 @@ class Command {
 
   /// `environment` are "NAME=value" texts that go before ours. `input` is what standard input gives; it must stay where
   /// it is until the command has ended. SIGPIPE is blocked on the calling thread from here on: a command need not read
-  /// its input.
+  /// its input. An error means that this process lacks something (descriptors, processes, memory), and that the command
+  /// has not begun.
   static Result<Command> start(const std::string& text, std::span<const std::string> environment,
-                               std::span<const std::byte> input);
+                               std::span<const std::byte> input, const CommandExtras& extras = {});
 
   Command(Command&& other) noexcept;
   Command& operator=(Command&&) = delete;
@@ -70,7 +85,15 @@ class Command {
   Read read_error();
   void read_rest();
 
+  /// A page that the child shares with us until exec: the errno of an exec that failed.
+  struct Unmap {
+    void operator()(std::atomic<int>* page) const noexcept;
+  };
+  using ExecNote = std::unique_ptr<std::atomic<int>, Unmap>;
+  static ExecNote make_exec_note() noexcept;
+
   pid_t process_ = -1;
+  ExecNote exec_errno_;
   File process_descriptor_;
   File input_pipe_;
   File output_pipe_;

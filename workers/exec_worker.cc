@@ -1,13 +1,17 @@
 #include "workers/exec_worker.h"
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <csignal>
+#include <new>
 #include <string>
 
 #include "core/log.h"
@@ -34,11 +38,46 @@ WorkerOptions worker_options(const ExecOptions& options) {
           .levels = options.levels,
           .policy = options.policy,
           .prefetch = 1,  // no job waits behind a command
-          .drain = options.drain};
+          .drain = options.drain,
+          .give_up_after = options.give_up_after};
 }
 
 std::uint64_t to_ns(std::chrono::milliseconds time) noexcept {
   return static_cast<std::uint64_t>(time.count()) * 1'000'000;
+}
+
+/// The worker's own trouble: what it hands over itself fits.
+JobOutcome not_started(const Error& error) {
+  return JobOutcome::unable("the command could not be started: " + error.message());
+}
+
+/// Linux passes on at most 128 KiB in one text of arguments or environment (MAX_ARG_STRLEN).
+constexpr std::size_t most_command_bytes = 128 * 1024 - 1;
+constexpr std::size_t most_parents_bytes = 64 * 1024;
+
+/// How a command gets the ids of its job's parents.
+struct Parents {
+  std::string ids;
+  File file;  // with the ids, if they are too many
+};
+
+/// A longer list is a file in memory, which is there for as long as somebody has it open.
+Result<Parents> hand_over_parents(const std::vector<JobId>& parents) {
+  std::string ids;
+  for (const JobId parent : parents) ids += (ids.empty() ? "" : ",") + parent.to_string();
+  if (ids.size() <= most_parents_bytes) return Parents{std::move(ids), File()};
+  File file(::memfd_create("ringmill-parents", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!file) return std::unexpected(system_error("memfd_create", "the list of a job's parents"));
+  ids += '\n';
+  for (std::string_view rest = ids; !rest.empty();) {
+    const ssize_t written = ::write(file.descriptor(), rest.data(), rest.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return std::unexpected(system_error("write", "the list of a job's parents"));
+    rest.remove_prefix(static_cast<std::size_t>(written));
+  }
+  ::lseek(file.descriptor(), 0, SEEK_SET);
+  ::fcntl(file.descriptor(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+  return Parents{{}, std::move(file)};
 }
 
 }  // namespace
@@ -53,6 +92,11 @@ ExecWorker::ExecWorker(Engine& engine, ExecOptions options)
 Result<void> ExecWorker::run() {
   if (!ending_) return std::unexpected(ending_.error());
   if (options_.command.empty()) return std::unexpected(Error(ErrorCode::invalid_argument, "the command is empty"));
+  if (options_.command.size() > most_command_bytes || options_.command.contains('\0')) {
+    return std::unexpected(Error(ErrorCode::invalid_argument,
+                                 "the command has a byte 0, or more than the 131071 bytes that the system passes on in "
+                                 "one argument; put it into a file"));
+  }
   if (options_.lease < std::chrono::milliseconds{2} || options_.lease > std::chrono::hours{24 * 24}) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "a command's lease is 2 ms to 24 days"));
   }
@@ -84,20 +128,34 @@ Result<SignalStop> ExecWorker::stop_on_signals() {
 }
 
 JobOutcome ExecWorker::run_command(JobContext& job) {
+  try {
+    return run_shell(job);
+  } catch (const std::bad_alloc&) {
+    return JobOutcome::unable("this process has no memory left");
+  }
+}
+
+JobOutcome ExecWorker::run_shell(JobContext& job) {
   // From here on the lease is ours to know: a job may have one that is not the engine's.
   if (!job.extend(options_.lease)) return JobOutcome::release();
   const std::uint64_t half_lease_ns = to_ns(options_.lease) / 2;
   const std::uint64_t begin_ns = steady_clock_ns();
   std::uint64_t extend_at_ns = begin_ns + half_lease_ns;
   const std::uint64_t over_at_ns = job.timeout().count() == 0 ? for_ever_ns : begin_ns + to_ns(job.timeout());
-  std::string parents;
-  for (const JobId parent : job.parents()) parents += (parents.empty() ? "" : ",") + parent.to_string();
-  const std::array<std::string, 5> environment{
-      "RINGMILL_JOB_ID=" + job.id().to_string(), "RINGMILL_KIND=" + std::string(job.kind()),
-      "RINGMILL_LEVEL=" + std::string(job.level()), "RINGMILL_ATTEMPT=" + std::to_string(job.attempt()),
-      "RINGMILL_PARENTS=" + parents};
-  auto command = Command::start(options_.command, environment, job.payload());
-  if (!command) return JobOutcome::fail("the command could not be started: " + command.error().message());
+  const auto parents = hand_over_parents(job.parents());
+  if (!parents) return not_started(parents.error());
+  const std::array<std::string, 6> environment{
+      "RINGMILL_JOB_ID=" + job.id().to_string(),
+      "RINGMILL_KIND=" + std::string(job.kind()),
+      "RINGMILL_LEVEL=" + std::string(job.level()),
+      "RINGMILL_ATTEMPT=" + std::to_string(job.attempt()),
+      "RINGMILL_PARENTS=" + parents->ids,
+      std::string("RINGMILL_PARENTS_FILE=") + (parents->file ? "/dev/fd/3" : "")};
+  const std::uint64_t most_output = std::max<std::uint64_t>(options_.most_output, Command::most_output);
+  const CommandExtras extras{.most_spooled = options_.on_result ? most_output - Command::most_output : 0,
+                             .handed_over = parents->file ? &parents->file : nullptr};
+  auto command = Command::start(options_.command, environment, job.payload(), extras);
+  if (!command) return not_started(command.error());
   while (true) {
     const std::uint64_t look_at_ns = std::min(steady_clock_ns() + look_every_ns, over_at_ns);
     switch (command->wait(ending_->descriptor(), look_at_ns)) {
@@ -112,9 +170,9 @@ JobOutcome ExecWorker::run_command(JobContext& job) {
           return JobOutcome::cancel();
         }
         if (steady_clock_ns() >= over_at_ns) {
-          const std::string error_text = end(*command).error_text;
-          return JobOutcome::time_out(fmt::format("the command ran for longer than {} ms and was ended{}{}",
-                                                  job.timeout().count(), error_text.empty() ? "" : ": ", error_text));
+          return JobOutcome::time_out(
+              fmt::format("the command ran for longer than {} ms and was ended", job.timeout().count()),
+              end(*command).error_text);
         }
         if (steady_clock_ns() < extend_at_ns) break;
         if (!job.extend(options_.lease)) {
@@ -139,16 +197,16 @@ CommandEnd ExecWorker::end(Command& command) const {
 }
 
 JobOutcome ExecWorker::outcome_of(const JobContext& job, const CommandEnd& end) const {
+  if (end.exec_errno != 0) return not_started(system_error("execve", "/bin/sh", end.exec_errno));
   if (end.status == 0) {
-    if (options_.on_result) options_.on_result({job.id(), end.output, end.output_was_cut});
+    if (options_.on_result) options_.on_result({job.id(), end.output, end.more_output, end.output_was_cut});
     return JobOutcome::complete(end.output);
   }
   std::string reason = "the command ended with status " + std::to_string(end.status);
   if (end.signal != 0) reason = "the command was ended by signal " + std::to_string(end.signal);
   if (end.status < 0 && end.signal == 0) reason = "the command ended, and another part of this process took its status";
-  if (!end.error_text.empty()) reason += ": " + end.error_text;
-  if (end.status == status_rejected) return JobOutcome::reject(std::move(reason));
-  return JobOutcome::fail(std::move(reason));
+  if (end.status == status_rejected) return JobOutcome::reject(std::move(reason), end.error_text);
+  return JobOutcome::fail(std::move(reason), end.error_text);
 }
 
 }  // namespace ringmill

@@ -1,8 +1,10 @@
 // A worker that runs one shell command per job.
 //
 //   the command gets       payload on standard input; RINGMILL_JOB_ID, RINGMILL_KIND, RINGMILL_LEVEL, RINGMILL_ATTEMPT,
-//                          RINGMILL_PARENTS (ids, with commas between) in its environment; a process group of its own
+//                          RINGMILL_PARENTS (ids, with commas between) in its environment; a process group of its own.
+//                          More than 64 KiB of ids are in the file that RINGMILL_PARENTS_FILE names (descriptor 3)
 //   it ends with 0         the job is complete; standard output is its result, which is kept if the job asked for that
+//   it cannot be started   the job goes back uncounted, and the worker waits: JobOutcome::unable()
 //   100                    it failed for good: the job is dead
 //   75, any other status   it failed: the attempt counts, the job waits as its retry policy says
 //   by a signal            it failed, as above
@@ -33,8 +35,16 @@ namespace ringmill {
 /// What a command that ended with 0 wrote on its standard output.
 struct ExecResult {
   JobId id;
-  std::string_view output;  // at most Command::most_output bytes, valid during the call
+  std::string_view output;  // the first Command::most_output bytes, valid during the call
+  const Spool& more;        // what came after them
+  /// There was more still; more.why_cut() says why it is not here.
   bool was_cut = false;
+
+  /// Calls `take` with one piece of all of it after another, until it says false.
+  Result<void> read(const std::function<bool(std::string_view)>& take) const {
+    if (!output.empty() && !take(output)) return {};
+    return more.read(take);
+  }
 };
 
 struct ExecOptions {
@@ -55,6 +65,12 @@ struct ExecOptions {
   /// Called on the command's thread, by several at once, just before the job is completed. If the lease is lost in that
   /// moment the job runs again all the same.
   std::function<void(const ExecResult&)> on_result{};
+  /// How much of a command's standard output on_result gets, Command::most_output bytes at least; what is beyond those
+  /// goes through a temporary file (workers/spool.h). Without on_result there is none.
+  std::uint64_t most_output = std::uint64_t{1} << 30;
+  /// As WorkerOptions::give_up_after: a command could not be started for so long, for lack of descriptors, processes,
+  /// memory, or a shell.
+  std::chrono::milliseconds give_up_after{std::chrono::seconds{60}};
 };
 
 class ExecWorker {
@@ -77,6 +93,7 @@ class ExecWorker {
  private:
   JobOutcome run_command(JobContext& job);
   CommandEnd end(Command& command) const;
+  JobOutcome run_shell(JobContext& job);
   JobOutcome outcome_of(const JobContext& job, const CommandEnd& end) const;
 
   ExecOptions options_;

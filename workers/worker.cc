@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <system_error>
@@ -31,6 +32,7 @@ class Worker::Implementation {
     // A bad number of threads is run()'s to report.
     const std::uint32_t count = std::clamp(commons.options.threads, 1U, most_threads);
     for (std::uint32_t n = 0; n < count; ++n) threads.emplace_back(commons);
+    commons.threads = &threads;
   }
 
   Result<void> run();
@@ -64,6 +66,10 @@ Result<void> Worker::Implementation::prepare() {
     return std::unexpected(refused("prefetch is 1 to 64"));
   }
   if (options.grace < std::chrono::milliseconds{1}) return std::unexpected(refused("the grace is at least 1 ms"));
+  if (options.give_up_after < std::chrono::milliseconds{1} || options.give_up_after > std::chrono::hours{24 * 365}) {
+    return std::unexpected(refused("the time after which a worker gives up is 1 ms to a year"));
+  }
+  commons.trouble.begin(options.give_up_after);
   commons.levels.clear();
   for (const std::string& name : options.levels) {
     const auto level = commons.engine.level(name);
@@ -148,6 +154,8 @@ void Worker::Implementation::report_holdups(std::uint64_t since_stop_ns) const {
 
 void Worker::Implementation::stop() noexcept {
   commons.stopping.store(true);
+  commons.stop_word.store(1);
+  futex_wake(commons.stop_word, std::numeric_limits<int>::max());
   commons.visitors.fetch_add(1);
   for (WorkerThread& thread : threads) thread.wake();
   commons.visitors.fetch_sub(1);

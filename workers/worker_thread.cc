@@ -4,10 +4,12 @@
 #include <bit>
 #include <chrono>
 #include <exception>
+#include <system_error>
 #include <thread>
 
 #include "core/log.h"
 #include "ipc/clock.h"
+#include "ipc/futex.h"
 
 namespace ringmill {
 
@@ -28,6 +30,14 @@ std::string one_line(std::string text) {
 bool is_failure(const JobOutcome& outcome) noexcept {
   return outcome.what() == JobOutcome::What::fail || outcome.what() == JobOutcome::What::retry_in ||
          outcome.what() == JobOutcome::What::time_out || outcome.what() == JobOutcome::What::reject;
+}
+
+/// Errors of a process that has used up what it may have. What a handler does with memory is the job's affair as often
+/// as not: a std::bad_alloc is an attempt that failed.
+bool is_own_lack(const std::error_code& code) noexcept {
+  constexpr std::errc lacks[] = {std::errc::too_many_files_open, std::errc::too_many_files_open_in_system,
+                                 std::errc::resource_unavailable_try_again, std::errc::not_enough_memory};
+  return std::ranges::any_of(lacks, [&code](std::errc lack) { return code == lack; });
 }
 
 /// True for the errors after which one looks again.
@@ -63,7 +73,15 @@ Result<void> WorkerThread::run_jobs(Participant& participant) {
   while (!commons_.stopping.load()) {
     auto job = next_job(participant);
     if (job) {
-      run_one(*job);
+      const std::uint64_t began_ns = commons_.trouble.is_there() ? steady_clock_ns() : 0;
+      run_began_ns_.store(began_ns, std::memory_order_relaxed);  // ORDER relaxed: a sign
+      const JobOutcome outcome = run_one(*job);
+      if (outcome.what() == JobOutcome::What::unable) {
+        if (auto paused = pause(participant, outcome, began_ns); !paused) return paused;
+      } else {
+        failures_in_a_row_ = 0;
+        commons_.trouble.note_run();
+      }
     } else if (!is_just_empty(job.error())) {
       return std::unexpected(job.error());
     } else if (commons_.options.drain) {
@@ -120,11 +138,36 @@ bool WorkerThread::is_drained() const {
   });
 }
 
-void WorkerThread::run_one(Job& job) {
-  current_job_.store(job.id().value(), std::memory_order_relaxed);  // ORDER relaxed: for a log line
-  const JobOutcome outcome = call_handler(job);
+JobOutcome WorkerThread::run_one(Job& job) {
+  current_job_.store(job.id().value(), std::memory_order_relaxed);  // ORDER relaxed: for a log line, and a sign
+  JobOutcome outcome = call_handler(job);
   settle(job, outcome);
   current_job_.store(0, std::memory_order_relaxed);  // ORDER relaxed: as above
+  return outcome;
+}
+
+Result<void> WorkerThread::pause(Participant& participant, const JobOutcome& outcome, std::uint64_t began_ns) {
+  participant.release_prefetched();
+  const std::uint64_t now_ns = steady_clock_ns();
+  if (commons_.trouble.note(one_line(outcome.text()), began_ns == 0 ? now_ns : began_ns, now_ns, do_others_run(now_ns))) {
+    return std::unexpected(
+        Error(ErrorCode::system, "this worker could run no job for too long, and gives up", outcome.text()));
+  }
+  const auto wait = std::chrono::nanoseconds(OwnTrouble::wait_after(failures_in_a_row_++));
+  const std::uint64_t until_ns = now_ns + static_cast<std::uint64_t>(wait.count());
+  for (std::uint64_t at_ns = now_ns; at_ns < until_ns && commons_.stop_word.load() == 0; at_ns = steady_clock_ns()) {
+    futex_wait(commons_.stop_word, 0, until_ns - at_ns);
+  }
+  return {};
+}
+
+bool WorkerThread::do_others_run(std::uint64_t now_ns) const noexcept {
+  const std::uint64_t sound_after_ns = commons_.trouble.sound_after_ns();
+  return std::ranges::any_of(*commons_.threads, [&](const WorkerThread& other) {
+    if (&other == this || !other.current_job()) return false;
+    const std::uint64_t began_ns = other.run_began_ns_.load();
+    return began_ns == 0 || (now_ns > began_ns && now_ns - began_ns > sound_after_ns);
+  });
 }
 
 JobOutcome WorkerThread::call_handler(Job& job) {
@@ -143,6 +186,9 @@ JobOutcome WorkerThread::call_handler(Job& job) {
 JobOutcome WorkerThread::run_handler(const Handler& handler, JobContext& context) {
   try {
     return handler(context);
+  } catch (const std::system_error& thrown) {
+    const std::string text = std::string("the handler threw: ") + thrown.what();
+    return is_own_lack(thrown.code()) ? JobOutcome::unable(text) : JobOutcome::fail(text);
   } catch (const std::exception& thrown) {
     return JobOutcome::fail(std::string("the handler threw: ") + thrown.what());
   } catch (...) {
@@ -161,29 +207,31 @@ void WorkerThread::settle(Job& job, const JobOutcome& outcome) {
   };
   switch (outcome.what()) {
     case JobOutcome::What::complete: {
+      const std::size_t bytes = outcome.text().size();
+      const std::size_t room = bytes != 0 ? job.result_room() : 0;
       const auto done = job.complete(std::as_bytes(std::span(outcome.text())));
-      if (!done && done.error().code() == ErrorCode::too_large)
-        return settle(job, JobOutcome::fail(done.error().message()));
       if (done) count(completed_);
+      if (done && bytes > room) say_cut(id, bytes, room);
       settled = as(done, Settled::over);
       break;
     }
     case JobOutcome::What::fail:
-      settled = job.fail(outcome.text());
+      settled = job.fail(outcome.reason(), outcome.said());
       break;
     case JobOutcome::What::time_out:
-      settled = job.time_out(outcome.text());
+      settled = job.time_out(outcome.reason(), outcome.said());
       break;
     case JobOutcome::What::retry_in:
-      settled = job.retry_in(outcome.delay(), outcome.text());
+      settled = job.retry_in(outcome.delay(), outcome.reason(), outcome.said());
       break;
     case JobOutcome::What::reject:
-      settled = as(job.reject(outcome.text()), Settled::dead);
+      settled = as(job.reject(outcome.reason(), outcome.said()), Settled::dead);
       break;
     case JobOutcome::What::snooze:
       settled = as(job.snooze(outcome.delay()), Settled::waits);
       break;
     case JobOutcome::What::release:
+    case JobOutcome::What::unable:
       settled = as(job.release(), Settled::waits);
       break;
     case JobOutcome::What::cancel:
@@ -198,7 +246,8 @@ void WorkerThread::settle(Job& job, const JobOutcome& outcome) {
     return;
   }
   if (outcome.what() == JobOutcome::What::cancel) count(cancelled_);
-  if (outcome.what() == JobOutcome::What::release || outcome.what() == JobOutcome::What::snooze) count(released_);
+  const bool is_released = outcome.what() == JobOutcome::What::release || outcome.what() == JobOutcome::What::unable;
+  if (is_released || outcome.what() == JobOutcome::What::snooze) count(released_);
   if (!is_failure(outcome)) return;
   count(failed_);
   if (*settled == Settled::dead) {
@@ -208,6 +257,14 @@ void WorkerThread::settle(Job& job, const JobOutcome& outcome) {
   } else if (!outcome.text().empty() && std::has_single_bit(attempt)) {
     log().warn("job {}: attempt {} failed, the job waits again: {}", id.to_string(), attempt, one_line(outcome.text()));
   }
+}
+
+void WorkerThread::say_cut(JobId id, std::size_t bytes, std::size_t room) {
+  if (commons_.cut_was_said.exchange(true)) return;
+  log().warn(
+      "job {}: its result is cut, {} of {} bytes are kept (`ringmill job` says result_cut): a result stands beside the "
+      "payload in the cell, 1024 bytes at most; make the engine with a larger --cell-size. Further ones are not logged",
+      id.to_string(), room, bytes);
 }
 
 std::string_view WorkerThread::kind_name(Kind kind) {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -11,8 +12,11 @@
 #include <ringmill/worker.h>
 
 #include "workers/handler_registry.h"
+#include "workers/own_trouble.h"
 
 namespace ringmill {
+
+class WorkerThread;
 
 /// What the threads of one worker share. The first part is fixed while they run.
 struct WorkerCommons {
@@ -24,7 +28,14 @@ struct WorkerCommons {
   HandlerRegistry handlers;
   std::vector<Level> levels;  // to claim from; empty: all
 
+  const std::deque<WorkerThread>* threads = nullptr;
+
   std::atomic<bool> stopping{false};
+  /// Futex: 1 when it stops. What a thread sleeps on that claims nothing for a while.
+  std::atomic<std::uint32_t> stop_word{0};
+  OwnTrouble trouble;
+  /// A result that was longer than there is room for was logged.
+  std::atomic<bool> cut_was_said{false};
   /// How many calls of stop() look at the threads' participants right now.
   std::atomic<std::uint32_t> visitors{0};
   /// Draining: how many threads found nothing to claim since they last ran a job, those that have left included.
@@ -53,10 +64,16 @@ class alignas(64) WorkerThread {
   Result<Job> next_job_of_levels(Participant& participant);
   /// No thread of ours runs a job, and the engine has none for us, as far as one look shows.
   bool is_drained() const;
-  void run_one(Job& job);
+  JobOutcome run_one(Job& job);
   JobOutcome call_handler(Job& job);
   static JobOutcome run_handler(const Handler& handler, JobContext& context);
   void settle(Job& job, const JobOutcome& outcome);
+  /// Longer than there is room for.
+  void say_cut(JobId id, std::size_t bytes, std::size_t room);
+  /// After a run that this worker was unable to do: waits, or gives up.
+  Result<void> pause(Participant& participant, const JobOutcome& outcome, std::uint64_t began_ns);
+  /// Another thread runs a job, and has done so for longer than a run lasts that comes to nothing.
+  bool do_others_run(std::uint64_t now_ns) const noexcept;
   std::string_view kind_name(Kind kind);
   std::string_view level_name(Level level);
 
@@ -70,6 +87,9 @@ class alignas(64) WorkerThread {
   std::unordered_map<Level, std::string> level_names_;  // of those that it had jobs of
   std::atomic<Participant*> participant_{nullptr};
   std::atomic<std::uint64_t> current_job_{0};
+  /// Steady clock; 0: there was no trouble when the run began.
+  std::atomic<std::uint64_t> run_began_ns_{0};
+  std::uint32_t failures_in_a_row_ = 0;
   std::atomic<std::uint64_t> completed_{0};
   std::atomic<std::uint64_t> failed_{0};
   std::atomic<std::uint64_t> released_{0};

@@ -161,15 +161,19 @@ struct ChangeRecord {
   JournaledState state = JournaledState::waits;
   std::uint8_t cause = 0;  // why it is dead: DeathCause
   std::uint64_t id = 0;
-  /// Wall clock in milliseconds, 48 bits. Above: 1 if the job names that moment, 0 if a span of time ends then, as the
-  /// wall clock stood when this was written.
+  /// Wall clock in milliseconds, 48 bits. Bit 48: 1 if the job names that moment, 0 if a span of time ends then, as the
+  /// wall clock stood when this was written. Bit 49: the result was longer than the text.
   std::uint64_t due = 0;
   std::uint64_t started = 0;      // of the last attempt: CellOptions::started
   std::uint64_t ended_at_ms = 0;  // of the last attempt
 
   static constexpr std::uint64_t wall_bit = std::uint64_t{1} << 48;
+  static constexpr std::uint64_t result_cut_bit = std::uint64_t{1} << 49;
   constexpr std::uint64_t due_ms() const noexcept { return due & (wall_bit - 1); }
   constexpr bool is_wall() const noexcept { return (due & wall_bit) != 0; }
+  constexpr bool is_result_cut() const noexcept {
+    return state == JournaledState::completed && (due & result_cut_bit) != 0;
+  }
 };
 static_assert(sizeof(ChangeRecord) == 40 && offsetof(ChangeRecord, id) == 8 && offsetof(ChangeRecord, text_bytes) == 4);
 static_assert(std::is_trivially_copyable_v<ChangeRecord> && std::has_unique_object_representations_v<ChangeRecord>);

@@ -241,6 +241,8 @@ void TableRebuild::on_change(const JournalPlace& place, const ChangeRecord& reco
   store_words(words.data(), std::as_bytes(std::span(text.substr(0, bytes))));
   JobTable::copy_text_in(text_place, words.data(), bytes);
   set(header.text_bytes, bytes);
+  const std::uint16_t flags = header.flags.load() & ~cell_flag::result_cut;
+  set(header.flags, flags | (record.is_result_cut() ? cell_flag::result_cut : 0));
 }
 
 void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& record) {
@@ -250,21 +252,24 @@ void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& re
   if (StateWord(value_of(header.state)).generation() != generation_of(id)) return;
   const bool has_options = (record.cell_flags & cell_flag::has_options) != 0;
   const bool has_links = (record.cell_flags & cell_flag::has_links) != 0;
-  const std::uint16_t is_large = header.flags.load() & cell_flag::in_arena;
-  constexpr std::uint16_t known = cell_flag::all & ~cell_flag::in_arena;  // the job's record says where its payload is
+  // The job's record says where its payload is, a change record what is with its result.
+  constexpr std::uint16_t of_others = cell_flag::in_arena | cell_flag::result_cut;
+  constexpr std::uint16_t known = cell_flag::all & ~of_others;
+  const std::uint16_t said_by_others = header.flags.load() & of_others;
+  const bool is_large = (said_by_others & cell_flag::in_arena) != 0;
   const std::uint32_t payload_bytes = header.payload_bytes.load_once().unbounded();  // is compared only
   if ((record.cell_flags & ~known) != 0 || record.retry_policy > most_retry_policies ||
       (has_options && !is_large && payload_bytes > table_.inline_bytes_beside_options()) ||
       (has_links && (!has_options || !table_.has_room_for_links() ||
-                     (is_large == 0 && payload_bytes > table_.inline_bytes_beside_links())))) {
+                     (!is_large && payload_bytes > table_.inline_bytes_beside_links())))) {
     note_damage(place, "options that no job of this engine can have", id);
     return;
   }
   if ((header.flags.load() & cell_flag::has_options) == (record.cell_flags & cell_flag::has_options) &&
-      (header.flags.load() & ~cell_flag::in_arena) != 0) {
+      (header.flags.load() & ~of_others) != 0) {
     return;  // copied forward
   }
-  set(header.flags, (record.cell_flags & cell_flag::journaled) | is_large);
+  set(header.flags, (record.cell_flags & cell_flag::journaled) | said_by_others);
   set(header.retry_policy, record.retry_policy);
   if (!has_options) return;
   CellOptions& options = table_.options_place(index_of(id));

@@ -385,6 +385,8 @@ void JournalRounds::append_change_as_read(BlockBuilder& block, CellIndex index, 
   record.text_bytes =
       static_cast<std::uint16_t>(header.text_bytes.load_once().at_most(std::min(place.room(), most_staged_bytes)));
   if (record.state != JournaledState::waits) record.due = journaled_due(DueTime::of(header.due_at.load()));
+  const bool is_cut = (header.flags.load() & cell_flag::result_cut) != 0;
+  if (record.state == JournaledState::completed && is_cut) record.due |= ChangeRecord::result_cut_bit;
   if (const CellOptions* const options = table_.options(index); options != nullptr) {
     record.started = options->started.load();
     record.ended_at_ms = options->ended_at_ms.load();

@@ -153,12 +153,15 @@ struct JobInfo {
   std::chrono::system_clock::time_point due_at{};
   /// The participant that holds it, or held it last; -1: none.
   int worker = -1;
-  /// What the last failed attempt said, as far as the cell has room for it; of a lost worker, how it died.
+  /// What the last failed attempt said, as far as the cell has room for it (see Job::fail()); of a lost worker, how it
+  /// died.
   std::string last_error;
   /// Why it is dead; nothing in any other state.
   std::optional<DeathCause> cause;
   /// What the handler gave, while it is kept.
   std::string result;
+  /// The handler gave more than there was room for: `result` is its beginning.
+  bool result_cut = false;
   /// The jobs that it waits for, or has waited for.
   std::vector<JobId> parents;
   /// Of the running handler: what it said last.

@@ -67,21 +67,26 @@ class Job {
   /// whose completion is durable does not run again, whatever happens.
   Result<void> complete() { return complete({}); }
   /// The same with a result, which is kept for as long as the job asked for (JobOptions::keep_result; else it is
-  /// dropped). Error too_large: more than 1024 bytes, or than the cell has room for beside a payload that stands in it;
-  /// the job is still held.
+  /// dropped). Of one that is longer than result_room() the beginning is kept, and JobInfo::result_cut says so: the
+  /// job is completed all the same.
   Result<void> complete(std::span<const std::byte> result);
+  /// How many bytes of a result are kept: 1024 at most, and less where the payload leaves less room in the cell. The
+  /// largest number there is: nobody asked for the result, and nothing of it is kept.
+  std::size_t result_room() const noexcept;
   /// This attempt failed; the attempt counts, and what is returned says whether there is another one. The job waits as
-  /// its retry policy says, or is dead when its attempts are used up. `error` is shown with the job; of a longer text
-  /// the first 1024 bytes, or what the cell has room for. Error lease_lost as above.
-  Result<Settled> fail(std::string_view error = {});
+  /// its retry policy says, or is dead when its attempts are used up. `error` is shown with the job, with `said` behind
+  /// it: what the run wrote meanwhile, such as a command's standard error. Both together have 1024 bytes, or what the
+  /// cell has room for; of more the end of `said` is kept, from a line's beginning where there is one, else beginning
+  /// and end of `error`, with the mark "[...]" in the gap. Error lease_lost as above.
+  Result<Settled> fail(std::string_view error = {}, std::string_view said = {});
   /// The same, and if there is a next attempt, it comes after this time, whatever the policy says.
-  Result<Settled> retry_in(std::chrono::milliseconds delay, std::string_view error = {});
+  Result<Settled> retry_in(std::chrono::milliseconds delay, std::string_view error = {}, std::string_view said = {});
   /// As fail(), because it ran for too long: the dead letter says `timeout`.
-  Result<Settled> time_out(std::string_view error = {});
+  Result<Settled> time_out(std::string_view error = {}, std::string_view said = {});
   /// Later: the attempt does not count. Error lease_lost as above.
   Result<void> snooze(std::chrono::milliseconds delay);
   /// It can never succeed: it is dead at once. Error lease_lost as above.
-  Result<void> reject(std::string_view error = {});
+  Result<void> reject(std::string_view error = {}, std::string_view said = {});
   /// It ends as cancelled: what a handler does when should_stop() says so. Error lease_lost as above.
   Result<void> cancel();
   /// Gives the job back as if it had not been claimed: the attempt does not count. Error lease_lost as above.

@@ -23,42 +23,63 @@ namespace ringmill {
 /// How a handler says that its run ended.
 class JobOutcome {
  public:
-  enum class What : std::uint8_t { complete, fail, retry_in, time_out, snooze, reject, release, cancel };
+  enum class What : std::uint8_t { complete, fail, retry_in, time_out, snooze, reject, release, cancel, unable };
 
-  /// The job is done. The result is kept if the job asked for that; one that does not fit the cell (see
-  /// Job::complete()) makes the attempt fail.
-  static JobOutcome complete(std::string result = {}) noexcept { return {What::complete, std::move(result)}; }
+  /// The job is done. The result is kept if the job asked for that; of one that does not fit the cell the beginning
+  /// is (see Job::complete()), and the log says so once.
+  static JobOutcome complete(std::string result = {}) noexcept { return JobOutcome(What::complete, std::move(result)); }
   /// This attempt failed: it counts, and the job waits as its retry policy says, or is dead when its attempts are used
   /// up. The reason is shown with the job, and logged at the attempts 1, 2, 4, 8, ...: a job that always fails does not
-  /// fill the log.
-  static JobOutcome fail(std::string reason = {}) noexcept { return {What::fail, std::move(reason)}; }
+  /// fill the log. `said` is what the run wrote meanwhile: where there is no room for all of it, the end is kept.
+  static JobOutcome fail(std::string reason = {}, std::string said = {}) {
+    return {What::fail, std::move(reason), std::move(said)};
+  }
   /// The same, and the next attempt comes after this time, whatever the policy says: what the server's Retry-After
   /// said.
-  static JobOutcome retry_in(std::chrono::milliseconds delay, std::string reason = {}) noexcept {
-    return {What::retry_in, std::move(reason), delay};
+  static JobOutcome retry_in(std::chrono::milliseconds delay, std::string reason = {}, std::string said = {}) {
+    return {What::retry_in, std::move(reason), std::move(said), delay};
   }
   /// As fail(): it ran for too long. Its last one makes a dead letter with the cause `timeout`.
-  static JobOutcome time_out(std::string reason = {}) noexcept { return {What::time_out, std::move(reason)}; }
+  static JobOutcome time_out(std::string reason = {}, std::string said = {}) {
+    return {What::time_out, std::move(reason), std::move(said)};
+  }
   /// Later; the attempt does not count. For what is not a failure: it is not time yet.
-  static JobOutcome snooze(std::chrono::milliseconds delay) noexcept { return {What::snooze, {}, delay}; }
+  static JobOutcome snooze(std::chrono::milliseconds delay) noexcept { return JobOutcome(What::snooze, {}, delay); }
   /// It can never succeed: dead at once, whatever attempts are left.
-  static JobOutcome reject(std::string reason = {}) noexcept { return {What::reject, std::move(reason)}; }
+  static JobOutcome reject(std::string reason = {}, std::string said = {}) {
+    return {What::reject, std::move(reason), std::move(said)};
+  }
   /// Over, and cancelled: for a handler that sees JobContext::should_stop().
-  static JobOutcome cancel() noexcept { return {What::cancel, {}}; }
+  static JobOutcome cancel() noexcept { return JobOutcome(What::cancel); }
   /// Back to its level as if it had not been claimed: the attempt does not count. Meant for a handler that sees
   /// JobContext::is_stopping(); otherwise this worker may get the job again at once.
-  static JobOutcome release() noexcept { return {What::release, {}}; }
+  static JobOutcome release() noexcept { return JobOutcome(What::release); }
+  /// This worker cannot run the job for a reason of its own: it lacks descriptors, processes, a database. The job goes
+  /// back as by release(). The thread waits before its next claim: 100 ms, and twice as long each further time, 2 s at
+  /// most. The log says the reason once. run() ends with it when WorkerOptions::give_up_after has passed.
+  static JobOutcome unable(std::string reason) noexcept { return JobOutcome(What::unable, std::move(reason)); }
 
   What what() const noexcept { return what_; }
-  /// Of a failure; the result of what is complete.
+  /// Of a failure "reason: said", or what there is of it; the reason of what is unable; the result of what is complete.
   const std::string& text() const noexcept { return text_; }
+  std::string_view reason() const noexcept { return std::string_view(text_).substr(0, reason_bytes_); }
+  std::string_view said() const noexcept { return std::string_view(text_).substr(said_at_); }
   std::chrono::milliseconds delay() const noexcept { return delay_; }
 
  private:
-  JobOutcome(What what, std::string text, std::chrono::milliseconds delay = {}) noexcept
-      : what_(what), text_(std::move(text)), delay_(delay) {}
+  explicit JobOutcome(What what, std::string text = {}, std::chrono::milliseconds delay = {}) noexcept
+      : what_(what), text_(std::move(text)), reason_bytes_(text_.size()), said_at_(text_.size()), delay_(delay) {}
+  JobOutcome(What what, std::string reason, const std::string& said, std::chrono::milliseconds delay = {})
+      : JobOutcome(what, std::move(reason), delay) {
+    if (said.empty()) return;
+    if (!text_.empty()) text_ += ": ";
+    said_at_ = text_.size();
+    text_ += said;
+  }
   What what_;
   std::string text_;
+  std::size_t reason_bytes_;
+  std::size_t said_at_;
   std::chrono::milliseconds delay_;
 };
 
@@ -136,7 +157,8 @@ struct WorkerHooks {
 };
 
 /// Runs one job. Called by several threads at once when the worker has more than one. An exception that leaves a
-/// handler counts as JobOutcome::fail() with the exception's text.
+/// handler counts as JobOutcome::fail() with the exception's text; a std::system_error that says that the process has
+/// no descriptors, threads, processes or memory left, as unable().
 using Handler = std::function<JobOutcome(JobContext&)>;
 
 struct WorkerOptions {
@@ -155,6 +177,9 @@ struct WorkerOptions {
   /// When run() still waits for a handler this long after stop(), the log says which job holds it up, and says so again
   /// after each further such time. At least 1 ms.
   std::chrono::milliseconds grace{std::chrono::seconds{10}};
+  /// run() ends with the error `system` when every run for so long came to JobOutcome::unable(), and no thread runs a
+  /// job. At least 1 ms.
+  std::chrono::milliseconds give_up_after{std::chrono::seconds{60}};
   WorkerHooks hooks{};
 };
 
@@ -163,7 +188,8 @@ struct WorkerStatus {
   std::uint64_t completed = 0;
   /// Attempts that failed, exceptions included.
   std::uint64_t failed = 0;
-  /// Runs that a handler gave back. Jobs that were never started and went back at shutdown are not counted here.
+  /// Runs that a handler gave back, or was unable to do. Jobs that were never started and went back at shutdown are not
+  /// counted here.
   std::uint64_t released = 0;
   /// Jobs that went to the dead letters; their last attempts are among `failed`.
   std::uint64_t dead = 0;

@@ -138,6 +138,42 @@ TEST_F(LifeCommand, a_result_that_is_no_text_is_base64) {
   EXPECT_EQ(job(id)["result_base64"], "//4=");
 }
 
+TEST_F(LifeCommand, wait_shows_the_end_of_a_job_in_json_and_its_bytes_as_they_are) {
+  const std::string id = id_with({"--keep-result", "1h"});
+  drain("printf '\\000\\377'");
+  EXPECT_EQ(on_engine("wait", {id}).out, std::string("\0\377", 2));
+  const Ran ran = on_engine("wait", {id, "--json"});
+  EXPECT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_EQ(ran.json()["state"], "completed");
+  EXPECT_EQ(ran.json()["result_base64"], "AP8=");
+  EXPECT_EQ(on_engine("dump", {"--json"}).json()["result_base64"], "AP8=");
+}
+
+TEST_F(LifeCommand, a_result_that_is_too_long_completes_its_job_and_is_shown_as_cut) {
+  const std::string id = id_with({"--keep-result", "1h", "--max-attempts", "3", "--backoff", "fixed:1ms"});
+  const Ran worker = drain("printf '%0200d' 7; echo effect >&2");
+  EXPECT_EQ(worker.out.size(), 200U) << "it ran once, and all of it was passed on";
+  EXPECT_HAS(worker.err, id);
+  EXPECT_HAS(worker.err, "its result is cut");
+  EXPECT_EQ(job(id)["state"], "completed");
+  EXPECT_EQ(job(id)["attempts"], 1);
+  EXPECT_EQ(job(id)["result_cut"], true);
+  EXPECT_EQ(job(id)["result"], std::string(144, '0'));
+  EXPECT_HAS(on_engine("job", {id}).out, "cut, the first 144 bytes: 0");
+  const Ran waited = on_engine("wait", {id});
+  EXPECT_EQ(waited.exit_code, 0);
+  EXPECT_EQ(waited.out, std::string(144, '0'));
+  EXPECT_HAS(waited.err, "144 bytes of it are kept");
+}
+
+TEST_F(LifeCommand, of_what_a_dead_jobs_command_said_the_last_line_is_shown) {
+  const std::string id = id_with({"--max-attempts", "1"});
+  drain("seq 2000 >&2; echo FATAL: disk quota exceeded >&2; exit 1");
+  ASSERT_TRUE(await([&] { return state_of(id) == "dead"; }));
+  EXPECT_HAS(job(id)["last_error"].get<std::string>(), "FATAL: disk quota exceeded");
+  EXPECT_HAS(on_engine("job", {id}).out, "FATAL: disk quota exceeded");
+}
+
 TEST_F(LifeCommand, enqueue_waits_for_the_result) {
   Command worker(words_for("work", {"--exec", "sed 's/^/got /'"}));
   const Ran ran = enqueue_with({"--payload", "it\n", "--wait", "--wait-timeout", "20s"});

@@ -321,13 +321,59 @@ TEST(Results, a_result_is_kept_for_as_long_as_the_job_asked_for) {
   EXPECT_EQ(world.engine.status().cells_used, 0U);
 }
 
-TEST(Results, a_result_that_does_not_fit_is_refused_and_the_job_is_still_held) {
+TEST(Results, a_result_that_does_not_fit_is_cut_and_says_so_and_its_job_is_completed) {
   KeptWorld world;
-  world.add({.keep_result = 1min});
+  const JobId id = world.add({.keep_result = 1min});
   Job job = world.claim();
-  EXPECT_EQ(code_of(job.complete(as_payload(std::string(2000, 'x')))), ErrorCode::too_large);
-  EXPECT_TRUE(job.held());
-  must(job.complete(as_payload("short")));
+  const std::size_t room = job.result_room();
+  ASSERT_GT(room, 0U);
+  ASSERT_LT(room, 2000U);
+  must(job.complete(as_payload(std::string(2000, 'x'))));
+  const JobInfo info = world.info(id);
+  EXPECT_EQ(info.state, JobState::completed);
+  EXPECT_EQ(info.result, std::string(room, 'x'));
+  EXPECT_TRUE(info.result_cut);
+}
+
+TEST(Results, a_result_that_just_fits_is_whole) {
+  KeptWorld world;
+  const JobId id = world.add({.keep_result = 1min});
+  Job job = world.claim();
+  const std::string result(job.result_room(), 'x');
+  must(job.complete(as_payload(result)));
+  EXPECT_EQ(world.info(id).result, result);
+  EXPECT_FALSE(world.info(id).result_cut);
+}
+
+TEST(Results, a_cell_whose_result_was_cut_has_a_whole_one_in_its_next_life) {
+  KeptWorld world(with_capacity(64));
+  const JobId cut = world.add({.keep_result = 1ms});
+  must(world.claim().complete(as_payload(std::string(2000, 'x'))));
+  ASSERT_TRUE(world.comes_to(cut, JobState::ended));
+  JobId id;
+  for (int n = 0; n < 64; ++n) {
+    id = world.add({.keep_result = 1min});
+    must(world.claim().complete(as_payload("whole")));
+    EXPECT_FALSE(world.info(id).result_cut) << n;
+  }
+}
+
+TEST(Results, nobody_asked_for_a_result_and_it_is_dropped_whatever_its_length) {
+  KeptWorld world;
+  const JobId id = world.add({});
+  Job job = world.claim();
+  EXPECT_EQ(job.result_room(), ~std::size_t{0});
+  must(job.complete(as_payload(std::string(100'000, 'x'))));
+  EXPECT_EQ(world.state_of(id), JobState::ended);
+}
+
+TEST(Errors, of_what_a_run_said_the_end_is_kept_behind_the_reason) {
+  KeptWorld world;
+  const JobId id = world.add({.retry_policy = world.policy("fixed:1h")});
+  must(world.claim().fail("it ended with 1", std::string(5000, '.') + "\nFATAL: no such table"));
+  const std::string error = world.info(id).last_error;
+  EXPECT_TRUE(error.starts_with("it ended with 1: [...] ")) << error;
+  EXPECT_TRUE(error.ends_with("\nFATAL: no such table")) << error;
 }
 
 TEST(Results, the_error_of_an_earlier_attempt_is_no_result) {

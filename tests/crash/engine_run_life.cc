@@ -265,9 +265,7 @@ void EngineRun::settle_one() {
     case 1:
     case 2:
     case 3: {
-      // A kept result must fit.
-      const auto with_result = job.complete(as_payload(text));
-      went = with_result || with_result.error().code() != ErrorCode::too_large ? with_result : job.complete();
+      went = job.complete(as_payload(text));
       is_complete = true;
       break;
     }

@@ -135,6 +135,17 @@ TEST(LaterLifeDurability, a_kept_result_comes_back) {
   EXPECT_TRUE(machine.has_nothing());
 }
 
+TEST(LaterLifeDurability, a_result_that_was_cut_comes_back_and_still_says_so) {
+  Machine machine;
+  const JobId id = machine.add({.keep_result = 1h});
+  must(machine.claim().complete(as_payload(std::string(5000, 'x'))));
+  const std::string kept = machine.info(id).result;
+  machine.reboot();
+  EXPECT_EQ(machine.info(id).state, JobState::completed);
+  EXPECT_EQ(machine.info(id).result, kept);
+  EXPECT_TRUE(machine.info(id).result_cut);
+}
+
 TEST(LaterLifeDurability, the_history_of_a_cancelled_job_comes_back) {
   Machine machine;
   const JobId id = machine.add({.keep_result = 1h});

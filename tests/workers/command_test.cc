@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -102,6 +103,54 @@ TEST(Commands, output_beyond_the_bound_is_cut_and_says_so) {
   const CommandEnd end = run("head -c 65537 /dev/zero");
   EXPECT_EQ(end.output.size(), Command::most_output);
   EXPECT_TRUE(end.output_was_cut);
+}
+
+TEST(Commands, output_beyond_what_is_kept_in_memory_is_in_a_file_without_a_gap) {
+  const CommandEnd end = std::async(std::launch::async, [] {
+                           Command command = must(Command::start("seq 100000", {}, {}, {.most_spooled = 1 << 20}));
+                           return finish(command);
+                         }).get();
+  std::string all = end.output;
+  must(end.more_output.read([&](std::string_view piece) {
+    all += piece;
+    return true;
+  }));
+  std::string expected;
+  for (int n = 1; n <= 100000; ++n) expected += std::to_string(n) + "\n";
+  EXPECT_EQ(end.output.size(), Command::most_output);
+  EXPECT_TRUE(all == expected) << all.size();
+  EXPECT_FALSE(end.output_was_cut);
+}
+
+TEST(Commands, where_no_temporary_file_can_be_made_the_output_is_cut_and_says_why) {
+  const char* const before = std::getenv("TMPDIR");
+  const std::string former = before != nullptr ? before : "";
+  ::setenv("TMPDIR", "/nowhere/at/all", 1);
+  const CommandEnd end = std::async(std::launch::async, [] {
+                           Command command = must(Command::start("seq 100000", {}, {}, {.most_spooled = 1 << 20}));
+                           return finish(command);
+                         }).get();
+  before != nullptr ? ::setenv("TMPDIR", former.c_str(), 1) : ::unsetenv("TMPDIR");
+  EXPECT_EQ(end.status, 0);
+  EXPECT_EQ(end.output.size(), Command::most_output);
+  EXPECT_TRUE(end.output_was_cut);
+  EXPECT_NE(end.more_output.why_cut().find("/nowhere/at/all"), std::string::npos) << end.more_output.why_cut();
+}
+
+TEST(Commands, a_file_that_is_handed_over_is_descriptor_3_wherever_it_was) {
+  for (const bool is_3_already : {false, true}) {
+    const CommandEnd end =
+        std::async(std::launch::async, [is_3_already] {
+          const File kept_free(is_3_already ? -1 : ::open("/dev/null", O_RDONLY | O_CLOEXEC));
+          const File file(::memfd_create("handed", MFD_CLOEXEC));
+          EXPECT_EQ(::pwrite(file.descriptor(), "content", 7, 0), 7);
+          Command command =
+              must(Command::start("cat /dev/fd/3; test ! -e /proc/$$/fd/4", {}, {}, {.handed_over = &file}));
+          return finish(command);
+        }).get();
+    EXPECT_EQ(end.output, "content");
+    EXPECT_EQ(end.status, 0);
+  }
 }
 
 TEST(Commands, of_many_error_lines_the_last_whole_ones_are_kept) {

@@ -2,7 +2,16 @@
 // the first SIGTERM) is in tests/cli/work_test.cc.
 #include "workers/exec_worker.h"
 
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -28,7 +37,12 @@ struct ExecWorld : WorkerWorld {
   WorkerStatus drain(ExecOptions options) {
     options.drain = true;
     options.on_result = [this](const ExecResult& result) {
-      results.push_back({result.id, std::string(result.output), result.was_cut});
+      std::string all;
+      must(result.read([&](std::string_view piece) {
+        all += piece;
+        return true;
+      }));
+      results.push_back({result.id, std::move(all), result.was_cut});
     };
     ExecWorker worker(engine, std::move(options));
     must(worker.run());
@@ -62,14 +76,161 @@ TEST(ExecWorkers, a_command_that_fails_has_no_result) {
   EXPECT_EQ(world.results[0].output, "");
 }
 
-TEST(ExecWorkers, a_result_that_is_too_long_is_cut) {
+TEST(ExecWorkers, what_a_command_writes_is_passed_on_whole) {
   ExecWorld world;
   world.add();
-  const WorkerStatus did = world.drain({.command = "head -c 1000000 /dev/zero"});
+  const WorkerStatus did = world.drain({.command = "seq 300000"});
   EXPECT_EQ(did.completed, 1U);
   ASSERT_EQ(world.results.size(), 1U);
-  EXPECT_EQ(world.results[0].output.size(), Command::most_output);
+  std::string expected;
+  for (int n = 1; n <= 300000; ++n) expected += std::to_string(n) + "\n";
+  EXPECT_TRUE(world.results[0].output == expected) << world.results[0].output.size() << " bytes";
+  EXPECT_FALSE(world.results[0].was_cut);
+}
+
+TEST(ExecWorkers, what_is_longer_than_the_bound_is_cut_and_says_so) {
+  ExecWorld world;
+  world.add();
+  const WorkerStatus did = world.drain({.command = "head -c 1000000 /dev/zero", .most_output = 100'000});
+  EXPECT_EQ(did.completed, 1U);
+  ASSERT_EQ(world.results.size(), 1U);
+  EXPECT_EQ(world.results[0].output.size(), 100'000U);
   EXPECT_TRUE(world.results[0].was_cut);
+}
+
+JobId add_by(Participant& producer, Engine& engine) {
+  return must(producer.enqueue({.kind = must(engine.kind(kind_name)), .level = must(engine.level("default"))}));
+}
+
+bool has_worker(const Engine& engine) {
+  return std::ranges::count(engine.status().participants, "worker", &ParticipantStatus::role) == 1;
+}
+
+/// The child's status: 0 if run() ended with `system` and a message that has this, and no attempt was counted.
+int gives_up_with(ExecWorld& world, ExecOptions options, std::string_view part) {
+  Engine opened = world.scratch.open(without_keeper);
+  const JobId id = add_by(*must(opened.attach(Role::producer)), opened);
+  options.give_up_after = 250ms;
+  ExecWorker worker(opened, std::move(options));
+  const auto ran = worker.run();
+  if (code_of(ran) != ErrorCode::system) return 1;
+  if (ran.error().message().find(part) == std::string::npos) return 2;
+  const JobInfo info = must(opened.job(id));
+  return info.state == JobState::queued && info.attempts == 0 ? 0 : 3;
+}
+
+TEST(ExecWorkers, a_shell_that_is_not_there_is_no_attempt_and_ends_the_worker) {
+  ExecWorld world;
+  const ScratchFolder folder;
+  const auto nothing = folder.path() / "no-program";
+  std::ofstream(nothing).close();
+  SharedBlock<std::atomic<bool>> may_mount;
+  Child child([&] {
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount(nothing.c_str(), "/bin/sh", nullptr, MS_BIND, nullptr) != 0) {
+      return 0;
+    }
+    *may_mount = true;
+    return gives_up_with(world, {.command = "true"}, "/bin/sh: Permission denied");
+  });
+  EXPECT_EQ(child.wait(), 0);
+  if (!*may_mount) GTEST_SKIP() << "only root can hide the shell";
+}
+
+TEST(ExecWorkers, an_environment_that_the_system_does_not_pass_on_is_no_attempt_and_ends_the_worker) {
+  ExecWorld world;
+  Child child([&] {
+    ::setenv("RINGMILL_TEST_LONG", std::string(200'000, 'x').c_str(), 1);
+    return gives_up_with(world, {.command = "true"}, "Argument list too long");
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
+TEST(ExecWorkers, a_process_without_descriptors_is_no_attempt_and_goes_on_when_there_are_some) {
+  ExecWorld world;
+  Child child([&] {
+    Engine opened = world.scratch.open(without_keeper);
+    const auto producer = must(opened.attach(Role::producer));
+    ExecWorker worker(opened, {.command = "true"});
+    rlimit normal{};
+    ::getrlimit(RLIMIT_NOFILE, &normal);
+    const LogCapture said;
+    Running running(worker);
+    // Once it has attached it needs no descriptor of its own, but for commands.
+    const bool attached = await([&] { return has_worker(opened); });
+    const rlimit none{.rlim_cur = 0, .rlim_max = normal.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    const JobId id = add_by(*producer, opened);
+    const bool told = await([&] { return said.has("Too many open files"); });
+    const bool waits = must(opened.job(id)).attempts == 0;
+    ::setrlimit(RLIMIT_NOFILE, &normal);
+    const bool ended = await([&] { return must(opened.job(id)).state == JobState::ended; });
+    const bool ran = running.stop().has_value() && worker.status().failed == 0;
+    return attached && told && waits && ended && ran ? 0 : 1;
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
+TEST(ExecWorkers, a_user_without_processes_left_is_no_attempt) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can become a user who may have none";
+  ExecWorld world;
+  Child child([&] {
+    Engine opened = world.scratch.open(without_keeper);
+    const auto producer = must(opened.attach(Role::producer));
+    ExecWorker worker(opened, {.command = "true", .give_up_after = 400ms});
+    constexpr uid_t with_few = 61'234;
+    if (::setresuid(with_few, with_few, with_few) != 0) return 1;
+    const LogCapture said;
+    Running running(worker);
+    if (!await([&] { return has_worker(opened); })) return 2;
+    const rlimit none{.rlim_cur = 0, .rlim_max = 0};
+    ::setrlimit(RLIMIT_NPROC, &none);
+    const JobId id = add_by(*producer, opened);
+    const auto ran = running.wait();
+    if (code_of(ran) != ErrorCode::system) return 3;
+    if (!said.has("Resource temporarily unavailable")) return 4;
+    return must(opened.job(id)).attempts == 0 ? 0 : 5;
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
+TEST(ExecWorkers, more_parents_than_an_environment_holds_are_in_a_file) {
+  CreateOptions options = small_engine();
+  options.capacity = 64;
+  options.cell_size = 65536;
+  ExecWorld world(options, OpenOptions{});
+  constexpr std::size_t count = 5000;
+  std::vector<JobId> parents;
+  std::string expected;
+  const auto participant = must(world.engine.attach(Role::worker));
+  for (std::size_t n = 0; n < count; ++n) {
+    parents.push_back(must(participant->enqueue({.kind = world.kind, .level = world.level})));
+    must(must(participant->claim()).complete());
+    expected += (n == 0 ? "" : ",") + parents.back().to_string();
+  }
+  const LinkedRequest last{.request = {.kind = world.kind, .level = world.level}, .after = parents};
+  std::array<JobId, 1> id{};
+  must(participant->enqueue_together(std::span(&last, 1), id));
+  ASSERT_TRUE(await([&] { return world.state_of(id[0]) == JobState::queued; }));
+  world.drain({.command = "printf %s. \"$RINGMILL_PARENTS\"; cat $RINGMILL_PARENTS_FILE"});
+  ASSERT_EQ(world.results.size(), 1U);
+  EXPECT_EQ(world.results[0].output, "." + expected + "\n");
+}
+
+TEST(ExecWorkers, of_what_a_failed_command_said_the_last_line_is_kept) {
+  ExecWorld world;
+  const JobOptions later{.retry_policy = must(world.engine.retry_policy("fixed:1h"))};
+  const JobId id = must(world.producer->enqueue({.kind = world.kind, .level = world.level, .options = &later}));
+  ExecWorker worker(world.engine, {.command = "for n in $(seq 400); do echo debug: step $n of the import is fine >&2; "
+                                              "done; echo FATAL: disk quota exceeded for user bob >&2; exit 1"});
+  const LogCapture said;
+  Running running(worker);
+  ASSERT_TRUE(await([&] { return world.state_of(id) == JobState::delayed; }));
+  must(running.stop());
+  const std::string error = must(world.engine.job(id)).last_error;
+  EXPECT_TRUE(error.starts_with("the command ended with status 1: [...] debug: step ")) << error;
+  EXPECT_TRUE(error.ends_with("\nFATAL: disk quota exceeded for user bob")) << error;
+  EXPECT_TRUE(said.has("FATAL: disk quota exceeded"));
 }
 
 TEST(ExecWorkers, the_largest_payload_passes_through_a_command) {
@@ -288,7 +449,10 @@ TEST(ExecWorkers, options_out_of_their_bounds_are_refused) {
                                        {.command = "true", .concurrency = 0},
                                        {.command = "true", .lease = 1ms},
                                        {.command = "true", .lease = std::chrono::hours{24 * 25}},
-                                       {.command = "true", .kill_grace = -1ms}};
+                                       {.command = "true", .kill_grace = -1ms},
+                                       {.command = "true", .give_up_after = 0ms},
+                                       {.command = std::string("tr\0ue", 5)},
+                                       {.command = std::string(131'072, 'x')}};
   for (std::size_t n = 0; n < wrong.size(); ++n) {
     ExecWorker worker(world.engine, wrong[n]);
     worker.stop();  // one that is not refused ends all the same

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <vector>
 
 #include "tests/support/log_capture.h"
@@ -200,6 +202,129 @@ TEST(HandlersInProcess, a_handler_that_extends_keeps_its_job_longer) {
   });
   EXPECT_EQ(did.completed, 1U);
   EXPECT_EQ(did.lost, 0U);
+}
+
+TEST(HandlersInProcess, a_result_that_is_too_long_completes_its_job_and_is_said_once) {
+  WorkerWorld world;
+  const JobOptions kept{.keep_result = std::chrono::minutes{1}};
+  std::vector<JobId> ids;
+  for (int n = 0; n < 2; ++n) {
+    ids.push_back(must(world.producer->enqueue({.kind = world.kind, .level = world.level, .options = &kept})));
+  }
+  const LogCapture said;
+  const WorkerStatus did = drain(world, [](JobContext&) { return JobOutcome::complete(std::string(2000, 'r')); });
+  EXPECT_EQ(did.completed, 2U);
+  EXPECT_EQ(did.failed, 0U);
+  for (const JobId id : ids) EXPECT_TRUE(must(world.engine.job(id)).result_cut);
+  EXPECT_EQ(said.count("its result is cut"), 1U);
+}
+
+TEST(HandlersInProcess, a_job_that_the_worker_is_unable_to_run_is_no_attempt_and_the_reason_is_said_once) {
+  WorkerWorld world;
+  const JobId id = world.add();
+  const LogCapture said;
+  std::vector<std::uint32_t> attempts;
+  const WorkerStatus did = drain(world, [&](JobContext& job) {
+    attempts.push_back(job.attempt());
+    return attempts.size() < 3 ? JobOutcome::unable("no database") : JobOutcome::complete();
+  });
+  EXPECT_EQ(attempts, (std::vector<std::uint32_t>{1, 1, 1}));
+  EXPECT_EQ(did.released, 2U);
+  EXPECT_EQ(did.failed, 0U);
+  EXPECT_EQ(world.state_of(id), JobState::ended);
+  EXPECT_EQ(said.count("no database"), 1U);
+}
+
+TEST(HandlersInProcess, a_worker_that_is_unable_waits_longer_each_time_and_others_get_the_job) {
+  WorkerWorld world;
+  const JobId id = world.add();
+  const LogCapture said;
+  std::atomic<int> tries{0};
+  Worker unable(world.engine);
+  unable.on_any([&](JobContext&) {
+    tries.fetch_add(1);
+    return JobOutcome::unable("no descriptors");
+  });
+  Running running(unable);
+  ASSERT_TRUE(await([&] { return tries.load() == 1; }));
+  Worker able(world.engine, draining());
+  able.on_any([](JobContext&) { return JobOutcome::complete(); });
+  must(able.run());
+  EXPECT_EQ(able.status().completed, 1U);
+  EXPECT_EQ(world.state_of(id), JobState::ended);
+  must(running.stop());
+}
+
+TEST(HandlersInProcess, stop_ends_the_wait_of_a_worker_that_is_unable) {
+  WorkerWorld world;
+  world.add();
+  const LogCapture said;
+  std::atomic<int> tries{0};
+  Worker worker(world.engine);
+  worker.on_any([&](JobContext&) {
+    tries.fetch_add(1);
+    return JobOutcome::unable("no descriptors");
+  });
+  Running running(worker);
+  ASSERT_TRUE(await([&] { return tries.load() == 4; }));  // the next wait is 800 ms
+  const std::uint64_t begin_ns = steady_clock_ns();
+  must(running.stop());
+  EXPECT_LT(steady_clock_ns() - begin_ns, 500'000'000U);
+  EXPECT_EQ(world.count_queued(), 1U);
+}
+
+TEST(HandlersInProcess, a_worker_that_stays_unable_ends_with_the_reason) {
+  WorkerWorld world;
+  const JobId id = world.add();
+  const LogCapture said;
+  Worker worker(world.engine, {.give_up_after = std::chrono::milliseconds{250}});
+  worker.on_any([](JobContext&) { return JobOutcome::unable("no shell"); });
+  const auto ran = worker.run();
+  ASSERT_EQ(code_of(ran), ErrorCode::system);
+  EXPECT_NE(ran.error().message().find("no shell"), std::string::npos) << ran.error().message();
+  EXPECT_EQ(world.state_of(id), JobState::queued);
+  EXPECT_EQ(world.attempts_of(id), 0U);
+}
+
+TEST(HandlersInProcess, a_worker_that_runs_some_jobs_does_not_give_up_because_of_others) {
+  WorkerWorld world;
+  world.add({}, "long");
+  const LogCapture said;
+  std::atomic<bool> runs{false};
+  std::atomic<int> tries{0};
+  // One thread runs a job all the time; the other one is unable for longer than give_up_after.
+  Worker worker(world.engine, {.threads = 2, .give_up_after = std::chrono::milliseconds{250}});
+  worker.on("unable", [&](JobContext&) {
+    return tries.fetch_add(1) < 5 ? JobOutcome::unable("no descriptors") : JobOutcome::complete();
+  });
+  worker.on("long", [&](JobContext& job) {
+    runs.store(true);
+    while (tries.load() < 6 && !job.is_stopping()) std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    return JobOutcome::complete();
+  });
+  Running running(worker);
+  ASSERT_TRUE(await([&] { return runs.load(); }));
+  world.add({}, "unable");
+  EXPECT_TRUE(await([&] { return worker.status().completed == 2 || running.is_over(); }));
+  EXPECT_FALSE(running.is_over());
+  must(running.stop());
+}
+
+TEST(HandlersInProcess, an_exception_that_says_that_the_process_lacks_something_is_no_attempt) {
+  for (const std::errc lack : {std::errc::too_many_files_open, std::errc::resource_unavailable_try_again,
+                               std::errc::not_enough_memory, std::errc::too_many_files_open_in_system}) {
+    WorkerWorld world;
+    world.add();
+    const LogCapture said;
+    int tries = 0;
+    const WorkerStatus did = drain(world, [&](JobContext& job) {
+      EXPECT_EQ(job.attempt(), 1U);
+      if (++tries == 1) throw std::system_error(std::make_error_code(lack), "a thread");
+      return JobOutcome::complete();
+    });
+    EXPECT_EQ(did.failed, 0U);
+    EXPECT_EQ(did.completed, 1U);
+  }
 }
 
 }  // namespace

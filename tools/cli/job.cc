@@ -47,7 +47,8 @@ void print_text(const JobInfo& info, Output& output) {
   if (!info.last_error.empty()) line("last error", escaped(info.last_error));
   if (info.cause) line("cause", std::string(name_of(*info.cause)));
   if (info.state == JobState::completed) {
-    line("result", fmt::format("{} bytes: {}", info.result.size(), escaped(info.result)));
+    line("result", fmt::format("{}{} bytes: {}", info.result_cut ? "cut, the first " : "", info.result.size(),
+                               escaped(info.result)));
   }
 }
 

@@ -153,6 +153,7 @@ class JournalLines : public JournalVisitor {
     json["started_at"] = time_json(started);
     json["ended_at"] = time_json(ended);
     json["text_size"] = record.text_bytes;
+    if (record.is_result_cut()) json["result_cut"] = true;
     if (options_.payload) json[is_utf8(said) ? "text" : "text_base64"] = is_utf8(said) ? said : to_base64(said);
     output_.json(json);
   }

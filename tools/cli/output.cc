@@ -1,7 +1,6 @@
 #include "tools/cli/output.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "tools/cli/report.h"
+#include "tools/cli/result_stream.h"
 
 namespace ringmill::cli {
 
@@ -60,15 +60,8 @@ void Output::json(const nlohmann::ordered_json& value) {
 }
 
 void Output::flush() {
-  std::string_view rest = buffer_;
-  while (!rest.empty() && error_ == 0) {
-    const ssize_t written = ::write(STDOUT_FILENO, rest.data(), rest.size());
-    if (written >= 0) {
-      rest.remove_prefix(static_cast<std::size_t>(written));
-    } else if (errno != EINTR) {
-      error_ = errno;
-    }
-  }
+  // Nothing is written behind a gap.
+  if (error_ == 0) error_ = write_whole(buffer_);
   buffer_.clear();
 }
 

@@ -1,6 +1,6 @@
 // ringmill work: runs a shell command for each job.
+#include <chrono>
 #include <memory>
-#include <mutex>
 
 #include <ringmill/engine.h>
 #include <ringmill/worker.h>
@@ -9,6 +9,7 @@
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
+#include "tools/cli/result_stream.h"
 #include "workers/exec_worker.h"
 
 namespace ringmill::cli {
@@ -23,13 +24,13 @@ struct WorkWords {
   std::string policy = "weighted";
   std::uint32_t concurrency = 1;
   bool drain = false;
+  std::chrono::nanoseconds give_up_after = std::chrono::seconds{60};
+  std::uint64_t most_output = std::uint64_t{1} << 30;
 };
 
 int run_work(const WorkWords& words) {
   auto engine = Engine::open(words.directory);
   if (!engine) return fail("work", engine.error());
-  Output output;
-  std::mutex output_mutex;
   ExecOptions options;
   options.command = words.command;
   if (!words.kinds.empty()) options.kinds = split_list(words.kinds);
@@ -40,17 +41,15 @@ int run_work(const WorkWords& words) {
   options.policy = words.policy == "strict" ? Policy::strict : Policy::weighted;
   options.concurrency = words.concurrency;
   options.drain = words.drain;
-  // Nothing keeps results yet: whoever started this worker sees them, each whole.
-  options.on_result = [&](const ExecResult& result) {
-    const std::lock_guard lock(output_mutex);
-    output.text(result.output);
-    output.flush();
-  };
+  options.give_up_after = std::chrono::duration_cast<std::chrono::milliseconds>(words.give_up_after);
+  options.most_output = words.most_output;
+  ResultStream stream;
+  options.on_result = [&stream](const ExecResult& result) { stream.write(result); };
   ExecWorker worker(*engine, std::move(options));
   const auto stopping = worker.stop_on_signals();
   if (!stopping) return fail("work", stopping.error());
   if (const auto ran = worker.run(); !ran) return fail("work", ran.error());
-  return output.finish(exit_done);
+  return stream.finish(exit_done);
 }
 
 }  // namespace
@@ -70,16 +69,30 @@ Command add_work(CLI::App& program) {
       ->capture_default_str()
       ->type_name("N");
   app->add_flag("--drain", words->drain, "End when nothing is left to run");
+  add_duration(*app, "--give-up-after", words->give_up_after,
+               "End with exit code 3 when no command could be started for so long (60s)");
+  add_size(
+      *app, "--most-output", words->most_output,
+      "How much of what a command writes is passed on (1GiB); beyond 64 KiB it waits in a temporary file, in TMPDIR "
+      "or /var/tmp");
   app->footer(
       "The command gets the payload on standard input, and RINGMILL_JOB_ID, RINGMILL_KIND, RINGMILL_LEVEL,\n"
       "RINGMILL_ATTEMPT and RINGMILL_PARENTS (the ids of the jobs it has waited for, with commas between; their "
       "results\n"
-      "are shown by `ringmill job` meanwhile) in its environment. Exit status 0: the job is done; what the command "
-      "wrote on standard output\n"
-      "is written to ours, and kept as the job's result if the job asked for that. 100: it failed for good, and goes "
-      "to\n"
-      "the dead letters. Any other, or longer than the job's timeout: the attempt failed, and the job waits as its\n"
-      "backoff says, or is dead when its attempts are used up.\n"
+      "are shown by `ringmill job` meanwhile) in its environment; more than 64 KiB of ids are in the file that\n"
+      "RINGMILL_PARENTS_FILE names.\n"
+      "Exit status 0: the job is done; what the command wrote on standard output is written to ours when it has "
+      "ended,\n"
+      "byte for byte, and kept as the job's result if the job asked for that (of a long one the beginning). 100: it\n"
+      "failed for good, and goes to the dead letters. Any other, or longer than the job's timeout: the attempt "
+      "failed,\n"
+      "and the job waits as its backoff says, or is dead when its attempts are used up; the end of standard error is\n"
+      "kept with it. A command that leaves its process group (setsid) is not ended by a timeout.\n"
+      "\n"
+      "A command that cannot be started for lack of descriptors, processes, memory or a shell is no attempt: its job\n"
+      "goes back, and this worker waits before it takes another one. Exit code 3: it stayed so for --give-up-after, "
+      "or\n"
+      "something that commands wrote could not be passed on.\n"
       "\n"
       "SIGTERM or SIGINT: commands that run end, nothing new begins. A second one ends them (SIGTERM, after 5 s "
       "SIGKILL)\n"

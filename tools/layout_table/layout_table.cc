@@ -246,7 +246,7 @@ bool print_staging() {
                    {offsetof(Staging, due_at), sizeof(Staging::due_at), "due_at"},
                    {offsetof(Staging, started), sizeof(Staging::started), "started"},
                    {offsetof(Staging, text_bytes), sizeof(Staging::text_bytes), "text_bytes"},
-                   {offsetof(Staging, reserved), sizeof(Staging::reserved), "reserved"},
+                   {offsetof(Staging, text_was_cut), sizeof(Staging::text_was_cut), "text_was_cut"},
                    {offsetof(Staging, text), sizeof(Staging::text), "text"},
                });
 }
