@@ -126,7 +126,10 @@ Result<Kind> Engine::kind(std::string_view name) {
                                  "a kind's name has 1 to 63 characters of [A-Za-z0-9._:/-]", std::string(name)));
   }
   const auto number = implementation_->core->segment.kinds().intern(name);
-  if (!number) return std::unexpected(Error(ErrorCode::no_space, "this engine knows 1024 kinds, which is the most"));
+  if (!number)
+    return std::unexpected(Error(ErrorCode::no_space, "this engine knows 1024 kinds, which is the most",
+                                 "end its processes, then `ringmill recover DIR --from-journal` gives back "
+                                 "those that no job has; `ringmill status` counts them"));
   return Kind{*number};
 }
 

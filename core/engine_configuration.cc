@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "core/shown_text.h"
 #include "ipc/name_table.h"
 
 namespace ringmill {
@@ -122,6 +123,10 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
     }
     if (std::ranges::count(options.levels, level) != 1)
       return std::unexpected(invalid("a level is named twice", level));
+  }
+  // It is written into a file of JSON.
+  if (const std::string folder = options.shm_dir.string(); !is_utf8(folder) || folder.find('\0') != folder.npos) {
+    return std::unexpected(invalid("the path of the folder for shared memory must be UTF-8", shown(folder)));
   }
   config.levels = options.levels;
   config.weights = options.weights;

@@ -393,11 +393,12 @@ bool Participant::Implementation::publish_unique(const FreeCells::Filling& filli
   return true;
 }
 
-/// Another one's job may not be durable yet: whoever asked for that waits for it as for his own.
+/// Another one's job may not be durable yet, and its producer may be just before its own mark: a ticket that is taken
+/// from here on covers it.
 Result<UniqueJob> Participant::Implementation::finish_unique(UniqueJob job, const JobRequest& request,
                                                              std::uint64_t wait_ns) {
+  if (!job.is_new && request.durability != Durability::memory) settling_.mark_changed(index_of(job.id));
   if (request.durability == Durability::durable) {
-    if (!job.is_new) settling_.mark_changed(index_of(job.id));  // its producer may be just before its own mark
     if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
   }
   return job;

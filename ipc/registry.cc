@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include <map>
+#include <string>
+
 #include "ipc/clock.h"
 #include "ipc/process_end.h"
 #include "ipc/ring.h"
@@ -53,17 +56,52 @@ bool Registry::try_enter(std::uint32_t number, Role role) {
   return true;
 }
 
+namespace {
+
+/// Of the entries from `begin` to `end`, how many are this process's: also those that another Engine of it took.
+std::uint32_t own_entries(const Segment& segment, std::uint32_t begin, std::uint32_t end) noexcept {
+  std::uint32_t count = 0;
+  for (std::uint32_t number = begin; number < end; ++number) {
+    const ParticipantEntry& entry = segment.participant(number);
+    const bool is_own = EntryState::of(entry).state != ParticipantState::free &&
+                        entry.process_id.load() == static_cast<std::uint32_t>(::getpid()) &&
+                        entry.pid_namespace.load() == own_pid_namespace();
+    count += is_own ? 1 : 0;
+  }
+  return count;
+}
+
+}  // namespace
+
+bool Registry::may_take(std::uint32_t number) const noexcept {
+  constexpr std::uint32_t for_workers = entries_for(Role::producer);
+  constexpr std::uint32_t for_tools = entries_for(Role::worker);
+  constexpr std::uint32_t for_keepers = entries_for(Role::tool);
+  if (number < for_workers || number >= for_keepers) return true;
+  if (number < for_tools) return own_entries(*segment_, for_workers, for_tools) < worker_entries / 2;
+  return own_entries(*segment_, for_tools, for_keepers) < tool_entries / 2;
+}
+
+Error Registry::refusal(Role role) const {
+  std::map<std::uint32_t, std::uint32_t> counts;  // by process; for people, so namespaces are not told apart
+  std::uint32_t process = 0;
+  for_each_entry_in_use(*segment_, [&](std::uint32_t number, ParticipantState) {
+    const std::uint32_t id = segment_->participant(number).process_id.load();
+    if (++counts[id] > counts[process]) process = id;
+  });
+  return Error(ErrorCode::too_many_participants, "all participant entries of this role are taken",
+               std::to_string(entries_for(role)) + " of them, process " + std::to_string(process) + " has " +
+                   std::to_string(counts[process]) + "; end some; `ringmill status` lists them");
+}
+
 Result<std::uint32_t> Registry::enter(Role role) {
   const std::lock_guard lock(mutex_);
-  constexpr std::uint32_t common = most_participants - keeper_entries;
-  const std::uint32_t begin = role == Role::keeper ? common : 0;
-  const std::uint32_t count = role == Role::keeper ? most_participants : common;
-  for (std::uint32_t n = 0; n < count; ++n) {
+  const std::uint32_t begin = role == Role::keeper ? most_participants - keeper_entries : 0;
+  for (std::uint32_t n = 0; n < entries_for(role); ++n) {
     const std::uint32_t number = (begin + n) % most_participants;
-    if (try_enter(number, role)) return number;
+    if (may_take(number) && try_enter(number, role)) return number;
   }
-  return std::unexpected(Error(ErrorCode::too_many_participants, "all participant entries are taken (252 of them)",
-                               "end a producer or worker; `ringmill status` lists them"));
+  return std::unexpected(refusal(role));
 }
 
 void Registry::leave(std::uint32_t number) noexcept {

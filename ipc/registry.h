@@ -42,6 +42,19 @@ inline constexpr std::uint64_t retry_lock_byte = 2;
 inline constexpr std::uint64_t flow_lock_byte = 3;
 inline constexpr std::uint64_t participant_lock_byte = 16;
 
+/// Entries that not every role gets: workers empty what producers fill, and tools end what stands in the way. All take
+/// the lowest free entry, so these are used when the rest is taken; of each kind one process gets half at most.
+inline constexpr std::uint32_t worker_entries = 16;  // for workers and tools
+inline constexpr std::uint32_t tool_entries = 8;     // for tools alone; the scheduler of recurring jobs is one
+
+/// The entries that a role may take are those below this one; a keeper may take any.
+constexpr std::uint32_t entries_for(Role role) noexcept {
+  constexpr std::uint32_t common = most_participants - keeper_entries;
+  if (role == Role::keeper) return most_participants;
+  if (role == Role::tool) return common;
+  return role == Role::worker ? common - tool_entries : common - tool_entries - worker_entries;
+}
+
 /// state word of a ParticipantEntry: ParticipantState | epoch << 8.
 struct EntryState {
   ParticipantState state;
@@ -76,13 +89,15 @@ class Registry {
   /// `locks` is the lock file as this process's engine opened it: the locks belong to it.
   Registry(const Segment& segment, const File& locks) noexcept : segment_(&segment), locks_(&locks) {}
 
-  /// R1 to R4 for the calling thread. Error too_many_participants.
+  /// R1 to R4 for the calling thread. Error too_many_participants: says which process has the most.
   Result<std::uint32_t> enter(Role role);
   /// D1 and D2. Called by the thread that entered.
   void leave(std::uint32_t number) noexcept;
 
  private:
   bool try_enter(std::uint32_t number, Role role);
+  bool may_take(std::uint32_t number) const noexcept;
+  Error refusal(Role role) const;
 
   const Segment* segment_;
   const File* locks_;

@@ -11,6 +11,8 @@
 
 #include <fmt/format.h>
 
+#include "ipc/name_table.h"
+
 namespace ringmill {
 
 namespace fs = std::filesystem;
@@ -19,9 +21,6 @@ namespace {
 
 constexpr std::int64_t application_id = 0x524d444c;  // "RMDL"; `file` and others can tell by it what the file is
 constexpr std::int64_t schema_version = 1;
-
-constexpr std::size_t most_name_bytes = 63;
-constexpr std::size_t most_backoff_bytes = 1024;
 
 // Letters are numbered in the order in which they were buried, so that new ones go to the end of the table and the
 // oldest stand at its beginning. Job ids are unsigned; the file has their 64 bits as a signed number. Times are
@@ -274,12 +273,13 @@ Result<DeadLetter> read_letter(const SqlStatement& row) {
 }
 
 Result<void> check_letter(const DeadLetter& letter) {
-  if (letter.id && letter.kind.size() <= most_name_bytes && letter.level.size() <= most_name_bytes &&
-      letter.backoff.size() <= most_backoff_bytes) {
-    return {};
-  }
+  // Empty: the number of a kind or level whose name was lost.
+  const auto is_name = [](std::string_view name) { return name.empty() || is_valid_name(name); };
+  std::string policy = letter.backoff;
+  std::ranges::replace(policy, ',', '/');  // as it is interned
+  if (letter.id && is_name(letter.kind) && is_name(letter.level) && is_name(policy)) return {};
   return std::unexpected(Error(ErrorCode::invalid_argument, "no job can have left this letter",
-                               letter.id.to_string() + ": its id is zero, or a name in it is too long"));
+                               letter.id.to_string() + ": its id is zero, or a name in it is none"));
 }
 
 }  // namespace ringmill

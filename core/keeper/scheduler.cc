@@ -17,6 +17,9 @@ constexpr auto look_every = 1s;
 /// A tick's key outlives its job by this much: the next keeper has taken over long before.
 constexpr auto unique_for = 10min;
 constexpr auto room_wait = 1s;
+constexpr auto durable_wait = 5s;
+/// Many can fail for one reason.
+constexpr std::size_t most_lines_in_turn = 10;
 
 }  // namespace
 
@@ -47,7 +50,9 @@ void Scheduler::run() {
       said_.clear();
     }
     auto until = std::chrono::system_clock::now() + look_every;
-    if (const auto next = book.next_due()) until = std::min<std::chrono::system_clock::time_point>(until, *next);
+    // What a turn that failed has left is tried again at the next look.
+    if (const auto next = said_.empty() ? book.next_due() : std::nullopt)
+      until = std::min<std::chrono::system_clock::time_point>(until, *next);
     lock.lock();
     // By the wall clock, as ticks are; a step of it is noticed within a second.
     changed_.wait_for(lock, std::max<std::chrono::nanoseconds>(until - std::chrono::system_clock::now(), 1ms),
@@ -59,32 +64,94 @@ void Scheduler::run() {
 }
 
 Result<void> Scheduler::turn(ScheduleBook& book) {
-  const auto due = book.due(std::chrono::system_clock::now());  // T1
-  if (!due) return std::unexpected(due.error());
-  for (const DueSchedule& one : *due) {
-    if (auto done = enqueue(one, book); !done) return done;
-  }
+  do {
+    const auto due = book.due(std::chrono::system_clock::now());  // T1
+    if (!due) return std::unexpected(due.error());
+    if (due->empty()) continue;
+    if (auto done = enqueue(*due, book); !done) return done;
+  } while (book.has_more() && !is_stopping());
   return {};
 }
 
-Result<void> Scheduler::enqueue(const DueSchedule& due, ScheduleBook& book) {
+bool Scheduler::is_stopping() {
+  const std::lock_guard lock(mutex_);
+  return stop_;
+}
+
+Result<void> Scheduler::enqueue(std::span<const DueSchedule> due, ScheduleBook& book) {
+  std::vector<TickMark> marks;
+  std::vector<TickTrouble> troubles;
+  Result<void> all = {};
   const auto producer = participant();
-  if (!producer) return std::unexpected(producer.error());
-  const Schedule& schedule = due.schedule;
-  const auto kind = engine_->kind(schedule.kind);
-  if (!kind) return std::unexpected(kind.error());
-  const auto level = engine_->level(schedule.level);
-  if (!level) return std::unexpected(level.error());
-  for (const TickTime tick : due.ticks) {
-    const JobRequest request{
-        .kind = *kind, .level = *level, .payload = as_payload(schedule.payload), .durability = Durability::durable};
-    const auto job =
-        (*producer)->enqueue_unique(request, unique_key_of(schedule.name, tick), unique_for, room_wait);  // T2
-    if (!job) return std::unexpected(job.error());
-    if (const auto marked = book.mark_ticked(schedule.name, tick); !marked)
-      return std::unexpected(marked.error());  // T3
+  if (!producer) all = std::unexpected(producer.error());
+  auto wait = room_wait;
+  for (const DueSchedule& one : due) {
+    if (!all) break;
+    const Enqueued enqueued = enqueue(one, **producer, wait);
+    if (enqueued.last) marks.push_back({one.schedule.name, *enqueued.last});
+    if (!enqueued.error) continue;
+    troubles.push_back({one.schedule.name, enqueued.error->message()});
+    // The engine is full: the others are tried, but not waited for.
+    if (enqueued.error->code() == ErrorCode::timed_out) wait = 0s;
   }
+  if (all && !marks.empty()) all = (*producer)->wait_durable((*producer)->ticket(), durable_wait);
+  if (!all) {
+    // None is over. Its job, if there is one, is found again under its key.
+    marks.clear();
+    troubles.clear();
+    for (const DueSchedule& one : due) troubles.push_back({one.schedule.name, all.error().message()});
+  }
+  const auto marked = book.mark_ticked(marks, troubles, std::chrono::system_clock::now());  // T3
+  if (!all) return all;
+  say(marks, troubles);
+  if (!marked) return std::unexpected(marked.error());
   return {};
+}
+
+Scheduler::Enqueued Scheduler::enqueue(const DueSchedule& due, Participant& producer, std::chrono::seconds wait) {
+  const Schedule& schedule = due.schedule;
+  const auto level = engine_->level(schedule.level);
+  if (!level) return {.last = std::nullopt, .error = level.error()};
+  if (schedule.payload.size() > engine_->most_payload_bytes()) {
+    return {.last = std::nullopt, .error = Error(ErrorCode::too_large, "the payload is too long for this engine")};
+  }
+  const auto kind = engine_->kind(schedule.kind);
+  if (!kind) return {.last = std::nullopt, .error = kind.error()};
+  const JobRequest request{.kind = *kind, .level = *level, .payload = as_payload(schedule.payload)};
+  Enqueued enqueued;
+  for (const TickTime tick : due.ticks) {
+    const auto job = producer.enqueue_unique(request, unique_key_of(schedule.name, tick), unique_for, wait);  // T2
+    if (!job) {
+      enqueued.error = job.error();
+      break;
+    }
+    enqueued.last = tick;
+  }
+  return enqueued;
+}
+
+void Scheduler::say(std::span<const TickMark> marks, std::span<const TickTrouble> troubles) {
+  for (const TickMark& mark : marks) {
+    if (!said_of_.contains(mark.schedule)) continue;
+    const auto is_it = [&mark](const TickTrouble& trouble) { return trouble.schedule == mark.schedule; };
+    if (std::ranges::any_of(troubles, is_it)) continue;  // only some of its ticks went in
+    said_of_.erase(mark.schedule);
+    log().info("schedule {} goes on", mark.schedule);
+  }
+  std::size_t unsaid = 0;
+  std::size_t lines = 0;
+  for (const TickTrouble& trouble : troubles) {
+    std::string& said = said_of_[trouble.schedule];
+    if (said == trouble.error) continue;
+    said = trouble.error;
+    if (++lines <= most_lines_in_turn) {
+      log().error("schedule {} is not enqueued, and is tried again: {}", trouble.schedule, trouble.error);
+    } else {
+      ++unsaid;
+    }
+  }
+  if (unsaid != 0) log().error("{} more schedules are not enqueued: `ringmill schedule DIR list` names them", unsaid);
+  if (said_of_.size() > ScheduleBook::most_schedules) said_of_.clear();  // names of removed ones
 }
 
 Result<Participant*> Scheduler::participant() {
@@ -94,7 +161,7 @@ Result<Participant*> Scheduler::participant() {
     engine_ = std::move(*opened);
   }
   if (!participant_) {
-    auto attached = engine_->attach(Role::producer);
+    auto attached = engine_->attach(Role::tool);
     if (!attached) return std::unexpected(attached.error());
     participant_ = std::move(*attached);
   }

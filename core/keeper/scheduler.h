@@ -5,9 +5,11 @@
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 
@@ -26,9 +28,19 @@ class Scheduler {
 
  private:
   void run();
-  /// One look at the book. Errors are those of the book and of enqueueing.
+  struct Enqueued {
+    std::optional<TickTime> last{};  // the ticks up to this one are jobs
+    std::optional<Error> error{};    // why the others are not
+  };
+
+  /// One look at all schedules. Errors are those that concern all of them: of the book, of attaching, of the journal.
   Result<void> turn(ScheduleBook& book);
-  Result<void> enqueue(const DueSchedule& due, ScheduleBook& book);
+  /// T2 and T3 of many. A schedule that fails is noted in the book, and holds up no other.
+  Result<void> enqueue(std::span<const DueSchedule> due, ScheduleBook& book);
+  Enqueued enqueue(const DueSchedule& due, Participant& producer, std::chrono::seconds wait);
+  /// Names in the log what fails, or goes on, when that changes.
+  void say(std::span<const TickMark> marks, std::span<const TickTrouble> troubles);
+  bool is_stopping();
   /// Opens the engine when the first tick comes: most engines have none.
   Result<Participant*> participant();
 
@@ -36,7 +48,8 @@ class Scheduler {
   // Of the thread alone.
   std::optional<Engine> engine_;
   std::unique_ptr<Participant> participant_;
-  std::string said_;  // the last error that was logged
+  std::string said_;                            // the last error that was logged
+  std::map<std::string, std::string> said_of_;  // the same of each schedule that fails
 
   std::mutex mutex_;
   std::condition_variable changed_;

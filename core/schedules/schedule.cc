@@ -54,6 +54,14 @@ std::optional<TickTime> next_tick(const Schedule& schedule, TickTime after) {
   return std::nullopt;
 }
 
+bool lies_ahead(const Schedule& schedule, TickTime now) noexcept { return schedule.done_until() - tick_grace > now; }
+
+std::optional<TickTime> coming_tick(const Schedule& schedule, TickTime now) {
+  if (schedule.paused) return std::nullopt;
+  const auto due = due_ticks(schedule, now);
+  return due.empty() ? next_tick(schedule, std::max(now, schedule.done_until())) : due.front();
+}
+
 std::vector<TickTime> due_ticks(const Schedule& schedule, TickTime now) {
   if (schedule.paused) return {};
   TickTime done = schedule.done_until();

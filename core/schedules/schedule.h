@@ -2,7 +2,7 @@
 //
 // A tick is a time at which the job is to be enqueued. Ticks are wall-clock time. A jump forward makes the ticks in
 // between missed ones, as if nobody had kept the engine meanwhile. A jump back brings no tick again: until the clock is
-// where it was, there are none. (hazard 16)
+// where it was, there are none; ScheduleBook::resume() begins anew before that. (hazard 16)
 #pragma once
 
 #include <algorithm>
@@ -71,6 +71,10 @@ struct Schedule {
   /// The last one that was enqueued.
   std::optional<TickTime> last_tick{};
 
+  /// Why its ticks could not be enqueued, since when; empty: the last ones could.
+  std::string last_error{};
+  std::optional<TickTime> failing_since{};
+
   /// Ticks up to here are over.
   TickTime done_until() const noexcept { return last_tick ? std::max(*last_tick, begins_after) : begins_after; }
 };
@@ -81,6 +85,13 @@ inline constexpr std::size_t most_ticks_at_once = 1000;
 
 /// The first tick after a time, whether paused or not. Nothing: there are no more.
 std::optional<TickTime> next_tick(const Schedule& schedule, TickTime after);
+
+/// Its clock was set back: it has no ticks until the clock is where it was, unless it is resumed.
+bool lies_ahead(const Schedule& schedule, TickTime now) noexcept;
+
+/// The tick that comes next: the first one that is due already, or the first one to come. Nothing: none comes, because
+/// it is paused, not understood, or at the end of its times.
+std::optional<TickTime> coming_tick(const Schedule& schedule, TickTime now);
 
 /// The ticks up to `now` that are to be enqueued, in order, by the policy for missed ones. None while it is paused.
 std::vector<TickTime> due_ticks(const Schedule& schedule, TickTime now);

@@ -38,9 +38,17 @@ CREATE TABLE schedule(
   last_tick INTEGER,
   payload BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE trouble(name TEXT PRIMARY KEY, since INTEGER NOT NULL, error TEXT NOT NULL) STRICT, WITHOUT ROWID;
 PRAGMA application_id = 0x524d5343;
 PRAGMA user_version = 1;
 )sql";
+
+// Files from before it have no such table: it is made when the first trouble comes.
+constexpr const char* make_troubles =
+    "CREATE TABLE IF NOT EXISTS trouble(name TEXT PRIMARY KEY, since INTEGER NOT NULL, error TEXT NOT NULL) STRICT, "
+    "WITHOUT ROWID";
+constexpr const char* forget_trouble = "DELETE FROM trouble WHERE name = ?1";
+constexpr std::size_t most_error_bytes = 500;
 
 TickTime tick_time(ScheduleBook::Time time) { return std::chrono::floor<milliseconds>(time); }
 TickTime tick_time(std::int64_t ms) { return TickTime(milliseconds(ms)); }
@@ -58,10 +66,7 @@ TickTimes times_of(std::string cron_text, std::string zone_name) {
   return CronTimes{*std::move(cron), *std::move(zone)};
 }
 
-constexpr std::string_view columns =
-    "name, cron, zone, every_ms, kind, level, missed, paused, created_at, begins_after, last_tick";
-
-/// `row` has `columns`, and the payload behind them if it is asked for.
+/// `row` is of ScheduleBook::select().
 Schedule schedule_of(const SqlStatement& row, bool with_payload) {
   const auto text = [&row](int column) { return std::string(row.bytes(column)); };
   Schedule schedule{.name = text(0), .times = BrokenTimes{text(1), text(2), "it has neither times nor an interval"}};
@@ -81,7 +86,12 @@ Schedule schedule_of(const SqlStatement& row, bool with_payload) {
   schedule.created_at = tick_time(row.integer(8));
   schedule.begins_after = tick_time(row.integer(9));
   if (!row.is_null(10)) schedule.last_tick = tick_time(row.integer(10));
-  if (with_payload) schedule.payload = text(11);
+  if (!row.is_null(11)) schedule.failing_since = tick_time(row.integer(11));
+  schedule.last_error = text(12);
+  if (with_payload) schedule.payload = text(13);
+  if (!is_valid_name(schedule.name) || !is_valid_name(schedule.kind) || !is_valid_name(schedule.level)) {
+    schedule.times = BrokenTimes{text(1), text(2), "its name, kind or level is none"};
+  }
   return schedule;
 }
 
@@ -170,6 +180,11 @@ Result<SqlConnection*> ScheduleBook::made() {
   return &*database_;
 }
 
+Error ScheduleBook::is_there_already(std::string_view name) {
+  return Error(ErrorCode::already_exists, "there is such a schedule already",
+               fmt::format("'{}'; remove it before you add another one", name));
+}
+
 Result<void> ScheduleBook::add(const Schedule& schedule, Time now) {
   if (auto checked = check(schedule); !checked) return checked;
   const auto database = made();
@@ -182,11 +197,23 @@ Result<void> ScheduleBook::add(const Schedule& schedule, Time now) {
   }
   if (auto inserted = insert(**database, schedule, tick_time(now)); !inserted) return inserted;
   if ((*database)->changes() == 0) {
-    return std::unexpected(Error(ErrorCode::already_exists, "there is such a schedule already",
-                                 fmt::format("'{}'; remove it before you add another one", schedule.name)));
+    return std::unexpected(is_there_already(schedule.name));
   }
   entries_version_.reset();
   return {};
+}
+
+Result<std::string> ScheduleBook::select(SqlConnection& database, bool with_payload) {
+  if (!has_troubles_) {
+    const auto count = database.number("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'trouble'");
+    if (!count) return std::unexpected(count.error());
+    has_troubles_ = *count != 0;
+  }
+  return fmt::format(
+      "SELECT name, cron, zone, every_ms, kind, level, missed, paused, created_at, begins_after, last_tick, {}{} FROM "
+      "schedule{}",
+      has_troubles_ ? "since, error" : "NULL, NULL", with_payload ? ", payload" : "",
+      has_troubles_ ? " LEFT JOIN trouble USING (name)" : "");
 }
 
 Result<std::vector<Schedule>> ScheduleBook::list() {
@@ -194,7 +221,9 @@ Result<std::vector<Schedule>> ScheduleBook::list() {
   const auto database = opened();
   if (!database) return std::unexpected(database.error());
   if (*database == nullptr) return schedules;
-  auto rows = (*database)->prepare(fmt::format("SELECT {}, payload FROM schedule ORDER BY name", columns));
+  const auto query = select(**database, true);
+  if (!query) return std::unexpected(query.error());
+  auto rows = (*database)->prepare(*query + " ORDER BY name");
   if (!rows) return std::unexpected(rows.error());
   while (true) {
     const auto row = rows->step();
@@ -208,7 +237,9 @@ Result<Schedule> ScheduleBook::find(std::string_view name) {
   const auto database = opened();
   if (!database) return std::unexpected(database.error());
   if (*database == nullptr) return std::unexpected(no_schedule(name));
-  auto rows = (*database)->prepare(fmt::format("SELECT {}, payload FROM schedule WHERE name = ?1", columns));
+  const auto query = select(**database, true);
+  if (!query) return std::unexpected(query.error());
+  auto rows = (*database)->prepare(*query + " WHERE name = ?1");
   if (!rows) return std::unexpected(rows.error());
   const auto row = rows->with(name).step();
   if (!row) return std::unexpected(row.error());
@@ -230,7 +261,11 @@ Result<void> ScheduleBook::change(const char* sql, std::string_view name, std::o
 }
 
 Result<void> ScheduleBook::remove(std::string_view name) {
-  return change("DELETE FROM schedule WHERE name = ?1", name);
+  if (auto removed = change("DELETE FROM schedule WHERE name = ?1", name); !removed) return removed;
+  // A trouble that stays, because of a kill here, is forgotten by the first mark of a schedule of this name.
+  if (!has_troubles_) return {};
+  if (auto forget = database_->prepare(forget_trouble)) static_cast<void>(forget->with(name).run());
+  return {};
 }
 
 Result<void> ScheduleBook::pause(std::string_view name) {
@@ -238,9 +273,13 @@ Result<void> ScheduleBook::pause(std::string_view name) {
 }
 
 Result<void> ScheduleBook::resume(std::string_view name, Time now) {
+  // The first that holds: the clock was set back; it is paused; it goes on already.
   return change(
-      "UPDATE schedule SET begins_after = CASE paused WHEN 0 THEN begins_after ELSE max(begins_after, ?2) END, paused "
-      "= 0 "
+      "UPDATE schedule SET (created_at, begins_after, last_tick, paused) = (SELECT "
+      "CASE WHEN ahead THEN min(created_at, ?2) ELSE created_at END, "
+      "CASE WHEN ahead THEN ?2 WHEN paused THEN max(begins_after, ?2) ELSE begins_after END, "
+      "CASE WHEN ahead THEN NULL ELSE last_tick END, 0 "
+      "FROM (SELECT max(begins_after, coalesce(last_tick, begins_after)) - 1000 > ?2 AS ahead)) "
       "WHERE name = ?1",
       name, column_of(tick_time(now)));
 }
@@ -257,7 +296,9 @@ Result<void> ScheduleBook::refresh_entries(SqlConnection& database) {
   const auto version = database.number("PRAGMA data_version");
   if (!version) return std::unexpected(version.error());
   if (entries_version_ == *version) return {};
-  auto rows = database.prepare(fmt::format("SELECT {} FROM schedule ORDER BY name", columns));
+  const auto query = select(database, false);
+  if (!query) return std::unexpected(query.error());
+  auto rows = database.prepare(*query + " ORDER BY name");
   if (!rows) return std::unexpected(rows.error());
   std::vector<Entry> entries;
   while (true) {
@@ -281,7 +322,17 @@ Result<std::vector<DueSchedule>> ScheduleBook::due(Time now) {
   if (*database == nullptr) return found;
   if (auto fresh = refresh_entries(**database); !fresh) return std::unexpected(fresh.error());
   const TickTime until = tick_time(now);
-  for (Entry& entry : entries_) {
+  due_until_ = until;
+  std::size_t ticks_found = 0;
+  std::size_t payload_bytes = 0;
+  const auto by_name = [](const Entry& one) -> std::string_view { return one.schedule.name; };
+  auto begin = std::ranges::lower_bound(entries_, std::string_view(goes_on_at_), {}, by_name);
+  goes_on_at_.clear();
+  for (Entry& entry : std::ranges::subrange(begin, entries_.end())) {
+    if (ticks_found >= most_ticks_in_turn || payload_bytes >= most_payload_bytes_in_turn) {
+      goes_on_at_ = entry.schedule.name;
+      break;
+    }
     if (!entry.next || *entry.next > until) continue;
     if (due_ticks(entry.schedule, until).empty()) {  // skipped; mark_ticked() does not hear of those
       entry.next = next_tick(entry.schedule, until);
@@ -292,6 +343,8 @@ Result<std::vector<DueSchedule>> ScheduleBook::due(Time now) {
     if (!schedule) return std::unexpected(schedule.error());
     // By what is stored now: somebody may have paused it, or marked a tick.
     if (auto ticks = due_ticks(*schedule, until); !ticks.empty()) {
+      ticks_found += ticks.size();
+      payload_bytes += schedule->payload.size();
       found.push_back({*std::move(schedule), std::move(ticks)});
     }
   }
@@ -301,27 +354,100 @@ Result<std::vector<DueSchedule>> ScheduleBook::due(Time now) {
 std::optional<TickTime> ScheduleBook::next_due() const noexcept {
   std::optional<TickTime> earliest;
   for (const Entry& entry : entries_) {
-    if (entry.next && (!earliest || *entry.next < *earliest)) earliest = entry.next;
+    if (!entry.next || (entry.is_in_trouble() && *entry.next <= due_until_)) continue;
+    if (!earliest || *entry.next < *earliest) earliest = entry.next;
   }
   return earliest;
 }
 
-Result<bool> ScheduleBook::mark_ticked(std::string_view name, TickTime tick) {
-  const auto database = opened();
-  if (!database) return std::unexpected(database.error());
-  if (*database == nullptr) return false;
-  auto statement = (*database)->prepare(
+ScheduleBook::Entry* ScheduleBook::entry_of(std::string_view name) noexcept {
+  const auto by_name = [](const Entry& one) -> std::string_view { return one.schedule.name; };
+  const auto found = std::ranges::lower_bound(entries_, name, {}, by_name);
+  return found != entries_.end() && found->schedule.name == name ? &*found : nullptr;
+}
+
+Result<std::size_t> ScheduleBook::write_marks(SqlConnection& database, std::span<const TickMark> marks) {
+  auto mark = database.prepare(
       "UPDATE schedule SET last_tick = ?2 "
       "WHERE name = ?1 AND ?2 > begins_after AND (last_tick IS NULL OR last_tick < ?2)");
-  if (!statement) return std::unexpected(statement.error());
-  if (auto ran = statement->with(name, column_of(tick)).run(); !ran) return std::unexpected(ran.error());
-  if ((*database)->changes() == 0) return false;
-  const auto is_it = [name](const Entry& entry) { return entry.schedule.name == name; };
-  if (const auto entry = std::ranges::find_if(entries_, is_it); entry != entries_.end()) {
-    entry->schedule.last_tick = tick;
+  if (!mark) return std::unexpected(mark.error());
+  std::optional<SqlStatement> forget;
+  if (has_troubles_) {
+    auto prepared = database.prepare(forget_trouble);
+    if (!prepared) return std::unexpected(prepared.error());
+    forget = *std::move(prepared);
+  }
+  std::size_t count = 0;
+  for (const auto& [schedule, tick] : marks) {
+    const std::string_view name = schedule;
+    if (auto ran = mark->with(name, column_of(tick)).run(); !ran) return std::unexpected(ran.error());
+    count += static_cast<std::size_t>(database.changes());
+    if (!forget) continue;
+    if (auto ran = forget->with(name).run(); !ran) return std::unexpected(ran.error());
+  }
+  return count;
+}
+
+Result<void> ScheduleBook::write_troubles(SqlConnection& database, std::span<const TickTrouble> troubles,
+                                          TickTime now) {
+  if (troubles.empty()) return {};
+  if (auto made = database.execute(make_troubles); !made) return made;
+  auto note = database.prepare(
+      "INSERT INTO trouble SELECT name, ?2, ?3 FROM schedule WHERE name = ?1 ON CONFLICT DO UPDATE SET error = ?3");
+  if (!note) return std::unexpected(note.error());
+  for (const auto& [schedule, error] : troubles) {
+    const std::string_view text = std::string_view(error).substr(0, most_error_bytes);
+    if (auto ran = note->with(std::string_view(schedule), column_of(now), text).run(); !ran) return ran;
+  }
+  return {};
+}
+
+/// What this connection changes does not change its own data_version.
+void ScheduleBook::remember(std::span<const TickMark> marks, std::span<const TickTrouble> troubles, TickTime now) {
+  for (const auto& [schedule, tick] : marks) {
+    Entry* const entry = entry_of(schedule);
+    if (entry == nullptr) continue;
+    entry->schedule.last_tick = std::max(entry->schedule.last_tick.value_or(tick), tick);
+    entry->schedule.failing_since.reset();
+    entry->schedule.last_error.clear();
     entry->next = next_tick(entry->schedule, entry->schedule.done_until());
   }
-  return true;
+  for (const auto& [schedule, error] : troubles) {
+    Entry* const entry = entry_of(schedule);
+    if (entry == nullptr) continue;
+    if (!entry->is_in_trouble()) entry->schedule.failing_since = now;
+    entry->schedule.last_error = error.substr(0, most_error_bytes);
+  }
+}
+
+Result<std::size_t> ScheduleBook::mark_ticked(std::span<const TickMark> marks, std::span<const TickTrouble> troubles,
+                                              Time now) {
+  const auto database = opened();
+  if (!database) return std::unexpected(database.error());
+  if (*database == nullptr) return 0;
+  std::vector<TickTrouble> fresh;
+  for (const TickTrouble& trouble : troubles) {
+    const Entry* const entry = entry_of(trouble.schedule);
+    const bool is_known = entry != nullptr && entry->is_in_trouble() &&
+                          entry->schedule.last_error == std::string_view(trouble.error).substr(0, most_error_bytes);
+    if (!is_known) fresh.push_back(trouble);
+  }
+  if (marks.empty() && fresh.empty()) return 0;
+  auto transaction = SqlTransaction::begin(**database);
+  if (!transaction) return std::unexpected(transaction.error());
+  const auto count = write_marks(**database, marks);
+  if (!count) return count;
+  if (auto noted = write_troubles(**database, fresh, tick_time(now)); !noted) return std::unexpected(noted.error());
+  if (auto committed = transaction->commit(); !committed) return std::unexpected(committed.error());
+  remember(marks, fresh, tick_time(now));
+  return count;
+}
+
+Result<bool> ScheduleBook::mark_ticked(std::string_view name, TickTime tick) {
+  const TickMark mark{.schedule = std::string(name), .tick = tick};
+  const auto count = mark_ticked(std::span(&mark, 1), {}, tick);
+  if (!count) return std::unexpected(count.error());
+  return *count != 0;
 }
 
 }  // namespace ringmill

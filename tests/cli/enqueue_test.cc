@@ -154,5 +154,112 @@ TEST_F(EnqueueCommand, without_a_level_named_default_the_only_level_is_meant) {
   expect_error(on_engine("enqueue", {"--kind", "k"}), 2, "first, second");
 }
 
+TEST_F(EnqueueCommand, a_json_payload_is_enqueued_as_its_text_stands_in_the_line) {
+  const std::vector<std::string> values{R"({"order":12345678901234567890123,"price":1.10})",
+                                        "18446744073709551616",
+                                        "0.10",
+                                        "1e2",
+                                        "1E+400",
+                                        "-0",
+                                        R"({"a":1,"a":2})",
+                                        R"([ 1,	2 ,{ "b" : null } ])",
+                                        "true",
+                                        "[]",
+                                        R"({"\u0061":"\ud800"})"};
+  std::string lines;
+  for (const std::string& value : values) lines += "{ \"payload\" :  " + value + "  , \"level\":\"low\"}\n";
+  const Ran ran = on_engine("enqueue", {"--from-json", "-", "--kind", "k", "--quiet"}, lines);
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_EQ(payloads(), values);
+}
+
+TEST_F(EnqueueCommand, a_json_string_is_enqueued_as_its_characters) {
+  const Ran ran = on_engine("enqueue", {"--from-json", "-", "--kind", "k"}, "{\"payload\":\"a\\n\\u00e9\\\"\"}\n");
+  ASSERT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_EQ(payloads(), std::vector<std::string>{"a\n\u00e9\""});
+}
+
+TEST_F(EnqueueCommand, json_that_is_nested_too_deep_is_refused_and_ends_nothing) {
+  const auto nested = [](std::size_t levels) {
+    return "{\"kind\":\"k\",\"payload\":" + std::string(levels, '[') + std::string(levels, ']') + "}\n";
+  };
+  expect_error(on_engine("enqueue", {"--from-json", "-"}, nested(100'000)), 2, "nested deeper than 1000 levels");
+  expect_error(on_engine("enqueue", {"--from-json", "-"}, nested(1000)), 2, "nested deeper");
+  expect_error(on_engine("enqueue", {"--from-json", "-"}, "{\"kind\":\"k\",\"dead\":" + std::string(100'000, '[')), 2,
+               "line 1");
+  const Ran deepest = on_engine("enqueue", {"--from-json", "-", "--quiet"}, nested(999));
+  EXPECT_EQ(deepest.exit_code, 0) << deepest.err;
+  EXPECT_EQ(payloads().at(0), std::string(999, '[') + std::string(999, ']'));
+}
+
+TEST_F(EnqueueCommand, what_is_no_json_is_refused_with_its_place) {
+  for (const std::string bad :
+       {R"({"payload":01})", R"({"payload":1.})", R"({"payload":.5})", R"({"payload":+1})", R"({"payload":1e})",
+        R"({"payload":nul})", R"({"payload":[1,]})", R"({"payload":{"a"}})", R"({"payload":{"a":1,}})",
+        R"({"payload":"\x41"})", R"({"payload":"\u12"})", R"({"payload":[}]})", R"({"payload":1} {})",
+        R"({"payload":1)", R"({"payload"})", R"({,})", "{\"payload\":[\"\t\"]}", "{\"payload\":[\"\xff\"]}",
+        R"({"payload":'a'})"}) {
+    expect_error(on_engine("enqueue", {"--from-json", "-", "--kind", "k"}, bad + "\n"), 2, "not a JSON object");
+  }
+  expect_error(on_engine("enqueue", {"--from-json", "-"}, R"({"kind":"a","kind":"b"})"), 2, "a key stands twice");
+  expect_error(on_engine("enqueue", {"--from-json", "-", "--kind", "k"}, R"({"payload":"\ud800"})"), 2, "no Unicode");
+  EXPECT_TRUE(payloads().empty());
+}
+
+TEST_F(EnqueueCommand, a_refused_job_takes_no_name_of_a_kind_or_policy) {
+  const auto names = [this] { return status()["names"]; };
+  const auto before = names();
+  init({"--max-payload", "192"});
+  ASSERT_EQ(names(), before);
+  const std::vector<std::vector<std::string>> refused{{"--level", "nosuch"},
+                                                      {"--payload", std::string(193, 'x')},
+                                                      {"--keep-result", "9999d"},
+                                                      {"--after", "nonsense"},
+                                                      {"--backoff", "never"}};
+  for (std::vector<std::string> words : refused) {
+    words.insert(words.end(), {"--kind", "typo7"});
+    if (words[0] != "--backoff") words.insert(words.end(), {"--backoff", "fixed:77ms"});
+    EXPECT_EQ(on_engine("enqueue", words).exit_code, 2) << words[0];
+    EXPECT_EQ(names(), before) << words[0];
+  }
+  EXPECT_EQ(on_engine("enqueue", {"--kind", "a b", "--backoff", "fixed:77ms"}).exit_code, 2);
+  EXPECT_EQ(names(), before);
+  EXPECT_EQ(on_engine("enqueue", {"--kind", "typo7", "--backoff", "fixed:77ms"}).exit_code, 0);
+  EXPECT_EQ(names()["kinds"], before["kinds"].get<int>() + 1);
+  EXPECT_EQ(names()["retry_policies"], before["retry_policies"].get<int>() + 1);
+  EXPECT_EQ(names()["kinds_limit"], 1024);
+}
+
+TEST_F(EnqueueCommand, taking_back_rules_that_are_not_there_takes_no_name_of_a_kind) {
+  const auto before = status()["names"];
+  EXPECT_EQ(on_engine("resume", {"--kind", "typo"}).exit_code, 0);
+  EXPECT_EQ(on_engine("limit", {"--kind", "typo", "--off"}).exit_code, 0);
+  EXPECT_EQ(on_engine("limit", {"--kind", "typo", "--burst", "3"}).exit_code, 2);
+  EXPECT_EQ(status()["names"], before);
+}
+
+TEST_F(EnqueueCommand, a_caller_that_waits_for_its_job_holds_no_entry) {
+  Command keeper(words_for("keeper", {"--foreground"}));
+  ASSERT_TRUE(await([this] { return !status()["keeper"]["pid"].is_null(); }));
+  Command waiting(words_for("enqueue", {"--kind", "rpc", "--payload", "question", "--wait", "--wait-timeout", "60s"}));
+  ASSERT_TRUE(await([this] { return status()["levels"][1]["queued"] == 1; }));
+  const auto producers = [this] {
+    int count = 0;
+    for (const auto& participant : status()["participants"]) count += participant["role"] == "producer" ? 1 : 0;
+    return count;
+  };
+  EXPECT_TRUE(await([&] { return producers() == 0; }));
+  EXPECT_EQ(on_engine("work", {"--exec", "cat", "--drain"}).exit_code, 0);
+  EXPECT_EQ(waiting.end().out, "question");
+  keeper.end_by(SIGTERM);
+}
+
+TEST_F(EnqueueCommand, a_wait_longer_than_results_are_kept_is_no_error) {
+  Command waiting(words_for("enqueue", {"--kind", "rpc", "--payload", "q", "--wait", "--wait-timeout", "106751d"}));
+  ASSERT_TRUE(await([this] { return status()["levels"][1]["queued"] == 1; }));
+  EXPECT_EQ(on_engine("work", {"--exec", "cat", "--drain"}).exit_code, 0);
+  EXPECT_EQ(waiting.end().out, "q");
+}
+
 }  // namespace
 }  // namespace ringmill::test

@@ -28,8 +28,8 @@ TEST_F(LookCommand, status_has_the_keys_of_the_contract) {
   enqueue("x");
   const auto json = status();
   using Keys = std::vector<std::string>;
-  EXPECT_EQ(keys_of(json),
-            (Keys{"engine", "levels", "totals", "participants", "keeper", "memory", "journal", "dead_letters"}));
+  EXPECT_EQ(keys_of(json), (Keys{"engine", "levels", "totals", "participants", "keeper", "memory", "journal",
+                                 "dead_letters", "names"}));
   EXPECT_EQ(keys_of(json["engine"]),
             (Keys{"id", "path", "layout_version", "capacity", "cell_size", "created_at", "max_payload"}));
   EXPECT_EQ(keys_of(json["levels"][0]),

@@ -1,4 +1,5 @@
 // ringmill schedule.
+#include "core/schedules/schedule_book.h"
 #include "tests/cli/command_line.h"
 
 namespace ringmill::test {
@@ -21,7 +22,8 @@ TEST_F(ScheduleCommand, a_schedule_is_listed_as_it_was_added) {
   const auto lines = schedule({"list", "--json"}).json_lines();
   ASSERT_EQ(lines.size(), 2U);
   EXPECT_EQ(keys_of(lines[0]), (std::vector<std::string>{"name", "cron", "zone", "every", "kind", "level", "payload",
-                                                         "missed", "paused", "created_at", "last_tick", "next_tick"}));
+                                                         "missed", "paused", "created_at", "last_tick", "next_tick",
+                                                         "trouble", "last_error", "failing_since"}));
   EXPECT_EQ(lines[0]["name"], "beat");
   EXPECT_EQ(lines[0]["every"], "30s");
   EXPECT_EQ(lines[0]["cron"], nullptr);
@@ -128,6 +130,48 @@ TEST_F(ScheduleCommand, a_new_engine_does_not_take_over_what_a_killed_removal_le
   std::filesystem::rename(kept, left);
   ASSERT_EQ(ringmill({"init", directory(), "--shm-dir", place_.shm_dir(), "--capacity", "256"}).exit_code, 0);
   EXPECT_EQ(schedule({"list", "--json"}).out, "");
+}
+
+TEST_F(ScheduleCommand, the_list_promises_no_tick_to_a_schedule_whose_level_is_gone_and_the_removal_names_it) {
+  ASSERT_EQ(on_engine("level", {"add", "tenant-7"}).exit_code, 0);
+  ASSERT_EQ(schedule({"add", "a-tenant", "--every", "30s", "--kind", "beat", "--level", "tenant-7"}).exit_code, 0);
+  add_beat();
+  const Ran removed = on_engine("level", {"remove", "tenant-7"});
+  EXPECT_EQ(removed.exit_code, 0);
+  EXPECT_NE(removed.err.find("until there is a level tenant-7 again: a-tenant\n"), std::string::npos) << removed.err;
+  const auto lines = schedule({"list", "--json"}).json_lines();
+  ASSERT_EQ(lines.size(), 2U);
+  EXPECT_EQ(lines[0]["name"], "a-tenant");
+  EXPECT_TRUE(lines[0]["next_tick"].is_null());
+  EXPECT_EQ(lines[0]["trouble"], "there is no level tenant-7");
+  EXPECT_FALSE(lines[1]["next_tick"].is_null());
+  EXPECT_TRUE(lines[1]["trouble"].is_null());
+  EXPECT_NE(schedule({"list"}).out.find("there is no level tenant-7"), std::string::npos);
+  ASSERT_EQ(on_engine("level", {"add", "tenant-7"}).exit_code, 0);
+  EXPECT_FALSE(schedule({"list", "a-tenant", "--json"}).json()["next_tick"].is_null());
+}
+
+TEST_F(ScheduleCommand, after_the_clock_was_set_back_the_list_says_it_and_resume_begins_anew) {
+  {
+    ScheduleBook book(place_.directory());
+    Schedule ahead{.name = "ahead", .times = EveryTimes{std::chrono::seconds(60)}, .kind = "k", .level = "default"};
+    ASSERT_TRUE(book.add(ahead, std::chrono::system_clock::now() + std::chrono::days(3 * 365)));
+  }
+  const auto before = schedule({"list", "--json"}).json();
+  EXPECT_NE(before["trouble"].get<std::string>().find("the clock was set back"), std::string::npos) << before;
+  EXPECT_GT(before["next_tick"].get<std::string>(), before["created_at"].get<std::string>());
+  ASSERT_EQ(schedule({"resume", "ahead"}).exit_code, 0);
+  const auto after = schedule({"list", "--json"}).json();
+  EXPECT_TRUE(after["trouble"].is_null()) << after;
+  EXPECT_LT(after["next_tick"].get<std::string>(), before["created_at"].get<std::string>());
+}
+
+TEST_F(ScheduleCommand, a_schedule_that_is_there_already_takes_no_name_of_a_kind) {
+  add_beat();
+  const auto before = status()["names"];
+  EXPECT_EQ(schedule({"add", "beat", "--every", "1m", "--kind", "typo"}).exit_code, 1);
+  EXPECT_EQ(schedule({"add", "other", "--every", "1m", "--kind", "typo", "--level", "nosuch"}).exit_code, 2);
+  EXPECT_EQ(status()["names"], before);
 }
 
 }  // namespace

@@ -67,6 +67,39 @@ TEST(RegistryInProcess, a_keeper_comes_in_when_all_common_entries_are_taken) {
   for (const std::uint32_t taken : numbers) rig.core->registry.leave(taken);
 }
 
+std::vector<std::uint32_t> enter_all(Registry& registry, Role role) {
+  std::vector<std::uint32_t> numbers;
+  Result<std::uint32_t> number = registry.enter(role);
+  for (; number; number = registry.enter(role)) numbers.push_back(*number);
+  EXPECT_EQ(code_of(number), ErrorCode::too_many_participants);
+  EXPECT_NE(number.error().message().find("process " + std::to_string(::getpid()) + " has "), std::string::npos)
+      << number.error().message();
+  return numbers;
+}
+
+TEST(RegistryInProcess, producers_that_take_all_they_get_leave_entries_for_workers_and_tools) {
+  Rig rig;
+  Registry& registry = rig.core->registry;
+  std::vector<std::uint32_t> taken = enter_all(registry, Role::producer);
+  EXPECT_EQ(taken.size(), entries_for(Role::producer));
+  for (const Role role : {Role::worker, Role::tool}) {
+    const auto number = registry.enter(role);
+    ASSERT_TRUE(number.has_value()) << name_of(role);
+    taken.push_back(*number);
+  }
+  for (const std::uint32_t number : taken) registry.leave(number);
+}
+
+TEST(RegistryInProcess, one_process_gets_half_of_what_is_kept_for_a_role) {
+  Rig rig;
+  Registry& registry = rig.core->registry;
+  std::vector<std::uint32_t> taken = enter_all(registry, Role::tool);
+  EXPECT_EQ(taken.size(), entries_for(Role::producer) + worker_entries / 2 + tool_entries / 2);
+  Child other([&] { return rig.scratch.open_core()->registry.enter(Role::tool) ? 0 : 1; });
+  EXPECT_EQ(other.wait(), 0);
+  for (const std::uint32_t number : taken) registry.leave(number);
+}
+
 TEST(RegistryInProcess, an_unknown_entry_state_counts_as_in_use) {
   Rig rig;
   rig.entry(9).state.store(0x77);

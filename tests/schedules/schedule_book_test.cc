@@ -261,6 +261,84 @@ TEST_F(ScheduleBookInProcess, a_writer_that_stands_still_is_waited_for_and_then_
   EXPECT_TRUE(must(hasty.mark_ticked("beat", created + 10s)));
 }
 
+TEST_F(ScheduleBookInProcess, marks_and_troubles_of_many_are_stored_together) {
+  for (const char* name : {"a", "b", "c"}) must(book_.add(every(name, 10s), created));
+  const std::vector<TickMark> marks{{"a", created + 10s}, {"b", created + 10s}, {"gone", created + 10s}};
+  const std::vector<TickTrouble> troubles{{"c", "no such level"}, {"gone", "no such level"}};
+  EXPECT_EQ(must(book_.mark_ticked(marks, troubles, created + 12s)), 2U);
+  ScheduleBook other(folder_.path());
+  EXPECT_EQ(must(other.find("a")).last_tick, created + 10s);
+  EXPECT_EQ(must(other.find("b")).last_tick, created + 10s);
+  EXPECT_EQ(must(other.find("c")).last_tick, std::nullopt);
+  EXPECT_EQ(must(other.find("c")).last_error, "no such level");
+  EXPECT_EQ(must(other.find("c")).failing_since, created + 12s);
+}
+
+TEST_F(ScheduleBookInProcess, a_trouble_keeps_its_beginning_until_a_tick_is_marked) {
+  must(book_.add(every("beat", 10s), created));
+  const auto trouble = [this](const char* error, TickTime now) {
+    const TickTrouble one{"beat", error};
+    must(book_.mark_ticked({}, std::span(&one, 1), now));
+  };
+  EXPECT_EQ(names_of(must(book_.due(created + 12s))), Names{"beat"});
+  trouble("one", created + 12s);
+  EXPECT_EQ(book_.next_due(), std::nullopt) << "it is tried with the next look, not at once";
+  EXPECT_EQ(names_of(must(book_.due(created + 13s))), Names{"beat"});
+  trouble("other", created + 13s);
+  EXPECT_EQ(must(book_.find("beat")).last_error, "other");
+  EXPECT_EQ(must(book_.find("beat")).failing_since, created + 12s);
+  EXPECT_TRUE(must(book_.mark_ticked("beat", created + 10s)));
+  EXPECT_EQ(must(book_.find("beat")).failing_since, std::nullopt);
+  EXPECT_EQ(book_.next_due(), created + 20s);
+}
+
+TEST_F(ScheduleBookInProcess, a_file_from_before_troubles_were_kept_takes_them) {
+  must(book_.add(every("beat", 10s), created));
+  tamper("DROP TABLE trouble");
+  ScheduleBook other(folder_.path());
+  EXPECT_EQ(must(other.list()).size(), 1U);
+  const TickTrouble trouble{"beat", "no such level"};
+  must(other.mark_ticked({}, std::span(&trouble, 1), created + 12s));
+  EXPECT_EQ(must(other.find("beat")).last_error, "no such level");
+  must(other.remove("beat"));
+  must(other.add(every("beat", 10s), created));
+  EXPECT_EQ(must(other.find("beat")).last_error, "");
+}
+
+TEST_F(ScheduleBookInProcess, due_goes_on_behind_what_it_had_no_room_for) {
+  constexpr int count = 10;  // each has a thousand ticks
+  for (int n = 0; n < count; ++n) must(book_.add(every("s" + std::to_string(n), 1s, MissedTicks::all), created));
+  const auto first = names_of(must(book_.due(created + 2000s)));
+  EXPECT_TRUE(book_.has_more());
+  const auto second = names_of(must(book_.due(created + 2000s)));
+  EXPECT_FALSE(book_.has_more());
+  EXPECT_EQ(first.size() + second.size(), static_cast<std::size_t>(count));
+  EXPECT_EQ(second.back(), "s9");
+  EXPECT_EQ(names_of(must(book_.due(created + 2000s))), first);
+}
+
+TEST_F(ScheduleBookInProcess, a_schedule_whose_mark_lies_ahead_begins_anew_when_it_is_resumed) {
+  must(book_.add(every("beat", 10s, MissedTicks::all), created));
+  must(book_.mark_ticked("beat", created + days(1000)));  // the clock was ahead, and was set back
+  const TickTime now = created + 5s;
+  EXPECT_TRUE(lies_ahead(must(book_.find("beat")), now));
+  EXPECT_TRUE(must(book_.due(now + 1h)).empty());
+  must(book_.resume("beat", now));
+  EXPECT_FALSE(lies_ahead(must(book_.find("beat")), now));
+  EXPECT_EQ(must(book_.due(now + 10s)).at(0).ticks, std::vector<TickTime>{created + 10s});
+  must(book_.add(every("early", 10s), created + days(1000)));  // made while it was ahead
+  must(book_.resume("early", now));
+  EXPECT_EQ(coming_tick(must(book_.find("early")), now), now + 10s);
+}
+
+TEST_F(ScheduleBookInProcess, names_that_are_none_make_a_schedule_unusable_not_obeyed) {
+  must(book_.add(every("beat", 10s), created));
+  tamper("UPDATE schedule SET kind = 'a' || char(27) || '[31m' || char(10) || 'b'");
+  ScheduleBook other(folder_.path());
+  EXPECT_TRUE(must(other.due(created + 12s)).empty());
+  EXPECT_TRUE(std::holds_alternative<BrokenTimes>(must(other.find("beat")).times));
+}
+
 class ScheduleBooks : public ScheduleBookInProcess {};
 
 TEST_F(ScheduleBooks, two_keepers_that_mark_the_same_ticks_win_each_once) {

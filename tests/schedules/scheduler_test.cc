@@ -1,11 +1,15 @@
 // Recurring jobs as a keeper enqueues them.
 #include <chrono>
+#include <random>
 #include <set>
 #include <string>
 #include <thread>
 
 #include "core/schedules/schedule_book.h"
+#include "tests/support/child.h"
 #include "tests/support/core_test.h"
+#include "tests/support/log_capture.h"
+#include "tests/support/random.h"
 
 namespace ringmill::test {
 namespace {
@@ -52,6 +56,108 @@ TEST(Scheduler, a_tick_that_a_dead_keeper_had_enqueued_and_not_marked_is_not_enq
     ASSERT_TRUE(await([&] { return must(book.find("hourly")).last_tick == due[0].ticks[0]; }));
   }
   EXPECT_EQ(code_of(participant->claim()), ErrorCode::would_block);
+}
+
+TEST(Scheduler, a_schedule_that_fails_is_named_and_holds_up_no_other) {
+  const LogCapture log;
+  World world;
+  ScheduleBook book(world.scratch.directory());
+  const auto now = std::chrono::system_clock::now();
+  Schedule bad = every("a-bad", 1h);
+  bad.level = "nosuch";
+  Schedule large = every("a-large", 1h);
+  large.payload = std::string(std::size_t{2} << 20, 'x');
+  must(book.add(bad, now - 1h - 1s));
+  must(book.add(large, now - 1h - 1s));
+  must(book.add(every("b-good", 1h), now - 1h - 1s));
+  {
+    const Engine keeps = world.scratch.open({});
+    ASSERT_TRUE(await([&] { return must(book.find("b-good")).last_tick.has_value(); }));
+    ASSERT_TRUE(await([&] { return must(book.find("a-bad")).failing_since.has_value(); }));
+    std::this_thread::sleep_for(2500ms);  // it is tried again meanwhile
+  }
+  auto worker = world.attach();
+  EXPECT_EQ(as_text(must(worker->claim()).payload()), "tick");
+  const Schedule failing = must(book.find("a-bad"));
+  EXPECT_EQ(failing.last_tick, std::nullopt);
+  EXPECT_NE(failing.last_error.find("no such level: nosuch"), std::string::npos) << failing.last_error;
+  EXPECT_NE(must(book.find("a-large")).last_error.find("too long"), std::string::npos);
+  EXPECT_EQ(must(book.find("b-good")).last_error, "");
+  EXPECT_EQ(log.count("schedule a-bad is not enqueued"), 1U);
+  EXPECT_EQ(log.count("schedule a-large is not enqueued"), 1U);
+}
+
+TEST(Scheduler, a_schedule_goes_on_when_what_it_lacked_is_there) {
+  const LogCapture log;
+  World world{small_engine(), OpenOptions{}};
+  ScheduleBook book(world.scratch.directory());
+  Schedule tenant = every("tenant", 1h);
+  tenant.level = "tenant-7";
+  must(book.add(tenant, std::chrono::system_clock::now() - 1h - 1s));
+  ASSERT_TRUE(await([&] { return must(book.find("tenant")).failing_since.has_value(); }));
+  must(world.engine.add_level("tenant-7"));
+  ASSERT_TRUE(await([&] { return must(book.find("tenant")).last_tick.has_value(); }));
+  EXPECT_EQ(must(book.find("tenant")).failing_since, std::nullopt);
+  EXPECT_TRUE(await([&] { return log.has("schedule tenant goes on"); }));
+}
+
+CreateOptions engine_for_many() {
+  CreateOptions options = small_engine();
+  options.capacity = 4096;
+  return options;
+}
+
+constexpr int many = 2000;
+
+/// All of them are due once.
+TickTime add_many(const std::filesystem::path& directory) {
+  const auto made = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now()) - 1h - 1s;
+  ScheduleBook book(directory);
+  for (int n = 0; n < many; ++n) must(book.add(every("s" + std::to_string(n), 1h), made));
+  return made + 1h;
+}
+
+int marked(ScheduleBook& book, TickTime tick) {
+  int count = 0;
+  for (const Schedule& schedule : must(book.list())) count += schedule.last_tick == tick ? 1 : 0;
+  return count;
+}
+
+TEST(Scheduler, thousands_of_ticks_that_are_due_at_once_are_one_batch) {
+  World world(engine_for_many());
+  const TickTime tick = add_many(world.scratch.directory());
+  ScheduleBook book(world.scratch.directory());
+  const auto begin = std::chrono::steady_clock::now();
+  const Engine keeps = world.scratch.open({});
+  ASSERT_TRUE(await([&] { return marked(book, tick) != 0; }));
+  EXPECT_EQ(marked(book, tick), many) << "one commit marks all of them";
+  // Measured: a fraction of a second. A commit of each takes tens of seconds.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 15s);
+  EXPECT_EQ(world.engine.status().totals.enqueued, static_cast<std::uint64_t>(many));
+}
+
+TEST(Scheduler, each_of_many_ticks_becomes_one_job_however_often_the_keeper_is_killed) {
+  World world(engine_for_many());
+  const TickTime tick = add_many(world.scratch.directory());
+  ScheduleBook book(world.scratch.directory());
+  std::mt19937_64 random(printed_seed());
+  int kills = 0;
+  for (; kills < 25 && marked(book, tick) != many; ++kills) {
+    Child keeper([&] {
+      const Engine keeps = world.scratch.open({});
+      std::this_thread::sleep_for(60s);
+      return 0;
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 150));
+    keeper.kill();
+  }
+  {
+    const Engine keeps = world.scratch.open({});
+    ASSERT_TRUE(await([&] { return marked(book, tick) == many; }));
+  }
+  std::uint64_t queued = 0;
+  for (const LevelStatus& level : world.engine.status().levels) queued += level.queued;
+  EXPECT_EQ(queued, static_cast<std::uint64_t>(many)) << kills << " kills";
 }
 
 }  // namespace

@@ -245,7 +245,7 @@ TEST(WorkerInProcess, a_thread_that_finds_no_room_in_the_engine_stops_the_others
   WorkerWorld world;
   std::vector<std::unique_ptr<Participant>> others;
   while (others.size() < most_participants) {
-    auto other = world.engine.attach(Role::tool);
+    auto other = world.engine.attach(Role::worker);
     if (!other) break;
     others.push_back(*std::move(other));
   }

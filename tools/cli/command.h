@@ -17,6 +17,7 @@ Command add_work(CLI::App& program);
 Command add_status(CLI::App& program);
 Command add_job(CLI::App& program);
 Command add_cancel(CLI::App& program);
+Command add_forget(CLI::App& program);
 Command add_dump(CLI::App& program);
 Command add_dead(CLI::App& program);
 Command add_pause(CLI::App& program);

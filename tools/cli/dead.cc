@@ -93,7 +93,7 @@ Result<std::optional<std::uint64_t>> each(const DeadWords& words, const DeadLett
 /// The cause first; the error's first line, as far as it fits a terminal.
 std::string why(const DeadLetter& letter) {
   constexpr std::size_t most = 60;
-  const std::string line = escaped(letter.last_error.substr(0, letter.last_error.find('\n')));
+  const std::string line = ringmill::shown(letter.last_error.substr(0, letter.last_error.find('\n')));
   std::size_t end = std::min(line.size(), most);
   while (end < line.size() && end > 0 && (static_cast<unsigned char>(line[end]) & 0xc0) == 0x80) --end;
   return line.substr(0, end) + (end < line.size() ? "..." : "");
@@ -167,12 +167,12 @@ void print_letter(const DeadLetter& letter, Output& output) {
   line("backoff", letter.backoff.empty() ? "none" : letter.backoff);
   line("keep result", letter.keep_result.count() != 0 ? format_duration(letter.keep_result) : "no");
   line("on worker lost", letter.bury_when_worker_lost ? "bury" : "retry");
-  line("error", escaped(letter.last_error));
+  line("error", ringmill::shown(letter.last_error));
   const std::string length = letter.payload_cut_from == 0
                                  ? fmt::format("{} bytes", letter.payload.size())
                                  : fmt::format("{} bytes, of which the first {} are kept", letter.payload_cut_from,
                                                letter.payload.size());
-  line("payload", length + ": " + escaped(payload_of(letter)));
+  line("payload", length + ": " + ringmill::shown(payload_of(letter)));
 }
 
 int run_show(const DeadWords& words, const DeadLetterStore& store) {
@@ -380,7 +380,7 @@ Command add_dead(CLI::App& program) {
       ->check(
           CLI::IsMember({"failed", "rejected", "worker_lost", "lease_expired", "timeout", "expired", "parent_dead"}));
   add_duration(*app, "--older", words->older, "Only letters of jobs that died longer ago than this");
-  app->add_option("--limit", words->limit, "list, export: at most so many")->type_name("N");
+  add_count(*app, "--limit", words->limit, "list, export: at most so many");
   app->add_flag("--all", words->all, "retry, purge: every letter");
   app->add_flag("--json", words->json, "JSON: a line per letter, with the keys of `ringmill job` and cause");
   app->footer(

@@ -88,7 +88,7 @@ void dump_jobs(const DumpWords& words, const Segment& segment, Output& output) {
       output.json(json);
     } else {
       if (shown == 0) output.line(lines.heading() + (words.payload ? std::string(15, ' ') + "payload" : ""));
-      output.line(lines.line(info) + (words.payload ? "  " + escaped(payload) : ""));
+      output.line(lines.line(info) + (words.payload ? "  " + ringmill::shown(payload) : ""));
     }
     ++shown;
   }
@@ -215,7 +215,7 @@ int dump_dead(const DumpWords& words, Output& output) {
     } else {
       output.line(fmt::format("{}  dead  {}  {}  {}  {}{}", letter.id.to_string(), letter.level, letter.kind,
                               name_of(letter.cause), time_text(letter.died_at),
-                              words.payload ? "  " + escaped(payload) : ""));
+                              words.payload ? "  " + ringmill::shown(payload) : ""));
     }
     return output.wanted();
   };
@@ -266,7 +266,7 @@ Command add_dump(CLI::App& program) {
       ->check(CLI::IsMember({"queued", "delayed", "blocked", "running", "completed", "dead", "cancelled"}));
   app->add_option("--level", words->level, "Only jobs of this level")->type_name("NAME");
   app->add_option("--kind", words->kind, "Only jobs of this kind")->type_name("NAME");
-  app->add_option("--limit", words->limit, "At most so many jobs")->type_name("N");
+  add_count(*app, "--limit", words->limit, "At most so many jobs");
   app->add_flag("--payload", words->payload, "With payloads (JSON: payload, or payload_base64 if it is no UTF-8)");
   app->add_flag("--rings", words->rings, "The levels' rings instead of jobs");
   app->add_flag("--participants", words->participants, "The registry's entries instead of jobs");

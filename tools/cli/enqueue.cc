@@ -11,6 +11,7 @@
 #include <ringmill/engine.h>
 #include <ringmill/graph.h>
 
+#include "ipc/name_table.h"
 #include "tools/cli/command.h"
 #include "tools/cli/job_options.h"
 #include "tools/cli/job_source.h"
@@ -125,18 +126,25 @@ class Enqueueing {
  private:
   /// Adds a job to those that flush() enqueues.
   std::optional<Stop> gather(InputJob job) {
-    const auto kind = kind_of(job.kind.value_or(words_.kind));
-    if (!kind) return Stop{exit_code_of(kind.error().code()), kind.error().message()};
+    const auto stop_at = [](const Error& error) { return Stop{exit_code_of(error.code()), error.message()}; };
+    const std::string kind_name = job.kind.value_or(words_.kind);
+    if (auto named = check_kind(kind_name); !named) return stop_at(named.error());
     const auto level = level_of(job.level.value_or(words_.level));
     if (!level) return Stop{exit_usage, level.error().message()};
-    const auto options = option_reader_.read(job.options.or_else(words_.options));
-    if (!options) return Stop{exit_code_of(options.error().code()), options.error().message()};
-    if (const auto most = engine_.most_payload_bytes(*options); job.payload.size() > most) {
+    const OptionWords option_words = job.options.or_else(words_.options);
+    const auto without_policy = OptionReader::read_all_but_policy(option_words);
+    if (!without_policy) return stop_at(without_policy.error());
+    if (const auto most = engine_.most_payload_bytes(*without_policy); job.payload.size() > most) {
       return Stop{exit_usage,
                   fmt::format("the payload is too long: {} bytes, at most {}; make the engine with a larger "
                               "--max-payload",
                               job.payload.size(), most)};
     }
+    // Names are taken for good: last, when nothing else is wrong with the job.
+    const auto options = option_reader_.read(option_words);
+    if (!options) return stop_at(options.error());
+    const auto kind = kind_of(kind_name);
+    if (!kind) return stop_at(kind.error());
     payloads_[count_] = std::move(job.payload);
     options_[count_] = *options;
     requests_[count_] = {.kind = *kind,
@@ -161,9 +169,7 @@ class Enqueueing {
     const JobGraph::Node node = graph_.add(requests_[0], before, on_parent_dead());
     std::vector<JobId> after;
     for (const std::string& text : words_.after) {
-      const auto id = JobId::parse(text);
-      if (!id) return Stop{exit_usage, "a job id has 16 lower-case hexadecimal digits: " + text};
-      after.push_back(*id);
+      if (const auto id = JobId::parse(text)) after.push_back(*id);  // fault_of() has seen to it
     }
     graph_.wait_for(node, after);
     return std::nullopt;
@@ -178,9 +184,16 @@ class Enqueueing {
     return is_full ? engine_is_full() : Stop{exit_code_of(error.code()), error.message()};
   }
 
+  static Result<void> check_kind(const std::string& name) {
+    const auto invalid = [](const char* summary, const std::string& detail) {
+      return std::unexpected(Error(ErrorCode::invalid_argument, summary, detail));
+    };
+    if (name.empty()) return invalid("the job has no kind", "name it with --kind");
+    if (!is_valid_name(name)) return invalid("a kind's name has 1 to 63 characters of [A-Za-z0-9._:/-]", name);
+    return {};
+  }
+
   Result<Kind> kind_of(const std::string& name) {
-    if (name.empty())
-      return std::unexpected(Error(ErrorCode::invalid_argument, "the job has no kind", "name it with --kind"));
     if (const auto found = kinds_.find(name); found != kinds_.end()) return found->second;
     auto kind = engine_.kind(name);
     if (kind) kinds_.emplace(name, *kind);
@@ -274,13 +287,16 @@ std::optional<Stop> enqueue_one(const EnqueueWords& words, std::size_t most_payl
 }
 
 /// --unique and --wait: they want to know the job.
-int run_known(const EnqueueWords& words, Engine& engine, Enqueueing& enqueueing) {
+int run_known(const EnqueueWords& words, Engine& engine, std::unique_ptr<Participant> participant) {
+  Enqueueing enqueueing(words, engine, *participant);
   auto job = one_job(words, engine.most_payload_bytes());
   if (!job) return fail("enqueue", job.error().exit_code, job.error().message);
   const auto entered = enqueueing.add_one(*std::move(job));
   if (!entered) return fail("enqueue", entered.error().exit_code, entered.error().message);
   const std::string id = entered->id.to_string();
   if (!entered->is_new) fail("enqueue", exit_done, "the job with this unique key is there already: " + id);
+  // A caller that waits needs no entry, and there are few: workers must get theirs.
+  participant.reset();
   if (words.wait) return wait_and_tell("enqueue", engine, entered->id, words.wait_timeout);
   enqueueing.output().line(words.quiet ? std::to_string(enqueueing.total()) : id);
   return enqueueing.output().finish(exit_done);
@@ -297,6 +313,9 @@ std::string fault_of(const EnqueueWords& words) {
   if (words.are_linked() && (words.wait || !words.unique.empty())) {
     return "--after, --chain and --callback go with neither --wait nor --unique; use `ringmill wait`";
   }
+  for (const std::string& text : words.after) {
+    if (!JobId::parse(text)) return "a job id has 16 lower-case hexadecimal digits: " + text;
+  }
   if (words.wait && words.quiet) return "--wait prints the result: not with --quiet";
   return {};
 }
@@ -308,14 +327,15 @@ int run_enqueue(EnqueueWords words) {
   // The result must be there when we look, and for whoever waits once more after we gave up.
   if (words.wait && !words.options.keep_result) {
     constexpr std::chrono::nanoseconds least = std::chrono::minutes(5);
-    words.options.keep_result = std::max(least, words.wait_timeout.value_or(least));
+    constexpr std::chrono::nanoseconds most = std::chrono::days(3650);  // the most that a result is kept
+    words.options.keep_result = std::clamp(words.wait_timeout.value_or(least), least, most);
   }
   auto engine = Engine::open(words.directory);
   if (!engine) return fail("enqueue", engine.error());
   auto participant = engine->attach(Role::producer);
   if (!participant) return fail("enqueue", participant.error());
+  if (words.wait || !words.unique.empty()) return run_known(words, *engine, *std::move(participant));
   Enqueueing enqueueing(words, *engine, **participant);
-  if (words.wait || !words.unique.empty()) return run_known(words, *engine, enqueueing);
   const bool lines = !words.lines.empty() || !words.from_json.empty();
   const auto stop = lines ? enqueue_lines(words, engine->most_payload_bytes(), enqueueing)
                           : enqueue_one(words, engine->most_payload_bytes(), enqueueing);

@@ -152,7 +152,7 @@ std::string explain_delayed(const EngineView& view, const JobInfo& info) {
   const std::string failures =
       info.attempts == 0 ? ""
                          : fmt::format("; {} attempts failed{}", of_attempts(info),
-                                       info.last_error.empty() ? "" : ", the last: " + escaped(info.last_error));
+                                       info.last_error.empty() ? "" : ", the last: " + shown(info.last_error));
   return fmt::format("is delayed until {}{}{}", time_text(info.due_at), failures, without_keeper(view, "begin it"));
 }
 
@@ -183,7 +183,7 @@ std::string explain_running(const EngineView& view, const JobView& job) {
   if (job.word.state() == CellState::completing) return "ends at this moment, on " + who;
   if (info.started_at.time_since_epoch().count() == 0) return "was taken in advance by " + who + ", which is busy";
   const std::string progress =
-      has_progress(info) ? fmt::format("; it is at {} {}", info.progress, escaped(info.progress_text)) : "";
+      has_progress(info) ? fmt::format("; it is at {} {}", info.progress, shown(info.progress_text)) : "";
   return fmt::format("runs on {} since {}, attempt {}{}", who, time_text(info.started_at), of_attempts(info), progress);
 }
 
@@ -200,13 +200,13 @@ std::string explain_kept(const EngineView& view, const JobView& job) {
 std::string explain_dying(const EngineView& view, const JobView& job) {
   return fmt::format(
       "is dead: {}{}; it goes to the dead letters{}", name_of(job.info.cause.value_or(DeathCause::failed)),
-      job.info.last_error.empty() ? "" : ", " + escaped(job.info.last_error), without_keeper(view, "bury it"));
+      job.info.last_error.empty() ? "" : ", " + shown(job.info.last_error), without_keeper(view, "bury it"));
 }
 
 std::string explain_letter(const DeadLetter& letter) {
   return fmt::format("is dead since {}: {} after {} attempt{}{}", time_text(letter.died_at), name_of(letter.cause),
                      letter.attempts, letter.attempts == 1 ? "" : "s",
-                     letter.last_error.empty() ? "" : ", the last error: " + escaped(letter.last_error));
+                     letter.last_error.empty() ? "" : ", the last error: " + shown(letter.last_error));
 }
 
 std::string explain(const EngineView& view, const JobView& job) {

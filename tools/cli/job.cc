@@ -43,12 +43,12 @@ void print_text(const JobInfo& info, Output& output) {
     for (const JobId parent : info.parents) ids += (ids.empty() ? "" : ", ") + parent.to_string();
     line("after", ids);
   }
-  if (has_progress(info)) line("progress", fmt::format("{} {}", info.progress, escaped(info.progress_text)));
-  if (!info.last_error.empty()) line("last error", escaped(info.last_error));
+  if (has_progress(info)) line("progress", fmt::format("{} {}", info.progress, shown(info.progress_text)));
+  if (!info.last_error.empty()) line("last error", shown(info.last_error));
   if (info.cause) line("cause", std::string(name_of(*info.cause)));
   if (info.state == JobState::completed) {
     line("result", fmt::format("{}{} bytes: {}", info.result_cut ? "cut, the first " : "", info.result.size(),
-                               escaped(info.result)));
+                               shown(info.result)));
   }
 }
 

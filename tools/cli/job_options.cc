@@ -33,7 +33,8 @@ std::optional<OnWorkerLost> on_worker_lost_of(std::string_view name) {
 Result<void> read_text(const std::string& key, const std::string& text, OptionWords& options) {
   if (key == "at") {
     options.at = parse_time(text);
-    return options.at ? Result<void>() : invalid("at is no time like 2026-02-28T13:05:09Z", text);
+    return options.at ? Result<void>()
+                      : invalid("at is no time like 2026-02-28T13:05:09Z, in a year from 1678 to 2261", text);
   }
   if (key == "backoff") {
     options.backoff = text;
@@ -70,7 +71,9 @@ void add_job_options(CLI::App& words, OptionWords& options) {
   auto* delay = add_duration(words, "--delay", options.delay, "It can be claimed after this time at the earliest");
   const auto read_time = [&options](const std::string& text) {
     options.at = parse_time(text);
-    if (!options.at) throw CLI::ValidationError("--at", "'" + text + "' is no time like 2026-02-28T13:05:09Z");
+    if (!options.at)
+      throw CLI::ValidationError("--at",
+                                 "'" + text + "' is no time like 2026-02-28T13:05:09Z, in a year from 1678 to 2261");
   };
   words.add_option_function<std::string>("--at", read_time, "Or: when the wall clock shows this (RFC 3339)")
       ->type_name("TIME")
@@ -110,7 +113,7 @@ Result<bool> read_option(const std::string& key, const nlohmann::ordered_json& v
   return true;
 }
 
-Result<JobOptions> OptionReader::read(const OptionWords& words) {
+Result<JobOptions> OptionReader::read_all_but_policy(const OptionWords& words) {
   for (const auto& time : {words.delay, words.expires, words.keep_result}) {
     if (time && *time > most_time) return invalid("a time is ten years at most", format_duration(*time));
   }
@@ -125,7 +128,13 @@ Result<JobOptions> OptionReader::read(const OptionWords& words) {
   if (words.at) options.at = *words.at;
   if (words.max_attempts) options.max_attempts = *words.max_attempts;
   if (words.on_worker_lost) options.on_worker_lost = *words.on_worker_lost;
-  if (!words.backoff) return options;
+  return options;
+}
+
+Result<JobOptions> OptionReader::read(const OptionWords& words) {
+  auto read = read_all_but_policy(words);
+  if (!read || !words.backoff) return read;
+  JobOptions options = *read;
   if (const auto known = policies_.find(*words.backoff); known != policies_.end()) {
     options.retry_policy = known->second;
     return options;

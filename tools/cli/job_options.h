@@ -39,6 +39,8 @@ inline constexpr const char* option_keys = "delay, at, max_attempts, backoff, ex
 class OptionReader {
  public:
   explicit OptionReader(Engine& engine) : engine_(engine) {}
+  /// All but the retry policy: nothing of the engine is taken. Error invalid_argument.
+  static Result<JobOptions> read_all_but_policy(const OptionWords& words);
   /// Errors: invalid_argument, no_space (too many retry policies).
   Result<JobOptions> read(const OptionWords& words);
 

@@ -4,8 +4,10 @@
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "tools/cli/base64.h"
+#include "tools/cli/json_line.h"
 #include "tools/cli/values.h"
 
 namespace ringmill::cli {
@@ -89,39 +91,61 @@ Result<std::string> read_payload_file(const std::filesystem::path& path, std::si
                                    " bytes; make the engine with a larger --max-payload"));
 }
 
+namespace {
+
+/// No kind, level, time or policy is longer. What is, is no word.
+constexpr std::size_t most_word_bytes = 4096;
+
+/// A string's characters, the bytes that base64 stands for, or the text of another value as it stands in the line.
+Result<std::string> payload_of(std::string_view key, std::string_view value) {
+  const auto invalid = [](const char* summary) { return std::unexpected(Error(ErrorCode::invalid_argument, summary)); };
+  const bool is_string = value.starts_with('"');
+  if (key == "payload" && !is_string) return std::string(value);
+  auto text = json_string(value);
+  if (key == "payload") {
+    if (!text) return invalid("the payload is a string that is no Unicode: use payload_base64");
+    return *std::move(text);
+  }
+  auto bytes = text ? from_base64(*text) : std::nullopt;
+  if (!bytes) return invalid("payload_base64 is not base64");
+  return *std::move(bytes);
+}
+
+}  // namespace
+
 Result<InputJob> parse_json_job(std::string_view line) {
   const auto invalid = [](const char* summary, std::string detail = {}) {
     return std::unexpected(Error(ErrorCode::invalid_argument, summary, std::move(detail)));
   };
-  const auto json = nlohmann::ordered_json::parse(line, nullptr, false);
-  if (!json.is_object()) return invalid("not a JSON object on one line");
-  if (json.contains("payload") && json.contains("payload_base64"))
-    return invalid("payload and payload_base64 in one job");
+  const auto members = members_of(line);
+  if (!members) return std::unexpected(members.error());
   InputJob job;
-  for (const auto& [key, value] : json.items()) {
-    if (key == "payload") {
-      job.payload = value.is_string() ? value.get<std::string>() : value.dump();
+  bool has_payload = false;
+  for (const auto& [key, value] : *members) {
+    if (key == "dead") continue;  // the history of a dead letter that was exported
+    if (key == "payload" || key == "payload_base64") {
+      if (std::exchange(has_payload, true)) return invalid("payload and payload_base64 in one job");
+      auto payload = payload_of(key, value);
+      if (!payload) return std::unexpected(payload.error());
+      job.payload = *std::move(payload);
       continue;
     }
-    if (key == "dead") continue;  // the history of a dead letter that was exported
-    const auto is_option = read_option(key, value, job.options);
+    const auto json = nlohmann::ordered_json::parse(value.size() <= most_word_bytes ? value : "null", nullptr, false);
+    const auto is_option = read_option(key, json, job.options);
     if (!is_option) return std::unexpected(is_option.error());
     if (*is_option) continue;
-    if (!value.is_string()) return invalid("a string is expected for this key", key);
-    const auto text = value.get<std::string>();
+    if (key != "kind" && key != "level" && key != "timeout") {
+      return invalid("unknown key", key + "; known are kind, level, payload, payload_base64, timeout, " + option_keys);
+    }
+    if (!json.is_string()) return invalid("a string is expected for this key", key);
+    const auto text = json.get<std::string>();
     if (key == "kind") {
       job.kind = text;
     } else if (key == "level") {
       job.level = text;
-    } else if (key == "timeout") {
+    } else {
       job.lease = parse_duration(text);
       if (!job.lease) return invalid("timeout is no duration like 250us, 10ms, 30s, 5m, 2h, 7d", text);
-    } else if (key == "payload_base64") {
-      auto bytes = from_base64(text);
-      if (!bytes) return invalid("payload_base64 is not base64");
-      job.payload = std::move(*bytes);
-    } else {
-      return invalid("unknown key", key + "; known are kind, level, payload, payload_base64, timeout, " + option_keys);
     }
   }
   return job;

@@ -54,8 +54,8 @@ class LineReader {
 Result<std::string> read_payload_file(const std::filesystem::path& path, std::size_t most_bytes);
 
 /// Reads a JSON object with the keys kind, level, timeout, those of read_option(), and payload (a string, or any JSON
-/// value, which is enqueued as compact JSON) or payload_base64. The key dead, which `ringmill dead export` writes, is
-/// passed over. Error invalid_argument; an unknown key is one.
+/// value, which is enqueued as its text stands in the line) or payload_base64. The key dead, which `ringmill dead
+/// export` writes, is passed over. Error invalid_argument; an unknown key is one, and a key that stands twice.
 Result<InputJob> parse_json_job(std::string_view line);
 
 }  // namespace ringmill::cli

@@ -12,6 +12,7 @@
 #include "core/journal/read_only_device.h"
 #include "core/journal/reader.h"
 #include "ipc/layout.h"
+#include "ipc/name_table.h"
 #include "tools/cli/base64.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
@@ -36,7 +37,7 @@ class JournalLines : public JournalVisitor {
       line(place, "job", JobId(record.id),
            fmt::format("kind {}, level {}, attempts {}, payload {}, enqueued at {}{}", kind, record.level,
                        record.attempts(), record.payload_bytes, time_text(at),
-                       options_.payload ? "  " + escaped(text) : ""));
+                       options_.payload ? "  " + shown(text) : ""));
       return;
     }
     Json json = begin_line(place, "job", JobId(record.id));
@@ -58,7 +59,7 @@ class JournalLines : public JournalVisitor {
     if (!options_.json) {
       line(place, "part", JobId(record.id),
            fmt::format("payload {} to {} of {}{}", begin, begin + record.part_bytes, record.payload_bytes,
-                       options_.payload ? "  " + escaped(text) : ""));
+                       options_.payload ? "  " + shown(text) : ""));
       return;
     }
     Json json = begin_line(place, "part", JobId(record.id));
@@ -113,7 +114,7 @@ class JournalLines : public JournalVisitor {
   }
 
   void on_kind(const JournalPlace& place, std::uint32_t kind, std::string_view name) override {
-    kinds_[kind] = name;
+    if (is_valid_name(name)) kinds_[kind] = name;
     if (!wanted()) return;
     if (options_.json) {
       Json json = begin_line(place, "kind", JobId());
@@ -121,7 +122,7 @@ class JournalLines : public JournalVisitor {
       json["name"] = name;
       output_.json(json);
     } else {
-      line(place, "kind", JobId(), fmt::format("{} is {}", kind, escaped(std::string(name))));
+      line(place, "kind", JobId(), fmt::format("{} is {}", kind, shown(std::string(name))));
     }
   }
 
@@ -140,7 +141,7 @@ class JournalLines : public JournalVisitor {
                                  time_text(moment(record.due_ms())));
       }
       if (record.text_bytes != 0) line_text += fmt::format(", text {}", record.text_bytes);
-      if (options_.payload) line_text += "  " + escaped(said);
+      if (options_.payload) line_text += "  " + shown(said);
       line(place, "change", JobId(record.id), line_text);
       return;
     }
@@ -213,7 +214,7 @@ class JournalLines : public JournalVisitor {
       json["text"] = name;
       output_.json(json);
     } else {
-      line(place, "policy", JobId(), fmt::format("{} is {}", policy, escaped(name)));
+      line(place, "policy", JobId(), fmt::format("{} is {}", policy, shown(name)));
     }
   }
 

@@ -6,6 +6,8 @@
 
 #include <ringmill/engine.h>
 
+#include "core/engine_directory.h"
+#include "core/schedules/schedule_book.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
@@ -60,6 +62,24 @@ int run_list(const LevelWords& words) {
   return output.finish(exit_done);
 }
 
+/// Recurring jobs of a level that is gone fail until there is one of its name again.
+void tell_of_schedules(const LevelWords& words) {
+  const auto engine = EngineDirectory::open(words.directory);
+  if (!engine) return;
+  const auto schedules = ScheduleBook(engine->path()).list();
+  if (!schedules) {
+    fail("level", exit_done, "it is removed; whether schedules use it is not known: " + schedules.error().message());
+    return;
+  }
+  std::string names;
+  for (const Schedule& schedule : *schedules) {
+    if (schedule.level == words.name) names += (names.empty() ? "" : ", ") + schedule.name;
+  }
+  if (names.empty()) return;
+  fail("level", exit_done,
+       fmt::format("it is removed; schedules that use it fail until there is a level {} again: {}", words.name, names));
+}
+
 int run_level(const LevelWords& words) {
   if (words.has_options && words.action != "add") {
     return fail("level", exit_usage, "only add has --weight and --ring");
@@ -72,7 +92,9 @@ int run_level(const LevelWords& words) {
   if (!engine) return fail("level", engine.error());
   if (!is_add) {
     const auto removed = engine->remove_level(words.name);
-    return removed ? exit_done : fail_by(removed.error());
+    if (!removed) return fail_by(removed.error());
+    tell_of_schedules(words);
+    return exit_done;
   }
   const auto added = engine->add_level(words.name, words.options);
   return added ? exit_done : fail_by(added.error());

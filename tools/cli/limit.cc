@@ -9,6 +9,7 @@
 
 #include <ringmill/engine.h>
 
+#include "ipc/name_table.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
@@ -99,16 +100,20 @@ KindLimits present_limits(const Engine& engine, const std::string& name) {
 int set(const Words& words) {
   auto engine = Engine::open(words.directory, {.embedded_keeper = false});
   if (!engine) return fail("limit", engine.error());
-  const auto kind = engine->kind(words.kind);
-  if (!kind) return fail("limit", kind.error());
-  KindLimits limits = words.off ? KindLimits{} : present_limits(*engine, words.kind);
+  const KindLimits present = present_limits(*engine, words.kind);
+  KindLimits limits = words.off ? KindLimits{} : present;
   if (words.rate) limits.rate = *words.rate;
   if (words.burst) limits.burst = *words.burst;
   if (words.concurrency) limits.concurrency = *words.concurrency;
   if (words.burst && limits.rate.count == 0) {
     return fail("limit", exit_usage, "a burst is of a rate: give --rate as well; see `ringmill limit --help`");
   }
-  if (auto limited = engine->limit(*kind, limits); !limited) return fail("limit", limited.error());
+  // A kind that has no limits needs no number, which it would keep for good: the name may be a typing error.
+  if (limits != KindLimits{} || present != KindLimits{} || !is_valid_name(words.kind)) {
+    const auto kind = engine->kind(words.kind);
+    if (!kind) return fail("limit", kind.error());
+    if (auto limited = engine->limit(*kind, limits); !limited) return fail("limit", limited.error());
+  }
   Output output;
   if (limits == KindLimits{}) {
     output.line("kind " + words.kind + " has no limits");

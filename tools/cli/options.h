@@ -4,6 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <filesystem>
+#include <limits>
+#include <optional>
 #include <string>
 
 #include "tools/cli/values.h"
@@ -23,6 +25,21 @@ CLI::Option* add_duration(CLI::App& words, const std::string& name, Duration& va
     value = *parsed;
   };
   return words.add_option_function<std::string>(name, read, description)->type_name("DURATION");
+}
+
+/// An option that says how many: digits, without a sign, of at most as many bits as the value has.
+template <class Count>
+CLI::Option* add_count(CLI::App& words, const std::string& name, std::optional<Count>& value,
+                       const std::string& description) {
+  const auto read = [name, &value](const std::string& text) {
+    const auto parsed = parse_number(text);
+    if (!parsed || *parsed > std::numeric_limits<Count>::max()) {
+      throw CLI::ValidationError(
+          name, "'" + text + "' is no number from 0 to " + std::to_string(std::numeric_limits<Count>::max()));
+    }
+    value = static_cast<Count>(*parsed);
+  };
+  return words.add_option_function<std::string>(name, read, description)->type_name("N");
 }
 
 /// An option with a value like 4096, 64KiB, 1MiB, of at most as many bits as the value has.

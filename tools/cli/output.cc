@@ -17,46 +17,23 @@ namespace {
 constexpr std::size_t buffer_bytes = 64 * 1024;
 }
 
-bool is_utf8(const std::string& text) {
-  using Json = nlohmann::ordered_json;
-  try {
-    static_cast<void>(Json(text).dump());
-    return true;
-  } catch (const Json::exception&) {
-    return false;
-  }
-}
-
-std::string escaped(const std::string& text) {
-  const bool utf8 = is_utf8(text);
-  std::string line;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\n') {
-      line += "\\n";
-    } else if (c == '\\') {
-      line += "\\\\";
-    } else if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !utf8)) {
-      line += fmt::format("\\x{:02x}", byte);
-    } else {
-      line += c;
-    }
-  }
-  return line;
-}
-
 void Output::text(std::string_view text) {
-  buffer_ += text;
+  static const bool is_terminal = ::isatty(STDOUT_FILENO) == 1;
+  if (is_terminal) {
+    buffer_ += shown_lines(text);
+  } else {
+    buffer_ += text;
+  }
   if (buffer_.size() >= buffer_bytes) flush();
 }
 
 void Output::line(std::string_view text) {
-  buffer_.append(text).append("\n");
+  buffer_.append(shown_line(text)).append("\n");
   if (buffer_.size() >= buffer_bytes) flush();
 }
 
 void Output::json(const nlohmann::ordered_json& value) {
-  line(value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  line(shown_json(value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)));
 }
 
 void Output::flush() {

@@ -6,11 +6,9 @@
 #include <string_view>
 #include <vector>
 
-namespace ringmill::cli {
+#include "core/shown_text.h"
 
-bool is_utf8(const std::string& text);
-/// One line for people: control characters and bytes that are no UTF-8 are escaped.
-std::string escaped(const std::string& text);
+namespace ringmill::cli {
 
 class Output {
  public:
@@ -18,9 +16,11 @@ class Output {
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
 
+  /// As it is; where standard output is a terminal, as shown_lines().
   void text(std::string_view text);
+  /// As shown_line(): whatever the words in it are, it is one line, and no terminal obeys it.
   void line(std::string_view text);
-  /// One JSON value on a line of its own. Bytes that are no UTF-8 become U+FFFD.
+  /// One JSON value on a line of its own, as shown_json(). Bytes that are no UTF-8 become U+FFFD.
   void json(const nlohmann::ordered_json& value);
   void flush();
 

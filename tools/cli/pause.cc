@@ -1,11 +1,13 @@
 // ringmill pause and resume: nothing of a level, or of a kind, begins for a while.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 
 #include <ringmill/engine.h>
 
+#include "ipc/name_table.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
@@ -29,7 +31,14 @@ Result<void> change_level(Engine& engine, Change change, const std::string& name
   return change == Change::pause ? engine.pause(*level) : engine.resume(*level);
 }
 
+bool has_rule(const Engine& engine, const std::string& name) {
+  const auto is_it = [&name](const KindStatus& kind) { return kind.name == name; };
+  return std::ranges::any_of(engine.status().kinds, is_it);
+}
+
 Result<void> change_kind(Engine& engine, Change change, const std::string& name) {
+  // A kind that is not paused needs no number, which it would keep for good: the name may be a typing error.
+  if (change == Change::resume && is_valid_name(name) && !has_rule(engine, name)) return {};
   const auto kind = engine.kind(name);
   if (!kind) return std::unexpected(kind.error());
   return change == Change::pause ? engine.pause(*kind) : engine.resume(*kind);

@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 
-#include <algorithm>
+#include "core/shown_text.h"
 
 namespace ringmill::cli {
 
@@ -38,9 +38,7 @@ int exit_code_of(ErrorCode code) noexcept {
 int fail(std::string_view command, int exit_code, std::string_view message) {
   std::string line = "ringmill";
   if (!command.empty()) line.append(" ").append(command);
-  line.append(": ").append(message);
-  std::ranges::replace(line, '\n', ' ');
-  line += '\n';
+  line.append(": ").append(shown_line(message)).append("\n");
   // Nothing can be done when standard error cannot be written: the exit code still says it.
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
   return exit_code;

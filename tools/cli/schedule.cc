@@ -9,6 +9,7 @@
 #include <ringmill/engine.h>
 
 #include "core/engine_directory.h"
+#include "core/runtime_levels.h"
 #include "core/schedules/schedule_book.h"
 #include "tools/cli/base64.h"
 #include "tools/cli/command.h"
@@ -74,7 +75,7 @@ Result<void> check_job(const ScheduleWords& words) {
                                  fmt::format("{} bytes, at most {}; make the engine with a larger --max-payload",
                                              words.payload.size(), engine->most_payload_bytes())));
   }
-  // Interned now: a name that is none, or one too many, is told to whoever can do something about it.
+  // Interned last, and now: a name that is none, or one too many, is told to the command that adds it.
   if (const auto kind = engine->kind(words.kind); !kind) return std::unexpected(kind.error());
   return {};
 }
@@ -85,17 +86,42 @@ std::string times_text(const TickTimes& times) {
   if (const auto* cron = std::get_if<CronTimes>(&times)) return cron->cron.text() + " " + cron->zone.name();
   if (const auto* every = std::get_if<EveryTimes>(&times)) return "every " + format_duration(every->interval);
   const auto& broken = std::get<BrokenTimes>(times);
-  return fmt::format("{} {} ({})", broken.cron, broken.zone, broken.reason);
+  return broken.cron + " " + broken.zone;
 }
 
-/// The tick after now, or the first one that is due already.
-std::optional<TickTime> coming_tick(const Schedule& schedule, TickTime now) {
-  if (schedule.paused) return std::nullopt;
-  const auto due = due_ticks(schedule, now);
-  return due.empty() ? next_tick(schedule, now) : due.front();
-}
+/// What a list says of a schedule: its next tick only where one will come.
+class Outlook {
+ public:
+  explicit Outlook(const EngineDirectory& engine) : now_(now_ms()) {
+    if (auto segment = engine.open_segment_to_read()) segment_ = *std::move(segment);
+  }
 
-Json json_of(const Schedule& schedule, TickTime now) {
+  std::optional<TickTime> next_tick(const Schedule& schedule) const {
+    return lacks_level(schedule) ? std::nullopt : coming_tick(schedule, now_);
+  }
+  /// Why none comes, or only much later; empty: it goes on.
+  std::string trouble(const Schedule& schedule) const {
+    if (const auto* broken = std::get_if<BrokenTimes>(&schedule.times)) return broken->reason;
+    if (lacks_level(schedule)) return "there is no level " + schedule.level;
+    if (schedule.paused) return "";
+    if (lies_ahead(schedule, now_)) {
+      return fmt::format("the clock was set back: no tick until it is {} again, unless it is resumed",
+                         format_time(schedule.done_until()));
+    }
+    if (!coming_tick(schedule, now_)) return "no tick within fifty years";
+    if (!schedule.failing_since) return "";
+    return fmt::format("fails since {}: {}", format_time(*schedule.failing_since), schedule.last_error);
+  }
+
+ private:
+  /// Where shared memory is gone the levels made at run time are not looked for.
+  bool lacks_level(const Schedule& schedule) const { return segment_ && !find_level(*segment_, schedule.level); }
+
+  TickTime now_;
+  std::optional<Segment> segment_;
+};
+
+Json json_of(const Schedule& schedule, const Outlook& outlook) {
   const auto time = [](const std::optional<TickTime>& tick) { return tick ? Json(format_time(*tick)) : Json(); };
   Json json{{"name", schedule.name}, {"cron", nullptr}, {"zone", nullptr}, {"every", nullptr}};
   if (const auto* cron = std::get_if<CronTimes>(&schedule.times)) {
@@ -120,11 +146,15 @@ Json json_of(const Schedule& schedule, TickTime now) {
   json["paused"] = schedule.paused;
   json["created_at"] = format_time(schedule.created_at);
   json["last_tick"] = time(schedule.last_tick);
-  json["next_tick"] = time(coming_tick(schedule, now));
+  json["next_tick"] = time(outlook.next_tick(schedule));
+  const std::string trouble = outlook.trouble(schedule);
+  json["trouble"] = trouble.empty() ? Json() : Json(trouble);
+  json["last_error"] = schedule.last_error.empty() ? Json() : Json(schedule.last_error);
+  json["failing_since"] = time(schedule.failing_since);
   return json;
 }
 
-int run_add(const ScheduleWords& words, ScheduleBook& book) {
+int run_add(const ScheduleWords& words, const EngineDirectory& engine, ScheduleBook& book) {
   if (words.cron.empty() != words.has_every) return refuse("add needs one of --cron and --every");
   if (words.has_every && words.has_zone) return refuse("--zone belongs to --cron; an interval has no zone");
   if (words.kind.empty()) return refuse("add needs --kind");
@@ -132,6 +162,8 @@ int run_add(const ScheduleWords& words, ScheduleBook& book) {
   if (!missed) return refuse("--missed is skip, once or all, not '" + words.missed + "'");
   auto times = times_of(words);
   if (!times) return fail_by(times.error());
+  // Before anything is taken of the engine; add() looks again.
+  if (book.find(words.name)) return fail_by(ScheduleBook::is_there_already(words.name));
   if (auto checked = check_job(words); !checked) return fail("schedule", checked.error());
   Schedule schedule{.name = words.name, .times = *std::move(times)};
   schedule.kind = words.kind;
@@ -143,14 +175,14 @@ int run_add(const ScheduleWords& words, ScheduleBook& book) {
   if (!stored) return fail_by(stored.error());
   Output output;
   if (words.json) {
-    output.json(json_of(*stored, now_ms()));
+    output.json(json_of(*stored, Outlook(engine)));
   } else {
     output.line("next tick " + tick_text(next_tick(*stored, stored->created_at)));
   }
   return output.finish(exit_done);
 }
 
-int run_list(const ScheduleWords& words, ScheduleBook& book) {
+int run_list(const ScheduleWords& words, const EngineDirectory& engine, ScheduleBook& book) {
   std::vector<Schedule> schedules;
   if (words.name.empty()) {
     auto all = book.list();
@@ -162,15 +194,15 @@ int run_list(const ScheduleWords& words, ScheduleBook& book) {
     schedules.push_back(*std::move(one));
   }
   Output output;
-  const TickTime now = now_ms();
-  Table table({"name", "times", "kind", "level", "missed", "last tick", "next tick"});
+  const Outlook outlook(engine);
+  Table table({"name", "times", "kind", "level", "missed", "last tick", "next tick", "trouble"});
   for (const Schedule& schedule : schedules) {
     if (words.json) {
-      output.json(json_of(schedule, now));
+      output.json(json_of(schedule, outlook));
     } else {
       table.row({schedule.name, times_text(schedule.times), schedule.kind, schedule.level,
                  std::string(name_of(schedule.missed)), tick_text(schedule.last_tick),
-                 schedule.paused ? "paused" : tick_text(coming_tick(schedule, now))});
+                 schedule.paused ? "paused" : tick_text(outlook.next_tick(schedule)), outlook.trouble(schedule)});
     }
   }
   if (!words.json) table.print(output);
@@ -191,8 +223,8 @@ int run_schedule(const ScheduleWords& words) {
   const auto engine = EngineDirectory::open(words.directory);
   if (!engine) return fail("schedule", engine.error());
   ScheduleBook book(engine->path());
-  if (words.action == "add") return run_add(words, book);
-  if (words.action == "list") return run_list(words, book);
+  if (words.action == "add") return run_add(words, *engine, book);
+  if (words.action == "list") return run_list(words, *engine, book);
   return run_change(words, book);
 }
 
@@ -229,6 +261,9 @@ Command add_schedule(CLI::App& program) {
   app->footer(
       "Times on the wall that a change of the clocks leaves out come at the first instant after it; those shown twice\n"
       "come once. Entries with * in the minute or hour follow real time. Ticks of a pause do not take place.\n"
+      "One that cannot be enqueued (its level was removed, the engine is full) holds up no other: list says since when "
+      "it\n"
+      "fails and why, and it is tried again. After the clock was set back, resume lets one begin anew.\n"
       "Exit code 1: no such schedule, or, for add, there is one already.\n"
       "\n"
       "Examples:\n"

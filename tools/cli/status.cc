@@ -119,6 +119,20 @@ std::string journal_text(const JournalStatus& journal) {
                      format_size(journal.limit), state);
 }
 
+/// Names are given for good, or until `recover --from-journal`.
+std::uint32_t names_taken(const NameTable& names) {
+  std::uint32_t count = 0;
+  for (std::uint32_t n = 0; n < names.count(); ++n) count += names.name_of(n) ? 1U : 0U;
+  return count;
+}
+
+Json names_json(const Segment& segment) {
+  return {{"kinds", names_taken(segment.kinds())},
+          {"kinds_limit", segment.kinds().count()},
+          {"retry_policies", names_taken(segment.retry_policies())},
+          {"retry_policies_limit", segment.retry_policies().count()}};
+}
+
 std::string kind_text(const KindStatus& kind) {
   std::string text = "kind " + kind.name;
   if (kind.paused) text += " is paused since " + time_text(kind.paused_since);
@@ -126,7 +140,7 @@ std::string kind_text(const KindStatus& kind) {
   return text + fmt::format(": {} queued, {} running (`ringmill limit` says more)", kind.queued, kind.running);
 }
 
-void print_text(const EngineStatus& status, const Result<DeadLetterTotals>& dead, Output& output) {
+void print_text(const EngineStatus& status, const Result<DeadLetterTotals>& dead, const Json& names, Output& output) {
   output.line(fmt::format("engine   {}  {}", status.engine_id, status.path));
   output.line(fmt::format("         layout {}, made {}", status.layout_version, time_text(status.created_at)));
   output.line(fmt::format("memory   {}: {} cells of {} bytes, {} used, {} free", format_size(status.memory_bytes),
@@ -140,6 +154,9 @@ void print_text(const EngineStatus& status, const Result<DeadLetterTotals>& dead
   output.line("keeper   " + keeper_text(status));
   output.line("journal  " + journal_text(status.journal));
   output.line("dead     " + dead_letters_text(dead));
+  output.line(fmt::format("names    {} of {} kinds, {} of {} retry policies", names["kinds"].get<int>(),
+                          names["kinds_limit"].get<int>(), names["retry_policies"].get<int>(),
+                          names["retry_policies_limit"].get<int>()));
   const Totals& totals = status.totals;
   output.line(fmt::format("totals   {} enqueued, {} completed, {} failed, {} retried, {} dead, {} cancelled",
                           totals.enqueued, totals.completed, totals.failed, totals.retried, totals.dead,
@@ -179,9 +196,10 @@ int run_status(const std::filesystem::path& directory, bool json) {
   if (json) {
     Json answer = status_json(status);
     answer["dead_letters"] = dead_letters_json(dead);
+    answer["names"] = names_json(view->segment());
     output.json(answer);
   } else {
-    print_text(status, dead, output);
+    print_text(status, dead, names_json(view->segment()), output);
   }
   return output.finish(exit_done);
 }

@@ -45,7 +45,7 @@ inline std::string format_time(std::chrono::system_clock::time_point time) {
                      parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, (ms - seconds).count());
 }
 
-/// RFC 3339, of any offset: 2026-02-28T13:05:09Z, 2026-02-28T14:05:09.250+01:00. No leap seconds.
+/// RFC 3339, of any offset: 2026-02-28T13:05:09Z, 2026-02-28T14:05:09.250+01:00; small letters do. No leap seconds.
 inline std::optional<std::chrono::system_clock::time_point> parse_time(std::string_view text) noexcept {
   using std::chrono::minutes;
   const auto number = [&text](std::size_t digits, std::string_view separator) -> std::optional<unsigned> {
@@ -54,7 +54,9 @@ inline std::optional<std::chrono::system_clock::time_point> parse_time(std::stri
     text.remove_prefix(digits + separator.size());
     return static_cast<unsigned>(*value);
   };
-  const auto year = number(4, "-"), month = number(2, "-"), day = number(2, "T");
+  const auto year = number(4, "-"), month = number(2, "-"), day = number(2, "");
+  if (!text.starts_with('T') && !text.starts_with('t')) return std::nullopt;
+  text.remove_prefix(1);
   const auto hour = number(2, ":"), minute = number(2, ":"), second = number(2, "");
   if (!year || !month || !day || !hour || !minute || !second) return std::nullopt;
   const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(*year)), std::chrono::month(*month),
@@ -70,7 +72,7 @@ inline std::optional<std::chrono::system_clock::time_point> parse_time(std::stri
     text.remove_prefix(digits);
   }
   minutes offset{0};
-  if (text != "Z") {
+  if (text != "Z" && text != "z") {
     const bool is_west = text.starts_with('-');
     if (!is_west && !text.starts_with('+')) return std::nullopt;
     text.remove_prefix(1);

@@ -19,7 +19,7 @@ namespace {
 /// Why, and what its last attempt said.
 int tell_dead(std::string_view command, const JobInfo& info) {
   const std::string cause = info.cause ? fmt::format(" ({})", name_of(*info.cause)) : "";
-  const std::string why = info.last_error.empty() ? "" : ": " + escaped(info.last_error);
+  const std::string why = info.last_error.empty() ? "" : ": " + shown(info.last_error);
   return fail(command, exit_no, fmt::format("job {} is dead{}{}", info.id.to_string(), cause, why));
 }
 

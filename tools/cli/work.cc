@@ -32,7 +32,8 @@ int run_work(const WorkWords& words) {
   auto engine = Engine::open(words.directory);
   if (!engine) return fail("work", engine.error());
   ExecOptions options;
-  options.command = words.command;
+  // The shell would take a dash for an option of its own.
+  options.command = words.command.starts_with('-') ? " " + words.command : words.command;
   if (!words.kinds.empty()) options.kinds = split_list(words.kinds);
   if (!words.levels.empty()) options.levels = split_list(words.levels);
   for (const std::string& level : options.levels) {
