@@ -33,6 +33,7 @@
 #include "core/level_list.h"
 #include "core/log.h"
 #include "core/schedules/schedule_book.h"
+#include "ipc/directory.h"
 #include "ipc/registry.h"
 
 namespace ringmill {
@@ -52,6 +53,12 @@ constexpr std::array<std::string_view, 16> own_files{
     "generation.new",  "creating.new",    flow_file,         "flow-control.json.new",
     database_files[0], database_files[1], database_files[2], database_files[3],
     database_files[4], level_list_file,   "levels.json.new", "lock"};
+
+/// True for our files, and for what was to become one of them when its writer was killed.
+bool is_own_file(std::string_view name) {
+  return std::ranges::any_of(
+      own_files, [name](std::string_view own) { return name == own || Directory::is_half_made(name, own); });
+}
 
 /// How often the lock file may be replaced while we take its lock, before we say that others are at it.
 constexpr int most_replacements = 1000;
@@ -80,7 +87,7 @@ std::optional<std::string> first_name_but(const fs::path& folder, const IsOwn& i
 std::optional<std::string> foreign_file(const fs::path& path) {
   const bool has_journal = is_folder(path / journal_folder);
   const auto is_own = [has_journal](const std::string& name) {
-    return std::ranges::find(own_files, name) != own_files.end() || (has_journal && name == journal_folder);
+    return is_own_file(name) || (has_journal && name == journal_folder);
   };
   if (auto foreign = first_name_but(path, is_own)) return foreign;
   if (!has_journal) return std::nullopt;
@@ -177,6 +184,22 @@ Result<void> unlink_databases(const fs::path& path) {
   return unlink_if_there(path / level_list_file);
 }
 
+/// Removes what killed writers left of files that were to become ours.
+Result<void> unlink_half_made(const fs::path& path) {
+  std::vector<fs::path> files;
+  std::error_code failure;
+  for (const auto& entry : fs::directory_iterator(path, failure)) {
+    const std::string name = entry.path().filename().string();
+    const auto becomes = [&name](std::string_view own) { return Directory::is_half_made(name, own); };
+    if (std::ranges::any_of(own_files, becomes)) files.push_back(entry.path());
+  }
+  if (failure) return std::unexpected(system_error("cannot list", path, failure.value()));
+  for (const fs::path& file : files) {
+    if (auto unlinked = unlink_if_there(file); !unlinked) return unlinked;
+  }
+  return {};
+}
+
 /// Removes our files, and the directory if nothing else is in it. The caller holds the structure lock, and the segment
 /// is gone.
 Result<void> unlink_own_files(const fs::path& path) {
@@ -184,6 +207,7 @@ Result<void> unlink_own_files(const fs::path& path) {
   // are, so that its folder does not need to tell whose it is.
   if (auto unlinked = unlink_if_there(path / own_files.front()); !unlinked) return unlinked;
   if (auto unlinked = unlink_journal(path); !unlinked) return unlinked;
+  if (auto unlinked = unlink_half_made(path); !unlinked) return unlinked;
   for (const std::string_view name : own_files) {
     if (auto unlinked = unlink_if_there(path / name); !unlinked) return unlinked;
   }
