@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -81,20 +82,30 @@ struct Launch {
   ::_exit(127);
 }
 
-/// Forks with every signal blocked, so that no handler of the parent runs in the child. Minus one: errno says why.
-pid_t fork_shell(const Launch& launch) noexcept {
+/// A new process, or minus one: errno says why.
+struct Forked {
+  pid_t process = -1;
+  int descriptor = -1;
+};
+
+/// Forks with every signal blocked, so that no handler of the parent runs in the child. The kernel makes the pidfd with
+/// the process: where no descriptor is to be had nothing has begun. glibc's fork() has no way to ask for that. The
+/// handlers of pthread_atfork() do not run: the child makes only system calls before exec.
+Forked fork_shell(const Launch& launch) noexcept {
   sigset_t all;
   sigset_t former;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &former);
-  const pid_t process = ::fork();
-  if (process == 0) become_shell(launch);
+  Forked forked;
+  forked.process =
+      static_cast<pid_t>(::syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, nullptr, &forked.descriptor, nullptr, nullptr));
+  if (forked.process == 0) become_shell(launch);
   const int fork_errno = errno;
   // Parent and child both do it: whoever comes first, the group is there before anybody signals it.
-  if (process > 0) ::setpgid(process, process);
+  if (forked.process > 0) ::setpgid(forked.process, forked.process);
   ::pthread_sigmask(SIG_SETMASK, &former, nullptr);
   errno = fork_errno;
-  return process;
+  return forked;
 }
 
 /// The given texts, then those of our environment that have other names.
@@ -139,10 +150,10 @@ Result<Command> Command::start(const std::string& text, std::span<const std::str
                       .handed_over = extras.handed_over != nullptr ? extras.handed_over->descriptor() : -1,
                       .parent = ::getpid(),
                       .exec_errno = command.exec_errno_.get()};
-  command.process_ = fork_shell(launch);
-  if (command.process_ < 0) return std::unexpected(system_error("fork", "a command"));
-  command.process_descriptor_ = File(static_cast<int>(::syscall(SYS_pidfd_open, command.process_, 0)));
-  if (!command.process_descriptor_) return std::unexpected(system_error("pidfd_open", "a command"));
+  const Forked forked = fork_shell(launch);
+  if (forked.process < 0) return std::unexpected(system_error("clone", "a command"));
+  command.process_ = forked.process;
+  command.process_descriptor_ = File(forked.descriptor);
   command.input_pipe_ = std::move(in->write_end);
   command.output_pipe_ = std::move(out->read_end);
   command.error_pipe_ = std::move(error->read_end);

@@ -149,7 +149,8 @@ JobOutcome WorkerThread::run_one(Job& job) {
 Result<void> WorkerThread::pause(Participant& participant, const JobOutcome& outcome, std::uint64_t began_ns) {
   participant.release_prefetched();
   const std::uint64_t now_ns = steady_clock_ns();
-  if (commons_.trouble.note(one_line(outcome.text()), began_ns == 0 ? now_ns : began_ns, now_ns, do_others_run(now_ns))) {
+  if (began_ns == 0) began_ns = now_ns;
+  if (commons_.trouble.note(one_line(outcome.text()), began_ns, now_ns, do_others_run(now_ns))) {
     return std::unexpected(
         Error(ErrorCode::system, "this worker could run no job for too long, and gives up", outcome.text()));
   }

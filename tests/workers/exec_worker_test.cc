@@ -171,6 +171,48 @@ TEST(ExecWorkers, a_process_without_descriptors_is_no_attempt_and_goes_on_when_t
   EXPECT_EQ(child.wait(), 0);
 }
 
+/// Of children that have ended: any process has some.
+long page_faults_of_children() {
+  rusage used{};
+  ::getrusage(RUSAGE_CHILDREN, &used);
+  return used.ru_minflt;
+}
+
+TEST(ExecWorkers, whatever_descriptor_is_lacking_no_process_has_begun) {
+  ExecWorld world;
+  Child child([&] {
+    Engine opened = world.scratch.open(without_keeper);
+    const auto producer = must(opened.attach(Role::producer));
+    ExecWorker worker(opened, {.command = "true"});
+    rlimit normal{};
+    ::getrlimit(RLIMIT_NOFILE, &normal);
+    const LogCapture said;
+    Running running(worker);
+    if (!await([&] { return has_worker(opened); })) return 1;
+    const auto first_free = static_cast<rlim_t>(File(::dup(STDERR_FILENO)).descriptor());
+    // From more than enough down to none: at one number after another another one is lacking.
+    int failures = 0;
+    for (rlim_t given = 24; given-- > 0;) {
+      const long before = page_faults_of_children();
+      const rlimit few{.rlim_cur = first_free + given, .rlim_max = normal.rlim_max};
+      ::setrlimit(RLIMIT_NOFILE, &few);
+      const std::uint64_t released = worker.status().released;
+      const JobId id = add_by(*producer, opened);
+      const auto has_failed = [&] { return worker.status().released > released; };
+      const auto is_over = [&] { return must(opened.job(id)).state == JobState::ended; };
+      if (!await([&] { return has_failed() || is_over(); })) return 2;
+      const bool begun = page_faults_of_children() != before;
+      ::setrlimit(RLIMIT_NOFILE, &normal);
+      failures += has_failed() ? 1 : 0;
+      if (begun == has_failed()) return 5;
+      if (!await(is_over)) return 3;
+    }
+    if (failures < 7) return 6;
+    return worker.status().failed == 0 && running.stop() ? 0 : 4;
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
 TEST(ExecWorkers, a_user_without_processes_left_is_no_attempt) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can become a user who may have none";
   ExecWorld world;
@@ -218,7 +260,9 @@ TEST(ExecWorkers, more_parents_than_an_environment_holds_are_in_a_file) {
 }
 
 TEST(ExecWorkers, of_what_a_failed_command_said_the_last_line_is_kept) {
-  ExecWorld world;
+  CreateOptions options = small_engine();
+  options.cell_size = 256;
+  ExecWorld world(options);
   const JobOptions later{.retry_policy = must(world.engine.retry_policy("fixed:1h"))};
   const JobId id = must(world.producer->enqueue({.kind = world.kind, .level = world.level, .options = &later}));
   ExecWorker worker(world.engine, {.command = "for n in $(seq 400); do echo debug: step $n of the import is fine >&2; "
