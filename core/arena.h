@@ -37,7 +37,8 @@
 //   a job is over, its cell free or another's     who ends it: E7 for its holder, cancel(), the reaper and the keeper
 //                                                 when they list the cell, the burial
 //   a filling cell is given up                    take_back(), which lists the cell; the enqueue of the same unique key
-//                                                 that does away with it; the scan that lists what the dead were filling
+//                                                 that does away with it; the scan that lists what the dead were
+//                                                 filling
 //   a lease slot names a job no longer            LeaseBook: give_back(), also of a lease that was lost or never handed
 //                                                 out, and drop_reservation() of one that was never won
 //   a participant leaves, or is reaped            its destructor; the reaper behind D7

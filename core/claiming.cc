@@ -49,7 +49,8 @@ inline void Claiming::fetch_ahead(const Ring& ring, std::uint64_t position, std:
   }
 }
 
-/// Asked after K4 was lost. The job of `seen` may be over by then, and the header another's: then it may have been large.
+/// Asked after K4 was lost. The job of `seen` may be over by then, and the header another's: then it may have been
+/// large.
 bool Claiming::may_be_large(CellIndex index, StateWord seen) const noexcept {
   if (settling_->segment().geometry().arena_chunk_count == 0) return false;
   // ORDER second-look: what is read here belongs to the job if its word is still there afterwards.

@@ -52,7 +52,8 @@ DueTime due_of(const JobOptions& options) noexcept {
   return {.ns = static_cast<std::uint64_t>(at.count()), .is_wall = at.count() != 0};
 }
 
-/// Milliseconds of the wall clock; zero: never. By the exact clock and rounded up, or the job would die before its time.
+/// Milliseconds of the wall clock; zero: never. By the exact clock and rounded up, or the job would die before its
+/// time.
 std::uint64_t expiry_of(const JobOptions& options) noexcept {
   if (options.expires.count() == 0) return 0;
   return (exact_wall_clock_ns() + 999'999) / 1'000'000 + static_cast<std::uint64_t>(options.expires.count());

@@ -22,7 +22,10 @@ namespace ringmill {
 class LeaseBook {
  public:
   LeaseBook(const Segment& segment, ParticipantEntry& entry, std::uint32_t payload_bytes)
-      : segment_(&segment), entry_(&entry), buffer_bytes_(in_whole_lines(payload_bytes)), buffers_(lease_slots * buffer_bytes_) {}
+      : segment_(&segment),
+        entry_(&entry),
+        buffer_bytes_(in_whole_lines(payload_bytes)),
+        buffers_(lease_slots * buffer_bytes_) {}
 
   static_assert(lease_slots == 64, "free_ is one word");
   std::uint32_t held() const noexcept { return lease_slots - static_cast<std::uint32_t>(std::popcount(free_)); }

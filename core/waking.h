@@ -45,8 +45,8 @@ inline void wake_for_space(const Segment& segment) noexcept {
   if (waiters.any()) waiters.wake_all();
 }
 
-/// An extent of the arena may have become free: its job is over, its word was given back, or no lease slot names its job
-/// any more. Each of these is a plain store (E5, E7, A2, C4), hence the fence between it and the look at who waits.
+/// An extent of the arena may have become free: its job is over, its word was given back, or no lease slot names its
+/// job any more. Each of these is a plain store (E5, E7, A2, C4), hence the fence between it and the look at who waits.
 inline void wake_for_extent(const Segment& segment) noexcept {
   if (segment.geometry().arena_chunk_count == 0) return;
   full_fence();

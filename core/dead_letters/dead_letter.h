@@ -27,8 +27,8 @@ struct DeadLetter {
   /// Any bytes. The store keeps the first most_error_bytes of them.
   std::string last_error{};
   std::vector<std::byte> payload{};
-  /// How long the payload was, if less of it than that is kept: it was longer than all letters may be together, or could
-  /// not be read. Such a letter is not retried. 0: all of it is there.
+  /// How long the payload was, if less of it than that is kept: it was longer than all letters may be together, or
+  /// could not be read. Such a letter is not retried. 0: all of it is there.
   std::uint64_t payload_cut_from = 0;
 
   // As the job was enqueued, for another try.

@@ -166,7 +166,8 @@ std::string DeadLetterStore::Implementation::text_of(Query query) const {
       return "UPDATE meta SET letters = ?1, bytes = ?2, dropped = ?3, expired = ?4";
     case insert:
       return fmt::format(
-          "INSERT INTO letter({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) ON "
+          "INSERT INTO letter({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) "
+          "ON "
           "CONFLICT(id) DO NOTHING",
           letter_columns);
     case find:

@@ -126,8 +126,8 @@ bool JournalWork::advance() {
   return false;
 }
 
-/// No ticket names a round beyond the next one. Who wishes for more has scribbled, and would have us begin rounds without
-/// an end.
+/// No ticket names a round beyond the next one. Who wishes for more has scribbled, and would have us begin rounds
+/// without an end.
 void JournalWork::take_back_impossible_wish() noexcept {
   const std::uint64_t next = words_->round_started.load() + 1;
   std::uint64_t wanted = words_->round_wanted.load();

@@ -8,8 +8,8 @@
 //
 // A job leaves the table only when its letter is durable. Only this thread takes a cell out of `burying`. A letter that
 // the store refuses holds up no other: where a transaction of many is refused, each goes on its own, and those that are
-// refused again wait behind the others. A letter whose payload is too long for the store, or cannot be read, goes without
-// it, and says so (docs/decisions/0013).
+// refused again wait behind the others. A letter whose payload is too long for the store, or cannot be read, goes
+// without it, and says so (docs/decisions/0013).
 #pragma once
 
 #include <condition_variable>

@@ -26,8 +26,8 @@ class GenerationLimit {
  public:
   explicit GenerationLimit(EngineCore& engine) noexcept : engine_(&engine) {}
 
-  /// One turn, at most `most_looks` cells of V1. True: the limit was raised, and cells that producers passed over are to
-  /// be listed again.
+  /// One turn, at most `most_looks` cells of V1. True: the limit was raised, and cells that producers passed over are
+  /// to be listed again.
   bool turn(std::uint32_t most_looks);
   /// A look at the table is under way.
   bool is_looking() const noexcept { return is_looking_; }

@@ -248,7 +248,7 @@ void Keeper::keep() {
       const std::uint64_t idle_ns = work.idle_ns();
       if (idle_ns == 0) continue;
       signals.keeper_sleeps_until_ns.store(later_by(lease_clock_ns(), idle_ns));  // C3
-      if (!work.has_marks()) wait(bell, idle_ns);                        // C4
+      if (!work.has_marks()) wait(bell, idle_ns);                                 // C4
     }
   }
   keeps_.store(false);

@@ -72,8 +72,8 @@ class KeeperWork {
 inline std::uint64_t longest_standby_ns = 100'000'000;
 
 /// The keeper takes a turn by itself after this long: it looks for deaths that gave no sign, for leases that were taken
-/// since it looked last, and for producers that wait for room. Whatever is marked for it, or called for, does not rely on
-/// it; the tests switch it off.
+/// since it looked last, and for producers that wait for room. Whatever is marked for it, or called for, does not rely
+/// on it; the tests switch it off.
 inline std::uint64_t longest_keeper_rest_ns = 50'000'000;
 
 /// A thread that stands for election, and keeps while elected.

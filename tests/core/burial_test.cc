@@ -62,8 +62,8 @@ TEST(BurialInProcess, a_letter_that_is_too_large_is_cut_and_does_not_hold_up_the
 /// Letters are full and told to block: those for which there is room go all the same.
 TEST(BurialInProcess, one_that_finds_no_room_does_not_hold_up_those_that_do) {
   Graveyard yard;
-  auto store = open_store(yard.world.scratch.directory(),
-                          {.bytes = 1U << 20, .when_full = DeadLetterLimits::WhenFull::block});
+  auto store =
+      open_store(yard.world.scratch.directory(), {.bytes = 1U << 20, .when_full = DeadLetterLimits::WhenFull::block});
   must(store.bury(std::vector{letter_of(1, std::string(700U << 10, 'x'))}));
   const LogCapture log;
   const JobId large = yard.add_dead(std::string(600U << 10, 'x'));

@@ -87,8 +87,9 @@ class WaitingProducer {
       : arenas_(&arenas), thread_([this, &arenas, bytes] {
           const auto producer = arenas.world.attach(Role::producer);
           number_.store(producer->number());
-          is_in_.store(producer->enqueue(arenas.world.request(std::string_view(arenas.large).substr(0, bytes)), generous)
-                           .has_value());
+          is_in_.store(
+              producer->enqueue(arenas.world.request(std::string_view(arenas.large).substr(0, bytes)), generous)
+                  .has_value());
           is_over_.store(true);
         }) {
     sleeps_ = await([&] { return number_.load() >= 0 && arenas.waits_for_room(number_.load()); });
@@ -306,7 +307,7 @@ TEST(ExtentWaitsInProcess, no_wake_is_lost_between_the_end_of_a_large_job_and_a_
   for (std::uint64_t round = 1; steady_clock_ns() < end_ns; ++round) {
     while (begun.load() != round) std::this_thread::yield();
     pause(random);
-    waiters.announce(number);                          // S2
+    waiters.announce(number);                           // S2
     const bool has_room = arena.has_room(whole_chunk);  // S3
     while (ended.load() != round) std::this_thread::yield();
     if (!has_room && waiters.is_announced(number)) ++lost;

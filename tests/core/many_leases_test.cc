@@ -1,5 +1,5 @@
-// Participants that hold many jobs: what is said of one lease slot holds for each of the 64, and for two slots that name
-// the same job.
+// Participants that hold many jobs: what is said of one lease slot holds for each of the 64, and for two slots that
+// name the same job.
 #include <unistd.h>
 
 #include <array>

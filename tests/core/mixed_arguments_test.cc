@@ -14,8 +14,7 @@ struct Mixture : World {
   explicit Mixture(const OpenOptions& opening = without_keeper) : World(small_engine_with_room(), opening) {}
 
   JobId add(Level to, const JobOptions* options = nullptr, Durability durability = Durability::journaled) {
-    return must(worker->enqueue(
-        {.kind = kind, .level = to, .durability = durability, .options = options}));
+    return must(worker->enqueue({.kind = kind, .level = to, .durability = durability, .options = options}));
   }
   Level named(std::string_view name) const { return must(engine.level(name)); }
 

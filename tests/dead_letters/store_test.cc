@@ -198,7 +198,8 @@ TEST_F(DeadLetterStoreInProcess, bytes_are_bounded_as_well) {
   EXPECT_EQ(numbers_in(writer).front(), 21U);
 }
 
-TEST_F(DeadLetterStoreInProcess, of_a_payload_longer_than_all_letters_may_be_the_beginning_is_kept_and_the_log_says_so) {
+TEST_F(DeadLetterStoreInProcess,
+       of_a_payload_longer_than_all_letters_may_be_the_beginning_is_kept_and_the_log_says_so) {
   auto writer = store({.bytes = 1U << 20});
   const LogCapture log;
   const std::string payload = "begin" + std::string(1U << 20, 'x');

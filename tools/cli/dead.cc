@@ -168,10 +168,9 @@ void print_letter(const DeadLetter& letter, Output& output) {
   line("keep result", letter.keep_result.count() != 0 ? format_duration(letter.keep_result) : "no");
   line("on worker lost", letter.bury_when_worker_lost ? "bury" : "retry");
   line("error", ringmill::shown(letter.last_error));
-  const std::string length = letter.payload_cut_from == 0
-                                 ? fmt::format("{} bytes", letter.payload.size())
-                                 : fmt::format("{} bytes, of which the first {} are kept", letter.payload_cut_from,
-                                               letter.payload.size());
+  const std::string length = letter.payload_cut_from == 0 ? fmt::format("{} bytes", letter.payload.size())
+                                                          : fmt::format("{} bytes, of which the first {} are kept",
+                                                                        letter.payload_cut_from, letter.payload.size());
   line("payload", length + ": " + ringmill::shown(payload_of(letter)));
 }
 

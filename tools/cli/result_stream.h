@@ -13,7 +13,8 @@ namespace ringmill::cli {
 /// failed: the rest is dropped.
 int write_whole(std::string_view text) noexcept;
 
-/// A result that cannot be written is said at once, and the next one is tried: a disk that was full may have room again.
+/// A result that cannot be written is said at once, and the next one is tried: a disk that was full may have room
+/// again.
 class ResultStream {
  public:
   /// From any thread.
