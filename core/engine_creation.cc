@@ -83,6 +83,15 @@ std::optional<std::string> first_name_but(const fs::path& folder, const IsOwn& i
   return std::nullopt;
 }
 
+int count_own_files(const fs::path& folder) {
+  std::error_code ignored;
+  int count = 0;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    if (is_own_file(entry.path().filename().string())) ++count;
+  }
+  return count;
+}
+
 /// The name of a file in the directory, or in its journal, that is not ours.
 std::optional<std::string> foreign_file(const fs::path& path) {
   const bool has_journal = is_folder(path / journal_folder);
@@ -345,9 +354,7 @@ Result<void> EngineDirectory::remove_half_made(const fs::path& path, const File&
   struct stat facts {};
   if (::fstat(locks.descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path / "lock"));
   // Ours is an empty lock file, and beside it another file of ours, or nothing at all.
-  const auto stands_here = [&path](std::string_view name) { return is_there(path / name); };
-  const bool has_more_of_ours = std::ranges::count_if(own_files, stands_here) > 1;
-  if (facts.st_size != 0 || (!has_more_of_ours && foreign_file(path))) return std::unexpected(no_engine(path));
+  if (facts.st_size != 0 || (count_own_files(path) < 2 && foreign_file(path))) return std::unexpected(no_engine(path));
   if (auto unlinked = unlink_noted_segment(path); !unlinked) return unlinked;
   return unlink_own_files(path);
 }
