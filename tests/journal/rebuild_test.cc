@@ -1,4 +1,4 @@
-// Records into a table: in any order, any number of times, and none that cannot be true.
+// Records into a table: any number of times, and none that cannot be true.
 #include <algorithm>
 #include <string>
 #include <vector>
