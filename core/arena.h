@@ -82,8 +82,6 @@ class Arena {
 
   /// Bytes of the extents that jobs have, one that is being filled included. Costs a look at each word.
   std::uint64_t used_bytes() const noexcept;
-  /// Into how many extents a chunk is cut.
-  std::uint32_t extents_of(std::uint32_t chunk) const noexcept { return 1U << log_of(cut(chunk)); }
 
  private:
   static constexpr std::uint32_t most_log = 8;

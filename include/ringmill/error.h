@@ -17,7 +17,6 @@ enum class ErrorCode {
   too_large,              ///< the payload is longer than the engine takes.
   level_removed,          ///< the level was removed while this handle, or this worker, still used it.
   lease_lost,             ///< the lease was revoked (expired, or taken back): someone else has the job.
-  not_cancellable,        ///< the job runs, or is over.
   wrong_thread,           ///< a participant was used by another thread than the one that attached it.
   after_fork,             ///< a handle of the parent was used in the child of a fork: attach again.
   too_many_participants,  ///< every registry entry is taken by the living.

@@ -95,7 +95,7 @@ class JobContext {
   std::string_view level() const noexcept { return level_; }
   /// 1 for the first attempt.
   std::uint32_t attempt() const noexcept { return job_->attempt(); }
-  /// A private copy: nobody else reads or writes it.
+  /// As Job::payload(): a private copy of an inline payload; a larger one is read in place, and stays unchanged.
   std::span<const std::byte> payload() const noexcept { return job_->payload(); }
 
   /// Holds the job until `lease` from now: for a run that takes longer than the job's lease. Costs one

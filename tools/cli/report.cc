@@ -13,7 +13,6 @@ int exit_code_of(ErrorCode code) noexcept {
     case ErrorCode::already_exists:
     case ErrorCode::level_removed:
     case ErrorCode::lease_lost:
-    case ErrorCode::not_cancellable:
     case ErrorCode::busy:
       return exit_no;
     case ErrorCode::invalid_argument:
