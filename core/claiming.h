@@ -11,7 +11,8 @@
 //       (where kinds are paused or limited, what may not
 //       begin is parked here: core/flow_control/admission.h)
 //   K6  copy the payload, look at the word again              as K4. A lease that was revoked meanwhile is
-//                                                             dropped: the copy may be torn (hazard 5)
+//                                                             dropped: the copy may be torn (hazard 5
+//                                                             in docs/hazards.md)
 #pragma once
 
 #include <array>

@@ -2,7 +2,8 @@
 //
 //   engine.json   written once, whole, by create(); its presence means that the engine exists
 //   lock          byte locks: keeper, structure, one per participant (ipc/registry.h)
-//   generation    the highest generation any cell may have had: durable before a cell gets there (hazard 2)
+//   generation    the highest generation any cell may have had: durable before a cell gets there (hazard 2
+//                 in docs/hazards.md)
 //   creating      names the segment of a creation that has not ended; the next create() or remove() cleans up after it
 //   flow-control.json  what is paused or limited (core/flow_control/flow_rules.h)
 //   dead-letters.db (and -wal, -shm)  what is left of jobs that ended badly (core/dead_letters/store.h)

@@ -29,7 +29,7 @@ class FreeCells {
   };
 
   /// A cell in state filling, ours, written to `filling`. False: no cell is free. The map is only a hint; the swap of
-  /// the cell's word decides (hazard 8).
+  /// the cell's word decides (hazard 8 in docs/hazards.md).
   [[gnu::always_inline]] bool take(Filling& filling) noexcept {
     // Somebody may list cells that are not free, again and again: so many words there are.
     for (std::uint32_t words_left = table_.capacity() / 64 + 1;;) {

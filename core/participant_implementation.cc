@@ -405,7 +405,7 @@ bool Participant::Implementation::extend(Job& job, std::uint64_t lease_ns) noexc
   const StateWord extended = held.next(CellState::running, settling_.owner());
   LeaseSlot& slot = book_.slot(job.slot_);
   // The deadline is in place before the word changes: a keeper that decides by the old deadline then fails to swap the
-  // old word (hazard 7). ORDER lease: released by the swap.
+  // old word (hazard 7 in docs/hazards.md). ORDER lease: released by the swap.
   slot.deadline_ns.store(lease_clock_ns() + lease_ns, std::memory_order_relaxed);
   std::uint64_t expected = held.bits();
   // ORDER state: nothing in the cell is read or written here; the release carries the slot.

@@ -19,7 +19,7 @@
 //   E7  clear the slot                                   it names a word that is no more: marked once more
 //
 // From E2 to E5 the cell is ours alone, so E5 is a plain store: only our reaper may write it then, and only when we are
-// dead. Nothing of the job is written before E2 is won (hazard 6).
+// dead. Nothing of the job is written before E2 is won (hazard 6 in docs/hazards.md).
 #pragma once
 
 #include <algorithm>

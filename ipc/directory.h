@@ -1,6 +1,6 @@
 // The one way to touch a directory and what is in it: it is opened once, and everything below is relative to that
 // descriptor. A name is a name in this directory, never a path, so nothing that is swapped in at a path between two
-// steps leads a process elsewhere (hazard 27).
+// steps leads a process elsewhere (hazard 27 in docs/hazards.md).
 //
 // What this holds, for every caller:
 //   - A link is never followed below the directory; the directory itself is not one, unless the caller wants that.

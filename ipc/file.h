@@ -26,8 +26,8 @@ class File {
   ~File();
 
   /// Owns what a system call gave, moved to 3 or above: in a process whose descriptors 0 to 2 are closed its messages
-  /// would be written into what took their place (hazard 28). Empty where the call, or the move, failed: errno says
-  /// why.
+  /// would be written into what took their place (hazard 28 in docs/hazards.md). Empty where the call, or the move,
+  /// failed: errno says why.
   static File above_standard(int descriptor) noexcept;
 
   int descriptor() const noexcept { return descriptor_; }

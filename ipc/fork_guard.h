@@ -1,5 +1,5 @@
-// fork() in a process that uses an engine (hazards 14 and 19): the child must not act as the parent's participant, and
-// must not keep the parent's locks alive.
+// fork() in a process that uses an engine: the child must not act as the parent's participant, and must not keep the
+// parent's locks alive (hazards 14 and 19 in docs/hazards.md).
 #pragma once
 
 #include <atomic>

@@ -13,7 +13,7 @@
 // Two signs of death, both the kernel's word, neither a timeout: the robust futex word, marked within a fraction of a
 // millisecond for each thread; the lock byte, dropped when the process is gone, whatever its pid namespace. The living
 // are never called dead: a byte that cannot be asked counts as held. A process id is kept for people only; it decides
-// nothing (hazards 12, 13, 15).
+// nothing (hazards 12, 13 and 15 in docs/hazards.md).
 #pragma once
 
 #include <algorithm>

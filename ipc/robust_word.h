@@ -3,7 +3,7 @@
 // Every Linux thread has a list of robust futexes. At death (or exec) the kernel walks it, adds FUTEX_OWNER_DIED to
 // each word that holds the thread's id, and wakes a waiter if FUTEX_WAITERS is set, which we always set. Measured here:
 // 0.1 to 0.25 ms after SIGKILL whatever is mapped, while a pidfd reports after the unmapping, 9 ms with 256 MB touched
-// (hazard 12).
+// (hazard 12 in docs/hazards.md).
 //
 // glibc owns the thread's list, for its robust mutexes: a node's two links stand 24 bytes behind its word. We add one
 // node of that shape, as glibc would: at the front, with list_op_pending set meanwhile, so that a death between the two

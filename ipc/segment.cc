@@ -64,7 +64,8 @@ std::uint64_t checksum_of(const SegmentHeader& header) noexcept {
 
 std::string in_mib(std::uint64_t bytes) { return std::to_string((bytes + (1U << 20) - 1) >> 20) + " MiB"; }
 
-/// Every byte is there, or a clear error: the first touch of a page that tmpfs cannot give is SIGBUS (hazard 11).
+/// Every byte is there, or a clear error: the first touch of a page that tmpfs cannot give is SIGBUS (hazard 11 in
+/// docs/hazards.md).
 Result<void> allocate(const File& file, std::uint64_t bytes, const std::filesystem::path& path) {
   int result = 0;
   do {

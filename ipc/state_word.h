@@ -13,7 +13,7 @@
 //   reads the cell only after it has won, so it is right whenever the job is queued; settling needs the same owner,
 //   whose lease slots tell two of its leases on one job apart (see LeaseBook); revoking could only win against exactly
 //   1024 n extensions made while the keeper stood between two instructions, and then the holder is told that it lost:
-//   promise 3 holds.
+//   promise 3 (docs/hazards.md) holds.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ enum class CellState : std::uint8_t {
   filling = 1,     // the owner writes header and payload; nobody else looks
   queued = 2,      // waits for a claim; a hint is in its level's ring, or is about to be
   delayed = 3,     // waits for its time; the keeper knows, or is about to
-  blocked = 4,     // reserved
+  blocked = 4,     // waits for its parents; the keeper knows, or is about to
   running = 5,     // the owner holds the lease
   completing = 6,  // the owner has won the right to end this run, as its lease slot says
   completed = 7,   // over; result and history are kept for a while

@@ -265,6 +265,14 @@ class Tables(RuleTest):
         text = SOUND_STRUCT.replace("Entry", "Other")
         self.fires(self.rule, PRINTER | {"docs/a.md": TABLE, tidy.LAYOUT: text}, "does not print Other")
 
+    def test_a_region_of_another_size(self):
+        text = TABLE + "\n| region | size |\n|---|---|\n| Entry (kinds) | 1,016 bytes x 64 |\n"
+        self.fires(self.rule, PRINTER | {"docs/shared-memory-layout.md": text}, "Entry has 12 bytes, not 1,016")
+
+    def test_a_region_of_the_structs_size(self):
+        text = TABLE + "\n| Entry | 12 bytes x 1,024 | behind it |\n"
+        self.is_silent(self.rule, PRINTER | {"docs/shared-memory-layout.md": text})
+
     def test_a_table_that_is_right(self):
         self.is_silent(self.rule, PRINTER | {"docs/shared-memory-layout.md": TABLE})
 
@@ -329,6 +337,42 @@ class Words(RuleTest):
     def test_plain_words(self):
         code = "using namespace ringmill;\n" + "x" * 120 + "\n"
         self.is_silent(tidy.rule_words, {"ipc/a.cc": code, "docs/a.md": "y" * 200 + " build/work/x\n"})
+
+
+class States(RuleTest):
+    ENUM = {"ipc/state_word.h": "enum class CellState : int {\n  free = 0,  // no job\n  filling = 1,\n};\n"}
+    HEAD = "| state | owner |\n|---|---|\n"
+
+    def test_a_state_that_the_table_does_not_have(self):
+        files = self.ENUM | {tidy.LAYOUT_PAGE: self.HEAD + "| free 0 | 0 |\n"}
+        self.fires(tidy.rule_states, files, "filling 1 is missing")
+
+    def test_a_state_that_there_is_not(self):
+        files = self.ENUM | {tidy.LAYOUT_PAGE: self.HEAD + "| free 0, filling 1, asleep 2 | 0 |\n"}
+        self.fires(tidy.rule_states, files, "asleep 2 is no CellState")
+
+    def test_a_table_of_all_states(self):
+        files = self.ENUM | {tidy.LAYOUT_PAGE: self.HEAD + "| free 0 | 0 |\n| filling 1 | yes |\n"}
+        self.is_silent(tidy.rule_states, files)
+
+
+class Hazards(RuleTest):
+    PAGE = {"docs/hazards.md": '| <a id="hazard-5"></a>5 | torn |\n| <a id="promise-3"></a>3 | once |\n'}
+
+    def test_a_number_that_the_page_does_not_have(self):
+        text = "// Torn (hazards 5 and 6 in docs/hazards.md).\n"
+        self.fires(tidy.rule_hazards, self.PAGE | {"core/a.h": text}, "has no hazard 6")
+
+    def test_a_promise_is_not_a_hazard(self):
+        self.fires(tidy.rule_hazards, self.PAGE | {"docs/a.md": "[promise 5](hazards.md)\n"}, "has no promise 5")
+
+    def test_a_citation_that_does_not_say_where(self):
+        files = self.PAGE | {"core/a.h": "// Torn (hazard 5).\n"}
+        self.fires(tidy.rule_hazards, files, "does not name docs/hazards.md")
+
+    def test_a_citation_that_leads_somewhere(self):
+        text = "// Once (promise 3, docs/hazards.md), torn (hazard 5).\n"
+        self.is_silent(tidy.rule_hazards, self.PAGE | {"core/a.h": text})
 
 
 class Changelog(RuleTest):

@@ -1,6 +1,6 @@
 // The journal's files: what both devices do the same way. Named NNNN.segment, all in one directory; made whole or not
-// at all; opened once, and closed in the child of a fork so that a fence ends with the process that took it (hazard
-// 19).
+// at all; opened once, and closed in the child of a fork so that a fence ends with the process that took it
+// (hazard 19 in docs/hazards.md).
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,5 @@
-// How high the generations of cells may get: raised by the keeper, durably, before any cell gets there (hazard 2).
+// How high the generations of cells may get: raised by the keeper, durably, before any cell gets there
+// (hazard 2 in docs/hazards.md).
 //
 // Producers ask for more by a word in shared memory, and any process that may use the engine can write anything there.
 // So the word only makes the keeper look: the limit is raised when a cell of the table is near it, by one step, and not

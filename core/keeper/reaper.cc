@@ -160,7 +160,7 @@ std::uint64_t Reaper::expire_leases(std::uint32_t number, std::uint64_t now_ns) 
     const CellIndex index = index_of(id);
     if (!id || index >= settling_.table().capacity()) continue;
     // The word first, the deadline after it: whoever extends writes the deadline before the word, so a deadline that we
-    // read too early belongs to a word that we fail to swap (hazard 7).
+    // read too early belongs to a word that we fail to swap (hazard 7 in docs/hazards.md).
     const StateWord word = settling_.table().word(index);
     if (!word.is(CellState::running, owner) || word.generation() != generation_of(id)) continue;
     const std::uint64_t deadline = slot.deadline_ns.load();

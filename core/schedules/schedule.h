@@ -2,7 +2,7 @@
 //
 // A tick is a time at which the job is to be enqueued. Ticks are wall-clock time. A jump forward makes the ticks in
 // between missed ones, as if nobody had kept the engine meanwhile. A jump back brings no tick again: until the clock is
-// where it was, there are none; ScheduleBook::resume() begins anew before that. (hazard 16)
+// where it was, there are none; ScheduleBook::resume() begins anew before that (hazard 16 in docs/hazards.md).
 #pragma once
 
 #include <algorithm>

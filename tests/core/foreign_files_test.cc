@@ -1,5 +1,6 @@
 // Somebody else's files where the engine's should be: a symbolic link, a foreign owner, a directory that others may
-// write (hazard 18). Refused, with a sentence that names the file. The segment's own file: tests/ipc/segment_test.cc.
+// write (hazard 18 in docs/hazards.md). Refused, with a sentence that names the file. The segment's own file:
+// tests/ipc/segment_test.cc.
 #include <sys/stat.h>
 #include <unistd.h>
 

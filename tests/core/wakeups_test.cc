@@ -249,7 +249,7 @@ struct SleepingProcess {
   }
 };
 
-/// The wake of a job goes to one that stands still, and is killed before it could look (hazard 23).
+/// The wake of a job goes to one that stands still, and is killed before it could look (hazard 23 in docs/hazards.md).
 TEST(KilledSleeper, that_was_woken_and_has_not_claimed_leaves_its_job_to_another_that_sleeps) {
   const WithoutFallback without_fallback;
   SleepingWorld world;

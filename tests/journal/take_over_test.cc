@@ -1,4 +1,5 @@
-// Hazard 4: a killed keeper's writes land after its death. RINGMILL_JOURNAL_KILLS says how many are killed.
+// Hazard 4 in docs/hazards.md: a killed keeper's writes land after its death. RINGMILL_JOURNAL_KILLS says how many are
+// killed.
 #include "core/journal/take_over.h"
 
 #include <gtest/gtest.h>
