@@ -96,6 +96,14 @@ bool another_thread_lives(const ProcessName& who) {
   return false;
 }
 
+/// Nothing: this kernel does not know the question.
+std::optional<PidfdInfo> ask_descriptor(int process_descriptor) noexcept {
+  PidfdInfo info{};
+  info.mask = pidfd_info_exit;
+  if (::ioctl(process_descriptor, pidfd_get_info, &info) != 0) return std::nullopt;
+  return info;
+}
+
 /// The kernel shows an exit code of zero to those who may not see it.
 bool may_see(pid_t process) noexcept {
   struct stat facts {};
@@ -151,24 +159,26 @@ ProcessEnd end_by_proc(const ProcessName& who) {
   return may_see(who.process) ? ProcessEnd{ProcessEnd::How::exited, 0} : ProcessEnd{};
 }
 
+ProcessEnd end_by_descriptor(int process_descriptor) noexcept {
+  const auto info = ask_descriptor(process_descriptor);
+  return info && (info->mask & pidfd_info_exit) != 0 ? process_end_of(info->exit_code) : ProcessEnd{};
+}
+
+bool descriptors_tell_ends() noexcept {
+  const File own(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
+  return own && ask_descriptor(own.descriptor());
+}
+
 std::optional<ProcessHandle> ProcessHandle::open(const ProcessName& who) {
   File file(static_cast<int>(::syscall(SYS_pidfd_open, who.process, 0)));
-  if (!file) return std::nullopt;
-  PidfdInfo info{};
-  info.mask = pidfd_info_exit;
-  if (::ioctl(file.descriptor(), pidfd_get_info, &info) != 0) return std::nullopt;
+  if (!file || !ask_descriptor(file.descriptor())) return std::nullopt;
   // Behind the opening: a pid is not used again while its process lives.
   const auto process = read_task(folder_of(who.process));
   if (!process || process->started_ticks != who.started_ticks) return std::nullopt;
   return ProcessHandle(std::move(file));
 }
 
-ProcessEnd ProcessHandle::end() const noexcept {
-  PidfdInfo info{};
-  info.mask = pidfd_info_exit;
-  const bool is_told = ::ioctl(file_.descriptor(), pidfd_get_info, &info) == 0 && (info.mask & pidfd_info_exit) != 0;
-  return is_told ? process_end_of(info.exit_code) : ProcessEnd{};
-}
+ProcessEnd ProcessHandle::end() const noexcept { return end_by_descriptor(file_.descriptor()); }
 
 std::optional<OutOfMemoryCount> OutOfMemoryCount::of(pid_t process) {
   const auto text = read_file(folder_of(process) + "/cgroup");

@@ -49,6 +49,12 @@ std::uint64_t own_pid_namespace() noexcept;
 /// What /proc tells of a thread that is known to be dead. Costs one small file in the usual case, a kill.
 ProcessEnd end_by_proc(const ProcessName& who);
 
+/// What a pidfd tells of a process that was reaped, by its parent or by the kernel because the parent ignores SIGCHLD.
+/// Unknown while it is not reaped, and on kernels before 6.15.
+ProcessEnd end_by_descriptor(int process_descriptor) noexcept;
+/// Whether this kernel answers end_by_descriptor(). A kernel of 6.13 or 6.14 says yes and tells nothing.
+bool descriptors_tell_ends() noexcept;
+
 /// A descriptor of a living process, to ask for its exit code after it was reaped.
 class ProcessHandle {
  public:

@@ -18,10 +18,14 @@
 
 #include "core/kept_text.h"
 #include "ipc/clock.h"
+#include "ipc/process_end.h"
 
 namespace ringmill {
 
 namespace {
+
+// The kernel's interface; the headers of the oldest system that we build on do not have it yet.
+constexpr unsigned pidfd_signal_process_group = 1U << 2;
 
 struct Pipe {
   File read_end;
@@ -57,7 +61,7 @@ struct Launch {
 
 /// The child's way to exec. Only calls that are safe after a fork in a process of many threads, signals blocked.
 [[noreturn]] void become_shell(const Launch& launch) noexcept {
-  ::setpgid(0, 0);
+  ::setsid();
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != launch.parent) ::_exit(127);  // it died before the line above
   ::dup2(launch.input, STDIN_FILENO);
@@ -89,8 +93,9 @@ struct Forked {
 };
 
 /// Forks with every signal blocked, so that no handler of the parent runs in the child. The kernel makes the pidfd with
-/// the process: where no descriptor is to be had nothing has begun. glibc's fork() has no way to ask for that. The
-/// handlers of pthread_atfork() do not run: the child makes only system calls before exec.
+/// the process: where no descriptor is to be had nothing has begun, and a child that nobody keeps as a zombie
+/// (SIGCHLD ignored) cannot be gone before it is opened. glibc's fork() has no way to ask for that. The handlers of
+/// pthread_atfork() do not run: the child makes only system calls before exec.
 Forked fork_shell(const Launch& launch) noexcept {
   sigset_t all;
   sigset_t former;
@@ -101,11 +106,23 @@ Forked fork_shell(const Launch& launch) noexcept {
       static_cast<pid_t>(::syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, nullptr, &forked.descriptor, nullptr, nullptr));
   if (forked.process == 0) become_shell(launch);
   const int fork_errno = errno;
-  // Parent and child both do it: whoever comes first, the group is there before anybody signals it.
-  if (forked.process > 0) ::setpgid(forked.process, forked.process);
   ::pthread_sigmask(SIG_SETMASK, &former, nullptr);
   errno = fork_errno;
   return forked;
+}
+
+/// The end of a child that somebody else has reaped. The kernel may be just about to note it.
+ProcessEnd end_of_reaped(const File& process_descriptor) noexcept {
+  constexpr int most_tries = 100;
+  constexpr int try_every_ms = 10;
+  ProcessEnd end = end_by_descriptor(process_descriptor.descriptor());
+  for (int n = 0; n < most_tries && end.how == ProcessEnd::How::unknown; ++n) {
+    pollfd reaped{.fd = process_descriptor.descriptor(), .events = 0, .revents = 0};
+    const bool is_over = ::poll(&reaped, 1, try_every_ms) == 1;  // POLLHUP, which needs no asking for
+    end = end_by_descriptor(process_descriptor.descriptor());
+    if (is_over) break;
+  }
+  return end;
 }
 
 /// The given texts, then those of our environment that have other names.
@@ -124,6 +141,16 @@ std::vector<char*> environment_with(std::span<const std::string> added) {
 }
 
 }  // namespace
+
+Result<void> Command::can_learn_ends() {
+  struct sigaction action {};
+  ::sigaction(SIGCHLD, nullptr, &action);
+  const bool kernel_reaps = action.sa_handler == SIG_IGN || (action.sa_flags & SA_NOCLDWAIT) != 0;
+  if (!kernel_reaps || descriptors_tell_ends()) return {};
+  return std::unexpected(Error(ErrorCode::system,
+                               "this process ignores SIGCHLD, so it cannot learn how a command ended; set SIGCHLD to "
+                               "its default action"));
+}
 
 Result<Command> Command::start(const std::string& text, std::span<const std::string> environment,
                                std::span<const std::byte> input, const CommandExtras& extras) {
@@ -190,7 +217,18 @@ Command::~Command() {
 }
 
 void Command::signal_group(int signal) noexcept {
-  if (process_ > 0) ::kill(-process_, signal);
+  if (process_ <= 0) return;
+  // By the descriptor: where SIGCHLD is ignored the kernel may have given the process id to another process.
+  const auto send = [this](int what, unsigned flags) {
+    return ::syscall(SYS_pidfd_send_signal, process_descriptor_.descriptor(), what, nullptr, flags) == 0;
+  };
+  const auto send_group = [&](int what) {
+    if (send(what, pidfd_signal_process_group)) return true;
+    return errno == EINVAL && ::kill(-process_, what) == 0;  // a kernel before 6.9
+  };
+  // No such group: the child has not come to setsid() yet, and has started nothing.
+  if (!send_group(signal)) send(signal, 0);
+  if (signal != SIGKILL) send_group(SIGCONT);
 }
 
 Command::Event Command::wait(int interrupt, std::uint64_t until_ns) {
@@ -273,9 +311,10 @@ CommandEnd Command::finish() {
     reaped = ::waitpid(process_, &status, 0);
   } while (reaped < 0 && errno == EINTR);
   process_ = -1;
-  // Reaped by somebody else (SIGCHLD ignored, a wait for any child): how it ended is not known, so it did not end well.
-  if (reaped > 0 && WIFEXITED(status)) end_.status = WEXITSTATUS(status);
-  if (reaped > 0 && WIFSIGNALED(status)) end_.signal = WTERMSIG(status);
+  // ECHILD: another part of this process has reaped it, or the kernel (SIGCHLD ignored).
+  const ProcessEnd end = reaped > 0 ? process_end_of(status) : end_of_reaped(process_descriptor_);
+  if (end.how == ProcessEnd::How::exited) end_.status = end.number;
+  if (end.how == ProcessEnd::How::killed) end_.signal = end.number;
   end_.exec_errno = exec_errno_->load();
   end_.error_text = std::string(end_of(end_.error_text, most_error_text));
   return std::move(end_);

@@ -42,14 +42,20 @@ struct CommandExtras {
   const File* handed_over = nullptr;
 };
 
-/// Runs `/bin/sh -c TEXT` in a process group of its own, with our environment, three pipes and no other descriptor of
-/// ours. It gets the signal mask and the signal actions of a fresh process. When the thread that started it dies, the
-/// shell is killed: a job that goes to another worker should not go on here. For one thread; the process must not reap
-/// children that it does not know (SIGCHLD ignored, wait() for any child), or it is not known how the command ended.
+/// Runs `/bin/sh -c TEXT` in a session of its own, with our environment, three pipes and no other descriptor of ours.
+/// A session of its own has no terminal: a command that asks /dev/tty fails at once instead of being stopped for ever.
+/// It gets the signal mask and the signal actions of a fresh process. When the thread that started it dies, the
+/// shell is killed: a job that goes to another worker should not go on here. For one thread.
+///
+/// The process may ignore SIGCHLD, or wait for any child: the kernel tells the end of a reaped command by its pidfd
+/// (Linux 6.15). On an older kernel such a process cannot learn how a command ended; see can_learn_ends().
 class Command {
  public:
   static constexpr std::size_t most_output = 64 * 1024;
   static constexpr std::size_t most_error_text = 4 * 1024;
+
+  /// Error system: this process ignores SIGCHLD, and the kernel is too old to tell how a command ended all the same.
+  static Result<void> can_learn_ends();
 
   /// `environment` are "NAME=value" texts that go before ours. `input` is what standard input gives; it must stay where
   /// it is until the command has ended. SIGPIPE is blocked on the calling thread from here on: a command need not read
@@ -70,7 +76,7 @@ class Command {
   /// says `until_ns`. What the command left open to others of its group does not keep it from having ended.
   Event wait(int interrupt, std::uint64_t until_ns);
 
-  /// To every process of the group.
+  /// To every process of the group, those that are stopped included: they go on, so that the signal reaches them.
   void signal_group(int signal) noexcept;
 
   /// Once, after Event::ended: what it was. The process id means nothing afterwards.

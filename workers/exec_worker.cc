@@ -103,6 +103,7 @@ Result<void> ExecWorker::run() {
   if (options_.kill_grace < std::chrono::milliseconds{0}) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "the time from SIGTERM to SIGKILL is not negative"));
   }
+  if (auto able = Command::can_learn_ends(); !able) return able;
   return worker_.run();
 }
 

@@ -1,7 +1,7 @@
 // A worker that runs one shell command per job.
 //
 //   the command gets       payload on standard input; RINGMILL_JOB_ID, RINGMILL_KIND, RINGMILL_LEVEL, RINGMILL_ATTEMPT,
-//                          RINGMILL_PARENTS (ids, with commas between) in its environment; a process group of its own.
+//                          RINGMILL_PARENTS (ids, with commas between) in its environment; a session of its own.
 //                          More than 64 KiB of ids are in the file that RINGMILL_PARENTS_FILE names (descriptor 3)
 //   it ends with 0         the job is complete; standard output is its result, which is kept if the job asked for that
 //   it cannot be started   the job goes back uncounted, and the worker waits: JobOutcome::unable()
@@ -78,7 +78,8 @@ class ExecWorker {
   /// `engine` must outlive the worker.
   ExecWorker(Engine& engine, ExecOptions options);
 
-  /// As Worker::run(); error invalid_argument also for an empty command and a lease that is too short.
+  /// As Worker::run(); error invalid_argument also for an empty command and a lease that is too short, error system
+  /// where SIGCHLD is ignored and the kernel does not tell how a command ended (before Linux 6.15).
   Result<void> run();
   /// Running commands go on to their end, nothing new is started. For any thread and for signal handlers.
   void stop() noexcept;

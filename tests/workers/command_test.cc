@@ -4,10 +4,16 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
+#include <functional>
 #include <future>
 #include <optional>
 #include <stdexcept>
@@ -18,10 +24,12 @@
 #include <gtest/gtest.h>
 
 #include "ipc/clock.h"
+#include "ipc/process_end.h"
 #include "tests/support/await.h"
 #include "tests/support/child.h"
 #include "tests/support/must.h"
 #include "tests/support/processes.h"
+#include "tests/support/refused_calls.h"
 #include "tests/support/scratch.h"
 
 namespace ringmill::test {
@@ -271,13 +279,90 @@ TEST(Commands, a_wait_ends_when_its_time_is_over) {
   }).get();
 }
 
-TEST(Commands, one_whose_status_somebody_else_took_has_not_ended_well) {
+/// The wait status of a command in a process that reaps children in its own way, when the kernel tells it.
+int end_where(const std::function<void()>& prepare, const std::string& text) {
+  Child child([&] {
+    prepare();
+    Command command = must(Command::start(text, {}, {}));
+    if (command.wait(no_interrupt, deadline_ns()) != Command::Event::ended) return 99;
+    while (::waitpid(-1, nullptr, WNOHANG) > 0) continue;  // as a program does that waits for any child
+    const CommandEnd end = command.finish();
+    return end.signal != 0 ? 100 + end.signal : end.status;
+  });
+  return child.wait();
+}
+
+TEST(Commands, the_end_is_told_where_sigchld_is_ignored) {
+  if (!descriptors_tell_ends()) GTEST_SKIP() << "this kernel does not tell of exits by a pidfd";
+  const auto ignore = [] { ::signal(SIGCHLD, SIG_IGN); };
+  EXPECT_EQ(end_where(ignore, "cat"), 0);
+  EXPECT_EQ(end_where(ignore, "exit 7"), 7);
+  EXPECT_EQ(end_where(ignore, "kill -TERM $$"), 100 + SIGTERM);
+}
+
+TEST(Commands, the_end_is_told_where_the_process_waits_for_any_child) {
+  if (!descriptors_tell_ends()) GTEST_SKIP() << "this kernel does not tell of exits by a pidfd";
+  EXPECT_EQ(end_where([] {}, "exit 7"), 7);
+}
+
+TEST(Commands, sigchld_ignored_on_an_old_kernel_is_refused_before_a_job_is_taken) {
   Child child([] {
+    refuse_call(SYS_ioctl, ENOTTY);
+    ::signal(SIGCHLD, SIG_DFL);
+    if (!Command::can_learn_ends()) return 1;
     ::signal(SIGCHLD, SIG_IGN);
-    const CommandEnd end = run("cat; exit 0");  // it lives until its input is closed, after start()
-    return end.status == -1 && end.signal == 0 ? 0 : 1;
+    const auto able = Command::can_learn_ends();
+    return !able && able.error().message().find("SIGCHLD") != std::string::npos ? 0 : 2;
   });
   EXPECT_EQ(child.wait(), 0);
+}
+
+TEST(Commands, one_that_asks_the_terminal_fails_at_once) {
+  Child child([] {
+    // A terminal of our own, as if this process had been started from it.
+    ::setsid();
+    ::signal(SIGHUP, SIG_IGN);  // sent when the terminal is closed again
+    const File controller(::posix_openpt(O_RDWR | O_NOCTTY));
+    if (!controller || ::grantpt(controller.descriptor()) != 0 || ::unlockpt(controller.descriptor()) != 0) return 98;
+    const File terminal(::open(::ptsname(controller.descriptor()), O_RDWR));
+    if (!File(::open("/dev/tty", O_RDWR | O_CLOEXEC))) return 97;  // it is ours
+    Command command = must(Command::start("read line < /dev/tty", {}, {}));
+    return command.wait(no_interrupt, deadline_ns()) == Command::Event::ended && command.finish().status > 0 ? 0 : 1;
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
+TEST(Commands, the_stop_signals_of_a_terminal_do_not_stop_it) {
+  std::async(std::launch::async, [] {
+    for (const char* signal : {"TSTP", "TTIN", "TTOU"}) {
+      EXPECT_EQ(run(std::string("kill -") + signal + " $$; exit 5").status, 5) << signal;
+    }
+  }).get();
+}
+
+TEST(Commands, one_that_is_stopped_hears_a_signal_all_the_same) {
+  std::async(std::launch::async, [] {
+    Command command = must(Command::start("kill -STOP $$; exit 0", {}, {}));
+    ASSERT_EQ(command.wait(no_interrupt, steady_clock_ns() + 200'000'000), Command::Event::time_over);
+    command.signal_group(SIGTERM);
+    EXPECT_EQ(finish(command).signal, SIGTERM);
+  }).get();
+}
+
+TEST(Commands, without_a_descriptor_for_its_process_none_is_started) {
+  const ScratchFolder folder;
+  const std::string note = folder.path() / "ran";
+  Child child([&] {
+    // Three pipes find room, and nothing else does.
+    const File next(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    const rlimit few{static_cast<rlim_t>(next.descriptor()) + 6, static_cast<rlim_t>(next.descriptor()) + 6};
+    ::setrlimit(RLIMIT_NOFILE, &few);
+    const auto command = Command::start("touch " + note, {}, {});
+    return command ? 1 : 0;
+  });
+  EXPECT_EQ(child.wait(), 0);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_FALSE(std::filesystem::exists(note));
 }
 
 }  // namespace

@@ -4,9 +4,11 @@
 #include <poll.h>
 #include <spdlog/sinks/syslog_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <climits>
 #include <csignal>
 #include <ctime>
 #include <memory>
@@ -66,9 +68,17 @@ int keep_in_foreground(const std::filesystem::path& directory) {
   return output.finish(exit_done);
 }
 
+/// What the caller has open besides the standard descriptors is not the daemon's to keep: a lock would stay locked and
+/// the reader of a pipe would wait for as long as the daemon lives. None of it is the engine's, which is not open yet.
+void close_inherited_but(int kept) noexcept {
+  if (kept > STDERR_FILENO + 1) ::syscall(SYS_close_range, STDERR_FILENO + 1, kept - 1, 0);
+  ::syscall(SYS_close_range, kept + 1, UINT_MAX, 0);
+}
+
 /// In the daemon. Nobody reads its standard error: the engine's log goes to syslog.
 int keep_in_background(const std::filesystem::path& directory, const File& report) {
   ::setsid();
+  close_inherited_but(report.descriptor());
   const sigset_t signals = block_end_signals();
   spdlog::syslog_logger_mt("ringmill", "ringmill-keeper", LOG_PID, LOG_DAEMON);
   const auto engine = Engine::open(directory);

@@ -1,11 +1,11 @@
 // The command `ringmill`: reads the words, runs one command.
-#include <csignal>
 #include <exception>
 #include <string>
 #include <vector>
 
 #include "tools/cli/command.h"
 #include "tools/cli/output.h"
+#include "tools/cli/process_start.h"
 #include "tools/cli/report.h"
 
 namespace {
@@ -66,8 +66,9 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // A reader that leaves early (`ringmill dump DIR | head`) is no failure: Output sees it as EPIPE.
-  std::signal(SIGPIPE, SIG_IGN);
+  if (!fill_standard_descriptors()) return exit_failed;  // no descriptor to say it on
+  set_signal_actions();
+  leave_first_process_behind();
   try {
     return run(argc, argv);
   } catch (const std::exception& exception) {  // out of memory, and what the standard library throws
