@@ -1,10 +1,10 @@
 // A thousand levels made at run time, with many more jobs in each than its ring has places for. Nobody works while they
-// are put in, so most of them wait in the keeper's waiting room; then workers drain them.
+// are put in, so most of them wait in the keeper's overflow queue; then workers drain them.
 //
 // One producer process goes round the levels, a batch of 64 into each. Two worker processes claim batches of 64, each
 // from half of the levels, so the worker of a level sees all of its jobs: each has to be the next one by its number.
 // That is order and exactly once in one comparison, and an error of the run where it does not hold. The keeper is a
-// process of its own, which looks at its own private memory: the waiting room is part of it.
+// process of its own, which looks at its own private memory: the overflow queue is part of it.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -11,7 +11,7 @@
 #include "core/lease_slots.h"
 #include "core/runtime_levels.h"
 #include "ipc/clock.h"
-#include "ipc/line_sign.h"
+#include "ipc/spill_state.h"
 
 namespace ringmill {
 
@@ -157,7 +157,7 @@ void check_hints_at_rest(const Segment& segment, Findings& findings) {
     const StateWord word = table.word(index);
     const auto level = table.header(index).level.load_once().below(level_numbers);
     if (word.state() == CellState::queued && level && !hints[*level].empty() && hints[*level][index] == 0 &&
-        LineSign::is_down(segment.level(*level).overflow.load())) {
+        SpillState::is_direct(segment.level(*level).overflow.load())) {
       findings.add(cell_text(index, word) + ": it is queued without a hint in its level's ring");
     }
     if (word.state() != CellState::free && free_map.lists(index)) {
@@ -516,7 +516,7 @@ RingView view_ring(const Segment& segment, std::uint32_t level) {
   view.slots = ring.slot_count();
   view.head = ring.head();
   view.tail = ring.tail();
-  view.overflow = !LineSign::is_down(segment.level(level).overflow.load());
+  view.overflow = !SpillState::is_direct(segment.level(level).overflow.load());
   std::uint64_t position = view.head;
   for (std::uint64_t step = 0; step < view.slots; ++step, ++position) {
     const std::uint64_t word = ring.slot(position);

@@ -24,7 +24,7 @@ Error Participant::Implementation::refusal_of_level(Level level) const {
 }
 
 /// The end of N2. The level stands in the cell before we look whether it is open, both seq_cst: see
-/// core/runtime_levels.h. A waiting room goes by the exact time, so that the order of arrival is kept within a tick.
+/// core/runtime_levels.h. The overflow queue goes by the exact time, so that arrivals within a tick keep their order.
 bool Participant::Implementation::fill_runtime_level(CellHeader& header, Level level) noexcept {
   header.enqueued_at_ns.store(exact_wall_clock_ns(), std::memory_order_relaxed);  // ORDER relaxed: as in fill()
   header.level.store(static_cast<std::uint16_t>(level_number(static_cast<std::uint32_t>(level))));

@@ -272,19 +272,20 @@ void Settling::place_at_run_time(CellIndex index, JobId id, std::uint32_t level)
   LevelEntry& entry = segment_->level(level);
   Ring ring = segment_->ring(level);
   const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };
-  // The keeper may lower the sign again and again; its scan finds who does not get in here.
+  // The ring may drain again and again meanwhile; the scan finds a job that is not placed in 16 attempts.
   for (int attempt = 0; attempt < 16; ++attempt) {
-    std::uint32_t sign = entry.overflow.load();
-    if (LineSign::is_down(sign)) {                                                  // O1
+    std::uint32_t before = entry.overflow.load();
+    if (SpillState::is_direct(before)) {                                            // O1
       if (ring.push(JobTable::hint_of(id), is_live) == Ring::Pushed::done) return;  // O2
-      if (!entry.overflow.compare_exchange_strong(sign, LineSign::raised(sign))) continue;
+      if (!entry.overflow.compare_exchange_strong(before, SpillState::to_spilled(before))) continue;
     }
     const bool rings = segment_->keeper_marks().call(index);  // O3
-    std::uint32_t now = entry.overflow.load();
-    if (LineSign::is_lowering(now) && entry.overflow.compare_exchange_strong(now, LineSign::raised(now))) {
-      now = LineSign::raised(now);
+    std::uint32_t after = entry.overflow.load();
+    if (SpillState::is_draining(after) &&
+        entry.overflow.compare_exchange_strong(after, SpillState::to_spilled(after))) {
+      after = SpillState::to_spilled(after);
     }
-    if (!LineSign::was_never_down(sign, now)) continue;  // O4
+    if (!SpillState::has_not_drained_between(before, after)) continue;  // O4
     if (rings && ring.tail() - ring.head() <= ring.slot_count() / 2) ring_keeper(*segment_);
     return;
   }

@@ -33,8 +33,8 @@
 #include "core/job_table.h"
 #include "core/waking.h"
 #include "ipc/clock.h"
-#include "ipc/line_sign.h"
 #include "ipc/segment.h"
+#include "ipc/spill_state.h"
 
 namespace ringmill {
 
@@ -169,25 +169,26 @@ class Settling {
     if (segment_->keeper_marks().mark(index, due)) ring_keeper(*segment_);
   }
 
-  /// Pushes the hint of a queued job of a level made at run time, or leaves the job to the keeper's waiting room:
+  /// Pushes the hint of a queued job of a dynamic level, or leaves the job to the keeper's overflow queue:
   ///
   ///                                                       killed just after the step
-  ///   O1  the sign `overflow` is up: O3                   the placing list: the reaper begins at O1
-  ///   O2  push the hint; the ring is full: raise the sign as O1; the keeper finds nobody waiting, and lowers the sign
-  ///   O3  mark the cell for the keeper                    the keeper takes it in at its next turn
-  ///   O4  the sign is being lowered: put it up again. It  as O3
-  ///       was down since O1: the keeper may not have
-  ///       seen the mark for what it is: again from O1.
-  ///       The ring is half empty: call the keeper
+  ///   O1  the state `overflow` is not `direct`: O3        the placing list: the reaper begins at O1
+  ///   O2  push the hint; the ring is full: set `spilled`  as O1; the keeper finds an empty queue, and drains
+  ///   O3  mark the cell for the keeper                    the keeper adds it to the queue at its next turn
+  ///   O4  `draining`: set `spilled` again. It was         as O3
+  ///       `direct` since O1: the keeper may have taken
+  ///       the mark for that of a delayed job: again
+  ///       from O1. The ring is half empty: call the
+  ///       keeper
   ///
-  /// The keeper says that it lowers the sign, looks at the marks after it, then lowers it; we mark and look at the sign
-  /// after it, all seq_cst: one of us sees the other. While it looks nobody pushes by himself, or he would overtake who
-  /// has just marked. Who claims calls the keeper in the same way when the ring is half empty.
+  /// The keeper sets `draining`, passes over the marks, then sets `direct`; a producer marks, then reads the state; all
+  /// are seq_cst, so one of the two sees the other. While the ring drains no producer pushes, or its job would overtake
+  /// one that was marked just before. A claimer calls the keeper in the same way when the ring is half empty.
   void place_at_run_time(CellIndex index, JobId id, std::uint32_t level) noexcept;
-  /// After a claim from the ring of a level made at run time.
+  /// After a claim from the ring of a dynamic level.
   void call_keeper_if_half_empty(const Ring& ring, std::uint32_t level) noexcept {
-    if (LineSign::is_down(segment_->level(level).overflow.load()) || ring.tail() - ring.head() > ring.slot_count() / 2)
-      return;
+    const bool is_direct = SpillState::is_direct(segment_->level(level).overflow.load());
+    if (is_direct || ring.tail() - ring.head() > ring.slot_count() / 2) return;
     if (segment_->keeper_marks().call()) ring_keeper(*segment_);
   }
 

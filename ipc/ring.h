@@ -27,7 +27,7 @@
 //   M3  raise tail to h + slots + 1, head to h + 1
 // So one job that nobody wants never stops its level. A first level's table has fewer cells than its ring has slots, so
 // a full ring has dead hints, and M2 reaches one within a lap. A ring that keeps its order, of a level made at run
-// time, has M1 only, and is full when its front is live: the keeper's waiting room does the rest.
+// time, has M1 only, and is full when its front is live: the keeper's overflow queue does the rest.
 //
 // Look at the front (Cursor)
 //   C1  read head h, then slot(h)

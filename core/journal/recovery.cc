@@ -10,7 +10,7 @@
 #include "core/log.h"
 #include "core/unique_jobs.h"
 #include "ipc/clock.h"
-#include "ipc/line_sign.h"
+#include "ipc/spill_state.h"
 
 namespace ringmill {
 
@@ -514,7 +514,7 @@ void TableRebuild::place_hints_at_run_time(std::uint32_t level, const std::vecto
   std::uint64_t position = ring.tail();
   for (const Waiting& job : jobs) {
     if (ring.push_at(position, JobTable::hint_of(JobId(job.id)), is_live) == Ring::Pushed::done) continue;
-    entry.overflow.store(LineSign::up);
+    entry.overflow.store(SpillState::spilled);
     break;  // the keeper's first scan finds them
   }
   ring.raise_tail(position);

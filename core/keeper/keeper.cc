@@ -55,7 +55,7 @@ void KeeperWork::turn(bool thorough) {
   }
   expire_leases();
   timers_.look_at_marked();
-  feed_those_who_wait();
+  refill_rings();
   more_is_due_ = timers_.run_due(most_due_in_a_turn);
   bring_back_parked();
   if (generation_limit_.turn(scan_step)) scan_wanted_ = true;  // cells that producers passed over are listed again
@@ -121,12 +121,12 @@ void KeeperWork::scan_if_needed() {
   if (scan_.step(scan_step)) finish_scan();
 }
 
-void KeeperWork::feed_those_who_wait() {
-  timers_.waiting_room().turn([this] { timers_.look_at_marked(); });
+void KeeperWork::refill_rings() {
+  timers_.overflow_queue().turn([this] { timers_.look_at_marked(); });
 }
 
 void KeeperWork::finish_scan() {
-  feed_those_who_wait();  // the scan may have found some
+  refill_rings();  // the scan may have found some
   last_scan_ns_ = steady_clock_ns();
   for (std::uint32_t number = 0; number < most_participants; ++number) {
     if (!scan_.dead().test(number)) continue;
@@ -152,10 +152,10 @@ void KeeperWork::notice_unlinked() {
 }
 
 std::uint64_t KeeperWork::idle_ns() const noexcept {
-  if (more_is_due_ || timers_.waiting_room().is_needed_now()) return 0;
+  if (more_is_due_ || timers_.overflow_queue().is_needed_now()) return 0;
   std::uint64_t idle = scan_.is_running() || generation_limit_.is_looking() ? scan_pause_ns : longest_keeper_rest_ns;
   if (scan_wanted_) idle = std::min(idle, scan_distance_ns);
-  if (timers_.waiting_room().is_needed_soon()) idle = std::min(idle, serve_pause_ns);
+  if (timers_.overflow_queue().is_needed_soon()) idle = std::min(idle, serve_pause_ns);
   const std::uint64_t next_ns = std::min(next_deadline_ns_, timers_.next_due_ns());
   if (next_ns != Reaper::no_deadline) {
     const std::uint64_t now_ns = lease_clock_ns();

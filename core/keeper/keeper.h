@@ -47,7 +47,7 @@ class KeeperWork {
   void bring_back_parked();
   void scan_if_needed();
   void finish_scan();
-  void feed_those_who_wait();
+  void refill_rings();
   void notice_unlinked();
   bool some_ring_overflowed() const noexcept;
 

@@ -130,13 +130,13 @@ void TableScan::place_what_is_left(std::uint32_t count) {
     const CellHeader& header = table.header(next_);
     const std::uint32_t level = header.level.load_once().unbounded();  // has_level() and place() take any
     if (level >= segment_->geometry().level_count && segment_->has_level(level)) {
-      timers_->waiting_room().take_in(next_);
+      timers_->overflow_queue().add(next_);
     } else {
       reaper_->settling().place(id, level, header.kind.load_once().unbounded());
     }
   }
   if (next_ != table.capacity()) return;
-  timers_->waiting_room().note_scan_ended();
+  timers_->overflow_queue().note_scan_ended();
   phase_ = Phase::over;
 }
 

@@ -88,10 +88,10 @@ bool Timers::may_go(CellIndex index, StateWord word) const {
 }
 
 void Timers::look_at_marked() {
-  waiting_room_.begin_look();
+  overflow_queue_.begin_pass();
   segment_->keeper_marks().take_all([this](CellIndex index) {
     look_at(index);
-    waiting_room_.take_in_marked(index);
+    overflow_queue_.add_marked(index);
   });
 }
 

@@ -8,9 +8,9 @@
 #include <ringmill/job.h>
 
 #include "core/keeper/families.h"
+#include "core/keeper/overflow_queue.h"
 #include "core/keeper/parked.h"
 #include "core/keeper/reaper.h"
-#include "core/keeper/waiting_room.h"
 
 namespace ringmill {
 
@@ -21,7 +21,7 @@ class Timers {
         reaper_(&reaper),
         families_(reaper),
         parked_(segment),
-        waiting_room_(segment, reaper.settling()) {}
+        overflow_queue_(segment, reaper.settling()) {}
 
   /// Looks at a cell that was marked, or that a scan came by: what has a time is remembered, what is to be buried is
   /// added to burying(), what the rules of its kind hold back to parked().
@@ -29,8 +29,8 @@ class Timers {
   /// C2 of ipc/keeper_marks.h.
   void look_at_marked();
   /// Those who wait for a place in a ring come by the same marks.
-  WaitingRoom& waiting_room() noexcept { return waiting_room_; }
-  const WaitingRoom& waiting_room() const noexcept { return waiting_room_; }
+  OverflowQueue& overflow_queue() noexcept { return overflow_queue_; }
+  const OverflowQueue& overflow_queue() const noexcept { return overflow_queue_; }
   /// Does what is due, at most `most` jobs. True: there is more that is due already.
   bool run_due(std::uint32_t most);
   struct Now {
@@ -72,7 +72,7 @@ class Timers {
   Reaper* reaper_;
   Families families_;
   Parked parked_;
-  WaitingRoom waiting_room_;
+  OverflowQueue overflow_queue_;
   Heap by_lease_clock_;
   Heap by_wall_clock_;
   /// While a scan is under way: what the heaps will be after it.

@@ -1,4 +1,4 @@
-// Levels made at run time: making, using, removing them, and the waiting room behind their small rings.
+// Levels made at run time: making, using, removing them, and the overflow queue behind their small rings.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -13,7 +13,7 @@
 
 #include "core/inspect.h"
 #include "core/runtime_levels.h"
-#include "ipc/line_sign.h"
+#include "ipc/spill_state.h"
 #include "tests/support/await.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
@@ -288,7 +288,7 @@ TEST(RuntimeLevel, a_hostile_level_number_in_a_cell_is_no_index) {
   }
 }
 
-TEST(WaitingRoom, jobs_beyond_a_small_ring_are_drained_in_their_order) {
+TEST(OverflowQueue, jobs_beyond_a_small_ring_are_drained_in_their_order) {
   World world(roomy_engine(), {});
   const Level level = must(world.engine.add_level("tube", {.ring = 16}));
   const auto worker = world.attach();
@@ -297,7 +297,7 @@ TEST(WaitingRoom, jobs_beyond_a_small_ring_are_drained_in_their_order) {
   EXPECT_EQ(worker->claim().error().code(), ErrorCode::would_block);
 }
 
-TEST(WaitingRoom, who_comes_later_does_not_overtake_those_who_wait) {
+TEST(OverflowQueue, a_later_job_does_not_overtake_the_queue) {
   World world(roomy_engine(), {});
   const Level level = must(world.engine.add_level("tube", {.ring = 16}));
   const auto worker = world.attach();
@@ -313,7 +313,7 @@ TEST(WaitingRoom, who_comes_later_does_not_overtake_those_who_wait) {
   while (out < in) ASSERT_EQ(drain(*worker, 1), std::vector{out++});
 }
 
-TEST(WaitingRoom, batches_keep_their_order_too) {
+TEST(OverflowQueue, batches_keep_their_order_too) {
   World world(roomy_engine(), {});
   const Level level = must(world.engine.add_level("tube", {.ring = 16}));
   const auto worker = world.attach();
@@ -330,7 +330,7 @@ TEST(WaitingRoom, batches_keep_their_order_too) {
   EXPECT_EQ(drain(*worker, 640), all_up_to(640));
 }
 
-TEST(WaitingRoom, the_next_keeper_feeds_in_order_those_whom_the_dead_one_knew) {
+TEST(OverflowQueue, the_next_keeper_refills_in_the_order_of_the_dead_one) {
   World world(roomy_engine());
   const Level level = must(world.engine.add_level("tube", {.ring = 16}));
   Child keeper([&world]() -> int {
@@ -355,7 +355,7 @@ TEST(WaitingRoom, the_next_keeper_feeds_in_order_those_whom_the_dead_one_knew) {
   EXPECT_EQ(drained, all_up_to(1100));
 }
 
-TEST(WaitingRoom, a_worker_of_one_kind_gets_its_job_from_behind_a_full_ring_of_others) {
+TEST(OverflowQueue, a_worker_of_one_kind_gets_its_job_from_behind_a_full_ring_of_others) {
   World world(roomy_engine(), {});
   const Level level = must(world.engine.add_level("tube", {.ring = 16}));
   const Kind rare = must(world.engine.kind("rare"));
@@ -368,7 +368,7 @@ TEST(WaitingRoom, a_worker_of_one_kind_gets_its_job_from_behind_a_full_ring_of_o
   EXPECT_EQ(job->id(), id);
 }
 
-TEST(WaitingRoom, a_worker_of_one_kind_gets_its_job_from_whichever_of_its_levels_has_it) {
+TEST(OverflowQueue, a_worker_of_one_kind_gets_its_job_from_whichever_of_its_levels_has_it) {
   World world(roomy_engine(), {});
   const Kind rare = must(world.engine.kind("rare"));
   const auto worker = world.attach();
@@ -387,19 +387,19 @@ TEST(WaitingRoom, a_worker_of_one_kind_gets_its_job_from_whichever_of_its_levels
   }
 }
 
-TEST(WaitingRoom, the_sign_is_down_when_nobody_waits_any_more) {
+TEST(OverflowQueue, the_state_is_direct_when_the_queue_is_empty) {
   World world(roomy_engine(), {});
   const Level level = must(world.engine.add_level("tube", {.ring = 16}));
   const auto worker = world.attach();
   enqueue_numbers(world, *worker, level, 0, 100);
   const Inside inside(world.scratch);
   const LevelEntry& entry = inside.segment().level(level_number(static_cast<std::uint32_t>(level)));
-  EXPECT_FALSE(LineSign::is_down(entry.overflow.load()));
+  EXPECT_FALSE(SpillState::is_direct(entry.overflow.load()));
   drain(*worker, 100);
-  EXPECT_TRUE(await([&entry] { return LineSign::is_down(entry.overflow.load()); }));
+  EXPECT_TRUE(await([&entry] { return SpillState::is_direct(entry.overflow.load()); }));
 }
 
-TEST(WaitingRoom, many_levels_with_more_jobs_than_their_rings_are_drained_each_in_order) {
+TEST(OverflowQueue, many_levels_with_more_jobs_than_their_rings_are_drained_each_in_order) {
   CreateOptions options = small_engine();
   options.capacity = 8192;
   World world(options, {});
@@ -419,7 +419,7 @@ TEST(WaitingRoom, many_levels_with_more_jobs_than_their_rings_are_drained_each_i
   }
 }
 
-TEST(WaitingRoom, order_is_kept_while_the_line_comes_and_goes_all_the_time) {
+TEST(OverflowQueue, order_is_kept_while_the_ring_spills_and_drains_all_the_time) {
   World world(roomy_engine(), {});
   const Level level = must(world.engine.add_level("tube", {.ring = 16}));
   constexpr std::uint32_t jobs = 200'000;
@@ -443,7 +443,7 @@ TEST(WaitingRoom, order_is_kept_while_the_line_comes_and_goes_all_the_time) {
   EXPECT_EQ(overtaken, 0U);
 }
 
-/// A ring that is full, and a keeper's waiting room in the test's hands. What is enqueued next lines up.
+/// A ring that is full, and a keeper's overflow queue in the test's hands. What is enqueued next goes there.
 struct FullRing {
   FullRing() {
     room.note_scan_ended();
@@ -457,48 +457,48 @@ struct FullRing {
   std::unique_ptr<Participant> worker = world.attach();
   Inside inside{world.scratch};
   Settling settling{inside.segment(), inside.number()};
-  WaitingRoom room{inside.segment(), settling};
+  OverflowQueue room{inside.segment(), settling};
 };
 
-TEST(WaitingRoom, a_newcomer_does_not_overtake_while_the_sign_is_being_lowered) {
+TEST(OverflowQueue, a_new_job_does_not_overtake_while_the_ring_drains) {
   FullRing full;
   const JobId before = full.enqueue(16);
   drain(*full.worker, 16);
   JobId newcomer;
-  full.room.begin_look();
+  full.room.begin_pass();
   full.room.turn([&] {  // it knows of nobody, and looks once more
-    full.room.begin_look();
+    full.room.begin_pass();
     newcomer = full.enqueue(17);
-    full.room.take_in_marked(index_of(before));
+    full.room.add_marked(index_of(before));
   });
   EXPECT_EQ(full.worker->claim().error().code(), ErrorCode::would_block);
-  full.room.begin_look();
-  full.room.take_in_marked(index_of(newcomer));
-  full.room.turn([&] { full.room.begin_look(); });
+  full.room.begin_pass();
+  full.room.add_marked(index_of(newcomer));
+  full.room.turn([&] { full.room.begin_pass(); });
   EXPECT_EQ(drain(*full.worker, 2), (std::vector<std::uint32_t>{16, 17}));
 }
 
-TEST(WaitingRoom, who_was_passed_by_in_a_look_at_the_marks_is_not_overtaken_by_who_was_found) {
+TEST(OverflowQueue, a_job_that_a_pass_missed_is_not_overtaken_by_one_that_it_saw) {
   FullRing full;
   const JobId passed_by = full.enqueue(16);
   const JobId found = full.enqueue(17);
   drain(*full.worker, 16);
-  full.room.begin_look();
-  full.room.take_in_marked(index_of(found));
+  full.room.begin_pass();
+  full.room.add_marked(index_of(found));
   full.room.turn([&] {
-    full.room.begin_look();
-    full.room.take_in_marked(index_of(passed_by));
+    full.room.begin_pass();
+    full.room.add_marked(index_of(passed_by));
   });
   EXPECT_EQ(drain(*full.worker, 2), (std::vector<std::uint32_t>{16, 17}));
 }
 
-TEST(WaitingRoom, a_level_that_nobody_waits_for_any_more_lets_newcomers_in_at_once) {
+TEST(OverflowQueue, an_empty_queue_lets_new_jobs_in_at_once) {
   FullRing full;
   const JobId last = full.enqueue(16);
   drain(*full.worker, 16);
-  full.room.begin_look();
-  full.room.take_in_marked(index_of(last));
-  for (int n = 0; n < 2; ++n) full.room.turn([&] { full.room.begin_look(); });
+  full.room.begin_pass();
+  full.room.add_marked(index_of(last));
+  for (int n = 0; n < 2; ++n) full.room.turn([&] { full.room.begin_pass(); });
   full.enqueue(17);
   EXPECT_EQ(drain(*full.worker, 2), (std::vector<std::uint32_t>{16, 17}));
 }

@@ -98,7 +98,7 @@ void enqueue_by(Child& child, const Put& put) {
 void enqueue(Child& child) {
   enqueue_by(child, [&child](const JobRequest& request) { return child.participant().enqueue(request); });
 }
-/// Into a ring that is full: the job goes to the keeper's waiting room.
+/// Into a ring that is full: the job goes to the keeper's overflow queue.
 void enqueue_overflow(Child& child) {
   JobReport& report = child.report().jobs[first_own_serial];
   report.is_enqueuing = 1;

@@ -14,8 +14,8 @@
 #include "core/journal/note.h"
 #include "core/lease_slots.h"
 #include "ipc/clock.h"
-#include "ipc/line_sign.h"
 #include "ipc/sleepers.h"
+#include "ipc/spill_state.h"
 
 namespace ringmill::crash {
 namespace {
@@ -231,9 +231,9 @@ void World::tell(Runs& runs) const {
   }
 }
 
-bool World::keeper_has_to_feed() const noexcept {
+bool World::keeper_has_to_refill() const noexcept {
   const std::uint32_t number = level_number(static_cast<std::uint32_t>(levels_[tube]));
-  return keeper_ && !LineSign::is_down(core_->segment.level(number).overflow.load());
+  return keeper_ && !SpillState::is_direct(core_->segment.level(number).overflow.load());
 }
 
 void World::drain(std::uint64_t trial, Runs& runs) {
@@ -251,7 +251,7 @@ std::size_t World::claim_all(std::uint64_t trial, Runs& runs) {
   std::array<Job, 32> jobs;
   while (true) {
     const Result<std::size_t> count = survivor_->claim_batch(jobs);
-    if (!count && count.error().code() == ErrorCode::would_block && keeper_has_to_feed() && turns++ < most_turns) {
+    if (!count && count.error().code() == ErrorCode::would_block && keeper_has_to_refill() && turns++ < most_turns) {
       keeper_->turn(false);
       continue;
     }

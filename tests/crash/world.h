@@ -122,7 +122,7 @@ class World {
   JobRuns* departure_of(CellIndex index);
   void let_journal_see_leaders();
   /// Some wait for a place in the tube's ring, which is the keeper's to give.
-  bool keeper_has_to_feed() const noexcept;
+  bool keeper_has_to_refill() const noexcept;
   void note_run(Job& job, std::uint64_t trial, Runs& runs);
 
   std::filesystem::path directory_;

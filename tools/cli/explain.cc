@@ -6,7 +6,7 @@
 
 #include "core/flow_control/flow_view.h"
 #include "ipc/clock.h"
-#include "ipc/line_sign.h"
+#include "ipc/spill_state.h"
 #include "tools/cli/command.h"
 #include "tools/cli/dead_letters.h"
 #include "tools/cli/options.h"
@@ -124,7 +124,7 @@ std::string explain_rules(const EngineView& view, const JobView& job) {
 /// The ring of a level made at run time is small; who finds it full lines up with the keeper.
 bool waits_with_keeper(const Segment& segment, const JobView& job) {
   return job.level_number >= segment.geometry().level_count && segment.has_level(job.level_number) &&
-         !LineSign::is_down(segment.level(job.level_number).overflow.load());
+         !SpillState::is_direct(segment.level(job.level_number).overflow.load());
 }
 
 std::string explain_queued(const EngineView& view, const JobView& job) {

@@ -1,33 +1,33 @@
-#include "core/keeper/waiting_room.h"
+#include "core/keeper/overflow_queue.h"
 
 #include <algorithm>
 #include <bit>
 #include <functional>
 
 #include "ipc/clock.h"
-#include "ipc/line_sign.h"
+#include "ipc/spill_state.h"
 
 namespace ringmill {
 
 namespace {
 
-/// Those who sleep are looked at this often, and with them as many who wait as take about a millisecond: the other
-/// levels have the next turn.
+/// F4 runs at most this often. It visits about so many entries, in about a millisecond; the other levels have the next
+/// turn.
 constexpr std::uint64_t serve_every_ns = 2'000'000;
-constexpr std::size_t enough_looked_at = 16384;
-/// A level that nobody waits for any more gives back what is larger.
+constexpr std::size_t enough_visited = 16384;
+/// An empty queue gives its memory back if it has room for more entries than this.
 constexpr std::size_t most_kept_for_later = 1024;
 
 }  // namespace
 
-void WaitingRoom::put(std::uint32_t number, Entry entry) {
+void OverflowQueue::put(std::uint32_t number, Entry entry) {
   const std::uint32_t first = segment_->geometry().level_count;
   if (heaps_.empty()) {
     heaps_.resize(most_runtime_levels);
     notes_.assign(segment_->geometry().capacity, 0);
   }
   std::uint16_t& note = notes_[JobTable::index_of_hint(entry.hint)];
-  if (note == JobTable::note_of(entry.hint)) return;  // it waits here already
+  if (note == JobTable::note_of(entry.hint)) return;  // it is queued here already
   note = JobTable::note_of(entry.hint);
   newest_ns_ = std::max(newest_ns_, entry.enqueued_at_ns);
   Heap& heap = heaps_[number - first];
@@ -35,7 +35,7 @@ void WaitingRoom::put(std::uint32_t number, Entry entry) {
   std::ranges::push_heap(heap, std::greater<>());
 }
 
-WaitingRoom::Entry WaitingRoom::pop(Heap& heap) {
+OverflowQueue::Entry OverflowQueue::pop(Heap& heap) {
   std::ranges::pop_heap(heap, std::greater<>());
   const Entry entry = heap.back();
   heap.pop_back();
@@ -44,31 +44,31 @@ WaitingRoom::Entry WaitingRoom::pop(Heap& heap) {
   return entry;
 }
 
-void WaitingRoom::take_in(CellIndex index, std::uint32_t number) {
+void OverflowQueue::add(CellIndex index, std::uint32_t number) {
   const JobTable& table = settling_->table();
   const StateWord word = table.word(index);
   const std::uint64_t enqueued_at_ns = table.header(index).enqueued_at_ns.load();
   if (word.state() != CellState::queued || table.header(index).level.load_once() != number) return;
-  // If the job moved on meanwhile the time may be another one's: it is a place in a line, no more.
+  // The time may be that of the cell's next job. It decides the order, and nothing else.
   put(number, {enqueued_at_ns, JobTable::hint_of(job_id_of(word, index))});
 }
 
-std::optional<std::uint32_t> WaitingRoom::level_of(CellIndex index) const noexcept {
+std::optional<std::uint32_t> OverflowQueue::level_of(CellIndex index) const noexcept {
   const auto number = settling_->table().header(index).level.load_once().below(segment_->geometry().level_numbers());
-  const bool has_waiting_room = number && *number >= segment_->geometry().level_count && segment_->has_level(*number);
-  return has_waiting_room ? std::optional<std::uint32_t>(*number) : std::nullopt;
+  const bool has_overflow_queue = number && *number >= segment_->geometry().level_count && segment_->has_level(*number);
+  return has_overflow_queue ? std::optional<std::uint32_t>(*number) : std::nullopt;
 }
 
-void WaitingRoom::take_in_marked(CellIndex index) {
+void OverflowQueue::add_marked(CellIndex index) {
   const auto number = level_of(index);
-  if (number && !LineSign::is_down(segment_->level(*number).overflow.load())) take_in(index, *number);
+  if (number && !SpillState::is_direct(segment_->level(*number).overflow.load())) add(index, *number);
 }
 
-void WaitingRoom::take_in(CellIndex index) {
-  if (const auto number = level_of(index)) take_in(index, *number);
+void OverflowQueue::add(CellIndex index) {
+  if (const auto number = level_of(index)) add(index, *number);
 }
 
-void WaitingRoom::follow_levels() {
+void OverflowQueue::follow_levels() {
   const std::uint32_t version = segment_->signals().levels_version.load();
   if (version == levels_version_) return;
   levels_version_ = version;
@@ -77,54 +77,56 @@ void WaitingRoom::follow_levels() {
     if (segment_->has_level(n)) {
       numbers_.push_back(n);
     } else if (!heaps_.empty()) {
-      Heap().swap(heap_of(n));  // of a level that is gone: what it named is over
+      Heap().swap(heap_of(n));  // of a removed level: its jobs have ended
     }
   }
 }
 
-void WaitingRoom::turn(const std::function<void()>& look_at_marks) {
+void OverflowQueue::turn(const std::function<void()>& pass_over_marks) {
   if (!has_seen_all_) return;
   follow_levels();
   busy_.clear();
-  bool look_again = false;
+  bool pass_again = false;
   for (const std::uint32_t number : numbers_) {
-    if (LineSign::is_down(segment_->level(number).overflow.load()) && is_empty(number)) continue;
+    if (SpillState::is_direct(segment_->level(number).overflow.load()) && is_empty(number)) continue;
     busy_.push_back(number);
-    look_again = feed(number) || look_again;  // F1
-    look_again = begin_lowering(number) || look_again;
+    pass_again = refill(number) || pass_again;  // F1
+    pass_again = begin_draining(number) || pass_again;
   }
   is_needed_now_ = false;
-  if (look_again) look_at_marks();
+  if (pass_again) pass_over_marks();
   for (const std::uint32_t number : busy_) {
-    if (look_again) is_needed_now_ = feed(number) || is_needed_now_;
-    end_lowering(number);
+    if (pass_again) is_needed_now_ = refill(number) || is_needed_now_;
+    end_draining(number);
   }
-  serve_sleepers();
+  refill_for_sleepers();
 }
 
-bool WaitingRoom::begin_lowering(std::uint32_t number) noexcept {
+bool OverflowQueue::begin_draining(std::uint32_t number) noexcept {
   if (!is_empty(number)) return false;
   auto& overflow = segment_->level(number).overflow;
-  std::uint32_t sign = overflow.load();
-  while (!LineSign::is_lowering(sign)) {  // a keeper before us may have said so already
-    if (LineSign::is_down(sign) || overflow.compare_exchange_strong(sign, LineSign::being_lowered(sign))) break;
+  std::uint32_t word = overflow.load();
+  while (!SpillState::is_draining(word)) {  // a keeper before us may have done this already
+    if (SpillState::is_direct(word) || overflow.compare_exchange_strong(word, SpillState::to_draining(word))) break;
   }
   return true;
 }
 
-void WaitingRoom::end_lowering(std::uint32_t number) noexcept {
+void OverflowQueue::end_draining(std::uint32_t number) noexcept {
   auto& overflow = segment_->level(number).overflow;
-  std::uint32_t sign = overflow.load();
+  std::uint32_t word = overflow.load();
   if (!is_empty(number)) {
-    if (sign != LineSign::raised(sign)) overflow.compare_exchange_strong(sign, LineSign::raised(sign));  // F2
+    if (word != SpillState::to_spilled(word))
+      overflow.compare_exchange_strong(word, SpillState::to_spilled(word));  // F2
     return;
   }
-  // Fails if somebody has put it up meanwhile: his mark is for the next turn.
-  if (!LineSign::is_lowering(sign) || !overflow.compare_exchange_strong(sign, LineSign::lowered(sign))) return;  // F3
+  // Fails if a producer has set `spilled` since: its mark is for the next turn.
+  if (!SpillState::is_draining(word) || !overflow.compare_exchange_strong(word, SpillState::to_direct(word)))
+    return;  // F3
   if (!heaps_.empty() && heap_of(number).capacity() > most_kept_for_later) Heap().swap(heap_of(number));
 }
 
-void WaitingRoom::step_over_the_dead(Ring& ring) const noexcept {
+void OverflowQueue::step_over_dead_hints(Ring& ring) const noexcept {
   const JobTable& table = settling_->table();
   std::uint64_t position = ring.head();
   const std::uint64_t begin = position;
@@ -136,19 +138,19 @@ void WaitingRoom::step_over_the_dead(Ring& ring) const noexcept {
   if (position != begin) ring.raise_head(position);
 }
 
-bool WaitingRoom::feed(std::uint32_t number) {
+bool OverflowQueue::refill(std::uint32_t number) {
   if (is_empty(number)) return false;
   Heap& heap = heap_of(number);
   const JobTable& table = settling_->table();
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
   Ring ring = segment_->ring(number);
-  step_over_the_dead(ring);
+  step_over_dead_hints(ring);
   std::uint64_t position = ring.tail();
   if (position - std::min(ring.head(), position) > ring.slot_count() / 2) return false;
-  const auto is_ripe = [this, &heap] { return heap.front().enqueued_at_ns <= ripe_until_ns_; };
+  const auto is_eligible = [this, &heap] { return heap.front().enqueued_at_ns <= eligible_until_ns_; };
   Arrival arrival;
   std::uint32_t count = 0;
-  while (!heap.empty() && is_ripe()) {
+  while (!heap.empty() && is_eligible()) {
     const std::uint64_t hint = heap.front().hint;
     if (is_live(hint)) {
       if (ring.push_at(position, hint, is_live) == Ring::Pushed::full) break;
@@ -159,17 +161,17 @@ bool WaitingRoom::feed(std::uint32_t number) {
   }
   ring.raise_tail(position);
   if (count != 0) wake_for_jobs(*segment_, arrival, count);
-  return !heap.empty() && !is_ripe();
+  return !heap.empty() && !is_eligible();
 }
 
-std::uint64_t WaitingRoom::note_sleepers() {
+std::uint64_t OverflowQueue::note_sleepers() {
   sleepers_.clear();
   std::uint64_t levels = 0;
   for (std::uint32_t word = 0; word < most_participants / 64; ++word) {
     for (std::uint64_t bits = segment_->signals().sleepers[word].load(); bits != 0; bits &= bits - 1) {
       const std::uint32_t n = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
       const ParticipantEntry& entry = segment_->participant(n);
-      // Whoever takes any kind would not sleep before a full ring.
+      // A participant that claims any kind does not sleep before a full ring.
       if (entry.interest_any_kind.load() != 0) continue;
       sleepers_.push_back({.levels = entry.interest_levels.load(), .kinds = entry.interest_kinds.load()});
       levels |= sleepers_.back().levels;
@@ -178,7 +180,7 @@ std::uint64_t WaitingRoom::note_sleepers() {
   return levels;
 }
 
-std::uint64_t WaitingRoom::kinds_of_sleepers(std::uint32_t number) const noexcept {
+std::uint64_t OverflowQueue::kinds_of_sleepers(std::uint32_t number) const noexcept {
   std::uint64_t kinds = 0;
   for (const Sleeper& sleeper : sleepers_) {
     if ((sleeper.levels >> (number % 64) & 1) != 0) kinds |= sleeper.kinds;
@@ -186,7 +188,7 @@ std::uint64_t WaitingRoom::kinds_of_sleepers(std::uint32_t number) const noexcep
   return kinds;
 }
 
-void WaitingRoom::serve_sleepers() {
+void OverflowQueue::refill_for_sleepers() {
   is_needed_soon_ = false;
   std::erase_if(busy_, [this](std::uint32_t number) { return is_empty(number); });
   if (busy_.empty()) return;
@@ -198,16 +200,16 @@ void WaitingRoom::serve_sleepers() {
   if (now_ns - served_at_ns_ < serve_every_ns) return;
   served_at_ns_ = now_ns;
   std::ranges::rotate(busy_, std::ranges::lower_bound(busy_, serve_next_));
-  std::size_t looked_at = 0;
+  std::size_t visited = 0;
   for (const std::uint32_t number : busy_) {
-    looked_at += heap_of(number).size();
-    serve(number, kinds_of_sleepers(number));
+    visited += heap_of(number).size();
+    refill_for_kinds(number, kinds_of_sleepers(number));
     serve_next_ = number + 1;
-    if (looked_at >= enough_looked_at) break;
+    if (visited >= enough_visited) break;
   }
 }
 
-void WaitingRoom::serve(std::uint32_t number, std::uint64_t kinds) {
+void OverflowQueue::refill_for_kinds(std::uint32_t number, std::uint64_t kinds) {
   const Heap& heap = heap_of(number);
   const JobTable& table = settling_->table();
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
@@ -228,10 +230,10 @@ void WaitingRoom::serve(std::uint32_t number, std::uint64_t kinds) {
     const std::uint64_t word = ring.slot(front);
     if (position - front >= ring.slot_count() && ring.turn_of(word, front) == Ring::Turn::now) {
       const CellIndex index = JobTable::index_of_hint(Ring::hint_of(word));
-      if (is_live(Ring::hint_of(word))) take_in(index, number);
+      if (is_live(Ring::hint_of(word))) add(index, number);
       ring.raise_head(front + 1);
     }
-    // It also stays where it waits: a doubled hint is harmless.
+    // The entry stays in the queue as well: a doubled hint is harmless.
     if (ring.push_at(position, entry.hint, is_live) == Ring::Pushed::full) break;
     arrival.add(number, table.header(JobTable::index_of_hint(entry.hint)).kind.load_once().unbounded());
     ++count;
