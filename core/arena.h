@@ -2,15 +2,15 @@
 //
 // It consists of chunks, each as large as the largest extent. A chunk is cut into 1, 2, 4 ... 256 extents of one size;
 // its word says into how many. An extent has a word too, which names the job that has it. That word is a claim, not a
-// truth: the extent belongs to the job only while the table says so: while the job's cell is being filled, or holds
-// that job with CellHeader::extent naming this extent. So whoever ends a job frees its extent by the same store, and
-// nobody has to clean up behind the dead: who looks for an extent takes over the word of a job that is over.
+// truth. The table decides: an extent belongs to a job while the job's cell is being filled, or holds that job with
+// CellHeader::extent naming this extent. So the store that ends a job also frees its extent, and nothing has to be
+// cleaned up behind the dead: a producer may take over the word of any job that has ended.
 //
 //                                                              killed just after the step
 //   A1  CAS the word: 0, or a job that is over -> our job,     our cell is filling: the scan after our death frees it,
 //       whose cell is filling(me)                              and so the extent
-//   A2  read the chunk's cut again; it is another one by       as A1
-//       now: store 0, look elsewhere
+//   A2  read the chunk's cut again; it has changed: store 0,   as A1
+//       try another extent
 //   A3  write CellHeader::extent and the payload               as A1; N4 of core/enqueueing.cc publishes both
 //
 // Where no chunk of the wanted cut has room, one of which all extents are free is cut anew:
@@ -22,20 +22,20 @@
 //   C4  store 0 into all words but the first, which is the     as A1
 //       extent that we take
 //
-// Why nobody gets an extent that overlaps another's: who holds a word after A2 has seen the chunk's cut while he held
-// it, and from then on nobody changes it, because C1 needs that word. Who took it by an old cut finds another in A2.
-// Only the living take, and a cell that its living owner fills is taken from nobody before its payload is written
+// No two jobs get extents that overlap. After A2 the producer has read the chunk's cut while it owned the word, and C1
+// cannot change the cut without that word. A producer that took the word by an old cut finds the new one in A2.
+// Only living producers take words, and no cell is taken from its living owner before its payload is written
 // (core/unique_jobs.h begins after it).
 //
 // Quarantine: the holder of a lease reads its payload in place. Revoked, it may go on reading when the job is over. Its
 // lease slot names the job until it settles or drops it, so a word is taken over only when no slot of any participant
-// names its job. That look comes after the one at the table, and a job that is over is claimed by nobody, so no reader
-// comes after it. A dead participant's slots count until its reaper frees the entry.
+// names its job. The slots are read after the table, and a job that has ended is not claimed again, so no reader
+// comes later. A dead participant's slots count until its reaper frees the entry.
 //
-// Producers that wait for an extent are woken by whatever may free one, after it has done so:
+// Producers that wait for an extent are woken by every step that may free one, right after that step:
 //
-//   a job is over, its cell free or another's     who ends it: E7 for its holder, cancel(), the reaper and the keeper
-//                                                 when they list the cell, the burial
+//   a job is over, its cell free or another's     E7 for its holder, cancel(), the reaper and the keeper when they list
+//                                                 the cell, the burial
 //   a filling cell is given up                    take_back(), which lists the cell; the enqueue of the same unique key
 //                                                 that does away with it; the scan that lists what the dead were
 //                                                 filling
@@ -75,9 +75,9 @@ class Arena {
   void fill(CellIndex index, std::uint32_t unit, std::span<const std::byte> payload) const noexcept;
 
   /// The payload of a job whose flags say in_arena; its bytes may be read at any time, and are believed if the state
-  /// word is the same afterwards. Nothing: somebody scribbled over the cell or the arena.
+  /// word is the same afterwards. Nothing: the cell or the arena is corrupted.
   std::optional<std::span<const std::byte>> payload_of(JobId id) const noexcept;
-  /// From an extent, while somebody else may write there. ORDER second-look, as JobTable::copy_words_out().
+  /// From an extent, while another process may write there. ORDER second-look, as JobTable::copy_words_out().
   static void copy_out(std::span<const std::byte> from, std::byte* to) noexcept;
 
   /// Bytes of the extents that jobs have, one that is being filled included. Costs a look at each word.
@@ -89,7 +89,7 @@ class Arena {
   enum class Try : std::uint8_t { none, moved, taken };
 
   static std::uint32_t log_of(std::uint64_t cut) noexcept {
-    return std::min(static_cast<std::uint32_t>(cut & 0xff), most_log);  // somebody may have scribbled there
+    return std::min(static_cast<std::uint32_t>(cut & 0xff), most_log);  // the word may be corrupted
   }
   /// So many bytes from the unit on are in the arena.
   bool is_within(std::uint32_t unit, std::uint64_t bytes) const noexcept {
@@ -110,7 +110,7 @@ class Arena {
   Try take_extent(std::uint32_t chunk, std::uint32_t log, JobId id, std::uint32_t& unit) noexcept;
   Try cut_anew(std::uint32_t chunk, std::uint32_t log, JobId id, std::uint32_t& unit) noexcept;
   void give_back(std::uint32_t first, std::uint32_t end, std::uint32_t step) noexcept;
-  /// The word says that the extent is free, or of a job that is over and that nobody may still be reading.
+  /// Returns true if the word is free, or of a job that has ended and that no holder may still be reading.
   bool is_free(std::uint64_t word, std::uint32_t unit) const noexcept {
     return word == 0 || (is_over(JobId(word), unit) && !is_leased(word));
   }

@@ -1,7 +1,7 @@
 // Jobs that become visible together: those of one Participant::enqueue_together(), and the follow-ups of a job that is
-// complete. All of them or none, whoever dies.
+// complete. All of them or none, across any death.
 //
-// In memory one step decides, then everything is done by whoever comes along, in order:
+// In memory one step decides, then any participant may finish it, in order:
 //
 //                                                         killed just after the step
 //   L1  fill all cells: filling(me); each one's links     the scan after our death frees them
@@ -18,9 +18,9 @@
 // In the journal the leader decides: of those enqueued together it is one of them, the last one; for follow-ups it is
 // the job whose completion they came with. Each record of the others names it, and counts only if the journal knows the
 // leader (follow-ups: knows that it is over). JournalRounds writes a leader behind everything that was marked before it
-// was published, so whoever finds a leader's record finds those of its bundle; and the keeper frees the leader's cell
-// only when its records are durable. A job that ends with follow-ups is marked before E5 as well: one that is complete
-// and has no mark is one whose follow-ups the journal has.
+// was published, so a reader that finds a leader's record finds those of its bundle; and the keeper frees the leader's
+// cell only when its records are durable. A job that ends with follow-ups is marked before E5 as well: one that is
+// complete and has no mark is one whose follow-ups the journal has.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@
 namespace ringmill {
 
 /// L3 for one job: from `filling`, owned by the dead or by the caller, to what its cell says that it waits for.
-/// False: somebody else's word stands there.
+/// False: another word stands there.
 bool publish_filled(Settling& settling, CellIndex index, StateWord filling) noexcept;
 
 /// L3 and L4 for what `entry`, whose participant has the number `owner` - 1, has decided: the participant itself, or

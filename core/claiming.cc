@@ -7,8 +7,8 @@ namespace {
 /// How far ahead of the claim the cells are fetched into the cache, and the slots whose hints name them.
 constexpr std::uint64_t prefetch_distance = 16;
 constexpr std::uint64_t slot_prefetch_distance = 48;
-/// The cells of so many jobs are taken to be in the caches of those who enqueued them, still: by measurement
-/// (docs/decisions/0022).
+/// Below this queue length the enqueuing core probably still has the cells in its caches (measured,
+/// docs/decisions/0022).
 constexpr std::uint64_t short_queue = 16384;
 /// The head is raised this often within a batch, so that other claimers do not walk over what we have taken.
 constexpr std::uint32_t raise_every = 16;
@@ -19,7 +19,7 @@ constexpr std::uint32_t most_parked_in_a_look = 256;
 
 Claiming::Front Claiming::look(const Ring& ring, std::uint64_t& position, std::uint64_t& hint,
                                std::uint64_t& steps) const noexcept {
-  // Bounded, because the positions of a ring that somebody scribbled over may send us round for ever.
+  // Bounded, because the positions of a corrupted ring may send us round for ever.
   for (; steps != 0; --steps) {
     const std::uint64_t word = ring.slot(position);
     switch (ring.turn_of(word, position)) {
@@ -103,8 +103,8 @@ inline bool Claiming::counts(const Claim& claim, std::uint64_t now_ns, std::uint
 
 std::uint32_t Claiming::claim_by_rules(std::uint32_t rules, Claim* out, std::uint32_t most,
                                        std::uint64_t now_ns) noexcept {
-  // Whoever has found nothing yet goes on until the levels are empty, each of them in its turn. Bounded by what the
-  // table can hold: somebody may give back what we park.
+  // A claim that has found nothing yet goes on until the levels are empty, each of them in its turn. Bounded by what
+  // the table can hold: what we park may come back.
   for (std::uint32_t turn = 0; turn <= table_.capacity() / most_parked_in_a_look + choice_.count(); ++turn) {
     bool was_cut_short = false;
     std::uint32_t count = 0;
@@ -184,7 +184,7 @@ std::uint32_t Claiming::claim_matching(std::uint32_t level, Claim* out, std::uin
           }
           counts<by_rules>(out[count], now_ns, count, most);
         } else {
-          // Live, and somebody else's. If the header was read while the cell changed, the hint is dead by now, and
+          // Live, and another claimer's. If the header was read while the cell changed, the hint is dead by now, and
           // stays so.
           all_dead = false;
         }

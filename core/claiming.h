@@ -2,7 +2,7 @@
 //
 //                                                             killed just after the step
 //   K1  read the front of a ring: a hint                      nothing happened
-//   K2  look at the hint's cell: not queued, or another       the hint is dead: everybody steps over it
+//   K2  look at the hint's cell: not queued, or another       the hint is dead: all step over it
 //       generation: step over, again from K1
 //   K3  write id, deadline and version into an own lease slot a slot that names a word which never came: ignored
 //   K4  CAS the cell: queued -> running(me); lost: clear the the slot names the word: reaped at once, it waits again
@@ -94,7 +94,7 @@ class Claiming {
     return false;
   }
   /// Whether few jobs waited behind those of the last claim, as far as is known: their cells are still in the caches of
-  /// those who enqueued them.
+  /// the enqueuing cores.
   bool was_queue_short() const noexcept { return was_queue_short_; }
   Admission& admission() noexcept { return admission_; }
 
@@ -142,7 +142,7 @@ class Claiming {
   LevelChoice choice_;
   KindSet kinds_;
   /// With a filter: every hint below was dead or of another kind when we passed. Kinds do not change and jobs that come
-  /// back get a new hint, so nobody needs to look there again.
+  /// back get a new hint, so no claimer needs to look there again.
   std::vector<std::uint64_t> scanned_to_;
   /// The last tail that we saw: read again only when we come there, because the producers write it all the time.
   std::vector<std::uint64_t> known_tail_;

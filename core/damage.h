@@ -1,5 +1,5 @@
-// What the fields of a cell cannot say of a job: no enqueue and no recovery writes that, so somebody wrote into the
-// shared memory. Such a job is buried with a sentence: by whoever claims it, or by the keeper's scan where nobody does.
+// Impossible fields of a cell: no enqueue and no recovery writes them, so another program wrote into the shared memory.
+// Such a job is buried with a sentence: by its claimer or, if it is not claimed, by the keeper's scan.
 #pragma once
 
 #include <cstdint>

@@ -119,7 +119,7 @@ bool Participant::Implementation::take_linked(const LinkedRequest& job, FreeCell
   return true;
 }
 
-/// All of them or none: who held a part while he waits for the rest might wait for one who does the same.
+/// Takes all cells or none: two producers that each hold a part could deadlock.
 Result<void> Participant::Implementation::take_all(std::span<const LinkedRequest> jobs,
                                                    std::span<FreeCells::Filling> filled, std::uint64_t end_ns) {
   if (auto checked = check_room(jobs); !checked) return checked;
@@ -264,7 +264,7 @@ bool Participant::Implementation::complete_with(Job& job, std::span<const std::b
   if ((job.flags_ & not_plain) != 0 || (flags & cell_flag::has_children) != 0) {
     return settle(job, {.outcome = Outcome::complete, .attempts = attempts_of(job), .text = as_text(result)});
   }
-  const bool won = end(job);  // nobody asked for the result
+  const bool won = end(job);  // the result was not asked for
   if (won) add(entry_.completed, 1);
   free_.list_if_wanted();
   return won;

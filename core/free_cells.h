@@ -31,7 +31,7 @@ class FreeCells {
   /// A cell in state filling, ours, written to `filling`. False: no cell is free. The map is only a hint; the swap of
   /// the cell's word decides (hazard 8 in docs/hazards.md).
   [[gnu::always_inline]] bool take(Filling& filling) noexcept {
-    // Somebody may list cells that are not free, again and again: so many words there are.
+    // Cells that are not free may be listed again and again: so many words there are.
     for (std::uint32_t words_left = table_.capacity() / 64 + 1;;) {
       if (taken_.bits == 0 && (words_left-- == 0 || !refill())) return false;
       const auto n = static_cast<std::uint32_t>(std::countr_zero(taken_.bits));
@@ -63,7 +63,7 @@ class FreeCells {
     if (++unlisted_count_ >= most_unlisted_) list();
   }
 
-  /// Called after one or more keep_back(): nothing is kept back while somebody waits for room.
+  /// Called after one or more keep_back(): nothing is kept back while a producer waits for room.
   void list_if_wanted() noexcept {
     if (unlisted_count_ != 0 && Sleepers(*segment_, segment_->signals().space_waiters).any()) list();
   }

@@ -1,4 +1,4 @@
-// The job table: cells, and the questions that everybody asks of one.
+// The job table: cells, and the questions that all rooms ask of one.
 #pragma once
 
 #include <algorithm>
@@ -120,7 +120,7 @@ class JobTable {
                                     : (payload_bytes.at_most(inline_bytes()) + 7) / 8 * 8;
     return {payload_words(index) + begin / 8, begin < end ? end - begin : 0};
   }
-  /// How long the text of a cell can be. Who copies one asks for its place instead.
+  /// How long the text of a cell can be. To copy one, ask for its place instead.
   std::uint32_t text_room(CellIndex index) const noexcept { return text_place(index).room(); }
   /// At most as many bytes as there is room for.
   static void copy_text_in(TextPlace place, const std::atomic<std::uint64_t>* from, std::uint32_t bytes) noexcept {
@@ -223,15 +223,15 @@ class JobTable {
     }
   }
 
-  /// Takes the lines of an inline payload away from whoever has written or read them, by storing what stands there. For
-  /// the owner of a completing cell, just before the cell becomes free: a processor that wrote a line which others read
-  /// since, as the enqueuer of this job did, fetches it for the next write neither ahead nor beside other lines, but
-  /// waits for each; one that is another's alone it fetches ahead as asked (docs/decisions/0022).
+  /// Rewrites one word per payload line with its own value, so that this core owns the lines exclusively. For the owner
+  /// of a completing cell, just before the cell becomes free. On our AMD cores a line in state Owned, as the enqueuer
+  /// of this job left it, can be neither prefetched for writing nor overlapped with other stores; an exclusive line can
+  /// (docs/decisions/0022).
   void own_payload_lines(CellIndex index, std::size_t payload_bytes) const noexcept {
     std::atomic<std::uint64_t>* word = payload_words(index);
     const std::size_t bytes = std::min<std::size_t>(payload_bytes, inline_bytes());
     for (std::size_t done = 0; done < bytes; done += cache_line_bytes, word += words_per_line) {
-      // ORDER relaxed: nobody else may write it, and the value does not change.
+      // ORDER relaxed: no other process may write it, and the value does not change.
       word->store(word->load(std::memory_order_relaxed), std::memory_order_relaxed);
     }
   }

@@ -4,7 +4,7 @@
 //   A1  bring segment and list to the same (see below)   nothing happened
 //   A2  write the list with the new level, durably       the next maker's A1 does A3; a recovery makes it as well
 //   A3  fill the entry, open it; change levels_version,  as A2, up to the store that opens it; then it is there, and
-//       wake who sleeps                                  who sleeps looks again within a second
+//       wake all                                         sleepers check again within a second
 //
 //   removing
 //   R1  CAS the entry: open -> closing(me)               the keeper opens it again when it reaps us
@@ -14,11 +14,11 @@
 //       its jobs are durable, none comes back later
 //   R4  write the list, the level removed, durably       as R1; A1 of the next one lists it again. A recovery before
 //                                                        that opens it if it finds a job of it
-//   R5  closing -> removed; levels_version, wake all     it is removed; who sleeps looks again within a second
+//   R5  closing -> removed; levels_version, wake all     it is removed; sleepers check again within a second
 //
-// Who enqueues writes the level into the cell while that is filling, then looks whether the level is open; who removes
-// closes it, then looks at the cells, all seq_cst. So one of them sees the other: a job never gets into a level that is
-// removed (fill_runtime_level(), count_jobs()).
+// The producer stores the level in the cell while that is filling, then checks that the level is open; the remover
+// closes it, then scans the cells; all are seq_cst. So one of them sees the other: a job never gets into a removed
+// level (fill_runtime_level(), count_jobs()).
 //
 // A1: closing, though we hold the lock: its remover died: opened. In the list and not in the segment: opened (A2). In
 // use in the segment and listed as removed: listed again (R4).
@@ -70,7 +70,8 @@ std::optional<std::uint32_t> find_level(const Segment& segment, std::string_view
 /// What its users name it by.
 Level level_of_number(const Segment& segment, std::uint32_t number) noexcept;
 
-/// A3 for the entry alone. Nobody uses it meanwhile: it is unused or removed, or nobody sees the segment yet.
+/// A3 for the entry alone. No other process uses it meanwhile: it is unused or removed, or the segment is not visible
+/// yet.
 void open_level(const Segment& segment, const ListedLevel& level) noexcept;
 /// For a recovery: all levels of the list, those that are removed without a ring.
 void restore_levels(const Segment& fresh, const LevelList& list) noexcept;

@@ -77,7 +77,7 @@ Result<std::optional<struct stat>> facts_of_database(const fs::path& file, const
     if (errno == ENOENT) return std::nullopt;
     return std::unexpected(system_error("cannot stat", file));
   }
-  // Whom the directory lets write may have made it.
+  // Any user with write access to the directory may have created the file.
   const bool is_owners = facts.st_uid == directory.st_uid || (directory.st_mode & 0022) != 0;
   if (S_ISREG(facts.st_mode) && is_owners) return facts;
   return std::unexpected(

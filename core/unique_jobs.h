@@ -1,28 +1,28 @@
 // Unique jobs: of all jobs with one key, one at a time. A table of hints in shared memory, by the key's hash; what
 // counts is the cell that a hint names.
 //
-// A key has a window of slots where its job's id may stand, in any of them; a slot whose job is over, or never was, can
-// be taken by anybody. A job that is being made stands there while its cell is still `filling`: nobody has been told of
-// it yet, so whoever meets it with his own job of the same key in hand may do away with it.
+// A key has a window of slots; its job's id may stand in any of them. A slot whose job has ended, or never was, can be
+// taken by any producer. A job that is being made stands there while its cell is still `filling`. No caller knows its
+// id yet, so another producer with a job of the same key may do away with it.
 //
-// All windows have one width, 32 at first. Who finds his window full of other keys' jobs doubles it for all, for good,
-// at last to all slots there are. There is a slot per cell, and a job that lives has one cell and one slot: so whoever
-// has a cell in hand finds a slot, and no key is refused while the table has room.
+// All windows have one width, 32 at first. A producer that finds the window full of other keys' jobs doubles the width
+// for all keys, permanently, up to the whole table. There is a slot per cell, and a live job has one cell and one slot:
+// so a producer that has a cell finds a slot, and no key is refused while the table has room.
 //
 //   U1  N1 and N2 of core/enqueueing.cc: a cell, filling, with the key's hash
 //   U2  look at the window for another cell with this hash: a job: it is the one, give the cell back, done.
 //       Filling: do away with it (CAS: filling -> free; it is that producer's word that decides)
 //   U3  CAS a slot that can be taken: -> own id. Lost, or none: widen the windows if none; again from U2
 //   U4  look at the whole window once more, as in U2: a job: clear the own slot, give the cell back, it is the one
-//   U5  N3, then N4 as a CAS: filling -> queued or delayed. Lost: somebody did away with it: again from U1
+//   U5  N3, then N4 as a CAS: filling -> queued or delayed. Lost: another did away with it: again from U1
 //
 // Never two: both have set their slots in U3 before they look in U4, so at least one of them sees the other; it finds a
-// job, and gives way, or it finds one that is filling, which then fails in U5. That windows grow changes nothing: who
-// takes a slot in the new part saw it widened before. If another one reads the old width in U4, its own slot was set
-// before that, and the first one, whose U4 comes after, sees it. All of this is seq_cst.
+// job, and gives way, or it finds one that is filling, which then fails in U5. A growing window changes nothing: a
+// producer that takes a slot in the new part has seen the new width. If the other reads the old width in U4, its own
+// slot was set before that, and the first one, whose U4 comes after, sees it. All of this is seq_cst.
 //
 // Killed before U5: the cell is freed by the scan, and the slot can be taken. Killed after it: the job is there.
-// Stopped anywhere: nobody waits for it.
+// Stopped anywhere: no other producer waits for it.
 #pragma once
 
 #include <algorithm>
@@ -58,12 +58,12 @@ class UniqueJobs {
   /// that are filling.
   std::optional<JobId> find(UniqueKey key, JobId own) noexcept;
   /// U3. `full`: all slots there are have jobs that live, each time we looked at one. The others have moved meanwhile;
-  /// if that goes on, somebody has scribbled over the slots.
+  /// if that goes on, the slots are corrupted.
   enum class Taken { yes, lost, full };
   Taken take(UniqueKey key, JobId own) noexcept;
   /// U4 has found another one.
   void give_way(UniqueKey key, JobId own) noexcept;
-  /// For recovery, while nobody else sees the segment. False: there are more jobs than cells.
+  /// For recovery, before the segment is visible to others. False: there are more jobs than cells.
   bool place(UniqueKey key, JobId id) noexcept;
 
  private:

@@ -1,4 +1,4 @@
-// Waking those who sleep for jobs or for room.
+// Waking participants that sleep for jobs or for room.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct Arrival {
 
 /// For `count` jobs of one level. Wakes up to `count` sleepers that take any kind, and each sleeper that takes some
 /// kinds and may want one of these: its bit stands for several kinds, so one that was woken in vain must not be the
-/// only one. No system call when nobody sleeps.
+/// only one. No system call when none sleeps.
 inline void wake_for_jobs(const Segment& segment, Arrival arrival, std::uint32_t count) noexcept {
   Sleepers sleepers(segment, segment.signals().sleepers);
   if (!sleepers.any()) return;
@@ -46,7 +46,8 @@ inline void wake_for_space(const Segment& segment) noexcept {
 }
 
 /// An extent of the arena may have become free: its job is over, its word was given back, or no lease slot names its
-/// job any more. Each of these is a plain store (E5, E7, A2, C4), hence the fence between it and the look at who waits.
+/// job any more. Each of these is a plain store (E5, E7, A2, C4), hence the fence between it and the look at the
+/// waiters.
 inline void wake_for_extent(const Segment& segment) noexcept {
   if (segment.geometry().arena_chunk_count == 0) return;
   full_fence();
@@ -59,7 +60,7 @@ inline void ring_keeper(const Segment& segment) noexcept {
   futex_wake(doorbell, 1);
 }
 
-/// Whoever still uses the segment is told at its next wait; nobody enters it any more.
+/// Participants that still use the segment are told at their next wait; none can enter it any more.
 inline void mark_removed(const Segment& segment) noexcept {
   segment.signals().removed.store(1);
   Sleepers(segment, segment.signals().sleepers).wake_all();

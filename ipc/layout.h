@@ -7,7 +7,7 @@
 // All words are atomics, so that a peer's late write is never undefined behaviour, and zero is a valid start of every
 // region. Those that serve as an index, a length, a count or an offset are SharedWord: read once, then bounded. Packed
 // words (state words, notes, ring pieces) and job ids are read once into a value of their type; a part of one that is
-// used as an index is bounded there. Who may write a word is said beside it. "Owner" of a cell is the participant whose
+// used as an index is bounded there. The writers of a word stand beside it. "Owner" of a cell is the participant whose
 // number stands in the cell's state word.
 #pragma once
 
@@ -47,7 +47,7 @@ inline constexpr std::uint32_t participant_words = most_participants / 64;
 /// So many kinds can have a concurrency limit at a time, each of at most so many jobs: about one per participant.
 inline constexpr std::uint32_t most_slot_rows = 64;
 inline constexpr std::uint32_t most_concurrency = 256;
-/// Who waits for the end of a job waits in one of these, by the job's cell.
+/// Participants that wait for the end of a job wait in one of these, by the job's cell.
 inline constexpr std::uint32_t wait_groups = 64;
 /// The longest error text, or result, that is carried from a worker to a cell.
 inline constexpr std::uint32_t most_staged_bytes = 1024;
@@ -85,10 +85,10 @@ static_assert(std::is_trivially_destructible_v<SegmentHeader> && std::is_standar
 
 enum class SegmentState : std::uint32_t { creating = 0, ready = 1 };
 
-/// The few words that everybody looks at and nobody writes often.
+/// The few words that all participants read, and that are seldom written.
 struct alignas(padding_bytes) Signals {
-  /// One bit per participant that sleeps in claim(). Set by the sleeper before its last look; cleared by whoever takes
-  /// on the duty to wake it, by itself, or by its reaper.
+  /// One bit per participant that sleeps in claim(). Set by the sleeper before its last check; cleared by the waker
+  /// that takes on the duty to wake it, by itself, or by its reaper.
   std::atomic<std::uint64_t> sleepers[participant_words];
   /// One bit per participant that waits for a free cell; same rules.
   std::atomic<std::uint64_t> space_waiters[participant_words];
@@ -106,33 +106,33 @@ struct alignas(padding_bytes) Signals {
   /// No entry from here up to those kept for keepers was ever in use: bounds the keeper's walks. Raised by registrants
   /// before they take an entry, only ever to more.
   SharedWord<std::uint64_t> participants_end;
-  /// Changes when a level is made or removed at run time: who claims looks at its levels again. Wraps, only a change
-  /// counts. Written by whoever makes or removes a level, after the level's state word.
+  /// Changes when a dynamic level is made or removed: claimers read their levels again. It wraps, only a change counts.
+  /// Written by the process that makes or removes a level, after the level's state word.
   std::atomic<std::uint32_t> levels_version;
   std::uint32_t reserved_levels;
-  /// No level made at run time has had this number or a higher one: bounds all walks over levels. Raised by whoever
-  /// makes one, before he writes into its entry, only ever to more. 0: there was none.
+  /// No dynamic level has had this number or a higher one: bounds all walks over levels. Raised by the process that
+  /// makes one, before it writes the entry. 0: there was none.
   SharedWord<std::uint64_t> levels_end;
   std::atomic<std::uint64_t> reserved_line[2];
-  /// Futex: anybody adds one to call the keeper; it wraps, and only a change counts.
+  /// Futex: any participant adds one to call the keeper; it wraps, and only a change counts.
   std::atomic<std::uint32_t> keeper_doorbell;
   /// Futex: number + 1 of the participant that is the keeper; 0: none. Written by the holder of the keeper's lock;
   /// cleared by the keeper that has left, if it is still its own.
   SharedWord<std::uint32_t> keeper_participant;
   /// Wall clock of the keeper's election. Written by the holder of the keeper's lock.
   std::atomic<std::uint64_t> keeper_since_ns;
-  /// CLOCK_BOOTTIME until which the keeper sleeps if nobody rings; 0: it is awake, and looks at `keeper_work` before it
-  /// sleeps. Written by the keeper.
+  /// CLOCK_BOOTTIME until which the keeper sleeps if it is not called; 0: it is awake, and reads `keeper_work` before
+  /// it sleeps. Written by the keeper.
   std::atomic<std::uint64_t> keeper_sleeps_until_ns;
-  /// 1: some cell is marked for the keeper (ipc/keeper_marks.h). Raised by whoever marks, after the mark; taken down by
-  /// the keeper before it looks.
+  /// 1: some cell is marked for the keeper (ipc/keeper_marks.h). Set by a participant after its mark; cleared by the
+  /// keeper before it takes the marks.
   std::atomic<std::uint32_t> keeper_work;
   std::uint32_t reserved_keeper;
   std::atomic<std::uint64_t> reserved[12];
-  /// Bit per wait group: somebody waits for the end of a job of it. Raised by those who wait before their last look,
-  /// taken down by whoever ends such a job, who then wakes the group.
+  /// Bit per wait group: a participant waits for the end of a job of it. Set by the waiter before its last check,
+  /// cleared by the participant that ends such a job, which then wakes the group.
   alignas(padding_bytes) std::atomic<std::uint64_t> waited_for;
-  /// Futex per wait group: changes when a job of it has ended for which somebody waits.
+  /// Futex per wait group: changes when a job of it has ended that a participant waits for.
   alignas(padding_bytes) std::atomic<std::uint32_t> ended_sequence[wait_groups];
 };
 namespace flow_bit {
@@ -144,7 +144,7 @@ static_assert(offsetof(Signals, keeper_doorbell) == 128 && offsetof(Signals, kee
 static_assert(offsetof(Signals, waited_for) == 256 && offsetof(Signals, ended_sequence) == 384);
 static_assert(std::is_trivially_destructible_v<Signals> && std::is_standard_layout_v<Signals>);
 
-/// How the journal is. Everything but `working` and `none` is told to whoever enqueues a journaled job.
+/// How the journal is. An enqueue of a journaled job reports every condition but `working` and `none`.
 enum class JournalCondition : std::uint32_t {
   none = 0,  // no journal thread has had anything to write yet
   working = 1,
@@ -156,28 +156,28 @@ enum class JournalCondition : std::uint32_t {
 /// How the journal thread rests.
 enum class JournalRest : std::uint32_t {
   none = 0,   // it works, or waits for the device: it looks at all marks before it rests
-  nap = 1,    // until the next round is due: only who waits for a round rings
-  sleep = 2,  // until it is called: whoever marks rings
+  nap = 1,    // until the next round is due: only a participant that waits for a round rings
+  sleep = 2,  // until it is called: each mark rings
 };
 
 /// What participants and the journal thread tell each other; the marks are a region of their own (ipc/journal_marks.h).
 /// Written by the journal thread of the keeper's process unless a word says otherwise.
 struct alignas(padding_bytes) JournalWords {
-  /// JournalRest: what would wake the journal thread. Taken down to `none` by whoever rings.
+  /// JournalRest: what would wake the journal thread. Set to `none` by the participant that rings.
   std::atomic<std::uint32_t> rest;
   std::atomic<std::uint32_t> condition;     // JournalCondition
   std::atomic<std::uint32_t> error_number;  // errno of the failure
   std::atomic<std::uint32_t> mode;          // JournalMode
   std::atomic<std::uint64_t> reserved_a[14];
-  /// Futex: anybody adds one to call the journal thread; it wraps, and only a change counts.
+  /// Futex: any participant adds one to call the journal thread; it wraps, and only a change counts.
   std::atomic<std::uint32_t> doorbell;
-  /// 1: somebody sleeps for a round. Raised by the sleeper before its last look; lowered by the journal thread, which
-  /// then wakes all.
+  /// 1: a participant sleeps until a round is durable. Set by it before its last check; cleared by the journal thread,
+  /// which then wakes all.
   std::atomic<std::uint32_t> somebody_waits;
-  /// The round that somebody waits for. Raised by those who wait, only ever to more; the journal thread begins a round
+  /// The round that participants wait for. Raised by them, never lowered; the journal thread begins a round
   /// whenever it is above those that were begun.
   std::atomic<std::uint64_t> round_wanted;
-  /// 1: somebody spins for a round; the others who wait sleep. Taken by compare-and-swap, given up by the spinner, and
+  /// 1: a participant spins for a round; other waiters sleep. Taken by compare-and-swap, given up by the spinner, and
   /// by the journal thread when a round is durable: a dead spinner's claim does not last.
   std::atomic<std::uint32_t> spinner;
   std::uint32_t reserved_word;
@@ -206,7 +206,7 @@ static_assert(std::is_trivially_destructible_v<JournalWords> && std::is_standard
 enum class JournalMode : std::uint32_t { none = 0, io_uring = 1, pwritev2 = 2, other = 3 };
 
 /// One priority level and the counters of its ring. The ring's slots are a region of their own. The entries behind
-/// those of the first levels are of levels made at run time (ipc/runtime_level.h): "the maker" is whoever holds the
+/// those of the fixed levels are of dynamic levels (ipc/runtime_level.h): "the maker" is the process that holds the
 /// structure lock then; it writes name, weight and ring only while `runtime_state` is unused or removed.
 struct alignas(padding_bytes) LevelEntry {
   std::atomic<std::uint64_t> name[name_bytes / 8];  // as in NameTable; written by the creator, or the maker
@@ -217,8 +217,8 @@ struct alignas(padding_bytes) LevelEntry {
   std::atomic<std::uint32_t> overflow;
   /// Wall clock of the pause; 0: not paused. Written under the flow lock.
   std::atomic<std::uint64_t> paused_since_ns;
-  /// LevelWord; zero in the entry of a first level. unused, removed -> open (maker), open -> closing (who removes),
-  /// closing -> open (who removes, or the keeper after its death), closing -> removed (who removes).
+  /// LevelWord; zero in the entry of a first level. unused, removed -> open (maker), open -> closing (remover),
+  /// closing -> open (remover, or the keeper after its death), closing -> removed (remover).
   std::atomic<std::uint64_t> runtime_state;
   std::atomic<std::uint64_t> runtime_ring;  // RingPiece; zero in the entry of a first level
   std::atomic<std::uint64_t> reserved[4];
@@ -240,7 +240,7 @@ static_assert(sizeof(NameEntry) == 64 && alignof(NameEntry) == 64);
 static_assert(std::is_trivially_destructible_v<NameEntry> && std::is_standard_layout_v<NameEntry>);
 
 /// What holds for one kind beside the plain (core/flow_control/): all zero for most. Written under the flow lock by
-/// whoever changes the rules, or by the keeper that applies them again, unless a word says otherwise.
+/// the process that changes the rules, or by the keeper that applies them again, unless a word says otherwise.
 struct alignas(cache_line_bytes) KindRule {
   std::atomic<std::uint64_t> paused_since_ns;  // wall clock; 0: not paused
   /// rate_count jobs may begin in each rate_period_ns; rate_count 0: any number.
@@ -251,11 +251,11 @@ struct alignas(cache_line_bytes) KindRule {
   SharedWord<std::uint32_t> slot_row;     // the kind's row of ConcurrencyRow, plus 1; 0: none
   /// Changes with every change of the words above; the last of them to be written. It wraps.
   std::atomic<std::uint32_t> revision;
-  /// 1: jobs of this kind wait with the keeper for a free slot; who ends one rings. Raised by whoever parks one, after
-  /// its mark; written by the keeper, to what it knows.
+  /// 1: jobs of this kind wait with the keeper for a free slot; the end of one rings. Set by a participant that
+  /// parks one, after its mark; written by the keeper, to what it knows.
   std::atomic<std::uint32_t> waiting;
-  /// The theoretical arrival time of GCRA: lease clock, when the bucket is full again. Moved on by whoever has claimed
-  /// a job, by compare-and-swap. Killed just after it: a token is lost.
+  /// The theoretical arrival time of GCRA: lease clock, when the bucket is full again. Moved on by a claimer,
+  /// by compare-and-swap. Killed just after it: a token is lost.
   std::atomic<std::uint64_t> next_token_ns;
   std::atomic<std::uint64_t> reserved[2];
 };
@@ -264,7 +264,7 @@ static_assert(offsetof(KindRule, revision) == 32 && offsetof(KindRule, next_toke
 static_assert(std::is_trivially_destructible_v<KindRule> && std::is_standard_layout_v<KindRule>);
 
 /// Which jobs of a kind run, where their number is limited. Each slot is a ConcurrencySlot, or 0; it is taken only
-/// while the table says that its job runs, so nobody has to give one back. Taken by claimers by compare-and-swap.
+/// while the table says that its job runs, so none has to be given back. Taken by claimers by compare-and-swap.
 struct alignas(padding_bytes) ConcurrencyRow {
   std::atomic<std::uint64_t> slot[most_concurrency];
 };
@@ -286,7 +286,7 @@ static_assert(std::is_trivially_destructible_v<LeaseSlot> && std::is_standard_la
 enum class Outcome : std::uint8_t {
   complete = 0,  // over, and well; kept if the job asks for it
   requeue = 1,   // it waits again, at once
-  cancel = 2,    // over, before it ran or because somebody asked; kept if the job asks for it
+  cancel = 2,    // over, before it ran or on request; kept if the job asks for it
   delay = 3,     // it waits for the time that is staged
   bury = 4,      // it goes to the dead letters
   park = 5,      // it waits with the keeper until the rules of its kind let it begin; the note's cause says why
@@ -316,7 +316,7 @@ struct LeaseNote {
   }
 };
 
-/// When an attempt began, and on whom: wall clock in milliseconds 48 | owner above. Zero: none has begun.
+/// When an attempt began, and on which participant: wall clock in milliseconds 48 | owner above. Zero: none has begun.
 struct AttemptStart {
   std::uint64_t at_ms = 0;
   std::uint32_t owner = 0;
@@ -398,8 +398,8 @@ struct alignas(page_bytes) ParticipantEntry {
   LeaseSlot settling;
   Staging staging;
   Progress progress;
-  /// Per lease slot: stop_tag() of the job that somebody asked to stop; anything else means nothing. Written by whoever
-  /// cancels.
+  /// Per lease slot: stop_tag() of the job that was asked to stop; anything else means nothing. Written by the
+  /// participant that cancels.
   std::atomic<std::uint16_t> stop_asked[lease_slots];
   /// Statistics, as those above.
   std::atomic<std::uint64_t> dead;
@@ -435,7 +435,7 @@ struct DueTime {
 
 /// The first line of a cell; the inline payload follows, then the text (the last error, or the result), each beginning
 /// at a multiple of 8. All but `state` is written only by the owner while the state is filling or completing, and read
-/// by anybody, who believes it only if the state word is the same before and after.
+/// by any process, which believes it only if the state word is the same before and after.
 struct alignas(cache_line_bytes) CellHeader {
   /// generation 40 | owner 10 | state 4 | version 10, see ipc/state_word.h. The one truth about the job.
   std::atomic<std::uint64_t> state;
@@ -454,7 +454,7 @@ struct alignas(cache_line_bytes) CellHeader {
   SharedWord<std::uint16_t> text_bytes;
   SharedWord<std::uint64_t> extent;  // of a job with cell_flag::in_arena: the first unit of its extent
   /// JournalNote (core/journal/note.h): which life of the cell the journal knows. Written by the journal thread alone,
-  /// in any state; by recovery before anybody sees the segment.
+  /// in any state; by recovery before the segment is visible.
   std::atomic<std::uint64_t> revision;
 };
 namespace cell_flag {
@@ -483,8 +483,8 @@ static_assert(offsetof(CellHeader, enqueued_at_ns) == 24 && offsetof(CellHeader,
 static_assert(offsetof(CellHeader, revision) == 56);
 static_assert(std::is_trivially_destructible_v<CellHeader> && std::is_standard_layout_v<CellHeader>);
 
-/// The last bytes of a cell whose job asks for more than the plain; a payload has that much less room. Who writes and
-/// who believes: as in CellHeader.
+/// The last bytes of a cell whose job asks for more than the plain; a payload has that much less room. Writers and
+/// readers: as in CellHeader.
 struct CellOptions {
   std::atomic<std::uint64_t> expires_at_ms;  // wall clock: no attempt begun by then, it is dead; 0: never
   std::atomic<std::uint64_t> keep_ms;        // how long result and history are kept after the end; 0: not
@@ -504,7 +504,7 @@ enum class BornRule : std::uint16_t {
 };
 
 /// Before the CellOptions of a job that has parents, or is of a bundle. The parents' ids stand in front of its payload,
-/// and are counted in payload_bytes. Who writes and who believes: as in CellHeader.
+/// and are counted in payload_bytes. Writers and readers: as in CellHeader.
 struct CellLinks {
   std::atomic<std::uint64_t> born_of;            // the leader of its bundle; 0: none
   std::atomic<std::uint64_t> next;               // the next job of the bundle to be published before this one; 0: none
@@ -516,8 +516,8 @@ static_assert(sizeof(CellLinks) == 24);
 static_assert(std::is_trivially_destructible_v<CellLinks> && std::is_standard_layout_v<CellLinks>);
 
 /// What stands for a unit of the arena (core/arena.h): the id of the job that has the extent that begins there, or had
-/// it last; 0: none. Swapped to the id of a job that is being filled, by whoever fills it, when the one that stands
-/// there is over; taken back to 0 by the same. The table says what it is worth: nothing when the job is over.
+/// it last; 0: none. Set by compare-and-swap to the id of the job that is being filled, if the job it names has ended;
+/// reset to 0 by the same producer. The table decides what it is worth: nothing when the job has ended.
 struct ArenaUnit {
   std::atomic<std::uint64_t> job_id;
 };
@@ -525,7 +525,7 @@ static_assert(sizeof(ArenaUnit) == 8);
 static_assert(std::is_trivially_destructible_v<ArenaUnit> && std::is_standard_layout_v<ArenaUnit>);
 
 /// Into how many extents a chunk of the arena is cut, 2^(low 8 bits), and how often that was changed, in the bits above
-/// (2^56 changes do not wrap). Written only by one who has taken every extent of the chunk for the job that he fills.
+/// (2^56 changes do not wrap). Written only by a producer that has taken every extent of the chunk for its job.
 struct ArenaChunk {
   SharedWord<std::uint64_t> cut;
 };

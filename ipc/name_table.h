@@ -2,16 +2,16 @@
 // instruction.
 //
 // A name is 64 bytes: the text, padded with 0xff (never part of a name), its length in the last byte. So no word of a
-// name is zero, and a zero word is one that nobody has set yet. To intern a name, walk the entries from the first; in
+// name is zero, and a zero word is one that is not set yet. To intern a name, walk the entries from the first; in
 // each, set word after word by compare-and-swap from zero, and go on to the next entry at the first word that differs.
 //
-// A writer sets word n only after it has seen that words 0 to n-1 are its own name's. So whoever sets the last word has
-// seen a whole entry that is its name: entries never mix names. A writer that dies half-way leaves the beginning of an
-// entry: the next name with that beginning completes it, and until then it names nothing. Entries are never removed,
-// and everybody walks in the same order, so the same name ends in the same entry for all.
+// A writer sets word n only after it has seen that words 0 to n-1 are its own name's. So the process that sets the last
+// word has seen a whole entry that is its name: entries never mix names. A writer that dies half-way leaves the
+// beginning of an entry: the next name with that beginning completes it, and until then it names nothing. Entries are
+// never removed, and all walk in the same order, so the same name ends in the same entry for all.
 //
 // The creator of a table may place names at numbers that they had before, and leave gaps (place()). So the walk comes
-// after a look for the name behind them: what was placed is seen by everybody from the beginning.
+// after a look for the name behind them: what was placed is seen by all from the beginning.
 #pragma once
 
 #include <array>
@@ -93,7 +93,7 @@ class NameTable {
   }
   std::uint32_t count() const noexcept { return count_; }
 
-  /// Puts a valid name at a number that has none. For the creator of the table, while nobody else sees it.
+  /// Puts a valid name at a number that has none. For the creator of the table, while no other process sees it.
   void place(std::uint32_t number, std::string_view name) noexcept {
     const NameWords words = encode_name(name);
     // ORDER relaxed: the table is published as a whole, by the rename of its segment.
@@ -111,7 +111,7 @@ class NameTable {
   static bool settle(NameEntry& entry, const NameWords& wanted) noexcept {
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       std::uint64_t seen = 0;
-      // ORDER name: releases the words before this one to whoever reads it.
+      // ORDER name: releases the words before this one to its readers.
       if (!entry.word[i].compare_exchange_strong(seen, wanted[i], std::memory_order_acq_rel) && seen != wanted[i]) {
         return false;
       }

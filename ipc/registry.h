@@ -1,11 +1,11 @@
-// The registry of participants: who is in, and who has died.
+// The registry of participants: which are in, and which have died.
 //
 // An entry is taken, lived in, and given back:
 //
 //                                                              killed just after the step
 //   R1  lock the entry's byte in the engine's lock file        the kernel drops it; the entry is still free
 //   R2  CAS state free -> starting                             byte free, state starting: dead; reaped
-//   R3  write who we are; link the robust word                 as R2, or the kernel marks the word
+//   R3  write our names; link the robust word                  as R2, or the kernel marks the word
 //   R4  state alive                                            the kernel marks the word, and drops the lock byte
 //   D1  (leaving, nothing held) unlink the word, state free    nothing is left
 //   D2  unlock the byte                                        the kernel does it
@@ -36,9 +36,9 @@ namespace ringmill {
 /// Bytes of the engine's lock file.
 inline constexpr std::uint64_t keeper_lock_byte = 0;
 inline constexpr std::uint64_t structure_lock_byte = 1;
-/// Held by whoever gives dead letters another try.
+/// Held while dead letters are retried.
 inline constexpr std::uint64_t retry_lock_byte = 2;
-/// Held by whoever changes the rules of flow control, or applies them.
+/// Held while the rules of flow control are changed or applied.
 inline constexpr std::uint64_t flow_lock_byte = 3;
 inline constexpr std::uint64_t participant_lock_byte = 16;
 

@@ -16,7 +16,7 @@
 //         lap(t):       filled already, help tail to t + 1, again
 //         lap(t) - 1:   this slot is next. Unless t - head < slots the ring is full: M1
 //         a later lap:  our tail is old, again
-//   P2  CAS slot(t) from the word read to lap(t) | hint    the hint is there; whoever comes next helps the tail (P1)
+//   P2  CAS slot(t) from the word read to lap(t) | hint    the hint is there; the next pusher helps the tail (P1)
 //   P3  raise tail to t + 1
 //
 // Making room in a full ring, one hint at a time. Slot(h) is also slot(h + slots), the next one to be filled.
@@ -25,8 +25,8 @@
 //       worker serves): CAS slot(h) from lap(h) | hint to   step over it (C1), pushers help the tail (P1)
 //       lap(h) + 1 | hint: the hint is at the back now
 //   M3  raise tail to h + slots + 1, head to h + 1
-// So one job that nobody wants never stops its level. A first level's table has fewer cells than its ring has slots, so
-// a full ring has dead hints, and M2 reaches one within a lap. A ring that keeps its order, of a level made at run
+// So one job that no worker wants never stops its level. A first level's table has fewer cells than its ring has slots,
+// so a full ring has dead hints, and M2 reaches one within a lap. A ring that keeps its order, of a level made at run
 // time, has M1 only, and is full when its front is live: the keeper's overflow queue does the rest.
 //
 // Look at the front (Cursor)
@@ -53,7 +53,7 @@
 namespace ringmill {
 
 /// Raises a counter to `value` unless it is there already. Each step of every repair in a ring is this one.
-/// ORDER position: relaxed failure; success releases the slots seen so far to whoever acquires the counter.
+/// ORDER position: relaxed failure; success releases the slots seen so far to the one that acquires the counter.
 inline void raise_to(std::atomic<std::uint64_t>& counter, std::uint64_t value) noexcept {
   std::uint64_t seen = counter.load(std::memory_order_relaxed);
   while (seen < value &&
@@ -120,7 +120,7 @@ class Ring {
   /// once.
   template <class IsLive>
   Pushed push_at(std::uint64_t& position, std::uint64_t hint, IsLive&& is_live) noexcept {
-    // In a sound ring a step fails only because another pusher succeeded. The bound is for one that somebody scribbled
+    // In a sound ring a step fails only because another pusher succeeded. The bound is for one that was scribbled
     // over.
     for (std::uint64_t step = 0; step < 2 * slot_count() + 64; ++step) {
       std::uint64_t seen = slot(position);

@@ -1,13 +1,13 @@
 // Levels made at run time: what the two words of a LevelEntry say of one, and how much room their rings have.
 //
 // A level is named by its number and its epoch: a number that was used before comes back with the next epoch, so that
-// whoever still has the Level of a removed one is told. The number with the lowest epoch is given first. 16 bits of
+// a holder of the Level of a removed one is told. The number with the lowest epoch is given first. 16 bits of
 // epoch wrap: after 67 million levels an old Level may name a new level, if its holder has kept it all the while.
 //
-// A piece of ring may have been another level's before. Whoever stood still in the middle of a push to that one may
-// still swap a slot, if it holds the word that was read then: the hint that it leaves is dead (the level was empty when
-// it was removed), and a lap too high makes the slot be stepped over, which costs one place for a while. Counters go on
-// where they were, far enough on that nobody who stood still can raise them (RingPiece::begin_behind).
+// A piece of ring may have been another level's before. A pusher that was stopped in the middle of a push to that one
+// may still swap a slot, if it holds the word that was read then: the hint that it leaves is dead (the level was empty
+// when it was removed), and a lap too high makes the slot be stepped over, which costs one place for a while. Counters
+// go on where they were, far enough on that no stopped pusher can raise them (RingPiece::begin_behind).
 #pragma once
 
 #include <algorithm>

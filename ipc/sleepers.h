@@ -1,4 +1,4 @@
-// Who sleeps, and how to wake just them: an event count with one sign and one futex word per participant.
+// Which participants sleep, and how to wake just them: an event count with one sign and one futex word per participant.
 //
 //   sleeper                                           waker
 //   S1  read own wake_sequence                        W1  make the thing happen (fill a slot, list a cell)
@@ -10,7 +10,7 @@
 // No wake-up is lost (hazard 10 in docs/hazards.md): S2 ends with a full fence, and W1 either ends with a seq_cst
 // read-modify-write or with a full fence (wake_for_extent() of core/waking.h). W2 is seq_cst. So either S3 sees what W1
 // did, whatever the order of its loads, or W2 sees S2's bit. Killed after W3, before W4: the waker is dead, its reaper
-// wakes everybody. Killed sleeper: its reaper clears the bit and wakes everybody, because a wake may have gone to the
+// wakes all. Killed sleeper: its reaper clears the bit and wakes all, because a wake may have gone to the
 // dead (hazard 23).
 #pragma once
 
@@ -25,7 +25,7 @@
 
 namespace ringmill {
 
-/// A sleeper looks again after this long even without a wake: one who was woken and then stopped by a debugger or
+/// A sleeper looks again after this long even without a wake: one that was woken and then stopped by a debugger or
 /// SIGSTOP must not keep a job from the others for longer. No wake-up relies on it; the tests switch it off.
 inline std::uint64_t longest_sleep_ns = 1'000'000'000;
 

@@ -6,10 +6,10 @@
 //   S3  (after the end) CAS the slot to 0, ring the keeper     a slot whose job does not run is free without it
 //
 // A slot is taken if the table says so: the job that it names, of this kind, is running or completing. There is no
-// counter that could drift, and nothing that anybody has to give back: whoever dies, or loses its lease, loses the slot
-// in the same transition. What if a job runs again that an old slot still names? Its claimer swaps that slot to the
-// version of the new run (S2), so a thief who had judged the old word fails. The version wraps: after exactly 1024
-// transitions of that job under the thief's eyes one job too many would run, once.
+// counter that could drift, and nothing that has to be given back: a worker that dies, or loses its lease, loses the
+// slot in the same transition. If a job runs again that an old slot still names, its claimer refreshes the slot's
+// version (S2), so a competitor that validated the old one fails its CAS. The version wraps: after exactly 1,024
+// transitions of that job between the competitor's read and its CAS one job too many runs, once.
 #pragma once
 
 #include <array>
@@ -90,7 +90,7 @@ class ConcurrencySlots {
     std::optional<std::uint32_t> own;
 
     /// The slots that may be used. All of the limit, unless more of them are taken than it allows, because it was
-    /// lowered: then so many fewer as stand above. Nobody takes one there, so those above only become fewer.
+    /// lowered: then so many fewer as stand above. None is taken there, so those above only become fewer.
     std::uint32_t usable(std::uint32_t limit) const noexcept {
       std::uint32_t above = 0;
       std::uint32_t end = most_concurrency;

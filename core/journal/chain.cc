@@ -241,7 +241,7 @@ Result<void> JournalChain::add_run(std::size_t at, const Reach& reach, std::span
   return {};
 }
 
-/// A block was begun behind the end of the newest segment, by a keeper that is not older than who wrote that end.
+/// A block was begun behind the end of the newest segment, in the same or a later epoch than the block that said it.
 Result<bool> JournalChain::is_begun_behind(const ChainLink& link, std::uint64_t epoch) {
   const SegmentCandidate& segment = *link.segment;
   auto begun = looks_like_block(segment, link.end, link.last_number + 1);

@@ -69,8 +69,8 @@ class JournalParts {
   std::unordered_map<CellIndex, Payload> cells_;
 };
 
-/// For a visitor to whom a large job that is whole is a job like others: on_job() gets it, with its payload if that is
-/// kept. Others are passed over.
+/// Adapter: reassembles large jobs and passes them to on_job(), with the payload if that is kept. Large jobs that are
+/// not whole are passed over.
 class WholeJobsVisitor : public JournalVisitor {
  public:
   void on_part(const JournalPlace&, const PartRecord& record, std::span<const std::byte> part) override {

@@ -1,12 +1,12 @@
-// Jobs that wait for others: who waits for whom, and when they may go on. Private memory of the keeper, rebuilt by a
+// Jobs that wait for others: their dependencies, and when they may go on. Private memory of the keeper, rebuilt by a
 // pass over the table: the truth is the list of parents in each job's cell, and the state of each parent's.
 //
-//   keeper                                              whoever ends a parent
+//   keeper                                              the participant that ends a parent
 //   F1  a blocked job was marked: set has_children in   E2  CAS the cell: -> completing
-//       the flags of each parent that lives             E3  has_children is set: the cell is kept, though nobody
-//   F2  look at each parent's word again: all are           asked for that, and marked for the keeper (E6)
+//       the flags of each parent that lives             E3  has_children is set: the cell is kept, asked for or
+//   F2  look at each parent's word again: all are           not, and marked for the keeper (E6)
 //       over: F4
-//   F3  remember it; look again when a parent's end     (the keeper looks: F4 for those who waited for this one only)
+//   F3  remember it; look again when a parent's end     (the keeper: F4 for jobs that waited for this one only)
 //       is marked
 //   F4  CAS the cell: blocked -> queued, or delayed; or, where a parent is dead, -> completing, and then to the dead
 //       letters
@@ -34,7 +34,7 @@ class Families {
  public:
   explicit Families(Reaper& reaper) noexcept : reaper_(&reaper) {}
 
-  /// F1 to F4 for a job that is blocked, as `word` says. True: look at it again soon, nobody will mark it.
+  /// F1 to F4 for a job that is blocked, as `word` says. True: check it again soon, no mark will come.
   bool look_at(CellIndex index, StateWord word);
 
   /// A job is over, or on its way to the dead letters. Those that waited for it alone go on; the parents that were kept

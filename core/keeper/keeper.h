@@ -36,12 +36,12 @@ class KeeperWork {
 
   /// How long the keeper may sleep now.
   std::uint64_t idle_ns() const noexcept;
-  /// Somebody has marked a cell since the last turn.
+  /// True if a cell was marked since the last turn.
   bool has_marks() const noexcept { return engine_->segment.keeper_marks().any(); }
   Timers& timers() noexcept { return timers_; }
 
  private:
-  /// True if somebody was reaped.
+  /// True if a participant was reaped.
   bool reap_dead(bool thorough);
   void expire_leases();
   void bring_back_parked();
@@ -67,7 +67,7 @@ class KeeperWork {
   bool unlinked_noticed_ = false;
 };
 
-/// Who stands by asks for the keeper's lock again after this long even without a sign: the keeper may have died between
+/// Standby processes retry the keeper's lock at this interval even if not woken: the keeper may have died between
 /// its election and its first word. No handover relies on it; the tests switch it off.
 inline std::uint64_t longest_standby_ns = 100'000'000;
 
@@ -82,11 +82,11 @@ inline std::uint64_t longest_keeper_rest_ns = 50'000'000;
 ///   L1  unlock the keeper's byte                      B1  read keeper_participant, and that one's robust word
 ///   L2  CAS keeper_participant: ours -> 0             B2  try to lock the keeper's byte; got it: keep
 ///   L3  leave the registry: the robust word changes   B3  sleep while all words are what B1 read
-///   L4  wake who sleeps on it
+///   L4  wake its sleepers
 ///
-/// The lock is free before the words change. So whoever reads the new words in B1 gets the lock in B2, or another one
-/// has it; whoever has read the old ones does not sleep in B3, or is woken by L4. Killed after L1 or L2: the kernel
-/// marks the robust word and wakes. Killed after L3: those who sleep look again after longest_standby_ns.
+/// The lock is free before the words change. So a standby that reads the new words in B1 gets the lock in B2, or
+/// another has it; one that has read the old words does not sleep in B3, or is woken by L4. Killed after L1 or L2: the
+/// kernel marks the robust word and wakes. Killed after L3: sleepers retry after longest_standby_ns.
 class Keeper {
  public:
   explicit Keeper(std::shared_ptr<EngineCore> engine);
@@ -99,7 +99,7 @@ class Keeper {
   void abandon() noexcept { thread_.detach(); }
 
  private:
-  /// What one who stands by has seen of the keeper.
+  /// What a standby has read of the keeper.
   struct Sign {
     std::uint32_t keeper = 0;       // number + 1; 0: none that can be
     std::uint32_t keeper_word = 0;  // keeper_participant, as it was read

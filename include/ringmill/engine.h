@@ -38,7 +38,8 @@ struct CreateOptions {
   /// rounded up to a power of two. At least four chunks. 0: 16 MiB, or four chunks if that is more; less, and with it
   /// the default of max_payload, where a journal_limit that was given has no room for so much.
   std::uint64_t arena = 0;
-  /// Who may use the engine, as of chmod. Applies to the directory and, without the x bits, to its files and segment.
+  /// Which users may use the engine, as of chmod. Applies to the directory and, without the x bits, to its files and
+  /// segment.
   std::uint32_t mode = 0700;
   /// A tmpfs for the segment.
   std::filesystem::path shm_dir = "/dev/shm";
@@ -81,7 +82,7 @@ class Engine {
   static Result<void> create(const std::filesystem::path& directory, const CreateOptions& options = {});
 
   /// Opens an engine. Where its segment is gone (the machine was restarted) it is made anew from the journal: jobs that
-  /// were durable wait again under their ids, whoever had begun them. Errors: not_found, incompatible, corrupt,
+  /// were durable wait again under their ids, begun or not. Errors: not_found, incompatible, corrupt,
   /// permission_denied, no_space, busy (its segment was removed while others use it), system.
   static Result<Engine> open(const std::filesystem::path& directory, const OpenOptions& options = {});
 
@@ -112,15 +113,15 @@ class Engine {
   Result<Level> level(std::string_view name) const;
   /// Empty when there is none, or it was removed.
   std::string level_name(Level level) const;
-  /// Of the first levels, which are Level{0} and so on.
+  /// Returns the number of fixed levels: Level{0} to Level{n - 1}.
   std::uint32_t level_count() const noexcept;
 
-  /// Makes a level at run time, durably: a tenant, a tube, a queue for replies. Up to 1024 exist at a time. They
-  /// come after the first levels in urgency, and whoever claims from all levels claims from them. Costs a few file
+  /// Makes a dynamic level, durably: a tenant, a tube, a queue for replies. Up to 1024 exist at a time. They are less
+  /// urgent than the fixed levels; a participant that claims from all levels claims from them too. Costs a few file
   /// operations that wait for the disk. Errors: already_exists, invalid_argument, no_space (names or room for rings are
   /// used up; says what is left), permission_denied, system.
   Result<Level> add_level(std::string_view name, const LevelOptions& options = {});
-  /// Removes an empty level that was made at run time. Who enqueues into it, or claims from it by name, is told by
+  /// Removes an empty dynamic level. A participant that enqueues into it, or claims from it by name, receives the error
   /// level_removed. Waits until the ends of its jobs are durable. Errors: not_found, busy (jobs that are not over: says
   /// how many), invalid_argument (a first level), timed_out, no_space and journal_failed (as
   /// Participant::wait_durable()), too_many_participants, system.
@@ -155,13 +156,13 @@ class Engine {
   /// letters' file.
   Result<JobInfo> job(JobId id) const;
 
-  /// Waits until the job is over, whoever runs it; then what is known of it. Errors: timed_out, not_found.
+  /// Waits until the job has ended, in any process; returns what is known of it. Errors: timed_out, not_found.
   Result<JobInfo> wait(JobId id, std::chrono::nanoseconds timeout) const;
 
   /// Counts recomputed from the table: costs a pass over all cells.
   EngineStatus status() const;
 
-  /// The keeper of this process, if it has the keeper's lock. For tests and daemons.
+  /// True while this process is the engine's keeper. For tests and daemons.
   bool keeps() const noexcept;
 
  private:

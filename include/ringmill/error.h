@@ -16,7 +16,7 @@ enum class ErrorCode {
   invalid_argument,       ///< the caller's words are off: a bound, a name, an option.
   too_large,              ///< the payload is longer than the engine takes.
   level_removed,          ///< the level was removed while this handle, or this worker, still used it.
-  lease_lost,             ///< the lease was revoked (expired, or taken back): someone else has the job.
+  lease_lost,             ///< the lease was revoked (expired, or taken back): another worker has the job.
   wrong_thread,           ///< a participant was used by another thread than the one that attached it.
   after_fork,             ///< a handle of the parent was used in the child of a fork: attach again.
   too_many_participants,  ///< every registry entry is taken by the living.
@@ -26,7 +26,7 @@ enum class ErrorCode {
   corrupt,                ///< shared memory or a file contradicts itself.
   no_space,               ///< the tmpfs or the disk is too small.
   journal_failed,         ///< the disk failed: nothing more becomes durable. The text says how, and what to do.
-  busy,                   ///< participants live, or someone else holds the engine's lock.
+  busy,                   ///< participants live, or another process holds the engine's lock.
   system,                 ///< a system call failed; the text has its name and reason.
 };
 

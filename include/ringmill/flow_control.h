@@ -14,7 +14,7 @@ struct Rate {
   bool operator==(const Rate&) const noexcept = default;
 };
 
-/// Of one kind, in the whole engine, whatever the levels of its jobs and whoever runs them.
+/// Of one kind, in the whole engine, in all levels and all processes.
 struct KindLimits {
   /// Each attempt takes a token. In any span of time tokens for at most burst + span * rate jobs come due; a job never
   /// begins before its token, and may begin later, when no worker is free.

@@ -14,7 +14,7 @@
 
 namespace ringmill {
 
-/// A set of jobs and who waits for whom. It keeps copies of payloads and options, so nothing that was given to it has
+/// A set of jobs and their dependencies. It keeps copies of payloads and options, so nothing that was given to it has
 /// to last. One thread at a time; allocates. Costs nothing in the engine until enqueue().
 class JobGraph {
  public:

@@ -37,8 +37,8 @@ class JobId {
 /// process.
 enum class Kind : std::uint32_t {};
 
-/// A priority level of one engine: get one from Engine::level(). 0 is the most urgent of the first levels. That of a
-/// level made at run time means nothing any more once the level is removed: a new one of the same name has another.
+/// A priority level of one engine: get one from Engine::level(). 0 is the most urgent of the fixed levels. A dynamic
+/// level's value is invalid after the level's removal; a new level of the same name gets a new value.
 enum class Level : std::uint32_t {};
 
 /// Where a job stands, as every tool shows it. `ended` says: over, and nothing was asked to be kept.
@@ -63,7 +63,7 @@ enum class DeathCause : std::uint8_t {
   worker_lost,    ///< its worker died in the last attempt, or in any, if OnWorkerLost::bury was asked for
   lease_expired,  ///< its worker held it for too long in the last attempt
   timeout,        ///< its command ran for too long and was ended
-  expired,        ///< nobody began it in time
+  expired,        ///< it was not begun in time
   parent_dead,    ///< a job that it waited for is dead
 };
 std::string_view name_of(DeathCause cause) noexcept;
@@ -81,7 +81,7 @@ enum class OnWorkerLost : std::uint8_t {
 };
 
 /// How often a job is tried if it does not say otherwise. With the default retry policy the last attempt comes after
-/// about two hours, four at most: longer than most outages, and short enough that someone looks at the dead letter on
+/// about two hours, four at most: longer than most outages, and short enough that a person sees the dead letter on
 /// the same day.
 inline constexpr std::uint16_t default_max_attempts = 15;
 
@@ -126,8 +126,8 @@ enum class OnParentDead : std::uint8_t {
 /// One job that is linked to others: it waits until they are over, or comes together with them.
 struct LinkedRequest {
   JobRequest request{};
-  /// Jobs that were enqueued before. One that is over, and of which nothing is known any more, does not keep it
-  /// waiting. Each id takes 8 bytes of the payload's room.
+  /// Jobs that were enqueued before. A parent that ended and left no record (no kept result, no dead letter) counts as
+  /// succeeded. Each id takes 8 bytes of the payload's room.
   std::span<const JobId> after{};
   /// Jobs that come with it: their places in the same call, each before its own.
   std::span<const std::uint32_t> after_earlier{};

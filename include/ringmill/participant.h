@@ -62,16 +62,16 @@ class Job {
   /// longer one is read where it lies in shared memory, and stays there unchanged until then, even with the lease lost.
   std::span<const std::byte> payload() const noexcept { return payload_; }
 
-  /// The job is done. Error lease_lost: the lease was revoked before, and someone else has the job: drop what was done.
-  /// The journal knows within about a millisecond; take a Participant::ticket() afterwards to wait for that: a job
-  /// whose completion is durable does not run again, whatever happens.
+  /// The job is done. Error lease_lost: the lease was revoked before, and another worker has the job: drop what was
+  /// done. The journal knows within about a millisecond; take a Participant::ticket() afterwards to wait for that: a
+  /// job whose completion is durable does not run again, whatever happens.
   Result<void> complete() { return complete({}); }
   /// The same with a result, which is kept for as long as the job asked for (JobOptions::keep_result; else it is
   /// dropped). Of one that is longer than result_room() the beginning is kept, and JobInfo::result_cut says so: the
   /// job is completed all the same.
   Result<void> complete(std::span<const std::byte> result);
   /// How many bytes of a result are kept: 1024 at most, and less where the payload leaves less room in the cell. The
-  /// largest number there is: nobody asked for the result, and nothing of it is kept.
+  /// largest number there is: the result was not asked for, and nothing of it is kept.
   std::size_t result_room() const noexcept;
   /// This attempt failed; the attempt counts, and what is returned says whether there is another one. The job waits as
   /// its retry policy says, or is dead when its attempts are used up. `error` is shown with the job, with `said` behind
@@ -110,7 +110,7 @@ class Job {
   std::chrono::nanoseconds time_left() const noexcept;
   /// JobRequest::lease of this job.
   std::chrono::milliseconds timeout() const noexcept;
-  /// True once somebody has asked by Participant::cancel() that this run stops. One load.
+  /// True once Participant::cancel() has asked that this run stops. One load.
   bool should_stop() const noexcept;
   /// Shows how far the run is: any number, and a text of which 64 bytes are kept. A participant shows the progress of
   /// one job, the one that said something last.
@@ -118,7 +118,7 @@ class Job {
 
  private:
   friend class Participant;
-  /// release(), and nobody wants to know.
+  /// Releases the job and ignores the outcome.
   void give_back() noexcept;
 
   Participant* participant_ = nullptr;
@@ -174,7 +174,7 @@ enum class Cancelled {
 /// Made by Engine::attach(); it belongs to the thread that attached it, and every call checks that (errors
 /// wrong_thread, after_fork). Not for signal handlers. If the thread or its process dies, the keeper hands its jobs to
 /// others at once. After attach() the calls below allocate nothing, take no lock, and make no system call unless
-/// somebody sleeps or they are asked to wait.
+/// another participant sleeps or they are asked to wait.
 class Participant {
  public:
   /// The most jobs that one participant can hold at a time.
@@ -263,7 +263,7 @@ class Participant {
   /// How many jobs this participant holds, those claimed in advance included.
   std::uint32_t held() const noexcept;
 
-  /// Gives back the jobs that claim() took in advance and nobody has seen. Part of a graceful shutdown.
+  /// Gives back the jobs that claim() took in advance and did not return yet. Part of a graceful shutdown.
   void release_prefetched();
 
   /// Ends this participant's wait in claim() or enqueue() soon, now or the next time it waits. The one call that

@@ -103,9 +103,9 @@ struct EngineStatus {
   std::uint32_t max_payload = 0;
   std::chrono::system_clock::time_point created_at{};
   std::vector<LevelStatus> levels;
-  /// Those that are not as others.
+  /// Kinds that are paused or limited.
   std::vector<KindStatus> kinds;
-  /// Where there are any, in no order.
+  /// Non-zero counts only, unordered.
   std::vector<JobsLeft> left;
   Totals totals;
   std::vector<ParticipantStatus> participants;

@@ -99,7 +99,7 @@ class JobContext {
   std::span<const std::byte> payload() const noexcept { return job_->payload(); }
 
   /// Holds the job until `lease` from now: for a run that takes longer than the job's lease. Costs one
-  /// compare-and-swap. Errors: lease_lost (someone else has the job: stop, whatever is returned does not count),
+  /// compare-and-swap. Errors: lease_lost (another worker has the job: stop, whatever is returned does not count),
   /// invalid_argument (not 1 ms to 24 days).
   Result<void> extend(std::chrono::milliseconds lease) { return job_->extend(lease); }
 
@@ -126,7 +126,7 @@ class JobContext {
   /// when it can be done again from the start. One atomic load.
   bool is_stopping() const noexcept { return stopping_->load(); }
 
-  /// Somebody has cancelled this job: a handler that can stop half-way does so, and returns JobOutcome::cancel(). One
+  /// True once this job was cancelled: a handler that can stop half-way does so, and returns JobOutcome::cancel(). One
   /// atomic load.
   bool should_stop() const noexcept { return job_->should_stop(); }
   /// Shows how far the run is, as Job::report_progress().
@@ -171,7 +171,7 @@ struct WorkerOptions {
   /// As ClaimOptions::prefetch: the most jobs that a thread takes in advance while handlers are fast, 1 to 64.
   std::uint32_t prefetch = 64;
   /// End when nothing is left to run: no thread runs a job, and no job of our kinds and levels waits, waits for its
-  /// next attempt, or was left by a worker that died. Delayed jobs that nobody has begun are not waited for. Jobs that
+  /// next attempt, or was left by a worker that died. Delayed jobs that were not begun are not waited for. Jobs that
   /// other workers run are theirs, and are not waited for.
   bool drain = false;
   /// When run() still waits for a handler this long after stop(), the log says which job holds it up, and says so again

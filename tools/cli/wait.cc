@@ -89,9 +89,9 @@ Command add_wait(CLI::App& program) {
   app->add_flag("--json", words->json,
                 "One JSON object as of `ringmill job`; a result that is no UTF-8 is result_base64");
   app->footer(
-      "A result is there if the job was enqueued with --keep-result, for so long. Of a job that is over, of which "
-      "nothing\n"
-      "was kept, and that has no dead letter, nothing is printed: exit code 0. Of a result that was too long for its "
+      "A result is there if the job was enqueued with --keep-result, for so long. Nothing is printed if the job "
+      "ended\n"
+      "without a kept result or a dead letter: exit code 0. Of a result that was too long for its "
       "cell the beginning\n"
       "is printed, and standard error says so (result_cut in JSON).\n"
       "Exit code 1: the job is dead or was cancelled, is not over in time, or never was; standard error says which.\n"
