@@ -42,7 +42,7 @@ class Engine::Implementation {
 namespace {
 
 /// A job that has left the table may have left a dead letter, which may be older than the engine's shared memory.
-Result<JobInfo> with_letter(const std::filesystem::path& directory, JobId id, Result<JobInfo> found) {
+Result<JobInfo> with_letter(const Directory& directory, JobId id, Result<JobInfo> found) {
   const bool is_unknown = !found && found.error().code() == ErrorCode::not_found;
   if (!is_unknown && !(found && found->state == JobState::ended)) return found;
   const auto store = DeadLetterStore::open(directory, DeadLetterStore::Access::read_only);
@@ -87,15 +87,15 @@ Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions
 Result<void> Engine::remove(const std::filesystem::path& given, bool force) {
   const auto path = EngineDirectory::full_path(given);
   if (!path) return std::unexpected(path.error());
-  const auto locks = EngineDirectory::lock_to_remove(*path);
-  if (!locks) return std::unexpected(locks.error());
-  const auto directory = EngineDirectory::open(*path);
+  const auto locked = EngineDirectory::lock_to_remove(*path);
+  if (!locked) return std::unexpected(locked.error());
+  const auto directory = EngineDirectory::open(locked->folder);
   if (!directory) {
     if (directory.error().code() != ErrorCode::not_found) return std::unexpected(directory.error());
-    return EngineDirectory::remove_half_made(*path, *locks);
+    return EngineDirectory::remove_half_made(*locked);
   }
   if (!force) {
-    if (directory->is_in_use(*locks)) {
+    if (directory->is_in_use(locked->locks)) {
       return std::unexpected(
           Error(ErrorCode::busy, "the engine is in use",
                 "end its producers, workers and keeper (`ringmill status` lists them), or remove it by "
@@ -280,13 +280,13 @@ std::uint32_t Engine::most_payload_bytes(const JobOptions& options) const noexce
 
 Result<JobInfo> Engine::job(JobId id) const {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
-  return with_letter(implementation_->core->directory.path(), id, find_job(implementation_->core->segment, id));
+  return with_letter(implementation_->core->directory.folder(), id, find_job(implementation_->core->segment, id));
 }
 
 Result<JobInfo> Engine::wait(JobId id, std::chrono::nanoseconds timeout) const {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   const std::uint64_t wait_ns = timeout.count() <= 0 ? 0 : static_cast<std::uint64_t>(timeout.count());
-  return with_letter(implementation_->core->directory.path(), id,
+  return with_letter(implementation_->core->directory.folder(), id,
                      wait_for_end(implementation_->core->segment, id, wait_ns));
 }
 

@@ -47,83 +47,56 @@ namespace {
 constexpr std::array<std::string_view, 5> database_files{dead_letter_files[0], dead_letter_files[1],
                                                          dead_letter_files[2], schedules_file, "schedules.db-journal"};
 
-/// Every file that we make in an engine's directory, the lock last.
-constexpr std::array<std::string_view, 16> own_files{
-    "engine.json",     "generation",      "creating",        "engine.json.new",
-    "generation.new",  "creating.new",    flow_file,         "flow-control.json.new",
-    database_files[0], database_files[1], database_files[2], database_files[3],
-    database_files[4], level_list_file,   "levels.json.new", "lock"};
-
-/// True for our files, and for what was to become one of them when its writer was killed.
-bool is_own_file(std::string_view name) {
-  return std::ranges::any_of(
-      own_files, [name](std::string_view own) { return name == own || Directory::is_half_made(name, own); });
-}
+/// Every file that we make in an engine's directory, the lock last. Each may stand there half-made, too.
+constexpr std::array<std::string_view, 11> own_files{
+    configuration_file, generation_file,   creation_note_file, flow_file,       database_files[0], database_files[1],
+    database_files[2],  database_files[3], database_files[4],  level_list_file, engine_lock_file};
 
 /// How often the lock file may be replaced while we take its lock, before we say that others are at it.
 constexpr int most_replacements = 1000;
 
-bool is_there(const fs::path& file) {
-  std::error_code ignored;
-  return fs::exists(file, ignored);
-}
-
-bool is_folder(const fs::path& path) {
-  struct stat facts {};
-  return ::lstat(path.c_str(), &facts) == 0 && S_ISDIR(facts.st_mode);
-}
-
-template <class IsOwn>
-std::optional<std::string> first_name_but(const fs::path& folder, const IsOwn& is_own) {
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    std::string name = entry.path().filename().string();
-    if (!is_own(name)) return name;
-  }
-  return std::nullopt;
-}
-
-int count_own_files(const fs::path& folder) {
-  std::error_code ignored;
-  int count = 0;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    if (is_own_file(entry.path().filename().string())) ++count;
-  }
-  return count;
+/// True for our files, and for what was to become one of them.
+bool is_own_file(std::string_view name) {
+  return std::ranges::any_of(own_files, [name](std::string_view own) {
+    const bool is_of_an_older_version = name.ends_with(half_made_ending) && name.size() == own.size() + 4;
+    return name == own || Directory::is_half_made(name, own) || (is_of_an_older_version && name.starts_with(own));
+  });
 }
 
 /// The name of a file in the directory, or in its journal, that is not ours.
-std::optional<std::string> foreign_file(const fs::path& path) {
-  const bool has_journal = is_folder(path / journal_folder);
-  const auto is_own = [has_journal](const std::string& name) {
-    return is_own_file(name) || (has_journal && name == journal_folder);
-  };
-  if (auto foreign = first_name_but(path, is_own)) return foreign;
-  if (!has_journal) return std::nullopt;
-  if (const auto foreign = first_name_but(path / journal_folder, is_journal_file)) {
-    return std::string(journal_folder) + "/" + *foreign;
+Result<std::optional<std::string>> foreign_file(const Directory& folder) {
+  const auto names = folder.names();
+  if (!names) return std::unexpected(names.error());
+  const bool has_journal = folder.has_folder(journal_folder);
+  for (const std::string& name : *names) {
+    if (!is_own_file(name) && !(has_journal && name == journal_folder)) return name;
   }
-  return std::nullopt;
+  if (!has_journal) return std::nullopt;
+  const auto journal = folder.open_folder(journal_folder);
+  const auto files = journal ? journal->names() : std::unexpected(journal.error());
+  if (!files) return std::unexpected(files.error());
+  const auto foreign = std::ranges::find_if_not(*files, is_journal_file);
+  if (foreign == files->end()) return std::nullopt;
+  return std::string(journal_folder) + "/" + *foreign;
 }
 
 /// C1. A directory that is there is used if it is ours and holds nothing but what a creation leaves.
-Result<void> make_directory(const fs::path& path, std::uint32_t mode) {
-  if (::mkdir(path.c_str(), mode) == 0) return {};
-  if (errno != EEXIST) return std::unexpected(system_error("cannot make the directory", path));
-  struct stat facts {};
-  if (::lstat(path.c_str(), &facts) != 0) return {};  // removed meanwhile: the next step finds out
-  if (!S_ISDIR(facts.st_mode)) {
-    return std::unexpected(Error(ErrorCode::already_exists, "not a directory", path.string() + "; name a new one"));
-  }
-  if (facts.st_uid != ::geteuid()) {
+Result<Directory> make_directory(const fs::path& path, std::uint32_t mode) {
+  const auto made = Directory::make(path, mode);
+  if (!made && made.error().code() != ErrorCode::already_exists) return std::unexpected(made.error());
+  auto folder = Directory::open(path);
+  if (!folder) return folder;
+  if (folder->owner() != ::geteuid()) {
     return std::unexpected(Error(ErrorCode::permission_denied, "the directory belongs to another user",
                                  path.string() + "; make the engine as that user, or name a new directory"));
   }
-  if (const auto foreign = foreign_file(path)) {
+  const auto foreign = foreign_file(*folder);
+  if (!foreign) return std::unexpected(foreign.error());
+  if (*foreign) {
     return std::unexpected(Error(ErrorCode::already_exists, "the directory is not empty and holds no engine",
-                                 path.string() + " (found " + *foreign + "); name a new directory"));
+                                 path.string() + " (found " + **foreign + "); name a new directory"));
   }
-  return {};
+  return folder;
 }
 
 /// What stands in `creating`: the segment's path, and the inode of the directory that it is made for. A copy of the
@@ -149,220 +122,223 @@ struct CreationNote {
   }
 };
 
-/// Removes the segment, and what was to become it. Error permission_denied: somebody else's file stands there.
+/// Removes the segment, and what was to become it. Error permission_denied: another user's file stands there.
 Result<void> unlink_segment(const fs::path& segment, uid_t owner) {
-  for (const fs::path& file : {segment, fs::path(segment.string() + ".creating")}) {
-    struct stat facts {};
-    if (::lstat(file.c_str(), &facts) != 0) continue;
-    if (facts.st_uid != owner) {
+  const auto folder = Directory::open(segment.parent_path(), Directory::Links::followed);
+  if (!folder && folder.error().code() == ErrorCode::not_found) return {};
+  if (!folder) return std::unexpected(folder.error());
+  const std::string name = segment.filename().string();
+  const auto names = folder->names();
+  if (!names) return std::unexpected(names.error());
+  for (const std::string& file : *names) {
+    if (file != name && !is_half_made_segment(file, name)) continue;
+    const auto facts = folder->look(file);
+    if (!facts) return std::unexpected(facts.error());
+    if (!*facts) continue;
+    if ((*facts)->st_uid != owner) {
       return std::unexpected(Error(ErrorCode::permission_denied,
                                    "a file of another user stands where the engine's shared memory should be",
-                                   file.string() + "; find out whose it is, and let them remove it"));
+                                   folder->path_of(file).string() + "; find out whose it is, and let them remove it"));
     }
-    if (::unlink(file.c_str()) != 0 && errno != ENOENT) return std::unexpected(system_error("cannot remove", file));
+    if (auto removed = folder->remove_if_there(file); !removed) return removed;
   }
   return {};
-}
-
-Result<void> unlink_if_there(const fs::path& file) {
-  if (::unlink(file.c_str()) == 0 || errno == ENOENT) return {};
-  return std::unexpected(system_error("cannot remove", file));
 }
 
 /// Removes the journal's files, and its folder if nothing else is in it.
-Result<void> unlink_journal(const fs::path& path) {
-  const fs::path folder = path / journal_folder;
-  if (!is_folder(folder)) return {};
-  std::vector<fs::path> files;
-  std::error_code failure;
-  for (const auto& entry : fs::directory_iterator(folder, failure)) {
-    if (is_journal_file(entry.path().filename().string())) files.push_back(entry.path());
+Result<void> unlink_journal(const Directory& folder) {
+  if (!folder.has_folder(journal_folder)) return {};
+  const auto journal = folder.open_folder(journal_folder);
+  const auto files = journal ? journal->names() : std::unexpected(journal.error());
+  if (!files) return std::unexpected(files.error());
+  for (const std::string& file : *files) {
+    if (!is_journal_file(file) || journal->has_folder(file)) continue;  // a folder is none of ours
+    if (auto unlinked = journal->remove_if_there(file); !unlinked) return unlinked;
   }
-  if (failure) return std::unexpected(system_error("cannot list", folder, failure.value()));
-  for (const fs::path& file : files) {
-    if (auto unlinked = unlink_if_there(file); !unlinked) return unlinked;
-  }
-  ::rmdir(folder.c_str());
+  static_cast<void>(folder.remove_folder(journal_folder));
   return {};
 }
 
-Result<void> unlink_databases(const fs::path& path) {
+Result<void> unlink_databases(const Directory& folder) {
   for (const std::string_view name : database_files) {
-    if (auto unlinked = unlink_if_there(path / name); !unlinked) return unlinked;
+    if (auto unlinked = folder.remove_if_there(name); !unlinked) return unlinked;
   }
-  return unlink_if_there(path / level_list_file);
-}
-
-/// Removes what killed writers left of files that were to become ours.
-Result<void> unlink_half_made(const fs::path& path) {
-  std::vector<fs::path> files;
-  std::error_code failure;
-  for (const auto& entry : fs::directory_iterator(path, failure)) {
-    const std::string name = entry.path().filename().string();
-    const auto becomes = [&name](std::string_view own) { return Directory::is_half_made(name, own); };
-    if (std::ranges::any_of(own_files, becomes)) files.push_back(entry.path());
-  }
-  if (failure) return std::unexpected(system_error("cannot list", path, failure.value()));
-  for (const fs::path& file : files) {
-    if (auto unlinked = unlink_if_there(file); !unlinked) return unlinked;
-  }
-  return {};
+  return folder.remove_if_there(level_list_file);
 }
 
 /// Removes our files, and the directory if nothing else is in it. The caller holds the structure lock, and the segment
 /// is gone.
-Result<void> unlink_own_files(const fs::path& path) {
+Result<void> unlink_own_files(const Directory& folder) {
   // engine.json first, so that there is no engine without its journal. While the journal is there others of our files
   // are, so that its folder does not need to tell whose it is.
-  if (auto unlinked = unlink_if_there(path / own_files.front()); !unlinked) return unlinked;
-  if (auto unlinked = unlink_journal(path); !unlinked) return unlinked;
-  if (auto unlinked = unlink_half_made(path); !unlinked) return unlinked;
-  for (const std::string_view name : own_files) {
-    if (auto unlinked = unlink_if_there(path / name); !unlinked) return unlinked;
+  if (auto unlinked = folder.remove_if_there(configuration_file); !unlinked) return unlinked;
+  if (auto unlinked = unlink_journal(folder); !unlinked) return unlinked;
+  const auto names = folder.names();
+  if (!names) return std::unexpected(names.error());
+  for (const std::string& name : *names) {
+    if (name == engine_lock_file || !is_own_file(name)) continue;
+    if (auto unlinked = folder.remove_if_there(name); !unlinked) return unlinked;
   }
-  ::rmdir(path.c_str());  // not if it holds other files, or is a mount point, or its parent is not ours to write
+  if (auto unlinked = folder.remove_if_there(engine_lock_file); !unlinked) return unlinked;
+  // Not if it holds other files, or is a mount point, or its parent is not ours to write.
+  static_cast<void>(folder.remove_itself());
   return {};
 }
 
 /// C4. Its mode is the engine's directory's: the keeper may be any of the engine's users.
-Result<void> make_journal_folder(const fs::path& folder, std::uint32_t mode) {
-  if (::mkdir(folder.c_str(), mode) != 0 && (errno != EEXIST || !is_folder(folder))) {
-    return std::unexpected(system_error("cannot make the directory", folder));
-  }
-  if (::chmod(folder.c_str(), mode) != 0) return std::unexpected(system_error("cannot set the mode of", folder));
-  return {};
+Result<void> make_journal_folder(const Directory& folder, std::uint32_t mode) {
+  const auto made = folder.make_folder(journal_folder, mode);
+  if (!made && made.error().code() != ErrorCode::already_exists) return made;
+  const auto journal = folder.open_folder(journal_folder);
+  if (!journal) return std::unexpected(journal.error());
+  return journal->set_mode(mode);
 }
 
 /// Removes the segment that `creating` names, if there is a note and it is of this directory.
-Result<void> unlink_noted_segment(const fs::path& path) {
-  struct stat facts {};
-  if (::stat(path.c_str(), &facts) != 0) return std::unexpected(system_error("cannot stat", path));
-  const auto text = read_file(path / "creating");
+Result<void> unlink_noted_segment(const Directory& folder) {
+  const auto text = folder.read_small_file(creation_note_file, Directory::Owners::directorys);
   const auto note = text ? CreationNote::of(*text) : std::nullopt;
-  if (!note || note->directory != facts.st_ino) return {};
-  return unlink_segment(note->segment, facts.st_uid);
+  if (!note || note->directory != folder.inode()) return {};
+  return unlink_segment(note->segment, folder.owner());
 }
 
 constexpr long tmpfs_magic = 0x01021994;
 constexpr long ramfs_magic = static_cast<long>(0x858458f6);
 
 void warn_unless_memory(const fs::path& shm_dir) {
+  const auto folder = Directory::open(shm_dir, Directory::Links::followed);
   struct statfs facts {};
-  if (::statfs(shm_dir.c_str(), &facts) == 0 && facts.f_type != tmpfs_magic && facts.f_type != ramfs_magic) {
+  if (folder && ::fstatfs(folder->descriptor(), &facts) == 0 && facts.f_type != tmpfs_magic &&
+      facts.f_type != ramfs_magic) {
     log().warn("{} is no tmpfs: the segment will be written back to a disk, which is slow; choose another --shm-dir",
                shm_dir.string());
   }
 }
 
+/// C2. Error not_found: the directory, or the file, was removed meanwhile.
+Result<File> open_or_make_lock(const Directory& folder, std::uint32_t file_mode) {
+  auto made = folder.make_file(engine_lock_file, file_mode);
+  if (made || made.error().code() != ErrorCode::already_exists) return made;
+  return folder.open_file(engine_lock_file, O_RDWR, Directory::Owners::directorys);
+}
+
+Error others_are_at_it(const fs::path& path) {
+  return Error(ErrorCode::busy, "others make and remove an engine at this place", path.string());
+}
+
 }  // namespace
 
 /// C1 and C2. A second creator waits here, then finds engine.json.
-Result<File> EngineDirectory::make_and_lock(const fs::path& path, std::uint32_t mode, std::uint32_t file_mode) {
+Result<EngineDirectory::Locked> EngineDirectory::make_and_lock(const fs::path& path, std::uint32_t mode,
+                                                               std::uint32_t file_mode) {
   for (int n = 0; n < most_replacements; ++n) {
-    if (auto made = make_directory(path, mode); !made) return std::unexpected(made.error());
-    auto locks = open_file(path / "lock", O_RDWR | O_CREAT, file_mode);
+    const auto folder = make_directory(path, mode);
+    if (!folder && folder.error().code() == ErrorCode::not_found && fs::exists(path.parent_path())) continue;
+    if (!folder) return std::unexpected(folder.error());
+    auto locks = open_or_make_lock(*folder, file_mode);
     if (!locks && locks.error().code() == ErrorCode::not_found) continue;  // removed since C1
-    if (!locks) return locks;
-    if (auto owned = check_owner(*locks, path / "lock", ::geteuid()); !owned) return std::unexpected(owned.error());
+    if (!locks) return std::unexpected(locks.error());
     if (auto locked = lock_byte(*locks, structure_lock_byte); !locked) return std::unexpected(locked.error());
-    if (is_lock_of(path, *locks)) return locks;
+    if (folder->is_named(engine_lock_file, *locks)) return Locked{*folder, *std::move(locks)};
   }
-  return std::unexpected(Error(ErrorCode::busy, "others make and remove an engine at this place", path.string()));
+  return std::unexpected(others_are_at_it(path));
 }
 
 Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions& options) {
   auto configuration = checked_configuration(options);
   if (!configuration) return std::unexpected(configuration.error());
-  const auto full = full_path(given);
-  if (!full) return std::unexpected(full.error());
-  const fs::path& path = *full;
+  const auto path = full_path(given);
+  if (!path) return std::unexpected(path.error());
   std::error_code failure;
   configuration->shm_dir = fs::absolute(options.shm_dir, failure);
   if (failure) return std::unexpected(system_error("cannot find", options.shm_dir, failure.value()));
-  const auto locks = make_and_lock(path, options.mode, configuration->segment.mode);
-  if (!locks) return std::unexpected(locks.error());
-  if (is_there(path / "engine.json")) {
-    return std::unexpected(Error(ErrorCode::already_exists, "there is an engine already", path.string()));
+  const auto locked = make_and_lock(*path, options.mode, configuration->segment.mode);
+  if (!locked) return std::unexpected(locked.error());
+  const Directory& folder = locked->folder;
+  if (folder.has(configuration_file)) {
+    return std::unexpected(Error(ErrorCode::already_exists, "there is an engine already", path->string()));
   }
-  if (auto cleaned = unlink_noted_segment(path); !cleaned) return cleaned;
-  if (auto cleaned = unlink_journal(path); !cleaned) return cleaned;
-  if (auto cleaned = unlink_databases(path); !cleaned) return cleaned;
-  if (auto cleaned = unlink_if_there(path / flow_file); !cleaned) return cleaned;
+  if (auto cleaned = unlink_noted_segment(folder); !cleaned) return cleaned;
+  if (auto cleaned = unlink_journal(folder); !cleaned) return cleaned;
+  if (auto cleaned = unlink_databases(folder); !cleaned) return cleaned;
+  if (auto cleaned = folder.remove_if_there(flow_file); !cleaned) return cleaned;
   warn_unless_memory(configuration->shm_dir);
-  EngineDirectory directory;
-  directory.path_ = path;
+  EngineDirectory directory(folder);
   directory.configuration_ = *std::move(configuration);
-  auto made = directory.make_contents(*locks, options.mode);
+  auto made = directory.make_contents(locked->locks, options.mode);
   if (!made) {
     // engine.json first: a kill from here on leaves a half-made engine, not a whole one without its segment.
-    ::unlink((path / "engine.json").c_str());
-    static_cast<void>(unlink_noted_segment(path));
-    static_cast<void>(unlink_own_files(path));
+    static_cast<void>(folder.remove_if_there(configuration_file));
+    static_cast<void>(unlink_noted_segment(folder));
+    static_cast<void>(unlink_own_files(folder));
   }
   return made;
 }
 
 Result<void> EngineDirectory::make_contents(const File& locks, std::uint32_t mode) const {
   // Both may be there from before, with another mode.
-  if (::chmod(path_.c_str(), mode) != 0) return std::unexpected(system_error("cannot set the mode of", path_));
+  if (auto set = folder_.set_mode(mode); !set) return set;
   if (::fchmod(locks.descriptor(), config().mode) != 0) {
-    return std::unexpected(system_error("cannot set the mode of", path_ / "lock"));
+    return std::unexpected(system_error("cannot set the mode of", folder_.path_of(engine_lock_file)));
   }
-  struct stat facts {};
-  if (::stat(path_.c_str(), &facts) != 0) return std::unexpected(system_error("cannot stat", path_));
-  const CreationNote note{segment_path(), facts.st_ino};
-  if (auto noted = write_file_durably(path_ / "creating", note.to_text(), config().mode); !noted) return noted;  // C3
+  const CreationNote note{segment_path(), folder_.inode()};
+  if (auto noted = folder_.write_file_durably(creation_note_file, note.to_text(), config().mode); !noted) {
+    return noted;  // C3
+  }
   if (auto limited = write_generation_limit(generation_step); !limited) return limited;
-  if (auto made = make_journal_folder(journal_path(), mode); !made) return made;                      // C4
+  if (auto made = make_journal_folder(folder_, mode); !made) return made;                             // C4
   if (auto made = Segment::create(segment_path(), config(), 1, generation_step); !made) return made;  // C5
-  if (auto written = write_file_durably(path_ / "engine.json", to_json(configuration_), config().mode); !written) {
-    return written;  // C6
-  }
-  ::unlink((path_ / "creating").c_str());  // C7
+  auto written = folder_.write_file_durably(configuration_file, to_json(configuration_), config().mode);
+  if (!written) return written;                                    // C6
+  static_cast<void>(folder_.remove_if_there(creation_note_file));  // C7
   return {};
 }
 
-bool EngineDirectory::is_lock_of(const fs::path& path, const File& locks) noexcept {
-  struct stat opened {};
-  struct stat named {};
-  return ::fstat(locks.descriptor(), &opened) == 0 && ::lstat((path / "lock").c_str(), &named) == 0 &&
-         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
-}
-
-Result<File> EngineDirectory::lock_to_remove(const fs::path& path) {
+Result<EngineDirectory::Locked> EngineDirectory::lock_to_remove(const fs::path& path) {
   for (int n = 0; n < most_replacements; ++n) {
-    auto locks = open_file(path / "lock", O_RDWR);
-    if (!locks && locks.error().code() == ErrorCode::not_found && !is_there(path / "engine.json")) {
+    const auto folder = Directory::open(path);
+    if (!folder) {
+      const ErrorCode code = folder.error().code();
+      const bool is_none = code == ErrorCode::not_found || code == ErrorCode::already_exists;
+      return std::unexpected(is_none ? no_engine(path) : folder.error());
+    }
+    auto locks = folder->open_file(engine_lock_file, O_RDWR, Directory::Owners::directorys);
+    if (!locks && locks.error().code() == ErrorCode::not_found && !folder->has(configuration_file)) {
       return std::unexpected(no_engine(path));
     }
-    if (!locks) return locks;
-    struct stat facts {};
-    if (::stat(path.c_str(), &facts) != 0) continue;  // removed since
-    if (auto owned = check_owner(*locks, path / "lock", facts.st_uid); !owned) return std::unexpected(owned.error());
+    if (!locks) return std::unexpected(locks.error());
     const auto locked = try_lock_byte(*locks, structure_lock_byte);
     if (!locked) return std::unexpected(locked.error());
     if (!*locked) {
       return std::unexpected(Error(ErrorCode::busy, "another process makes or removes this engine right now",
                                    path.string() + "; wait for it, or end it, then try again"));
     }
-    if (EngineDirectory::is_lock_of(path, *locks)) return locks;
+    if (folder->is_named(engine_lock_file, *locks)) return Locked{*folder, *std::move(locks)};
   }
-  return std::unexpected(Error(ErrorCode::busy, "others make and remove an engine at this place", path.string()));
+  return std::unexpected(others_are_at_it(path));
 }
 
-Result<void> EngineDirectory::remove_half_made(const fs::path& path, const File& locks) {
+Result<void> EngineDirectory::remove_half_made(const Locked& locked) {
+  const Directory& folder = locked.folder;
   struct stat facts {};
-  if (::fstat(locks.descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path / "lock"));
+  if (::fstat(locked.locks.descriptor(), &facts) != 0) {
+    return std::unexpected(system_error("cannot stat", folder.path_of(engine_lock_file)));
+  }
   // Ours is an empty lock file, and beside it another file of ours, or nothing at all.
-  if (facts.st_size != 0 || (count_own_files(path) < 2 && foreign_file(path))) return std::unexpected(no_engine(path));
-  if (auto unlinked = unlink_noted_segment(path); !unlinked) return unlinked;
-  return unlink_own_files(path);
+  const auto names = folder.names();
+  if (!names) return std::unexpected(names.error());
+  const bool has_more_of_ours = std::ranges::count_if(*names, is_own_file) > 1;
+  const auto foreign = foreign_file(folder);
+  if (!foreign) return std::unexpected(foreign.error());
+  if (facts.st_size != 0 || (!has_more_of_ours && *foreign)) return std::unexpected(no_engine(folder.path()));
+  if (auto unlinked = unlink_noted_segment(folder); !unlinked) return unlinked;
+  return unlink_own_files(folder);
 }
 
 Result<void> EngineDirectory::remove_files() const {
   // The segment first: without engine.json nobody would know its name.
-  if (auto unlinked = unlink_segment(segment_path(), owner_); !unlinked) return unlinked;
-  return unlink_own_files(path_);
+  if (auto unlinked = unlink_segment(segment_path(), folder_.owner()); !unlinked) return unlinked;
+  return unlink_own_files(folder_);
 }
 
 }  // namespace ringmill

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <charconv>
 
@@ -41,58 +40,63 @@ Error EngineDirectory::no_engine(const fs::path& path) {
   return Error(ErrorCode::not_found, "no engine here", path.string() + "; make one with `ringmill init`");
 }
 
-Result<void> EngineDirectory::check_owner(const File& file, const fs::path& path, uid_t owner) {
-  struct stat facts {};
-  if (::fstat(file.descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path));
-  if (facts.st_uid == owner) return {};
-  return std::unexpected(Error(ErrorCode::permission_denied, "this file belongs to another user than the engine",
-                               path.string() + "; somebody put it there: find out who did"));
-}
-
 Result<EngineDirectory> EngineDirectory::open(const fs::path& given) {
   const auto path = full_path(given);
   if (!path) return std::unexpected(path.error());
-  const auto refused = [&path](Error error) {
-    return std::unexpected(error.code() == ErrorCode::not_found ? no_engine(*path) : std::move(error));
-  };
-  EngineDirectory directory;
-  directory.path_ = *path;
-  struct stat facts {};
-  if (::stat(path->c_str(), &facts) != 0) return refused(system_error("cannot stat", *path));
-  directory.owner_ = facts.st_uid;
-  directory.group_ = facts.st_gid;
-  const fs::path configuration = *path / "engine.json";
-  const auto file = open_file(configuration, O_RDONLY);
-  if (!file) return refused(file.error());
-  if (auto owned = check_owner(*file, configuration, facts.st_uid); !owned) return std::unexpected(owned.error());
-  const auto text = read_file(*file, configuration);
-  if (!text) return std::unexpected(text.error());
-  auto configured = from_json(*text, configuration);
+  const auto folder = Directory::open(*path);
+  if (folder) return open(*folder);
+  const ErrorCode code = folder.error().code();
+  if (code == ErrorCode::not_found || code == ErrorCode::already_exists) return std::unexpected(no_engine(*path));
+  return std::unexpected(folder.error());
+}
+
+Result<EngineDirectory> EngineDirectory::open(const Directory& folder) {
+  EngineDirectory directory(folder);
+  const auto text = folder.read_small_file(configuration_file, Directory::Owners::directorys);
+  if (!text) {
+    return std::unexpected(text.error().code() == ErrorCode::not_found ? no_engine(folder.path()) : text.error());
+  }
+  auto configured = from_json(*text, folder.path_of(configuration_file));
   if (!configured) return std::unexpected(configured.error());
   directory.configuration_ = *std::move(configured);
   // Whoever can write the directory can replace the engine: that must be what its mode says, and not more.
-  const std::uint32_t foreign_write = facts.st_mode & 0022;
+  const std::uint32_t foreign_write = folder.mode() & 0022;
   if ((foreign_write & ~directory.config().mode) != 0) {
     return std::unexpected(Error(ErrorCode::permission_denied,
                                  "others may write the engine's directory, more than its mode says",
-                                 path->string() + "; chmod it back"));
+                                 folder.path().string() + "; chmod it back"));
   }
   return directory;
+}
+
+Result<Directory> EngineDirectory::open_journal_folder() const {
+  auto folder = folder_.open_folder(journal_folder);
+  if (!folder) return folder;
+  // Root's is a file system that was mounted there.
+  if (folder->owner() != folder_.owner() && folder->owner() != 0) {
+    return std::unexpected(Error(ErrorCode::permission_denied, "the journal belongs to another user than the engine",
+                                 folder->path().string() + "; somebody put it there: find out who did"));
+  }
+  if ((folder->mode() & 0022 & ~config().mode) != 0) {
+    return std::unexpected(Error(ErrorCode::permission_denied,
+                                 "others may write the engine's journal, more than the engine's mode says",
+                                 folder->path().string() + "; chmod it back"));
+  }
+  return folder;
 }
 
 std::string EngineDirectory::engine_id() const { return to_hex(config().engine_id); }
 fs::path EngineDirectory::segment_path() const { return segment_path_of(configuration_.shm_dir, config().engine_id); }
 
 Result<File> EngineDirectory::open_locks() const {
-  auto file = open_file(path_ / "lock", O_RDWR);
-  if (!file) return file;
-  if (auto owned = check_owner(*file, path_ / "lock", owner_); !owned) return std::unexpected(owned.error());
-  return file;
+  return folder_.open_file(engine_lock_file, O_RDWR, Directory::Owners::directorys);
 }
 
 Result<std::unique_ptr<JournalWriter>> EngineDirectory::open_journal(std::uint64_t least_epoch, DeviceChoice choice,
                                                                      const DeviceOpener& open_device) const {
-  auto device = open_device(journal_path().string(), choice, config().mode);
+  const auto folder = open_journal_folder();
+  if (!folder) return std::unexpected(folder.error());
+  auto device = open_device(*folder, choice, config().mode);
   if (!device) return std::unexpected(device.error());
   return JournalWriter::open(std::move(*device), config().engine_id, journal_geometry(), least_epoch);
 }
@@ -106,7 +110,8 @@ bool EngineDirectory::is_in_use(const File& locks) const noexcept {
 }
 
 Result<Segment> EngineDirectory::map_segment(Segment::Access access, bool dump_in_core) const {
-  auto segment = Segment::open(segment_path(), config().engine_id, owner_, config().mode, access, dump_in_core);
+  auto segment =
+      Segment::open(segment_path(), config().engine_id, folder_.owner(), config().mode, access, dump_in_core);
   if (segment) return segment;
   const ErrorCode code = segment.error().code();
   if (code != ErrorCode::corrupt && code != ErrorCode::incompatible) return segment;
@@ -114,7 +119,7 @@ Result<Segment> EngineDirectory::map_segment(Segment::Access access, bool dump_i
       Error(code,
             code == ErrorCode::corrupt ? "the engine's shared memory is damaged"
                                        : "the engine's shared memory is not of this program's kind",
-            segment.error().message() + "; `ringmill recover " + path_.string() + " --from-journal` makes it anew"));
+            segment.error().message() + "; `ringmill recover " + path().string() + " --from-journal` makes it anew"));
 }
 
 Result<Segment> EngineDirectory::open_segment_if_there() const {
@@ -127,17 +132,17 @@ Result<void> EngineDirectory::write_generation_limit(std::uint64_t limit) const 
   // Never lowered, whoever believes in a lower one.
   if (const auto present = read_generation_limit(); present && *present >= limit) return {};
   // The keeper may be any user of the engine, and the next one another: whoever is let into the directory reads it.
-  return write_file_durably(path_ / "generation", std::to_string(limit) + "\n", config().mode | 0444);
+  return folder_.write_file_durably(generation_file, std::to_string(limit) + "\n", config().mode | 0444);
 }
 
 Result<std::uint64_t> EngineDirectory::read_generation_limit() const {
-  const auto text = read_file(path_ / "generation");
+  const auto text = folder_.read_small_file(generation_file, Directory::Owners::let_in);
   if (!text) return std::unexpected(text.error());
   std::uint64_t limit = 0;
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), limit);
   if (error != std::errc{} || *end != '\n' || limit > most_generation) {
     return std::unexpected(
-        Error(ErrorCode::corrupt, "the generation file cannot be read", (path_ / "generation").string()));
+        Error(ErrorCode::corrupt, "the generation file cannot be read", folder_.path_of(generation_file).string()));
   }
   return limit;
 }

@@ -24,10 +24,16 @@
 #include "core/journal/file_names.h"
 #include "core/journal/recovery.h"
 #include "core/journal/writer.h"
+#include "ipc/directory.h"
 #include "ipc/file.h"
 #include "ipc/segment.h"
 
 namespace ringmill {
+
+inline constexpr const char* configuration_file = "engine.json";
+inline constexpr const char* engine_lock_file = "lock";
+inline constexpr const char* generation_file = "generation";
+inline constexpr const char* creation_note_file = "creating";
 
 class EngineDirectory {
  public:
@@ -38,20 +44,24 @@ class EngineDirectory {
   /// Makes directory, segment and configuration. Safe against a second creator and against death at any point.
   static Result<void> create(const std::filesystem::path& path, const CreateOptions& options);
 
-  /// The lock file with its structure lock, for whoever removes what is here. Nobody makes, remakes or removes it
-  /// meanwhile. Errors: not_found, busy (somebody else has the lock).
-  static Result<File> lock_to_remove(const std::filesystem::path& full_path);
-  /// Removes what a creation, or a removal, that died has left. The caller has the lock and has found no engine.
+  /// A directory, and its lock file with the structure lock: nothing makes, remakes or removes an engine in it
+  /// meanwhile.
+  struct Locked {
+    Directory folder;
+    File locks;
+  };
+  /// For the removal of what is here. Errors: not_found, busy (another process has the lock).
+  static Result<Locked> lock_to_remove(const std::filesystem::path& full_path);
+  /// Removes what a creation, or a removal, that died has left. The caller has found no engine.
   /// Error not_found: nothing of that kind is here.
-  static Result<void> remove_half_made(const std::filesystem::path& full_path, const File& locks);
+  static Result<void> remove_half_made(const Locked& locked);
 
   /// Reads the configuration. Refuses a symbolic link, a configuration that is not the directory's owner's, and a
   /// directory that others than its owner can write, unless its mode was made so (hazard 18).
   static Result<EngineDirectory> open(const std::filesystem::path& path);
+  static Result<EngineDirectory> open(const Directory& folder);
 
   Result<File> open_locks() const;
-  /// False: the engine of that lock file was removed since it was opened; there may be another one by now.
-  static bool is_lock_of(const std::filesystem::path& path, const File& locks) noexcept;
   /// The segment; where it is gone or was left by an earlier boot it is made anew from the journal, and `recovered`
   /// tells how. Errors: corrupt (says how to make it anew), busy, permission_denied, no_space, incompatible, system.
   Result<Segment> open_segment(const File& locks, bool dump_in_core,
@@ -74,18 +84,22 @@ class EngineDirectory {
   Result<void> write_generation_limit(std::uint64_t limit) const;
   Result<std::uint64_t> read_generation_limit() const;
 
-  const std::filesystem::path& path() const noexcept { return path_; }
+  /// For messages; what is in the directory is reached through folder().
+  const std::filesystem::path& path() const noexcept { return folder_.path(); }
+  const Directory& folder() const noexcept { return folder_; }
   const SegmentConfig& config() const noexcept { return configuration_.segment; }
   const JournalGeometry& journal_geometry() const noexcept { return configuration_.journal; }
-  /// The folder of the journal's files.
-  std::filesystem::path journal_path() const { return path_ / journal_folder; }
+  /// The folder of the journal's files; for messages.
+  std::filesystem::path journal_path() const { return folder_.path_of(journal_folder); }
+  /// Errors: not_found; permission_denied (a link, or open to more users than the engine).
+  Result<Directory> open_journal_folder() const;
   std::string engine_id() const;
   std::filesystem::path segment_path() const;
 
  private:
+  explicit EngineDirectory(Directory folder) noexcept : folder_(std::move(folder)) {}
   static Error no_engine(const std::filesystem::path& path);
-  static Result<void> check_owner(const File& file, const std::filesystem::path& path, uid_t owner);
-  static Result<File> make_and_lock(const std::filesystem::path& path, std::uint32_t mode, std::uint32_t file_mode);
+  static Result<Locked> make_and_lock(const std::filesystem::path& path, std::uint32_t mode, std::uint32_t file_mode);
   Result<void> make_contents(const File& locks, std::uint32_t mode) const;
   Result<Segment> map_segment(Segment::Access access, bool dump_in_core) const;
   /// The caller has the structure lock.
@@ -97,10 +111,8 @@ class EngineDirectory {
   /// Makes it durable that generations up to a step above `floor` may be given. Error no_space: there are none left.
   Result<void> reserve_generations(std::uint64_t floor) const;
 
-  std::filesystem::path path_;
+  Directory folder_;
   EngineConfiguration configuration_;
-  uid_t owner_ = 0;  // of the directory: the engine's files are theirs
-  gid_t group_ = 0;
 };
 
 /// The limit grows by this much at a time: 2^26 lives of a cell.

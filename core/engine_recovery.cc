@@ -2,7 +2,6 @@
 //
 // The structure lock is held all the while, and no keeper lives: nobody writes the journal. The segment is made under
 // another name and put in place whole (ipc/segment.h), so a kill here leaves nothing that the next one minds.
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -66,7 +65,7 @@ Result<Segment> EngineDirectory::open_segment(const File& locks, bool dump_in_co
   // Whoever still has the old segment goes on in it, keeper included: a second world beside it would split the jobs.
   if (is_in_use(locks)) {
     return std::unexpected(Error(ErrorCode::busy, "the engine's shared memory was removed while processes still use it",
-                                 path_.string() + "; end them (their jobs end with them), then open again"));
+                                 path().string() + "; end them (their jobs end with them), then open again"));
   }
   auto report = make_segment_anew();
   if (!report) return std::unexpected(report.error());
@@ -74,12 +73,12 @@ Result<Segment> EngineDirectory::open_segment(const File& locks, bool dump_in_co
     log().warn(
         "the shared memory of {} was gone (a reboot, or somebody removed it) and was made anew, empty: its "
         "journal is empty",
-        path_.string());
+        path().string());
   } else {
     log().warn(
         "the shared memory of {} was gone (a reboot, or somebody removed it) and was made anew: {} jobs came "
         "back from its journal in {:.3f} s",
-        path_.string(), report->jobs, in_seconds(report->elapsed));
+        path().string(), report->jobs, in_seconds(report->elapsed));
   }
   log_findings(*report);
   if (recovered != nullptr) *recovered = *std::move(report);
@@ -89,8 +88,8 @@ Result<Segment> EngineDirectory::open_segment(const File& locks, bool dump_in_co
 Result<RecoveryReport> EngineDirectory::rebuild_segment(const File& locks) const {
   const auto in_use = [this] {
     return std::unexpected(Error(ErrorCode::busy, "the engine is in use",
-                                 path_.string() + "; end its producers, workers and keeper (`ringmill status` lists "
-                                                  "them), then recover"));
+                                 path().string() + "; end its producers, workers and keeper (`ringmill status` lists "
+                                                   "them), then recover"));
   };
   if (auto locked = lock_byte(locks, structure_lock_byte); !locked) return std::unexpected(locked.error());
   const LockedByte structure(locks, structure_lock_byte);
@@ -113,23 +112,24 @@ Result<RecoveryReport> EngineDirectory::rebuild_segment(const File& locks) const
   log().warn(
       "the shared memory of {} was made anew on demand: {} jobs came back from its journal in {:.3f} s; what only "
       "the memory knew is lost",
-      path_.string(), report->jobs, in_seconds(report->elapsed));
+      path().string(), report->jobs, in_seconds(report->elapsed));
   log_findings(*report);
   return report;
 }
 
 Result<void> EngineDirectory::check_makeable(const File& locks) const {
-  std::error_code ignored;
-  if (!is_lock_of(path_, locks) || !fs::exists(path_ / "engine.json", ignored)) {
-    return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", path_.string()));
+  if (!folder_.is_named(engine_lock_file, locks) || !folder_.has(configuration_file)) {
+    return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", path().string()));
   }
-  if (::geteuid() != owner_ && ::geteuid() != 0) {
+  if (::geteuid() != folder_.owner() && ::geteuid() != 0) {
     // A segment of ours would be refused by everybody, the owner included.
     return std::unexpected(Error(ErrorCode::permission_denied,
                                  "the engine's shared memory is gone, and only its owner can make it anew",
-                                 path_.string() + "; let its owner open it once"));
+                                 path().string() + "; let its owner open it once"));
   }
-  if (!fs::is_directory(journal_path(), ignored)) {
+  const auto journal = open_journal_folder();
+  if (!journal && journal.error().code() != ErrorCode::not_found) return std::unexpected(journal.error());
+  if (!journal) {
     return std::unexpected(Error(ErrorCode::not_found, "the engine's journal is missing",
                                  journal_path().string() + "; mount it or bring it back; or, to go on without the jobs "
                                                            "that are in it, make an empty folder there"));
@@ -143,7 +143,7 @@ Result<RecoveryReport> EngineDirectory::make_segment_anew() const {
   if (!floor) return std::unexpected(floor.error());
   if (auto reserved = reserve_generations(*floor); !reserved) return std::unexpected(reserved.error());
   SegmentConfig fresh = config();
-  fresh.owner = FileOwner{owner_, group_};
+  fresh.owner = FileOwner{folder_.owner(), folder_.group()};
   RecoveryReport report;
   const std::uint64_t usual = fresh.arena_bytes;
   std::uint64_t wanted = usual;
@@ -157,7 +157,7 @@ Result<RecoveryReport> EngineDirectory::make_segment_anew() const {
   if (fresh.arena_bytes != usual) {
     log().warn(
         "the arena of {} has {:.0f} MiB instead of {:.0f} until it is made anew: so much came back from its journal",
-        path_.string(), in_mib(fresh.arena_bytes), in_mib(usual));
+        path().string(), in_mib(fresh.arena_bytes), in_mib(usual));
   }
   report.elapsed = std::chrono::nanoseconds(steady_clock_ns() - begin_ns);
   return report;
@@ -165,24 +165,26 @@ Result<RecoveryReport> EngineDirectory::make_segment_anew() const {
 
 Result<void> EngineDirectory::fill_from_journal(Segment& fresh, std::uint64_t floor, RecoveryReport& report,
                                                 std::uint64_t& arena_wanted) const {
-  auto device = open_journal_device(journal_path().string(), DeviceChoice::pwritev2, config().mode);
+  const auto folder = open_journal_folder();
+  if (!folder) return std::unexpected(folder.error());
+  auto device = open_journal_device(*folder, DeviceChoice::pwritev2, config().mode);
   if (!device) return std::unexpected(device.error());
   RecoveryOptions options;
   options.progress = [this](const RecoveryProgress& progress) {
-    log().info("recovering {}: {:.0f} of {:.0f} MiB of the journal read in {:.0f} s", path_.string(),
+    log().info("recovering {}: {:.0f} of {:.0f} MiB of the journal read in {:.0f} s", path().string(),
                in_mib(progress.bytes_read), in_mib(progress.bytes), in_seconds(progress.elapsed));
   };
-  const auto levels = LevelList::read(path_, fresh.geometry().level_ring_slots);
+  const auto levels = LevelList::read(folder_, fresh.geometry().level_ring_slots);
   if (!levels) return std::unexpected(levels.error());
   restore_levels(fresh, *levels);
   TableRebuild table(fresh);
   auto journal = read_into(table, **device, config().engine_id, options);
   if (!journal) return std::unexpected(journal.error());
   report.journal = *std::move(journal);
-  report.kept_aside = keep_aside(report.journal.damage, **device, journal_path(), config().mode);
+  report.kept_aside = keep_aside(report.journal.damage, **device, *folder, config().mode);
   if (table.highest_generation() > floor) {
     log().warn("the file `generation` in {} is older than the journal: was it copied back from somewhere?",
-               path_.string());
+               path().string());
     const std::uint64_t higher = table.highest_generation();
     if (auto reserved = reserve_generations(higher); !reserved) return reserved;
     fresh.header().first_generation.store(higher + 1);
@@ -193,7 +195,7 @@ Result<void> EngineDirectory::fill_from_journal(Segment& fresh, std::uint64_t fl
     return finished;
   }
   // A file that cannot be used must not keep the engine from coming back: the keeper says what is wrong with it.
-  if (const auto rules = read_flow_rules(path_)) static_cast<void>(apply_flow_rules(fresh, *rules));
+  if (const auto rules = read_flow_rules(folder_)) static_cast<void>(apply_flow_rules(fresh, *rules));
   report.jobs = table.jobs();
   report.kinds = table.kinds();
   report.epoch = report.journal.last_epoch;

@@ -4,7 +4,6 @@
 #include <bitset>
 #include <nlohmann/json.hpp>
 
-#include "ipc/file.h"
 #include "ipc/name_table.h"
 
 namespace ringmill {
@@ -33,11 +32,11 @@ std::optional<ListedLevel> level_from(const nlohmann::json& json, std::uint64_t 
 
 }  // namespace
 
-Result<LevelList> LevelList::read(const std::filesystem::path& directory, std::uint64_t ring_slots) {
+Result<LevelList> LevelList::read(const Directory& directory, std::uint64_t ring_slots) {
   LevelList list;
   list.ring_slots_ = ring_slots;
-  const std::filesystem::path path = directory / level_list_file;
-  const auto text = read_file(path);
+  const std::filesystem::path path = directory.path_of(level_list_file);
+  const auto text = directory.read_small_file(level_list_file, Directory::Owners::let_in);
   if (!text && text.error().code() == ErrorCode::not_found) return list;
   if (!text) return std::unexpected(text.error());
   const auto broken = [&path] {
@@ -61,7 +60,7 @@ Result<LevelList> LevelList::read(const std::filesystem::path& directory, std::u
   return list;
 }
 
-Result<void> LevelList::write(const std::filesystem::path& directory, std::uint32_t file_mode) const {
+Result<void> LevelList::write(const Directory& directory, std::uint32_t file_mode) const {
   nlohmann::ordered_json json;
   json["format"] = list_format;
   json["levels"] = nlohmann::ordered_json::array();
@@ -75,7 +74,7 @@ Result<void> LevelList::write(const std::filesystem::path& directory, std::uint3
                               {"removed", level.is_removed}});
   }
   // Any user of the engine may make levels, and the next one another: whoever is let into the directory reads it.
-  return write_file_durably(directory / level_list_file, json.dump(1) + "\n", file_mode | 0444);
+  return directory.write_file_durably(level_list_file, json.dump(1) + "\n", file_mode | 0444);
 }
 
 ListedLevel* LevelList::find(std::string_view name) noexcept {

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +13,7 @@
 
 #include <ringmill/error.h>
 
+#include "ipc/directory.h"
 #include "ipc/segment.h"
 
 namespace ringmill {
@@ -32,8 +32,8 @@ inline constexpr const char* level_list_file = "levels.json";
 class LevelList {
  public:
   /// No file: an empty list. Error corrupt.
-  static Result<LevelList> read(const std::filesystem::path& directory, std::uint64_t ring_slots);
-  Result<void> write(const std::filesystem::path& directory, std::uint32_t file_mode) const;
+  static Result<LevelList> read(const Directory& directory, std::uint64_t ring_slots);
+  Result<void> write(const Directory& directory, std::uint32_t file_mode) const;
 
   std::vector<ListedLevel>& levels() noexcept { return levels_; }
   const std::vector<ListedLevel>& levels() const noexcept { return levels_; }

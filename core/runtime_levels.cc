@@ -99,7 +99,7 @@ Result<File> RuntimeLevels::lock() const {
   auto file = engine_->directory.open_locks();
   if (!file) return file;
   if (auto locked = lock_byte(*file, structure_lock_byte); !locked) return std::unexpected(locked.error());
-  if (!EngineDirectory::is_lock_of(engine_->directory.path(), *file)) {
+  if (!engine_->directory.folder().is_named(engine_lock_file, *file)) {
     return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", engine_->directory.path().string()));
   }
   return file;
@@ -107,7 +107,7 @@ Result<File> RuntimeLevels::lock() const {
 
 Result<LevelList> RuntimeLevels::read_list() {
   const Segment& segment = engine_->segment;
-  auto list = LevelList::read(engine_->directory.path(), segment.geometry().level_ring_slots);
+  auto list = LevelList::read(engine_->directory.folder(), segment.geometry().level_ring_slots);
   if (!list) return list;
   for (ListedLevel& level : list->levels()) {
     const std::uint32_t number = segment.geometry().level_count + level.place;
@@ -126,7 +126,7 @@ Result<LevelList> RuntimeLevels::read_list() {
 }
 
 Result<void> RuntimeLevels::write(const LevelList& list) const {
-  return list.write(engine_->directory.path(), engine_->directory.config().mode);
+  return list.write(engine_->directory.folder(), engine_->directory.config().mode);
 }
 
 void RuntimeLevels::tell_all() const noexcept {

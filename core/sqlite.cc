@@ -2,7 +2,9 @@
 
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <utility>
@@ -48,9 +50,13 @@ Error error_of(sqlite3* connection, int result, const SqlWords& words, const std
   }
 }
 
+/// The name of the parameter of the URI in which the path for messages stands: SQLite's own leads through a descriptor.
+constexpr const char* shown_path = "shown";
+
 Error error_of(sqlite3* connection, int result, const SqlWords& words) {
   const char* name = sqlite3_db_filename(connection, "main");
-  return error_of(connection, result, words, name != nullptr ? name : "");
+  const char* shown = name != nullptr ? sqlite3_uri_parameter(name, shown_path) : nullptr;
+  return error_of(connection, result, words, shown != nullptr ? shown : "");
 }
 
 /// A file name in which nothing is taken for a part of the URI's syntax.
@@ -69,21 +75,64 @@ std::string uri_escaped(const std::string& text) {
   return escaped;
 }
 
+extern "C" int take_path_as_it_is(sqlite3_vfs*, const char* path, int room, char* to) {
+  const std::string_view text = path;
+  if (text.size() >= static_cast<std::size_t>(room)) return SQLITE_CANTOPEN;
+  *std::ranges::copy(text, to).out = '\0';
+  return SQLITE_OK;
+}
+
+/// SQLite's own way to files, but for that name; not the default, so that a host's own databases do not get it.
+class LastingPaths {
+ public:
+  static constexpr const char* name = "ringmill";
+
+  LastingPaths() noexcept {
+    const sqlite3_vfs* const unix_files = sqlite3_vfs_find("unix");
+    if (unix_files == nullptr) return;
+    files_ = *unix_files;
+    files_.pNext = nullptr;
+    files_.zName = name;
+    files_.xFullPathname = take_path_as_it_is;
+    is_registered_ = sqlite3_vfs_register(&files_, 0) == SQLITE_OK;
+  }
+  LastingPaths(const LastingPaths&) = delete;
+  LastingPaths& operator=(const LastingPaths&) = delete;
+  ~LastingPaths() {
+    if (is_registered_) sqlite3_vfs_unregister(&files_);
+  }
+
+ private:
+  sqlite3_vfs files_{};
+  bool is_registered_ = false;
+};
+
 }  // namespace
 
-Result<std::optional<struct stat>> facts_of_database(const fs::path& file, const struct stat& directory) {
-  struct stat facts {};
-  if (::lstat(file.c_str(), &facts) != 0) {
-    if (errno == ENOENT) return std::nullopt;
-    return std::unexpected(system_error("cannot stat", file));
-  }
+Result<std::optional<struct stat>> facts_of_database(const Directory& directory, std::string_view name) {
+  const auto facts = directory.look(name);
+  if (!facts || !*facts) return facts;
   // Any user with write access to the directory may have created the file.
-  const bool is_owners = facts.st_uid == directory.st_uid || (directory.st_mode & 0022) != 0;
-  if (S_ISREG(facts.st_mode) && is_owners) return facts;
+  const bool is_file = S_ISREG((*facts)->st_mode);
+  if (is_file && directory.lets_in((*facts)->st_uid)) return facts;
   return std::unexpected(
       Error(ErrorCode::permission_denied,
-            S_ISREG(facts.st_mode) ? "this file belongs to another user than the engine" : "this is not a plain file",
-            file.string() + "; somebody put it there: find out who did"));
+            is_file ? "this file belongs to another user than the engine" : "this is not a plain file",
+            directory.path_of(name).string() + "; somebody put it there: find out who did"));
+}
+
+Result<void> make_database_files(const Directory& directory, std::span<const std::string_view> names) {
+  const auto folder = directory.facts();
+  if (!folder) return std::unexpected(folder.error());
+  const uid_t user = ::geteuid() == 0 ? folder->st_uid : static_cast<uid_t>(-1);
+  for (const std::string_view name : names) {
+    const auto present = facts_of_database(directory, name);
+    if (!present) return std::unexpected(present.error());
+    if (*present) continue;
+    const auto made = directory.make_empty_file(name, folder->st_mode & 0666, Directory::Owner{user, folder->st_gid});
+    if (!made) return std::unexpected(made.error());
+  }
+  return {};
 }
 
 void SqlStatement::Finalize::operator()(sqlite3_stmt* statement) const noexcept { sqlite3_finalize(statement); }
@@ -152,20 +201,21 @@ bool SqlStatement::is_null(int column) const noexcept {
 
 void SqlConnection::Close::operator()(sqlite3* connection) const noexcept { sqlite3_close_v2(connection); }
 
-Result<SqlConnection> SqlConnection::open(const fs::path& file, Access access, std::chrono::milliseconds busy_wait,
-                                          const SqlWords& words) {
-  const bool makes = access == Access::make;
-  const int how = makes ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
-                        : (access == Access::read_write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
-  const int flags = how | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE |
-                    SQLITE_OPEN_EXRESCODE;
-  const std::string name =
-      "file:" + uri_escaped(file.string()) + (makes ? "?modeof=" + uri_escaped(file.parent_path().string()) : "");
+Result<SqlConnection> SqlConnection::open(const Directory& directory, std::string_view name, Access access,
+                                          std::chrono::milliseconds busy_wait, const SqlWords& words) {
+  static const LastingPaths paths;  // for as long as any connection may be open
+  const auto folder = directory.lasting_path();
+  if (!folder) return std::unexpected(folder.error());
+  const int flags = (access == Access::read_write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_URI |
+                    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE;
+  const std::string shown = directory.path_of(name).string();
+  const std::string uri =
+      "file:" + uri_escaped((*folder / name).string()) + "?" + shown_path + "=" + uri_escaped(shown);
   sqlite3* opened = nullptr;
-  const int result = sqlite3_open_v2(name.c_str(), &opened, flags, "unix");
+  const int result = sqlite3_open_v2(uri.c_str(), &opened, flags, LastingPaths::name);
   if (opened == nullptr) return std::unexpected(Error(ErrorCode::system, "out of memory"));
-  SqlConnection connection(opened, words);  // to be closed even where opening failed
-  if (result != SQLITE_OK) return std::unexpected(error_of(opened, result, words, file.string()));
+  SqlConnection connection(opened, words, directory);  // to be closed even where opening failed
+  if (result != SQLITE_OK) return std::unexpected(error_of(opened, result, words, shown));
   sqlite3_busy_timeout(opened, static_cast<int>(busy_wait.count()));
   if (auto hardened = connection.harden(); !hardened) return std::unexpected(hardened.error());
   return connection;

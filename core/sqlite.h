@@ -1,7 +1,14 @@
 // SQLite with our manners: handles that close themselves, errors as values. For the dead letters and the schedules.
 //
 // SQLite locks its files with POSIX locks, which a process loses when it closes ANY descriptor of the same file. So
-// nothing in this library opens a database's files but SQLite itself; who wants to know about them asks lstat().
+// nothing in this library opens a database's files but SQLite itself; what wants to know about them asks fstatat().
+//
+// SQLite opens by path, and sets the mode of what it makes. So that neither leads it elsewhere:
+//   - Its files are made before it opens them, empty, with their mode and owner set on a descriptor that is closed
+//     before the file gets its name: no connection of this process can lose its locks by that.
+//   - Its path leads through the descriptor of the directory (Directory::lasting_path()). SQLite would resolve that to
+//     the directory's name, so it opens through a VFS of ours, which is its own but for taking the path as it is.
+//   - It follows no link in the last part of a path (O_NOFOLLOW in its own code).
 #pragma once
 
 #include <sys/stat.h>
@@ -9,7 +16,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +23,8 @@
 #include <utility>
 
 #include <ringmill/error.h>
+
+#include "ipc/directory.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -36,9 +44,13 @@ struct SqlWords {
   ErrorCode cannot_open;
 };
 
-/// Facts of a database's file; nothing: there is none. Error permission_denied: it is no plain file, or of nobody whom
-/// the directory lets write.
-Result<std::optional<struct stat>> facts_of_database(const std::filesystem::path& file, const struct stat& directory);
+/// Facts of a database's file; nothing: there is none. Error permission_denied: it is no plain file, or of a user whom
+/// the directory does not let write.
+Result<std::optional<struct stat>> facts_of_database(const Directory& directory, std::string_view name);
+
+/// Makes those of the files that are not there, empty, with the directory's mode without its x bits, its group where
+/// that is allowed, and from root its owner. Errors: as above, no_space, system.
+Result<void> make_database_files(const Directory& directory, std::span<const std::string_view> names);
 
 /// One prepared statement, to be used again and again. What is bound must live until the statement is reset.
 class SqlStatement {
@@ -91,11 +103,10 @@ class SqlStatement {
 /// see abandon().
 class SqlConnection {
  public:
-  enum class Access { read_only, read_write, make };
+  enum class Access { read_only, read_write };
 
-  /// With `make` a file that is not there is made, with the mode of the directory and whatever the umask says.
-  /// `file` must be free of symbolic links. `busy_wait`: how long a call may wait for other processes.
-  static Result<SqlConnection> open(const std::filesystem::path& file, Access access,
+  /// A file that is there. `busy_wait`: how long a call may wait for other processes.
+  static Result<SqlConnection> open(const Directory& directory, std::string_view name, Access access,
                                     std::chrono::milliseconds busy_wait, const SqlWords& words);
 
   Result<void> execute(const char* sql);
@@ -111,9 +122,11 @@ class SqlConnection {
 
  private:
   struct Close {
+    Directory directory;  // SQLite's path leads through its descriptor until the connection is closed
     void operator()(sqlite3* connection) const noexcept;
   };
-  SqlConnection(sqlite3* connection, const SqlWords& words) noexcept : connection_(connection), words_(&words) {}
+  SqlConnection(sqlite3* connection, const SqlWords& words, Directory directory) noexcept
+      : connection_(connection, Close{std::move(directory)}), words_(&words) {}
   Result<void> harden();
 
   std::unique_ptr<sqlite3, Close> connection_;

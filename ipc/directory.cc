@@ -47,6 +47,11 @@ Error is_link(const fs::path& path) {
                path.string() + "; somebody put it there: find out who did");
 }
 
+Error of_another_user(const fs::path& path) {
+  return Error(ErrorCode::permission_denied, "this file belongs to another user than the engine",
+               path.string() + "; somebody put it there: find out who did");
+}
+
 const char* kind_of(mode_t mode) noexcept {
   if (S_ISDIR(mode)) return "a folder";
   if (S_ISFIFO(mode)) return "a pipe";
@@ -124,6 +129,17 @@ Result<void> Directory::make(const fs::path& given, std::uint32_t mode) {
   return std::unexpected(system_error("cannot make the directory", path));
 }
 
+Result<fs::path> Directory::lasting_path() const {
+  const auto leads_here = [this](const fs::path& path) {
+    struct stat facts {};
+    return ::stat(path.c_str(), &facts) == 0 && facts.st_dev == device() && facts.st_ino == inode();
+  };
+  fs::path own = "/proc/self/fd/" + std::to_string(descriptor());
+  if (leads_here(own)) return own;
+  if (leads_here(path())) return fs::absolute(path());
+  return std::unexpected(Error(ErrorCode::not_found, "the directory has another name by now", path().string()));
+}
+
 Result<struct stat> Directory::facts() const {
   struct stat facts {};
   if (::fstat(descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path()));
@@ -135,9 +151,9 @@ Result<void> Directory::set_mode(std::uint32_t mode) const {
   return std::unexpected(system_error("cannot set the mode of", path()));
 }
 
-bool Directory::is_removed() const noexcept {
-  struct stat facts {};
-  return ::fstat(descriptor(), &facts) == 0 && facts.st_nlink == 0;
+Result<void> Directory::check_writable() const {
+  if (::faccessat(descriptor(), ".", W_OK | X_OK, AT_EACCESS) == 0) return {};
+  return std::unexpected(system_error("this directory cannot be written to", path()));
 }
 
 bool Directory::lets_in(uid_t owner) const noexcept {
@@ -192,31 +208,46 @@ Result<std::vector<std::string>> Directory::names() const {
   return names;
 }
 
-Result<File> Directory::open_file(std::string_view given, int flags, Owners owners, std::uint64_t most_bytes) const {
+Result<File> Directory::open_plain_file(std::string_view given, int flags, struct stat& facts) const {
   const fs::path path = path_of(given);
   const Name name(given);
   if (!name.is_one()) return std::unexpected(not_a_name(path));
   File file = File::above_standard(
       ::openat(descriptor(), name.c_str(), (flags & ~O_CREAT) | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   if (!file) return std::unexpected(open_error(path, errno));
-  struct stat facts {};
   if (::fstat(file.descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path));
-  const bool is_owned = owners == Owners::directorys ? facts.st_uid == owner() : lets_in(facts.st_uid);
   if (!S_ISREG(facts.st_mode)) {
     return std::unexpected(
         Error(ErrorCode::permission_denied, "this is not a plain file",
               path.string() + " is " + kind_of(facts.st_mode) + "; somebody put it there: find out who did"));
   }
-  if (!is_owned) {
-    return std::unexpected(Error(ErrorCode::permission_denied, "this file belongs to another user than the engine",
-                                 path.string() + "; somebody put it there: find out who did"));
-  }
+  if (auto waits = let_it_wait(file, path); !waits) return std::unexpected(waits.error());
+  return file;
+}
+
+Result<File> Directory::open_file(std::string_view name, int flags, Owners owners, std::uint64_t most_bytes) const {
+  struct stat facts {};
+  auto file = open_plain_file(name, flags, facts);
+  if (!file) return file;
+  const bool is_owned = owners == Owners::directorys ? facts.st_uid == owner() : lets_in(facts.st_uid);
+  if (!is_owned) return std::unexpected(of_another_user(path_of(name)));
   if (static_cast<std::uint64_t>(facts.st_size) > most_bytes) {
     return std::unexpected(Error(ErrorCode::corrupt, "this file is larger than it can be",
-                                 path.string() + " has " + std::to_string(facts.st_size) + " bytes, at most " +
+                                 path_of(name).string() + " has " + std::to_string(facts.st_size) + " bytes, at most " +
                                      std::to_string(most_bytes) + "; somebody changed it: find out who did"));
   }
-  if (auto waits = let_it_wait(file, path); !waits) return std::unexpected(waits.error());
+  return file;
+}
+
+Result<File> Directory::open_any_file(std::string_view name, int flags) const {
+  struct stat facts {};
+  return open_plain_file(name, flags, facts);
+}
+
+Result<File> Directory::open_file_of(uid_t owner, std::string_view name, int flags) const {
+  struct stat facts {};
+  auto file = open_plain_file(name, flags, facts);
+  if (file && facts.st_uid != owner) return std::unexpected(of_another_user(path_of(name)));
   return file;
 }
 

@@ -58,6 +58,11 @@ class Directory {
   std::filesystem::path path_of(std::string_view name) const { return opened_->path / name; }
   int descriptor() const noexcept { return opened_->file.descriptor(); }
 
+  /// A path that leads into this very directory as long as this object lives, whatever is done to its names: for a
+  /// library that takes nothing but paths. Where there is no /proc it is path(), if that still leads here.
+  /// Error not_found: it does not.
+  Result<std::filesystem::path> lasting_path() const;
+
   /// As they were when it was opened.
   uid_t owner() const noexcept { return opened_->facts.st_uid; }
   gid_t group() const noexcept { return opened_->facts.st_gid; }
@@ -67,8 +72,8 @@ class Directory {
   /// As they are.
   Result<struct stat> facts() const;
   Result<void> set_mode(std::uint32_t mode) const;
-  /// Removed since it was opened: nothing can be made in it.
-  bool is_removed() const noexcept;
+  /// Error permission_denied: this process may make nothing in it.
+  Result<void> check_writable() const;
   /// A file that is no file of ours has this owner.
   bool lets_in(uid_t owner) const noexcept;
 
@@ -85,6 +90,10 @@ class Directory {
   /// pipe, a device, or of another owner), corrupt (more than `most_bytes`), system.
   Result<File> open_file(std::string_view name, int flags, Owners owners,
                          std::uint64_t most_bytes = std::uint64_t{INT64_MAX}) const;
+  /// Any plain file, whoever owns it: one that the user of a command chose.
+  Result<File> open_any_file(std::string_view name, int flags) const;
+  /// A file of just this user, who need not be the directory's: the folder of the shared memory is everybody's.
+  Result<File> open_file_of(uid_t owner, std::string_view name, int flags) const;
   /// Errors as above.
   Result<std::string> read_small_file(std::string_view name, Owners owners,
                                       std::uint64_t most_bytes = most_small_file_bytes) const;
@@ -130,6 +139,7 @@ class Directory {
   };
   explicit Directory(std::shared_ptr<const Opened> opened) noexcept : opened_(std::move(opened)) {}
   static Result<Directory> of(File file, std::filesystem::path path);
+  Result<File> open_plain_file(std::string_view name, int flags, struct stat& facts) const;
 
   std::shared_ptr<const Opened> opened_;  // one descriptor for all copies
 };

@@ -170,7 +170,7 @@ bool descriptors_tell_ends() noexcept {
 }
 
 std::optional<ProcessHandle> ProcessHandle::open(const ProcessName& who) {
-  File file(static_cast<int>(::syscall(SYS_pidfd_open, who.process, 0)));
+  File file = File::above_standard(static_cast<int>(::syscall(SYS_pidfd_open, who.process, 0)));
   if (!file || !ask_descriptor(file.descriptor())) return std::nullopt;
   // Behind the opening: a pid is not used again while its process lives.
   const auto process = read_task(folder_of(who.process));

@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "ipc/clock.h"
+#include "ipc/directory.h"
 #include "ipc/state_word.h"
 
 namespace ringmill {
@@ -66,16 +67,16 @@ std::string in_mib(std::uint64_t bytes) { return std::to_string((bytes + (1U << 
 
 /// Every byte is there, or a clear error: the first touch of a page that tmpfs cannot give is SIGBUS (hazard 11 in
 /// docs/hazards.md).
-Result<void> allocate(const File& file, std::uint64_t bytes, const std::filesystem::path& path) {
+Result<void> allocate(const File& file, std::uint64_t bytes, const Directory& folder) {
   int result = 0;
   do {
     result = ::posix_fallocate(file.descriptor(), 0, static_cast<off_t>(bytes));
   } while (result == EINTR);
   if (result == 0) return {};
-  if (result != ENOSPC) return std::unexpected(system_error("cannot allocate", path, result));
+  if (result != ENOSPC) return std::unexpected(system_error("cannot allocate memory in", folder.path(), result));
   struct statvfs space {};
-  std::string detail = "needs " + in_mib(bytes) + " in " + path.parent_path().string();
-  if (::statvfs(path.parent_path().c_str(), &space) == 0) {
+  std::string detail = "needs " + in_mib(bytes) + " in " + folder.path().string();
+  if (::fstatvfs(folder.descriptor(), &space) == 0) {
     detail += ", which has " + in_mib(space.f_bavail * space.f_frsize) + " free";
   }
   detail +=
@@ -83,11 +84,18 @@ Result<void> allocate(const File& file, std::uint64_t bytes, const std::filesyst
   return std::unexpected(Error(ErrorCode::no_space, "shared memory is too small", detail));
 }
 
-/// The group only where we may: who is not in it cannot give a file to it, and the owner alone can still use it.
-Result<void> give_to(const File& file, const std::optional<FileOwner>& owner, const std::filesystem::path& path) {
-  if (!owner || ::fchown(file.descriptor(), owner->user, owner->group) == 0) return {};
-  if (::fchown(file.descriptor(), owner->user, static_cast<gid_t>(-1)) == 0) return {};
-  return std::unexpected(system_error("cannot give the segment to the engine's owner", path));
+/// The system's folder for shared memory may be a link.
+Result<Directory> folder_of(const std::filesystem::path& path) {
+  return Directory::open(path.has_parent_path() ? path.parent_path() : ".", Directory::Links::followed);
+}
+
+/// What a creator that died has left: the caller holds the structure lock. Another user's stays, and is in no way.
+void remove_half_made(const Directory& folder, const std::string& name) {
+  const auto names = folder.names();
+  if (!names) return;
+  for (const std::string& left : *names) {
+    if (is_half_made_segment(left, name)) static_cast<void>(folder.remove(left));
+  }
 }
 
 /// All but the cells.
@@ -260,39 +268,45 @@ Result<void> Segment::create(const std::filesystem::path& path, const SegmentCon
   const Geometry geometry =
       Geometry::of(config.capacity, config.cell_bytes, static_cast<std::uint32_t>(config.levels.size()),
                    config.level_ring_slots, {.max_payload = config.max_payload, .bytes = config.arena_bytes});
-  const std::filesystem::path fresh = path.string() + ".creating";
-  ::unlink(fresh.c_str());  // of a creator that died: we hold the structure lock
-  auto file = open_file(fresh, O_RDWR | O_CREAT | O_EXCL, config.mode);
+  const auto folder = folder_of(path);
+  if (!folder) return std::unexpected(folder.error());
+  const std::string name = path.filename().string();
+  remove_half_made(*folder, name);
+  const auto fresh = Directory::half_made_name(name);
+  if (!fresh) return std::unexpected(fresh.error());
+  const std::filesystem::path fresh_path = folder->path_of(*fresh);
+  auto file = folder->make_file(*fresh, config.mode);
   if (!file) return std::unexpected(file.error());
-  const auto give_up = [&fresh](Error error) -> Result<void> {
-    ::unlink(fresh.c_str());
-    return std::unexpected(std::move(error));
+  const auto make = [&]() -> Result<void> {
+    if (config.owner) {
+      const Directory::Owner owner{config.owner->user, config.owner->group};
+      if (auto given = give_file(*file, owner, fresh_path); !given) return given;
+    }
+    if (auto allocated = allocate(*file, geometry.bytes, *folder); !allocated) return allocated;
+    auto segment = map(std::move(*file), geometry.bytes, geometry, Access::read_write, fresh_path);
+    if (!segment) return std::unexpected(segment.error());
+    fill(*segment, config, first_generation, generation_limit, *boot);
+    if (auto filled = filler(*segment); !filled) return filled;
+    make_ready(segment->header());
+    return folder->rename(*fresh, name);
   };
-  if (auto given = give_to(*file, config.owner, fresh); !given) return give_up(given.error());
-  if (::fchmod(file->descriptor(), config.mode) != 0) return give_up(system_error("cannot set the mode of", fresh));
-  if (auto allocated = allocate(*file, geometry.bytes, fresh); !allocated) return give_up(allocated.error());
-  auto segment = map(std::move(*file), geometry.bytes, geometry, Access::read_write, fresh);
-  if (!segment) return give_up(segment.error());
-  fill(*segment, config, first_generation, generation_limit, *boot);
-  if (auto filled = filler(*segment); !filled) return give_up(filled.error());
-  make_ready(segment->header());
-  if (::rename(fresh.c_str(), path.c_str()) != 0) return give_up(system_error("cannot rename to", path));
-  return {};
+  auto made = make();
+  if (!made) static_cast<void>(folder->remove_if_there(*fresh));
+  return made;
 }
 
 Result<Segment> Segment::open(const std::filesystem::path& path, std::uint64_t engine_id, uid_t owner,
                               std::uint32_t mode, Access access, bool dump_in_core) {
-  auto file = open_file(path, access == Access::read_only ? O_RDONLY : O_RDWR);
+  const auto folder = folder_of(path);
+  if (!folder) return std::unexpected(folder.error());
+  const int flags = access == Access::read_only ? O_RDONLY : O_RDWR;
+  auto file = folder->open_file_of(owner, path.filename().string(), flags);
   if (!file) return std::unexpected(file.error());
   struct stat facts {};
   if (::fstat(file->descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path));
   if ((facts.st_mode & 0777 & ~mode) != 0) {
     return std::unexpected(Error(ErrorCode::permission_denied, "the segment's mode lets in more than the engine's says",
                                  path.string() + "; chmod it back"));
-  }
-  if (facts.st_uid != owner) {
-    return std::unexpected(Error(ErrorCode::permission_denied, "the segment belongs to another user than the engine",
-                                 path.string() + "; somebody put it there: remove it, then open again"));
   }
   const auto geometry = read_geometry(*file, path);
   if (!geometry) return std::unexpected(geometry.error());
@@ -312,8 +326,18 @@ Result<Segment> Segment::open(const std::filesystem::path& path, std::uint64_t e
   return segment;
 }
 
+bool is_half_made_segment(std::string_view file, std::string_view name) noexcept {
+  constexpr std::string_view older_ending = ".creating";
+  const bool is_of_an_older_version =
+      file.size() == name.size() + older_ending.size() && file.starts_with(name) && file.ends_with(older_ending);
+  return is_of_an_older_version || Directory::is_half_made(file, name);
+}
+
 Result<Segment> Segment::open_copy(const std::filesystem::path& path) {
-  auto file = open_file(path, O_RDONLY);
+  const auto folder = folder_of(path);
+  if (!folder) return std::unexpected(folder.error());
+  // A copy is the reader's to choose: any file that it may read.
+  auto file = folder->open_any_file(path.filename().string(), O_RDONLY);
   if (!file) return std::unexpected(file.error());
   const auto geometry = read_geometry(*file, path);
   if (!geometry) return std::unexpected(geometry.error());

@@ -236,6 +236,9 @@ class Segment {
   Geometry geometry_;
 };
 
+/// True for the names of what was to become the segment `name`.
+bool is_half_made_segment(std::string_view file, std::string_view name) noexcept;
+
 /// The kernel's random id of this boot.
 Result<std::array<std::uint64_t, 2>> boot_id();
 

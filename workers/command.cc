@@ -36,13 +36,10 @@ struct Pipe {
 Result<Pipe> make_pipe() {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return std::unexpected(system_error("pipe2", "a command's pipes"));
-  std::array<File, 2> made{File(ends[0]), File(ends[1])};
-  for (File& end : made) {
-    if (end.descriptor() > STDERR_FILENO) continue;
-    end = File(::fcntl(end.descriptor(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
-    if (!end) return std::unexpected(system_error("fcntl F_DUPFD_CLOEXEC", "a command's pipes"));
-  }
-  return Pipe{std::move(made[0]), std::move(made[1])};
+  File read_end = File::above_standard(ends[0]);
+  File write_end = File::above_standard(ends[1]);
+  if (!read_end || !write_end) return std::unexpected(system_error("fcntl F_DUPFD_CLOEXEC", "a command's pipes"));
+  return Pipe{std::move(read_end), std::move(write_end)};
 }
 
 void make_nonblocking(const File& file) noexcept { ::fcntl(file.descriptor(), F_SETFL, O_NONBLOCK); }
@@ -180,7 +177,7 @@ Result<Command> Command::start(const std::string& text, std::span<const std::str
   const Forked forked = fork_shell(launch);
   if (forked.process < 0) return std::unexpected(system_error("clone", "a command"));
   command.process_ = forked.process;
-  command.process_descriptor_ = File(forked.descriptor);
+  command.process_descriptor_ = File::above_standard(forked.descriptor);
   command.input_pipe_ = std::move(in->write_end);
   command.output_pipe_ = std::move(out->read_end);
   command.error_pipe_ = std::move(error->read_end);

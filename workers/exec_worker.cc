@@ -28,7 +28,7 @@ constexpr std::uint64_t for_ever_ns = ~std::uint64_t{0};
 constexpr std::uint64_t look_every_ns = 50'000'000;
 
 Result<File> make_event() {
-  File event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  File event = File::above_standard(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!event) return std::unexpected(system_error("eventfd", "a worker of commands"));
   return event;
 }

@@ -57,9 +57,12 @@ Result<void> open_pipe() {
   if (signal_pipe.maker.load() == ::getpid()) return {};
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return std::unexpected(system_error("pipe2", "signals"));
-  ::fcntl(ends[1], F_SETFL, O_NONBLOCK);
-  signal_pipe.read_end = ends[0];
-  signal_pipe.write_end.store(ends[1]);
+  File read_end = File::above_standard(ends[0]);
+  File write_end = File::above_standard(ends[1]);
+  if (!read_end || !write_end) return std::unexpected(system_error("fcntl F_DUPFD_CLOEXEC", "signals"));
+  ::fcntl(write_end.descriptor(), F_SETFL, O_NONBLOCK);
+  signal_pipe.read_end = read_end.release();
+  signal_pipe.write_end.store(write_end.release());
   signal_pipe.maker.store(::getpid());
   return {};
 }

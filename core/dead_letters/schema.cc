@@ -1,8 +1,5 @@
 #include "core/dead_letters/schema.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <limits>
 #include <optional>
@@ -80,17 +77,6 @@ Result<void> check_limits(const DeadLetterLimits& limits) {
   if (limits.age.count() < 0 || limits.age > std::chrono::years{200}) {
     return invalid("the age limit of dead letters must be between none and 200 years");
   }
-  return {};
-}
-
-/// Files of the store get the directory's mode without its x bits, its group, and from root its owner.
-Result<void> adopt(const fs::path& file, const struct stat& directory) {
-  if (::chmod(file.c_str(), directory.st_mode & 0666) != 0 && errno != ENOENT) {
-    return std::unexpected(system_error("cannot set the mode of", file));
-  }
-  const uid_t owner = ::geteuid() == 0 ? directory.st_uid : static_cast<uid_t>(-1);
-  // Not allowed to those who are not of that group: then it stays the group of whoever makes the file.
-  [[maybe_unused]] const int ignored = ::lchown(file.c_str(), owner, directory.st_gid);
   return {};
 }
 
@@ -178,29 +164,26 @@ constexpr const char* settings =
 
 }  // namespace
 
-Result<SqlConnection> open_dead_letters(const fs::path& given, DeadLetterStore::Access access,
+Result<SqlConnection> open_dead_letters(const Directory& directory, DeadLetterStore::Access access,
                                         const DeadLetterLimits& limits, std::chrono::milliseconds busy_wait) {
   if (auto checked = check_limits(limits); !checked) return std::unexpected(checked.error());
-  std::error_code failure;
-  const fs::path directory = fs::canonical(given, failure);  // SQLite is told to follow no link in the whole path
-  if (failure) return std::unexpected(system_error("cannot find", given, failure.value()));
-  const fs::path file = directory / dead_letter_file;
-  struct stat folder {};
-  if (::stat(directory.c_str(), &folder) != 0) return std::unexpected(system_error("cannot stat", directory));
-  const auto present = facts_of_database(file, folder);
-  if (!present) return std::unexpected(present.error());
+  const fs::path file = directory.path_of(dead_letter_file);
   const bool writes = access == DeadLetterStore::Access::read_write;
   const auto nothing_buried = [&file] {
     return std::unexpected(Error(ErrorCode::not_found, "no job was ever buried here", file.string()));
   };
-  if (!*present && !writes) return nothing_buried();
-  const auto how = writes ? SqlConnection::Access::make : SqlConnection::Access::read_only;
-  auto connection = SqlConnection::open(file, how, busy_wait, words);
-  if (!connection) return connection;
-  // SQLite gives -wal and -shm the mode and, where it may, the owner that the file has when they are made.
-  if (!*present || (writes && (*present)->st_size == 0)) {
-    if (auto adopted = adopt(file, folder); !adopted) return std::unexpected(adopted.error());
+  // -wal and -shm as well: a pipe in place of one of them would hold SQLite up.
+  for (const std::string_view name : dead_letter_files) {
+    const auto present = facts_of_database(directory, name);
+    if (!present) return std::unexpected(present.error());
+    if (!*present && !writes && name == dead_letter_file) return nothing_buried();
   }
+  if (writes) {
+    if (auto made = make_database_files(directory, dead_letter_files); !made) return std::unexpected(made.error());
+  }
+  const auto how = writes ? SqlConnection::Access::read_write : SqlConnection::Access::read_only;
+  auto connection = SqlConnection::open(directory, dead_letter_file, how, busy_wait, words);
+  if (!connection) return connection;
   if (auto set = connection->execute(settings); !set) return std::unexpected(set.error());
   const auto ours = is_ours(*connection, file);
   if (!ours) return std::unexpected(ours.error());
@@ -211,9 +194,6 @@ Result<SqlConnection> open_dead_letters(const fs::path& given, DeadLetterStore::
   }
   if (!writes) return nothing_buried();
   if (auto made = make(*connection, limits, busy_wait); !made) return std::unexpected(made.error());
-  for (const std::string_view name : dead_letter_files) {
-    if (auto adopted = adopt(directory / name, folder); !adopted) return std::unexpected(adopted.error());
-  }
   return connection;
 }
 

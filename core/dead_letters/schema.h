@@ -24,7 +24,7 @@ inline constexpr std::string_view letter_columns_before_cuts =
     "bury_when_worker_lost, bytes, last_error, payload, 0";
 
 /// Opens the file, checks whose and what it is, and makes the tables if it may.
-Result<SqlConnection> open_dead_letters(const std::filesystem::path& directory, DeadLetterStore::Access access,
+Result<SqlConnection> open_dead_letters(const Directory& directory, DeadLetterStore::Access access,
                                         const DeadLetterLimits& limits, std::chrono::milliseconds busy_wait);
 
 /// Whether the table has the column `payload_cut_from`.

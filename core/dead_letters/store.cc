@@ -112,7 +112,7 @@ std::uint64_t size_of(const DeadLetter& letter) noexcept {
 
 class DeadLetterStore::Implementation {
  public:
-  Implementation(SqlConnection opened, fs::path folder, std::string_view letter_columns_there)
+  Implementation(SqlConnection opened, Directory folder, std::string_view letter_columns_there)
       : connection(std::move(opened)), directory(std::move(folder)), columns(letter_columns_there) {
     open_stores().count.fetch_add(1);
     open_stores().fork_generation.store(fork_generation());
@@ -147,7 +147,7 @@ class DeadLetterStore::Implementation {
   void give_back_pages();
 
   SqlConnection connection;
-  fs::path directory;
+  Directory directory;
   std::string_view columns;  // letter_columns, or what an older file has instead
 
  private:
@@ -222,7 +222,7 @@ Result<Meta> DeadLetterStore::Implementation::meta() {
                     meta.limits.age < std::chrono::years{201} && meta.letters >= 0 && meta.bytes >= 0;
   if (*found && fits) return meta;
   return std::unexpected(Error(ErrorCode::corrupt, "the dead letters' totals cannot be read",
-                               (directory / dead_letter_file).string() +
+                               directory.path_of(dead_letter_file).string() +
                                    "; end the engine's processes and move the file away, then a new one is made"));
 }
 
@@ -364,11 +364,11 @@ DeadLetterStore::DeadLetterStore(DeadLetterStore&&) noexcept = default;
 DeadLetterStore& DeadLetterStore::operator=(DeadLetterStore&&) noexcept = default;
 DeadLetterStore::~DeadLetterStore() = default;
 
-Result<DeadLetterStore> DeadLetterStore::open(const fs::path& directory, Access access, const DeadLetterLimits& limits,
+Result<DeadLetterStore> DeadLetterStore::open(const Directory& directory, Access access, const DeadLetterLimits& limits,
                                               std::chrono::milliseconds busy_wait) {
   if (has_parents_stores()) {
     return std::unexpected(Error(ErrorCode::after_fork, "the parent process had dead letters open when it forked",
-                                 directory.string() + "; fork before they are opened, or call exec()"));
+                                 directory.path().string() + "; fork before they are opened, or call exec()"));
   }
   auto connection = open_dead_letters(directory, access, limits, busy_wait);
   if (!connection) return std::unexpected(connection.error());
@@ -376,6 +376,13 @@ Result<DeadLetterStore> DeadLetterStore::open(const fs::path& directory, Access 
   if (!holds_cuts) return std::unexpected(holds_cuts.error());
   const std::string_view columns = *holds_cuts ? letter_columns : letter_columns_before_cuts;
   return DeadLetterStore(std::make_unique<Implementation>(*std::move(connection), directory, columns));
+}
+
+Result<DeadLetterStore> DeadLetterStore::open(const fs::path& path, Access access, const DeadLetterLimits& limits,
+                                              std::chrono::milliseconds busy_wait) {
+  const auto directory = Directory::open(path);
+  if (!directory) return std::unexpected(directory.error());
+  return open(*directory, access, limits, busy_wait);
 }
 
 Result<std::size_t> DeadLetterStore::bury(std::span<const DeadLetter> letters) {
@@ -404,7 +411,7 @@ Result<std::size_t> DeadLetterStore::bury(std::span<const DeadLetter> letters) {
     if (meta->limits.when_full == DeadLetterLimits::WhenFull::block) {
       return std::unexpected(
           Error(ErrorCode::no_space, "the dead letters are full",
-                (self.directory / dead_letter_file).string() + "; retry, export or purge some (`ringmill dead`)"));
+                self.directory.path_of(dead_letter_file).string() + "; retry, export or purge some (`ringmill dead`)"));
     }
     const auto made = self.make_room(*meta);
     if (!made) return std::unexpected(made.error());
@@ -416,13 +423,13 @@ Result<std::size_t> DeadLetterStore::bury(std::span<const DeadLetter> letters) {
     log().warn(
         "job {} is dead, and its payload of {} bytes is longer than all dead letters of {} may be together: the first "
         "{} are kept, and it cannot be retried",
-        letter.id.to_string(), letter.payload_cut_from, self.directory.string(), letter.payload.size());
+        letter.id.to_string(), letter.payload_cut_from, self.directory.path().string(), letter.payload.size());
   }
   if (dropped != 0) {
     log().warn(
         "the dead letters are full: the {} oldest were dropped for new ones, {} so far; purge or retry some in "
         "{} (`ringmill dead`)",
-        dropped, meta->dropped, self.directory.string());
+        dropped, meta->dropped, self.directory.path().string());
   }
   return fresh;
 }
@@ -534,14 +541,14 @@ Result<DeadLetterTotals> DeadLetterStore::totals() const {
 }
 
 Result<File> DeadLetterStore::lock_retries() const {
-  const fs::path& directory = implementation_->directory;
-  auto file = open_file(directory / "lock", O_RDWR);
+  const Directory& directory = implementation_->directory;
+  auto file = directory.open_file("lock", O_RDWR, Directory::Owners::directorys);
   if (!file) return file;
   const auto locked = try_lock_byte(*file, retry_lock_byte);
   if (!locked) return std::unexpected(locked.error());
   if (*locked) return file;
   return std::unexpected(Error(ErrorCode::busy, "another process retries dead letters of this engine right now",
-                               directory.string() + "; wait for it, or end it, then try again"));
+                               directory.path().string() + "; wait for it, or end it, then try again"));
 }
 
 Result<std::vector<std::string>> DeadLetterStore::check() const {

@@ -29,6 +29,7 @@
 #include <ringmill/error.h>
 
 #include "core/dead_letters/dead_letter.h"
+#include "ipc/directory.h"
 #include "ipc/file.h"
 
 namespace ringmill {
@@ -91,6 +92,8 @@ class DeadLetterStore {
   /// `limits` are for that case. `directory` is the engine's. Errors: not_found (read_only, and nothing was ever
   /// buried), corrupt, incompatible (not ours, or of another version), permission_denied, invalid_argument (limits),
   /// busy, no_space, system.
+  static Result<DeadLetterStore> open(const Directory& directory, Access access, const DeadLetterLimits& limits = {},
+                                      std::chrono::milliseconds busy_wait = default_busy_wait);
   static Result<DeadLetterStore> open(const std::filesystem::path& directory, Access access,
                                       const DeadLetterLimits& limits = {},
                                       std::chrono::milliseconds busy_wait = default_busy_wait);

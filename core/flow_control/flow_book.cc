@@ -33,7 +33,7 @@ Error too_many_rows() {
 
 Result<void> write_flow_rules(const EngineDirectory& directory, const FlowRules& rules) {
   // The keeper may be any user of the engine.
-  return write_file_durably(directory.path() / flow_file, to_json(rules), directory.config().mode | 0444);
+  return directory.folder().write_file_durably(flow_file, to_json(rules), directory.config().mode | 0444);
 }
 
 /// A word of a rule. True: it was another one.
@@ -150,7 +150,7 @@ Result<void> change_flow_rules(const EngineDirectory& directory, Segment& segmen
   if (!locks) return std::unexpected(locks.error());
   if (auto locked = lock_byte(*locks, flow_lock_byte); !locked) return std::unexpected(locked.error());  // F1
   const FlowLock held(*locks);
-  const auto present = read_flow_rules(directory.path());
+  const auto present = read_flow_rules(directory.folder());
   if (!present) return std::unexpected(present.error());
   FlowRules rules = *present;
   if (auto changed = change(rules); !changed) return changed;
@@ -169,9 +169,10 @@ Result<void> change_flow_rules(const EngineDirectory& directory, Segment& segmen
 }
 
 FlowRulesWatch::Sign FlowRulesWatch::sign_of(const EngineDirectory& directory) noexcept {
-  struct stat facts {};
-  if (::lstat((directory.path() / flow_file).c_str(), &facts) != 0) return {};
-  return {.inode = facts.st_ino, .changed_ns = facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec};
+  const auto facts = directory.folder().look(flow_file);
+  if (!facts || !*facts) return {};
+  const timespec& changed = (*facts)->st_mtim;
+  return {.inode = (*facts)->st_ino, .changed_ns = changed.tv_sec * 1'000'000'000 + changed.tv_nsec};
 }
 
 void FlowRulesWatch::apply_if_changed(const EngineCore& engine) {
@@ -184,7 +185,7 @@ void FlowRulesWatch::apply_if_changed(const EngineCore& engine) {
   if (!locked || !*locked) return;
   const FlowLock held(*locks);
   applied_ = sign;
-  const auto rules = read_flow_rules(engine.directory.path());
+  const auto rules = read_flow_rules(engine.directory.folder());
   if (!rules) {
     log().error("{}; the rules that held before go on", rules.error().message());
     return;

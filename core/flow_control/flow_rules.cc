@@ -106,9 +106,9 @@ Result<FlowRules> flow_rules_from_json(const std::string& text, const fs::path& 
   }
 }
 
-Result<FlowRules> read_flow_rules(const fs::path& engine_directory) {
-  const fs::path path = engine_directory / flow_file;
-  const auto text = read_file(path);
+Result<FlowRules> read_flow_rules(const Directory& engine_directory) {
+  const fs::path path = engine_directory.path_of(flow_file);
+  const auto text = engine_directory.read_small_file(flow_file, Directory::Owners::let_in);
   if (text) return flow_rules_from_json(*text, path);
   if (text.error().code() == ErrorCode::not_found) return FlowRules{};
   return std::unexpected(text.error());

@@ -13,6 +13,8 @@
 #include <ringmill/error.h>
 #include <ringmill/flow_control.h>
 
+#include "ipc/directory.h"
+
 namespace ringmill {
 
 inline constexpr std::string_view flow_file = "flow-control.json";
@@ -40,6 +42,6 @@ std::string to_json(const FlowRules& rules);
 Result<FlowRules> flow_rules_from_json(const std::string& text, const std::filesystem::path& path);
 
 /// The rules of the engine in that directory: none where there is no file.
-Result<FlowRules> read_flow_rules(const std::filesystem::path& engine_directory);
+Result<FlowRules> read_flow_rules(const Directory& engine_directory);
 
 }  // namespace ringmill

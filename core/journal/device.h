@@ -14,6 +14,8 @@
 
 #include <ringmill/error.h>
 
+#include "ipc/directory.h"
+
 namespace ringmill {
 
 /// Which of the journal's files: 0, 1, 2 ... A file is used again and again for new segments.
@@ -69,7 +71,7 @@ enum class DeviceChoice { automatic, io_uring, pwritev2 };
 
 /// The device on the directory of an engine's journal. `automatic` takes io_uring where the kernel lets us, and says
 /// once in the log when it does not. Errors: permission_denied, not_found, system.
-Result<std::unique_ptr<JournalDevice>> open_journal_device(const std::string& directory, DeviceChoice choice,
+Result<std::unique_ptr<JournalDevice>> open_journal_device(const Directory& directory, DeviceChoice choice,
                                                            std::uint32_t file_mode);
 using DeviceOpener = std::function<decltype(open_journal_device)>;
 

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "core/journal/device.h"
+#include "ipc/directory.h"
 
 namespace ringmill {
 
@@ -33,8 +34,12 @@ inline std::string damaged_file_name(std::uint64_t segment, std::uint64_t offset
   return fmt::format("damaged-{}-{}", segment, offset);
 }
 
+/// The end of the name of a file that is being made (Directory::half_made_name()).
+inline constexpr std::string_view half_made_ending = ".new";
+
 /// True for a name that we give: nothing else is ever removed. Segments are 0000.segment, 0001.segment ...; a name with
-/// `.new` behind it is of a file that is being made, `probe` of one that found out what the file system can.
+/// `.new` behind it, and before that with a random word, is of a file that is being made; `probe` is of one that found
+/// out what the file system can.
 inline bool is_journal_file(std::string_view name) noexcept {
   const auto take_digits = [&name] {
     const std::size_t digits = std::min(name.find_first_not_of("0123456789"), name.size());
@@ -46,8 +51,12 @@ inline bool is_journal_file(std::string_view name) noexcept {
     name.remove_prefix(word.size());
     return true;
   };
+  if (name.ends_with(half_made_ending)) {
+    const std::size_t dot = name.rfind('.', name.size() - half_made_ending.size() - 1);
+    const bool has_word = dot != std::string_view::npos && Directory::is_half_made(name, name.substr(0, dot));
+    name = has_word ? name.substr(0, dot) : name.substr(0, name.size() - half_made_ending.size());
+  }
   if (name == "probe") return true;
-  if (name.ends_with(".new")) name.remove_suffix(4);
   if (take("damaged-")) return take_digits() != 0 && take("-") && take_digits() != 0 && name.empty();
   return take_digits() >= 4 && name == ".segment";
 }

@@ -16,20 +16,16 @@ Error read_only() { return Error(ErrorCode::permission_denied, "this journal was
 
 }  // namespace
 
-Result<ReadOnlyDevice> ReadOnlyDevice::open(const std::filesystem::path& directory) {
-  const auto opened = open_file(directory, O_RDONLY | O_DIRECTORY);
-  if (!opened) return std::unexpected(opened.error());
-  return ReadOnlyDevice(directory);
-}
+Result<ReadOnlyDevice> ReadOnlyDevice::open(const Directory& directory) { return ReadOnlyDevice(directory); }
 
-std::filesystem::path ReadOnlyDevice::path_of(SlotNumber slot) const { return directory_ / file_name_of(slot); }
+std::filesystem::path ReadOnlyDevice::path_of(SlotNumber slot) const { return directory_.path_of(file_name_of(slot)); }
 
 Result<std::vector<SlotNumber>> ReadOnlyDevice::slots() { return slots_in(directory_); }
 
 Result<int> ReadOnlyDevice::descriptor_of(SlotNumber slot) {
   auto found = open_.find(slot);
   if (found == open_.end()) {
-    auto file = open_file(path_of(slot), O_RDONLY | O_NONBLOCK);  // a pipe of that name must not hold us up
+    auto file = directory_.open_file(file_name_of(slot), O_RDONLY, Directory::Owners::let_in);
     if (!file) return std::unexpected(file.error());
     found = open_.emplace(slot, *std::move(file)).first;
   }
@@ -41,9 +37,6 @@ Result<std::uint64_t> ReadOnlyDevice::bytes_of(SlotNumber slot) {
   if (!descriptor) return std::unexpected(descriptor.error());
   struct stat status {};
   if (::fstat(*descriptor, &status) != 0) return std::unexpected(system_error("fstat", path_of(slot)));
-  if (!S_ISREG(status.st_mode)) {
-    return std::unexpected(Error(ErrorCode::corrupt, "a segment must be a file", path_of(slot).string()));
-  }
   return static_cast<std::uint64_t>(status.st_size);
 }
 

@@ -6,14 +6,14 @@
 #include <vector>
 
 #include "core/journal/device.h"
+#include "ipc/directory.h"
 #include "ipc/file.h"
 
 namespace ringmill {
 
 class ReadOnlyDevice final : public JournalDevice {
  public:
-  /// Errors: not_found, permission_denied, system.
-  static Result<ReadOnlyDevice> open(const std::filesystem::path& directory);
+  static Result<ReadOnlyDevice> open(const Directory& directory);
 
   std::string_view mode() const noexcept override { return "read only"; }
   Result<std::vector<SlotNumber>> slots() override;
@@ -32,11 +32,11 @@ class ReadOnlyDevice final : public JournalDevice {
   void wake() noexcept override {}
 
  private:
-  explicit ReadOnlyDevice(std::filesystem::path directory) noexcept : directory_(std::move(directory)) {}
+  explicit ReadOnlyDevice(Directory directory) noexcept : directory_(std::move(directory)) {}
   std::filesystem::path path_of(SlotNumber slot) const;
   Result<int> descriptor_of(SlotNumber slot);
 
-  std::filesystem::path directory_;
+  Directory directory_;
   std::map<SlotNumber, File> open_;
   std::vector<WriteOutcome> refused_;
 };

@@ -178,7 +178,7 @@ Result<JournalReport> read_into(TableRebuild& table, JournalDevice& device, std:
 /// Copies the bytes of damaged blocks to files in `folder`, before their place is written again. What cannot be copied
 /// is logged and left.
 std::vector<std::filesystem::path> keep_aside(const std::vector<JournalDamage>& damage, JournalDevice& device,
-                                              const std::filesystem::path& folder, std::uint32_t file_mode);
+                                              const Directory& folder, std::uint32_t file_mode);
 
 /// One line for people: which segment, which offset, why, which ids may be touched.
 std::string text_of(const JournalDamage& damage);

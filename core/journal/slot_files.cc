@@ -17,13 +17,12 @@
 #include "core/journal/aligned_memory.h"
 #include "core/journal/file_names.h"
 #include "core/journal/format.h"
+#include "core/log.h"
 
 namespace ringmill {
 
 namespace {
 
-// A file under this ending more is being made; one that was left by a death is made anew or removed.
-constexpr std::string_view half_made_ending = ".new";
 constexpr std::size_t zeros_at_a_time = std::size_t{1} << 20;
 
 AlignedMemory aligned_zeros(std::size_t bytes) {
@@ -49,14 +48,9 @@ int write_zeros(int descriptor, std::uint64_t bytes) {
 
 }  // namespace
 
-Result<SlotFiles> SlotFiles::open(const std::string& directory, std::uint32_t file_mode) {
+Result<SlotFiles> SlotFiles::open(const Directory& directory, std::uint32_t file_mode) {
   SlotFiles files(directory, file_mode);
-  if (const auto opened = open_file(directory, O_RDONLY | O_DIRECTORY); !opened) {
-    return std::unexpected(opened.error());
-  }
-  if (::faccessat(AT_FDCWD, directory.c_str(), W_OK | X_OK, AT_EACCESS) != 0) {
-    return std::unexpected(system_error("the journal cannot be written to", directory));
-  }
+  if (auto writable = directory.check_writable(); !writable) return std::unexpected(writable.error());
   if (auto found = files.find_abilities(); !found) return std::unexpected(found.error());
   return files;
 }
@@ -64,15 +58,12 @@ Result<SlotFiles> SlotFiles::open(const std::string& directory, std::uint32_t fi
 int SlotFiles::flags() const noexcept { return O_RDWR | (abilities_.direct ? O_DIRECT : 0); }
 
 Result<void> SlotFiles::find_abilities() {
-  // The name is gone before anything is tried. Two at once may share the file, or one death leave it: no matter.
-  const std::filesystem::path path = directory_ / "probe";
-  auto file = open_file(path, O_RDWR | O_CREAT | O_DIRECT, 0600);
+  auto file = directory_.make_nameless_file(0600, O_DIRECT);
   abilities_.direct = file.has_value();
-  if (!file) file = open_file(path, O_RDWR | O_CREAT, 0600);
+  if (!file) file = directory_.make_nameless_file(0600);
   // The journal's own files may be there already: then a full disk is no reason not to write to them.
   if (!file && file.error().code() == ErrorCode::no_space) return {};
   if (!file) return std::unexpected(file.error());
-  ::unlink(path.c_str());
 
   const auto zeros = aligned_zeros(journal_unit);
   const iovec data{.iov_base = zeros.get(), .iov_len = journal_unit};
@@ -93,41 +84,49 @@ Result<void> SlotFiles::find_abilities() {
       abilities_.direct = false;
       ::fcntl(file->descriptor(), F_SETFL, 0);
     } else {
-      return std::unexpected(system_error("cannot write in", directory_, written < 0 ? errno : EIO));
+      return std::unexpected(system_error("cannot write in", directory_.path(), written < 0 ? errno : EIO));
     }
   }
 }
 
-std::filesystem::path SlotFiles::path_of(SlotNumber slot) const { return directory_ / file_name_of(slot); }
+std::filesystem::path SlotFiles::path_of(SlotNumber slot) const { return directory_.path_of(file_name_of(slot)); }
 
 Result<std::vector<SlotNumber>> SlotFiles::slots() const { return slots_in(directory_); }
 
-Result<std::vector<SlotNumber>> slots_in(const std::filesystem::path& directory) {
-  std::error_code error;
+Result<std::vector<SlotNumber>> slots_in(const Directory& directory) {
+  const auto names = directory.names();
+  if (!names) return std::unexpected(names.error());
   std::vector<SlotNumber> found;
-  for (auto entry = std::filesystem::directory_iterator(directory, error); !error && entry != end(entry);
-       entry.increment(error)) {
-    if (const auto slot = slot_of(entry->path().filename().native())) found.push_back(*slot);
+  for (const std::string& name : *names) {
+    const auto slot = slot_of(name);
+    if (!slot) continue;
+    const auto facts = directory.look(name);
+    if (!facts) return std::unexpected(facts.error());
+    if (*facts && S_ISREG((*facts)->st_mode)) {
+      found.push_back(*slot);
+    } else if (*facts) {
+      log().warn("{} is no plain file and no part of the journal: somebody put it there; find out who did",
+                 directory.path_of(name).string());
+    }
   }
-  if (error) return std::unexpected(system_error("cannot read", directory, error.value()));
   std::ranges::sort(found);
   return found;
 }
 
 Result<std::uint64_t> SlotFiles::bytes_of(SlotNumber slot) const {
-  struct stat status {};
-  if (::lstat(path_of(slot).c_str(), &status) != 0) {
-    return std::unexpected(system_error("no such segment", path_of(slot)));
+  const auto facts = directory_.look(file_name_of(slot));
+  if (!facts) return std::unexpected(facts.error());
+  if (!*facts || !S_ISREG((*facts)->st_mode)) {
+    return std::unexpected(Error(ErrorCode::not_found, "no such segment", path_of(slot).string()));
   }
-  return static_cast<std::uint64_t>(status.st_size);
+  return static_cast<std::uint64_t>((*facts)->st_size);
 }
 
-Result<File> SlotFiles::make_whole(const std::filesystem::path& path, std::uint64_t bytes) const {
-  ::unlink(path.c_str());
-  auto file = open_file(path, flags() | O_CREAT | O_EXCL, file_mode_);
-  if (!file) return file;
+Result<void> SlotFiles::make_whole(std::string_view name, std::uint64_t bytes) const {
+  const auto file = directory_.make_file(name, file_mode_, flags());
+  if (!file) return std::unexpected(file.error());
+  const std::filesystem::path path = directory_.path_of(name);
   const int descriptor = file->descriptor();
-  if (::fchmod(descriptor, file_mode_) != 0) return std::unexpected(system_error("cannot set the mode of", path));
   // Asks for all of it at once: a disk that is too full says so before anything is written, and what it gives is more
   // likely to be in one piece. Zeros must be written all the same: space that was only promised costs a change of
   // metadata at the first write to it. File systems that promise nothing answer EOPNOTSUPP.
@@ -138,50 +137,64 @@ Result<File> SlotFiles::make_whole(const std::filesystem::path& path, std::uint6
     return std::unexpected(system_error("cannot write", path, error));
   }
   if (::fsync(descriptor) != 0) return std::unexpected(system_error("cannot sync", path));
-  return file;
+  return {};
 }
 
-// A kill leaves: before the rename, a file with another ending, which the next prepare() of the slot begins anew;
-// after it, a whole file whose name may not be durable: nothing was written to it that counts.
+/// What a death left of making this slot's file. Whoever holds the keeper's lock makes them, so no maker lives.
+void SlotFiles::remove_half_made(SlotNumber slot) const {
+  const std::string name = file_name_of(slot);
+  const auto names = directory_.names();
+  if (!names) return;
+  for (const std::string& left : *names) {
+    const bool is_of_an_older_version = left == name + std::string(half_made_ending);
+    if (is_of_an_older_version || Directory::is_half_made(left, name)) static_cast<void>(directory_.remove(left));
+  }
+}
+
+/// A folder that stands there is nothing of the journal's, and cannot be replaced: it goes aside.
+Result<void> SlotFiles::put_in_place(std::string_view half_made, std::string_view name) const {
+  if (directory_.has_folder(name)) {
+    const auto aside = Directory::half_made_name("foreign");
+    if (!aside) return std::unexpected(aside.error());
+    if (auto moved = directory_.rename(name, *aside); !moved) return moved;
+    log().warn("{} was a folder, which somebody put there; it is {} now", directory_.path_of(name).string(), *aside);
+  }
+  return directory_.rename(half_made, name);
+}
+
+// A kill leaves: before the rename, a file with another name, which the next prepare() of the slot removes; after it, a
+// whole file whose name may not be durable: nothing was written to it that counts.
 Result<void> SlotFiles::prepare(SlotNumber slot, std::uint64_t bytes) {
   if (slot >= most_slots) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "a journal has at most 10000 files"));
   }
-  const std::filesystem::path path = path_of(slot);
-  const std::filesystem::path half_made = directory_ / (file_name_of(slot) + std::string(half_made_ending));
+  remove_half_made(slot);
   const auto there = bytes_of(slot);
-  if (there && *there == bytes) {
-    // Its name may be younger than the last sync of the directory, when the process that made it was killed.
-    ::unlink(half_made.c_str());
-    return sync_directory(directory_);
-  }
+  // Its name may be younger than the last sync of the directory, when the process that made it was killed.
+  if (there && *there == bytes) return directory_.sync();
   close(slot);
-  if (auto made = make_whole(half_made, bytes); !made) {
-    ::unlink(half_made.c_str());
-    return std::unexpected(made.error());
+  const std::string name = file_name_of(slot);
+  const auto half_made = Directory::half_made_name(name);
+  if (!half_made) return std::unexpected(half_made.error());
+  auto made = make_whole(*half_made, bytes);
+  if (made) made = put_in_place(*half_made, name);
+  if (!made) {
+    static_cast<void>(directory_.remove_if_there(*half_made));
+    return made;
   }
-  if (::rename(half_made.c_str(), path.c_str()) != 0) {
-    const Error failed = system_error("cannot rename to", path);
-    ::unlink(half_made.c_str());
-    return std::unexpected(failed);
-  }
-  return sync_directory(directory_);
+  return directory_.sync();
 }
 
 Result<void> SlotFiles::remove(SlotNumber slot) {
   close(slot);
-  if (::unlink(path_of(slot).c_str()) != 0) return std::unexpected(system_error("cannot remove", path_of(slot)));
-  return sync_directory(directory_);
+  if (auto removed = directory_.remove(file_name_of(slot)); !removed) return removed;
+  return directory_.sync();
 }
 
 Result<int> SlotFiles::descriptor_of(SlotNumber slot) {
   if (slot < open_.size() && open_[slot] != nullptr) return open_[slot]->file().descriptor();
-  auto file = open_file(path_of(slot), flags());
+  auto file = directory_.open_file(file_name_of(slot), flags(), Directory::Owners::let_in);
   if (!file) return std::unexpected(file.error());
-  struct stat status {};
-  if (::fstat(file->descriptor(), &status) != 0 || !S_ISREG(status.st_mode)) {
-    return std::unexpected(Error(ErrorCode::permission_denied, "not a regular file", path_of(slot)));
-  }
   if (slot >= open_.size()) open_.resize(slot + 1);
   open_[slot] = std::make_unique<ForkClosedFile>(std::move(*file));
   return open_[slot]->file().descriptor();
@@ -262,7 +275,7 @@ WriteBuffers::~WriteBuffers() {
 }
 
 Result<WakeBell> WakeBell::make() {
-  File file(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  File file = File::above_standard(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!file) return std::unexpected(system_error("cannot make", "an eventfd for the journal"));
   return WakeBell(std::move(file));
 }

@@ -11,11 +11,13 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <ringmill/error.h>
 
 #include "core/journal/device.h"
+#include "ipc/directory.h"
 #include "ipc/file.h"
 #include "ipc/fork_guard.h"
 
@@ -27,18 +29,19 @@ struct WriteAbilities {
   bool durable = false;  // RWF_DSYNC (Linux 4.7): the write ends when it is durable; else fdatasync follows it
 };
 
-/// The slots that have files in a journal's directory, in rising order.
-Result<std::vector<SlotNumber>> slots_in(const std::filesystem::path& directory);
+/// The slots that have files in a journal's directory, in rising order. What is no plain file under such a name is none
+/// of ours: it is told in the log and counts as not there.
+Result<std::vector<SlotNumber>> slots_in(const Directory& directory);
 
 class SlotFiles {
  public:
   static constexpr SlotNumber most_slots = 10'000;  // four digits
 
   /// Errors: not_found, permission_denied (the directory cannot be written), no_space, system.
-  static Result<SlotFiles> open(const std::string& directory, std::uint32_t file_mode);
+  static Result<SlotFiles> open(const Directory& directory, std::uint32_t file_mode);
 
   const WriteAbilities& abilities() const noexcept { return abilities_; }
-  std::filesystem::path path_of(SlotNumber slot) const;
+  std::filesystem::path path_of(SlotNumber slot) const;  // for messages
 
   // As in JournalDevice.
   Result<std::vector<SlotNumber>> slots() const;
@@ -60,14 +63,16 @@ class SlotFiles {
   Result<int> descriptor_of(SlotNumber slot);
 
  private:
-  SlotFiles(std::filesystem::path directory, std::uint32_t file_mode) noexcept
+  SlotFiles(Directory directory, std::uint32_t file_mode) noexcept
       : directory_(std::move(directory)), file_mode_(file_mode) {}
   Result<void> find_abilities();
-  Result<File> make_whole(const std::filesystem::path& path, std::uint64_t bytes) const;
+  Result<void> make_whole(std::string_view name, std::uint64_t bytes) const;
+  void remove_half_made(SlotNumber slot) const;
+  Result<void> put_in_place(std::string_view half_made, std::string_view name) const;
   int flags() const noexcept;
   void close(SlotNumber slot) noexcept;
 
-  std::filesystem::path directory_;
+  Directory directory_;
   std::uint32_t file_mode_;
   WriteAbilities abilities_;
   std::vector<std::unique_ptr<ForkClosedFile>> open_;  // by slot

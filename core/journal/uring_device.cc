@@ -36,6 +36,10 @@ Result<std::unique_ptr<IoRing>> IoRing::make(unsigned entries) {
     error = ::io_uring_queue_init_params(entries, &ring, &wanted);
   }
   if (error != 0) return std::unexpected(system_error("no io_uring", "io_uring_setup", -error));
+  File descriptor = File::above_standard(ring.ring_fd);
+  if (!descriptor) return std::unexpected(system_error("no io_uring", "fcntl F_DUPFD_CLOEXEC"));
+  ring.ring_fd = descriptor.descriptor();
+  ring.enter_ring_fd = descriptor.release();
   std::unique_ptr<IoRing> made(new IoRing(ring));
   if ((wanted.features & IORING_FEAT_EXT_ARG) == 0) {
     return std::unexpected(Error(ErrorCode::system, "io_uring needs Linux 5.11 here"));

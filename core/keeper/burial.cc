@@ -132,7 +132,7 @@ Result<void> Burial::bury_all(std::span<const Grave> graves) {
 
 bool Burial::open_store() {
   if (store_) return true;
-  auto opened = DeadLetterStore::open(engine_->directory.path(), DeadLetterStore::Access::read_write);
+  auto opened = DeadLetterStore::open(engine_->directory.folder(), DeadLetterStore::Access::read_write);
   if (!opened) {
     say(opened.error());
     return false;

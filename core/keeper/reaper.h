@@ -55,7 +55,7 @@ class Reaper {
 
   Settling& settling() noexcept { return settling_; }
   Deaths& deaths() noexcept { return deaths_; }
-  const std::filesystem::path& directory() const noexcept { return engine_->directory.path(); }
+  const Directory& directory() const noexcept { return engine_->directory.folder(); }
 
  private:
   void reap_slot(const LeaseSlot& slot, std::uint32_t owner) noexcept;

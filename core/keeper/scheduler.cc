@@ -23,8 +23,7 @@ constexpr std::size_t most_lines_in_turn = 10;
 
 }  // namespace
 
-Scheduler::Scheduler(const std::filesystem::path& engine_directory)
-    : directory_(engine_directory), thread_([this] { run(); }) {}
+Scheduler::Scheduler(const Directory& engine_directory) : directory_(engine_directory), thread_([this] { run(); }) {}
 
 Scheduler::~Scheduler() {
   {
@@ -156,7 +155,7 @@ void Scheduler::say(std::span<const TickMark> marks, std::span<const TickTrouble
 
 Result<Participant*> Scheduler::participant() {
   if (!engine_) {
-    auto opened = Engine::open(directory_, {.embedded_keeper = false});
+    auto opened = Engine::open(directory_.path(), {.embedded_keeper = false});
     if (!opened) return std::unexpected(opened.error());
     engine_ = std::move(*opened);
   }

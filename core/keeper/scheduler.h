@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <condition_variable>
-#include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -21,7 +20,7 @@ namespace ringmill {
 
 class Scheduler {
  public:
-  explicit Scheduler(const std::filesystem::path& engine_directory);
+  explicit Scheduler(const Directory& engine_directory);
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
@@ -44,7 +43,7 @@ class Scheduler {
   /// Opens the engine when the first tick comes: most engines have none.
   Result<Participant*> participant();
 
-  std::filesystem::path directory_;
+  Directory directory_;
   // Of the thread alone.
   std::optional<Engine> engine_;
   std::unique_ptr<Participant> participant_;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <filesystem>
 
 #include <ringmill/error.h>
 
@@ -12,6 +11,6 @@ namespace ringmill {
 
 /// `busy_wait`: how long a call may wait for other processes. Error not_found: there is no such file, and `make` is
 /// false. A file that is made gets the owner, group and mode of its directory (without execution).
-Result<SqlConnection> open_schedules(const std::filesystem::path& file, bool make, std::chrono::milliseconds busy_wait);
+Result<SqlConnection> open_schedules(const Directory& directory, bool make, std::chrono::milliseconds busy_wait);
 
 }  // namespace ringmill

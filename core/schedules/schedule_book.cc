@@ -133,6 +133,9 @@ Result<void> insert(SqlConnection& database, const Schedule& schedule, TickTime 
 ScheduleBook::ScheduleBook(const fs::path& engine_directory, milliseconds busy_wait)
     : file_(engine_directory / schedules_file), busy_wait_(busy_wait) {}
 
+ScheduleBook::ScheduleBook(const Directory& engine_directory, milliseconds busy_wait)
+    : file_(engine_directory.path_of(schedules_file)), directory_(engine_directory), busy_wait_(busy_wait) {}
+
 Error ScheduleBook::no_schedule(std::string_view name) const {
   return Error(ErrorCode::not_found, "no such schedule", fmt::format("'{}' in {}", name, file_.string()));
 }
@@ -151,9 +154,18 @@ Result<bool> ScheduleBook::has_tables(SqlConnection& database) const {
   return std::unexpected(Error(ErrorCode::corrupt, "this file holds no schedules", file_.string() + "; move it away"));
 }
 
+Result<SqlConnection> ScheduleBook::open_file(bool make) {
+  if (!directory_) {
+    auto opened = Directory::open(file_.parent_path());
+    if (!opened) return std::unexpected(opened.error());
+    directory_ = *std::move(opened);
+  }
+  return open_schedules(*directory_, make, busy_wait_);
+}
+
 Result<SqlConnection*> ScheduleBook::opened() {
   if (!database_) {
-    auto database = open_schedules(file_, false, busy_wait_);
+    auto database = open_file(false);
     if (!database && database.error().code() == ErrorCode::not_found) return nullptr;
     if (!database) return std::unexpected(database.error());
     const auto ready = has_tables(*database);
@@ -166,7 +178,7 @@ Result<SqlConnection*> ScheduleBook::opened() {
 
 Result<SqlConnection*> ScheduleBook::made() {
   if (auto there = opened(); !there || *there != nullptr) return there;
-  auto database = open_schedules(file_, true, busy_wait_);
+  auto database = open_file(true);
   if (!database) return std::unexpected(database.error());
   auto transaction = SqlTransaction::begin(*database);
   if (!transaction) return std::unexpected(transaction.error());

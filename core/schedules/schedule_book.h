@@ -60,6 +60,8 @@ class ScheduleBook {
   /// is changing the book. (One that died while it did so is not waited for.)
   ///
   /// Errors of all calls: busy (waited in vain), permission_denied, no_space, corrupt, incompatible, system.
+  explicit ScheduleBook(const Directory& engine_directory,
+                        std::chrono::milliseconds busy_wait = std::chrono::seconds(5));
   explicit ScheduleBook(const std::filesystem::path& engine_directory,
                         std::chrono::milliseconds busy_wait = std::chrono::seconds(5));
 
@@ -105,6 +107,7 @@ class ScheduleBook {
   /// Nothing: there are no schedules yet.
   Result<SqlConnection*> opened();
   Result<SqlConnection*> made();
+  Result<SqlConnection> open_file(bool make);
   Result<bool> has_tables(SqlConnection& database) const;
   Error no_schedule(std::string_view name) const;
   Result<void> change(const char* sql, std::string_view name, std::optional<std::int64_t> now = std::nullopt);
@@ -117,7 +120,8 @@ class ScheduleBook {
   void remember(std::span<const TickMark> marks, std::span<const TickTrouble> troubles, TickTime now);
   void warn_of_broken(const Schedule& schedule);
 
-  std::filesystem::path file_;
+  std::filesystem::path file_;  // for messages
+  std::optional<Directory> directory_;
   std::chrono::milliseconds busy_wait_;
   std::optional<SqlConnection> database_;
   bool has_troubles_ = false;                    // the table is there

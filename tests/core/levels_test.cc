@@ -68,11 +68,12 @@ std::vector<std::uint32_t> all_up_to(std::uint32_t count) {
 /// Lists so many levels, n0 and so on, as the engine would; the next call that makes one opens them all.
 void list_levels(const ScratchEngine& scratch, std::uint32_t count) {
   const auto core = scratch.open_core();
-  LevelList list = must(LevelList::read(scratch.directory(), core->segment.geometry().level_ring_slots));
+  LevelList list =
+      must(LevelList::read(must(Directory::open(scratch.directory())), core->segment.geometry().level_ring_slots));
   for (std::uint32_t n = 0; n < count; ++n) {
     list.levels().push_back({.name = "n" + std::to_string(n), .place = n, .ring = must(list.piece_for(0))});
   }
-  must(list.write(scratch.directory(), 0600));
+  must(list.write(must(Directory::open(scratch.directory())), 0600));
 }
 
 TEST(RuntimeLevel, one_made_at_run_time_takes_jobs_and_is_listed) {
@@ -543,10 +544,11 @@ TEST(RuntimeLevelRecovery, a_level_that_was_listed_as_removed_comes_back_if_a_jo
         {.kind = must(engine.kind(kind_name)), .level = level, .durability = Durability::durable}, seconds{20}));
   }
   const auto core = scratch.open_core();
-  LevelList list = must(LevelList::read(scratch.directory(), core->segment.geometry().level_ring_slots));
+  LevelList list =
+      must(LevelList::read(must(Directory::open(scratch.directory())), core->segment.geometry().level_ring_slots));
   ASSERT_NE(list.find("tube"), nullptr);
   list.find("tube")->is_removed = true;  // as killed after R4, and the keeper opened it again
-  must(list.write(scratch.directory(), 0600));
+  must(list.write(must(Directory::open(scratch.directory())), 0600));
   std::filesystem::remove(scratch.segment_file());
   Engine engine = scratch.open();
   const auto worker = must(engine.attach(Role::worker));

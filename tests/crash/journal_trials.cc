@@ -67,7 +67,9 @@ void compare_with_table(const World& world, std::string_view when, std::vector<P
   const auto add = [&](Trouble trouble, const std::string& what) {
     problems.push_back({trouble, fmt::format("{}: {}", when, what)});
   };
-  auto device = open_journal_device(world.core().directory.journal_path().string(), DeviceChoice::pwritev2, 0600);
+  const auto folder = world.core().directory.open_journal_folder();
+  if (!folder) return add(Trouble::lost, "the journal's folder cannot be opened: " + folder.error().message());
+  auto device = open_journal_device(*folder, DeviceChoice::pwritev2, 0600);
   if (!device) return add(Trouble::lost, "the journal cannot be opened: " + device.error().message());
   Replay replay;
   const auto report = read_journal(**device, world.core().directory.config().engine_id, replay);

@@ -220,7 +220,8 @@ TEST_F(DeadLetterStoreInProcess, an_older_file_is_read_as_it_is_and_can_hold_cut
   must(store(limits).bury(std::vector{letter_of(1)}));
   {
     constexpr SqlWords words{};
-    auto older = must(SqlConnection::open(folder_.path() / dead_letter_file, SqlConnection::Access::make, 5s, words));
+    auto older = must(SqlConnection::open(must(Directory::open(folder_.path())), dead_letter_file,
+                                          SqlConnection::Access::read_write, 5s, words));
     must(older.execute("ALTER TABLE letter DROP COLUMN payload_cut_from"));
   }
   EXPECT_EQ(must(open_store_to_read(folder_.path()).find(letter_of(1).id)).payload_cut_from, 0U);

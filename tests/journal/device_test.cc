@@ -38,7 +38,7 @@ class JournalDevices : public testing::TestWithParam<std::tuple<DeviceChoice, co
 
 TEST_P(JournalDevices, a_prepared_file_is_whole_zero_and_has_the_mode_that_was_asked_for) {
   const mode_t before = ::umask(0777);
-  const auto device = must(open_journal_device(directory().string(), choice(), 0640));
+  const auto device = must(open_journal_device(must(Directory::open(directory())), choice(), 0640));
   must(device->prepare(3, test_file_bytes));
   ::umask(before);
   EXPECT_EQ(must(device->bytes_of(3)), test_file_bytes);
@@ -295,7 +295,7 @@ TEST_P(JournalDevices, a_wait_for_nothing_ends_by_itself) {
 }
 
 TEST_P(JournalDevices, a_directory_that_is_not_there_is_not_found) {
-  EXPECT_EQ(code_of(open_journal_device((directory() / "gone").string(), choice(), 0600)), ErrorCode::not_found);
+  EXPECT_EQ(code_of(Directory::open(directory() / "gone")), ErrorCode::not_found);
 }
 
 TEST_P(JournalDevices, a_symbolic_link_in_the_place_of_a_file_is_refused) {
@@ -315,7 +315,8 @@ TEST_P(JournalDevices, a_directory_that_cannot_be_written_is_refused) {
   const SmallTmpfs tmpfs;
   if (!tmpfs.is_mounted()) GTEST_SKIP() << "only root can mount a tmpfs";
   ASSERT_EQ(::mount("none", tmpfs.path().c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr), 0);
-  EXPECT_EQ(code_of(open_journal_device(tmpfs.path().string(), choice(), 0600)), ErrorCode::permission_denied);
+  EXPECT_EQ(code_of(open_journal_device(must(Directory::open(tmpfs.path())), choice(), 0600)),
+            ErrorCode::permission_denied);
 }
 
 TEST_P(JournalDevices, files_that_are_there_are_written_on_a_full_disk) {

@@ -20,7 +20,7 @@ namespace ringmill::test {
 inline constexpr std::uint64_t test_file_bytes = 64 * journal_unit;
 
 inline std::unique_ptr<JournalDevice> open_device(const std::filesystem::path& directory, DeviceChoice choice) {
-  return must(open_journal_device(directory.string(), choice, 0600));
+  return must(open_journal_device(must(Directory::open(directory)), choice, 0600));
 }
 
 /// Bytes that differ from unit to unit and from seed to seed.

@@ -44,7 +44,7 @@ struct LostEngine {
   Engine open() const { return scratch.open(without_keeper); }
   EngineDirectory directory() const { return must(EngineDirectory::open(scratch.directory())); }
   std::unique_ptr<JournalDevice> device() const {
-    return must(open_journal_device(journal().string(), DeviceChoice::pwritev2, 0600));
+    return must(open_journal_device(must(Directory::open(journal())), DeviceChoice::pwritev2, 0600));
   }
   /// A journal of as many blocks as there are payloads, with a job each, in cells 0, 1, 2...
   std::vector<JobId> write(const std::vector<std::string>& payloads) const {

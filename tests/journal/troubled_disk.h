@@ -119,7 +119,7 @@ class TroubledKeeper {
   static std::shared_ptr<EngineCore> core_with_disk(const ScratchEngine& engine,
                                                     const std::shared_ptr<DiskSwitches>& disk) {
     std::shared_ptr<EngineCore> core = engine.open_core();
-    core->open_device = [disk](const std::string& directory, DeviceChoice choice,
+    core->open_device = [disk](const Directory& directory, DeviceChoice choice,
                                std::uint32_t file_mode) -> Result<std::unique_ptr<JournalDevice>> {
       auto real = open_journal_device(directory, choice, file_mode);
       if (!real) return real;

@@ -70,7 +70,8 @@ TEST(UringDevice, who_asks_for_it_by_name_is_told_that_it_is_refused) {
   const ScratchFolder folder;
   EXPECT_EQ(in_a_child(refuse_io_uring,
                        [&] {
-                         const auto device = open_journal_device(folder.path(), DeviceChoice::io_uring, 0600);
+                         const auto device =
+                             open_journal_device(must(Directory::open(folder.path())), DeviceChoice::io_uring, 0600);
                          return !device && device.error().message().find("io_uring") != std::string::npos ? 0 : 1;
                        }),
             0);

@@ -358,7 +358,7 @@ int run_dead(const DeadWords& words) {
   if (words.action == "export") return run_export(words, **opened);
   const auto directory = EngineDirectory::open(words.directory);
   if (!directory) return fail("dead", directory.error());
-  auto store = DeadLetterStore::open(directory->path(), Access::read_write);
+  auto store = DeadLetterStore::open(directory->folder(), Access::read_write);
   if (!store) return fail("dead", store.error());
   return words.action == "retry" ? run_retry(words, *store) : run_purge(words, *store);
 }

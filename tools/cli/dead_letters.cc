@@ -16,7 +16,7 @@ using Json = nlohmann::ordered_json;
 Result<std::optional<DeadLetterStore>> open_dead_letters_to_read(const std::filesystem::path& path) {
   const auto directory = EngineDirectory::open(path);
   if (!directory) return std::unexpected(directory.error());
-  auto store = DeadLetterStore::open(directory->path(), DeadLetterStore::Access::read_only);
+  auto store = DeadLetterStore::open(directory->folder(), DeadLetterStore::Access::read_only);
   if (store) return std::optional<DeadLetterStore>(*std::move(store));
   if (store.error().code() == ErrorCode::not_found) return std::optional<DeadLetterStore>();
   return std::unexpected(store.error());

@@ -19,9 +19,9 @@ constexpr std::size_t read_bytes = 64 * 1024;
 /// Opens unless the path is "-". Unlike the engine's own files, an input may be a symbolic link.
 Result<File> open_input(const std::filesystem::path& path) {
   if (path == "-") return File();
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return std::unexpected(system_error("cannot open", path));
-  return File(descriptor);
+  File file = File::above_standard(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return std::unexpected(system_error("cannot open", path));
+  return file;
 }
 
 /// Appends up to `most` bytes; 0 at the end.

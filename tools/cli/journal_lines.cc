@@ -294,7 +294,9 @@ class JournalLines : public JournalVisitor {
 int dump_journal(const std::filesystem::path& directory, const JournalLinesOptions& options) {
   const auto engine = EngineDirectory::open(directory);
   if (!engine) return fail("dump", engine.error());
-  auto device = ReadOnlyDevice::open(engine->journal_path());
+  const auto folder = engine->open_journal_folder();
+  if (!folder) return fail("dump", folder.error());
+  auto device = ReadOnlyDevice::open(*folder);
   if (!device) return fail("dump", device.error());
   Output output;
   JournalLines lines(options, output);

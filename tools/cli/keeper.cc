@@ -16,6 +16,7 @@
 
 #include <ringmill/engine.h>
 
+#include "ipc/directory.h"
 #include "ipc/file.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
@@ -37,11 +38,11 @@ sigset_t block_end_signals() {
 }
 
 /// Returns on SIGTERM or SIGINT, or when the engine is removed.
-void wait_for_end(const sigset_t& signals, const std::filesystem::path& directory) {
+void wait_for_end(const sigset_t& signals, const Directory& directory) {
   constexpr timespec look_every{.tv_sec = 1, .tv_nsec = 0};
-  std::error_code failure;
   while (::sigtimedwait(&signals, nullptr, &look_every) < 0) {
-    if (!std::filesystem::exists(directory / "engine.json", failure) && !failure) return;
+    const auto facts = directory.look("engine.json");
+    if (facts && !*facts) return;
   }
 }
 
@@ -61,10 +62,12 @@ int keep_in_foreground(const std::filesystem::path& directory) {
   const sigset_t signals = block_end_signals();
   const auto engine = Engine::open(directory);
   if (!engine) return fail("keeper", engine.error());
+  const auto folder = Directory::open(directory);
+  if (!folder) return fail("keeper", folder.error());
   Output output;
   output.line(fmt::format("process {} {}", ::getpid(), await_election(*engine)));
   output.flush();
-  wait_for_end(signals, directory);
+  wait_for_end(signals, *folder);
   return output.finish(exit_done);
 }
 
@@ -86,22 +89,25 @@ int keep_in_background(const std::filesystem::path& directory, const File& repor
     // The parent's standard error is still ours.
     return fail("keeper", engine.error());
   }
+  const auto folder = Directory::open(directory);
+  if (!folder) return fail("keeper", folder.error());
   await_election(*engine);
-  const int nowhere = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere, descriptor);
-  ::close(nowhere);
+  if (const auto nowhere = open_file("/dev/null", O_RDWR)) {
+    for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(nowhere->descriptor(), descriptor);
+  }
   if (::chdir("/") != 0) return exit_failed;
   [[maybe_unused]] const ssize_t written =
       ::write(report.descriptor(), "k", 1);  // a parent that is gone needs no report
-  wait_for_end(signals, directory);
+  wait_for_end(signals, *folder);
   return exit_done;
 }
 
 int start_daemon(const std::filesystem::path& directory) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail("keeper", system_error("pipe", directory));
-  File reading(ends[0]);
-  File writing(ends[1]);
+  File reading = File::above_standard(ends[0]);
+  File writing = File::above_standard(ends[1]);
+  if (!reading || !writing) return fail("keeper", system_error("fcntl F_DUPFD_CLOEXEC", directory));
   const pid_t child = ::fork();
   if (child < 0) return fail("keeper", system_error("fork", directory));
   if (child == 0) {

@@ -222,7 +222,7 @@ int run_schedule(const ScheduleWords& words) {
   if (words.has_job && words.action != "add") return refuse("only add says when and what");
   const auto engine = EngineDirectory::open(words.directory);
   if (!engine) return fail("schedule", engine.error());
-  ScheduleBook book(engine->path());
+  ScheduleBook book(engine->folder());
   if (words.action == "add") return run_add(words, *engine, book);
   if (words.action == "list") return run_list(words, *engine, book);
   return run_change(words, book);

@@ -27,7 +27,9 @@ struct Verified {
 };
 
 Result<Verified> read_once(const EngineDirectory& engine) {
-  auto device = ReadOnlyDevice::open(engine.journal_path());
+  const auto folder = engine.open_journal_folder();
+  if (!folder) return std::unexpected(folder.error());
+  auto device = ReadOnlyDevice::open(*folder);
   if (!device) return std::unexpected(std::move(device.error()));
   LiveJobs jobs;
   auto report = read_journal(*device, engine.config().engine_id, jobs);

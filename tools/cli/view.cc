@@ -16,7 +16,9 @@ namespace {
 bool is_moment(std::chrono::system_clock::time_point time) { return time.time_since_epoch().count() != 0; }
 
 std::string id_in(const fs::path& directory) {
-  const auto text = read_file(directory / "engine.json");
+  const auto folder = Directory::open(directory, Directory::Links::followed);
+  if (!folder) return {};
+  const auto text = folder->read_small_file(configuration_file, Directory::Owners::let_in);
   if (!text) return {};
   const auto json = nlohmann::json::parse(*text, nullptr, false);
   if (!json.is_object() || !json.contains("id") || !json["id"].is_string()) return {};
@@ -30,16 +32,17 @@ Result<fs::path> find_segment(const fs::path& folder, const fs::path& directory)
   if (id.empty() && !directory.empty()) id = id_in(directory);
   if (!id.empty()) return folder / ("ringmill-" + id);
   fs::path found;
-  std::error_code failure;
-  for (auto entry = fs::directory_iterator(folder, failure); !failure && entry != fs::directory_iterator();
-       entry.increment(failure)) {
-    const std::string name = entry->path().filename().string();
-    if (!name.starts_with("ringmill-") || name.ends_with(".creating")) continue;
+  const auto opened = Directory::open(folder, Directory::Links::followed);
+  const auto names = opened ? opened->names() : std::unexpected(opened.error());
+  if (!names) return std::unexpected(names.error());
+  for (const std::string& name : *names) {
+    constexpr std::string_view prefix = "ringmill-";
+    if (!name.starts_with(prefix) || !JobId::parse(name.substr(prefix.size()))) continue;
     if (!found.empty()) {
       return std::unexpected(Error(ErrorCode::invalid_argument, "the folder holds several segments",
                                    folder.string() + "; name one of the files"));
     }
-    found = entry->path();
+    found = folder / name;
   }
   if (!found.empty()) return found;
   return std::unexpected(
