@@ -63,15 +63,14 @@ bool is_own_file(std::string_view name) {
   });
 }
 
-/// The name of a file in the directory, or in its journal, that is not ours.
-Result<std::optional<std::string>> foreign_file(const Directory& folder) {
-  const auto names = folder.names();
-  if (!names) return std::unexpected(names.error());
-  const bool has_journal = folder.has_folder(journal_folder);
-  for (const std::string& name : *names) {
-    if (!is_own_file(name) && !(has_journal && name == journal_folder)) return name;
-  }
-  if (!has_journal) return std::nullopt;
+/// What a directory holds besides the journal's folder.
+struct Contents {
+  std::vector<std::string> ours;
+  std::optional<std::string> foreign;  // the first name, here or in the journal, that is not ours
+};
+
+/// The first name in the journal's folder that is not ours.
+Result<std::optional<std::string>> foreign_in_journal(const Directory& folder) {
   const auto journal = folder.open_folder(journal_folder);
   const auto files = journal ? journal->names() : std::unexpected(journal.error());
   if (!files) return std::unexpected(files.error());
@@ -80,21 +79,38 @@ Result<std::optional<std::string>> foreign_file(const Directory& folder) {
   return std::string(journal_folder) + "/" + *foreign;
 }
 
-/// C1. A directory that is there is used if it is ours and holds nothing but what a creation leaves.
-Result<Directory> make_directory(const fs::path& path, std::uint32_t mode) {
-  const auto made = Directory::make(path, mode);
-  if (!made && made.error().code() != ErrorCode::already_exists) return std::unexpected(made.error());
+Result<Contents> contents_of(const Directory& folder) {
+  const auto names = folder.names();
+  if (!names) return std::unexpected(names.error());
+  Contents contents;
+  for (const std::string& name : *names) {
+    if (is_own_file(name)) {
+      contents.ours.push_back(name);
+    } else if (name != journal_folder || !folder.has_folder(name)) {
+      if (!contents.foreign) contents.foreign = name;
+    } else if (!contents.foreign) {
+      auto foreign = foreign_in_journal(folder);
+      if (!foreign) return std::unexpected(foreign.error());
+      contents.foreign = *std::move(foreign);
+    }
+  }
+  return contents;
+}
+
+/// A directory that is there is used if it is ours and holds nothing but what a creation leaves. Error not_found: it
+/// was removed meanwhile.
+Result<Directory> open_place(const fs::path& path) {
   auto folder = Directory::open(path);
   if (!folder) return folder;
   if (folder->owner() != ::geteuid()) {
     return std::unexpected(Error(ErrorCode::permission_denied, "the directory belongs to another user",
                                  path.string() + "; make the engine as that user, or name a new directory"));
   }
-  const auto foreign = foreign_file(*folder);
-  if (!foreign) return std::unexpected(foreign.error());
-  if (*foreign) {
+  const auto contents = contents_of(*folder);
+  if (!contents) return std::unexpected(contents.error());
+  if (contents->foreign) {
     return std::unexpected(Error(ErrorCode::already_exists, "the directory is not empty and holds no engine",
-                                 path.string() + " (found " + **foreign + "); name a new directory"));
+                                 path.string() + " (found " + *contents->foreign + "); name a new directory"));
   }
   return folder;
 }
@@ -122,7 +138,8 @@ struct CreationNote {
   }
 };
 
-/// Removes the segment, and what was to become it. Error permission_denied: another user's file stands there.
+/// Removes the segment, and what was to become it. Error permission_denied: another user's file stands there. Another
+/// user's under a half-made name is in no way, and stays.
 Result<void> unlink_segment(const fs::path& segment, uid_t owner) {
   const auto folder = Directory::open(segment.parent_path(), Directory::Links::followed);
   if (!folder && folder.error().code() == ErrorCode::not_found) return {};
@@ -136,6 +153,7 @@ Result<void> unlink_segment(const fs::path& segment, uid_t owner) {
     if (!facts) return std::unexpected(facts.error());
     if (!*facts) continue;
     if ((*facts)->st_uid != owner) {
+      if (file != name) continue;
       return std::unexpected(Error(ErrorCode::permission_denied,
                                    "a file of another user stands where the engine's shared memory should be",
                                    folder->path_of(file).string() + "; find out whose it is, and let them remove it"));
@@ -166,17 +184,15 @@ Result<void> unlink_databases(const Directory& folder) {
   return folder.remove_if_there(level_list_file);
 }
 
-/// Removes our files, and the directory if nothing else is in it. The caller holds the structure lock, and the segment
-/// is gone.
-Result<void> unlink_own_files(const Directory& folder) {
+/// Removes our files, which are `ours`, and the directory if nothing else is in it. The caller holds the structure
+/// lock, and the segment is gone.
+Result<void> unlink_own_files(const Directory& folder, const std::vector<std::string>& ours) {
   // engine.json first, so that there is no engine without its journal. While the journal is there others of our files
   // are, so that its folder does not need to tell whose it is.
   if (auto unlinked = folder.remove_if_there(configuration_file); !unlinked) return unlinked;
   if (auto unlinked = unlink_journal(folder); !unlinked) return unlinked;
-  const auto names = folder.names();
-  if (!names) return std::unexpected(names.error());
-  for (const std::string& name : *names) {
-    if (name == engine_lock_file || !is_own_file(name)) continue;
+  for (const std::string& name : ours) {
+    if (name == engine_lock_file) continue;
     if (auto unlinked = folder.remove_if_there(name); !unlinked) return unlinked;
   }
   if (auto unlinked = folder.remove_if_there(engine_lock_file); !unlinked) return unlinked;
@@ -232,8 +248,10 @@ Error others_are_at_it(const fs::path& path) {
 Result<EngineDirectory::Locked> EngineDirectory::make_and_lock(const fs::path& path, std::uint32_t mode,
                                                                std::uint32_t file_mode) {
   for (int n = 0; n < most_replacements; ++n) {
-    const auto folder = make_directory(path, mode);
-    if (!folder && folder.error().code() == ErrorCode::not_found && fs::exists(path.parent_path())) continue;
+    const auto made = Directory::make(path, mode);
+    if (!made && made.error().code() != ErrorCode::already_exists) return std::unexpected(made.error());
+    const auto folder = open_place(path);
+    if (!folder && folder.error().code() == ErrorCode::not_found) continue;
     if (!folder) return std::unexpected(folder.error());
     auto locks = open_or_make_lock(*folder, file_mode);
     if (!locks && locks.error().code() == ErrorCode::not_found) continue;  // removed since C1
@@ -270,7 +288,7 @@ Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions&
     // engine.json first: a kill from here on leaves a half-made engine, not a whole one without its segment.
     static_cast<void>(folder.remove_if_there(configuration_file));
     static_cast<void>(unlink_noted_segment(folder));
-    static_cast<void>(unlink_own_files(folder));
+    if (const auto left = contents_of(folder)) static_cast<void>(unlink_own_files(folder, left->ours));
   }
   return made;
 }
@@ -325,20 +343,20 @@ Result<void> EngineDirectory::remove_half_made(const Locked& locked) {
     return std::unexpected(system_error("cannot stat", folder.path_of(engine_lock_file)));
   }
   // Ours is an empty lock file, and beside it another file of ours, or nothing at all.
-  const auto names = folder.names();
-  if (!names) return std::unexpected(names.error());
-  const bool has_more_of_ours = std::ranges::count_if(*names, is_own_file) > 1;
-  const auto foreign = foreign_file(folder);
-  if (!foreign) return std::unexpected(foreign.error());
-  if (facts.st_size != 0 || (!has_more_of_ours && *foreign)) return std::unexpected(no_engine(folder.path()));
+  const auto contents = contents_of(folder);
+  if (!contents) return std::unexpected(contents.error());
+  const bool has_more_of_ours = contents->ours.size() > 1;
+  if (facts.st_size != 0 || (!has_more_of_ours && contents->foreign)) return std::unexpected(no_engine(folder.path()));
   if (auto unlinked = unlink_noted_segment(folder); !unlinked) return unlinked;
-  return unlink_own_files(folder);
+  return unlink_own_files(folder, contents->ours);
 }
 
 Result<void> EngineDirectory::remove_files() const {
-  // The segment first: without engine.json nobody would know its name.
+  const auto contents = contents_of(folder_);
+  if (!contents) return std::unexpected(contents.error());
+  // The segment first: without engine.json nothing would know its name.
   if (auto unlinked = unlink_segment(segment_path(), folder_.owner()); !unlinked) return unlinked;
-  return unlink_own_files(folder_);
+  return unlink_own_files(folder_, contents->ours);
 }
 
 }  // namespace ringmill

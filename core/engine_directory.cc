@@ -27,12 +27,7 @@ Result<fs::path> EngineDirectory::full_path(const fs::path& given) {
   std::error_code failure;
   fs::path path = fs::absolute(given, failure).lexically_normal();
   if (failure) return std::unexpected(system_error("cannot find", given, failure.value()));
-  if (!path.has_filename()) path = path.parent_path();  // with a slash at its end it would be followed
-  struct stat facts {};
-  if (::lstat(path.c_str(), &facts) == 0 && S_ISLNK(facts.st_mode)) {
-    return std::unexpected(Error(ErrorCode::permission_denied, "the engine's directory is a symbolic link",
-                                 path.string() + "; name the directory itself"));
-  }
+  if (!path.has_filename()) path = path.parent_path();  // a slash at its end says nothing
   return path;
 }
 

@@ -37,8 +37,7 @@ inline constexpr const char* creation_note_file = "creating";
 
 class EngineDirectory {
  public:
-  /// The absolute path that all of this works with. Error permission_denied: it is a symbolic link, and whoever may
-  /// change that chooses the engine.
+  /// The absolute path that all of this works with, with a name at its end.
   static Result<std::filesystem::path> full_path(const std::filesystem::path& given);
 
   /// Makes directory, segment and configuration. Safe against a second creator and against death at any point.

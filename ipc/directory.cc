@@ -279,7 +279,8 @@ Result<File> Directory::make_nameless_file(std::uint32_t mode, int flags) const 
   const auto name = half_made_name("probe");
   if (!name) return std::unexpected(name.error());
   auto named = make_file(*name, mode, flags);
-  if (named) static_cast<void>(remove(*name));
+  // Also where making it failed: a file system without O_DIRECT makes the file, then refuses to open it.
+  static_cast<void>(remove_if_there(*name));
   return named;
 }
 

@@ -154,7 +154,7 @@ Result<bool> ScheduleBook::has_tables(SqlConnection& database) const {
   return std::unexpected(Error(ErrorCode::corrupt, "this file holds no schedules", file_.string() + "; move it away"));
 }
 
-Result<SqlConnection> ScheduleBook::open_file(bool make) {
+Result<SqlConnection> ScheduleBook::open_database(bool make) {
   if (!directory_) {
     auto opened = Directory::open(file_.parent_path());
     if (!opened) return std::unexpected(opened.error());
@@ -165,7 +165,7 @@ Result<SqlConnection> ScheduleBook::open_file(bool make) {
 
 Result<SqlConnection*> ScheduleBook::opened() {
   if (!database_) {
-    auto database = open_file(false);
+    auto database = open_database(false);
     if (!database && database.error().code() == ErrorCode::not_found) return nullptr;
     if (!database) return std::unexpected(database.error());
     const auto ready = has_tables(*database);
@@ -178,7 +178,7 @@ Result<SqlConnection*> ScheduleBook::opened() {
 
 Result<SqlConnection*> ScheduleBook::made() {
   if (auto there = opened(); !there || *there != nullptr) return there;
-  auto database = open_file(true);
+  auto database = open_database(true);
   if (!database) return std::unexpected(database.error());
   auto transaction = SqlTransaction::begin(*database);
   if (!transaction) return std::unexpected(transaction.error());

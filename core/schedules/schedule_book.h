@@ -107,7 +107,7 @@ class ScheduleBook {
   /// Nothing: there are no schedules yet.
   Result<SqlConnection*> opened();
   Result<SqlConnection*> made();
-  Result<SqlConnection> open_file(bool make);
+  Result<SqlConnection> open_database(bool make);
   Result<bool> has_tables(SqlConnection& database) const;
   Error no_schedule(std::string_view name) const;
   Result<void> change(const char* sql, std::string_view name, std::optional<std::int64_t> now = std::nullopt);

@@ -108,6 +108,16 @@ TEST(HostileSegment, another_users_file_is_told_apart_from_a_wrong_mode) {
   EXPECT_NE(opened.error().message().find("another user"), std::string::npos) << opened.error().message();
 }
 
+TEST(HostileSegment, another_users_file_in_its_place_is_not_removed_with_the_engine) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
+  const ScratchEngine scratch;
+  const fs::path segment = scratch.segment_file();
+  ASSERT_EQ(::chown(segment.c_str(), 12345, 12345), 0);
+  EXPECT_EQ(code_of(Engine::remove(scratch.directory(), true)), ErrorCode::permission_denied);
+  EXPECT_TRUE(fs::exists(segment));
+  EXPECT_TRUE(fs::exists(scratch.directory() / "engine.json")) << "what is left can be removed later";
+}
+
 class HostileJournal : public ::testing::TestWithParam<const char*> {
  protected:
   void put(const fs::path& file) const {

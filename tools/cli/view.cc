@@ -15,10 +15,8 @@ namespace {
 
 bool is_moment(std::chrono::system_clock::time_point time) { return time.time_since_epoch().count() != 0; }
 
-std::string id_in(const fs::path& directory) {
-  const auto folder = Directory::open(directory, Directory::Links::followed);
-  if (!folder) return {};
-  const auto text = folder->read_small_file(configuration_file, Directory::Owners::let_in);
+std::string id_in(const Directory& folder) {
+  const auto text = folder.read_small_file(configuration_file, Directory::Owners::let_in);
   if (!text) return {};
   const auto json = nlohmann::json::parse(*text, nullptr, false);
   if (!json.is_object() || !json.contains("id") || !json["id"].is_string()) return {};
@@ -27,26 +25,27 @@ std::string id_in(const fs::path& directory) {
 }
 
 /// The segment's file in a folder.
-Result<fs::path> find_segment(const fs::path& folder, const fs::path& directory) {
+Result<fs::path> find_segment(const Directory& folder, const fs::path& directory) {
   std::string id = id_in(folder);
-  if (id.empty() && !directory.empty()) id = id_in(directory);
-  if (!id.empty()) return folder / ("ringmill-" + id);
+  if (id.empty() && !directory.empty()) {
+    if (const auto engine = Directory::open(directory, Directory::Links::followed)) id = id_in(*engine);
+  }
+  if (!id.empty()) return folder.path_of("ringmill-" + id);
   fs::path found;
-  const auto opened = Directory::open(folder, Directory::Links::followed);
-  const auto names = opened ? opened->names() : std::unexpected(opened.error());
+  const auto names = folder.names();
   if (!names) return std::unexpected(names.error());
   for (const std::string& name : *names) {
     constexpr std::string_view prefix = "ringmill-";
     if (!name.starts_with(prefix) || !JobId::parse(name.substr(prefix.size()))) continue;
     if (!found.empty()) {
       return std::unexpected(Error(ErrorCode::invalid_argument, "the folder holds several segments",
-                                   folder.string() + "; name one of the files"));
+                                   folder.path().string() + "; name one of the files"));
     }
-    found = folder / name;
+    found = folder.path_of(name);
   }
   if (!found.empty()) return found;
   return std::unexpected(
-      Error(ErrorCode::not_found, "no segment here", folder.string() + "; expected a file named ringmill-ID"));
+      Error(ErrorCode::not_found, "no segment here", folder.path().string() + "; expected a file named ringmill-ID"));
 }
 
 }  // namespace
@@ -69,10 +68,9 @@ Result<EngineView> EngineView::open(const fs::path& path) {
 }
 
 Result<EngineView> EngineView::open_copy(const fs::path& from, const fs::path& directory) {
-  std::error_code failure;
   fs::path file = from;
-  if (fs::is_directory(from, failure)) {
-    auto found = find_segment(from, directory);
+  if (const auto folder = Directory::open(from, Directory::Links::followed)) {
+    auto found = find_segment(*folder, directory);
     if (!found) return std::unexpected(found.error());
     file = *found;
   }
