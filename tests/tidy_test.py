@@ -196,6 +196,62 @@ static_assert(std::is_trivially_destructible_v<Entry> && std::is_standard_layout
 """
 
 
+class Paths(RuleTest):
+    def test_each_call_of_the_system_that_takes_a_path(self):
+        for call in (
+            "::open(path, O_RDONLY)",
+            "::openat(folder, name, O_RDONLY)",
+            "creat(path, 0600)",
+            "std::fopen(path, mode)",
+            "::chmod(path, 0600)",
+            "::lchown(path, user, group)",
+            "::rename(from, to)",
+            "unlink(path.c_str())",
+            "::mkdir(path, 0700)",
+            "rmdir(path)",
+            "::stat(path, &facts)",
+            "lstat(path, &facts)",
+            "access(path.c_str(), W_OK)",
+            "::truncate(path, 0)",
+            "opendir(path)",
+        ):
+            with self.subTest(call):
+                self.fires(tidy.rule_paths, {"core/a.cc": f"bool f() {{ return {call}; }}\n"}, "takes a path")
+
+    def test_each_call_of_the_standard_library_that_takes_a_path(self):
+        for call in ("std::filesystem::remove_all(p)", "fs::exists(p)", "fs::rename(p, q)", "fs::permissions(p, m)"):
+            with self.subTest(call):
+                self.fires(tidy.rule_paths, {"workers/a.cc": f"bool f() {{ return {call}; }}\n"}, "takes a path")
+
+    def test_a_stream_that_opens_a_file(self):
+        self.fires(tidy.rule_paths, {"tools/cli/a.cc": "std::ofstream out(path);\n"}, "ofstream takes a path")
+
+    def test_our_own_calls_for_paths_of_the_system(self):
+        self.fires(tidy.rule_paths, {"core/a.cc": "auto text = read_file(folder + name);\n"}, "read_file takes a path")
+        self.fires(tidy.rule_paths, {"core/a.cc": "auto file = open_file(path, O_RDONLY);\n"}, "open_file takes a path")
+
+    def test_descriptors_members_types_and_words_are_fine(self):
+        code = """
+struct stat facts {};  // ::open(path) opens
+const char* words = "::unlink(path)";
+Result<Store> Store::open(const Directory& directory) { return directory.open_file(name, O_RDONLY); }
+void f() { ::fstat(file, &facts); ::fchmod(file, 0600); folder->rename(a, b); link(); remove(name); }
+void g() { read_file(*file, path); }
+fs::path path = fs::absolute(given).lexically_normal();
+"""
+        self.is_silent(tidy.rule_paths, {"core/a.cc": code})
+
+    def test_the_files_that_may_and_other_rooms(self):
+        code = "int f() { return ::open(path, 0); }\n"
+        self.is_silent(tidy.rule_paths, {"workers/spool.cc": code, "tests/a.cc": code, "bench/a.cc": code})
+
+    def test_a_file_that_may_and_is_gone(self):
+        self.assertIn(
+            "workers/spool.cc is allowed to use paths and does not exist",
+            self.found(tidy.rule_paths, {"ipc/directory.h": ""}),
+        )
+
+
 class Layouts(RuleTest):
     def test_a_struct_without_its_size(self):
         text = SOUND_STRUCT.replace("static_assert(sizeof(Entry) == 64);\n", "")
