@@ -34,8 +34,8 @@
 //
 // Producers that wait for an extent are woken by every step that may free one, right after that step:
 //
-//   a job is over, its cell free or another's     E7 for its holder, cancel(), the reaper and the keeper when they list
-//                                                 the cell, the burial
+//   a job is over, its cell free or another's     E7 for its holder, cancel(), the burial, and the reaper and
+//                                                 the keeper when they list the cell
 //   a filling cell is given up                    take_back(), which lists the cell; the enqueue of the same unique key
 //                                                 that does away with it; the scan that lists what the dead were
 //                                                 filling

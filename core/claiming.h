@@ -4,8 +4,8 @@
 //   K1  read the front of a ring: a hint                      nothing happened
 //   K2  look at the hint's cell: not queued, or another       the hint is dead: all step over it
 //       generation: step over, again from K1
-//   K3  write id, deadline and version into an own lease slot a slot that names a word which never came: ignored
-//   K4  CAS the cell: queued -> running(me); lost: clear the the slot names the word: reaped at once, it waits again
+//   K3  write id, deadline, version into an own lease slot    a slot that names a word which never came: ignored
+//   K4  CAS the cell: queued -> running(me); lost: clear the  the slot names the word: reaped at once, it waits again
 //       slot (core/lease_book.h), go on
 //   K5  raise the ring's head over what is dead now           the next claimer steps over it (ring C2)
 //       (where kinds are paused or limited, what may not

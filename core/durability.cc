@@ -1,14 +1,14 @@
 // Tickets: knowing when what a participant has done is on the disk. The journal thread's side is core/journal/rounds.h;
 // why a ticket is right, ipc/journal_marks.h.
 //
-//   who waits                                        the journal thread
+//   waiter                                           the journal thread
 //   W1  raise round_wanted, ring if it rests         R1  publish round_durable
-//   W2  read durable_sequence                        R2  somebody_waits? lower it, add one to durable_sequence, wake
+//   W2  read durable_sequence                        R2  somebody_waits? clear it, change durable_sequence, wake
 //   W3  raise somebody_waits
-//   W4  look once more, sleep while durable_sequence is what W2 read
+//   W4  check again; sleep while that is unchanged
 //
-// All are seq_cst: either W4 sees what R1 published, or R2 sees the sign. A sign left by the dead costs one wake. W1 is
-// seen in the same way: the journal thread looks at round_wanted after it has said that it rests.
+// All are seq_cst: either W4 sees what R1 published, or R2 sees somebody_waits. One left by the dead costs one wake. W1
+// is seen in the same way: the journal thread looks at round_wanted after it has said that it rests.
 #include <algorithm>
 #include <cstring>
 

@@ -3,9 +3,9 @@
 //
 //   participant                                        keeper
 //   B1  store the cell's word                          C1  awake: keeper_sleeps_until = 0
-//   B2  set the cell's bit                             C2  keeper_work: 1 -> 0; take and clear all bits, look at these
-//   B3  keeper_work = 1                                    cells
-//   B4  due before keeper_sleeps_until: ring           C3  keeper_sleeps_until = the next due time, or the next turn
+//   B2  set the cell's bit                             C2  keeper_work: 1 -> 0; take and clear all bits, look at
+//   B3  keeper_work = 1                                    these cells
+//   B4  due before keeper_sleeps_until: ring           C3  keeper_sleeps_until = the next due time, or next turn
 //                                                      C4  keeper_work is 1: again from C1; else sleep
 //
 // Nothing is due while the keeper sleeps: B3, B4, C3 and C4 are seq_cst, so either C4 sees the work, or B4 sees until
@@ -35,7 +35,7 @@ class KeeperMarks {
     return until_ns != 0 && on_lease_clock(due) < until_ns;  // B4
   }
 
-  /// B2 and B3 alone. True: the keeper sleeps, and rests until its next turn if nobody rings.
+  /// B2 and B3 alone. True: the keeper sleeps, and rests until its next turn if it is not called.
   bool call(std::uint32_t index) noexcept {
     bits_[index / 64].fetch_or(std::uint64_t{1} << (index % 64));  // B2
     return call();

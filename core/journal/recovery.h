@@ -2,27 +2,28 @@
 //
 //   R1  wait for the fence of every file: writes of a dead keeper may be on their way still
 //   R2  each record goes to its cell, those of one job in the order in which they were written:
-//         job       the highest generation stands; of one that stands already the newest place and most attempts count,
-//                   and it waits, as for an attempts record
+//         job       the highest generation stands; of one that stands already the newest place and most attempts
+//                   count, and it waits, as for an attempts record
 //         ended     the highest generation is noted
-//         attempts  the highest generation is noted, and of that the most attempts; lives before it are over too. The
-//                   job that stands waits from now on, unless it is over, or more attempts are known
-//         change    of the job that stands: what is further on stays. Over is further than going on, more attempts are
-//                   further than fewer; of two alike the later record stands. Not the later due time: the wall clock,
-//                   which that is written in, may have been set back
+//         attempts  the highest generation is noted, and of that the most attempts; lives before it are over too.
+//                   The job that stands waits from now on, unless it is over, or more attempts are known
+//         change    of the job that stands: what is further on stays. Over is further than going on, more attempts
+//                   are further than fewer; of two alike the later record stands. Not the later due time: the wall
+//                   clock, which that is written in, may have been set back
 //         options   of the job that stands
 //         part      kept in private memory while no later life of its cell is known; lives before it are over
 //         large job as job, if all its parts are there
 //         links     of the job that stands; that it counts by itself is newer than that it counts with another
-//   R2a jobs of bundles whose leader did not come to be, or (follow-ups) is not over, never were; nor were those that
-//       came with these in turn. The journal is told that they are over, before their leader can be over once more
+//   R2a  jobs of batches that did not commit (their leader is missing or, for follow-ups, not over) are dropped, then,
+//       repeatedly, batches led by dropped jobs. The journal is told that they are over, before their leader can be
+//       over once more
 //   R3  each cell, once: its job is as it stands if no note names a higher generation, and a large payload gets an
 //       extent; else the cell is free, with a generation above all that were ever given
 //   R4  hints, in the order in which the jobs were enqueued; names of kinds under their old numbers
 //
 // R2 keeps its notes in words of the cell that R3 clears: the table that grows is all the memory it needs, but for
 // sixteen bytes per job for the order of R4, and the payloads of large jobs. Killed at any point: the segment has no
-// name yet that anybody opens, and the journal was only read.
+// name yet that a process opens, and the journal was only read.
 #pragma once
 
 #include <array>

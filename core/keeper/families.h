@@ -3,8 +3,8 @@
 //
 //   keeper                                              the participant that ends a parent
 //   F1  a blocked job was marked: set has_children in   E2  CAS the cell: -> completing
-//       the flags of each parent that lives             E3  has_children is set: the cell is kept, asked for or
-//   F2  look at each parent's word again: all are           not, and marked for the keeper (E6)
+//       the flags of each parent that lives             E3  has_children is set: the cell is kept, and marked
+//   F2  look at each parent's word again: all are           for the keeper (E6)
 //       over: F4
 //   F3  remember it; look again when a parent's end     (the keeper: F4 for jobs that waited for this one only)
 //       is marked

@@ -1,6 +1,7 @@
 /* Ring, claim, lease, revoke and reaping of ringmill. One d_step = one access to a shared word (plus private work), so
- * spin tries a kill, and a step of every other process, between any two accesses. The step names (P1, K4, E5, N3, D4)
- * are those of ipc/ring.h, core/claiming.h, core/settling.h, core/enqueueing.cc and core/keeper/reaper.h.
+ * spin tries a kill, and a step of every other process, between any two accesses. The step names
+ * (P1, K4, E5, N3, D4) are those of ipc/ring.h, core/claiming.h, core/settling.h, core/enqueueing.cc and
+ * core/keeper/reaper.h.
  * README.md beside this file tells the scope and the switches. */
 
 /* The size of a run; each can be given with -D. */
@@ -119,7 +120,7 @@ bit scanning;                         /* overflow was lowered, and no scan has e
 #define REACHABLE(c) (HINTED_AT(c, head) || (IS_STEPPED_OVER(head) && HINTED_AT(c, head + 1)) || \
                       (IS_STEPPED_OVER(head) && IS_STEPPED_OVER(head + 1) && HINTED_AT(c, head + 2)))
 
-/* I1, as the protocol needs it: no waiting job is without a hint at or above the head, unless somebody answers for it:
+/* I1, as the protocol needs it: no waiting job is without a hint at or above the head, unless a process answers:
  * a participant whose placing list names it, or a scan that is due or under way. Part of the step that calls it. */
 inline check_nobody_forgotten() {
   for (check : 0 .. CELLS - 1) {
@@ -378,7 +379,7 @@ end:
   :: d_step { step == HOLD && fails_left > 0 -> /* E1 */
        fails_left--; failing = 1; lease_note[me] = NOTE(VERSION(mine), REQUEUE); step = WIN }
 #endif
-  :: d_step { (step == HOLD && !failing) || step == WIN -> /* E2; for "complete", E1 was done in K3 */
+  :: d_step { (step == HOLD && !failing) || step == WIN -> /* E2; E1 was done in K3 */
        if
 #ifdef SKIP_LEASE_CHECK
        :: true ->
