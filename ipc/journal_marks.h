@@ -5,7 +5,7 @@
 //   M2  set the cell's bit in `changed` or `ended`  J2  copy the bits of a word into `pending`
 //   M3  does it sleep? take the sign down, ring     J3  clear just these bits
 //   M4  ticket: round_started + 1                   J4  look at each cell, write what it says now
-//                                                   J5  all is durable: clear in `pending`, publish the round
+//                                                   J5  all durable: clear in `pending`, publish the round
 //
 // No change is missed: M2 is a read-modify-write that releases M1, J3 one that acquires it, so the thread that clears a
 // bit looks at a word at least as new as the one it stands for. A ticket is right: M2, M4, J1 and J3 are all seq_cst,

@@ -14,9 +14,9 @@
 //         part      kept in private memory while no later life of its cell is known; lives before it are over
 //         large job as job, if all its parts are there
 //         links     of the job that stands; that it counts by itself is newer than that it counts with another
-//   R2a  jobs of batches that did not commit (their leader is missing or, for follow-ups, not over) are dropped, then,
-//       repeatedly, batches led by dropped jobs. The journal is told that they are over, before their leader can be
-//       over once more
+//   R2a  jobs of batches that did not commit (the leader is missing or, for follow-ups, not over) are dropped;
+//       then, repeatedly, batches led by dropped jobs. The journal is told that they are over, before their leader
+//       can be over once more
 //   R3  each cell, once: its job is as it stands if no note names a higher generation, and a large payload gets an
 //       extent; else the cell is free, with a generation above all that were ever given
 //   R4  hints, in the order in which the jobs were enqueued; names of kinds under their old numbers
