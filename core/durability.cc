@@ -10,6 +10,7 @@
 // All are seq_cst: either W4 sees what R1 published, or R2 sees somebody_waits. One left by the dead costs one wake. W1
 // is seen in the same way: the journal thread looks at round_wanted after it has said that it rests.
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "core/participant_implementation.h"
@@ -47,8 +48,14 @@ std::optional<Error> trouble_of(const JournalWords& journal) {
     case JournalCondition::failed:
       return Error(ErrorCode::journal_failed, "the journal failed, nothing more becomes durable",
                    std::string(std::strerror(static_cast<int>(journal.error_number.load()))) +
-                       "; jobs of durability `memory` still go; mend the disk, then restart the process that keeps");
+                       "; jobs of durability `memory` still go; the log of the process that keeps (`ringmill status` "
+                       "names it) says where; mend that, then restart the process");
     case JournalCondition::no_space:
+      if (journal.error_number.load() == EFBIG) {
+        return Error(ErrorCode::no_space, "the journal may not grow",
+                     "File too large; restart the process that keeps (`ringmill status` names it) with a higher limit "
+                     "on the size of files (ulimit -f)");
+      }
       return Error(ErrorCode::no_space, "the journal's disk is full", "it goes on by itself when there is space");
     default:
       return std::nullopt;

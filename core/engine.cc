@@ -84,6 +84,10 @@ Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions
   return Engine(std::make_shared<Implementation>(std::move(core), options.embedded_keeper));
 }
 
+Engine Engine::of(std::shared_ptr<EngineCore> core) {
+  return Engine(std::make_shared<Implementation>(std::move(core), false));
+}
+
 Result<void> Engine::remove(const std::filesystem::path& given, bool force) {
   const auto path = EngineDirectory::full_path(given);
   if (!path) return std::unexpected(path.error());

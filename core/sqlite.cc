@@ -19,6 +19,7 @@ namespace {
 
 /// What went wrong in the last call on this connection to `file`, as one of our codes, with what to do about it.
 Error error_of(sqlite3* connection, int result, const SqlWords& words, const std::string& file) {
+  const int last = errno;
   const std::string reason = file + ": " + sqlite3_errmsg(connection);
   switch (result & 0xff) {
     case SQLITE_BUSY:
@@ -44,6 +45,8 @@ Error error_of(sqlite3* connection, int result, const SqlWords& words, const std
       if (const int number = sqlite3_system_errno(connection); number != 0) {
         return system_error(words.unusable, file, number);
       }
+      // Of a commit that failed it keeps no number. Nothing but a write gives these.
+      if (last == EFBIG || last == EDQUOT) return system_error(words.unusable, file, last);
       [[fallthrough]];
     default:
       return Error((result & 0xff) == SQLITE_CANTOPEN ? words.cannot_open : ErrorCode::system, words.unusable, reason);
@@ -167,6 +170,8 @@ void SqlStatement::bind_null(int position) noexcept {
 }
 
 Result<bool> SqlStatement::step() {
+  const NoFileSizeSignal no_signal;
+  errno = 0;
   const int result = bind_failure_ != SQLITE_OK ? bind_failure_ : sqlite3_step(statement_.get());
   if (result == SQLITE_ROW) return true;
   if (result == SQLITE_DONE) {
@@ -199,7 +204,10 @@ bool SqlStatement::is_null(int column) const noexcept {
   return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
 }
 
-void SqlConnection::Close::operator()(sqlite3* connection) const noexcept { sqlite3_close_v2(connection); }
+void SqlConnection::Close::operator()(sqlite3* connection) const noexcept {
+  const NoFileSizeSignal no_signal;  // the last one to close writes the log into the database
+  sqlite3_close_v2(connection);
+}
 
 Result<SqlConnection> SqlConnection::open(const Directory& directory, std::string_view name, Access access,
                                           std::chrono::milliseconds busy_wait, const SqlWords& words) {
@@ -241,12 +249,15 @@ Result<void> SqlConnection::harden() {
 }
 
 Result<void> SqlConnection::execute(const char* sql) {
+  const NoFileSizeSignal no_signal;
+  errno = 0;
   const int result = sqlite3_exec(connection_.get(), sql, nullptr, nullptr, nullptr);
   if (result != SQLITE_OK) return std::unexpected(error_of(connection_.get(), result, *words_));
   return {};
 }
 
 Result<SqlStatement> SqlConnection::prepare(std::string_view sql) {
+  const NoFileSizeSignal no_signal;  // the first one may rebuild the log's index
   sqlite3_stmt* statement = nullptr;
   const int result = sqlite3_prepare_v3(connection_.get(), sql.data(), static_cast<int>(sql.size()),
                                         SQLITE_PREPARE_PERSISTENT, &statement, nullptr);

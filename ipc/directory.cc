@@ -418,18 +418,6 @@ Result<void> Directory::remove_itself() const {
   return std::unexpected(system_error("cannot remove", path()));
 }
 
-Result<void> sync_directory(const fs::path& path) {
-  const auto directory = Directory::open(path);
-  if (!directory) return std::unexpected(directory.error());
-  return directory->sync();
-}
-
-Result<void> write_file_durably(const fs::path& path, const std::string& text, std::uint32_t mode) {
-  const auto directory = Directory::open(path.has_parent_path() ? path.parent_path() : ".", Directory::Links::followed);
-  if (!directory) return std::unexpected(directory.error());
-  return directory->write_file_durably(path.filename().string(), text, mode);
-}
-
 Result<void> give_file(const File& file, const Directory::Owner& owner, const fs::path& path) {
   if (::fchown(file.descriptor(), owner.user, owner.group) == 0) return {};
   if (::fchown(file.descriptor(), owner.user, static_cast<gid_t>(-1)) == 0) return {};

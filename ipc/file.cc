@@ -1,6 +1,7 @@
 #include "ipc/file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -29,6 +30,41 @@ File::~File() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
+namespace {
+
+sigset_t file_size_signal() noexcept {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGXFSZ);
+  return set;
+}
+
+/// What to do where the process itself is bounded.
+const char* advice_for(int number) noexcept {
+  if (number == EFBIG) return "; raise the limit on the size of files (ulimit -f)";
+  if (number == EMFILE) return "; raise the limit on open files (ulimit -n)";
+  return "";
+}
+
+}  // namespace
+
+NoFileSizeSignal::NoFileSizeSignal() noexcept {
+  const sigset_t ours = file_size_signal();
+  sigset_t former;
+  if (::pthread_sigmask(SIG_BLOCK, &ours, &former) == 0) was_blocked_ = ::sigismember(&former, SIGXFSZ) == 1;
+}
+
+NoFileSizeSignal::~NoFileSizeSignal() {
+  if (was_blocked_) return;
+  const int number = errno;
+  const sigset_t ours = file_size_signal();
+  constexpr timespec at_once{};
+  while (::sigtimedwait(&ours, nullptr, &at_once) < 0 && errno == EINTR) {
+  }
+  ::pthread_sigmask(SIG_UNBLOCK, &ours, nullptr);
+  errno = number;
+}
+
 Error system_error(const char* call, const std::filesystem::path& path, int number) {
   ErrorCode code = ErrorCode::system;
   switch (number) {
@@ -48,6 +84,7 @@ Error system_error(const char* call, const std::filesystem::path& path, int numb
       break;
     case ENOSPC:
     case EDQUOT:
+    case EFBIG:
     case ENOMEM:
       code = ErrorCode::no_space;
       break;
@@ -55,10 +92,11 @@ Error system_error(const char* call, const std::filesystem::path& path, int numb
       break;
   }
   char text[128];
-  return Error(code, call, path.string() + ": " + ::strerror_r(number, text, sizeof text));
+  return Error(code, call, path.string() + ": " + ::strerror_r(number, text, sizeof text) + advice_for(number), number);
 }
 
 Result<void> write_all(const File& file, std::string_view text, const std::filesystem::path& path) {
+  const NoFileSizeSignal no_signal;
   while (!text.empty()) {
     const ssize_t written = ::write(file.descriptor(), text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;

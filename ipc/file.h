@@ -39,6 +39,20 @@ class File {
   int descriptor_ = -1;
 };
 
+/// While one lives, a write beyond the process's limit on the size of files (RLIMIT_FSIZE) is the error EFBIG for its
+/// thread. The signal SIGXFSZ, which comes with it, would end a process that has only opened an engine. Every write to
+/// a file has one around it, or runs on a thread of ours that has one. It begins and ends on one thread.
+class NoFileSizeSignal {
+ public:
+  NoFileSizeSignal() noexcept;
+  NoFileSizeSignal(const NoFileSizeSignal&) = delete;
+  NoFileSizeSignal& operator=(const NoFileSizeSignal&) = delete;
+  ~NoFileSizeSignal();
+
+ private:
+  bool was_blocked_ = true;
+};
+
 /// The error of the system call that just failed: "open: PATH: No such file or directory". errno decides the code.
 Error system_error(const char* call, const std::filesystem::path& path, int number = errno);
 
@@ -57,10 +71,6 @@ Result<void> write_all(const File& file, std::string_view text, const std::files
 /// Opens with O_CLOEXEC | O_NOFOLLOW added.
 Result<File> open_file(const std::filesystem::path& path, int flags, std::uint32_t mode = 0);
 Result<std::string> read_file(const std::filesystem::path& path);
-/// What was made, renamed or removed in the directory is durable when this returns.
-Result<void> sync_directory(const std::filesystem::path& directory);
-/// Replaces `path` by `text`, all or nothing, durable when it returns (file and directory are synced).
-Result<void> write_file_durably(const std::filesystem::path& path, const std::string& text, std::uint32_t mode);
 
 /// Locks on single bytes of a file, held by the open file description: the kernel drops them when the last process that
 /// has it is gone. Locks of one File never conflict with each other; to ask whether a byte is held by anybody, ask

@@ -68,6 +68,7 @@ std::string in_mib(std::uint64_t bytes) { return std::to_string((bytes + (1U << 
 /// Every byte is there, or a clear error: the first touch of a page that tmpfs cannot give is SIGBUS (hazard 11 in
 /// docs/hazards.md).
 Result<void> allocate(const File& file, std::uint64_t bytes, const Directory& folder) {
+  const NoFileSizeSignal no_signal;
   int result = 0;
   do {
     result = ::posix_fallocate(file.descriptor(), 0, static_cast<off_t>(bytes));

@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "core/waking.h"
 #include "ipc/clock.h"
+#include "ipc/file.h"
 #include "ipc/futex.h"
 #include "ipc/time_slice.h"
 
@@ -34,7 +35,20 @@ JournalMode mode_of(std::string_view name) noexcept {
   return name == "pwritev2" ? JournalMode::pwritev2 : JournalMode::other;
 }
 
-int errno_of(const Error& error) noexcept { return error.code() == ErrorCode::no_space ? ENOSPC : EIO; }
+/// For those who wait: why, as the system says it.
+int errno_of(const Error& error) noexcept {
+  if (error.system_number() != 0) return error.system_number();
+  switch (error.code()) {
+    case ErrorCode::no_space:
+      return ENOSPC;
+    case ErrorCode::permission_denied:
+      return EACCES;
+    case ErrorCode::not_found:
+      return ENOENT;
+    default:
+      return EIO;
+  }
+}
 
 }  // namespace
 
@@ -137,9 +151,17 @@ void JournalWork::take_back_impossible_wish() noexcept {
 /// No segment is free: the oldest one's survivors move, or the disk has no room for another file.
 bool JournalWork::make_room() {
   if (writer_->no_space() && !is_in(JournalCondition::no_space)) {
-    log().error("the disk under {} is full: journaled jobs are refused until there is space",
-                engine_->directory.path().string());
-    set_condition(JournalCondition::no_space, ENOSPC);
+    const int number = writer_->no_space_number();
+    if (number == EFBIG) {
+      log().error(
+          "the journal of {} cannot grow beyond this process's limit on the size of files: journaled jobs are refused; "
+          "restart the process with a higher `ulimit -f`",
+          engine_->directory.path().string());
+    } else {
+      log().error("the disk under {} is full: journaled jobs are refused until there is space",
+                  engine_->directory.path().string());
+    }
+    set_condition(JournalCondition::no_space, number);
   }
   const bool more = rounds_->copy_forward(copy_step);
   writer_->flush();
@@ -271,6 +293,7 @@ JournalThread::~JournalThread() {
 
 void JournalThread::run() {
   ::prctl(PR_SET_NAME, "ringmill-journal");
+  const NoFileSizeSignal no_signal;
   ask_for_short_time_slices();
   while (!stop_.load()) work_.turn(std::chrono::nanoseconds(longest_journal_rest_ns));
   work_.finish(std::chrono::nanoseconds(longest_finish_ns));

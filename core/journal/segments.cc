@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cerrno>
 #include <utility>
 
 namespace ringmill {
@@ -42,7 +43,7 @@ Result<void> JournalSegments::make_files(std::size_t wanted) {
   while (free_.size() < wanted) {
     const SlotNumber slot = unused_number();
     if (auto made = device_.prepare(slot, geometry_.segment_bytes); !made) return made;
-    no_space_ = false;
+    no_space_number_ = 0;
     free_.push_back(slot);
   }
   return {};
@@ -65,7 +66,7 @@ Result<std::optional<SlotNumber>> JournalSegments::take(Take how) {
   }
   if (made) return std::nullopt;
   if (made.error().code() != ErrorCode::no_space) return std::unexpected(made.error());
-  no_space_ = true;
+  no_space_number_ = made.error().system_number() != 0 ? made.error().system_number() : ENOSPC;
   return std::nullopt;
 }
 

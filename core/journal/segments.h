@@ -34,7 +34,9 @@ class JournalSegments {
   std::uint32_t free() const noexcept;
   std::uint64_t bytes_on_disk() const noexcept;
   /// A file could not be made for want of space, and none was made since.
-  bool no_space() const noexcept { return no_space_; }
+  bool no_space() const noexcept { return no_space_number_ != 0; }
+  /// The errno of that: ENOSPC, EDQUOT, EFBIG; 0: there was space.
+  int no_space_number() const noexcept { return no_space_number_; }
 
   enum class Take {
     usual,     // one segment is kept back, with its file, made in advance so that a full disk cannot take it
@@ -73,7 +75,7 @@ class JournalSegments {
   std::deque<Retirement> retirements_;
   std::uint64_t oldest_;
   std::uint64_t oldest_to_say_;
-  bool no_space_ = false;
+  int no_space_number_ = 0;
 };
 
 }  // namespace ringmill

@@ -65,11 +65,12 @@ Result<void> SlotFiles::find_abilities() {
   if (!file && file.error().code() == ErrorCode::no_space) return {};
   if (!file) return std::unexpected(file.error());
 
+  const NoFileSizeSignal no_signal;
   const auto zeros = aligned_zeros(journal_unit);
   const iovec data{.iov_base = zeros.get(), .iov_len = journal_unit};
   while (true) {
     const ssize_t written = ::pwritev2(file->descriptor(), &data, 1, 0, abilities_.durable ? RWF_DSYNC : 0);
-    const bool is_full = written < 0 && (errno == ENOSPC || errno == EDQUOT);
+    const bool is_full = written < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG);
     const bool is_taken = written == journal_unit || is_full;  // a full disk says so only after it has read the flags
     if (is_taken && abilities_.durable) return {};
     if (is_taken) {
@@ -123,6 +124,7 @@ Result<std::uint64_t> SlotFiles::bytes_of(SlotNumber slot) const {
 }
 
 Result<void> SlotFiles::make_whole(std::string_view name, std::uint64_t bytes) const {
+  const NoFileSizeSignal no_signal;
   const auto file = directory_.make_file(name, file_mode_, flags());
   if (!file) return std::unexpected(file.error());
   const std::filesystem::path path = directory_.path_of(name);
@@ -215,7 +217,7 @@ void SlotFiles::release(SlotNumber slot) noexcept {
 
 int SlotFiles::write_durably(SlotNumber slot, std::uint64_t offset, std::span<const std::byte> data) {
   const auto descriptor = descriptor_of(slot);
-  if (!descriptor) return EIO;
+  if (!descriptor) return descriptor.error().system_number() != 0 ? descriptor.error().system_number() : EIO;
   const bool durable = abilities_.durable;
   while (!data.empty()) {
     const iovec part{.iov_base = const_cast<std::byte*>(data.data()), .iov_len = data.size()};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cerrno>
 #include <cstring>
 #include <deque>
 #include <random>
@@ -276,7 +277,7 @@ void JournalWriter::State::collect(std::chrono::nanoseconds wait) {
 void JournalWriter::State::take_in(const WriteOutcome& outcome) {
   if (outcome.error != 0) {
     fail(Error(ErrorCode::system, "a write to the journal failed, and nothing after it is durable",
-               std::generic_category().message(outcome.error)));
+               std::generic_category().message(outcome.error), outcome.error));
   } else if (outcome.token == head_token) {
     beginning->is_done = true;
   } else {
@@ -289,7 +290,10 @@ Result<void> JournalWriter::State::begin_first() {
   const auto how = segments.is_empty() ? JournalSegments::Take::usual : JournalSegments::Take::in_haste;
   if (const auto none = next_segment(how)) {
     if (error) return std::unexpected(*error);
-    return std::unexpected(Error(ErrorCode::no_space, "no room for a segment of the journal"));
+    const int number = segments.no_space_number();
+    std::string why = number != 0 ? std::generic_category().message(number) : "all are in use";
+    if (number == EFBIG) why += "; raise this process's limit on the size of files (ulimit -f)";
+    return std::unexpected(Error(ErrorCode::no_space, "no room for a segment of the journal", std::move(why), number));
   }
   while (!error && !beginning->is_done) collect(std::chrono::seconds(1));
   if (error) return std::unexpected(*error);
@@ -311,7 +315,7 @@ Result<void> JournalWriter::State::end_what_is_torn() {
   for (outcomes.clear(); outcomes.empty();) device->collect(outcomes, std::chrono::seconds(1));
   if (outcomes.front().error == 0) return {};
   return std::unexpected(Error(ErrorCode::system, "a write to the journal failed, and nothing after it is durable",
-                               std::generic_category().message(outcomes.front().error)));
+                               std::generic_category().message(outcomes.front().error), outcomes.front().error));
 }
 
 JournalWriter::JournalWriter() = default;
@@ -381,6 +385,8 @@ std::uint64_t JournalWriter::blocks_in_flight() const noexcept { return state_->
 const std::optional<Error>& JournalWriter::error() const noexcept { return state_->error; }
 
 bool JournalWriter::no_space() const noexcept { return state_->segments.no_space(); }
+
+int JournalWriter::no_space_number() const noexcept { return state_->segments.no_space_number(); }
 
 std::uint64_t JournalWriter::oldest_segment() const noexcept { return state_->segments.oldest(); }
 

@@ -62,6 +62,8 @@ class JournalWriter {
   /// is no failure: room() says NoRoom::segments, and `no_space()` is true until a later try succeeds.
   const std::optional<Error>& error() const noexcept;
   bool no_space() const noexcept;
+  /// The errno of that: ENOSPC, EDQUOT, EFBIG; 0: there was space.
+  int no_space_number() const noexcept;
 
   std::uint64_t oldest_segment() const noexcept;
   std::uint64_t newest_segment() const noexcept;

@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "core/retry_policies.h"
 #include "ipc/clock.h"
+#include "ipc/file.h"
 
 namespace ringmill {
 
@@ -56,6 +57,7 @@ void Burial::add(std::vector<CellIndex>& cells) {
 
 void Burial::run() {
   ::prctl(PR_SET_NAME, "ringmill-burial");
+  const NoFileSizeSignal no_signal;
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] { return stop_ || !waiting_.empty(); });

@@ -234,7 +234,7 @@ void Keeper::keep() {
   {
     const JournalThread journal(*engine_);
     Burial burial(*engine_, *number);
-    const Scheduler scheduler(engine_->directory.folder());
+    const Scheduler scheduler(engine_);
     KeeperWork work(*engine_, *number);
     std::uint64_t last_thorough_ns = 0;
     while (stop_.load() == 0) {

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "core/engine_implementation.h"
 #include "core/log.h"
+#include "ipc/file.h"
 
 namespace ringmill {
 
@@ -23,7 +25,7 @@ constexpr std::size_t most_lines_in_turn = 10;
 
 }  // namespace
 
-Scheduler::Scheduler(const Directory& engine_directory) : directory_(engine_directory), thread_([this] { run(); }) {}
+Scheduler::Scheduler(std::shared_ptr<EngineCore> engine) : core_(std::move(engine)), thread_([this] { run(); }) {}
 
 Scheduler::~Scheduler() {
   {
@@ -36,7 +38,8 @@ Scheduler::~Scheduler() {
 
 void Scheduler::run() {
   ::prctl(PR_SET_NAME, "ringmill-ticks");
-  ScheduleBook book(directory_, room_wait);
+  const NoFileSizeSignal no_signal;
+  ScheduleBook book(core_->directory.folder(), room_wait);
   std::unique_lock lock(mutex_);
   while (!stop_) {
     lock.unlock();
@@ -154,11 +157,7 @@ void Scheduler::say(std::span<const TickMark> marks, std::span<const TickTrouble
 }
 
 Result<Participant*> Scheduler::participant() {
-  if (!engine_) {
-    auto opened = Engine::open(directory_.path(), {.embedded_keeper = false});
-    if (!opened) return std::unexpected(opened.error());
-    engine_ = std::move(*opened);
-  }
+  if (!engine_) engine_ = Engine::of(core_);
   if (!participant_) {
     auto attached = engine_->attach(Role::tool);
     if (!attached) return std::unexpected(attached.error());

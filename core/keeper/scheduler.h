@@ -20,7 +20,7 @@ namespace ringmill {
 
 class Scheduler {
  public:
-  explicit Scheduler(const Directory& engine_directory);
+  explicit Scheduler(std::shared_ptr<EngineCore> engine);
   ~Scheduler();
   Scheduler(const Scheduler&) = delete;
   Scheduler& operator=(const Scheduler&) = delete;
@@ -40,10 +40,10 @@ class Scheduler {
   /// Names in the log what fails, or goes on, when that changes.
   void say(std::span<const TickMark> marks, std::span<const TickTrouble> troubles);
   bool is_stopping();
-  /// Opens the engine when the first tick comes: most engines have none.
+  /// Attaches when the first tick comes: most engines have none.
   Result<Participant*> participant();
 
-  Directory directory_;
+  std::shared_ptr<EngineCore> core_;
   // Of the thread alone.
   std::optional<Engine> engine_;
   std::unique_ptr<Participant> participant_;

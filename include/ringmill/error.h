@@ -38,15 +38,18 @@ std::string_view name_of(ErrorCode code) noexcept;
 class Error {
  public:
   /// `summary` must be a string literal (it is not copied); `detail` says where: a path, an id, an errno text.
-  explicit Error(ErrorCode code, const char* summary = "", std::string detail = {}) noexcept
-      : code_(code), summary_(summary), detail_(std::move(detail)) {}
+  explicit Error(ErrorCode code, const char* summary = "", std::string detail = {}, int system_number = 0) noexcept
+      : code_(code), system_number_(system_number), summary_(summary), detail_(std::move(detail)) {}
 
   ErrorCode code() const noexcept { return code_; }
+  /// The errno of the system call that failed; 0: there was none, or it says nothing more than the code.
+  int system_number() const noexcept { return system_number_; }
   /// "summary: detail", or the code's name where nothing else was said. Allocates.
   std::string message() const;
 
  private:
   ErrorCode code_;
+  int system_number_;
   const char* summary_;
   std::string detail_;
 };

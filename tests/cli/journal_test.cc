@@ -111,6 +111,20 @@ TEST_F(JournalCommand, verify_and_dump_write_nothing) {
   EXPECT_EQ(contents(), before);
 }
 
+TEST_F(JournalCommand, a_journal_that_cannot_be_opened_is_told_with_its_reason) {
+  std::filesystem::permissions(journal(), std::filesystem::perms{0777});  // more than the engine's mode says
+  const Ran ran = on_engine("enqueue", {"--kind", "mail", "--payload", "x", "--durability", "durable"});
+  EXPECT_EQ(ran.exit_code, 3) << testing::PrintToString(ran);
+  EXPECT_NE(ran.err.find("Permission denied"), std::string::npos) << ran.err;
+  EXPECT_NE(on_engine("status").out.find("FAILED: Permission denied"), std::string::npos);
+  EXPECT_EQ(status()["journal"]["last_error"], "Permission denied");
+  std::filesystem::permissions(journal(), std::filesystem::perms{0700});
+  // What the last keeper said stands until the next one is in office.
+  EXPECT_TRUE(await([this] {
+    return on_engine("enqueue", {"--kind", "mail", "--payload", "y", "--durability", "durable"}).exit_code == 0;
+  }));
+}
+
 TEST_F(JournalCommand, verify_works_while_the_journal_is_written) {
   Command writer(words_for("enqueue", {"--kind", "mail", "--lines", "-", "--durability", "durable", "--quiet"}), [] {
     std::string lines;

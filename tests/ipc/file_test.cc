@@ -89,14 +89,6 @@ TEST(ForkGuard, the_fork_generation_grows_in_the_child_only) {
   EXPECT_EQ(fork_generation(), before);
 }
 
-TEST(FilesInProcess, a_file_is_replaced_whole_and_nothing_else_is_left) {
-  const ScratchFolder folder;
-  must(write_file_durably(folder.path() / "facts", "a longer first text", 0600));
-  must(write_file_durably(folder.path() / "facts", "second", 0600));
-  EXPECT_EQ(must(read_file(folder.path() / "facts")), "second");
-  EXPECT_EQ(folder.names(), std::vector<std::string>{"facts"});
-}
-
 TEST(FilesInProcess, a_missing_file_is_not_found) {
   const ScratchFolder folder;
   EXPECT_EQ(code_of(read_file(folder.path() / "none")), ErrorCode::not_found);

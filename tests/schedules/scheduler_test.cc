@@ -39,6 +39,24 @@ TEST(Scheduler, each_tick_of_a_schedule_becomes_one_job) {
   must(book.remove("often"));
 }
 
+/// Turn 2, 25.
+TEST(Scheduler, ticks_of_an_engine_that_was_renamed_go_to_it_and_not_to_the_next_one_of_its_name) {
+  World world(small_engine(), OpenOptions{});
+  const std::filesystem::path name = world.scratch.directory();
+  const std::filesystem::path moved = name.string() + ".moved";
+  ASSERT_TRUE(await([&] { return world.engine.status().keeper_pid != 0; }));
+  std::filesystem::rename(name, moved);
+  must(Engine::create(name, world.scratch.place().here(small_engine())));
+  const Engine next = must(Engine::open(name, without_keeper));
+  must(ScheduleBook(moved).add(every("often", 1s), std::chrono::system_clock::now()));
+  auto worker = world.attach();
+  must(must(worker->claim(generous)).complete());
+  EXPECT_EQ(next.status().totals.enqueued, 0U);
+  must(ScheduleBook(moved).remove("often"));
+  must(Engine::remove(name, true));
+  std::filesystem::rename(moved, name);
+}
+
 TEST(Scheduler, a_tick_that_a_dead_keeper_had_enqueued_and_not_marked_is_not_enqueued_again) {
   World world;  // nobody keeps it
   ScheduleBook book(world.scratch.directory());

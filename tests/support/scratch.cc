@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "ipc/directory.h"
 #include "tests/support/must.h"
 
 namespace ringmill::test {
@@ -28,6 +29,12 @@ std::vector<std::string> ScratchFolder::names() const {
     found.push_back(entry.path().filename().string());
   std::ranges::sort(found);
   return found;
+}
+
+Result<void> write_file_durably(const std::filesystem::path& path, std::string_view text, std::uint32_t mode) {
+  const auto folder = Directory::open(path.parent_path(), Directory::Links::followed);
+  if (!folder) return std::unexpected(folder.error());
+  return folder->write_file_durably(path.filename().string(), text, mode);
 }
 
 CreateOptions small_engine() {

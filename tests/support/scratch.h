@@ -3,9 +3,11 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <ringmill/engine.h>
@@ -29,6 +31,9 @@ class ScratchFolder {
   std::filesystem::path path_;
   pid_t maker_;
 };
+
+/// Makes a file of this text, or replaces one.
+Result<void> write_file_durably(const std::filesystem::path& path, std::string_view text, std::uint32_t mode);
 
 /// Small, and quick to scan.
 CreateOptions small_engine();

@@ -109,7 +109,9 @@ std::string keeper_text(const EngineStatus& status) {
 }
 
 std::string journal_text(const JournalStatus& journal) {
-  if (journal.mode == "none") return "nothing written yet";
+  if (journal.mode == "none") {
+    return journal.last_error.empty() ? "nothing written yet" : "FAILED: " + journal.last_error;
+  }
   const std::string state =
       !journal.last_error.empty() ? "FAILED: " + journal.last_error
       : journal.durable_lag.count() == 0
