@@ -44,13 +44,14 @@ namespace {
 
 /// What an engine has in databases, and what SQLite keeps beside them. An engine that is made where another one was
 /// half removed must not find that one's.
-constexpr std::array<std::string_view, 5> database_files{dead_letter_files[0], dead_letter_files[1],
-                                                         dead_letter_files[2], schedules_file, "schedules.db-journal"};
+constexpr std::array<std::string_view, 6> database_files{dead_letter_files[0], dead_letter_files[1],
+                                                         dead_letter_files[2], "dead-letters.db-journal",
+                                                         schedules_file,       "schedules.db-journal"};
 
 /// Every file that we make in an engine's directory, the lock last. Each may stand there half-made, too.
-constexpr std::array<std::string_view, 11> own_files{
-    configuration_file, generation_file,   creation_note_file, flow_file,       database_files[0], database_files[1],
-    database_files[2],  database_files[3], database_files[4],  level_list_file, engine_lock_file};
+constexpr std::array<std::string_view, 12> own_files{
+    configuration_file, generation_file,   creation_note_file, flow_file,         database_files[0], database_files[1],
+    database_files[2],  database_files[3], database_files[4],  database_files[5], level_list_file,   engine_lock_file};
 
 /// How often the lock file may be replaced while we take its lock, before we say that others are at it.
 constexpr int most_replacements = 1000;

@@ -78,6 +78,8 @@ std::string uri_escaped(const std::string& text) {
   return escaped;
 }
 
+constexpr const char* unix_files = "unix";
+
 extern "C" int take_path_as_it_is(sqlite3_vfs*, const char* path, int room, char* to) {
   const std::string_view text = path;
   if (text.size() >= static_cast<std::size_t>(room)) return SQLITE_CANTOPEN;
@@ -85,18 +87,29 @@ extern "C" int take_path_as_it_is(sqlite3_vfs*, const char* path, int room, char
   return SQLITE_OK;
 }
 
-/// SQLite's own way to files, but for that name; not the default, so that a host's own databases do not get it.
+/// SQLite looks for a journal at each transaction, and would wait for the writer of a pipe that stands there.
+extern "C" int open_plain_file(sqlite3_vfs* ours, const char* path, sqlite3_file* file, int flags, int* used_flags) {
+  struct stat facts {};
+  if (path != nullptr && ::lstat(path, &facts) == 0 && !S_ISREG(facts.st_mode)) {
+    file->pMethods = nullptr;  // nothing to close
+    return SQLITE_CANTOPEN;
+  }
+  return sqlite3_vfs_find(unix_files)->xOpen(ours, path, file, flags, used_flags);
+}
+
+/// SQLite's own way to files, but for these two; not the default, so that a host's own databases do not get it.
 class LastingPaths {
  public:
   static constexpr const char* name = "ringmill";
 
   LastingPaths() noexcept {
-    const sqlite3_vfs* const unix_files = sqlite3_vfs_find("unix");
-    if (unix_files == nullptr) return;
-    files_ = *unix_files;
+    const sqlite3_vfs* const its_own = sqlite3_vfs_find(unix_files);
+    if (its_own == nullptr) return;
+    files_ = *its_own;
     files_.pNext = nullptr;
     files_.zName = name;
     files_.xFullPathname = take_path_as_it_is;
+    files_.xOpen = open_plain_file;
     is_registered_ = sqlite3_vfs_register(&files_, 0) == SQLITE_OK;
   }
   LastingPaths(const LastingPaths&) = delete;
@@ -212,6 +225,9 @@ void SqlConnection::Close::operator()(sqlite3* connection) const noexcept {
 Result<SqlConnection> SqlConnection::open(const Directory& directory, std::string_view name, Access access,
                                           std::chrono::milliseconds busy_wait, const SqlWords& words) {
   static const LastingPaths paths;  // for as long as any connection may be open
+  // One that stands there is taken for what a transaction has left.
+  const auto journal = facts_of_database(directory, std::string(name) + "-journal");
+  if (!journal) return std::unexpected(journal.error());
   const auto folder = directory.lasting_path();
   if (!folder) return std::unexpected(folder.error());
   const int flags = (access == Access::read_write ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY) | SQLITE_OPEN_URI |

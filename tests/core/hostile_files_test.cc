@@ -82,13 +82,45 @@ TEST_P(HostileFiles, a_link_in_its_place_is_not_followed) {
 INSTANTIATE_TEST_SUITE_P(, HostileFiles,
                          ::testing::Values("engine.json", "generation", "flow-control.json", "levels.json", "lock",
                                            "dead-letters.db", "dead-letters.db-wal", "dead-letters.db-shm",
-                                           "schedules.db"),
+                                           "dead-letters.db-journal", "schedules.db", "schedules.db-journal"),
                          [](const auto& one) {
                            std::string name = one.param;
                            std::ranges::replace_if(
                                name, [](char c) { return !std::isalnum(c); }, '_');
                            return name;
                          });
+
+/// While the book is open: SQLite looks for a journal at each transaction.
+TEST(HostileJournalOfSchedules, a_pipe_that_is_put_there_later_holds_no_transaction_up) {
+  const ScratchFolder folder;
+  Schedule schedule{.name = "beat", .times = EveryTimes{std::chrono::seconds(1)}};
+  schedule.kind = "beat";
+  schedule.level = "default";
+  Child child([&] {
+    ::alarm(longest_seconds);
+    ScheduleBook book(folder.path());
+    must(book.add(schedule, std::chrono::system_clock::now()));
+    if (::mkfifo((folder.path() / "schedules.db-journal").c_str(), 0666) != 0) return 1;
+    return book.list() ? 2 : 0;
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
+TEST(HostileCreation, a_pipe_in_place_of_its_note_holds_neither_it_nor_a_removal_up) {
+  const ScratchPlace place;
+  const auto put_pipe = [&place] { return ::mkfifo((place.directory() / "creating").c_str(), 0666) == 0; };
+  fs::create_directory(place.directory());
+  ASSERT_TRUE(put_pipe());
+  Child child([&] {
+    ::alarm(longest_seconds);
+    must(Engine::create(place.directory(), place.here(small_engine())));
+    if (!put_pipe()) return 1;
+    must(Engine::remove(place.directory()));
+    return 0;
+  });
+  EXPECT_EQ(child.wait(), 0);
+  EXPECT_FALSE(fs::exists(place.directory()));
+}
 
 TEST(HostileSegment, a_pipe_in_its_place_holds_nothing_up) {
   const ScratchEngine scratch;
