@@ -24,7 +24,10 @@ int run_cancel(const std::filesystem::path& directory, const std::string& text) 
     return fail("cancel", found.error().code() == ErrorCode::not_found ? exit_no : exit_failed,
                 found.error().message());
   }
-  if (*found == Cancelled::already_over) return fail("cancel", exit_no, "the job is over already: " + text);
+  if (*found == Cancelled::already_over) {
+    return fail("cancel", exit_no,
+                "the job is over already: " + text + "; `ringmill forget` gives up what is kept of it");
+  }
   Output output;
   output.line(*found == Cancelled::before_start ? "cancelled before it began"
                                                 : "asked to stop: it runs, and may still end well");
