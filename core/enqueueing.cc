@@ -7,7 +7,7 @@
 //   N3  ids into the own placing list, then its length         the list names cells that are not queued: ignored
 //   N4  store the cell's word: queued, or delayed              the reaper marks, and pushes the hints of, those that
 //   M   mark the cell for the journal                          got here
-//   N5  push the hint, wake sleepers; what finds no room in    pushed again by the reaper, which wakes everybody: a
+//   N5  push the hint, wake sleepers; what finds no room in    pushed again by the reaper, which wakes all: a
 //       the ring is left to the keeper. A delayed job is       doubled hint is harmless, and so is a mark
 //       marked for the keeper instead
 //   N6  clear the placing list                                 nothing is left
@@ -475,7 +475,7 @@ Result<void> Participant::Implementation::wait_for_room(std::uint64_t end_ns, co
   if (end_ns == 0) return give_up(ErrorCode::would_block, full);
   Sleepers waiters(segment_, segment_.signals().space_waiters);
   const std::uint64_t begin_ns = steady_clock_ns();
-  // There seemed to be room, again and again: others took it, or somebody lists what is not free.
+  // There seemed to be room, again and again: others took it, or what is not free is listed.
   if (begin_ns >= end_ns) return give_up(ErrorCode::timed_out, stayed_full);
   // Workers that are busy free cells every few microseconds: cheaper to wait for than a sleep and a wake.
   const std::uint64_t spin_end_ns = std::min(end_ns, begin_ns + spin_ns);
@@ -483,7 +483,7 @@ Result<void> Participant::Implementation::wait_for_room(std::uint64_t end_ns, co
     if (has_room()) return {};
     __builtin_ia32_pause();
   }
-  // Cells that nobody lists may be all that is left: those of the dead, and those that workers keep back. The keeper
+  // Cells that are not listed may be all that is left: those of the dead, and those that workers keep back. The keeper
   // sees our sign within its thorough turn, and its scan finds them.
   while (true) {
     if (auto waits = check_wait(); !waits) return waits;
@@ -505,7 +505,7 @@ Result<void> Participant::Implementation::wait_for_space(std::uint64_t end_ns) n
   return wait_for_room(end_ns, "the engine is full", "the engine stayed full", [this] { return free_.refill(); });
 }
 
-/// Two that wait may be woken for one extent: who does not get it waits again.
+/// Two that wait may be woken for one extent: one that does not get it waits again.
 Result<void> Participant::Implementation::wait_for_extent(std::size_t bytes, std::uint64_t end_ns) noexcept {
   return wait_for_room(end_ns, "the arena is full", "the arena stayed full",
                        [this, bytes] { return arena_.has_room(static_cast<std::uint32_t>(bytes)); });

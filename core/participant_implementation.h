@@ -158,7 +158,7 @@ class Participant::Implementation {
   std::optional<std::uint32_t> take_extent(const FreeCells::Filling& filling, std::size_t bytes) noexcept;
   /// A1 to A3. False: as above.
   [[gnu::noinline]] bool fill_extent(const FreeCells::Filling& filling, const JobRequest& request) noexcept;
-  /// Frees a cell that nobody has been told of.
+  /// Frees a cell that no caller has been told of.
   void take_back(const FreeCells::Filling& filling) noexcept;
   /// N5 and N6 of jobs that have their words.
   void place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
@@ -176,7 +176,7 @@ class Participant::Implementation {
   Result<void> wait_for_space(std::uint64_t end_ns) noexcept;
   /// The same until there is an extent for so many bytes.
   [[gnu::noinline]] Result<void> wait_for_extent(std::size_t bytes, std::uint64_t end_ns) noexcept;
-  /// Errors would_block (wake()), not_found (the engine was removed): who waits, waits no longer.
+  /// Errors would_block (wake()), not_found (the engine was removed): the wait ends.
   Result<void> check_wait() noexcept;
   /// `full` and `stayed_full` are what would_block and timed_out say.
   template <class HasRoom>
@@ -195,7 +195,7 @@ class Participant::Implementation {
   /// How long a claim goes on when what it gets cannot be handed out.
   struct Patience {
     std::uint64_t wait_ns = 0;   // what is left
-    std::uint64_t begin_ns = 0;  // lease clock; 0: nobody has looked at it yet
+    std::uint64_t begin_ns = 0;  // lease clock; 0: not read yet
     std::uint64_t end_ns = 0;
     std::uint32_t failures = 0;
   };
@@ -219,7 +219,7 @@ class Participant::Implementation {
   /// A run is over whose kind is limited: another one may begin.
   void leave_slot(const Job& job) noexcept;
   void release_claim(const Claim& claim) noexcept;
-  /// Gives back the jobs whose Job objects still exist when we leave: nobody else could end them.
+  /// Gives back the jobs whose Job objects still exist when we leave: no other could end them.
   void release_forgotten() noexcept;
   /// Drops the follow-ups that the job was not completed with; E7.
   void settled(Job& job) noexcept;
@@ -235,11 +235,11 @@ class Participant::Implementation {
   bool settle(Job& job, Ending ending) noexcept;
   /// Lists the cell that an end has freed. False: the end was lost.
   bool list_if_free(CellIndex index, Settling::Ended ended) noexcept;
-  /// True: nobody began it in time, and now nobody does.
+  /// True: it was not begun in time, and is not begun now.
   [[gnu::noinline]] bool buried_as_expired(const Claim& claim) noexcept;
-  /// Somebody scribbled over the arena, or over the cell: nobody gets what is there.
+  /// The arena or the cell is corrupted: what is there is not handed out.
   [[gnu::noinline]] void bury_as_damaged(const Claim& claim, Damage damage) noexcept;
-  /// For a job of a level that we do not claim from: its hint stood in the wrong ring, or somebody scribbled over it.
+  /// For a job of a level that we do not claim from: its hint stood in the wrong ring, or is corrupted.
   [[gnu::noinline]] void give_on(const Claim& claim, std::uint32_t level) noexcept;
   /// False: it has moved on.
   bool ask_to_stop(JobId id, StateWord word) noexcept;

@@ -182,7 +182,7 @@ void unlock_byte(const File& file, std::uint64_t byte) noexcept {
 
 bool is_byte_locked_by_other(const File& file, std::uint64_t byte) noexcept {
   struct flock lock = one_byte(F_WRLCK, byte);
-  // Whoever cannot be asked is taken to live: never call the living dead.
+  // What cannot be asked is taken to live: never call the living dead.
   if (::fcntl(file.descriptor(), F_OFD_GETLK, &lock) != 0) return true;
   return lock.l_type != F_UNLCK;
 }

@@ -53,7 +53,7 @@ class JournalMarks {
     const std::uint32_t word = word_of(index);
     return ((changed_[word].load() | ended_[word].load() | pending_[word].load()) & bit_of(index)) != 0;
   }
-  /// Marks of one word that nobody has taken yet.
+  /// Marks of one word that were not taken yet.
   std::uint64_t marked(std::uint32_t word) const noexcept { return changed_[word].load() | ended_[word].load(); }
   bool any() const noexcept {
     for (std::uint32_t word = 0; word < words_; ++word) {

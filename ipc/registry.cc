@@ -14,7 +14,7 @@ namespace ringmill {
 EntryState EntryState::of(const ParticipantEntry& entry) noexcept {
   const std::uint64_t bits = entry.state.load();
   const auto state = static_cast<std::uint8_t>(bits & 0xff);
-  // A value that nobody writes means that somebody scribbled here: treated as in use, so that a reaper looks at it.
+  // A value that no process writes means that the word is corrupted: treated as in use, so that a reaper looks at it.
   const auto known = state <= static_cast<std::uint8_t>(ParticipantState::reaping)
                          ? static_cast<ParticipantState>(state)
                          : ParticipantState::starting;
@@ -30,7 +30,7 @@ bool Registry::try_enter(std::uint32_t number, Role role) {
   const std::uint64_t epoch = seen >> 8;
   if (number < most_participants - keeper_entries) segment_->signals().participants_end.raise_to(number + 1);
   if (!entry.state.compare_exchange_strong(seen, EntryState::bits(ParticipantState::starting, epoch))) {  // R2
-    unlock_byte(*locks_, participant_lock_byte + number);  // whoever was here died in between, or somebody scribbled
+    unlock_byte(*locks_, participant_lock_byte + number);  // the owner died in between, or the word is corrupted
     return false;
   }
   entry.process_id.store(static_cast<std::uint32_t>(::getpid()));  // R3

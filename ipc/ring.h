@@ -21,7 +21,7 @@
 //
 // Making room in a full ring, one hint at a time. Slot(h) is also slot(h + slots), the next one to be filled.
 //   M1  read head h, then slot(h): dead? raise head         the next pusher steps over it again
-//   M2  live, of a job that nobody claims (a kind that no   the hint is at the back; claimers see a later lap at h and
+//   M2  live, of a job that is not claimed (a kind that no  the hint is at the back; claimers see a later lap at h and
 //       worker serves): CAS slot(h) from lap(h) | hint to   step over it (C1), pushers help the tail (P1)
 //       lap(h) + 1 | hint: the hint is at the back now
 //   M3  raise tail to h + slots + 1, head to h + 1

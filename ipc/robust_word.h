@@ -9,8 +9,8 @@
 // node of that shape, as glibc would: at the front, with list_op_pending set meanwhile, so that a death between the two
 // stores is noticed as well. Only the thread itself touches its list.
 //
-// The links are addresses, and nobody else may be able to write them. So the word stands at the end of its shared page,
-// and the thread maps that page once more, followed by a private page, on which the links fall:
+// The links are addresses, and no other process may be able to write them. So the word stands at the end of its shared
+// page, and the thread maps that page once more, followed by a private page, on which the links fall:
 //
 //   | the entry's page, shared            word | previous next      private page |
 //   ^ page                     4096 - 24 ^     ^ 4096

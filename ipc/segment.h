@@ -1,5 +1,5 @@
-// The segment: one file in a tmpfs that holds everything processes share. Made whole before anybody can see it, checked
-// before use.
+// The segment: one file in a tmpfs that holds everything processes share. Made whole before any process can see it,
+// checked before use.
 #pragma once
 
 #include <sys/types.h>
@@ -34,7 +34,7 @@ struct FileOwner {
   gid_t group;
 };
 
-/// What fixes the layout of a segment, and who may use it.
+/// What fixes the layout of a segment, and which users may use it.
 struct SegmentConfig {
   std::uint64_t engine_id = 0;
   std::uint32_t capacity = 0;
@@ -43,7 +43,7 @@ struct SegmentConfig {
   std::uint32_t max_payload = 0;  // 0: what fits a cell
   std::uint64_t arena_bytes = 0;  // whole chunks; 0: no arena
   std::uint32_t mode = 0600;
-  std::optional<FileOwner> owner{};  // nothing: whoever makes it
+  std::optional<FileOwner> owner{};  // nothing: the process that makes it
   std::vector<std::string> levels{};
   std::vector<std::uint32_t> weights{};
   /// Hints that the rings of all levels made at run time share; 0: as many as fit the capacity.
@@ -103,19 +103,19 @@ struct Geometry {
   std::uint32_t arena_unit_bytes() const noexcept { return arena_chunk_bytes / arena_units_per_chunk; }
 };
 
-/// One map of marks; maps lie apart, so that those who write different ones do not disturb each other.
+/// One map of marks; maps lie apart, so that writers of different ones do not disturb each other.
 constexpr std::uint64_t mark_map_bytes(std::uint32_t capacity) noexcept {
   return (capacity / 8 + padding_bytes - 1) / padding_bytes * padding_bytes;
 }
 
-/// A mapped segment. The accessors check nothing: indexes are bounded by their callers, who never take one from shared
-/// memory unchecked.
+/// A mapped segment. The accessors check nothing: indexes are bounded by their callers, which never take one from
+/// shared memory unchecked.
 class Segment {
  public:
   enum class Access { read_only, read_write };
 
-  /// Fills in the cells of a segment that nobody else sees yet: all zero when it comes, and everything else is there.
-  /// May change first generation and generation limit. After an error the segment is given up.
+  /// Fills in the cells of a segment that no other process sees yet: all zero when it comes, and everything else is
+  /// there. May change first generation and generation limit. After an error the segment is given up.
   using Filler = std::function<Result<void>(Segment&)>;
   static Result<void> make_all_cells_free(Segment& segment);
 
@@ -212,7 +212,7 @@ class Segment {
 
   /// True when the file was unlinked under us: new processes cannot join.
   bool is_unlinked() const noexcept;
-  /// The segment's file, for those who map a part of it again.
+  /// The segment's file, for callers that map a part of it again.
   int descriptor() const noexcept;
 
  private:
@@ -222,7 +222,7 @@ class Segment {
                              const std::filesystem::path& path);
   Ring runtime_ring(std::uint32_t n) const noexcept {
     RingPiece piece = RingPiece::of(level(n).runtime_ring.load());
-    // Somebody scribbled over it. Hints are checked wherever they stand.
+    // It is corrupted. Hints are checked wherever they stand.
     if (!piece.is_within(geometry_.level_ring_slots)) piece = {.first = 0, .slots = least_level_ring};
     return Ring(&level(n), level_ring_slots(piece), piece.slots, Ring::Full::keeps_order);
   }

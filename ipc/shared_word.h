@@ -5,8 +5,8 @@
 //   Untrusted<T>    what one read has found, in private memory. A number that may index or measure comes out of it
 //                   through a bound only: below(), at_most().
 //
-// So a bound that is checked on one read and used after another, the double fetch, does not compile: whoever wants the
-// number twice keeps the bounded one. A value that is only compared, printed or written on goes by unbounded().
+// So a bound that is checked on one read and used after another, the double fetch, does not compile: code that wants
+// the number twice keeps the bounded one. A value that is only compared, printed or written on goes by unbounded().
 #pragma once
 
 #include <atomic>

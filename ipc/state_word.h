@@ -24,7 +24,7 @@ namespace ringmill {
 
 enum class CellState : std::uint8_t {
   free = 0,        // no job; the next one gets the generation that stands here
-  filling = 1,     // the owner writes header and payload; nobody else looks
+  filling = 1,     // the owner writes header and payload; no other reads
   queued = 2,      // waits for a claim; a hint is in its level's ring, or is about to be
   delayed = 3,     // waits for its time; the keeper knows, or is about to
   blocked = 4,     // waits for its parents; the keeper knows, or is about to
@@ -43,7 +43,7 @@ inline constexpr std::uint64_t most_generation = (std::uint64_t{1} << 40) - 1;
 /// The keeper is called when a cell comes this near to the limit of generations.
 inline constexpr std::uint64_t generation_margin = std::uint64_t{1} << 22;
 
-/// Whether a job in this state has been begun by nobody, and may still be.
+/// Whether a job in this state was not begun, and may still be.
 constexpr bool waits_to_begin(CellState state) noexcept {
   return state == CellState::queued || state == CellState::delayed || state == CellState::blocked;
 }

@@ -25,7 +25,7 @@ constexpr std::uint64_t open_retry_ns = 1'000 * ms;
 /// Cells looked at for survivors between two rounds.
 constexpr std::uint32_t copy_step = 8192;
 constexpr std::uint64_t space_retry_ns = 100 * ms;
-/// After a round that somebody waited for, about what a caller does between two.
+/// After a round that a caller waited for: about what a caller does between two.
 constexpr std::uint64_t wanted_spin_ns = 20'000;
 constexpr std::uint64_t longest_finish_ns = 5'000 * ms;
 constexpr int everybody = std::numeric_limits<int>::max();
@@ -64,7 +64,7 @@ JournalWork::JournalWork(EngineCore& engine, DeviceChoice choice)
   set_condition(JournalCondition::none, 0);
   words_->behind_since_ns.store(0);
   if (marks_.any_pending()) ring_journal(engine.segment);
-  // A round that it had begun and not published: somebody may wait for it, though no cell is marked or pending any
+  // A round that it had begun and not published: a caller may wait for it, though no cell is marked or pending any
   // more.
   const std::uint64_t begun = words_->round_started.load();
   if (words_->round_durable.load() < begun) raise_to(words_->round_wanted, begun + 1);
@@ -140,7 +140,7 @@ bool JournalWork::advance() {
   return false;
 }
 
-/// No ticket names a round beyond the next one. Who wishes for more has scribbled, and would have us begin rounds
+/// No ticket names a round beyond the next one. A wish for more is corrupt, and would have us begin rounds
 /// without an end.
 void JournalWork::take_back_impossible_wish() noexcept {
   const std::uint64_t next = words_->round_started.load() + 1;
@@ -189,7 +189,7 @@ void JournalWork::publish() {
 }
 
 /// The writer notices space only when it tries to begin a segment. What waited for one may be over without having been
-/// written: then nobody would try again, and every new job would be refused for ever.
+/// written: then nothing would be tried again, and every new job would be refused for ever.
 bool JournalWork::lacks_space() const noexcept { return writer_->no_space() && rounds_->is_under_way(); }
 
 void JournalWork::set_condition(JournalCondition condition, int error_number) {
@@ -224,20 +224,20 @@ void JournalWork::wait(std::uint32_t bell, std::uint64_t most_ns) {
     return;
   }
   if (writer_ && (writer_->blocks_in_flight() != 0 || rounds_->is_under_way())) {
-    // Those who come meanwhile share the next round; it begins when the device has answered.
+    // Callers that come meanwhile share the next round; it begins when the device has answered.
     writer_->collect(std::chrono::nanoseconds(std::min(most_ns, std::max(to_next_round_ns, flush_interval_ns))));
     publish();
     return;
   }
   if (was_waited_for_ && most_ns != 0) {
-    // Who waited for the last round asks for the next one in a moment, if at all.
+    // The caller that waited for the last round asks for the next one within 20 us, if at all.
     was_waited_for_ = false;
     const std::uint64_t spin_end_ns = now_ns + wanted_spin_ns;
     while (!round_is_wanted() && lease_clock_ns() < spin_end_ns) __builtin_ia32_pause();
     return;
   }
   if (writer_ && now_ns - last_begin_ns_ < idle_after_ns) {
-    // Busy of late: looks by itself, so that nobody needs a system call to call us.
+    // Busy of late: looks by itself, so that no participant needs a system call to call us.
     if (to_next_round_ns != 0) rest(JournalRest::nap, bell, std::min(most_ns, to_next_round_ns));
     return;
   }
@@ -254,7 +254,7 @@ void JournalWork::rest(JournalRest how, std::uint32_t bell, std::uint64_t most_n
 void JournalWork::finish(std::chrono::nanoseconds most) {
   const std::uint64_t end_ns = lease_clock_ns() + static_cast<std::uint64_t>(most.count());
   if (!is_wanted() && !marks_.any_pending()) return;
-  // By the rounds' own count, because anybody may write into the words: we would wait for a round that never comes.
+  // By the rounds' own count, because any process may write into the words: we would wait for a round that never comes.
   std::optional<std::uint64_t> last_round;
   while (!(last_round && rounds_->durable() >= *last_round) && lease_clock_ns() < end_ns) {
     if (is_in(JournalCondition::failed) || is_in(JournalCondition::no_space)) return;

@@ -1,6 +1,6 @@
 // The thread that keeps the journal, in the process that keeps: it decides when a round begins, waits for the device,
-// tells those who wait, and copes with a disk that is slow, full or broken. What is written is decided in rounds.h, how
-// in writer.h.
+// tells waiting callers, and copes with a disk that is slow, full or broken. What is written is decided in rounds.h,
+// how in writer.h.
 //
 // It opens the journal when the first cell is marked: an engine that has only jobs of durability `memory` has none.
 #pragma once

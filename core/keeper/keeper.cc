@@ -31,13 +31,13 @@ constexpr std::uint64_t scan_distance_ns = 20 * ms;
 /// each, which only a small table misses, and a death asks for a scan by itself.
 constexpr std::uint64_t scan_for_room_ns_per_cell = 8'000;
 constexpr std::uint64_t longest_scan_for_room_distance_ns = 1'000 * ms;
-/// A scan goes on in steps of about 100 us with pauses between them: what a death left in somebody's hands was given
+/// A scan goes on in steps of about 100 us with pauses between them: what a death left in a worker's hands was given
 /// back before it, and the worker that was woken for it needs a CPU now.
 constexpr std::uint32_t scan_step = 8192;
 constexpr std::uint64_t scan_pause_ns = ms / 5;
 /// Deadlines are looked at this often while the keeper is busy with something else.
 constexpr std::uint64_t expire_every_ns = 1 * ms;
-/// While somebody sleeps before a ring that is full of what others claim.
+/// While a worker sleeps before a ring that is full of what others claim.
 constexpr std::uint64_t serve_pause_ns = 2 * ms;
 constexpr std::uint64_t election_retry_ns = 1 * ms;
 constexpr std::uint64_t registration_retry_ns = 100 * ms;
@@ -48,7 +48,7 @@ constexpr int everybody = std::numeric_limits<int>::max();
 }  // namespace
 
 void KeeperWork::turn(bool thorough) {
-  // Whoever was woken for what a death gave back needs a CPU now: the rest of the turn waits.
+  // The worker that was woken for what a death gave back needs a CPU now: the rest of the turn waits.
   if (reap_dead(thorough)) {
     bring_back_parked();  // the dead have left the slots of their kinds
     return;
@@ -208,7 +208,7 @@ void Keeper::stand_by(Sign seen) noexcept {
     return;
   }
   const std::atomic<std::uint32_t>& keeper = engine_->segment.signals().keeper_participant.futex();
-  if (seen.keeper == 0) {  // elected, and not in the registry yet; or somebody scribbled over it
+  if (seen.keeper == 0) {  // elected, and not in the registry yet; or the word is corrupted
     const std::array<FutexWatch, 2> watches{{{&stop_, 0}, {&keeper, seen.keeper_word}}};
     futex_wait_any(watches, longest_standby_ns);
     return;
@@ -229,7 +229,7 @@ void Keeper::keep() {
   Signals& signals = engine_->segment.signals();
   signals.keeper_since_ns.store(wall_clock_ns());
   signals.keeper_participant.store(*number + 1);
-  futex_wake(signals.keeper_participant.futex(), everybody);  // who stands by watches our robust word from now on
+  futex_wake(signals.keeper_participant.futex(), everybody);  // standbys watch our robust word from now on
   keeps_.store(true);
   {
     const JournalThread journal(*engine_);

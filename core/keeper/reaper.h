@@ -6,7 +6,7 @@
 //   B   publish a bundle that was decided (core/bundles.h)     again: what is published is not filling any more
 //   D3  each lease slot: the rule for the cell's state         again: a cell whose word has moved on is left alone
 //   D4  each id of the placing list: push the hint again       again: doubled hints are harmless
-//   D5  wake everybody                                         a wake may have gone to the dead
+//   D5  wake all                                               a wake may have gone to the dead
 //   D6  a scan of the whole table with the same rules          again
 //   D7  entry: reaping -> free, next epoch                     done
 //
