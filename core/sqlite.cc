@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "ipc/file.h"
+#include "ipc/file_modes.h"
 
 namespace ringmill {
 
@@ -88,9 +89,14 @@ extern "C" int take_path_as_it_is(sqlite3_vfs*, const char* path, int room, char
 }
 
 /// SQLite looks for a journal at each transaction, and would wait for the writer of a pipe that stands there.
+///
+/// A rollback journal names its super-journal, and SQLite removes that after playing the journal back. We attach no
+/// database, so none of ours has one: such a name was written by another program, to have a file removed.
 extern "C" int open_plain_file(sqlite3_vfs* ours, const char* path, sqlite3_file* file, int flags, int* used_flags) {
   struct stat facts {};
-  if (path != nullptr && ::lstat(path, &facts) == 0 && !S_ISREG(facts.st_mode)) {
+  const bool is_refused = (flags & SQLITE_OPEN_SUPER_JOURNAL) != 0 ||
+                          (path != nullptr && ::lstat(path, &facts) == 0 && !S_ISREG(facts.st_mode));
+  if (is_refused) {
     file->pMethods = nullptr;  // nothing to close
     return SQLITE_CANTOPEN;
   }
@@ -141,11 +147,15 @@ Result<void> make_database_files(const Directory& directory, std::span<const std
   const auto folder = directory.facts();
   if (!folder) return std::unexpected(folder.error());
   const uid_t user = ::geteuid() == 0 ? folder->st_uid : static_cast<uid_t>(-1);
+  const std::uint32_t mode = mode_with_locks(folder->st_mode & 0666);
   for (const std::string_view name : names) {
     const auto present = facts_of_database(directory, name);
     if (!present) return std::unexpected(present.error());
-    if (*present) continue;
-    const auto made = directory.make_empty_file(name, folder->st_mode & 0666, Directory::Owner{user, folder->st_gid});
+    if (*present) {
+      directory.narrow_mode(name, mode);
+      continue;
+    }
+    const auto made = directory.make_empty_file(name, mode, Directory::Owner{user, folder->st_gid});
     if (!made) return std::unexpected(made.error());
   }
   return {};

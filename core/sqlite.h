@@ -9,6 +9,7 @@
 //   - Its path leads through the descriptor of the directory (Directory::lasting_path()). SQLite would resolve that to
 //     the directory's name, so it opens through a VFS of ours, which is its own but for taking the path as it is.
 //   - It follows no link in the last part of a path (O_NOFOLLOW in its own code).
+//   - It opens, and so removes, no super-journal that a planted rollback journal names.
 #pragma once
 
 #include <sys/stat.h>
@@ -48,8 +49,9 @@ struct SqlWords {
 /// the directory does not let write.
 Result<std::optional<struct stat>> facts_of_database(const Directory& directory, std::string_view name);
 
-/// Makes those of the files that are not there, empty, with the directory's mode without its x bits, its group where
-/// that is allowed, and from root its owner. Errors: as above, no_space, system.
+/// Makes those of the files that are not there, empty: with the directory's mode without its x bits, for no user to
+/// read who may not write (ipc/file_modes.h), its group where that is allowed, and from root its owner. Errors: as
+/// above, no_space, system.
 Result<void> make_database_files(const Directory& directory, std::span<const std::string_view> names);
 
 /// One prepared statement, to be used again and again. What is bound must live until the statement is reset.

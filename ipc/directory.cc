@@ -186,6 +186,34 @@ bool Directory::is_named(std::string_view name, const File& file) const noexcept
          opened.st_ino == (*named)->st_ino;
 }
 
+Result<Directory::Origin> Directory::origin_of(std::string_view given) const {
+  const Name name(given);
+  if (!name.is_one()) return std::unexpected(not_a_name(path_of(given)));
+  struct statx facts {};
+  if (::statx(descriptor(), name.c_str(), AT_SYMLINK_NOFOLLOW, STATX_TYPE | STATX_INO | STATX_BTIME, &facts) != 0) {
+    return std::unexpected(system_error("cannot stat", path_of(given)));
+  }
+  constexpr std::uint64_t ns_per_second = 1'000'000'000;
+  Origin origin{.device = std::uint64_t{facts.stx_dev_major} << 32 | facts.stx_dev_minor, .inode = facts.stx_ino};
+  origin.is_plain_file = S_ISREG(facts.stx_mode);
+  if ((facts.stx_mask & STATX_BTIME) != 0) {
+    origin.born_ns = static_cast<std::uint64_t>(facts.stx_btime.tv_sec) * ns_per_second + facts.stx_btime.tv_nsec;
+  }
+  return origin;
+}
+
+void Directory::narrow_mode(std::string_view given, std::uint32_t mode) const noexcept {
+  const Name name(given);
+  if (!name.is_one()) return;
+  // O_PATH: to close it drops no POSIX lock, and the link in /proc leads to this very file.
+  const File file = File::above_standard(::openat(descriptor(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat facts {};
+  if (!file || ::fstat(file.descriptor(), &facts) != 0 || !S_ISREG(facts.st_mode)) return;
+  if (facts.st_uid != ::geteuid() || (facts.st_mode & 0777 & ~mode) == 0) return;
+  const std::string own = "/proc/self/fd/" + std::to_string(file.descriptor());
+  [[maybe_unused]] const int failed = ::chmod(own.c_str(), facts.st_mode & mode);
+}
+
 Result<std::vector<std::string>> Directory::names() const {
   // A description of its own: the place within the listing belongs to it.
   const int again = File::above_standard(::openat(descriptor(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)).release();
@@ -229,8 +257,13 @@ Result<File> Directory::open_file(std::string_view name, int flags, Owners owner
   struct stat facts {};
   auto file = open_plain_file(name, flags, facts);
   if (!file) return file;
-  const bool is_owned = owners == Owners::directorys ? facts.st_uid == owner() : lets_in(facts.st_uid);
+  const bool is_owned = owners == Owners::let_in ? lets_in(facts.st_uid) : facts.st_uid == owner();
   if (!is_owned) return std::unexpected(of_another_user(path_of(name)));
+  if (owners == Owners::alone && (facts.st_mode & 0022) != 0) {
+    return std::unexpected(Error(
+        ErrorCode::permission_denied, "others than the owner may write this file",
+        path_of(name).string() + "; look whether it is as it was, then `chmod go-w " + path_of(name).string() + "`"));
+  }
   if (static_cast<std::uint64_t>(facts.st_size) > most_bytes) {
     return std::unexpected(Error(ErrorCode::corrupt, "this file is larger than it can be",
                                  path_of(name).string() + " has " + std::to_string(facts.st_size) + " bytes, at most " +

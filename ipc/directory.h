@@ -36,8 +36,8 @@ class Directory {
   enum class Links { refused, followed };
 
   /// Files whose owner must be the directory's, or may be any user whom the directory's mode lets write, this one and
-  /// root included.
-  enum class Owners { directorys, let_in };
+  /// root included. `alone`: the directory's owner, and no other user may write it.
+  enum class Owners { directorys, alone, let_in };
 
   /// A file of the engine that is read whole has at most so many bytes.
   static constexpr std::uint64_t most_small_file_bytes = std::uint64_t{1} << 20;
@@ -83,6 +83,18 @@ class Directory {
   bool has_folder(std::string_view name) const noexcept;
   /// True for the same file: device and inode.
   bool is_named(std::string_view name, const File& file) const noexcept;
+  /// Which file this is, for as long as it is there; 0: the file system does not say when it was made.
+  struct Origin {
+    std::uint64_t device = 0;
+    std::uint64_t inode = 0;
+    std::uint64_t born_ns = 0;
+    bool is_plain_file = false;
+  };
+  /// Error not_found.
+  Result<Origin> origin_of(std::string_view name) const;
+  /// Takes from a plain file of this user all rights but `mode`. Nothing is opened: a database's locks stay. What is no
+  /// such file stays as it is.
+  void narrow_mode(std::string_view name, std::uint32_t mode) const noexcept;
   /// All names but `.` and `..`.
   Result<std::vector<std::string>> names() const;
 

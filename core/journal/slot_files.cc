@@ -195,6 +195,7 @@ Result<void> SlotFiles::remove(SlotNumber slot) {
 
 Result<int> SlotFiles::descriptor_of(SlotNumber slot) {
   if (slot < open_.size() && open_[slot] != nullptr) return open_[slot]->file().descriptor();
+  directory_.narrow_mode(file_name_of(slot), file_mode_);  // of an engine from before file_mode_ was narrowed
   auto file = directory_.open_file(file_name_of(slot), flags(), Directory::Owners::let_in);
   if (!file) return std::unexpected(file.error());
   if (slot >= open_.size()) open_.resize(slot + 1);

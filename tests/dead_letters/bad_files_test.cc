@@ -125,18 +125,15 @@ TEST_F(BadDeadLetterFiles, a_missing_directory_is_not_found) {
   EXPECT_EQ(code_of(DeadLetterStore::open(folder_.path() / "nowhere", Access::read_write)), ErrorCode::not_found);
 }
 
-TEST_F(BadDeadLetterFiles, a_user_who_may_only_read_reads_and_is_told_when_he_writes) {
+/// The right to read a database is the right to lock it, and such a lock, held for ever, holds burials up.
+TEST_F(BadDeadLetterFiles, a_user_who_may_only_read_the_directory_is_refused_the_letters) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
   ASSERT_EQ(::chmod(folder_.path().c_str(), 0755), 0);
   fill(3);
   Child reader([this] {
     if (::setgid(somebody) != 0 || ::setuid(somebody) != 0) return 99;
-    if (numbers_in(open_store_to_read(folder_.path())).size() != 3) return 1;
-    auto store = open();
-    if (store && store->bury(letters_from_to(4, 4))) return 2;
-    return (store ? store->bury(letters_from_to(4, 4)).error() : store.error()).code() == ErrorCode::permission_denied
-               ? 0
-               : 3;
+    if (code_of(open(Access::read_only)) != ErrorCode::permission_denied) return 1;
+    return code_of(open()) == ErrorCode::permission_denied ? 0 : 2;
   });
   EXPECT_EQ(reader.wait(), 0);
 }

@@ -150,6 +150,47 @@ TEST(Directories, a_nameless_file_leaves_nothing) {
   EXPECT_TRUE(must(place.directory.names()).empty());
 }
 
+TEST(Directories, a_file_that_is_the_owners_alone_is_refused_when_others_may_write_it) {
+  const Place place;
+  must(place.directory.write_file_durably("facts", "x", 0644));
+  EXPECT_EQ(must(place.directory.read_small_file("facts", Owners::alone)), "x");
+  ASSERT_EQ(::chmod((place.folder.path() / "facts").c_str(), 0664), 0);
+  EXPECT_EQ(code_of(place.directory.read_small_file("facts", Owners::alone)), ErrorCode::permission_denied);
+  EXPECT_EQ(must(place.directory.read_small_file("facts", Owners::directorys)), "x");
+}
+
+TEST(Directories, a_file_keeps_its_origin_when_it_is_renamed_and_a_copy_has_another) {
+  const Place place;
+  must(place.directory.write_file_durably("facts", "x", 0600));
+  const auto origin = must(place.directory.origin_of("facts"));
+  EXPECT_TRUE(origin.is_plain_file);
+  must(place.directory.rename("facts", "moved"));
+  EXPECT_EQ(must(place.directory.origin_of("moved")).inode, origin.inode);
+  EXPECT_EQ(must(place.directory.origin_of("moved")).born_ns, origin.born_ns);
+  fs::copy(place.folder.path() / "moved", place.folder.path() / "copy");
+  EXPECT_NE(must(place.directory.origin_of("copy")).inode, origin.inode);
+  fs::create_symlink("moved", place.folder.path() / "link");
+  EXPECT_FALSE(must(place.directory.origin_of("link")).is_plain_file);
+  EXPECT_EQ(code_of(place.directory.origin_of("nothing")), ErrorCode::not_found);
+}
+
+TEST(Directories, a_mode_is_narrowed_without_a_link_being_followed) {
+  const ScratchFolder outside;
+  const Place place;
+  const auto mode_of = [](const fs::path& file) {
+    struct stat facts {};
+    return ::stat(file.c_str(), &facts) == 0 ? facts.st_mode & 07777U : 0U;
+  };
+  must(write_file_durably(outside.path() / "victim", "precious", 0644));
+  must(place.directory.write_file_durably("mine", "x", 0664));
+  fs::create_symlink(outside.path() / "victim", place.folder.path() / "link");
+  for (const char* name : {"mine", "link", "nothing"}) place.directory.narrow_mode(name, 0660);
+  EXPECT_EQ(mode_of(place.folder.path() / "mine"), 0660U);
+  EXPECT_EQ(mode_of(outside.path() / "victim"), 0644U);
+  place.directory.narrow_mode("mine", 0666);
+  EXPECT_EQ(mode_of(place.folder.path() / "mine"), 0660U) << "it gives no right";
+}
+
 TEST(Descriptors, none_is_below_three_where_the_process_has_closed_its_own) {
   const ScratchFolder folder;
   Child child([&] {
