@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "core/dead_letters/store.h"
@@ -14,6 +15,7 @@
 #include "core/participant_implementation.h"
 #include "core/retry_policies.h"
 #include "core/runtime_levels.h"
+#include "ipc/clock.h"
 
 namespace ringmill {
 
@@ -59,6 +61,20 @@ Error opened_by_parent() noexcept {
   return Error(ErrorCode::after_fork, "this engine was opened by the parent process: open it again after fork()");
 }
 
+/// A waiting caller holds no entry, so it does not keep another memory from being made (in a container with its own
+/// /dev/shm): it looks for that by itself, now and then.
+Result<JobInfo> wait_in_memory(const EngineCore& core, JobId id, std::uint64_t wait_ns) {
+  const std::uint64_t end_ns = later_by(steady_clock_ns(), wait_ns);
+  while (true) {
+    const std::uint64_t now_ns = steady_clock_ns();
+    const std::uint64_t left_ns = end_ns - std::min(now_ns, end_ns);
+    const std::uint64_t part_ns = std::min(left_ns, later_by(longest_sleep_for_end_ns, longest_sleep_for_end_ns));
+    auto info = wait_for_end(core.segment, id, part_ns);
+    if (info || info.error().code() != ErrorCode::timed_out || part_ns == left_ns) return info;
+    if (auto current = core.directory.check_memory(core.segment); !current) return std::unexpected(current.error());
+  }
+}
+
 }  // namespace
 
 Engine::Engine(std::shared_ptr<Implementation> implementation) noexcept : implementation_(std::move(implementation)) {}
@@ -93,7 +109,7 @@ Result<void> Engine::remove(const std::filesystem::path& given, bool force) {
   if (!path) return std::unexpected(path.error());
   const auto locked = EngineDirectory::lock_to_remove(*path);
   if (!locked) return std::unexpected(locked.error());
-  const auto directory = EngineDirectory::open(locked->folder);
+  const auto directory = EngineDirectory::open(locked->folder, EngineDirectory::For::mend);
   if (!directory) {
     if (directory.error().code() != ErrorCode::not_found) return std::unexpected(directory.error());
     return EngineDirectory::remove_half_made(*locked);
@@ -116,7 +132,7 @@ Result<std::unique_ptr<Participant>> Engine::attach(Role role) {
   if (core.segment.signals().removed.load() != 0) {
     return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", core.directory.path().string()));
   }
-  const auto number = core.registry.enter(role);
+  const auto number = enter_engine(core, role);
   if (!number) return std::unexpected(number.error());
   auto part = std::make_unique<Participant::Implementation>(implementation_->core, *number);
   ring_keeper(core.segment);  // so that it watches us from now on
@@ -291,7 +307,7 @@ Result<JobInfo> Engine::wait(JobId id, std::chrono::nanoseconds timeout) const {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   const std::uint64_t wait_ns = timeout.count() <= 0 ? 0 : static_cast<std::uint64_t>(timeout.count());
   return with_letter(implementation_->core->directory.folder(), id,
-                     wait_for_end(implementation_->core->segment, id, wait_ns));
+                     wait_in_memory(*implementation_->core, id, wait_ns));
 }
 
 EngineStatus Engine::status() const {

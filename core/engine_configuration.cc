@@ -1,7 +1,5 @@
 #include "core/engine_configuration.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
 #include <bit>
 #include <nlohmann/json.hpp>
@@ -165,9 +163,9 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
     return std::unexpected(invalid("a lease is 1 ms to 24 days", std::to_string(options.lease.count()) + " ms"));
   }
   config.default_lease_ms = static_cast<std::uint32_t>(options.lease.count());
-  if (::getrandom(&config.engine_id, sizeof config.engine_id, 0) != sizeof config.engine_id) {
-    return std::unexpected(system_error("getrandom", ""));
-  }
+  const auto id = random_number();
+  if (!id) return std::unexpected(id.error());
+  config.engine_id = *id;
   const auto arena = checked_arena(options);
   if (!arena) return std::unexpected(arena.error());
   config.max_payload = arena->max_payload;
@@ -176,6 +174,7 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
   if (!journal) return std::unexpected(journal.error());
   configuration.journal = *journal;
   configuration.shm_dir = options.shm_dir;
+  configuration.journal_id = config.engine_id;
   return configuration;
 }
 
@@ -185,6 +184,12 @@ std::string to_json(const EngineConfiguration& configuration) {
   nlohmann::ordered_json json;
   json["format"] = configuration_format;
   json["id"] = JobId(config.engine_id).to_string();
+  if (configuration.journal_id != config.engine_id) json["journal_id"] = JobId(configuration.journal_id).to_string();
+  if (configuration.home.inode != 0) {
+    json["home"] = {{"inode", configuration.home.inode},
+                    {"born_ns", configuration.home.born_ns},
+                    {"directory", configuration.home.directory}};
+  }
   json["shm_dir"] = configuration.shm_dir.string();
   json["levels"] = config.levels;
   json["weights"] = config.weights;
@@ -227,9 +232,24 @@ Result<EngineConfiguration> from_json(const std::string& text, const fs::path& p
     if (!configuration) return broken(configuration.error().message().c_str());
     const auto id = JobId::parse(json.at("id").get<std::string>());
     if (!id) return broken("its id is not 16 hexadecimal digits");
-    configuration->segment.engine_id = id->value();
+    configuration->segment.engine_id = configuration->journal_id = id->value();
+    if (json.contains("journal_id")) {
+      const auto first = JobId::parse(json.at("journal_id").get<std::string>());
+      if (!first) return broken("its journal's id is not 16 hexadecimal digits");
+      configuration->journal_id = first->value();
+    }
+    // Engines from before homes have no such entry; they get one when their memory is made anew.
+    if (json.contains("home")) {
+      configuration->home = {.inode = json.at("home").at("inode").get<std::uint64_t>(),
+                             .born_ns = json.at("home").at("born_ns").get<std::uint64_t>(),
+                             .directory = json.at("home").at("directory").get<std::uint64_t>()};
+    }
     configuration->segment.mode = json.at("file_mode").get<std::uint32_t>() & 0666;
-    configuration->shm_dir = json.at("shm_dir").get<std::string>();
+    const auto shm_dir = json.at("shm_dir").get<std::string>();
+    if (!shm_dir.starts_with('/') || shm_dir.find('\0') != std::string::npos) {
+      return broken("its shm_dir is not an absolute path");
+    }
+    configuration->shm_dir = shm_dir;
     // Engines from before the journal have no such entry: they get the default.
     if (json.contains("journal")) {
       const auto journal = journal_from_json(json.at("journal"));

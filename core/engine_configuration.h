@@ -8,6 +8,7 @@
 #include <ringmill/engine.h>
 #include <ringmill/error.h>
 
+#include "core/engine_identity.h"
 #include "core/journal/writer.h"
 #include "ipc/segment.h"
 
@@ -17,6 +18,9 @@ struct EngineConfiguration {
   SegmentConfig segment;
   JournalGeometry journal;
   std::filesystem::path shm_dir;
+  /// The id in the journal's blocks: the engine's first one, also after it was adopted under another.
+  std::uint64_t journal_id = 0;
+  EngineHome home;
 };
 
 /// The journal's files for a limit of bytes; 0 asks for the default. Error invalid_argument: too small for that many

@@ -16,7 +16,6 @@
 // still stands at its path: if not, somebody took the engine apart in between, and it begins again at C1.
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,6 +33,7 @@
 #include "core/log.h"
 #include "core/schedules/schedule_book.h"
 #include "ipc/directory.h"
+#include "ipc/file_modes.h"
 #include "ipc/registry.h"
 
 namespace ringmill {
@@ -49,9 +49,10 @@ constexpr std::array<std::string_view, 6> database_files{dead_letter_files[0], d
                                                          schedules_file,       "schedules.db-journal"};
 
 /// Every file that we make in an engine's directory, the lock last. Each may stand there half-made, too.
-constexpr std::array<std::string_view, 12> own_files{
-    configuration_file, generation_file,   creation_note_file, flow_file,         database_files[0], database_files[1],
-    database_files[2],  database_files[3], database_files[4],  database_files[5], level_list_file,   engine_lock_file};
+constexpr std::array<std::string_view, 13> own_files{
+    configuration_file, generation_file,   creation_note_file, memory_note_file,  flow_file,
+    database_files[0],  database_files[1], database_files[2],  database_files[3], database_files[4],
+    database_files[5],  level_list_file,   engine_lock_file};
 
 /// How often the lock file may be replaced while we take its lock, before we say that others are at it.
 constexpr int most_replacements = 1000;
@@ -130,11 +131,7 @@ struct CreationNote {
     const auto [end, error] = std::from_chars(text.data() + line_end + 1, text.data() + text.size(), note.directory);
     if (error != std::errc{} || end == text.data() + text.size() || *end != '\n') return std::nullopt;
     // Only what we could have made is ever removed: a file named ringmill-<16 digits>.
-    constexpr std::string_view prefix = "ringmill-";
-    const std::string name = note.segment.filename().string();
-    if (!note.segment.is_absolute() || !name.starts_with(prefix) || !JobId::parse(name.substr(prefix.size()))) {
-      return std::nullopt;
-    }
+    if (!note.segment.is_absolute() || !is_segment_name(note.segment.filename().string())) return std::nullopt;
     return note;
   }
 };
@@ -213,23 +210,11 @@ Result<void> make_journal_folder(const Directory& folder, std::uint32_t mode) {
 
 /// Removes the segment that `creating` names, if there is a note and it is of this directory.
 Result<void> unlink_noted_segment(const Directory& folder) {
-  const auto text = folder.read_small_file(creation_note_file, Directory::Owners::directorys);
+  // What others may write names what they like.
+  const auto text = folder.read_small_file(creation_note_file, Directory::Owners::alone);
   const auto note = text ? CreationNote::of(*text) : std::nullopt;
   if (!note || note->directory != folder.inode()) return {};
   return unlink_segment(note->segment, folder.owner());
-}
-
-constexpr long tmpfs_magic = 0x01021994;
-constexpr long ramfs_magic = static_cast<long>(0x858458f6);
-
-void warn_unless_memory(const fs::path& shm_dir) {
-  const auto folder = Directory::open(shm_dir, Directory::Links::followed);
-  struct statfs facts {};
-  if (folder && ::fstatfs(folder->descriptor(), &facts) == 0 && facts.f_type != tmpfs_magic &&
-      facts.f_type != ramfs_magic) {
-    log().warn("{} is no tmpfs: the segment will be written back to a disk, which is slow; choose another --shm-dir",
-               shm_dir.string());
-  }
 }
 
 /// C2. Error not_found: the directory, or the file, was removed meanwhile.
@@ -271,7 +256,7 @@ Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions&
   std::error_code failure;
   configuration->shm_dir = fs::absolute(options.shm_dir, failure);
   if (failure) return std::unexpected(system_error("cannot find", options.shm_dir, failure.value()));
-  const auto locked = make_and_lock(*path, options.mode, configuration->segment.mode);
+  const auto locked = make_and_lock(*path, options.mode, mode_with_locks(configuration->segment.mode));
   if (!locked) return std::unexpected(locked.error());
   const Directory& folder = locked->folder;
   if (folder.has(configuration_file)) {
@@ -281,7 +266,6 @@ Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions&
   if (auto cleaned = unlink_journal(folder); !cleaned) return cleaned;
   if (auto cleaned = unlink_databases(folder); !cleaned) return cleaned;
   if (auto cleaned = folder.remove_if_there(flow_file); !cleaned) return cleaned;
-  warn_unless_memory(configuration->shm_dir);
   EngineDirectory directory(folder);
   directory.configuration_ = *std::move(configuration);
   auto made = directory.make_contents(locked->locks, options.mode);
@@ -294,22 +278,41 @@ Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions&
   return made;
 }
 
-Result<void> EngineDirectory::make_contents(const File& locks, std::uint32_t mode) const {
-  // Both may be there from before, with another mode.
-  if (auto set = folder_.set_mode(mode); !set) return set;
-  if (::fchmod(locks.descriptor(), config().mode) != 0) {
+Result<void> EngineDirectory::make_contents(const File& locks, std::uint32_t mode) {
+  // Both may be there from before, with another mode. The mode alone would take the group's sign from a directory that
+  // was prepared for a group.
+  const std::uint32_t with_group = directory_mode(mode) | (folder_.mode() & S_ISGID);
+  if (auto set = folder_.set_mode(with_group); !set) return set;
+  // The lock file may be older than that. Not allowed to those who are not of the group: then it stays as it is.
+  const Directory::Owner owner{.user = static_cast<uid_t>(-1), .group = folder_.group()};
+  if (auto given = give_file(locks, owner, folder_.path_of(engine_lock_file)); !given) return given;
+  if (::fchmod(locks.descriptor(), mode_with_locks(config().mode)) != 0) {
     return std::unexpected(system_error("cannot set the mode of", folder_.path_of(engine_lock_file)));
   }
-  const CreationNote note{segment_path(), folder_.inode()};
-  if (auto noted = folder_.write_file_durably(creation_note_file, note.to_text(), config().mode); !noted) {
-    return noted;  // C3
-  }
+  const auto memory = open_memory_folder();
+  if (!memory) return std::unexpected(memory.error());
+  const auto home = find_home(folder_);
+  if (!home) return std::unexpected(home.error());
+  home_ = *home;
+  configuration_.home = home->home;
+  const auto making = random_number();
+  if (!making) return std::unexpected(making.error());
+  const std::string name = segment_name(config().engine_id);
+  SegmentConfig segment = config();
+  segment.owner = FileOwner{folder_.owner(), folder_.group()};
+  const auto fill = [&](Segment& fresh) -> Result<void> {
+    if (auto free = Segment::make_all_cells_free(fresh); !free) return free;
+    MemorySigns{.making = *making, .home = home_.word}.put_into(fresh);
+    return write_memory_note(*making, name);
+  };
+  const CreationNote note{configuration_.shm_dir / name, folder_.inode()};
+  auto noted = write_durably(creation_note_file, note.to_text(), owners_file_mode(config().mode));
+  if (!noted) return noted;  // C3
   if (auto limited = write_generation_limit(generation_step); !limited) return limited;
-  if (auto made = make_journal_folder(folder_, mode); !made) return made;                             // C4
-  if (auto made = Segment::create(segment_path(), config(), 1, generation_step); !made) return made;  // C5
-  auto written = folder_.write_file_durably(configuration_file, to_json(configuration_), config().mode);
-  if (!written) return written;                                    // C6
-  static_cast<void>(folder_.remove_if_there(creation_note_file));  // C7
+  if (auto made = make_journal_folder(folder_, with_group); !made) return made;                           // C4
+  if (auto made = Segment::create(*memory, name, segment, 1, generation_step, fill); !made) return made;  // C5
+  if (auto written = write_configuration(); !written) return written;                                     // C6
+  static_cast<void>(folder_.remove_if_there(creation_note_file));                                         // C7
   return {};
 }
 
@@ -355,8 +358,11 @@ Result<void> EngineDirectory::remove_half_made(const Locked& locked) {
 Result<void> EngineDirectory::remove_files() const {
   const auto contents = contents_of(folder_);
   if (!contents) return std::unexpected(contents.error());
-  // The segment first: without engine.json nothing would know its name.
-  if (auto unlinked = unlink_segment(segment_path(), folder_.owner()); !unlinked) return unlinked;
+  // The segment first: without engine.json its name is lost. A copy has none: what stands at that name is the
+  // original's.
+  if (!needs_adoption()) {
+    if (auto unlinked = unlink_segment(segment_path(), folder_.owner()); !unlinked) return unlinked;
+  }
   return unlink_own_files(folder_, contents->ours);
 }
 

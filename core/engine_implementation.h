@@ -40,4 +40,8 @@ class EngineCore {
   DeviceOpener open_device = open_journal_device;
 };
 
+/// Takes an entry of the registry, and makes sure that the memory is still the engine's. Errors:
+/// too_many_participants, stale (another one was made since), system.
+Result<std::uint32_t> enter_engine(EngineCore& core, Role role);
+
 }  // namespace ringmill

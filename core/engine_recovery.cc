@@ -12,6 +12,7 @@
 #include "core/runtime_levels.h"
 #include "core/waking.h"
 #include "ipc/clock.h"
+#include "ipc/file_modes.h"
 #include "ipc/registry.h"
 #include "ipc/state_word.h"
 
@@ -33,6 +34,27 @@ class LockedByte {
   std::uint64_t byte_;
 };
 
+/// No process lives in any shared memory of the engine, and none enters one, or becomes its keeper, while this holds.
+class LivingLockedOut {
+ public:
+  explicit LivingLockedOut(const File& file) noexcept : file_(&file) {}
+  LivingLockedOut(const LivingLockedOut&) = delete;
+  LivingLockedOut& operator=(const LivingLockedOut&) = delete;
+  ~LivingLockedOut() {
+    unlock_bytes(*file_, participant_lock_byte, most_participants);
+    unlock_byte(*file_, keeper_lock_byte);
+  }
+  /// False: a process lives.
+  Result<bool> try_lock() {
+    auto alone = try_lock_byte(*file_, keeper_lock_byte);
+    if (alone && *alone) alone = try_lock_bytes(*file_, participant_lock_byte, most_participants);
+    return alone;
+  }
+
+ private:
+  const File* file_;
+};
+
 double in_seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
 double in_mib(std::uint64_t bytes) { return static_cast<double>(bytes) / (1U << 20); }
 
@@ -51,25 +73,43 @@ void log_findings(const RecoveryReport& report) {
 
 Result<Segment> EngineDirectory::open_segment(const File& locks, bool dump_in_core,
                                               std::optional<RecoveryReport>* recovered) const {
-  auto segment = map_segment(Segment::Access::read_write, dump_in_core);
-  const auto is_gone = [&segment] {
-    return !segment && (segment.error().code() == ErrorCode::not_found || segment.error().code() == ErrorCode::stale);
+  bool is_out_of_date = false;
+  auto segment = map_segment(Segment::Access::read_write, dump_in_core, &is_out_of_date);
+  const auto is_gone = [this, &segment] {
+    if (segment) return false;
+    const ErrorCode code = segment.error().code();
+    // Another user has taken its name while it was gone: it gets another one.
+    if (code == ErrorCode::permission_denied) return is_name_taken();
+    return code == ErrorCode::not_found || code == ErrorCode::stale;
   };
   if (!is_gone()) return segment;
   if (auto locked = lock_byte(locks, structure_lock_byte); !locked) return std::unexpected(locked.error());
   const LockedByte structure(locks, structure_lock_byte);
-  // Somebody may have made it, or removed the engine, while we waited.
-  segment = map_segment(Segment::Access::read_write, dump_in_core);
+  // Another process may have made it, or removed the engine, while we waited.
+  is_out_of_date = false;
+  segment = map_segment(Segment::Access::read_write, dump_in_core, &is_out_of_date);
   if (!is_gone()) return segment;
   if (auto makeable = check_makeable(locks); !makeable) return std::unexpected(makeable.error());
-  // Whoever still has the old segment goes on in it, keeper included: a second world beside it would split the jobs.
-  if (is_in_use(locks)) {
-    return std::unexpected(Error(ErrorCode::busy, "the engine's shared memory was removed while processes still use it",
-                                 path().string() + "; end them (their jobs end with them), then open again"));
+  // What still has the old segment goes on in it, keeper included: a second world beside it would split the jobs.
+  LivingLockedOut alone(locks);
+  const auto locked_out = alone.try_lock();
+  if (!locked_out) return std::unexpected(locked_out.error());
+  if (!*locked_out) {
+    return std::unexpected(Error(
+        ErrorCode::busy,
+        "processes use another shared memory of this engine: it was removed, or is in another /dev/shm",
+        path().string() + "; let all share one --shm-dir, or end them (jobs of durability memory end with them)"));
   }
+  const auto old = map_any_segment(Segment::Access::read_write, false);  // what has it open, and is not in it, may wait
   auto report = make_segment_anew();
   if (!report) return std::unexpected(report.error());
-  if (report->journal.segments == 0) {
+  if (old) mark_removed(*old);
+  if (is_out_of_date) {
+    log().warn(
+        "the shared memory of {} was out of date (a container with its own /dev/shm has made another one, or the "
+        "directory came back from a backup) and was made anew: {} jobs came back from its journal in {:.3f} s",
+        path().string(), report->jobs, in_seconds(report->elapsed));
+  } else if (report->journal.segments == 0) {
     log().warn(
         "the shared memory of {} was gone (a reboot, or somebody removed it) and was made anew, empty: its "
         "journal is empty",
@@ -94,14 +134,14 @@ Result<RecoveryReport> EngineDirectory::rebuild_segment(const File& locks) const
   if (auto locked = lock_byte(locks, structure_lock_byte); !locked) return std::unexpected(locked.error());
   const LockedByte structure(locks, structure_lock_byte);
   if (auto makeable = check_makeable(locks); !makeable) return std::unexpected(makeable.error());
-  if (is_in_use(locks)) return in_use();
-  // Whoever opens the old segment meanwhile stands by, and cannot become its keeper.
-  const auto elected = try_lock_byte(locks, keeper_lock_byte);
-  if (!elected) return std::unexpected(elected.error());
-  if (!*elected) return in_use();
-  const LockedByte keeper(locks, keeper_lock_byte);
-  const auto old = open_segment_if_there();
-  if (!old && old.error().code() == ErrorCode::permission_denied) return std::unexpected(old.error());
+  LivingLockedOut alone(locks);
+  const auto locked_out = alone.try_lock();
+  if (!locked_out) return std::unexpected(locked_out.error());
+  if (!*locked_out) return in_use();
+  const auto old = map_any_segment(Segment::Access::read_write, false);
+  const bool is_refused = !old && old.error().code() == ErrorCode::permission_denied && !is_name_taken();
+  // Another directory's memory has this name: it is not replaced.
+  if (is_refused || (!old && needs_adoption())) return std::unexpected(old.error());
   if (old) old->signals().removed.store(1);
   auto report = make_segment_anew();
   if (!report) {
@@ -121,7 +161,7 @@ Result<void> EngineDirectory::check_makeable(const File& locks) const {
   if (!folder_.is_named(engine_lock_file, locks) || !folder_.has(configuration_file)) {
     return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", path().string()));
   }
-  if (::geteuid() != folder_.owner() && ::geteuid() != 0) {
+  if (::geteuid() != folder_.owner()) {
     // A segment of ours would be refused by everybody, the owner included.
     return std::unexpected(Error(ErrorCode::permission_denied,
                                  "the engine's shared memory is gone, and only its owner can make it anew",
@@ -142,14 +182,26 @@ Result<RecoveryReport> EngineDirectory::make_segment_anew() const {
   const auto floor = read_generation_limit();
   if (!floor) return std::unexpected(floor.error());
   if (auto reserved = reserve_generations(*floor); !reserved) return std::unexpected(reserved.error());
+  if (auto noted = note_home_if_unknown(); !noted) return std::unexpected(noted.error());
+  const auto making = random_number();
+  if (!making) return std::unexpected(making.error());
+  const auto folder = open_memory_folder();
+  if (!folder) return std::unexpected(folder.error());
+  const auto name = free_segment_name(*folder);
+  if (!name) return std::unexpected(name.error());
   SegmentConfig fresh = config();
   fresh.owner = FileOwner{folder_.owner(), folder_.group()};
   RecoveryReport report;
   const std::uint64_t usual = fresh.arena_bytes;
   std::uint64_t wanted = usual;
-  const auto fill = [&](Segment& segment) { return fill_from_journal(segment, *floor, report, wanted); };
+  const auto fill = [&](Segment& segment) -> Result<void> {
+    if (auto filled = fill_from_journal(segment, *floor, report, wanted); !filled) return filled;
+    MemorySigns{.making = *making, .home = home_.word}.put_into(segment);
+    // All of it is there but its name. A kill from here on leaves a note without a segment: made anew once more.
+    return write_memory_note(*making, *name);
+  };
   while (true) {
-    auto made = Segment::create(segment_path(), fresh, *floor + 1, *floor + generation_step, fill);
+    auto made = Segment::create(*folder, *name, fresh, *floor + 1, *floor + generation_step, fill);
     if (made) break;
     if (wanted <= fresh.arena_bytes) return std::unexpected(made.error());
     fresh.arena_bytes = wanted;
@@ -163,11 +215,19 @@ Result<RecoveryReport> EngineDirectory::make_segment_anew() const {
   return report;
 }
 
+/// Of an engine from before homes were noted.
+Result<void> EngineDirectory::note_home_if_unknown() const {
+  if (configuration_.home.inode != 0) return {};
+  EngineDirectory noted = *this;
+  noted.configuration_.home = home_.home;
+  return noted.write_configuration();
+}
+
 Result<void> EngineDirectory::fill_from_journal(Segment& fresh, std::uint64_t floor, RecoveryReport& report,
                                                 std::uint64_t& arena_wanted) const {
   const auto folder = open_journal_folder();
   if (!folder) return std::unexpected(folder.error());
-  auto device = open_journal_device(*folder, DeviceChoice::pwritev2, config().mode);
+  auto device = open_journal_device(*folder, DeviceChoice::pwritev2, mode_with_locks(config().mode));
   if (!device) return std::unexpected(device.error());
   RecoveryOptions options;
   options.progress = [this](const RecoveryProgress& progress) {
@@ -178,7 +238,7 @@ Result<void> EngineDirectory::fill_from_journal(Segment& fresh, std::uint64_t fl
   if (!levels) return std::unexpected(levels.error());
   restore_levels(fresh, *levels);
   TableRebuild table(fresh);
-  auto journal = read_into(table, **device, config().engine_id, options);
+  auto journal = read_into(table, **device, journal_id(), options);
   if (!journal) return std::unexpected(journal.error());
   report.journal = *std::move(journal);
   report.kept_aside = keep_aside(report.journal.damage, **device, *folder, config().mode);

@@ -24,7 +24,7 @@ Forgetting::~Forgetting() {
 }
 
 Result<void> Forgetting::enter() {
-  const auto number = core_.registry.enter(Role::tool);
+  const auto number = enter_engine(core_, Role::tool);
   if (!number) return std::unexpected(number.error());
   number_ = *number;
   settling_ = std::make_unique<Settling>(core_.segment, number_);

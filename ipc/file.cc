@@ -160,8 +160,11 @@ struct flock one_byte(short type, std::uint64_t byte) noexcept {
 
 }  // namespace
 
-Result<bool> try_lock_byte(const File& file, std::uint64_t byte) {
-  struct flock lock = one_byte(F_WRLCK, byte);
+Result<bool> try_lock_byte(const File& file, std::uint64_t byte) { return try_lock_bytes(file, byte, 1); }
+
+Result<bool> try_lock_bytes(const File& file, std::uint64_t first, std::uint64_t count) {
+  struct flock lock = one_byte(F_WRLCK, first);
+  lock.l_len = static_cast<off_t>(count);
   if (::fcntl(file.descriptor(), F_OFD_SETLK, &lock) == 0) return true;
   if (errno == EAGAIN || errno == EACCES) return false;
   return std::unexpected(system_error("cannot lock", "the engine's lock file"));
@@ -175,8 +178,11 @@ Result<void> lock_byte(const File& file, std::uint64_t byte) {
   return {};
 }
 
-void unlock_byte(const File& file, std::uint64_t byte) noexcept {
-  struct flock lock = one_byte(F_UNLCK, byte);
+void unlock_byte(const File& file, std::uint64_t byte) noexcept { unlock_bytes(file, byte, 1); }
+
+void unlock_bytes(const File& file, std::uint64_t first, std::uint64_t count) noexcept {
+  struct flock lock = one_byte(F_UNLCK, first);
+  lock.l_len = static_cast<off_t>(count);
   ::fcntl(file.descriptor(), F_OFD_SETLK, &lock);
 }
 

@@ -76,6 +76,9 @@ Result<std::string> read_file(const std::filesystem::path& path);
 /// has it is gone. Locks of one File never conflict with each other; to ask whether a byte is held by anybody, ask
 /// through another File.
 Result<bool> try_lock_byte(const File& file, std::uint64_t byte);
+/// All of them, or none.
+Result<bool> try_lock_bytes(const File& file, std::uint64_t first, std::uint64_t count);
+void unlock_bytes(const File& file, std::uint64_t first, std::uint64_t count) noexcept;
 Result<void> lock_byte(const File& file, std::uint64_t byte);
 void unlock_byte(const File& file, std::uint64_t byte) noexcept;
 bool is_byte_locked_by_other(const File& file, std::uint64_t byte) noexcept;

@@ -77,7 +77,7 @@ struct alignas(padding_bytes) SegmentHeader {
   std::atomic<std::uint32_t> max_payload;       // bytes: the longest payload
   std::uint32_t reserved_payload;               // zero
   std::atomic<std::uint64_t> checksum;          // XXH3 of all fields above but `state`
-  std::atomic<std::uint64_t> reserved[2];       // zero
+  std::atomic<std::uint64_t> reserved[2];       // making, home: MemorySigns (core/engine_identity.h)
 };
 static_assert(sizeof(SegmentHeader) == 128 && alignof(SegmentHeader) == 128);
 static_assert(offsetof(SegmentHeader, checksum) == 104);

@@ -264,35 +264,39 @@ Result<void> Segment::make_all_cells_free(Segment& segment) {
 
 Result<void> Segment::create(const std::filesystem::path& path, const SegmentConfig& config,
                              std::uint64_t first_generation, std::uint64_t generation_limit, const Filler& filler) {
+  const auto folder = folder_of(path);
+  if (!folder) return std::unexpected(folder.error());
+  return create(*folder, path.filename().string(), config, first_generation, generation_limit, filler);
+}
+
+Result<void> Segment::create(const Directory& folder, const std::string& name, const SegmentConfig& config,
+                             std::uint64_t first_generation, std::uint64_t generation_limit, const Filler& filler) {
   const auto boot = boot_id();
   if (!boot) return std::unexpected(boot.error());
   const Geometry geometry =
       Geometry::of(config.capacity, config.cell_bytes, static_cast<std::uint32_t>(config.levels.size()),
                    config.level_ring_slots, {.max_payload = config.max_payload, .bytes = config.arena_bytes});
-  const auto folder = folder_of(path);
-  if (!folder) return std::unexpected(folder.error());
-  const std::string name = path.filename().string();
-  remove_half_made(*folder, name);
+  remove_half_made(folder, name);
   const auto fresh = Directory::half_made_name(name);
   if (!fresh) return std::unexpected(fresh.error());
-  const std::filesystem::path fresh_path = folder->path_of(*fresh);
-  auto file = folder->make_file(*fresh, config.mode);
+  const std::filesystem::path fresh_path = folder.path_of(*fresh);
+  auto file = folder.make_file(*fresh, config.mode);
   if (!file) return std::unexpected(file.error());
   const auto make = [&]() -> Result<void> {
     if (config.owner) {
       const Directory::Owner owner{config.owner->user, config.owner->group};
       if (auto given = give_file(*file, owner, fresh_path); !given) return given;
     }
-    if (auto allocated = allocate(*file, geometry.bytes, *folder); !allocated) return allocated;
+    if (auto allocated = allocate(*file, geometry.bytes, folder); !allocated) return allocated;
     auto segment = map(std::move(*file), geometry.bytes, geometry, Access::read_write, fresh_path);
     if (!segment) return std::unexpected(segment.error());
     fill(*segment, config, first_generation, generation_limit, *boot);
     if (auto filled = filler(*segment); !filled) return filled;
     make_ready(segment->header());
-    return folder->rename(*fresh, name);
+    return folder.rename(*fresh, name);
   };
   auto made = make();
-  if (!made) static_cast<void>(folder->remove_if_there(*fresh));
+  if (!made) static_cast<void>(folder.remove_if_there(*fresh));
   return made;
 }
 

@@ -28,6 +28,8 @@
 
 namespace ringmill {
 
+class Directory;
+
 /// Whose a file is.
 struct FileOwner {
   uid_t user;
@@ -125,6 +127,9 @@ class Segment {
   static Result<void> create(const std::filesystem::path& path, const SegmentConfig& config,
                              std::uint64_t first_generation, std::uint64_t generation_limit,
                              const Filler& filler = make_all_cells_free);
+  /// The same in a folder that the caller has looked at.
+  static Result<void> create(const Directory& folder, const std::string& name, const SegmentConfig& config,
+                             std::uint64_t first_generation, std::uint64_t generation_limit, const Filler& filler);
 
   /// Maps and checks: owner and mode of the file, magic, version, sizes, checksum, and that it belongs to `engine_id`
   /// and this boot.

@@ -1,6 +1,7 @@
 #include "core/keeper/keeper.h"
 
 #include <sys/prctl.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +12,7 @@
 #include "core/keeper/scheduler.h"
 #include "core/log.h"
 #include "core/runtime_levels.h"
+#include "core/waking.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
 #include "ipc/robust_word.h"
@@ -62,6 +64,7 @@ void KeeperWork::turn(bool thorough) {
   scan_if_needed();
   if (!thorough) return;
   notice_unlinked();
+  notice_deleted_directory();
   reaper_.deaths().expect();
   rules_.apply_if_changed(*engine_);
   hold_back_if_late(engine_->segment);
@@ -151,6 +154,19 @@ void KeeperWork::notice_unlinked() {
       engine_->directory.path().string());
 }
 
+/// The directory was deleted, or a backup was put in its place. What is done here is in no journal that anything reads
+/// again, so all processes that use it are told to end.
+void KeeperWork::notice_deleted_directory() {
+  struct stat facts {};
+  if (deletion_noticed_ || ::fstat(engine_->locks.file().descriptor(), &facts) != 0 || facts.st_nlink != 0) return;
+  deletion_noticed_ = true;
+  mark_removed(engine_->segment);
+  log().error(
+      "the directory {} was deleted, or replaced, under the running engine: nothing becomes durable any more, and its "
+      "processes are told to end; `ringmill recover` makes an engine of a backup that stands there",
+      engine_->directory.path().string());
+}
+
 std::uint64_t KeeperWork::idle_ns() const noexcept {
   if (more_is_due_ || timers_.overflow_queue().is_needed_now()) return 0;
   std::uint64_t idle = scan_.is_running() || generation_limit_.is_looking() ? scan_pause_ns : longest_keeper_rest_ns;
@@ -219,9 +235,12 @@ void Keeper::stand_by(Sign seen) noexcept {
 }
 
 void Keeper::keep() {
-  const auto number = engine_->registry.enter(Role::keeper);
+  const auto number = enter_engine(*engine_, Role::keeper);
   if (!number) {
-    log().error("the keeper cannot register: {}", number.error().message());
+    if (const std::string text = number.error().message(); text != said_) {
+      said_ = text;
+      log().error("the keeper cannot register: {}", text);
+    }
     futex_wait(stop_, 0, registration_retry_ns);
     unlock_byte(engine_->locks.file(), keeper_lock_byte);
     return;

@@ -49,6 +49,7 @@ class KeeperWork {
   void finish_scan();
   void refill_rings();
   void notice_unlinked();
+  void notice_deleted_directory();
   bool some_ring_overflowed() const noexcept;
 
   EngineCore* engine_;
@@ -65,6 +66,7 @@ class KeeperWork {
   std::uint64_t last_scan_ns_ = 0;
   bool scan_wanted_ = true;  // the keeper before us may have died in one
   bool unlinked_noticed_ = false;
+  bool deletion_noticed_ = false;
 };
 
 /// Standby processes retry the keeper's lock at this interval even if not woken: the keeper may have died between
@@ -115,6 +117,7 @@ class Keeper {
 
   std::shared_ptr<EngineCore> engine_;
   std::atomic<bool> keeps_{false};
+  std::string said_;  // the last reason against its keeping that was logged; of its thread
   std::atomic<std::uint32_t> stop_{0};
   std::thread thread_;
 };

@@ -135,7 +135,7 @@ TEST(HostileSegment, another_users_file_is_told_apart_from_a_wrong_mode) {
   const ScratchEngine scratch;
   ASSERT_EQ(::chown(scratch.segment_file().c_str(), 12345, 12345), 0);
   ASSERT_EQ(::chmod(scratch.segment_file().c_str(), 0666), 0);
-  const auto opened = Engine::open(scratch.directory(), without_keeper);
+  const auto opened = must(EngineDirectory::open(scratch.directory())).open_segment_to_read();
   ASSERT_EQ(code_of(opened), ErrorCode::permission_denied);
   EXPECT_NE(opened.error().message().find("another user"), std::string::npos) << opened.error().message();
 }

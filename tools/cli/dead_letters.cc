@@ -14,7 +14,7 @@ namespace ringmill::cli {
 using Json = nlohmann::ordered_json;
 
 Result<std::optional<DeadLetterStore>> open_dead_letters_to_read(const std::filesystem::path& path) {
-  const auto directory = EngineDirectory::open(path);
+  const auto directory = EngineDirectory::open(path, EngineDirectory::For::look);
   if (!directory) return std::unexpected(directory.error());
   auto store = DeadLetterStore::open(directory->folder(), DeadLetterStore::Access::read_only);
   if (store) return std::optional<DeadLetterStore>(*std::move(store));

@@ -292,7 +292,7 @@ class JournalLines : public JournalVisitor {
 }  // namespace
 
 int dump_journal(const std::filesystem::path& directory, const JournalLinesOptions& options) {
-  const auto engine = EngineDirectory::open(directory);
+  const auto engine = EngineDirectory::open(directory, EngineDirectory::For::look);
   if (!engine) return fail("dump", engine.error());
   const auto folder = engine->open_journal_folder();
   if (!folder) return fail("dump", folder.error());
@@ -300,7 +300,7 @@ int dump_journal(const std::filesystem::path& directory, const JournalLinesOptio
   if (!device) return fail("dump", device.error());
   Output output;
   JournalLines lines(options, output);
-  const auto report = read_journal(*device, engine->config().engine_id, lines);
+  const auto report = read_journal(*device, engine->journal_id(), lines);
   if (!report) {
     output.flush();
     return fail("dump", report.error());

@@ -34,12 +34,18 @@ void print(const RecoveryReport& report, Output& output) {
 }
 
 int run_recover(const std::filesystem::path& path, bool from_journal) {
-  const auto directory = EngineDirectory::open(path);
+  auto directory = EngineDirectory::open(path, EngineDirectory::For::mend);
   if (!directory) return fail("recover", directory.error());
   const auto locks = directory->open_locks();
   if (!locks) return fail("recover", locks.error());
   std::optional<RecoveryReport> report;
   Output output;
+  if (directory->needs_adoption()) {
+    const std::string former = directory->engine_id();
+    if (auto adopted = directory->adopt(*locks); !adopted) return fail("recover", adopted.error());
+    output.line(fmt::format("this is a copy of engine {}, a restored backup, or was moved here: made it engine {}",
+                            former, directory->engine_id()));
+  }
   if (from_journal) {
     auto rebuilt = directory->rebuild_segment(*locks);
     if (!rebuilt) return fail("recover", rebuilt.error());
@@ -52,7 +58,7 @@ int run_recover(const std::filesystem::path& path, bool from_journal) {
       output.line("the shared memory is there: nothing to recover");
       return output.finish(exit_done);
     }
-    output.line("the shared memory was gone: made it anew");
+    output.line("the shared memory was gone, or was not the one made last: made it anew");
   }
   print(*report, output);
   return output.finish(report->journal.damage.empty() ? exit_done : exit_no);

@@ -220,7 +220,8 @@ int run_change(const ScheduleWords& words, ScheduleBook& book) {
 int run_schedule(const ScheduleWords& words) {
   if (words.name.empty() && words.action != "list") return refuse(words.action + " needs the NAME of a schedule");
   if (words.has_job && words.action != "add") return refuse("only add says when and what");
-  const auto engine = EngineDirectory::open(words.directory);
+  const auto engine = EngineDirectory::open(
+      words.directory, words.action == "list" ? EngineDirectory::For::look : EngineDirectory::For::use);
   if (!engine) return fail("schedule", engine.error());
   ScheduleBook book(engine->folder());
   if (words.action == "add") return run_add(words, *engine, book);

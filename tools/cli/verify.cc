@@ -32,7 +32,7 @@ Result<Verified> read_once(const EngineDirectory& engine) {
   auto device = ReadOnlyDevice::open(*folder);
   if (!device) return std::unexpected(std::move(device.error()));
   LiveJobs jobs;
-  auto report = read_journal(*device, engine.config().engine_id, jobs);
+  auto report = read_journal(*device, engine.journal_id(), jobs);
   if (!report) return std::unexpected(std::move(report.error()));
   return Verified{.report = *std::move(report), .jobs_live = jobs.count()};
 }
@@ -94,7 +94,7 @@ void print_text(const Verified& verified, Output& output) {
 }
 
 int run_verify(const std::filesystem::path& path, bool json) {
-  const auto engine = EngineDirectory::open(path);
+  const auto engine = EngineDirectory::open(path, EngineDirectory::For::look);
   if (!engine) return fail("verify", engine.error());
   const auto verified = read_steadily(*engine);
   if (!verified) return fail("verify", verified.error());

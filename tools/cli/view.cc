@@ -51,18 +51,21 @@ Result<fs::path> find_segment(const Directory& folder, const fs::path& directory
 }  // namespace
 
 Result<EngineView> EngineView::open(const fs::path& path) {
-  auto directory = EngineDirectory::open(path);
+  auto directory = EngineDirectory::open(path, EngineDirectory::For::look);
   if (!directory) return std::unexpected(directory.error());
   auto segment = directory->open_segment_to_read();
   if (!segment) {
     const ErrorCode code = segment.error().code();
     if (code != ErrorCode::not_found && code != ErrorCode::stale) return std::unexpected(segment.error());
+    const bool is_gone = code == ErrorCode::not_found;
     return std::unexpected(
-        Error(code, "the engine's shared memory is gone (a reboot, or somebody removed it)",
-              directory->segment_path().string() +
+        Error(code,
+              is_gone ? "the engine's shared memory is gone (a reboot, or somebody removed it)"
+                      : "the engine's shared memory is out of date",
+              (is_gone ? directory->segment_path().string() : segment.error().message()) +
                   "; whoever next enqueues, works or keeps makes it anew from the journal, or `ringmill recover`"));
   }
-  auto probe = directory->open_locks();
+  auto probe = directory->open_locks_to_look();
   if (!probe) return std::unexpected(probe.error());
   return EngineView(std::move(*segment), std::move(*directory), std::move(*probe));
 }
@@ -92,6 +95,11 @@ EngineStatus EngineView::status() const {
     status.journal.limit = directory_->journal_geometry().limit();
   }
   return status;
+}
+
+Result<void> EngineView::check_memory() const {
+  if (directory_) return directory_->check_memory(segment_);
+  return {};
 }
 
 bool EngineView::is_at_rest() const noexcept {

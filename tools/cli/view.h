@@ -30,6 +30,8 @@ class EngineView {
   /// By the kernel's signs. Nothing for a copy: there is nobody to ask.
   std::optional<bool> is_alive(std::uint32_t participant) const noexcept;
   EngineStatus status() const;
+  /// Error stale: the engine has another memory by now (EngineDirectory::check_memory()).
+  Result<void> check_memory() const;
   /// No registry entry is in use: nobody works, and everything that the dead left has been repaired.
   bool is_at_rest() const noexcept;
 

@@ -1,0 +1,43 @@
+// Entering an engine that is open already. Its memory may have been replaced since: a process is in only once it holds
+// an entry's lock byte, and what makes memory anew takes all of them first (core/engine_recovery.cc).
+#include <chrono>
+#include <thread>
+
+#include "core/engine_implementation.h"
+
+namespace ringmill {
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+/// While memory is made anew, all entries are taken.
+constexpr milliseconds longest_making_wait{5000};
+constexpr milliseconds making_pause{5};
+
+/// True: a making, or a removal, was under way when this was called. It is over, or takes longer than we wait.
+bool wait_for_maker(const File& probe) {
+  if (!is_byte_locked_by_other(probe, structure_lock_byte)) return false;
+  const auto end = steady_clock::now() + longest_making_wait;
+  while (is_byte_locked_by_other(probe, structure_lock_byte) && steady_clock::now() < end) {
+    std::this_thread::sleep_for(making_pause);
+  }
+  return true;
+}
+
+}  // namespace
+
+Result<std::uint32_t> enter_engine(EngineCore& core, Role role) {
+  auto number = core.registry.enter(role);
+  if (!number && number.error().code() == ErrorCode::too_many_participants && wait_for_maker(core.probe.file())) {
+    number = core.registry.enter(role);
+  }
+  if (!number) return number;
+  auto current = core.directory.check_memory(core.segment);
+  if (current) return number;
+  core.registry.leave(*number);
+  return std::unexpected(current.error());
+}
+
+}  // namespace ringmill
