@@ -6,6 +6,7 @@
 #include "tools/cli/base64.h"
 #include "tools/cli/job_options.h"
 #include "tools/cli/output.h"
+#include "tools/cli/report.h"
 #include "tools/cli/values.h"
 #include "tools/cli/view.h"
 
@@ -30,6 +31,14 @@ Result<std::optional<DeadLetter>> find_dead_letter(const std::filesystem::path& 
   if (letter) return *std::move(letter);
   if (letter.error().code() == ErrorCode::not_found) return std::nullopt;
   return std::unexpected(letter.error());
+}
+
+Result<std::optional<DeadLetter>> look_for_letter(std::string_view command, const std::filesystem::path& path,
+                                                  JobId id) {
+  auto letter = find_dead_letter(path, id);
+  if (letter || letter.error().code() != ErrorCode::permission_denied) return letter;
+  fail(command, exit_done, "whether it has a dead letter is not known: " + letter.error().message());
+  return std::nullopt;
 }
 
 std::string payload_of(const DeadLetter& letter) { return std::string(as_text(letter.payload)); }

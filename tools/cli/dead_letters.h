@@ -5,6 +5,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include <ringmill/error.h>
 
@@ -18,6 +19,11 @@ Result<std::optional<DeadLetterStore>> open_dead_letters_to_read(const std::file
 
 /// Nothing: no dead letter of this job. `path` is the engine's directory.
 Result<std::optional<DeadLetter>> find_dead_letter(const std::filesystem::path& path, JobId id);
+
+/// The same for `command`, which knows more than letters: where this user may not read them, standard error says so,
+/// and nothing is returned.
+Result<std::optional<DeadLetter>> look_for_letter(std::string_view command, const std::filesystem::path& path,
+                                                  JobId id);
 
 /// The letter's payload as text.
 std::string payload_of(const DeadLetter& letter);

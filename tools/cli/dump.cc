@@ -168,6 +168,10 @@ void dump_participants(const DumpWords& words, const EngineView& view, Output& o
 std::vector<std::string> check_dead_letters(const DumpWords& words, const EngineView& view) {
   if (view.is_copy()) return {};
   const auto store = open_dead_letters_to_read(words.directory);
+  if (!store && store.error().code() == ErrorCode::permission_denied) {
+    fail("dump", exit_done, "the dead letters are not checked: " + store.error().message());
+    return {};
+  }
   if (!store) return {store.error().message()};
   if (!*store) return {};
   auto findings = (*store)->check();

@@ -243,7 +243,7 @@ int run_explain(const std::filesystem::path& directory, const std::string& text)
     if (job && job->info.id == *id) sentence = explain(*view, *job);
   }
   if (sentence.empty()) {
-    const auto letter = find_dead_letter(directory, *id);
+    const auto letter = look_for_letter("explain", directory, *id);
     if (!letter) return fail("explain", letter.error());
     if (!*letter && !info) return fail("explain", exit_no, info.error().message());
     sentence = *letter ? explain_letter(**letter) : "is over, and nothing was kept of it";

@@ -60,7 +60,7 @@ int run_job(const JobWords& words) {
   auto info = find_job(view->segment(), *id);
   // What the table knows of an ended job, or of one from before a recovery, is less than its letter says.
   if (!info || info->state == JobState::ended) {
-    const auto letter = find_dead_letter(words.directory, *id);
+    const auto letter = look_for_letter("job", words.directory, *id);
     if (!letter) return fail("job", letter.error());
     if (*letter) info = info_of(**letter);
   }

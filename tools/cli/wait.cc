@@ -5,8 +5,11 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <thread>
 
+#include "core/inspect.h"
 #include "tools/cli/command.h"
+#include "tools/cli/dead_letters.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
@@ -23,11 +26,7 @@ int tell_dead(std::string_view command, const JobInfo& info) {
   return fail(command, exit_no, fmt::format("job {} is dead{}{}", info.id.to_string(), cause, why));
 }
 
-}  // namespace
-
-int wait_and_tell(std::string_view command, const Engine& engine, JobId id,
-                  std::optional<std::chrono::nanoseconds> timeout) {
-  const auto info = engine.wait(id, timeout.value_or(std::chrono::nanoseconds::max()));
+int tell(std::string_view command, JobId id, const Result<JobInfo>& info) {
   if (!info && info.error().code() == ErrorCode::not_found) return fail(command, exit_no, info.error().message());
   if (!info) return fail(command, info.error());
   switch (info->state) {
@@ -50,16 +49,42 @@ int wait_and_tell(std::string_view command, const Engine& engine, JobId id,
   }
 }
 
-namespace {
-
 /// The job's end as one JSON object, whatever it is.
-int wait_and_show(const Engine& engine, JobId id, std::optional<std::chrono::nanoseconds> timeout) {
-  const auto info = engine.wait(id, timeout.value_or(std::chrono::nanoseconds::max()));
+int show(const Result<JobInfo>& info) {
   if (!info && info.error().code() == ErrorCode::not_found) return fail("wait", exit_no, info.error().message());
   if (!info) return fail("wait", info.error());
   Output output;
   output.json(job_json(*info));
   return output.finish(info->state == JobState::dead || info->state == JobState::cancelled ? exit_no : exit_done);
+}
+
+/// What may only read cannot say that it waits: it looks now and then.
+constexpr std::chrono::milliseconds look_every{20};
+constexpr int looks_per_check = 50;
+
+Result<JobInfo> wait_by_looking(const EngineView& view, const std::filesystem::path& directory, JobId id,
+                                std::chrono::nanoseconds timeout) {
+  using Clock = std::chrono::steady_clock;
+  const auto begin = Clock::now();
+  for (int looks = 1;; ++looks) {
+    auto info = find_job(view.segment(), id);
+    if (!info || info->state == JobState::ended) {
+      const auto letter = look_for_letter("wait", directory, id);
+      if (!letter) return std::unexpected(letter.error());
+      return *letter ? info_of(**letter) : info;
+    }
+    if (is_over(info->state)) return info;
+    if (view.segment().signals().removed.load() != 0) {
+      return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", directory.string()));
+    }
+    if (looks % looks_per_check == 0) {
+      if (auto current = view.check_memory(); !current) return std::unexpected(current.error());
+    }
+    if (Clock::now() - begin >= timeout) {
+      return std::unexpected(Error(ErrorCode::timed_out, "the job is not over yet", id.to_string()));
+    }
+    std::this_thread::sleep_for(look_every);
+  }
 }
 
 struct WaitWords {
@@ -72,13 +97,22 @@ struct WaitWords {
 int run_wait(const WaitWords& words) {
   const auto id = JobId::parse(words.id);
   if (!id) return fail("wait", exit_usage, "a job id has 16 lower-case hexadecimal digits: " + words.id);
+  const auto timeout = words.timeout.value_or(std::chrono::nanoseconds::max());
+  const auto finish = [&](const Result<JobInfo>& info) { return words.json ? show(info) : tell("wait", *id, info); };
   const auto engine = Engine::open(words.directory, {.embedded_keeper = false});
-  if (!engine) return fail("wait", engine.error());
-  if (words.json) return wait_and_show(*engine, *id, words.timeout);
-  return wait_and_tell("wait", *engine, *id, words.timeout);
+  if (engine) return finish(engine->wait(*id, timeout));
+  if (engine.error().code() != ErrorCode::permission_denied) return fail("wait", engine.error());
+  const auto view = EngineView::open(words.directory);
+  if (!view) return fail("wait", view.error());
+  return finish(wait_by_looking(*view, words.directory, *id, timeout));
 }
 
 }  // namespace
+
+int wait_and_tell(std::string_view command, const Engine& engine, JobId id,
+                  std::optional<std::chrono::nanoseconds> timeout) {
+  return tell(command, id, engine.wait(id, timeout.value_or(std::chrono::nanoseconds::max())));
+}
 
 Command add_wait(CLI::App& program) {
   auto words = std::make_shared<WaitWords>();
