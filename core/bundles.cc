@@ -1,10 +1,18 @@
 #include "core/bundles.h"
 
-#include <vector>
+#include <algorithm>
+#include <array>
 
 #include "core/expiry.h"
 
 namespace ringmill {
+
+namespace {
+
+/// Cells of a bundle that are published after one walk over its links.
+constexpr std::size_t most_in_a_walk = 1024;
+
+}  // namespace
 
 bool publish_filled(Settling& settling, CellIndex index, StateWord filling) noexcept {
   const JobTable& table = settling.table();
@@ -23,26 +31,36 @@ bool publish_filled(Settling& settling, CellIndex index, StateWord filling) noex
   return true;
 }
 
-void publish_bundle(Settling& settling, ParticipantEntry& entry, std::uint32_t owner) {
+void publish_bundle(Settling& settling, ParticipantEntry& entry, std::uint32_t owner) noexcept {
   const JobTable& table = settling.table();
-  std::vector<CellIndex> filled;  // the leader first
-  JobId id(entry.bundle.load());
-  // Bounded, because the links of a cell that somebody scribbled over may lead round for ever.
-  while (id && index_of(id) < table.capacity() && filled.size() < table.capacity()) {
-    const StateWord word = table.word(index_of(id));
-    if (!word.is(CellState::filling, owner) || word.generation() != generation_of(id)) {
-      settling.place_again(id);  // published, perhaps without its mark
-      break;
+  // The links lead from the leader to the others, and the leader goes last. So each walk keeps the end of its way, as
+  // much as has room here, and publishes that backwards. No memory is asked for: neither a job's end nor a reaper has
+  // a way to give up here.
+  std::array<CellIndex, most_in_a_walk> way;
+  std::uint32_t steps = 0;
+  bool is_first_walk = true;
+  do {
+    steps = 0;
+    JobId id(entry.bundle.load());
+    // Bounded, because the links of a cell that somebody scribbled over may lead round for ever.
+    while (id && index_of(id) < table.capacity() && steps < table.capacity()) {
+      const StateWord word = table.word(index_of(id));
+      if (!word.is(CellState::filling, owner) || word.generation() != generation_of(id)) {
+        if (is_first_walk) settling.place_again(id);  // published, perhaps without its mark
+        break;
+      }
+      way[steps++ % way.size()] = index_of(id);
+      const CellLinks* const links = table.links(index_of(id));
+      id = JobId(links != nullptr ? links->next.load() : 0);
     }
-    filled.push_back(index_of(id));
-    const CellLinks* const links = table.links(index_of(id));
-    id = JobId(links != nullptr ? links->next.load() : 0);
-  }
-  for (; !filled.empty(); filled.pop_back()) {
-    const CellIndex index = filled.back();
-    const StateWord word = table.word(index);
-    if (word.is(CellState::filling, owner)) publish_filled(settling, index, word);
-  }
+    is_first_walk = false;
+    const std::uint32_t kept = std::min<std::uint32_t>(steps, way.size());
+    for (std::uint32_t n = 1; n <= kept; ++n) {
+      const CellIndex index = way[(steps - n) % way.size()];
+      const StateWord word = table.word(index);
+      if (word.is(CellState::filling, owner)) publish_filled(settling, index, word);
+    }
+  } while (steps > way.size());
   entry.bundle.store(0);  // L4
 }
 

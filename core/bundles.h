@@ -35,7 +35,7 @@ bool publish_filled(Settling& settling, CellIndex index, StateWord filling) noex
 
 /// L3 and L4 for what `entry`, whose participant has the number `owner` - 1, has decided: the participant itself, or
 /// its reaper when it is dead. Allocates.
-void publish_bundle(Settling& settling, ParticipantEntry& entry, std::uint32_t owner);
+void publish_bundle(Settling& settling, ParticipantEntry& entry, std::uint32_t owner) noexcept;
 
 /// Whether the death of `entry`'s participant has left a bundle that was decided and may not be published.
 bool has_decided_bundle(const JobTable& table, const ParticipantEntry& entry, std::uint32_t owner) noexcept;

@@ -11,9 +11,9 @@
 // is seen in the same way: the journal thread looks at round_wanted after it has said that it rests.
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 
 #include "core/participant_implementation.h"
+#include "ipc/file.h"
 #include "ipc/futex.h"
 
 namespace ringmill {
@@ -45,11 +45,15 @@ class Spinner {
 /// Nothing when the journal works.
 std::optional<Error> trouble_of(const JournalWords& journal) {
   switch (static_cast<JournalCondition>(journal.condition.load())) {
-    case JournalCondition::failed:
+    case JournalCondition::failed: {
+      const int number = static_cast<int>(journal.error_number.load());
+      const bool lacks = number == ENOMEM || number == EAGAIN;
       return Error(ErrorCode::journal_failed, "the journal failed, nothing more becomes durable",
-                   std::string(std::strerror(static_cast<int>(journal.error_number.load()))) +
-                       "; jobs of durability `memory` still go; the log of the process that keeps (`ringmill status` "
-                       "names it) says where; mend that, then restart the process");
+                   error_text(number) + "; jobs of durability `memory` still go; " +
+                       (lacks ? "the process that keeps lacks memory or threads, and tries again each second"
+                              : "the log of the process that keeps (`ringmill status` names it) says where; mend that, "
+                                "then restart the process"));
+    }
     case JournalCondition::no_space:
       if (journal.error_number.load() == EFBIG) {
         return Error(ErrorCode::no_space, "the journal may not grow",
@@ -68,7 +72,7 @@ DurabilityTicket Participant::Implementation::ticket() const noexcept {
   return {segment_.journal().round_started.load() + 1};
 }
 
-Result<bool> Participant::Implementation::is_durable(DurabilityTicket ticket) const noexcept {
+Result<bool> Participant::Implementation::is_durable(DurabilityTicket ticket) const {
   const JournalWords& journal = segment_.journal();
   if (journal.round_durable.load() >= ticket.round) return true;
   if (auto trouble = trouble_of(journal)) return std::unexpected(*trouble);
@@ -80,7 +84,7 @@ void Participant::Implementation::ask_for(DurabilityTicket ticket) noexcept {
   wake_journal_at_once(segment_);
 }
 
-Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns) noexcept {
+Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns) {
   JournalWords& journal = segment_.journal();
   if (journal.round_durable.load() >= ticket.round) return {};
   const std::uint64_t begin_ns = steady_clock_ns();
@@ -112,7 +116,7 @@ Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, 
   }
 }
 
-Result<void> Participant::Implementation::wait_for_journal(std::uint64_t wait_ns) noexcept {
+Result<void> Participant::Implementation::wait_for_journal(std::uint64_t wait_ns) {
   JournalWords& journal = segment_.journal();
   const std::uint64_t end_ns = later_by(steady_clock_ns(), wait_ns);
   while (true) {

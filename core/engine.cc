@@ -7,6 +7,7 @@
 
 #include "core/dead_letters/store.h"
 #include "core/engine_implementation.h"
+#include "core/exceptions.h"
 #include "core/flow_control/flow_book.h"
 #include "core/inspect.h"
 #include "core/job_wait.h"
@@ -82,11 +83,13 @@ Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 Engine::~Engine() = default;
 
-Result<void> Engine::create(const std::filesystem::path& directory, const CreateOptions& options) {
+Result<void> Engine::create(const std::filesystem::path& directory, const CreateOptions& options) try {
   return EngineDirectory::create(directory, options);
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions& options) {
+Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions& options) try {
   auto directory = EngineDirectory::open(path);
   if (!directory) return std::unexpected(directory.error());
   auto locks = directory->open_locks();
@@ -98,13 +101,15 @@ Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions
   auto core =
       std::make_shared<EngineCore>(std::move(*directory), std::move(*locks), std::move(*probe), std::move(*segment));
   return Engine(std::make_shared<Implementation>(std::move(core), options.embedded_keeper));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 Engine Engine::of(std::shared_ptr<EngineCore> core) {
   return Engine(std::make_shared<Implementation>(std::move(core), false));
 }
 
-Result<void> Engine::remove(const std::filesystem::path& given, bool force) {
+Result<void> Engine::remove(const std::filesystem::path& given, bool force) try {
   const auto path = EngineDirectory::full_path(given);
   if (!path) return std::unexpected(path.error());
   const auto locked = EngineDirectory::lock_to_remove(*path);
@@ -124,9 +129,11 @@ Result<void> Engine::remove(const std::filesystem::path& given, bool force) {
   }
   if (const auto segment = directory->open_segment_if_there()) mark_removed(*segment);
   return directory->remove_files();
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<std::unique_ptr<Participant>> Engine::attach(Role role) {
+Result<std::unique_ptr<Participant>> Engine::attach(Role role) try {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   EngineCore& core = *implementation_->core;
   if (core.segment.signals().removed.load() != 0) {
@@ -134,12 +141,17 @@ Result<std::unique_ptr<Participant>> Engine::attach(Role role) {
   }
   const auto number = enter_engine(core, role);
   if (!number) return std::unexpected(number.error());
+  const auto leave = [&core](const std::uint32_t* entered) { core.registry.leave(*entered); };
+  std::unique_ptr<const std::uint32_t, decltype(leave)> entered(&*number, leave);  // until the participant does it
   auto part = std::make_unique<Participant::Implementation>(implementation_->core, *number);
+  static_cast<void>(entered.release());
   ring_keeper(core.segment);  // so that it watches us from now on
   return std::unique_ptr<Participant>(new Participant(std::move(part)));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<Kind> Engine::kind(std::string_view name) {
+Result<Kind> Engine::kind(std::string_view name) try {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   if (!is_valid_name(name)) {
     return std::unexpected(Error(ErrorCode::invalid_argument,
@@ -151,18 +163,22 @@ Result<Kind> Engine::kind(std::string_view name) {
                                  "end its processes, then `ringmill recover DIR --from-journal` gives back "
                                  "those that no job has; `ringmill status` counts them"));
   return Kind{*number};
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 std::string Engine::kind_name(Kind kind) const {
   return implementation_->core->segment.kinds().name_of(static_cast<std::uint32_t>(kind)).value_or("");
 }
 
-Result<RetryPolicy> Engine::retry_policy(std::string_view text) {
+Result<RetryPolicy> Engine::retry_policy(std::string_view text) try {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   return RetryPolicies::intern(implementation_->core->segment, text);
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<Level> Engine::level(std::string_view name) const {
+Result<Level> Engine::level(std::string_view name) const try {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   const Segment& segment = implementation_->core->segment;
   if (const auto number = find_level(segment, name)) return level_of_number(segment, *number);
@@ -174,6 +190,8 @@ Result<Level> Engine::level(std::string_view name) const {
   if (more != 0) known += " and " + std::to_string(more) + " made at run time";
   return std::unexpected(
       Error(ErrorCode::not_found, "no such level", std::string(name) + "; this engine has " + known));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 std::string Engine::level_name(Level level) const {
@@ -183,7 +201,7 @@ std::string Engine::level_name(Level level) const {
   return ringmill::level_name(segment, number);
 }
 
-Result<Level> Engine::add_level(std::string_view name, const LevelOptions& options) {
+Result<Level> Engine::add_level(std::string_view name, const LevelOptions& options) try {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   if (!is_valid_name(name)) {
     return std::unexpected(Error(ErrorCode::invalid_argument,
@@ -197,9 +215,11 @@ Result<Level> Engine::add_level(std::string_view name, const LevelOptions& optio
     if (!helper) return std::unexpected(helper.error());
     return (*helper)->wait_durable((*helper)->ticket(), longest_level_wait);
   });
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<void> Engine::remove_level(std::string_view name) {
+Result<void> Engine::remove_level(std::string_view name) try {
   // Registered, so that the keeper opens the level again if we die in the middle.
   auto helper = attach(Role::tool);
   if (!helper) return std::unexpected(helper.error());
@@ -214,6 +234,8 @@ Result<void> Engine::remove_level(std::string_view name) {
     rules.paused_levels.erase(std::string(name));
     return {};
   });
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 std::vector<std::string> Engine::levels() const {
@@ -237,48 +259,58 @@ void begin_pause(std::uint64_t& since_ns) noexcept {
 
 }  // namespace
 
-Result<void> Engine::change_rules(const std::function<Result<void>(FlowRules&)>& change) {
+Result<void> Engine::change_rules(const std::function<Result<void>(FlowRules&)>& change) try {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   return change_flow_rules(implementation_->core->directory, implementation_->core->segment, change);
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<void> Engine::pause(Level level) {
+Result<void> Engine::pause(Level level) try {
   const std::string name = level_name(level);
   if (name.empty()) return std::unexpected(no_level());
   return change_rules([&name](FlowRules& rules) -> Result<void> {
     begin_pause(rules.paused_levels[name]);
     return {};
   });
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<void> Engine::resume(Level level) {
+Result<void> Engine::resume(Level level) try {
   const std::string name = level_name(level);
   if (name.empty()) return std::unexpected(no_level());
   return change_rules([&name](FlowRules& rules) -> Result<void> {
     rules.paused_levels.erase(name);
     return {};
   });
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<void> Engine::pause(Kind kind) {
+Result<void> Engine::pause(Kind kind) try {
   const std::string name = kind_name(kind);
   if (name.empty()) return std::unexpected(no_kind());
   return change_rules([&name](FlowRules& rules) -> Result<void> {
     begin_pause(rules.kinds[name].paused_since_ns);
     return {};
   });
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<void> Engine::resume(Kind kind) {
+Result<void> Engine::resume(Kind kind) try {
   const std::string name = kind_name(kind);
   if (name.empty()) return std::unexpected(no_kind());
   return change_rules([&name](FlowRules& rules) -> Result<void> {
     rules.kinds[name].paused_since_ns = 0;
     return {};
   });
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<void> Engine::limit(Kind kind, const KindLimits& limits) {
+Result<void> Engine::limit(Kind kind, const KindLimits& limits) try {
   const std::string name = kind_name(kind);
   if (name.empty()) return std::unexpected(no_kind());
   if (auto checked = check_limits(limits); !checked) return checked;
@@ -286,6 +318,8 @@ Result<void> Engine::limit(Kind kind, const KindLimits& limits) {
     rules.kinds[name].limits = limits.rate.count == 0 ? KindLimits{.concurrency = limits.concurrency} : limits;
     return {};
   });
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 std::uint32_t Engine::most_payload_bytes() const noexcept {
@@ -298,16 +332,20 @@ std::uint32_t Engine::most_payload_bytes(const JobOptions& options) const noexce
   return is_shorter ? JobTable(segment).inline_bytes_beside_options() : segment.geometry().max_payload;
 }
 
-Result<JobInfo> Engine::job(JobId id) const {
+Result<JobInfo> Engine::job(JobId id) const try {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   return with_letter(implementation_->core->directory.folder(), id, find_job(implementation_->core->segment, id));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<JobInfo> Engine::wait(JobId id, std::chrono::nanoseconds timeout) const {
+Result<JobInfo> Engine::wait(JobId id, std::chrono::nanoseconds timeout) const try {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   const std::uint64_t wait_ns = timeout.count() <= 0 ? 0 : static_cast<std::uint64_t>(timeout.count());
   return with_letter(implementation_->core->directory.folder(), id,
                      wait_in_memory(*implementation_->core, id, wait_ns));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 EngineStatus Engine::status() const {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "core/exceptions.h"
 #include "core/shown_text.h"
 #include "ipc/name_table.h"
 
@@ -181,6 +182,7 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
 std::string to_json(const EngineConfiguration& configuration) {
   const SegmentConfig& config = configuration.segment;
   const JournalGeometry& journal = configuration.journal;
+  expect_memory_for_json(0);
   nlohmann::ordered_json json;
   json["format"] = configuration_format;
   json["id"] = JobId(config.engine_id).to_string();
@@ -209,6 +211,7 @@ Result<EngineConfiguration> from_json(const std::string& text, const fs::path& p
     return std::unexpected(
         Error(ErrorCode::corrupt, "the engine's configuration cannot be used", path.string() + ": " + why));
   };
+  expect_memory_for_json(text.size());
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (json.is_discarded() || !json.is_object()) return broken("not a JSON object");
   try {

@@ -1,6 +1,7 @@
 // Entering an engine that is open already. Its memory may have been replaced since: a process is in only once it holds
 // an entry's lock byte, and what makes memory anew takes all of them first (core/engine_recovery.cc).
 #include <chrono>
+#include <memory>
 #include <thread>
 
 #include "core/engine_implementation.h"
@@ -34,10 +35,11 @@ Result<std::uint32_t> enter_engine(EngineCore& core, Role role) {
     number = core.registry.enter(role);
   }
   if (!number) return number;
-  auto current = core.directory.check_memory(core.segment);
-  if (current) return number;
-  core.registry.leave(*number);
-  return std::unexpected(current.error());
+  const auto leave = [&core](const std::uint32_t* entered) { core.registry.leave(*entered); };
+  std::unique_ptr<const std::uint32_t, decltype(leave)> entered(&*number, leave);  // also when something throws
+  if (auto current = core.directory.check_memory(core.segment); !current) return std::unexpected(current.error());
+  static_cast<void>(entered.release());
+  return number;
 }
 
 }  // namespace ringmill

@@ -16,13 +16,13 @@
 // should know.
 #include <algorithm>
 
+#include "core/exceptions.h"
 #include "core/participant_implementation.h"
 
 namespace ringmill {
 
 namespace {
 
-constexpr std::uint64_t most_lease_ms = 24ULL * 24 * 3600 * 1000;
 /// How far ahead of a push the ring's slots are fetched: a few lines of eight.
 constexpr std::uint64_t push_prefetch_distance = 24;
 /// A durable enqueue waits this long for the device, however short its wait for room may be: the job is in already.
@@ -67,14 +67,6 @@ DueTime first_look_at(const JobOptions& options) noexcept {
 }
 
 }  // namespace
-
-inline bool Participant::Implementation::accepts(const JobRequest& request) {
-  return request.payload.size() <= most_payload_ &&
-         (static_cast<std::uint32_t>(request.level) < level_count_ || is_open(request.level)) &&
-         static_cast<std::uint32_t>(request.kind) < most_kinds &&
-         static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms &&
-         (request.options == nullptr || accepts_options(request));
-}
 
 bool Participant::Implementation::accepts_options(const JobRequest& request) {
   const JobOptions& options = *request.options;
@@ -244,7 +236,7 @@ inline void Participant::Implementation::place_filled(std::span<const FreeCells:
   add(entry_.enqueued, filled.size());
 }
 
-Result<void> Participant::Implementation::reach_device(std::uint64_t wait_ns) noexcept {
+Result<void> Participant::Implementation::reach_device(std::uint64_t wait_ns) {
   return wait_durable(ticket(), std::max(wait_ns, least_durable_wait_ns));
 }
 
@@ -288,7 +280,7 @@ inline Result<FreeCells::Filling> Participant::Implementation::take_and_fill(con
   return filling;
 }
 
-Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, std::uint64_t wait_ns) {
+Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, std::uint64_t wait_ns) try {
   if (!accepts(request)) return std::unexpected(refusal_of(request));
   const auto filling = take_and_fill(request, inline_room(request), wait_ns);
   if (!filling) return std::unexpected(filling.error());
@@ -298,6 +290,8 @@ Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, st
     if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
   }
   return id;
+} catch (const std::exception& thrown) {  // here and not in the public call, which stays a mere jump
+  return std::unexpected(error_of(thrown));
 }
 
 void Participant::Implementation::take_back(const FreeCells::Filling& filling) noexcept {
@@ -459,7 +453,7 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
   return done;
 }
 
-Result<void> Participant::Implementation::check_wait() noexcept {
+Result<void> Participant::Implementation::check_wait() {
   if (segment_.signals().removed.load() != 0) {
     return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
   }
@@ -469,7 +463,7 @@ Result<void> Participant::Implementation::check_wait() noexcept {
 
 template <class HasRoom>
 Result<void> Participant::Implementation::wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full,
-                                                        HasRoom&& has_room) noexcept {
+                                                        HasRoom&& has_room) {
   const auto give_up = [](ErrorCode code, const char* why) { return std::unexpected(Error(code, why)); };
   if (segment_.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
   if (end_ns == 0) return give_up(ErrorCode::would_block, full);
@@ -501,12 +495,12 @@ Result<void> Participant::Implementation::wait_for_room(std::uint64_t end_ns, co
   }
 }
 
-Result<void> Participant::Implementation::wait_for_space(std::uint64_t end_ns) noexcept {
+Result<void> Participant::Implementation::wait_for_space(std::uint64_t end_ns) {
   return wait_for_room(end_ns, "the engine is full", "the engine stayed full", [this] { return free_.refill(); });
 }
 
 /// Two that wait may be woken for one extent: one that does not get it waits again.
-Result<void> Participant::Implementation::wait_for_extent(std::size_t bytes, std::uint64_t end_ns) noexcept {
+Result<void> Participant::Implementation::wait_for_extent(std::size_t bytes, std::uint64_t end_ns) {
   return wait_for_room(end_ns, "the arena is full", "the arena stayed full",
                        [this, bytes] { return arena_.has_room(static_cast<std::uint32_t>(bytes)); });
 }

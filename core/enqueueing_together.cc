@@ -90,6 +90,21 @@ void Participant::Implementation::take_back_all(std::span<const FreeCells::Filli
   for (const FreeCells::Filling& filling : filled) take_back(filling);
 }
 
+/// Cells that are given back at the end of the scope, unless they are kept: what follows may throw.
+class Participant::Implementation::TakenCells {
+ public:
+  TakenCells(Implementation& participant, std::span<const FreeCells::Filling> cells) noexcept
+      : participant_(&participant), cells_(cells) {}
+  TakenCells(const TakenCells&) = delete;
+  TakenCells& operator=(const TakenCells&) = delete;
+  ~TakenCells() { participant_->take_back_all(cells_); }
+  void keep() noexcept { cells_ = {}; }
+
+ private:
+  Implementation* participant_;
+  std::span<const FreeCells::Filling> cells_;
+};
+
 Result<void> Participant::Implementation::check_room(std::span<const LinkedRequest> jobs) const {
   const std::uint32_t capacity = settling_.table().capacity();
   if (jobs.size() > capacity) {
@@ -166,15 +181,16 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
     if (auto goes_on = wait_for_journal(wait_ns); !goes_on) return goes_on;
   }
   std::vector<FreeCells::Filling> filled(jobs.size());
+  std::vector<JobId> parents;
+  std::vector<bool> has_children(jobs.size(), false);
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   if (auto taken = take_all(jobs, filled, end_ns); !taken) return taken;
 
   const JobTable& table = settling_.table();
   const std::uint64_t wall_ns = wall_clock_ns();
-  std::vector<JobId> parents;
+  TakenCells taken_cells(*this, filled);
   for (std::size_t n = 0; n < jobs.size(); ++n) ids[n] = id_of(filled[n]);
   const JobId leader = ids[jobs.size() - 1];
-  std::vector<bool> has_children(jobs.size(), false);
   for (std::size_t n = 0; n < jobs.size(); ++n) {  // L1
     parents.assign(jobs[n].after.begin(), jobs[n].after.end());
     for (const std::uint32_t place : jobs[n].after_earlier) {
@@ -182,7 +198,6 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
       has_children[place] = true;
     }
     if (!fill_linked(filled[n], jobs[n], parents, wall_ns)) {
-      take_back_all(filled);
       return std::unexpected(refusal_of_level(jobs[n].request.level));
     }
     CellLinks& links = table.links_place(filled[n].index);
@@ -198,6 +213,7 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
     CellHeader& header = table.header(filled[n].index);
     header.flags.store(header.flags.load() | more);
   }
+  taken_cells.keep();
   entry_.bundle_after.store(0);
   entry_.bundle.store(leader.value());                                                                      // L2
   for (const FreeCells::Filling& filling : filled) publish_filled(settling_, filling.index, filling.word);  // L3
@@ -216,6 +232,7 @@ Result<JobId> Participant::Implementation::follow_up(Job& job, const LinkedReque
   if (auto taken = take_all(std::span(&request, 1), std::span(&filling, 1), end_ns); !taken) {
     return std::unexpected(taken.error());
   }
+  TakenCells taken_cells(*this, std::span(&filling, 1));
   std::vector<JobId> parents(request.after.begin(), request.after.end());
   const JobTable& table = settling_.table();
   for (const std::uint32_t place : request.after_earlier) {
@@ -224,7 +241,6 @@ Result<JobId> Participant::Implementation::follow_up(Job& job, const LinkedReque
     parent.flags.store(parent.flags.load() | cell_flag::has_children);
   }
   if (!fill_linked(filling, request, parents, wall_clock_ns())) {  // L1
-    take_back(filling);
     return std::unexpected(refusal_of_level(request.request.level));
   }
   CellLinks& links = table.links_place(filling.index);
@@ -236,6 +252,7 @@ Result<JobId> Participant::Implementation::follow_up(Job& job, const LinkedReque
     links.rule.store(static_cast<std::uint16_t>(BornRule::after_it));
   }
   earlier.push_back(filling);
+  taken_cells.keep();
   return id_of(filling);
 }
 

@@ -1,5 +1,7 @@
 #include <ringmill/graph.h>
 
+#include "core/exceptions.h"
+
 namespace ringmill {
 
 JobGraph::Node JobGraph::add(const JobRequest& request, std::span<const Node> after, OnParentDead on_parent_dead) {
@@ -50,15 +52,17 @@ LinkedRequest JobGraph::linked(const Entry& entry) const {
   return linked;
 }
 
-Result<std::vector<JobId>> JobGraph::enqueue(Participant& participant, std::chrono::nanoseconds wait) const {
+Result<std::vector<JobId>> JobGraph::enqueue(Participant& participant, std::chrono::nanoseconds wait) const try {
   std::vector<LinkedRequest> requests;
   for (const Entry& entry : jobs_) requests.push_back(linked(entry));
   std::vector<JobId> ids(requests.size());
   if (auto done = participant.enqueue_together(requests, ids, wait); !done) return std::unexpected(done.error());
   return ids;
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<std::vector<JobId>> JobGraph::follow(Job& job, std::chrono::nanoseconds wait) const {
+Result<std::vector<JobId>> JobGraph::follow(Job& job, std::chrono::nanoseconds wait) const try {
   std::vector<JobId> ids;
   const std::uint32_t before = job.follow_ups();
   for (const Entry& entry : jobs_) {
@@ -71,6 +75,8 @@ Result<std::vector<JobId>> JobGraph::follow(Job& job, std::chrono::nanoseconds w
     ids.push_back(*id);
   }
   return ids;
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 }  // namespace ringmill

@@ -11,6 +11,7 @@
 #include "core/lease_slots.h"
 #include "core/runtime_levels.h"
 #include "ipc/clock.h"
+#include "ipc/file.h"
 #include "ipc/spill_state.h"
 
 namespace ringmill {
@@ -351,8 +352,13 @@ JournalStatus view_journal(const JournalWords& words) {
     case JournalMode::io_uring:
       journal.mode = "io_uring";
       break;
+    case JournalMode::io_uring_unregistered:
+      journal.mode = "io_uring";
+      journal.note = "buffers are not registered: the process that keeps may not lock enough memory (RLIMIT_MEMLOCK)";
+      break;
     case JournalMode::pwritev2:
       journal.mode = "pwritev2";
+      journal.note = "one block at a time: io_uring is refused to the process that keeps (kernel, or a seccomp filter)";
       break;
     case JournalMode::other:
       journal.mode = "other";
@@ -381,7 +387,7 @@ JournalStatus view_journal(const JournalWords& words) {
       break;
     case JournalCondition::no_space:
     case JournalCondition::failed:
-      journal.last_error = std::strerror(static_cast<int>(words.error_number.load()));
+      journal.last_error = error_text(static_cast<int>(words.error_number.load()));
       break;
     default:
       break;

@@ -4,6 +4,7 @@
 #include <bitset>
 #include <nlohmann/json.hpp>
 
+#include "core/exceptions.h"
 #include "ipc/name_table.h"
 
 namespace ringmill {
@@ -43,6 +44,7 @@ Result<LevelList> LevelList::read(const Directory& directory, std::uint64_t ring
     return std::unexpected(
         Error(ErrorCode::corrupt, "the list of levels made at run time cannot be used", path.string()));
   };
+  expect_memory_for_json(text->size());
   const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false);
   if (json.is_discarded() || !json.is_object()) return broken();
   std::bitset<most_runtime_levels> places;
@@ -61,6 +63,8 @@ Result<LevelList> LevelList::read(const Directory& directory, std::uint64_t ring
 }
 
 Result<void> LevelList::write(const Directory& directory, std::uint32_t file_mode) const {
+  constexpr std::size_t bytes_of_level = 256;
+  expect_memory_for_json(levels_.size() * bytes_of_level);
   nlohmann::ordered_json json;
   json["format"] = list_format;
   json["levels"] = nlohmann::ordered_json::array();

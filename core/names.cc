@@ -43,6 +43,8 @@ std::string_view name_of(ErrorCode code) noexcept {
       return "no_space";
     case ErrorCode::journal_failed:
       return "journal_failed";
+    case ErrorCode::out_of_memory:
+      return "out_of_memory";
     case ErrorCode::busy:
       return "busy";
     case ErrorCode::system:

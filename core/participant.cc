@@ -1,6 +1,7 @@
 // The public calls of a participant: who may call, then the parts that do it.
 #include "core/participant_implementation.h"
 
+#include "core/exceptions.h"
 #include "core/log.h"
 
 namespace ringmill {
@@ -37,31 +38,43 @@ Result<JobId> Participant::enqueue(const JobRequest& request, std::chrono::nanos
 }
 
 Result<std::size_t> Participant::enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
-                                               std::chrono::nanoseconds wait) {
+                                               std::chrono::nanoseconds wait) try {
   if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
   return implementation_->enqueue_batch(requests, ids, to_ns(wait));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 Result<UniqueJob> Participant::enqueue_unique(const JobRequest& request, std::string_view key,
-                                              std::chrono::milliseconds unique_for, std::chrono::nanoseconds wait) {
+                                              std::chrono::milliseconds unique_for, std::chrono::nanoseconds wait) try {
   if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
   return implementation_->enqueue_unique(request, key, unique_for, to_ns(wait));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 Result<void> Participant::enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
-                                           std::chrono::nanoseconds wait) {
+                                           std::chrono::nanoseconds wait) try {
   if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
   return implementation_->enqueue_together(jobs, ids, to_ns(wait));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 DurabilityTicket Participant::ticket() const noexcept { return implementation_->ticket(); }
 
-Result<void> Participant::wait_durable(DurabilityTicket ticket, std::chrono::nanoseconds wait) {
+Result<void> Participant::wait_durable(DurabilityTicket ticket, std::chrono::nanoseconds wait) try {
   if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
   return implementation_->wait_durable(ticket, to_ns(wait));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<bool> Participant::is_durable(DurabilityTicket ticket) const { return implementation_->is_durable(ticket); }
+Result<bool> Participant::is_durable(DurabilityTicket ticket) const try {
+  return implementation_->is_durable(ticket);
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
 
 void Participant::when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done) {
   if (!implementation_->is_mine()) {
@@ -76,9 +89,11 @@ std::size_t Participant::poll_durable() {
   return implementation_->poll_durable();
 }
 
-Result<void> Participant::subscribe(const ClaimOptions& options) {
+Result<void> Participant::subscribe(const ClaimOptions& options) try {
   if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
   return implementation_->subscribe(options);
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 Result<Job> Participant::claim(std::chrono::nanoseconds wait) {
@@ -86,9 +101,11 @@ Result<Job> Participant::claim(std::chrono::nanoseconds wait) {
   return implementation_->claim(*this, to_ns(wait));
 }
 
-Result<std::size_t> Participant::claim_batch(std::span<Job> out, std::chrono::nanoseconds wait) {
+Result<std::size_t> Participant::claim_batch(std::span<Job> out, std::chrono::nanoseconds wait) try {
   if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
   return implementation_->claim_batch(*this, out, to_ns(wait));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 std::size_t Participant::complete_batch(std::span<Job> jobs) {
@@ -96,9 +113,11 @@ std::size_t Participant::complete_batch(std::span<Job> jobs) {
   return implementation_->complete_batch(jobs);
 }
 
-Result<Cancelled> Participant::cancel(JobId id) {
+Result<Cancelled> Participant::cancel(JobId id) try {
   if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
   return implementation_->cancel(id);
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 void Participant::release_prefetched() {
@@ -140,12 +159,14 @@ std::uint64_t to_ms(std::chrono::milliseconds time) noexcept {
 
 }  // namespace
 
-Result<void> Job::complete(std::span<const std::byte> result) {
+Result<void> Job::complete(std::span<const std::byte> result) try {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
   if (!participant.complete(*this, result)) return std::unexpected(lease_revoked());
   return {};
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 std::size_t Job::result_room() const noexcept {
@@ -153,58 +174,70 @@ std::size_t Job::result_room() const noexcept {
   return participant_->implementation_->room_for_result(*this);
 }
 
-Result<Settled> Job::fail(std::string_view error, std::string_view said) {
+Result<Settled> Job::fail(std::string_view error, std::string_view said) try {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
   const auto settled = participant.fail(*this, error, said, std::nullopt);
   if (!settled) return std::unexpected(lease_revoked());
   return *settled;
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<Settled> Job::retry_in(std::chrono::milliseconds delay, std::string_view error, std::string_view said) {
+Result<Settled> Job::retry_in(std::chrono::milliseconds delay, std::string_view error, std::string_view said) try {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
   const auto settled = participant.fail(*this, error, said, to_ms(delay));
   if (!settled) return std::unexpected(lease_revoked());
   return *settled;
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<Settled> Job::time_out(std::string_view error, std::string_view said) {
+Result<Settled> Job::time_out(std::string_view error, std::string_view said) try {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
   const auto settled = participant.fail(*this, error, said, std::nullopt, DeathCause::timeout);
   if (!settled) return std::unexpected(lease_revoked());
   return *settled;
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<void> Job::snooze(std::chrono::milliseconds delay) {
+Result<void> Job::snooze(std::chrono::milliseconds delay) try {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
   if (!participant.snooze(*this, to_ms(delay))) return std::unexpected(lease_revoked());
   return {};
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<void> Job::reject(std::string_view error, std::string_view said) {
+Result<void> Job::reject(std::string_view error, std::string_view said) try {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
   if (!participant.reject(*this, error, said)) return std::unexpected(lease_revoked());
   return {};
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<void> Job::cancel() {
+Result<void> Job::cancel() try {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
   if (!participant.end_as_cancelled(*this)) return std::unexpected(lease_revoked());
   return {};
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<void> Job::release() {
+Result<void> Job::release() try {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) {
@@ -213,9 +246,11 @@ Result<void> Job::release() {
   }
   if (!participant.release(*this)) return std::unexpected(lease_revoked());
   return {};
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<void> Job::extend(std::chrono::milliseconds lease) {
+Result<void> Job::extend(std::chrono::milliseconds lease) try {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
@@ -226,13 +261,17 @@ Result<void> Job::extend(std::chrono::milliseconds lease) {
     return std::unexpected(lease_revoked());
   }
   return {};
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
-Result<JobId> Job::follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait) {
+Result<JobId> Job::follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait) try {
   if (!held()) return std::unexpected(not_held());
   Participant::Implementation& participant = *participant_->implementation_;
   if (!participant.is_mine()) return std::unexpected(participant.misuse());
   return participant.follow_up(*this, request, to_ns(wait));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
 }
 
 std::uint32_t Job::follow_ups() const noexcept {

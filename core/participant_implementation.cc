@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "core/exceptions.h"
+
 namespace ringmill {
 
 namespace {
@@ -169,7 +171,7 @@ void Participant::Implementation::wait_for_jobs(std::uint64_t now_ns, std::uint6
   sleepers.withdraw(number_);  // S5
 }
 
-Result<Job> Participant::Implementation::claim(Participant& self, std::uint64_t wait_ns) {
+Result<Job> Participant::Implementation::claim(Participant& self, std::uint64_t wait_ns) try {
   Result<Job> result;  // the only one, so that it is made where the caller finds it
   Patience patience{.wait_ns = wait_ns};
   while (true) {
@@ -185,6 +187,8 @@ Result<Job> Participant::Implementation::claim(Participant& self, std::uint64_t 
       return result;
     }
   }
+} catch (const std::exception& thrown) {  // here and not in the public call, which stays a mere jump
+  return std::unexpected(error_of(thrown));
 }
 
 Result<void> Participant::Implementation::go_on_claiming(Patience& patience) noexcept {
@@ -203,7 +207,7 @@ Result<void> Participant::Implementation::go_on_claiming(Patience& patience) noe
   return {};
 }
 
-Result<void> Participant::Implementation::claim_in_advance(Patience& patience) noexcept {
+Result<void> Participant::Implementation::claim_in_advance(Patience& patience) {
   const std::uint64_t now_ns = lease_clock_ns();
   if (patience.begin_ns == 0) patience.begin_ns = now_ns;
   const std::uint32_t most = adapt(now_ns);
@@ -340,7 +344,8 @@ void Participant::Implementation::settled(Job& job) noexcept {
   return (flags & cell_flag::memory_only) != 0 ? Won::cell : Won::cell_to_mark;
 }
 
-inline bool Participant::Implementation::end(Job& job) noexcept {
+// Kept for enqueueing_together.cc too, where the files are not compiled as one.
+[[gnu::used]] inline bool Participant::Implementation::end(Job& job) noexcept {
   const CellIndex index = index_of(job.id_);
   const Won won = win_end(job);
   if (won == Won::cell_to_mark) settling_.mark_ended(index);            // M

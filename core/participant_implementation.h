@@ -30,6 +30,8 @@ namespace ringmill {
 /// How long a wait spins before it sleeps: about what a sleep and a wake cost.
 inline constexpr std::uint64_t spin_ns = 20'000;
 
+inline constexpr std::uint64_t most_lease_ms = 24ULL * 24 * 3600 * 1000;
+
 /// Of Job::flags_, beside the cell's: the run has a concurrency slot.
 inline constexpr std::uint16_t holds_concurrency_slot = 1U << 15;
 static_assert((cell_flag::all & holds_concurrency_slot) == 0);
@@ -72,8 +74,8 @@ class Participant::Implementation {
 
   // durability.cc
   DurabilityTicket ticket() const noexcept;
-  Result<void> wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns) noexcept;
-  Result<bool> is_durable(DurabilityTicket ticket) const noexcept;
+  Result<void> wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns);
+  Result<bool> is_durable(DurabilityTicket ticket) const;
   void when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done);
   std::size_t poll_durable();
   /// Makes the journal thread begin the ticket's round at once.
@@ -120,6 +122,7 @@ class Participant::Implementation {
   bool fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked, std::span<const JobId> parents,
                    std::uint64_t wall_ns);
   Result<void> check_linked(const LinkedRequest& linked, std::size_t earlier);
+  class TakenCells;
   void take_back_all(std::span<const FreeCells::Filling> filled) noexcept;
   /// Error no_space: there will never be room for all of them.
   Result<void> check_room(std::span<const LinkedRequest> jobs) const;
@@ -173,24 +176,23 @@ class Participant::Implementation {
                       std::span<JobId> ids) noexcept;
   /// Waits until a free cell is listed. `end_ns` is of the steady clock; zero: does not wait.
   /// Errors: would_block (no wait asked for, or wake()), timed_out, not_found (the engine was removed).
-  Result<void> wait_for_space(std::uint64_t end_ns) noexcept;
+  Result<void> wait_for_space(std::uint64_t end_ns);
   /// The same until there is an extent for so many bytes.
-  [[gnu::noinline]] Result<void> wait_for_extent(std::size_t bytes, std::uint64_t end_ns) noexcept;
+  [[gnu::noinline]] Result<void> wait_for_extent(std::size_t bytes, std::uint64_t end_ns);
   /// Errors would_block (wake()), not_found (the engine was removed): the wait ends.
-  Result<void> check_wait() noexcept;
+  Result<void> check_wait();
   /// `full` and `stayed_full` are what would_block and timed_out say.
   template <class HasRoom>
-  Result<void> wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full,
-                             HasRoom&& has_room) noexcept;
+  Result<void> wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full, HasRoom&& has_room);
 
   /// False: the journal takes no new jobs now, for a reason that wait_for_journal() tells.
   bool journal_accepts() const noexcept {
     return segment_.journal().condition.load() <= static_cast<std::uint32_t>(JournalCondition::working);
   }
   /// Waits for the device, for what was enqueued just now with Durability::durable.
-  Result<void> reach_device(std::uint64_t wait_ns) noexcept;
+  Result<void> reach_device(std::uint64_t wait_ns);
   /// Waits until the journal takes jobs again. Errors: would_block, timed_out (it is behind), no_space, journal_failed.
-  Result<void> wait_for_journal(std::uint64_t wait_ns) noexcept;
+  Result<void> wait_for_journal(std::uint64_t wait_ns);
 
   /// How long a claim goes on when what it gets cannot be handed out.
   struct Patience {
@@ -200,7 +202,7 @@ class Participant::Implementation {
     std::uint32_t failures = 0;
   };
   /// The next claims for claim(): so many as its handlers end in a moment.
-  [[gnu::noinline]] Result<void> claim_in_advance(Patience& patience) noexcept;
+  [[gnu::noinline]] Result<void> claim_in_advance(Patience& patience);
   /// Claims up to `most`, waiting until `wait_ns` from `now_ns`. Returns how many claims were written to `out`.
   Result<std::uint32_t> claim_some(Claim* out, std::uint32_t most, std::uint64_t now_ns, std::uint64_t wait_ns);
   /// When jobs stream in and we are faster than they come, two processes fight over each line of the ring. A pause of
@@ -304,5 +306,14 @@ class Participant::Implementation {
   bool any_kind_ = true;
   bool subscribed_ = false;
 };
+
+// Here, because two files use it and enqueueing must not pay for a call.
+inline bool Participant::Implementation::accepts(const JobRequest& request) {
+  return request.payload.size() <= most_payload_ &&
+         (static_cast<std::uint32_t>(request.level) < level_count_ || is_open(request.level)) &&
+         static_cast<std::uint32_t>(request.kind) < most_kinds &&
+         static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms &&
+         (request.options == nullptr || accepts_options(request));
+}
 
 }  // namespace ringmill

@@ -69,7 +69,7 @@ inline void count_one(std::atomic<std::uint64_t>& counter) noexcept {
 class Settling {
  public:
   /// `number` is the acting participant's.
-  Settling(const Segment& segment, std::uint32_t number) noexcept
+  Settling(const Segment& segment, std::uint32_t number)
       : segment_(&segment),
         table_(segment),
         marks_(segment.marks()),

@@ -65,6 +65,11 @@ NoFileSizeSignal::~NoFileSizeSignal() {
   errno = number;
 }
 
+std::string error_text(int number) {
+  const char* const text = ::strerrordesc_np(number);
+  return text != nullptr ? text : "error " + std::to_string(number);
+}
+
 Error system_error(const char* call, const std::filesystem::path& path, int number) {
   ErrorCode code = ErrorCode::system;
   switch (number) {
@@ -91,8 +96,7 @@ Error system_error(const char* call, const std::filesystem::path& path, int numb
     default:
       break;
   }
-  char text[128];
-  return Error(code, call, path.string() + ": " + ::strerror_r(number, text, sizeof text) + advice_for(number), number);
+  return Error(code, call, path.string() + ": " + error_text(number) + advice_for(number), number);
 }
 
 Result<void> write_all(const File& file, std::string_view text, const std::filesystem::path& path) {

@@ -53,6 +53,9 @@ class NoFileSizeSignal {
   bool was_blocked_ = true;
 };
 
+/// What an errno means, in English whatever the program's locale is.
+std::string error_text(int number);
+
 /// The error of the system call that just failed: "open: PATH: No such file or directory". errno decides the code.
 Error system_error(const char* call, const std::filesystem::path& path, int number = errno);
 

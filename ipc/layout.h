@@ -203,7 +203,13 @@ static_assert(sizeof(JournalWords) == 384 && alignof(JournalWords) == 128);
 static_assert(offsetof(JournalWords, doorbell) == 128 && offsetof(JournalWords, round_started) == 256);
 static_assert(std::is_trivially_destructible_v<JournalWords> && std::is_standard_layout_v<JournalWords>);
 
-enum class JournalMode : std::uint32_t { none = 0, io_uring = 1, pwritev2 = 2, other = 3 };
+enum class JournalMode : std::uint32_t {
+  none = 0,
+  io_uring = 1,
+  pwritev2 = 2,
+  other = 3,
+  io_uring_unregistered = 4,  // the buffers could not be locked
+};
 
 /// One priority level and the counters of its ring. The ring's slots are a region of their own. The entries behind
 /// those of the fixed levels are of dynamic levels (ipc/runtime_level.h): "the maker" is the process that holds the

@@ -21,7 +21,7 @@ EntryState EntryState::of(const ParticipantEntry& entry) noexcept {
   return {known, bits >> 8};
 }
 
-bool Registry::try_enter(std::uint32_t number, Role role) {
+bool Registry::try_enter(std::uint32_t number, Role role, std::uint64_t started_ticks) {
   ParticipantEntry& entry = segment_->participant(number);
   std::uint64_t seen = entry.state.load();
   if ((seen & 0xff) != static_cast<std::uint64_t>(ParticipantState::free)) return false;
@@ -35,7 +35,7 @@ bool Registry::try_enter(std::uint32_t number, Role role) {
   }
   entry.process_id.store(static_cast<std::uint32_t>(::getpid()));  // R3
   entry.thread_id.store(static_cast<std::uint32_t>(::gettid()));
-  entry.process_started.store(own_start_ticks());
+  entry.process_started.store(started_ticks);
   entry.pid_namespace.store(own_pid_namespace());
   entry.role.store(static_cast<std::uint32_t>(role));
   entry.placing_count.store(0);
@@ -95,11 +95,12 @@ Error Registry::refusal(Role role) const {
 }
 
 Result<std::uint32_t> Registry::enter(Role role) {
+  const std::uint64_t started_ticks = own_start_ticks();  // it may throw, and nothing may behind R2
   const std::lock_guard lock(mutex_);
   const std::uint32_t begin = role == Role::keeper ? most_participants - keeper_entries : 0;
   for (std::uint32_t n = 0; n < entries_for(role); ++n) {
     const std::uint32_t number = (begin + n) % most_participants;
-    if (may_take(number) && try_enter(number, role)) return number;
+    if (may_take(number) && try_enter(number, role, started_ticks)) return number;
   }
   return std::unexpected(refusal(role));
 }

@@ -95,7 +95,7 @@ class Registry {
   void leave(std::uint32_t number) noexcept;
 
  private:
-  bool try_enter(std::uint32_t number, Role role);
+  bool try_enter(std::uint32_t number, Role role, std::uint64_t started_ticks);
   bool may_take(std::uint32_t number) const noexcept;
   Error refusal(Role role) const;
 

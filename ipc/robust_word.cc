@@ -49,6 +49,7 @@ std::unique_ptr<RobustLink> RobustLink::make(int segment_descriptor, std::uint64
     ::munmap(pages, 2 * page_bytes);
     return nullptr;
   }
+  ::madvise(pages, 2 * page_bytes, MADV_DONTDUMP);  // as the segment itself: the entry holds what handlers said
   std::unique_ptr<RobustLink> made(new (std::nothrow) RobustLink(static_cast<std::byte*>(pages)));
   if (!made) {
     ::munmap(pages, 2 * page_bytes);

@@ -13,11 +13,11 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <system_error>
 #include <thread>
 
 #include <ringmill/worker.h>
 
+#include "core/exceptions.h"
 #include "ipc/file.h"
 
 namespace ringmill {
@@ -131,8 +131,8 @@ Result<SignalStop> SignalStop::install(std::function<void(std::uint32_t count)> 
     empty_pipe();
     try {
       return SignalStop(std::make_unique<Implementation>(std::move(on_signal)));
-    } catch (const std::system_error& failure) {
-      opened = std::unexpected(Error(ErrorCode::system, "the thread for signals could not be started", failure.what()));
+    } catch (const std::exception& thrown) {
+      opened = std::unexpected(error_of(thrown));
     }
   }
   signal_pipe.user.store(0);

@@ -8,9 +8,9 @@
 #include <limits>
 #include <mutex>
 #include <optional>
-#include <system_error>
 #include <thread>
 
+#include "core/exceptions.h"
 #include "core/log.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
@@ -93,8 +93,8 @@ Result<void> Worker::Implementation::run() {
   try {
     started.reserve(threads.size());
     for (WorkerThread& thread : threads) started.emplace_back([this, &thread] { run_thread(thread); });
-  } catch (const std::system_error& failure) {
-    note_error(Error(ErrorCode::system, "a worker's thread could not be started", failure.what()));
+  } catch (const std::exception& thrown) {  // those that are started are joined
+    note_error(error_of(thrown));
   }
   wait_for_threads(static_cast<std::uint32_t>(started.size()));
   for (std::thread& thread : started) thread.join();
@@ -104,7 +104,11 @@ Result<void> Worker::Implementation::run() {
 
 void Worker::Implementation::run_thread(WorkerThread& thread) noexcept {
   ::prctl(PR_SET_NAME, "ringmill-worker");
-  if (auto ran = thread.run(); !ran) note_error(ran.error());
+  try {
+    if (auto ran = thread.run(); !ran) note_error(ran.error());
+  } catch (const std::exception& thrown) {  // its jobs went back when the thread let go of its participant
+    note_error(error_of(thrown));
+  }
   ended.fetch_add(1);
   note_change();
 }
@@ -188,7 +192,10 @@ Worker& Worker::on_any(Handler handler) {
   return *this;
 }
 
-Result<void> Worker::run() { return implementation_->run(); }
+Result<void> Worker::run() try { return implementation_->run(); } catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
 void Worker::stop() noexcept { implementation_->stop(); }
 WorkerStatus Worker::status() const noexcept { return implementation_->status(); }
 

@@ -56,12 +56,17 @@ Result<void> WorkerThread::run() {
                       .prefetch = commons_.options.prefetch};
   if (auto subscribed = (*participant)->subscribe(claims); !subscribed) return subscribed;
   participant_.store(participant->get());
-  auto ended = run_jobs(**participant);
-  participant_.store(nullptr);
-  // A stop() that saw the pointer is about to wake the participant; after this nobody has it. stop() only makes calls
-  // that do not wait, and one that runs in a signal handler on this very thread is over when we get here.
-  while (commons_.visitors.load() != 0) std::this_thread::yield();
-  return ended;  // the participant gives back what it had taken in advance, and leaves
+  // A stop() that saw the pointer is about to wake the participant; behind the guard nothing has it. stop() only makes
+  // calls that do not wait, and one that runs in a signal handler on this very thread is over when we get here.
+  struct Withdraw {
+    WorkerThread& thread;
+    ~Withdraw() {
+      thread.participant_.store(nullptr);
+      while (thread.commons_.visitors.load() != 0) std::this_thread::yield();
+      thread.current_job_.store(0);
+    }
+  } const withdraw{*this};
+  return run_jobs(**participant);  // the participant gives back what it had taken in advance, and leaves
 }
 
 void WorkerThread::wake() noexcept {

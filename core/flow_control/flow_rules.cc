@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/exceptions.h"
 #include "core/flow_control/token_bucket.h"
 #include "ipc/file.h"
 #include "ipc/layout.h"
@@ -67,6 +68,8 @@ Result<void> check_limits(const KindLimits& limits) {
 }
 
 std::string to_json(const FlowRules& rules) {
+  constexpr std::size_t bytes_of_name = 256;
+  expect_memory_for_json((rules.paused_levels.size() + rules.kinds.size()) * bytes_of_name);
   nlohmann::ordered_json json;
   json["format"] = flow_format;
   json["paused_levels"] = nlohmann::ordered_json::object();
@@ -81,6 +84,7 @@ Result<FlowRules> flow_rules_from_json(const std::string& text, const fs::path& 
     return std::unexpected(Error(ErrorCode::corrupt, "the rules of flow control cannot be used",
                                  path.string() + ": " + why + "; mend it, or remove it to have no rules"));
   };
+  expect_memory_for_json(text.size());
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (json.is_discarded() || !json.is_object()) return broken("not a JSON object");
   try {

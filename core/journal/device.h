@@ -34,6 +34,8 @@ class JournalDevice {
 
   /// "io_uring", "pwritev2", ...: what `ringmill status` shows.
   virtual std::string_view mode() const noexcept = 0;
+  /// False: the kernel did not register the buffers, for want of memory that may be locked. Known after buffers().
+  virtual bool has_locked_buffers() const noexcept { return true; }
 
   /// The slots whose files are there, in rising order.
   virtual Result<std::vector<SlotNumber>> slots() = 0;

@@ -1,10 +1,11 @@
 #include "core/journal/journal_thread.h"
 
-#include <sys/prctl.h>
-
 #include <algorithm>
+#include <cerrno>
 #include <limits>
 
+#include "core/engine_thread.h"
+#include "core/exceptions.h"
 #include "core/log.h"
 #include "core/waking.h"
 #include "ipc/clock.h"
@@ -30,9 +31,19 @@ constexpr std::uint64_t wanted_spin_ns = 20'000;
 constexpr std::uint64_t longest_finish_ns = 5'000 * ms;
 constexpr int everybody = std::numeric_limits<int>::max();
 
-JournalMode mode_of(std::string_view name) noexcept {
-  if (name == "io_uring") return JournalMode::io_uring;
+JournalMode mode_of(const JournalDevice& device) noexcept {
+  const std::string_view name = device.mode();
+  if (name == "io_uring") {
+    return device.has_locked_buffers() ? JournalMode::io_uring : JournalMode::io_uring_unregistered;
+  }
   return name == "pwritev2" ? JournalMode::pwritev2 : JournalMode::other;
+}
+
+void tell_waiters_of(JournalWords& words) noexcept {
+  words.spinner.store(0);
+  if (words.somebody_waits.exchange(0) == 0) return;  // R2
+  words.durable_sequence.fetch_add(1);
+  futex_wake(words.durable_sequence, everybody);
 }
 
 /// For those who wait: why, as the system says it.
@@ -90,11 +101,11 @@ bool JournalWork::open() {
   }
   writer_ = std::move(*writer);
   words_->epoch.store(writer_->epoch());
-  words_->mode.store(static_cast<std::uint32_t>(mode_of(writer_->device().mode())));
   words_->bytes_written_before.store(bytes_before_);
   words_->working_since_ns.store(lease_clock_ns());
   rounds_.emplace(engine_->segment, *writer_);
   device_.store(&writer_->device());
+  note_statistics();
   set_condition(JournalCondition::working, 0);
   return true;
 }
@@ -199,14 +210,27 @@ void JournalWork::set_condition(JournalCondition condition, int error_number) {
   tell_waiters();
 }
 
-void JournalWork::tell_waiters() noexcept {
-  words_->spinner.store(0);
-  if (words_->somebody_waits.exchange(0) == 0) return;  // R2
-  words_->durable_sequence.fetch_add(1);
-  futex_wake(words_->durable_sequence, everybody);
+void JournalWork::tell_waiters() noexcept { tell_waiters_of(*words_); }
+
+void JournalWork::fail(const Error& error) noexcept {
+  tell_journal_failed(engine_->segment, error.code() == ErrorCode::out_of_memory ? ENOMEM : EIO);
+  try {
+    log().error("the journal of {} begins anew in a second: {}", engine_->directory.path().string(), error.message());
+  } catch (const std::exception&) {  // nothing can be said without memory
+  }
+}
+
+void JournalWork::call_keeper() noexcept { ring_keeper(engine_->segment); }
+
+void tell_journal_failed(const Segment& segment, int error_number) noexcept {
+  JournalWords& words = segment.journal();
+  words.error_number.store(static_cast<std::uint32_t>(error_number));
+  words.condition.store(static_cast<std::uint32_t>(JournalCondition::failed));
+  tell_waiters_of(words);
 }
 
 void JournalWork::note_statistics() noexcept {
+  words_->mode.store(static_cast<std::uint32_t>(mode_of(writer_->device())));  // it may leave io_uring on its way
   words_->segments.store(writer_->segments_in_use());
   words_->bytes_on_disk.store(writer_->bytes_on_disk());
   words_->bytes_written.store(bytes_before_ + writer_->bytes_written());
@@ -283,7 +307,8 @@ void hold_back_if_late(const Segment& segment) noexcept {
   if (words.condition.compare_exchange_strong(expected, behind)) ring_journal(segment);
 }
 
-JournalThread::JournalThread(EngineCore& engine) : work_(engine), thread_([this] { run(); }) {}
+JournalThread::JournalThread(EngineCore& engine)
+    : work_(engine), thread_(start_engine_thread("ringmill-journal", [this] { run(); })) {}
 
 JournalThread::~JournalThread() {
   stop_.store(true);
@@ -291,12 +316,17 @@ JournalThread::~JournalThread() {
   thread_.join();
 }
 
-void JournalThread::run() {
-  ::prctl(PR_SET_NAME, "ringmill-journal");
+void JournalThread::run() noexcept {
   const NoFileSizeSignal no_signal;
   ask_for_short_time_slices();
-  while (!stop_.load()) work_.turn(std::chrono::nanoseconds(longest_journal_rest_ns));
-  work_.finish(std::chrono::nanoseconds(longest_finish_ns));
+  try {
+    while (!stop_.load()) work_.turn(std::chrono::nanoseconds(longest_journal_rest_ns));
+    work_.finish(std::chrono::nanoseconds(longest_finish_ns));
+  } catch (const std::exception& thrown) {
+    work_.fail(error_of(thrown));
+    has_failed_.store(true);
+    work_.call_keeper();
+  }
 }
 
 }  // namespace ringmill

@@ -29,6 +29,9 @@ class JournalWork {
   void finish(std::chrono::nanoseconds most);
   /// From any thread: ends the wait of a turn.
   void wake() noexcept;
+  /// Says that the thread cannot go on, to those who wait and in the log.
+  void fail(const Error& error) noexcept;
+  void call_keeper() noexcept;
 
  private:
   bool is_wanted() const noexcept;
@@ -76,6 +79,9 @@ inline constexpr std::uint64_t behind_after_ns = 1'000'000'000;
 /// For the keeper's thread: says that the journal is behind where the journal thread cannot, because a write holds it.
 void hold_back_if_late(const Segment& segment) noexcept;
 
+/// For a keeper whose journal cannot run: those who wait for it are told, until a JournalWork is made again.
+void tell_journal_failed(const Segment& segment, int error_number) noexcept;
+
 class JournalThread {
  public:
   explicit JournalThread(EngineCore& engine);
@@ -84,11 +90,15 @@ class JournalThread {
   JournalThread(const JournalThread&) = delete;
   JournalThread& operator=(const JournalThread&) = delete;
 
+  /// It got no memory and has ended, and the keeper was called. What it had begun is taken up by the next one.
+  bool has_failed() const noexcept { return has_failed_.load(); }
+
  private:
-  void run();
+  void run() noexcept;
 
   JournalWork work_;
   std::atomic<bool> stop_{false};
+  std::atomic<bool> has_failed_{false};
   std::thread thread_;
 };
 

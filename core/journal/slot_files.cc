@@ -256,6 +256,7 @@ Result<WriteBuffers> WriteBuffers::make(std::size_t count, std::size_t bytes) {
   void* memory = ::mmap(nullptr, count * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return std::unexpected(system_error("no memory for", "the journal's buffers"));
   ::madvise(memory, count * bytes, MADV_DONTFORK);
+  ::madvise(memory, count * bytes, MADV_DONTDUMP);  // payloads, which are not for who reads a core dump
   WriteBuffers made;
   made.fork_generation_ = fork_generation();
   made.all_ = {static_cast<std::byte*>(memory), count * bytes};

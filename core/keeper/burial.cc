@@ -1,10 +1,11 @@
 #include "core/keeper/burial.h"
 
-#include <sys/prctl.h>
-
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
+#include "core/engine_thread.h"
+#include "core/exceptions.h"
 #include "core/log.h"
 #include "core/retry_policies.h"
 #include "ipc/clock.h"
@@ -34,7 +35,9 @@ std::chrono::milliseconds as_ms(std::uint64_t ms) noexcept {
 }  // namespace
 
 Burial::Burial(EngineCore& engine, std::uint32_t number)
-    : engine_(&engine), settling_(engine.segment, number), thread_([this] { run(); }) {}
+    : engine_(&engine),
+      settling_(engine.segment, number),
+      thread_(start_engine_thread("ringmill-burial", [this] { run(); })) {}
 
 Burial::~Burial() {
   {
@@ -55,19 +58,32 @@ void Burial::add(std::vector<CellIndex>& cells) {
   changed_.notify_one();
 }
 
-void Burial::run() {
-  ::prctl(PR_SET_NAME, "ringmill-burial");
+void Burial::run() noexcept {
   const NoFileSizeSignal no_signal;
+  bool is_over = false;
+  while (!is_over) {
+    try {
+      bury_until_stopped();
+    } catch (const std::exception& thrown) {  // what waits is still on the list
+      say(error_of(thrown));
+    }
+    std::unique_lock lock(mutex_);
+    is_over = changed_.wait_for(lock, try_again_after, [this] { return stop_; });
+  }
+}
+
+void Burial::bury_until_stopped() {
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] { return stop_ || !waiting_.empty(); });
     if (stop_) return;
     const std::size_t count = std::min(waiting_.size(), most_at_once);
     std::vector<CellIndex> cells(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(count));
-    waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(count));
     lock.unlock();
     const bool done = bury(cells);
     lock.lock();
+    // Others add behind ours. What is left of ours goes to the end, where there is room for it without an allocation.
+    waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(count));
     if (done) continue;
     waiting_.insert(waiting_.end(), cells.begin(), cells.end());
     changed_.wait_for(lock, try_again_after, [this] { return stop_; });
@@ -178,11 +194,13 @@ DeadLetter Burial::letter_of(const JobView& view) const {
   return letter;
 }
 
-void Burial::say(const Error& error) {
-  if (has_said_) return;
-  has_said_ = true;
-  log().error("dead jobs cannot be written to the dead letters, and stay in the table until they can: {}",
-              error.message());
+void Burial::say(const Error& error) noexcept {
+  if (std::exchange(has_said_, true)) return;
+  try {
+    log().error("dead jobs cannot be written to the dead letters, and stay in the table until they can: {}",
+                error.message());
+  } catch (const std::exception&) {  // no memory to say it
+  }
 }
 
 }  // namespace ringmill

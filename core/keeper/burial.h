@@ -40,13 +40,14 @@ class Burial {
   void add(std::vector<CellIndex>& cells);
 
  private:
-  void run();
   struct Grave {
     CellIndex index = 0;
     StateWord word{};
     DeadLetter letter{};
   };
 
+  void run() noexcept;
+  void bury_until_stopped();
   /// Takes those that are buried out of `cells`. False: some are left, and are to be tried again later.
   bool bury(std::vector<CellIndex>& cells);
   /// Those of `cells` that are burying.
@@ -57,7 +58,7 @@ class Burial {
   Result<void> bury_all(std::span<const Grave> graves);
   bool open_store();
   DeadLetter letter_of(const JobView& view) const;
-  void say(const Error& error);
+  void say(const Error& error) noexcept;
 
   EngineCore* engine_;
   Settling settling_;

@@ -1,12 +1,15 @@
 #include "core/keeper/keeper.h"
 
-#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <limits>
+#include <utility>
 
+#include "core/engine_thread.h"
+#include "core/exceptions.h"
 #include "core/journal/journal_thread.h"
 #include "core/keeper/burial.h"
 #include "core/keeper/scheduler.h"
@@ -43,6 +46,8 @@ constexpr std::uint64_t expire_every_ns = 1 * ms;
 constexpr std::uint64_t serve_pause_ns = 2 * ms;
 constexpr std::uint64_t election_retry_ns = 1 * ms;
 constexpr std::uint64_t registration_retry_ns = 100 * ms;
+/// After a term that ended because this process lacks something.
+constexpr std::uint64_t failed_term_pause_ns = 1'000 * ms;
 /// About a millisecond: deaths are looked at in between.
 constexpr std::uint32_t most_due_in_a_turn = 4096;
 constexpr int everybody = std::numeric_limits<int>::max();
@@ -180,7 +185,8 @@ std::uint64_t KeeperWork::idle_ns() const noexcept {
   return idle;
 }
 
-Keeper::Keeper(std::shared_ptr<EngineCore> engine) : engine_(std::move(engine)), thread_([this] { run(); }) {}
+Keeper::Keeper(std::shared_ptr<EngineCore> engine)
+    : engine_(std::move(engine)), thread_(start_engine_thread("ringmill-keeper", [this] { run(); })) {}
 
 Keeper::~Keeper() {
   stop_.store(1);
@@ -189,18 +195,23 @@ Keeper::~Keeper() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Keeper::run() {
-  ::prctl(PR_SET_NAME, "ringmill-keeper");
+void Keeper::run() noexcept {
   // The kernel wakes us on the CPU of the process that dies, where unmapping a big table takes milliseconds.
   ask_for_short_time_slices();
   // Stands at least once: what this process has enqueued is journaled even if it ends at once.
   do {
-    const Sign seen = sign_of_keeper();                                           // B1
-    const auto elected = try_lock_byte(engine_->locks.file(), keeper_lock_byte);  // B2
-    if (elected && *elected) {
-      keep();
-    } else {
-      stand_by(seen);
+    const Sign seen = sign_of_keeper();  // B1
+    try {
+      const auto elected = try_lock_byte(engine_->locks.file(), keeper_lock_byte);  // B2
+      if (elected && *elected) {
+        keep();
+      } else {
+        stand_by(seen);
+      }
+    } catch (const std::exception& thrown) {  // before a term has begun
+      unlock_byte(engine_->locks.file(), keeper_lock_byte);
+      say(error_of(thrown));
+      futex_wait(stop_, 0, failed_term_pause_ns);
     }
   } while (stop_.load() == 0);
 }
@@ -250,28 +261,53 @@ void Keeper::keep() {
   signals.keeper_participant.store(*number + 1);
   futex_wake(signals.keeper_participant.futex(), everybody);  // standbys watch our robust word from now on
   keeps_.store(true);
-  {
-    const JournalThread journal(*engine_);
-    Burial burial(*engine_, *number);
-    const Scheduler scheduler(engine_);
-    KeeperWork work(*engine_, *number);
-    std::uint64_t last_thorough_ns = 0;
-    while (stop_.load() == 0) {
-      const std::uint32_t bell = signals.keeper_doorbell.load();
-      signals.keeper_sleeps_until_ns.store(0);  // C1
-      const std::uint64_t now_ns = steady_clock_ns();
-      const bool thorough = now_ns - last_thorough_ns >= thorough_every_ns;
-      if (thorough) last_thorough_ns = now_ns;
-      work.turn(thorough);
-      burial.add(work.timers().burying());
-      const std::uint64_t idle_ns = work.idle_ns();
-      if (idle_ns == 0) continue;
-      signals.keeper_sleeps_until_ns.store(later_by(lease_clock_ns(), idle_ns));  // C3
-      if (!work.has_marks()) wait(bell, idle_ns);                                 // C4
-    }
+  bool is_over = false;
+  try {
+    is_over = serve(*number);
+    has_said_ = false;
+  } catch (const std::exception& thrown) {
+    const Error error = error_of(thrown);
+    tell_journal_failed(engine_->segment, error.code() == ErrorCode::out_of_memory ? ENOMEM : EAGAIN);
+    say(error);
   }
   keeps_.store(false);
   leave_office(*number);
+  if (!is_over) futex_wait(stop_, 0, failed_term_pause_ns);
+}
+
+/// One term in office. False, or an exception: this process lacks memory or threads. That ends the term and not the
+/// process: another one may keep meanwhile, and what this one knew is found again, as after a death. Callers that wait
+/// for the journal are told, unless it works again before.
+bool Keeper::serve(std::uint32_t number) {
+  Signals& signals = engine_->segment.signals();
+  const JournalThread journal(*engine_);
+  Burial burial(*engine_, number);
+  const Scheduler scheduler(engine_);
+  KeeperWork work(*engine_, number);
+  std::uint64_t last_thorough_ns = 0;
+  while (stop_.load() == 0 && !journal.has_failed()) {
+    const std::uint32_t bell = signals.keeper_doorbell.load();
+    signals.keeper_sleeps_until_ns.store(0);  // C1
+    const std::uint64_t now_ns = steady_clock_ns();
+    const bool thorough = now_ns - last_thorough_ns >= thorough_every_ns;
+    if (thorough) last_thorough_ns = now_ns;
+    work.turn(thorough);
+    burial.add(work.timers().burying());
+    const std::uint64_t idle_ns = work.idle_ns();
+    if (idle_ns == 0) continue;
+    signals.keeper_sleeps_until_ns.store(later_by(lease_clock_ns(), idle_ns));  // C3
+    if (!work.has_marks()) wait(bell, idle_ns);                                 // C4
+  }
+  return !journal.has_failed();
+}
+
+/// Once, if there is memory to say it.
+void Keeper::say(const Error& error) noexcept {
+  if (std::exchange(has_said_, true)) return;
+  try {
+    log().error("this process cannot keep the engine, and tries again each second: {}", error.message());
+  } catch (const std::exception&) {
+  }
 }
 
 void Keeper::leave_office(std::uint32_t number) noexcept {

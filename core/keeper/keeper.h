@@ -108,8 +108,10 @@ class Keeper {
     std::uint32_t robust_word = 0;
   };
 
-  void run();
+  void run() noexcept;
   void keep();
+  bool serve(std::uint32_t number);
+  void say(const Error& error) noexcept;
   void leave_office(std::uint32_t number) noexcept;
   Sign sign_of_keeper() const noexcept;
   void stand_by(Sign seen) noexcept;
@@ -119,6 +121,7 @@ class Keeper {
   std::atomic<bool> keeps_{false};
   std::string said_;  // the last reason against its keeping that was logged; of its thread
   std::atomic<std::uint32_t> stop_{0};
+  bool has_said_ = false;  // why a term failed; of the thread alone
   std::thread thread_;
 };
 

@@ -117,6 +117,15 @@ void Reaper::list(CellIndex index) noexcept {
   wake_for_space(*segment_);
 }
 
+/// Short where there is no memory for more: the library keeps so few bytes in the string itself.
+std::string Reaper::sentence_on_loss(std::uint32_t owner) noexcept {
+  try {
+    return "worker lost: " + deaths_.sentence_about(owner - 1);
+  } catch (const std::exception&) {
+    return "worker lost";
+  }
+}
+
 void Reaper::retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::uint32_t owner,
                    DeathCause cause) noexcept {
   const CellHeader& header = settling_.table().header(index);
@@ -127,10 +136,9 @@ void Reaper::retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::
   Ending ending{.outcome = Outcome::requeue, .attempts = static_cast<std::uint16_t>(attempts), .cause = cause};
   const bool bury_at_once = (header.flags.load() & cell_flag::bury_on_worker_lost) != 0;
   if (had_begun && (bury_at_once || (most_attempts != 0 && attempts >= most_attempts))) ending.outcome = Outcome::bury;
-  std::string text;
+  const std::string loss = had_begun && cause == DeathCause::worker_lost ? sentence_on_loss(owner) : std::string();
   if (had_begun) {
-    text = cause == DeathCause::worker_lost ? "worker lost: " + deaths_.sentence_about(owner - 1) : "the lease ran out";
-    ending.text = text;
+    ending.text = cause == DeathCause::worker_lost ? std::string_view(loss) : "the lease ran out";
     ending.started = AttemptStart::of_lease(started_at_ns, owner);
   }
   if (!settle(index, word, ending)) return;

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <string_view>
 
 #include "core/engine_implementation.h"
@@ -68,6 +69,7 @@ class Reaper {
   void list(CellIndex index) noexcept;
   /// What becomes of a run that ended without a word from its worker.
   void retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::uint32_t owner, DeathCause cause) noexcept;
+  std::string sentence_on_loss(std::uint32_t owner) noexcept;
   const LeaseSlot* slot_of(std::uint32_t owner, CellIndex index, StateWord word) const noexcept;
 
   EngineCore* engine_;

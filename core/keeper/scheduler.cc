@@ -1,10 +1,10 @@
 #include "core/keeper/scheduler.h"
 
-#include <sys/prctl.h>
-
 #include <algorithm>
 
 #include "core/engine_implementation.h"
+#include "core/engine_thread.h"
+#include "core/exceptions.h"
 #include "core/log.h"
 #include "ipc/file.h"
 
@@ -25,7 +25,8 @@ constexpr std::size_t most_lines_in_turn = 10;
 
 }  // namespace
 
-Scheduler::Scheduler(std::shared_ptr<EngineCore> engine) : core_(std::move(engine)), thread_([this] { run(); }) {}
+Scheduler::Scheduler(std::shared_ptr<EngineCore> engine)
+    : core_(std::move(engine)), thread_(start_engine_thread("ringmill-ticks", [this] { run(); })) {}
 
 Scheduler::~Scheduler() {
   {
@@ -36,18 +37,41 @@ Scheduler::~Scheduler() {
   thread_.join();
 }
 
-void Scheduler::run() {
-  ::prctl(PR_SET_NAME, "ringmill-ticks");
+void Scheduler::run() noexcept {
   const NoFileSizeSignal no_signal;
+  bool is_over = false;
+  while (!is_over) {
+    try {
+      tick_until_stopped();
+    } catch (const std::exception& thrown) {  // a tick that is not marked is due again
+      say(error_of(thrown));
+    }
+    std::unique_lock lock(mutex_);
+    is_over = changed_.wait_for(lock, look_every, [this] { return stop_; });
+  }
+  // The participant belongs to this thread.
+  participant_.reset();
+  engine_.reset();
+}
+
+/// Once, if there is memory to say it.
+void Scheduler::say(const Error& error) noexcept {
+  try {
+    std::string text = error.message();
+    if (text == said_) return;
+    log().error("recurring jobs are not enqueued, and are tried again: {}", text);
+    said_ = std::move(text);
+  } catch (const std::exception&) {
+  }
+}
+
+void Scheduler::tick_until_stopped() {
   ScheduleBook book(core_->directory.folder(), room_wait);
   std::unique_lock lock(mutex_);
   while (!stop_) {
     lock.unlock();
     if (const auto done = turn(book); !done) {
-      if (const std::string text = done.error().message(); text != said_) {
-        said_ = text;
-        log().error("recurring jobs are not enqueued, and are tried again: {}", text);
-      }
+      say(done.error());
     } else {
       said_.clear();
     }
@@ -60,9 +84,6 @@ void Scheduler::run() {
     changed_.wait_for(lock, std::max<std::chrono::nanoseconds>(until - std::chrono::system_clock::now(), 1ms),
                       [this] { return stop_; });
   }
-  // The participant belongs to this thread.
-  participant_.reset();
-  engine_.reset();
 }
 
 Result<void> Scheduler::turn(ScheduleBook& book) {

@@ -26,12 +26,13 @@ class Scheduler {
   Scheduler& operator=(const Scheduler&) = delete;
 
  private:
-  void run();
   struct Enqueued {
     std::optional<TickTime> last{};  // the ticks up to this one are jobs
     std::optional<Error> error{};    // why the others are not
   };
 
+  void run() noexcept;
+  void tick_until_stopped();
   /// One look at all schedules. Errors are those that concern all of them: of the book, of attaching, of the journal.
   Result<void> turn(ScheduleBook& book);
   /// T2 and T3 of many. A schedule that fails is noted in the book, and holds up no other.
@@ -39,6 +40,7 @@ class Scheduler {
   Enqueued enqueue(const DueSchedule& due, Participant& producer, std::chrono::seconds wait);
   /// Names in the log what fails, or goes on, when that changes.
   void say(std::span<const TickMark> marks, std::span<const TickTrouble> troubles);
+  void say(const Error& error) noexcept;
   bool is_stopping();
   /// Attaches when the first tick comes: most engines have none.
   Result<Participant*> participant();

@@ -63,8 +63,13 @@ std::unexpected<Error> refused(const Field& field, std::string_view what, std::s
   return refused(fmt::format("{}: '{}' {}", field.name, what, why));
 }
 
+/// Not std::tolower(): the program around us may have set a locale in which I is no i.
+constexpr unsigned char to_lower(unsigned char letter) noexcept {
+  return letter >= 'A' && letter <= 'Z' ? static_cast<unsigned char>(letter - 'A' + 'a') : letter;
+}
+
 bool is_same_name(std::string_view one, std::string_view other) {
-  return std::ranges::equal(one, other, [](unsigned char a, unsigned char b) { return std::tolower(a) == b; });
+  return std::ranges::equal(one, other, [](unsigned char a, unsigned char b) { return to_lower(a) == b; });
 }
 
 Result<std::size_t> parse_value(const Field& field, std::string_view text) {

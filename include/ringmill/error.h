@@ -1,4 +1,6 @@
-// Errors are values. Every call that can fail returns Result<T>; no exception crosses a public call.
+// Errors are values. Every call that can fail returns Result<T>, and no exception crosses such a call. Calls that return
+// a text, a list or a status by value throw std::bad_alloc where there is no memory for it, as a copy does; so does
+// Participant::when_durable().
 #pragma once
 
 #include <expected>
@@ -26,6 +28,7 @@ enum class ErrorCode {
   corrupt,                ///< shared memory or a file contradicts itself.
   no_space,               ///< the tmpfs or the disk is too small.
   journal_failed,         ///< the disk failed: nothing more becomes durable. The text says how, and what to do.
+  out_of_memory,          ///< this process gets no more memory. What was enqueued before that stays, as with timed_out.
   busy,                   ///< participants live, or another process holds the engine's lock.
   system,                 ///< a system call failed; the text has its name and reason.
 };

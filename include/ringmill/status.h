@@ -76,6 +76,8 @@ struct Totals {
 struct JournalStatus {
   /// "none" (nothing was to be written yet), "io_uring" or "pwritev2".
   std::string mode = "none";
+  /// What the process that keeps was refused, where that makes the journal slower; else empty.
+  std::string note;
   /// Files that count, and their bytes on the disk.
   std::uint32_t segments = 0;
   std::uint64_t bytes = 0;

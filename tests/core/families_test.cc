@@ -1,4 +1,5 @@
 // Jobs that wait for others, jobs that come together, and follow-ups. With the engine's own keeper at work.
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -288,6 +289,26 @@ TEST(FollowUps, never_were_when_the_lease_was_lost) {
   EXPECT_EQ(world.run_next(), "first");
   EXPECT_TRUE(world.stays_empty());
   EXPECT_TRUE(world.becomes_empty());
+}
+
+TEST(FollowUps, may_be_more_than_one_walk_over_a_bundle_publishes) {
+  CreateOptions options = small_engine_with_room();
+  options.capacity = 4096;
+  World world(options, OpenOptions{});
+  const auto participant = world.attach();
+  world.enqueue(*participant, "first");
+  Job job = must(participant->claim(generous));
+  constexpr std::size_t count = 2500;
+  for (std::size_t n = 0; n < count; ++n) must(job.follow_up({.request = world.request(std::to_string(n))}));
+  must(job.complete());
+  std::vector<bool> seen(count);
+  for (std::size_t n = 0; n < count; ++n) {
+    Job one = must(participant->claim(generous));
+    seen.at(std::stoul(std::string(as_text(one.payload())))) = true;
+    must(one.complete());
+  }
+  EXPECT_EQ(std::ranges::count(seen, true), count);
+  EXPECT_EQ(participant->claim().error().code(), ErrorCode::would_block);
 }
 
 TEST(FollowUps, may_be_a_whole_graph_and_several_jobs_at_a_time_have_their_own) {

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "ipc/file.h"
 #include "tools/cli/report.h"
 #include "tools/cli/result_stream.h"
 
@@ -45,7 +45,7 @@ void Output::flush() {
 int Output::finish(int exit_code) {
   flush();
   if (error_ == 0 || error_ == EPIPE) return exit_code;
-  return fail("", exit_failed, std::string("cannot write to standard output: ") + std::strerror(error_));
+  return fail("", exit_failed, "cannot write to standard output: " + error_text(error_));
 }
 
 Table::Table(std::vector<std::string> headings) {

@@ -4,10 +4,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <string>
 
 #include "core/log.h"
+#include "ipc/file.h"
 #include "tools/cli/report.h"
 
 namespace ringmill::cli {
@@ -55,14 +55,14 @@ void ResultStream::say_lost(const ExecResult& result, int error) {
   log().error(
       "job {}: what its command wrote cannot be written to standard output: {}; the job is completed, and the next is "
       "tried",
-      result.id.to_string(), std::strerror(error));
+      result.id.to_string(), error_text(error));
 }
 
 int ResultStream::finish(int exit_code) {
   if (first_error_ != 0) {
     return fail("work", exit_failed,
-                "cannot write to standard output: " + std::string(std::strerror(first_error_)) +
-                    "; what the commands of " + std::to_string(lost_) + " jobs wrote was lost");
+                "cannot write to standard output: " + error_text(first_error_) + "; what the commands of " +
+                    std::to_string(lost_) + " jobs wrote was lost");
   }
   if (!was_cut_) return exit_code;
   return fail("work", exit_failed, "not all that commands wrote could be passed on; the log says which");

@@ -70,7 +70,8 @@ Json status_json(const EngineStatus& status) {
                      {"last_error", journal.last_error},
                      {"bytes_written", journal.bytes_written},
                      {"records_written", journal.records_written},
-                     {"jobs_elided", journal.jobs_elided}};
+                     {"jobs_elided", journal.jobs_elided},
+                     {"note", journal.note}};
   return json;
 }
 
@@ -155,6 +156,7 @@ void print_text(const EngineStatus& status, const Result<DeadLetterTotals>& dead
   if (status.unlinked) output.line("         its file was removed: jobs go on, but no new process can join");
   output.line("keeper   " + keeper_text(status));
   output.line("journal  " + journal_text(status.journal));
+  if (!status.journal.note.empty()) output.line("         " + status.journal.note);
   output.line("dead     " + dead_letters_text(dead));
   output.line(fmt::format("names    {} of {} kinds, {} of {} retry policies", names["kinds"].get<int>(),
                           names["kinds_limit"].get<int>(), names["retry_policies"].get<int>(),
