@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <thread>
 #include <utility>
+
+#include "core/log.h"
 
 namespace ringmill {
 
@@ -22,7 +25,12 @@ constexpr int most_tries = 100;
 /// A write of up to this many bytes that would be alone is done at once: what several who wait for one round need.
 constexpr std::size_t most_written_at_once = 16384;
 
+/// What the kernel has taken from the ring ends by itself, unless the disk hangs.
+constexpr std::chrono::seconds longest_end_wait{5};
+
 bool is_worth_another_try(int error) noexcept { return error == EAGAIN || error == EINTR || error == ECANCELED; }
+/// By a seccomp filter.
+bool is_refusal(int error) noexcept { return error == EPERM || error == EACCES || error == ENOSYS; }
 
 }  // namespace
 
@@ -62,6 +70,10 @@ Result<std::unique_ptr<JournalDevice>> UringDevice::open(SlotFiles& files) {
   if (!ring) return std::unexpected(ring.error());
   auto bell = WakeBell::make();
   if (!bell) return std::unexpected(bell.error());
+  // Nothing is prepared: asks only whether the call is allowed.
+  if (const int tried = ::io_uring_enter((*ring)->get().ring_fd, 0, 0, 0, nullptr); tried < 0 && is_refusal(-tried)) {
+    return std::unexpected(system_error("no io_uring", "io_uring_enter", -tried));
+  }
   return std::unique_ptr<JournalDevice>(new UringDevice(std::move(files), std::move(*ring), std::move(*bell)));
 }
 
@@ -77,9 +89,13 @@ UringDevice::UringDevice(SlotFiles files, std::unique_ptr<IoRing> ring, WakeBell
 UringDevice::~UringDevice() {
   if (fork_generation_ != fork_generation()) return;
   // What is in flight reads the buffers: give it time. It ends by itself unless the disk hangs.
-  std::vector<WriteOutcome> outcomes;
-  const auto end = Clock::now() + std::chrono::seconds(5);
-  while (in_flight_ > 0 && broken_ == 0 && Clock::now() < end) collect(outcomes, std::chrono::seconds(1));
+  try {
+    std::vector<WriteOutcome> outcomes;
+    const auto end = Clock::now() + longest_end_wait;
+    while (in_flight_ > 0 && broken_ == 0 && Clock::now() < end) collect(outcomes, std::chrono::seconds(1));
+  } catch (const std::exception&) {  // no memory for what ended: as if the disk hung
+    return;
+  }
   if (in_flight_ == 0 && broken_ == 0) files_.release_all();
 }
 
@@ -98,14 +114,20 @@ Result<std::vector<std::span<std::byte>>> UringDevice::buffers(std::size_t count
   if (!made) return made;
   std::vector<iovec> all;
   for (const auto& buffer : *made) all.push_back({.iov_base = buffer.data(), .iov_len = buffer.size()});
-  // Refused where memory may not be locked: then each write looks its pages up.
-  has_registered_buffers_ =
-      ::io_uring_register_buffers(&ring_->get(), all.data(), static_cast<unsigned>(all.size())) == 0;
+  const int refused = ::io_uring_register_buffers(&ring_->get(), all.data(), static_cast<unsigned>(all.size()));
+  has_registered_buffers_ = refused == 0;
+  if (!has_registered_buffers_) {
+    log().info(
+        "the journal's buffers are not registered, so each write looks its pages up: {}; let this user lock {} KiB "
+        "of memory (RLIMIT_MEMLOCK)",
+        system_error("io_uring_register", "buffers", -refused).message(), count * bytes / 1024);
+  }
   return made;
 }
 
 void UringDevice::submit(SlotNumber slot, std::uint64_t offset, std::span<const std::byte> data, std::uint64_t token) {
-  if (in_flight_ == 0 && done_.empty() && data.size() <= most_written_at_once) {
+  const bool is_alone = in_flight_ == 0 && done_.empty() && data.size() <= most_written_at_once;
+  if (has_left_ring_ || is_alone) {
     done_.push_back({.token = token, .error = files_.write_durably(slot, offset, data)});
     return;
   }
@@ -114,16 +136,20 @@ void UringDevice::submit(SlotNumber slot, std::uint64_t offset, std::span<const 
   *place = {.slot = slot, .offset = offset, .data = data, .token = token, .is_free = false};
   ++in_flight_;
   start(static_cast<std::size_t>(place - writes_.begin()));
-  enter(nanoseconds(0));
+  if (!has_left_ring_) enter(nanoseconds(0));
 }
 
-io_uring_sqe& UringDevice::entry() {
+io_uring_sqe* UringDevice::entry() {
   io_uring_sqe* entry = ::io_uring_get_sqe(&ring_->get());
   while (entry == nullptr) {  // more at once than the ring has places
-    ::io_uring_submit(&ring_->get());
+    const int result = ::io_uring_submit(&ring_->get());
+    if (result < 0 && result != -EBUSY && !is_worth_another_try(-result)) {
+      look_at_refusal(-result);
+      return nullptr;
+    }
     entry = ::io_uring_get_sqe(&ring_->get());
   }
-  return *entry;
+  return entry;
 }
 
 void UringDevice::set_file(io_uring_sqe& entry, int descriptor, SlotNumber slot) {
@@ -144,10 +170,18 @@ void UringDevice::forget_file(SlotNumber slot) noexcept {
 }
 
 void UringDevice::start(std::size_t number) {
-  const Write& write = writes_[number];
+  writes_[number].is_requested = false;
+  if (has_left_ring_) return write_without_ring(number);
+  io_uring_sqe* const made = entry();
+  // Nothing: leave_ring() has written it, or broken_ ends it.
+  if (made != nullptr) request(*made, number);
+}
+
+void UringDevice::request(io_uring_sqe& made, std::size_t number) {
+  Write& write = writes_[number];
+  write.is_requested = true;
   // A slot that cannot be opened makes the write fail with EBADF.
   const int descriptor = files_.descriptor_of(write.slot).value_or(-1);
-  io_uring_sqe& made = entry();
   const auto bytes = static_cast<unsigned>(write.data.size());
   if (write.syncs) {
     ::io_uring_prep_fsync(&made, descriptor, IORING_FSYNC_DATASYNC);
@@ -163,9 +197,68 @@ void UringDevice::start(std::size_t number) {
 }
 
 void UringDevice::arm_bell() {
-  io_uring_sqe& made = entry();
-  ::io_uring_prep_poll_add(&made, bell_.descriptor(), POLLIN);
-  ::io_uring_sqe_set_data64(&made, bell_data);
+  io_uring_sqe* const made = has_left_ring_ ? nullptr : entry();
+  if (made == nullptr) return;
+  ::io_uring_prep_poll_add(made, bell_.descriptor(), POLLIN);
+  ::io_uring_sqe_set_data64(made, bell_data);
+}
+
+/// The kernel does not take requests any more.
+void UringDevice::look_at_refusal(int error) {
+  if (is_refusal(error) && broken_ == 0) {
+    leave_ring(error);
+  } else {
+    broken_ = error;
+  }
+}
+
+/// From now on writes are done at once. What the kernel has taken is waited for: a write that came later than its
+/// block's next life would destroy it. What it has not taken it never sees, and that is written here.
+void UringDevice::leave_ring(int error) {
+  has_left_ring_ = true;
+  std::vector<bool> is_taken(writes_.size());
+  for (std::size_t n = 0; n < writes_.size(); ++n) is_taken[n] = !writes_[n].is_free && writes_[n].is_requested;
+  const io_uring_sq& queue = ring_->get().sq;
+  for (unsigned at = *queue.khead; at != queue.sqe_tail; ++at) {
+    const std::uint64_t data = queue.sqes[at & *queue.kring_mask].user_data;
+    if (data < is_taken.size()) is_taken[data] = false;
+  }
+  std::vector<std::size_t> never_taken;
+  for (std::size_t n = 0; n < writes_.size(); ++n) {
+    if (!writes_[n].is_free && !is_taken[n]) never_taken.push_back(n);
+  }
+  if (!wait_for_taken(is_taken)) {
+    broken_ = error;
+    return;
+  }
+  for (const std::size_t number : never_taken) write_without_ring(number);
+  log().warn("the journal goes on with pwritev2, one block at a time: {}",
+             system_error("io_uring_enter is refused", "seccomp", error).message());
+}
+
+bool UringDevice::wait_for_taken(const std::vector<bool>& is_taken) {
+  const auto end = Clock::now() + longest_end_wait;
+  const auto some_is_left = [&] {
+    for (std::size_t n = 0; n < is_taken.size(); ++n) {
+      if (is_taken[n] && !writes_[n].is_free) return true;
+    }
+    return false;
+  };
+  while (some_is_left()) {
+    reap(done_);
+    if (!some_is_left()) break;
+    if (Clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
+
+void UringDevice::write_without_ring(std::size_t number) {
+  const Write& write = writes_[number];
+  int error = write.syncs ? 0 : files_.write_durably(write.slot, write.offset, write.data);
+  // What the ring has written of it is not on the device yet: the writes above sync their own bytes alone.
+  if (error == 0 && (write.syncs || write.is_parted)) error = files_.sync(write.slot) ? 0 : EIO;
+  end(number, error, done_);
 }
 
 /// Hands over what is prepared, and lets the kernel bring what is done; waits for something to be done.
@@ -180,33 +273,39 @@ void UringDevice::enter(nanoseconds wait) {
     result = ::io_uring_submit_and_wait_timeout(&ring_->get(), &first, 1, &bound, nullptr);
   }
   // EBUSY: more is done than was collected. What was not handed over is tried again at the next call.
-  if (result < 0 && result != -ETIME && result != -EBUSY && !is_worth_another_try(-result)) broken_ = -result;
+  if (result < 0 && result != -ETIME && result != -EBUSY && !is_worth_another_try(-result)) look_at_refusal(-result);
 }
 
 void UringDevice::collect(std::vector<WriteOutcome>& outcomes, nanoseconds wait) {
   const std::size_t before = outcomes.size();
-  outcomes.insert(outcomes.end(), done_.begin(), done_.end());
-  done_.clear();
   const auto longest = std::clamp<nanoseconds>(wait, nanoseconds(0), std::chrono::hours(1));
   const auto until = Clock::now() + longest;
-  reap(outcomes);
-  if (outcomes.size() == before && in_flight_ > 0) {
+  take_done(outcomes);
+  if (!has_left_ring_) reap(outcomes);
+  if (outcomes.size() == before && in_flight_ > 0 && !has_left_ring_) {
     enter(nanoseconds(0));
     reap(outcomes);
   }
-  while (outcomes.size() == before && broken_ == 0 && !is_rung_) {
+  while (outcomes.size() == before && done_.empty() && broken_ == 0 && !is_rung_ && !has_left_ring_) {
     const auto left = until - Clock::now();
     if (longest.count() == 0 || left.count() <= 0) break;
     enter(left);
     reap(outcomes);
   }
+  take_done(outcomes);
   if (broken_ != 0) end_all(broken_, outcomes);
+  if (has_left_ring_ && longest.count() > 0 && outcomes.size() == before) bell_.wait(longest);
   // Who did not wait leaves the bell rung: it ends the next wait.
   if (is_rung_ && longest.count() > 0 && outcomes.size() == before) {
     is_rung_ = false;
     bell_.take_in();
     arm_bell();
   }
+}
+
+void UringDevice::take_done(std::vector<WriteOutcome>& outcomes) {
+  outcomes.insert(outcomes.end(), done_.begin(), done_.end());
+  done_.clear();
 }
 
 void UringDevice::reap(std::vector<WriteOutcome>& outcomes) {
@@ -237,6 +336,7 @@ void UringDevice::take_in(std::size_t number, int result, std::vector<WriteOutco
   const auto written = static_cast<std::size_t>(result);
   write.offset += written;
   write.data = write.data.subspan(written);
+  write.is_parted = true;
   if (!write.data.empty()) return start(number);
   write.syncs = true;
   start(number);

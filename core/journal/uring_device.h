@@ -3,7 +3,8 @@
 // Needs Linux 5.11 (IORING_FEAT_EXT_ARG: a wait with a bound) and liburing 2.2 (io_uring_submit_and_get_events). Used
 // where the kernel has it, found out at the start:
 //   IORING_SETUP_COOP_TASKRUN  Linux 5.19: a write that ends does not interrupt the thread that started it
-//   registered buffers         Linux 5.1; before 5.12 they count as locked memory, so RLIMIT_MEMLOCK may refuse them
+//   registered buffers         Linux 5.1; they count as locked memory, so RLIMIT_MEMLOCK refuses them to a user without
+//                              CAP_IPC_LOCK: then the kernel looks the pages up at each write, and the log says so
 //   registered files           Linux 5.5 with empty places in the table
 // A write is two requests, one after the other: WRITE_FIXED (or WRITE, 5.6), then FSYNC of the data. One with RWF_DSYNC
 // would do, but the kernel ends it in a worker of its own that is bound to the CPU of the disk's interrupt: on a busy
@@ -14,6 +15,9 @@
 //
 // Not used: IORING_SETUP_SINGLE_ISSUER and DEFER_TASKRUN (6.0, 6.1) bind the ring to one thread for life, and a device
 // may be opened by one thread and used by another (docs/decisions/0011-io-uring.md).
+//
+// A seccomp filter may refuse io_uring_enter alone. One that is there at the start makes open() fail; one that comes
+// later, when the program around us gives its rights up, makes the device go over to pwritev2 (leave_ring()).
 //
 // A thread that ends takes some of its requests with it (ECANCELED): those are started anew, like EAGAIN and EINTR.
 #pragma once
@@ -54,7 +58,8 @@ class UringDevice final : public SlotDevice {
   static Result<std::unique_ptr<JournalDevice>> open(SlotFiles& files);
   ~UringDevice() override;
 
-  std::string_view mode() const noexcept override { return "io_uring"; }
+  std::string_view mode() const noexcept override { return has_left_ring_ ? "pwritev2" : "io_uring"; }
+  bool has_locked_buffers() const noexcept override { return has_left_ring_ || has_registered_buffers_; }
   Result<void> prepare(SlotNumber slot, std::uint64_t bytes) override;
   Result<void> remove(SlotNumber slot) override;
   Result<std::vector<std::span<std::byte>>> buffers(std::size_t count, std::size_t bytes) override;
@@ -70,16 +75,25 @@ class UringDevice final : public SlotDevice {
     std::uint64_t token = 0;
     bool syncs = false;  // written; its fdatasync is under way
     bool is_free = true;
+    bool is_requested = false;  // the ring has its request, or had
+    bool is_parted = false;     // the kernel took a part of it, which nothing has synced
     int tries = 0;
   };
 
   UringDevice(SlotFiles files, std::unique_ptr<IoRing> ring, WakeBell bell);
-  io_uring_sqe& entry();
+  /// Nothing: the ring is full, and the kernel takes nothing more.
+  io_uring_sqe* entry();
   void start(std::size_t write);
+  void request(io_uring_sqe& entry, std::size_t write);
   void set_file(io_uring_sqe& entry, int descriptor, SlotNumber slot);
   void forget_file(SlotNumber slot) noexcept;
   void arm_bell();
   void enter(std::chrono::nanoseconds wait);
+  void look_at_refusal(int error);
+  void leave_ring(int error);
+  bool wait_for_taken(const std::vector<bool>& is_taken);
+  void write_without_ring(std::size_t write);
+  void take_done(std::vector<WriteOutcome>& outcomes);
   void reap(std::vector<WriteOutcome>& outcomes);
   void take_in(std::size_t write, int result, std::vector<WriteOutcome>& outcomes);
   void end(std::size_t write, int error, std::vector<WriteOutcome>& outcomes);
@@ -93,7 +107,8 @@ class UringDevice final : public SlotDevice {
   std::size_t in_flight_ = 0;
   bool is_rung_ = false;
   std::uint32_t fork_generation_ = fork_generation();
-  int broken_ = 0;  // the errno with which the ring refused to go on
+  bool has_left_ring_ = false;  // writes are done at once, by pwritev2
+  int broken_ = 0;              // the errno with which the ring refused to go on
   // Goes first, before the files and the buffers: nothing of them may be in use any more.
   std::unique_ptr<IoRing> ring_;
 };

@@ -1,6 +1,6 @@
-// Errors are values. Every call that can fail returns Result<T>, and no exception crosses such a call. Calls that return
-// a text, a list or a status by value throw std::bad_alloc where there is no memory for it, as a copy does; so does
-// Participant::when_durable().
+// Errors are values. Every call that can fail returns Result<T>, and no exception crosses such a call. Calls that
+// return a text, a list or a status by value throw std::bad_alloc where there is no memory for it, as a copy does; so
+// does Participant::when_durable().
 #pragma once
 
 #include <expected>

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <functional>
+#include <random>
 #include <thread>
 
 #include "tests/journal/device_test_support.h"
@@ -147,7 +149,8 @@ void limit_file_size(std::uint64_t bytes) {
 }
 
 /// Starts a write of eight units of which the kernel, at first, takes only the first two.
-int write_across_a_limit(const std::filesystem::path& directory, bool lift_the_limit) {
+int write_across_a_limit(
+    const std::filesystem::path& directory, bool lift_the_limit, const std::function<void()>& meanwhile = [] {}) {
   const auto device = open_device(directory, DeviceChoice::io_uring);
   must(device->prepare(0, test_file_bytes));
   const auto buffer = must(device->buffers(1, 8 * journal_unit)).front();
@@ -156,8 +159,108 @@ int write_across_a_limit(const std::filesystem::path& directory, bool lift_the_l
   limit_file_size(10 * journal_unit);
   device->submit(0, 8 * journal_unit, buffer, 1);
   if (lift_the_limit) limit_file_size(RLIM_INFINITY);
+  meanwhile();
   if (const int error = collect_all(*device, 1).at(0).error; error != 0) return error;
   return FileBytes(*device, 0, 8 * journal_unit, buffer.size()) == buffer ? 0 : 1;
+}
+
+TEST(UringDevice, where_the_ring_may_not_be_entered_the_journal_takes_pwritev2) {
+  const ScratchFolder folder;
+  EXPECT_EQ(in_a_child([] { refuse_call(SYS_io_uring_enter, EPERM); },
+                       [&] {
+                         const auto device = open_device(folder.path(), DeviceChoice::automatic);
+                         return device->mode() == "pwritev2" ? write_and_read(*device) : 2;
+                       }),
+            0);
+}
+
+/// The writes before the filter are in flight or done, those behind it find the ring closed.
+int write_while_the_ring_is_closed(const std::filesystem::path& directory) {
+  const auto device = open_device(directory, DeviceChoice::io_uring);
+  constexpr std::size_t bytes = 8 * journal_unit;
+  constexpr std::size_t count = 6;
+  must(device->prepare(0, count * bytes));
+  const auto buffers = must(device->buffers(count, bytes));
+  for (std::size_t n = 0; n < count; ++n) {
+    fill(buffers[n], static_cast<unsigned>(n));
+    if (n == count / 2) refuse_call(SYS_io_uring_enter, EPERM);
+    device->submit(0, n * bytes, buffers[n], n);
+  }
+  const auto outcomes = collect_all(*device, count);
+  if (outcomes.size() != count) return 2;
+  for (const WriteOutcome& outcome : outcomes) {
+    if (outcome.error != 0) return outcome.error;
+  }
+  for (std::size_t n = 0; n < count; ++n) {
+    if (!(FileBytes(*device, 0, n * bytes, bytes) == buffers[n])) return 3;
+  }
+  if (device->mode() != "pwritev2") return 4;
+  // A wake still ends a wait.
+  std::thread waker([&] { device->wake(); });
+  std::vector<WriteOutcome> none;
+  const auto began = std::chrono::steady_clock::now();
+  device->collect(none, 2 * generous);
+  waker.join();
+  return std::chrono::steady_clock::now() - began < generous ? 0 : 5;
+}
+
+TEST(UringDevice, a_ring_that_is_closed_on_the_way_loses_no_write) {
+  const ScratchFolder folder;
+  EXPECT_EQ(in_a_child([] {}, [&] { return write_while_the_ring_is_closed(folder.path()); }), 0);
+}
+
+/// Writes of random sizes with collecting in between; the ring is closed before write number `closed_at`. Each write
+/// ends once, without an error, and its bytes are in the file.
+int write_and_close_at(const std::filesystem::path& directory, std::size_t closed_at, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto device = open_device(directory, DeviceChoice::io_uring);
+  constexpr std::size_t count = 100;  // more than the ring has places
+  constexpr std::size_t most_units = 10;
+  must(device->prepare(0, count * most_units * journal_unit));
+  const auto buffers = must(device->buffers(count, most_units * journal_unit));
+  std::vector<std::span<std::byte>> written;
+  std::vector<WriteOutcome> outcomes;
+  for (std::size_t n = 0; n < count; ++n) {
+    if (n == closed_at) refuse_call(SYS_io_uring_enter, random() % 2 == 0 ? EPERM : ENOSYS);
+    written.push_back(buffers[n].first((1 + random() % most_units) * journal_unit));
+    fill(written[n], static_cast<unsigned>(n));
+    device->submit(0, n * most_units * journal_unit, written[n], n);
+    if (random() % 8 == 0) device->collect(outcomes, std::chrono::microseconds(random() % 200));
+  }
+  await([&] {
+    if (outcomes.size() < count) device->collect(outcomes, std::chrono::milliseconds(20));
+    return outcomes.size() >= count;
+  });
+  device->collect(outcomes, std::chrono::milliseconds(1));
+  if (outcomes.size() != count) return 2;
+  std::vector<int> ends(count, 0);
+  for (const WriteOutcome& outcome : outcomes) {
+    if (outcome.error != 0) return 3;
+    ++ends.at(outcome.token);
+  }
+  if (std::ranges::any_of(ends, [](int times) { return times != 1; })) return 4;
+  for (std::size_t n = 0; n < count; ++n) {
+    if (!(FileBytes(*device, 0, n * most_units * journal_unit, written[n].size()) == written[n])) return 5;
+  }
+  return device->mode() == (closed_at < count ? "pwritev2" : "io_uring") ? 0 : 6;
+}
+
+TEST(UringDevice, wherever_a_ring_is_closed_each_write_ends_once_and_is_in_the_file) {
+  const ScratchFolder folder;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    const std::size_t closed_at = seed * 37 % 99;
+    EXPECT_EQ(in_a_child([] {}, [&] { return write_and_close_at(folder.path(), closed_at, seed); }), 0)
+        << "seed " << seed;
+  }
+}
+
+TEST(UringDevice, a_short_write_is_continued_where_the_ring_is_closed_meanwhile) {
+  const ScratchFolder folder;
+  EXPECT_EQ(
+      in_a_child(
+          [] {},
+          [&] { return write_across_a_limit(folder.path(), true, [] { refuse_call(SYS_io_uring_enter, EPERM); }); }),
+      0);
 }
 
 TEST(UringDevice, a_short_write_is_continued) {
