@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <climits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stdexcept>
 
 #include "core/exceptions.h"
+#include "core/json_number.h"
 #include "core/shown_text.h"
 #include "ipc/name_table.h"
 
@@ -40,8 +43,8 @@ std::uint64_t segment_bytes_for(std::uint64_t limit) noexcept {
 
 /// Nothing when no writer could have worked with it. What is enough for the capacity was decided at creation.
 std::optional<JournalGeometry> journal_from_json(const nlohmann::json& json) {
-  const auto limit = json.at("limit").get<std::uint64_t>();
-  const auto segment_bytes = json.at("segment_bytes").get<std::uint64_t>();
+  const auto limit = number_at<std::uint64_t>(json, "limit");
+  const auto segment_bytes = number_at<std::uint64_t>(json, "segment_bytes");
   if (segment_bytes < least_segment_bytes || segment_bytes > most_limit / most_segments ||
       segment_bytes % journal_unit != 0) {
     return std::nullopt;
@@ -215,22 +218,22 @@ Result<EngineConfiguration> from_json(const std::string& text, const fs::path& p
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (json.is_discarded() || !json.is_object()) return broken("not a JSON object");
   try {
-    if (json.at("format").get<int>() != configuration_format) {
+    if (number_at<int>(json, "format") != configuration_format) {
       return std::unexpected(
           Error(ErrorCode::incompatible, "the engine was made by another version of ringmill", path.string()));
     }
     CreateOptions options;
     options.levels = json.at("levels").get<std::vector<std::string>>();
-    options.weights = json.at("weights").get<std::vector<std::uint32_t>>();
-    options.capacity = json.at("capacity").get<std::uint32_t>();
-    options.cell_size = json.at("cell_size").get<std::uint32_t>();
-    options.level_rings = json.value("level_rings", std::uint64_t{0});
-    options.lease = std::chrono::milliseconds(json.at("lease_ms").get<std::int64_t>());
+    for (const nlohmann::json& weight : json.at("weights")) options.weights.push_back(number_of<std::uint32_t>(weight));
+    options.capacity = number_at<std::uint32_t>(json, "capacity");
+    options.cell_size = number_at<std::uint32_t>(json, "cell_size");
+    options.level_rings = number_at(json, "level_rings", std::uint64_t{0});
+    options.lease = std::chrono::milliseconds(number_at<std::int64_t>(json, "lease_ms"));
     // Engines from before the arena have no such entries: theirs is what their journal has room for.
-    options.max_payload = json.value("max_payload", 0U);
-    options.arena = json.value("arena", std::uint64_t{0});
+    options.max_payload = number_at(json, "max_payload", 0U);
+    options.arena = number_at(json, "arena", std::uint64_t{0});
     const bool had_arena = json.contains("max_payload") || !json.contains("journal");
-    if (!had_arena) options.journal_limit = json.at("journal").at("limit").get<std::uint64_t>();
+    if (!had_arena) options.journal_limit = number_at<std::uint64_t>(json.at("journal"), "limit");
     auto configuration = checked_configuration(options);
     if (!configuration) return broken(configuration.error().message().c_str());
     const auto id = JobId::parse(json.at("id").get<std::string>());
@@ -243,13 +246,13 @@ Result<EngineConfiguration> from_json(const std::string& text, const fs::path& p
     }
     // Engines from before homes have no such entry; they get one when their memory is made anew.
     if (json.contains("home")) {
-      configuration->home = {.inode = json.at("home").at("inode").get<std::uint64_t>(),
-                             .born_ns = json.at("home").at("born_ns").get<std::uint64_t>(),
-                             .directory = json.at("home").at("directory").get<std::uint64_t>()};
+      configuration->home = {.inode = number_at<std::uint64_t>(json.at("home"), "inode"),
+                             .born_ns = number_at<std::uint64_t>(json.at("home"), "born_ns"),
+                             .directory = number_at<std::uint64_t>(json.at("home"), "directory")};
     }
-    configuration->segment.mode = json.at("file_mode").get<std::uint32_t>() & 0666;
+    configuration->segment.mode = number_at<std::uint32_t>(json, "file_mode") & 0666;
     const auto shm_dir = json.at("shm_dir").get<std::string>();
-    if (!shm_dir.starts_with('/') || shm_dir.find('\0') != std::string::npos) {
+    if (!shm_dir.starts_with('/') || shm_dir.size() >= PATH_MAX || shm_dir.find('\0') != std::string::npos) {
       return broken("its shm_dir is not an absolute path");
     }
     configuration->shm_dir = shm_dir;
@@ -261,6 +264,8 @@ Result<EngineConfiguration> from_json(const std::string& text, const fs::path& p
     }
     return configuration;
   } catch (const nlohmann::json::exception& failure) {
+    return broken(failure.what());
+  } catch (const std::out_of_range& failure) {  // of a number
     return broken(failure.what());
   }
 }

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <bitset>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "core/exceptions.h"
+#include "core/json_number.h"
 #include "ipc/name_table.h"
 
 namespace ringmill {
@@ -20,11 +22,11 @@ constexpr std::uint64_t share_of_spare = 16;
 std::optional<ListedLevel> level_from(const nlohmann::json& json, std::uint64_t ring_slots) {
   ListedLevel level;
   level.name = json.at("name").get<std::string>();
-  level.place = json.at("place").get<std::uint32_t>();
-  level.epoch = json.at("epoch").get<std::uint16_t>();
-  level.weight = json.at("weight").get<std::uint32_t>();
-  level.ring.first = json.at("ring_begin").get<std::uint32_t>();
-  level.ring.slots = json.at("ring").get<std::uint32_t>();
+  level.place = number_at<std::uint32_t>(json, "place");
+  level.epoch = number_at<std::uint16_t>(json, "epoch");
+  level.weight = number_at<std::uint32_t>(json, "weight");
+  level.ring.first = number_at<std::uint32_t>(json, "ring_begin");
+  level.ring.slots = number_at<std::uint32_t>(json, "ring");
   level.is_removed = json.at("removed").get<bool>();
   const bool is_sound = is_valid_name(level.name) && level.place < most_runtime_levels && level.weight >= 1 &&
                         level.weight <= 1000 && level.ring.is_within(ring_slots);
@@ -34,22 +36,28 @@ std::optional<ListedLevel> level_from(const nlohmann::json& json, std::uint64_t 
 }  // namespace
 
 Result<LevelList> LevelList::read(const Directory& directory, std::uint64_t ring_slots) {
+  const auto text = directory.read_small_file(level_list_file, Directory::Owners::let_in);
+  if (text) return from_json(*text, directory.path_of(level_list_file), ring_slots);
+  if (text.error().code() != ErrorCode::not_found) return std::unexpected(text.error());
   LevelList list;
   list.ring_slots_ = ring_slots;
-  const std::filesystem::path path = directory.path_of(level_list_file);
-  const auto text = directory.read_small_file(level_list_file, Directory::Owners::let_in);
-  if (!text && text.error().code() == ErrorCode::not_found) return list;
-  if (!text) return std::unexpected(text.error());
+  return list;
+}
+
+Result<LevelList> LevelList::from_json(const std::string& text, const std::filesystem::path& path,
+                                       std::uint64_t ring_slots) {
+  LevelList list;
+  list.ring_slots_ = ring_slots;
   const auto broken = [&path] {
     return std::unexpected(
         Error(ErrorCode::corrupt, "the list of levels made at run time cannot be used", path.string()));
   };
-  expect_memory_for_json(text->size());
-  const nlohmann::json json = nlohmann::json::parse(*text, nullptr, false);
+  expect_memory_for_json(text.size());
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (json.is_discarded() || !json.is_object()) return broken();
   std::bitset<most_runtime_levels> places;
   try {
-    if (json.at("format").get<int>() != list_format) return broken();
+    if (number_at<int>(json, "format") != list_format) return broken();
     for (const nlohmann::json& one : json.at("levels")) {
       auto level = level_from(one, ring_slots);
       if (!level || places.test(level->place)) return broken();
@@ -57,6 +65,8 @@ Result<LevelList> LevelList::read(const Directory& directory, std::uint64_t ring
       list.levels_.push_back(*std::move(level));
     }
   } catch (const nlohmann::json::exception&) {
+    return broken();
+  } catch (const std::out_of_range&) {  // of a number
     return broken();
   }
   return list;

@@ -33,6 +33,9 @@ class LevelList {
  public:
   /// No file: an empty list. Error corrupt.
   static Result<LevelList> read(const Directory& directory, std::uint64_t ring_slots);
+  /// What the file says; `path` is for messages. Error corrupt.
+  static Result<LevelList> from_json(const std::string& text, const std::filesystem::path& path,
+                                     std::uint64_t ring_slots);
   Result<void> write(const Directory& directory, std::uint32_t file_mode) const;
 
   std::vector<ListedLevel>& levels() noexcept { return levels_; }

@@ -1,9 +1,11 @@
 #include "core/flow_control/flow_rules.h"
 
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "core/exceptions.h"
 #include "core/flow_control/token_bucket.h"
+#include "core/json_number.h"
 #include "ipc/file.h"
 #include "ipc/layout.h"
 #include "ipc/name_table.h"
@@ -35,13 +37,14 @@ nlohmann::ordered_json json_of(const KindRules& kind) {
 
 KindRules kind_from_json(const nlohmann::json& json) {
   KindRules kind;
-  kind.paused_since_ns = json.value("paused_since_ns", std::uint64_t{0});
-  kind.limits.concurrency = json.value("concurrency", 0U);
+  kind.paused_since_ns = number_at(json, "paused_since_ns", std::uint64_t{0});
+  kind.limits.concurrency = number_at(json, "concurrency", 0U);
   if (json.contains("rate")) {
     const nlohmann::json& rate = json.at("rate");
-    kind.limits.rate.count = rate.at("count").get<std::uint32_t>();
-    kind.limits.rate.period = std::chrono::nanoseconds(rate.at("period_ns").get<std::int64_t>());
-    kind.limits.burst = rate.at("burst").get<std::uint32_t>();
+    kind.limits.rate.count = number_at<std::uint32_t>(rate, "count");
+    if (kind.limits.rate.count == 0) throw std::out_of_range("a rate's count is at least 1");
+    kind.limits.rate.period = std::chrono::nanoseconds(number_at<std::int64_t>(rate, "period_ns"));
+    kind.limits.burst = number_at<std::uint32_t>(rate, "burst");
   }
   return kind;
 }
@@ -88,7 +91,7 @@ Result<FlowRules> flow_rules_from_json(const std::string& text, const fs::path& 
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (json.is_discarded() || !json.is_object()) return broken("not a JSON object");
   try {
-    if (json.at("format").get<int>() != flow_format) {
+    if (number_at<int>(json, "format") != flow_format) {
       return std::unexpected(Error(ErrorCode::incompatible,
                                    "the rules of flow control were written by another version of ringmill",
                                    path.string()));
@@ -96,7 +99,7 @@ Result<FlowRules> flow_rules_from_json(const std::string& text, const fs::path& 
     FlowRules rules;
     for (const auto& [name, since_ns] : json.at("paused_levels").items()) {
       if (!is_valid_name(name)) return broken("'" + name + "' is no level");
-      rules.paused_levels[name] = since_ns.get<std::uint64_t>();
+      rules.paused_levels[name] = number_of<std::uint64_t>(since_ns);
     }
     for (const auto& [name, value] : json.at("kinds").items()) {
       if (!is_valid_name(name)) return broken("'" + name + "' is no kind");
@@ -106,6 +109,8 @@ Result<FlowRules> flow_rules_from_json(const std::string& text, const fs::path& 
     }
     return rules;
   } catch (const nlohmann::json::exception& failure) {
+    return broken(failure.what());
+  } catch (const std::out_of_range& failure) {  // of a number
     return broken(failure.what());
   }
 }
