@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -227,6 +228,18 @@ bool SqlStatement::is_null(int column) const noexcept {
   return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
 }
 
+bool SqlStatement::is_integer(int column) const noexcept {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_INTEGER;
+}
+
+bool SqlStatement::is_text(int column) const noexcept {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_TEXT;
+}
+
+bool SqlStatement::is_blob(int column) const noexcept {
+  return sqlite3_column_type(statement_.get(), column) == SQLITE_BLOB;
+}
+
 void SqlConnection::Close::operator()(sqlite3* connection) const noexcept {
   const NoFileSizeSignal no_signal;  // the last one to close writes the log into the database
   sqlite3_close_v2(connection);
@@ -302,6 +315,40 @@ Result<std::int64_t> SqlConnection::number(std::string_view sql) {
 std::int64_t SqlConnection::changes() const noexcept { return sqlite3_changes64(connection_.get()); }
 
 bool SqlConnection::is_in_transaction() const noexcept { return sqlite3_get_autocommit(connection_.get()) == 0; }
+
+namespace {
+
+std::string without_blanks(std::string_view text) {
+  std::string rest;
+  std::ranges::remove_copy_if(text, std::back_inserter(rest), [](char c) { return c == ' ' || c == '\n'; });
+  return rest;
+}
+
+}  // namespace
+
+Result<bool> holds_exactly(SqlConnection& connection, std::span<const SqlTable> tables) {
+  auto rows = connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema");
+  if (!rows) return std::unexpected(rows.error());
+  std::vector<std::string_view> found;
+  while (true) {
+    const auto row = rows->step();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) break;
+    const auto table = std::ranges::find(tables, rows->bytes(2), &SqlTable::name);
+    if (table == tables.end()) return false;
+    // Of a key, made by SQLite itself.
+    if (rows->bytes(0) == "index" && rows->is_null(3) && rows->bytes(1).starts_with("sqlite_autoindex_")) continue;
+    const std::string text = without_blanks(rows->bytes(3));
+    const bool is_known =
+        std::ranges::any_of(table->texts, [&](std::string_view known) { return without_blanks(known) == text; });
+    const bool is_again = std::ranges::find(found, table->name) != found.end();
+    if (rows->bytes(0) != "table" || rows->bytes(1) != table->name || !is_known || is_again) return false;
+    found.push_back(table->name);
+  }
+  return std::ranges::all_of(tables, [&](const SqlTable& table) {
+    return table.is_optional || std::ranges::find(found, table.name) != found.end();
+  });
+}
 
 Result<SqlTransaction> SqlTransaction::begin(SqlConnection& connection) {
   if (auto begun = connection.execute("BEGIN IMMEDIATE"); !begun) return std::unexpected(begun.error());

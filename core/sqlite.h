@@ -22,6 +22,7 @@
 #include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <ringmill/error.h>
 
@@ -78,6 +79,10 @@ class SqlStatement {
   /// Valid until the next step() or reset().
   std::string_view bytes(int column) const noexcept;
   bool is_null(int column) const noexcept;
+  /// What the value is, whatever its column was declared as: the bytes of a file may say anything.
+  bool is_integer(int column) const noexcept;
+  bool is_text(int column) const noexcept;
+  bool is_blob(int column) const noexcept;
 
  private:
   void bind(int position, std::int64_t value) noexcept;
@@ -134,6 +139,17 @@ class SqlConnection {
   std::unique_ptr<sqlite3, Close> connection_;
   const SqlWords* words_;
 };
+
+/// A table as its maker has made it.
+struct SqlTable {
+  std::string_view name;
+  /// CREATE TABLE, each text that a maker of some time has used. Blanks and line ends do not count.
+  std::vector<std::string_view> texts;
+  bool is_optional = false;
+};
+/// Whether a file holds these tables, and what SQLite makes for them, and nothing else: no other table, no index, view
+/// or trigger, no column of another kind.
+Result<bool> holds_exactly(SqlConnection& connection, std::span<const SqlTable> tables);
 
 /// A transaction that writes: begun with the right to write, so that it never fails half-way because of another
 /// process. Rolled back unless committed.

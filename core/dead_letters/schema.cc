@@ -1,6 +1,7 @@
 #include "core/dead_letters/schema.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <optional>
 #include <thread>
@@ -22,8 +23,7 @@ constexpr std::int64_t schema_version = 1;
 // Letters are numbered in the order in which they were buried, so that new ones go to the end of the table and the
 // oldest stand at its beginning. Job ids are unsigned; the file has their 64 bits as a signed number. Times are
 // nanoseconds since 1970. What is long stands last in a row, so that looking for a kind does not read payloads.
-constexpr const char* make_tables = R"sql(
-CREATE TABLE letter(
+constexpr const char* make_letter = R"sql(CREATE TABLE letter(
   number INTEGER PRIMARY KEY,
   id INTEGER NOT NULL UNIQUE,
   died_at INTEGER NOT NULL,
@@ -42,8 +42,8 @@ CREATE TABLE letter(
   last_error BLOB NOT NULL,
   payload BLOB NOT NULL,
   payload_cut_from INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE meta(
+) STRICT)sql";
+constexpr const char* make_meta = R"sql(CREATE TABLE meta(
   one INTEGER PRIMARY KEY CHECK(one = 1),
   most_letters INTEGER NOT NULL,
   most_bytes INTEGER NOT NULL,
@@ -53,10 +53,10 @@ CREATE TABLE meta(
   bytes INTEGER NOT NULL,
   dropped INTEGER NOT NULL,
   expired INTEGER NOT NULL
-) STRICT;
-)sql";
+) STRICT)sql";
 
 // For a file that was made before letters were cut. A program of that time goes on with the file: it names its columns.
+constexpr std::string_view cut_column = ",\n  payload_cut_from INTEGER NOT NULL DEFAULT 0";
 constexpr const char* add_cuts = "ALTER TABLE letter ADD COLUMN payload_cut_from INTEGER NOT NULL DEFAULT 0";
 
 constexpr SqlWords words{
@@ -111,7 +111,8 @@ Result<void> make(SqlConnection& connection, const DeadLetterLimits& limits, std
   const auto version = connection.number("PRAGMA user_version");
   if (!version) return std::unexpected(version.error());
   if (*version != 0) return {};
-  if (auto made = connection.execute(make_tables); !made) return made;
+  if (auto made = connection.execute(make_letter); !made) return made;
+  if (auto made = connection.execute(make_meta); !made) return made;
   if (auto filled = insert_limits(connection, limits); !filled) return filled;
   const auto signs =
       fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", application_id, schema_version);
@@ -133,6 +134,14 @@ Result<void> prepare_for_cuts(SqlConnection& connection) {
   return transaction->commit();
 }
 
+Result<bool> has_our_tables(SqlConnection& connection) {
+  std::string before_cuts = make_letter;
+  before_cuts.erase(before_cuts.find(cut_column), cut_column.size());
+  const std::array<SqlTable, 2> ours{
+      {{.name = "letter", .texts = {make_letter, before_cuts}}, {.name = "meta", .texts = {make_meta}}}};
+  return holds_exactly(connection, ours);
+}
+
 /// False: there are no tables yet.
 Result<bool> is_ours(SqlConnection& connection, const fs::path& file) {
   // In one statement, which sees one moment: another process may be making the tables.
@@ -145,7 +154,13 @@ Result<bool> is_ours(SqlConnection& connection, const fs::path& file) {
   const std::int64_t tables = signs->integer(0);
   const std::int64_t id = signs->integer(1);
   const std::int64_t version = signs->integer(2);
-  if (id == application_id && version == schema_version) return true;
+  if (id == application_id && version == schema_version) {
+    const auto exact = has_our_tables(connection);
+    if (!exact) return std::unexpected(exact.error());
+    if (*exact) return true;
+    return std::unexpected(Error(ErrorCode::corrupt, "the tables of the dead letters' file are not ours",
+                                 file.string() + "; something else has made it: move it away, then a new one is made"));
+  }
   if (id == 0 && version == 0 && tables == 0) return false;
   return std::unexpected(Error(
       ErrorCode::incompatible,
@@ -213,6 +228,24 @@ std::chrono::system_clock::time_point time_of_column(std::int64_t ns) noexcept {
       std::chrono::duration_cast<std::chrono::system_clock::duration>(std::chrono::nanoseconds(ns)));
 }
 
+namespace {
+
+/// By kinds of values. The table is STRICT, but only for what is written through SQLite.
+bool has_right_types(const SqlStatement& row) {
+  constexpr std::string_view types = "iittiiiiiitiiibbi";  // integer, text, blob: letter_columns
+  static_assert(types.size() == letter_column_count);
+  for (int column = 0; column < letter_column_count; ++column) {
+    const char type = types[static_cast<std::size_t>(column)];
+    const bool is_right = type == 'i'   ? row.is_integer(column)
+                          : type == 't' ? row.is_text(column)
+                                        : row.is_blob(column);
+    if (!is_right) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 Result<DeadLetter> read_letter(const SqlStatement& row) {
   DeadLetter letter;
   letter.id = JobId(static_cast<std::uint64_t>(row.integer(0)));
@@ -238,9 +271,11 @@ Result<DeadLetter> read_letter(const SqlStatement& row) {
                           std::clamp<std::int64_t>(max_attempts, 0, most_count) == max_attempts && worker >= -1 &&
                           worker <= std::numeric_limits<int>::max();
   const bool is_cause = cause >= 0 && cause <= static_cast<std::int64_t>(DeathCause::parent_dead);
-  const bool times_fit = letter.lease.count() >= 0 && letter.keep_result.count() >= 0;
+  const auto fits = [](std::chrono::milliseconds time) { return time.count() >= 0 && time <= most_letter_time; };
+  const bool times_fit = fits(letter.lease) && fits(letter.keep_result);
   const bool is_cut_short = cut_from == 0 || std::cmp_greater(cut_from, letter.payload.size());
-  if (!counts_fit || !is_cause || !times_fit || !is_cut_short || !check_letter(letter)) {
+  const bool is_sound = has_right_types(row) && letter.last_error.size() <= most_error_bytes;
+  if (!is_sound || !counts_fit || !is_cause || !times_fit || !is_cut_short || !check_letter(letter)) {
     return std::unexpected(Error(ErrorCode::corrupt, "a dead letter cannot be read",
                                  letter.id.to_string() + "; `ringmill dead DIR purge ID` removes it"));
   }

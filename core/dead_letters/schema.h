@@ -33,6 +33,9 @@ Result<bool> can_hold_cuts(SqlConnection& connection);
 std::int64_t time_column(std::chrono::system_clock::time_point time) noexcept;
 std::chrono::system_clock::time_point time_of_column(std::int64_t ns) noexcept;
 
+/// The longest lease, and the longest that a result is kept, that a letter can name.
+inline constexpr std::chrono::milliseconds most_letter_time = std::chrono::years{100};
+
 /// Error corrupt: a column holds what bury() would not have written.
 Result<DeadLetter> read_letter(const SqlStatement& row);
 

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "core/dead_letters/filter_columns.h"
 #include "core/dead_letters/schema.h"
 #include "core/log.h"
 #include "core/sqlite.h"
@@ -26,8 +27,13 @@ namespace {
 /// An allowance for a row's other columns, its entry in the index, and pages that are not full (docs/decisions/0013).
 constexpr std::uint64_t bytes_beside_texts = 144;
 
-/// How many letters a listing holds in memory.
+/// How many letters a listing holds in memory, and about how many bytes of them: a file of megabytes can name the same
+/// megabytes in each of its rows.
 constexpr std::int64_t page_letters = 64;
+constexpr std::uint64_t most_page_bytes = std::uint64_t{32} << 20;
+
+/// What no total comes near.
+constexpr std::int64_t most_total = std::int64_t{1} << 60;
 
 /// Letters are numbered from 1 on in the order in which they were buried.
 constexpr std::int64_t before_first = 0;
@@ -48,6 +54,11 @@ struct Meta {
 
 std::string_view error_kept(const DeadLetter& letter) noexcept {
   return std::string_view(letter.last_error).substr(0, most_error_bytes);
+}
+
+/// Within what read_letter() takes.
+std::int64_t time_kept(std::chrono::milliseconds time) noexcept {
+  return std::clamp(time, std::chrono::milliseconds(0), most_letter_time).count();
 }
 
 DeadLetter without_most_of_its_payload(DeadLetter letter) {
@@ -82,27 +93,6 @@ bool has_parents_stores() noexcept {
   return open_stores().count.load() != 0 && open_stores().fork_generation.load() != fork_generation();
 }
 
-/// `?1` to `?4` are the filter, `?5` the number behind which to go on, `?6` how many.
-std::string select_by_filter(std::string_view columns, bool newest_first) {
-  return fmt::format(
-      "SELECT {} FROM letter WHERE (?1 IS NULL OR kind = ?1) AND (?2 IS NULL OR level = ?2) AND (?3 IS NULL OR cause = "
-      "?3) AND died_at < ?4 AND number {} ?5 ORDER BY number {} LIMIT ?6",
-      columns, newest_first ? "<" : ">", newest_first ? "DESC" : "ASC");
-}
-
-/// A filter as the statements take it. It refers to the filter's texts.
-struct FilterColumns {
-  FilterColumns() = default;
-  explicit FilterColumns(const DeadLetterFilter& filter) : kind(filter.kind), level(filter.level) {
-    if (filter.cause) cause = static_cast<std::int64_t>(*filter.cause);
-    if (filter.died_before) died_before = time_column(*filter.died_before);
-  }
-  std::optional<std::string_view> kind;
-  std::optional<std::string_view> level;
-  std::optional<std::int64_t> cause;
-  std::int64_t died_before = highest;
-};
-
 }  // namespace
 
 std::uint64_t size_of(const DeadLetter& letter) noexcept {
@@ -128,7 +118,7 @@ class DeadLetterStore::Implementation {
   }
   bool is_childs_copy() const noexcept { return fork_generation_ != fork_generation(); }
 
-  enum Query { read_meta, write_meta, insert, find, newest, oldest, oldest_ids, front, erase, query_count };
+  enum Query { read_meta, write_meta, insert, find_one, newest, oldest, oldest_ids, front, erase, query_count };
 
   /// Prepared when it is first asked for.
   Result<SqlStatement*> statement(Query query);
@@ -142,7 +132,7 @@ class DeadLetterStore::Implementation {
   Result<std::int64_t> erase_all(std::span<const std::int64_t> ids, Meta& meta);
   Result<std::int64_t> erase_expired(Meta& meta);
   Result<std::int64_t> make_room(Meta& meta);
-  /// The next letters behind `after`, which goes to the last of them.
+  /// The next letters behind `after`, which goes to the last of them; none: that was all.
   Result<std::vector<DeadLetter>> page(const FilterColumns& filter, Order order, std::int64_t& after);
   void give_back_pages();
 
@@ -152,6 +142,15 @@ class DeadLetterStore::Implementation {
 
  private:
   std::string text_of(Query query) const;
+  /// Each row is behind the one before: what a walk needs to come to an end, whatever the file says.
+  static bool goes_on(const SqlStatement& row, int column, std::int64_t after, bool newest_first) noexcept {
+    const std::int64_t number = row.integer(column);
+    return row.is_integer(column) && (newest_first ? number < after : number > after);
+  }
+  Error out_of_order() const {
+    return Error(ErrorCode::corrupt, "the dead letters are not in the order of their numbers",
+                 directory.path_of(dead_letter_file).string() + "; move it away, then a new one is made");
+  }
 
   std::array<std::unique_ptr<SqlStatement>, query_count> statements_;
   std::uint32_t fork_generation_ = fork_generation();
@@ -170,7 +169,7 @@ std::string DeadLetterStore::Implementation::text_of(Query query) const {
           "ON "
           "CONFLICT(id) DO NOTHING",
           letter_columns);
-    case find:
+    case find_one:
       return fmt::format("SELECT {} FROM letter WHERE id = ?1", columns);
     case newest:
       return select_by_filter(fmt::format("{}, number", columns), true);
@@ -219,7 +218,9 @@ Result<Meta> DeadLetterStore::Implementation::meta() {
   row.reset();
   const bool fits = meta.limits.letters <= static_cast<std::uint64_t>(highest) &&
                     meta.limits.bytes <= static_cast<std::uint64_t>(highest) && meta.limits.age.count() >= 0 &&
-                    meta.limits.age < std::chrono::years{201} && meta.letters >= 0 && meta.bytes >= 0;
+                    meta.limits.age < std::chrono::years{201} &&
+                    std::ranges::all_of(std::array{meta.letters, meta.bytes, meta.dropped, meta.expired},
+                                        [](std::int64_t total) { return total >= 0 && total <= most_total; });
   if (*found && fits) return meta;
   return std::unexpected(Error(ErrorCode::corrupt, "the dead letters' totals cannot be read",
                                directory.path_of(dead_letter_file).string() +
@@ -243,8 +244,8 @@ Result<void> DeadLetterStore::Implementation::insert_all(std::span<const DeadLet
             ->with(id_column(letter.id), time_column(letter.died_at), std::string_view(letter.kind),
                    std::string_view(letter.level), static_cast<std::int64_t>(letter.cause),
                    std::int64_t{letter.attempts}, std::int64_t{letter.max_attempts}, time_column(letter.enqueued_at),
-                   std::int64_t{letter.worker}, std::int64_t{letter.lease.count()}, std::string_view(letter.backoff),
-                   std::int64_t{letter.keep_result.count()}, std::int64_t{letter.bury_when_worker_lost ? 1 : 0}, size,
+                   std::int64_t{letter.worker}, time_kept(letter.lease), std::string_view(letter.backoff),
+                   time_kept(letter.keep_result), std::int64_t{letter.bury_when_worker_lost ? 1 : 0}, size,
                    bytes_of(error_kept(letter)), std::span<const std::byte>(letter.payload),
                    static_cast<std::int64_t>(letter.payload_cut_from))
             .run();
@@ -268,6 +269,10 @@ Result<std::vector<std::int64_t>> DeadLetterStore::Implementation::some_ids(cons
     const auto more = row.step();
     if (!more) return std::unexpected(more.error());
     if (!*more) return ids;
+    if (!goes_on(row, 1, after, false)) {
+      row.reset();
+      return std::unexpected(out_of_order());
+    }
     ids.push_back(row.integer(0));
     after = row.integer(1);
   }
@@ -282,8 +287,8 @@ Result<std::int64_t> DeadLetterStore::Implementation::erase_all(std::span<const 
     const auto was_there = row.step();
     if (!was_there) return std::unexpected(was_there.error());
     if (!*was_there) continue;
-    meta.bytes -= row.integer(0);
-    --meta.letters;
+    meta.bytes = std::max<std::int64_t>(meta.bytes - std::max<std::int64_t>(row.integer(0), 0), 0);
+    meta.letters = std::max<std::int64_t>(meta.letters - 1, 0);
     ++count;
     if (auto ended = row.run(); !ended) return std::unexpected(ended.error());
   }
@@ -337,18 +342,23 @@ Result<std::vector<DeadLetter>> DeadLetterStore::Implementation::page(const Filt
   if (!query) return std::unexpected(query.error());
   SqlStatement& row = (*query)->with(filter.kind, filter.level, filter.cause, filter.died_before, after, page_letters);
   std::vector<DeadLetter> letters;
-  while (true) {
+  std::uint64_t bytes = 0;
+  while (bytes < most_page_bytes) {
     const auto more = row.step();
     if (!more) return std::unexpected(more.error());
     if (!*more) return letters;
-    auto letter = read_letter(row);
+    const bool is_next = goes_on(row, letter_column_count, after, order == Order::newest_first);
+    auto letter = is_next ? read_letter(row) : std::unexpected(out_of_order());
     if (!letter) {
       row.reset();
       return std::unexpected(letter.error());
     }
+    bytes += size_of(*letter);
     letters.push_back(*std::move(letter));
     after = row.integer(letter_column_count);
   }
+  row.reset();
+  return letters;
 }
 
 /// What a purge has emptied goes back to the disk, but not so much at once that others wait long for the right to
@@ -437,7 +447,7 @@ Result<std::size_t> DeadLetterStore::bury(std::span<const DeadLetter> letters) {
 Result<DeadLetter> DeadLetterStore::find(JobId id) const {
   Implementation& self = *implementation_;
   if (self.is_childs_copy()) return std::unexpected(opened_by_parent());
-  const auto query = self.statement(Implementation::find);
+  const auto query = self.statement(Implementation::find_one);
   if (!query) return std::unexpected(query.error());
   SqlStatement& row = (*query)->with(id_column(id));
   const auto found = row.step();
@@ -462,7 +472,7 @@ Result<std::uint64_t> DeadLetterStore::list(const DeadLetterFilter& filter, Orde
       ++count;
       if (!visit(letter)) return count;
     }
-    if (std::cmp_less(letters->size(), page_letters)) return count;
+    if (letters->empty()) return count;
   }
 }
 

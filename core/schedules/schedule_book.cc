@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <span>
 #include <utility>
 
 #include "core/durations.h"
 #include "core/log.h"
+#include "core/shown_text.h"
 #include "ipc/name_table.h"
 
 namespace ringmill {
@@ -23,8 +25,7 @@ constexpr std::int64_t schema_version = 1;
 
 // Times are milliseconds since 1970. Either cron and zone, or every_ms. A change of the tables needs a new
 // schema_version, and an opening that brings the older ones there.
-constexpr const char* make_tables = R"sql(
-CREATE TABLE schedule(
+constexpr const char* make_schedules = R"sql(CREATE TABLE schedule(
   name TEXT PRIMARY KEY,
   cron TEXT,
   zone TEXT,
@@ -37,16 +38,15 @@ CREATE TABLE schedule(
   begins_after INTEGER NOT NULL,
   last_tick INTEGER,
   payload BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE trouble(name TEXT PRIMARY KEY, since INTEGER NOT NULL, error TEXT NOT NULL) STRICT, WITHOUT ROWID;
-PRAGMA application_id = 0x524d5343;
-PRAGMA user_version = 1;
-)sql";
+) STRICT, WITHOUT ROWID)sql";
+constexpr const char* make_signs = "PRAGMA application_id = 0x524d5343; PRAGMA user_version = 1";
 
 // Files from before it have no such table: it is made when the first trouble comes.
 constexpr const char* make_troubles =
     "CREATE TABLE IF NOT EXISTS trouble(name TEXT PRIMARY KEY, since INTEGER NOT NULL, error TEXT NOT NULL) STRICT, "
     "WITHOUT ROWID";
+constexpr std::string_view trouble_table =
+    "CREATE TABLE trouble(name TEXT PRIMARY KEY, since INTEGER NOT NULL, error TEXT NOT NULL) STRICT, WITHOUT ROWID";
 constexpr const char* forget_trouble = "DELETE FROM trouble WHERE name = ?1";
 constexpr std::size_t most_error_bytes = 500;
 
@@ -66,9 +66,33 @@ TickTimes times_of(std::string cron_text, std::string zone_name) {
   return CronTimes{*std::move(cron), *std::move(zone)};
 }
 
-/// `row` is of ScheduleBook::select().
+/// From 1970 to the year 2250: what can be reckoned with in the nanoseconds of system_clock.
+constexpr std::int64_t most_time_ms = std::int64_t{280} * 365 * 24 * 3600 * 1000;
+
+/// The longest text that a schedule may have, beside its payload: no cron expression or zone comes near it.
+constexpr std::size_t most_text_bytes = 4096;
+
+/// Whether the values are what an add() or a mark has written, by their types and bounds. (The tables are STRICT, but
+/// only for what is written through SQLite.) `row` is of ScheduleBook::select().
+bool is_sound(const SqlStatement& row) {
+  const auto is_text = [&row](int column) {
+    return row.is_text(column) && row.bytes(column).size() <= most_text_bytes && is_utf8(row.bytes(column));
+  };
+  const auto is_time = [&row](int column) {
+    return row.is_integer(column) && row.integer(column) >= 0 && row.integer(column) <= most_time_ms;
+  };
+  return is_text(0) && (row.is_null(1) || is_text(1)) && (row.is_null(2) || is_text(2)) &&
+         (row.is_null(3) || row.is_integer(3)) && is_text(4) && is_text(5) && is_text(6) && row.is_integer(7) &&
+         is_time(8) && is_time(9) && (row.is_null(10) || is_time(10)) && (row.is_null(11) || is_time(11)) &&
+         (row.is_null(12) || (row.is_text(12) && row.bytes(12).size() <= most_text_bytes));
+}
+
+/// `row` is of ScheduleBook::select(). What cannot be is shown as it is, as far as it is short, and has no ticks.
 Schedule schedule_of(const SqlStatement& row, bool with_payload) {
-  const auto text = [&row](int column) { return std::string(row.bytes(column)); };
+  const auto text = [&row](int column) { return std::string(row.bytes(column).substr(0, most_text_bytes)); };
+  if (!is_sound(row)) {
+    return {.name = text(0), .times = BrokenTimes{text(1), text(2), "what its file says of it cannot be"}};
+  }
   Schedule schedule{.name = text(0), .times = BrokenTimes{text(1), text(2), "it has neither times nor an interval"}};
   if (!row.is_null(1)) {
     schedule.times = times_of(text(1), text(2));
@@ -88,7 +112,7 @@ Schedule schedule_of(const SqlStatement& row, bool with_payload) {
   if (!row.is_null(10)) schedule.last_tick = tick_time(row.integer(10));
   if (!row.is_null(11)) schedule.failing_since = tick_time(row.integer(11));
   schedule.last_error = text(12);
-  if (with_payload) schedule.payload = text(13);
+  if (with_payload) schedule.payload = row.bytes(13);
   if (!is_valid_name(schedule.name) || !is_valid_name(schedule.kind) || !is_valid_name(schedule.level)) {
     schedule.times = BrokenTimes{text(1), text(2), "its name, kind or level is none"};
   }
@@ -140,6 +164,11 @@ Error ScheduleBook::no_schedule(std::string_view name) const {
   return Error(ErrorCode::not_found, "no such schedule", fmt::format("'{}' in {}", name, file_.string()));
 }
 
+Error ScheduleBook::too_many() const {
+  return Error(ErrorCode::corrupt, "the schedules' file holds more of them than an engine may have",
+               file_.string() + "; something else has made it: move it away");
+}
+
 Result<bool> ScheduleBook::has_tables(SqlConnection& database) const {
   const auto version = database.number("PRAGMA user_version");
   if (!version) return std::unexpected(version.error());
@@ -150,7 +179,11 @@ Result<bool> ScheduleBook::has_tables(SqlConnection& database) const {
   }
   const auto application = database.number("PRAGMA application_id");
   if (!application) return std::unexpected(application.error());
-  if (*application == application_id) return true;
+  const std::array<SqlTable, 2> ours{{{.name = "schedule", .texts = {make_schedules}},
+                                      {.name = "trouble", .texts = {trouble_table}, .is_optional = true}}};
+  const auto exact = holds_exactly(database, ours);
+  if (!exact) return std::unexpected(exact.error());
+  if (*application == application_id && *exact) return true;
   return std::unexpected(Error(ErrorCode::corrupt, "this file holds no schedules", file_.string() + "; move it away"));
 }
 
@@ -185,7 +218,9 @@ Result<SqlConnection*> ScheduleBook::made() {
   const auto ready = has_tables(*database);  // somebody else was quicker
   if (!ready) return std::unexpected(ready.error());
   if (!*ready) {
-    if (auto tables = database->execute(make_tables); !tables) return std::unexpected(tables.error());
+    for (const char* const part : {make_schedules, make_troubles, make_signs}) {
+      if (auto executed = database->execute(part); !executed) return std::unexpected(executed.error());
+    }
   }
   if (auto committed = transaction->commit(); !committed) return std::unexpected(committed.error());
   database_ = *std::move(database);
@@ -235,12 +270,20 @@ Result<std::vector<Schedule>> ScheduleBook::list() {
   if (*database == nullptr) return schedules;
   const auto query = select(**database, true);
   if (!query) return std::unexpected(query.error());
+  // A file can name the same bytes as the payload of each of its rows.
+  const auto file_bytes = (*database)->number("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size");
+  if (!file_bytes) return std::unexpected(file_bytes.error());
   auto rows = (*database)->prepare(*query + " ORDER BY name");
   if (!rows) return std::unexpected(rows.error());
+  std::uint64_t payload_bytes = 0;
   while (true) {
     const auto row = rows->step();
     if (!row) return std::unexpected(row.error());
     if (!*row) return schedules;
+    payload_bytes += rows->bytes(13).size();
+    if (schedules.size() == most_schedules || std::cmp_greater(payload_bytes, *file_bytes)) {
+      return std::unexpected(too_many());
+    }
     schedules.push_back(schedule_of(*rows, true));
   }
 }
@@ -317,6 +360,7 @@ Result<void> ScheduleBook::refresh_entries(SqlConnection& database) {
     const auto row = rows->step();
     if (!row) return std::unexpected(row.error());
     if (!*row) break;
+    if (entries.size() == most_schedules) return std::unexpected(too_many());
     Schedule schedule = schedule_of(*rows, false);
     warn_of_broken(schedule);
     const auto next = schedule.paused ? std::nullopt : next_tick(schedule, schedule.done_until());

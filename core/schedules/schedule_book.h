@@ -110,6 +110,7 @@ class ScheduleBook {
   Result<SqlConnection> open_database(bool make);
   Result<bool> has_tables(SqlConnection& database) const;
   Error no_schedule(std::string_view name) const;
+  Error too_many() const;
   Result<void> change(const char* sql, std::string_view name, std::optional<std::int64_t> now = std::nullopt);
   /// SELECT of all columns, before WHERE.
   Result<std::string> select(SqlConnection& database, bool with_payload);
