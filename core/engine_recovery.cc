@@ -229,7 +229,7 @@ Result<void> EngineDirectory::fill_from_journal(Segment& fresh, std::uint64_t fl
   if (!folder) return std::unexpected(folder.error());
   auto device = open_journal_device(*folder, DeviceChoice::pwritev2, mode_with_locks(config().mode));
   if (!device) return std::unexpected(device.error());
-  RecoveryOptions options;
+  RecoveryOptions options{.progress = {}, .segment_bytes = journal_geometry().segment_bytes};
   options.progress = [this](const RecoveryProgress& progress) {
     log().info("recovering {}: {:.0f} of {:.0f} MiB of the journal read in {:.0f} s", path().string(),
                in_mib(progress.bytes_read), in_mib(progress.bytes), in_seconds(progress.elapsed));

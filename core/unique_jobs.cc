@@ -1,5 +1,8 @@
 #include "core/unique_jobs.h"
 
+#include <algorithm>
+#include <tuple>
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -10,6 +13,11 @@ namespace ringmill {
 UniqueKey UniqueKey::of(std::string_view key) noexcept {
   const XXH128_hash_t hash = XXH3_128bits(key.data(), key.size());
   return {.low = hash.low64, .high = hash.high64 != 0 ? hash.high64 : 1};
+}
+
+std::uint64_t UniqueJobs::home_of(UniqueKey key) const noexcept {
+  const std::uint64_t hash = seed_ != 0 ? XXH3_64bits_withSeed(&key, sizeof key, seed_) : key.low;
+  return hash % count_;
 }
 
 std::optional<UniqueKey> UniqueJobs::key_of(JobId id, StateWord& word) const noexcept {
@@ -75,14 +83,36 @@ void UniqueJobs::give_way(UniqueKey key, JobId own) noexcept {
   }
 }
 
-bool UniqueJobs::place(UniqueKey key, JobId id) noexcept {
-  const std::uint64_t home = home_of(key);
-  for (std::uint64_t n = 0; n < count_; ++n) {
-    if (n == width()) widen(std::min(n * 2, count_));
-    std::uint64_t expected = 0;
-    if (slot(home, n).compare_exchange_strong(expected, id.value())) return true;
+std::vector<JobId> UniqueJobs::place(std::vector<Keyed> jobs) {
+  std::ranges::sort(jobs, {}, [this](const Keyed& job) {
+    return std::tuple(home_of(job.key), job.key.low, job.key.high, job.id.value());
+  });
+  std::vector<JobId> left_out;
+  std::uint64_t widest = 0;
+  std::uint64_t next = 0;   // no slot from here to the end is taken
+  std::uint64_t front = 0;  // of windows that reach over the end: no slot before it is free
+  std::size_t alike = 0;
+  for (std::size_t n = 0; n < jobs.size(); ++n) {
+    const auto& [key, id] = jobs[n];
+    alike = n != 0 && jobs[n - 1].key == key ? alike + 1 : 1;
+    if (alike > most_of_one_key) {
+      left_out.push_back(id);
+      continue;
+    }
+    const std::uint64_t home = home_of(key);
+    std::uint64_t at = std::max(home, next);
+    next = at + 1;
+    if (at >= count_) {
+      while (slots_[front].load() != 0) ++front;  // there are no more jobs than slots
+      at = count_ + front;
+    }
+    slots_[at % count_].store(id.value());
+    widest = std::max(widest, at - home + 1);
   }
-  return false;
+  std::uint64_t width = first_width;
+  while (width < widest) width *= 2;
+  widen(std::min(width, count_));
+  return left_out;
 }
 
 }  // namespace ringmill

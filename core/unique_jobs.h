@@ -9,6 +9,9 @@
 // for all keys, permanently, up to the whole table. There is a slot per cell, and a live job has one cell and one slot:
 // so a producer that has a cell finds a slot, and no key is refused while the table has room.
 //
+// Where a window begins depends on a seed that each segment has for itself. So keys cannot be chosen for one place,
+// where they would widen the windows of all.
+//
 //   U1  N1 and N2 of core/enqueueing.cc: a cell, filling, with the key's hash
 //   U2  look at the window for another cell with this hash: a job: it is the one, give the cell back, done.
 //       Filling: do away with it (CAS: filling -> free; it is that producer's word that decides)
@@ -29,6 +32,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include <ringmill/job.h>
 
@@ -50,7 +54,11 @@ struct UniqueKey {
 class UniqueJobs {
  public:
   explicit UniqueJobs(const Segment& segment) noexcept
-      : segment_(&segment), table_(segment), slots_(segment.unique_slots()), count_(segment.geometry().unique_slots) {}
+      : segment_(&segment),
+        table_(segment),
+        slots_(segment.unique_slots()),
+        count_(segment.geometry().unique_slots),
+        seed_(slots_[count_ + 1].load()) {}
 
   static constexpr std::uint64_t first_width = 32;
 
@@ -63,11 +71,18 @@ class UniqueJobs {
   Taken take(UniqueKey key, JobId own) noexcept;
   /// U4 has found another one.
   void give_way(UniqueKey key, JobId own) noexcept;
-  /// For recovery, before the segment is visible to others. False: there are more jobs than cells.
-  bool place(UniqueKey key, JobId id) noexcept;
+  struct Keyed {
+    UniqueKey key;
+    JobId id;
+  };
+  /// As many jobs of one key as a crash can bring back: one that lives, and those whose ends were not durable yet.
+  static constexpr std::size_t most_of_one_key = 8;
+  /// For recovery, before the segment is visible to others: all jobs, at most one per cell, in time that grows as
+  /// sorting them does. Those beyond most_of_one_key are given back: they get no slot.
+  std::vector<JobId> place(std::vector<Keyed> jobs);
 
  private:
-  std::uint64_t home_of(UniqueKey key) const noexcept { return key.low % count_; }
+  std::uint64_t home_of(UniqueKey key) const noexcept;
   /// The n-th slot of a window; `n` is less than count_.
   std::atomic<std::uint64_t>& slot(std::uint64_t home, std::uint64_t n) const noexcept {
     return slots_[home + n < count_ ? home + n : home + n - count_];
@@ -83,6 +98,7 @@ class UniqueJobs {
   JobTable table_;
   std::atomic<std::uint64_t>* slots_;
   std::uint64_t count_;
+  std::uint64_t seed_;  // 0: of a segment from before there were seeds
 };
 
 }  // namespace ringmill

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -99,11 +100,21 @@ void remove_half_made(const Directory& folder, const std::string& name) {
   }
 }
 
+/// Random, and not zero. Where the kernel gives none, clock and address space are better than nothing.
+std::uint64_t random_seed() noexcept {
+  std::uint64_t seed = 0;
+  if (::getrandom(&seed, sizeof seed, 0) != static_cast<ssize_t>(sizeof seed)) {
+    seed = wall_clock_ns() ^ reinterpret_cast<std::uintptr_t>(&seed);
+  }
+  return seed != 0 ? seed : 1;
+}
+
 /// All but the cells.
 void fill(const Segment& segment, const SegmentConfig& config, std::uint64_t first_generation,
           std::uint64_t generation_limit, const std::array<std::uint64_t, 2>& boot) {
   const Geometry& geometry = segment.geometry();
   segment.signals().generation_limit.store(generation_limit);
+  segment.unique_slots()[geometry.unique_slots + 1].store(random_seed());
   for (std::uint32_t n = 0; n < geometry.level_count; ++n) {
     const NameWords words = encode_name(config.levels[n]);
     for (std::size_t i = 0; i < words.size(); ++i) segment.level(n).name[i].store(words[i]);
@@ -205,9 +216,10 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   g.free_summary = round_up(g.free_words + capacity / 8, padding_bytes);
   g.marks = round_up(g.free_summary + std::uint64_t{FreeMap::summary_words(capacity)} * 8, padding_bytes);
   g.unique = round_up(g.marks + 4 * mark_map_bytes(capacity), padding_bytes);
-  // A slot per cell, so that a job that has a cell finds a slot; behind them the width of a key's window.
+  // A slot per cell, so that a job that has a cell finds a slot; behind them the width of a key's window, and the seed
+  // of their places. (The seed's word was padding before: where it is zero there is no seed.)
   g.unique_slots = std::max<std::uint64_t>(64, capacity);
-  g.rings = round_up(g.unique + (g.unique_slots + 1) * 8, page_bytes);
+  g.rings = round_up(g.unique + (g.unique_slots + 2) * 8, page_bytes);
   g.level_rings = round_up(g.rings + level_count * g.ring_slots * 8, page_bytes);
   g.level_ring_slots = level_ring_slots != 0 ? level_ring_slots : default_level_ring_slots(capacity);
   g.cells = round_up(g.level_rings + g.level_ring_slots * 8, page_bytes);

@@ -28,14 +28,17 @@ Error foreign_journal(SlotNumber slot, std::uint64_t owner, std::uint64_t engine
 
 }  // namespace
 
-Result<JournalChain> JournalChain::open(JournalDevice& device, std::uint64_t engine_id) {
-  JournalChain chain(device, engine_id);
+Result<JournalChain> JournalChain::open(JournalDevice& device, std::uint64_t engine_id, std::uint64_t most_bytes) {
+  JournalChain chain(device, engine_id, most_bytes);
   auto numbers = device.slots();
   if (!numbers) return std::unexpected(std::move(numbers.error()));
   for (const SlotNumber number : *numbers) {
     const auto bytes = device.bytes_of(number);
     if (!bytes) return std::unexpected(bytes.error());
-    chain.slots_.push_back({.number = number, .bytes = *bytes, .head = std::nullopt});
+    chain.slots_.push_back({.number = number,
+                            .bytes = std::min(*bytes, most_bytes),
+                            .is_longer = *bytes > most_bytes,
+                            .head = std::nullopt});
   }
   // All heads first: a foreign or newer file ends it before anything is read for long.
   for (Slot& slot : chain.slots_) {
@@ -71,7 +74,9 @@ Result<void> JournalChain::add_candidate(const Slot& slot) {
   segment.bytes = slot.bytes;
   if (slot.head) {
     segment.head = *slot.head;
-    segment.bytes = std::min(slot.bytes, std::uint64_t{slot.head->segment_bytes_in_units} * journal_unit);
+    const std::uint64_t said = std::uint64_t{slot.head->segment_bytes_in_units} * journal_unit;
+    segment.bytes = std::min(slot.bytes, said);
+    segment.is_cut = slot.is_longer && said > slot.bytes;
     candidates_.push_back(std::move(segment));
     return {};
   }
@@ -179,7 +184,7 @@ JournalChain::Reach JournalChain::reach_of(std::size_t at, std::span<const Block
   const SegmentCandidate& segment = candidates_[at];
   if (at + 1 < candidates_.size() && candidates_[at + 1].head.segment == segment.head.segment + 1) {
     const SegmentHead& next = candidates_[at + 1].head;
-    const std::uint64_t end = std::uint64_t{next.previous_end_in_units} * journal_unit;
+    const std::uint64_t end = std::min(std::uint64_t{next.previous_end_in_units} * journal_unit, most_bytes_);
     return {.end = std::max<std::uint64_t>(end, journal_unit), .last_number = next.first_block - 1, .is_all = true};
   }
   Reach reach{.last_number = segment.head.first_block - 1, .epoch = segment.has_head ? segment.head.epoch : 0};
@@ -291,6 +296,13 @@ Result<ChainLink> JournalChain::link(std::size_t at) {
     if (auto added = add_run(at, reach, {behind, blocks->end()}, link); !added) {
       return std::unexpected(std::move(added.error()));
     }
+  }
+  if (segment.is_cut) {
+    link.damage.push_back({.segment = segment.head.segment,
+                           .slot = segment.slot,
+                           .offset = segment.bytes,
+                           .bytes = 0,
+                           .reason = "longer than this engine's segments: what is behind this place was not read"});
   }
   add_missing(at, link);
   return link;

@@ -55,9 +55,10 @@ struct BlockNote {
 /// A slot that is part of the journal, unless `oldest` is above it.
 struct SegmentCandidate {
   SlotNumber slot = 0;
-  std::uint64_t bytes = 0;  // of the file
+  std::uint64_t bytes = 0;  // of the file, as far as it is read
   SegmentHead head;         // what the blocks tell where has_head is false
   bool has_head = true;
+  bool is_cut = false;  // the head speaks of more bytes than the engine's segments have, and they are there
 };
 
 /// Bytes that should hold blocks of the chain.
@@ -81,16 +82,19 @@ struct ChainLink {
 
 class JournalChain {
  public:
-  /// Reads the head of every slot. Errors: incompatible (a newer format, another engine's file), and those of the
+  /// Reads the head of every slot. No file is read beyond `most_bytes`, the length of the engine's segments: a file may
+  /// be sparse, and terabytes long. Errors: incompatible (a newer format, another engine's file), and those of the
   /// device. `device` outlives the chain.
-  static Result<JournalChain> open(JournalDevice& device, std::uint64_t engine_id);
+  static Result<JournalChain> open(JournalDevice& device, std::uint64_t engine_id,
+                                   std::uint64_t most_bytes = any_length);
 
   /// By rising number. Those below oldest() do not count; all others do.
   std::span<const SegmentCandidate> candidates() const noexcept { return candidates_; }
-  /// Every slot that is there, with its length.
+  /// Every slot that is there.
   struct Slot {
     SlotNumber number = 0;
-    std::uint64_t bytes = 0;
+    std::uint64_t bytes = 0;  // of the file, as far as it is read
+    bool is_longer = false;
     std::optional<SegmentHead> head;
   };
   std::span<const Slot> slots() const noexcept { return slots_; }
@@ -120,8 +124,8 @@ class JournalChain {
     bool is_all = false;      // nothing behind it counts
   };
 
-  JournalChain(JournalDevice& device, std::uint64_t engine_id) noexcept
-      : device_(&device), engine_id_(engine_id), bytes_(device) {}
+  JournalChain(JournalDevice& device, std::uint64_t engine_id, std::uint64_t most_bytes) noexcept
+      : device_(&device), engine_id_(engine_id), most_bytes_(most_bytes), bytes_(device) {}
 
   Result<void> read_head(Slot& slot);
   Result<void> add_candidate(const Slot& slot);
@@ -138,6 +142,7 @@ class JournalChain {
 
   JournalDevice* device_;
   std::uint64_t engine_id_;
+  std::uint64_t most_bytes_;
   SegmentBytes bytes_;
   std::vector<Slot> slots_;
   std::vector<SegmentCandidate> candidates_;

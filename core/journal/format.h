@@ -18,6 +18,11 @@ inline constexpr std::uint32_t journal_version = 1;
 
 /// Segments and blocks begin and end at multiples of this: what O_DIRECT asks for.
 inline constexpr std::uint32_t journal_unit = 4096;
+/// For readers that know of no segment's length.
+inline constexpr std::uint64_t any_length = ~std::uint64_t{0};
+/// Blocks, segments and epochs are numbered below this. No engine comes near it; a file may say what it likes. A reader
+/// believes higher numbers, a writer does not go on from them: behind the highest number there is none.
+inline constexpr std::uint64_t most_journal_number = std::uint64_t{1} << 62;
 /// A block is at most this long, its head and padding included.
 inline constexpr std::uint32_t most_block_bytes = 256 * 1024;
 

@@ -13,12 +13,14 @@ LiveJobs::Cell& LiveJobs::cell_of(JobId id) {
 }
 
 void LiveJobs::end_those_before(JobId id) {
+  if (!is_cell(id)) return;
   Cell& cell = cell_of(id);
   cell.ended_below = std::max(cell.ended_below, generation_of(id));
 }
 
 void LiveJobs::on_job(const JournalPlace&, const JobRecord& record, std::span<const std::byte>) {
   const JobId id(record.id);
+  if (!is_cell(id)) return;
   Cell& cell = cell_of(id);
   if (generation_of(id) <= cell.generation) return;
   cell.generation = generation_of(id);
@@ -32,18 +34,21 @@ void LiveJobs::on_attempts(const JournalPlace&, JobId id, std::uint16_t) { end_t
 
 void LiveJobs::on_change(const JournalPlace&, const ChangeRecord& record, std::string_view) {
   const JobId id(record.id);
+  if (!is_cell(id)) return;
   end_those_before(id);
   Cell& cell = cell_of(id);
   if (cell.generation == generation_of(id) && !waits_to_begin(cell_state(record.state))) cell.is_over = true;
 }
 
 void LiveJobs::on_part(const JournalPlace& place, const PartRecord& record, std::span<const std::byte> part) {
+  if (!is_cell(JobId(record.id))) return;
   end_those_before(JobId(record.id));
   WholeJobsVisitor::on_part(place, record, part);
 }
 
 void LiveJobs::on_links(const JournalPlace&, const LinksRecord& record) {
   const JobId id(record.id);
+  if (!is_cell(id)) return;
   const bool is_of_this_life = cell_of(id).generation == generation_of(id);
   if (!is_of_this_life || record.rule > static_cast<std::uint8_t>(BornRule::after_it)) return;
   Link& link = links_[index_of(id)];
@@ -51,31 +56,32 @@ void LiveJobs::on_links(const JournalPlace&, const LinksRecord& record) {
   link = {.generation = generation_of(id), .rule = BornRule{record.rule}, .leader = JobId(record.born_of)};
 }
 
-bool LiveJobs::leader_counts(const std::vector<Cell>& cells, const Link& link) {
-  const std::size_t index = index_of(link.leader);
-  if (index >= cells.size()) return false;
-  const Cell& leader = cells[index];
-  if (std::max(leader.generation, leader.ended_below) > generation_of(link.leader)) return true;  // over
-  if (leader.generation != generation_of(link.leader) || leader.never_was) return false;
-  return link.rule == BornRule::with_it || leader.is_over;
+NeverWere::Bond LiveJobs::bond_of(CellIndex cell) const {
+  constexpr NeverWere::Bond counts{};
+  constexpr NeverWere::Bond never_was{.never_was = true};
+  const auto found = links_.find(cell);
+  if (found == links_.end()) return counts;
+  const Link& link = found->second;
+  if (cells_[cell].generation != link.generation || link.rule == BornRule::alone) return counts;
+  const CellIndex index = index_of(link.leader);
+  if (index >= cells_.size()) return never_was;
+  const Cell& leader = cells_[index];
+  if (std::max(leader.generation, leader.ended_below) > generation_of(link.leader)) return counts;  // over
+  if (leader.generation != generation_of(link.leader)) return never_was;
+  if (link.rule == BornRule::with_it || leader.is_over) return {.leader = index};
+  return never_was;
 }
 
 std::uint64_t LiveJobs::count() const {
-  std::vector<Cell> cells = cells_;
-  // Whose leader never was never was either.
-  for (bool again = true; again;) {
-    again = false;
-    for (const auto& [index, link] : links_) {
-      Cell& cell = cells[index];
-      if (cell.never_was || cell.generation != link.generation || link.rule == BornRule::alone ||
-          leader_counts(cells, link)) {
-        continue;
-      }
-      cell.never_was = again = true;
-    }
+  NeverWere never_were(cells_.size());
+  for (const auto& [index, link] : links_) {
+    never_were.look_at(index, [this](CellIndex cell) { return bond_of(cell); });
   }
-  return static_cast<std::uint64_t>(
-      std::ranges::count_if(cells, [](const Cell& cell) { return cell.stands() && !cell.never_was; }));
+  std::uint64_t count = 0;
+  for (CellIndex index = 0; index < cells_.size(); ++index) {
+    if (cells_[index].stands() && !never_were.contains(index)) ++count;
+  }
+  return count;
 }
 
 }  // namespace ringmill

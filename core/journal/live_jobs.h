@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/journal/never_were.h"
 #include "core/journal/parts.h"
 #include "core/journal/reader.h"
 #include "ipc/layout.h"
@@ -15,7 +16,8 @@ namespace ringmill {
 /// kept after their end, and the dead that were not buried yet. What a recovery would call damage is not looked for.
 class LiveJobs : public WholeJobsVisitor {
  public:
-  LiveJobs() : WholeJobsVisitor(false) {}
+  /// Cells from `capacity` on are none of the engine's: a recovery takes none of their jobs.
+  explicit LiveJobs(std::uint32_t capacity = most_cells) : WholeJobsVisitor(false), capacity_(capacity) {}
 
   void on_job(const JournalPlace& place, const JobRecord& record, std::span<const std::byte> payload) override;
   void on_ended(const JournalPlace& place, JobId id) override;
@@ -33,7 +35,6 @@ class LiveJobs : public WholeJobsVisitor {
     std::uint64_t generation = 0;  // the highest of which the job was read; 0: none
     std::uint64_t ended_below = 0;
     bool is_over = false;  // kept, or dead
-    bool never_was = false;
 
     bool stands() const noexcept { return generation != 0 && generation >= ended_below; }
   };
@@ -43,11 +44,13 @@ class LiveJobs : public WholeJobsVisitor {
     JobId leader;
   };
 
+  bool is_cell(JobId id) const noexcept { return index_of(id) < capacity_; }
   Cell& cell_of(JobId id);
   /// All lives of the cell before that of `id` are over.
   void end_those_before(JobId id);
-  static bool leader_counts(const std::vector<Cell>& cells, const Link& link);
+  NeverWere::Bond bond_of(CellIndex cell) const;
 
+  std::uint32_t capacity_;
   std::vector<Cell> cells_;
   std::unordered_map<CellIndex, Link> links_;
 };

@@ -2,11 +2,14 @@
 //
 // A job may be written several times, and each time its parts may come in between those of others. What they say is the
 // same each time, so it does not matter of which time a part is. A life ends all that were before it in its cell.
+//
+// Memory is taken for the parts that came, never for what a record says of a payload's length: a record of 32 bytes may
+// speak of gigabytes.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+#include <map>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -27,14 +30,12 @@ class JournalParts {
     Payload& payload = cells_[index_of(id)];
     if (generation_of(payload.id) > generation_of(id)) return;
     if (payload.id != id || payload.bytes != record.payload_bytes) {
-      payload = {.id = id, .bytes = record.payload_bytes, .missing = parts_of(record.payload_bytes)};
-      payload.has.resize(payload.missing);
-      if (keep_bytes_) payload.kept.resize(record.payload_bytes);
+      // One that is whole stands: no writer gives the payload of one job two lengths.
+      if (payload.id == id && payload.is_whole()) return;
+      payload = {.id = id, .bytes = record.payload_bytes};
     }
-    if (!payload.has[record.number]) --payload.missing;
-    payload.has[record.number] = true;
-    if (keep_bytes_)
-      std::memcpy(payload.kept.data() + record.number * std::size_t{most_part_bytes}, part.data(), part.size());
+    std::vector<std::byte>& kept = payload.parts[record.number];
+    if (keep_bytes_ && payload.joined.empty()) kept.assign(part.begin(), part.end());
   }
 
   /// All lives of the cell before this generation are over.
@@ -46,14 +47,22 @@ class JournalParts {
   bool is_whole(JobId id, std::uint64_t bytes) const {
     if (bytes == 0) return true;
     const auto found = cells_.find(index_of(id));
-    return found != cells_.end() && found->second.id == id && found->second.bytes == bytes &&
-           found->second.missing == 0;
+    return found != cells_.end() && found->second.id == id && found->second.bytes == bytes && found->second.is_whole();
   }
-  /// Of a job that is whole.
-  std::span<const std::byte> payload(JobId id) const {
+  /// Of a job that is whole. Its parts are joined when this is first asked for; valid until the next call of add() or
+  /// end_below().
+  std::span<const std::byte> payload(JobId id) {
     const auto found = cells_.find(index_of(id));
-    if (found == cells_.end()) return {};
-    return found->second.kept;
+    if (!keep_bytes_ || found == cells_.end() || found->second.id != id || !found->second.is_whole()) return {};
+    Payload& payload = found->second;
+    if (payload.joined.empty()) {
+      payload.joined.reserve(payload.bytes);
+      for (auto& [number, part] : payload.parts) {
+        payload.joined.insert(payload.joined.end(), part.begin(), part.end());
+        part = {};
+      }
+    }
+    return payload.joined;
   }
   bool is_empty() const noexcept { return cells_.empty(); }
 
@@ -61,9 +70,10 @@ class JournalParts {
   struct Payload {
     JobId id;
     std::uint64_t bytes = 0;
-    std::uint64_t missing = 0;  // parts
-    std::vector<bool> has{};
-    std::vector<std::byte> kept{};
+    std::map<std::uint16_t, std::vector<std::byte>> parts{};  // by number; no bytes if they are not kept, or are joined
+    std::vector<std::byte> joined{};
+
+    bool is_whole() const noexcept { return parts.size() == parts_of(bytes); }
   };
   bool keep_bytes_;
   std::unordered_map<CellIndex, Payload> cells_;

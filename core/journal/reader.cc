@@ -39,6 +39,7 @@ class JournalReading {
   JournalReport take_report() {
     report_.last_epoch = chain_.most_epoch();
     report_.oldest = chain_.oldest();
+    if (unnamed_ != 0) report_.damage.back().reason += fmt::format(", and {} places of damage more", unnamed_);
     for (const JournalChain::Slot& slot : chain_.slots()) {
       report_.slots.push_back({.slot = slot.number,
                                .head = slot.head,
@@ -54,12 +55,12 @@ class JournalReading {
     const SegmentCandidate& first = chain_.candidates()[chain_.first()];
     const std::uint64_t missing = first.head.segment - std::min(chain_.oldest(), first.head.segment);
     for (std::uint64_t n = 0; n < std::min(missing, most_named) && chain_.oldest() + n > 0; ++n) {
-      report_.damage.push_back({.segment = chain_.oldest() + n,
-                                .slot = 0,
-                                .offset = 0,
-                                .bytes = first.bytes,
-                                .reason = "missing",
-                                .suspects = {}});
+      note({.segment = chain_.oldest() + n,
+            .slot = 0,
+            .offset = 0,
+            .bytes = first.bytes,
+            .reason = "missing",
+            .suspects = {}});
     }
   }
 
@@ -161,6 +162,10 @@ class JournalReading {
   }
 
   Result<void> add_damage(const SegmentCandidate& segment, const DamagedBytes& damage) {
+    if (report_.damage.size() == most_named_damage) {
+      ++unnamed_;
+      return {};
+    }
     JournalDamage found{.segment = damage.segment,
                         .slot = damage.slot,
                         .offset = damage.offset,
@@ -172,8 +177,16 @@ class JournalReading {
       if (!suspects) return std::unexpected(std::move(suspects.error()));
       found.suspects = *std::move(suspects);
     }
-    report_.damage.push_back(std::move(found));
+    note(std::move(found));
     return {};
+  }
+
+  void note(JournalDamage found) {
+    if (report_.damage.size() < most_named_damage) {
+      report_.damage.push_back(std::move(found));
+    } else {
+      ++unnamed_;
+    }
   }
 
   Result<std::vector<JobId>> suspects_in(const SegmentCandidate& segment, std::uint64_t from, std::uint64_t to) {
@@ -201,13 +214,14 @@ class JournalReading {
   JournalVisitor& visitor_;
   JournalReport report_;
   std::vector<SlotNumber> counting_;
+  std::uint64_t unnamed_ = 0;  // places of damage beyond most_named_damage
 };
 
 }  // namespace
 
 Result<JournalReport> read_journal(JournalDevice& device, std::uint64_t engine_id, JournalVisitor& visitor,
                                    const ReadOptions& options) {
-  auto chain = JournalChain::open(device, engine_id);
+  auto chain = JournalChain::open(device, engine_id, options.segment_bytes);
   if (!chain) return std::unexpected(std::move(chain.error()));
   if (options.progress) {
     std::uint64_t all = 0;

@@ -49,6 +49,9 @@ class JournalVisitor {
 /// So many ids of a damaged block are named.
 inline constexpr std::size_t most_suspects = 1000;
 
+/// So many places of damage are named.
+inline constexpr std::size_t most_named_damage = 10'000;
+
 /// Bytes that were durable once and cannot be believed any more.
 struct JournalDamage {
   std::uint64_t segment = 0;  // 0: not known
@@ -80,6 +83,7 @@ struct JournalReport {
   std::uint64_t records = 0;
   std::uint64_t bytes = 0;  // read and checked
   std::optional<TornTail> torn_tail;
+  /// At most most_named_damage; what is beyond is counted in the reason of the last.
   std::vector<JournalDamage> damage;
   std::uint64_t last_segment = 0;
   std::uint64_t last_block = 0;
@@ -89,6 +93,8 @@ struct JournalReport {
 };
 
 struct ReadOptions {
+  /// The length of the engine's segments: no file is read beyond it.
+  std::uint64_t segment_bytes = any_length;
   /// Called now and then with bytes read and bytes in all.
   std::function<void(std::uint64_t, std::uint64_t)> progress;
 };

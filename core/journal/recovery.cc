@@ -1,13 +1,12 @@
 #include "core/journal/recovery.h"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 
 #include <fmt/format.h>
 
 #include "core/journal/note.h"
-#include "core/journal/take_over.h"
-#include "core/log.h"
 #include "core/unique_jobs.h"
 #include "ipc/clock.h"
 #include "ipc/spill_state.h"
@@ -17,6 +16,8 @@ namespace ringmill {
 namespace {
 
 constexpr std::uint64_t ns_per_ms = 1'000'000;
+/// The records' 48 bits of milliseconds reach further than the nanoseconds that clocks are shown in.
+constexpr std::uint64_t most_enqueued_ms = std::numeric_limits<std::int64_t>::max() / ns_per_ms;
 constexpr std::size_t most_damage = 10'000;
 
 /// What R2 notes in a cell, in words that mean nothing before R3 has cleared them. Nobody else sees the segment:
@@ -177,7 +178,7 @@ void TableRebuild::fill(CellHeader& header, std::uint64_t segment, const JobReco
   set(header.retry_policy, 0);
   set(header.text_bytes, 0);
   set(header.flags, flags);
-  set(header.enqueued_at_ns, record.enqueued_at_ms() * ns_per_ms);
+  set(header.enqueued_at_ns, std::min(record.enqueued_at_ms(), most_enqueued_ms) * ns_per_ms);
   set(header.lease_ms, record.lease_ms);
   set(header.revision, JournalNote{generation, JournalNote::segment_tag(segment)}.bits());
   table_.copy_in(index_of(id), payload);
@@ -315,34 +316,34 @@ void TableRebuild::on_links(const JournalPlace& place, const LinksRecord& record
   if (record.rule != alone) linked_.push_back(index);
 }
 
-bool TableRebuild::leader_counts(const CellLinks& links) const {
-  const JobId leader(value_of(links.born_of));
+NeverWere::Bond TableRebuild::bond_of(CellIndex cell) const {
+  constexpr NeverWere::Bond counts{};
+  constexpr NeverWere::Bond never_was{.never_was = true};
+  const CellLinks* const links = table_.links(cell);
+  if (links == nullptr) return counts;  // another life has come
+  const std::uint16_t rule = value_of16(links->rule);
+  if (rule == static_cast<std::uint16_t>(BornRule::alone) || rule == no_rule) return counts;
+  const JobId leader(value_of(links->born_of));
   const CellIndex index = index_of(leader);
-  if (index >= table_.capacity()) return false;
+  if (index >= table_.capacity()) return never_was;
   CellHeader& header = table_.header(index);
   const StateWord word(value_of(header.state));
   const std::uint64_t highest = std::max(word.generation(), value_of(life_note(header)) >> 16);
-  if (highest > generation_of(leader)) return true;  // over
-  if (word.generation() != generation_of(leader) || never_was_[index]) return false;
-  return value_of16(links.rule) == static_cast<std::uint16_t>(BornRule::with_it) || is_over(word.state());
+  if (highest > generation_of(leader)) return counts;  // over
+  if (word.generation() != generation_of(leader)) return never_was;
+  if (rule == static_cast<std::uint16_t>(BornRule::with_it) || is_over(word.state())) return {.leader = index};
+  return never_was;
 }
 
 void TableRebuild::drop_what_never_was() {
   if (linked_.empty()) return;
-  never_was_.assign(table_.capacity(), false);
-  for (bool again = true; again;) {
-    again = false;
-    for (const CellIndex index : linked_) {
-      const CellLinks* const links = table_.links(index);
-      if (links == nullptr || never_was_[index]) continue;  // another life has come
-      const std::uint16_t rule = value_of16(links->rule);
-      if (rule == static_cast<std::uint16_t>(BornRule::alone) || rule == no_rule || leader_counts(*links)) continue;
-      never_was_[index] = again = true;
-    }
+  never_were_ = NeverWere(table_.capacity());
+  for (const CellIndex index : linked_) {
+    never_were_.look_at(index, [this](CellIndex cell) { return bond_of(cell); });
   }
   for (const CellIndex index : linked_) {
     const CellLinks* const links = table_.links(index);
-    if (links == nullptr || !never_was_[index]) continue;
+    if (links == nullptr || !never_were_.contains(index)) continue;
     const JobId leader(value_of(links->born_of));
     if (!table_.stands(leader)) continue;
     // So that the journal writes its end behind theirs.
@@ -395,6 +396,7 @@ Result<void> TableRebuild::finish() {
                                  fmt::format("{} bytes are enough", arena_wanted_)));
   }
   place_kinds();
+  place_unique();
   place_hints();
   return {};
 }
@@ -432,7 +434,7 @@ bool TableRebuild::settle(CellIndex index, std::uint64_t free_word) {
     set(header.state, free_word);
     return true;
   }
-  if (!never_was_.empty() && never_was_[index]) {
+  if (never_were_.contains(index)) {
     // Its note stays: the journal writes that it is over.
     set(header.due_at, 0);
     set(header.state, free_word);
@@ -454,7 +456,7 @@ bool TableRebuild::settle(CellIndex index, std::uint64_t free_word) {
   set(header.due_at, is_timed ? on_its_clock(DueTime::of(value_of(header.due_at))).bits() : 0);
   if (const CellOptions* const options = table_.options(index); options != nullptr) {
     const UniqueKey key{.low = options->unique_low.load(), .high = options->unique_high.load()};
-    if (key) UniqueJobs(*segment_).place(key, job_id_of(word, index));
+    if (key) unique_.push_back({key, job_id_of(word, index)});
   }
   if (word.state() != CellState::queued) return false;  // the keeper's first scan finds it
   waiting_[header.level.load_once().at_most(static_cast<std::uint32_t>(waiting_.size()) - 1)].push_back(
@@ -480,6 +482,17 @@ void TableRebuild::place_kinds() {
     }
     if (!kinds_[kind].name.empty()) table.place(kind, kinds_[kind].name);
   }
+}
+
+void TableRebuild::place_unique() {
+  const std::vector<JobId> too_many = UniqueJobs(*segment_).place(std::move(unique_));
+  if (too_many.empty()) return;
+  JournalDamage damage;
+  damage.reason =
+      fmt::format("{} jobs have a unique key that others have as well: they do not hold it", too_many.size());
+  damage.suspects.assign(too_many.begin(),
+                         too_many.begin() + static_cast<std::ptrdiff_t>(std::min(too_many.size(), most_suspects)));
+  damage_.push_back(std::move(damage));
 }
 
 void TableRebuild::place_hints() {
@@ -518,70 +531,6 @@ void TableRebuild::place_hints_at_run_time(std::uint32_t level, const std::vecto
     break;  // the keeper's first scan finds them
   }
   ring.raise_tail(position);
-}
-
-namespace {
-
-/// The fences of all files, given back at the end.
-class Fences {
- public:
-  explicit Fences(JournalDevice& device) noexcept : device_(&device) {}
-  Fences(const Fences&) = delete;
-  Fences& operator=(const Fences&) = delete;
-  ~Fences() {
-    for (const SlotNumber slot : held_) device_->release(slot);
-  }
-
-  Result<void> take_all(std::chrono::milliseconds longest) {
-    const auto slots = device_->slots();
-    if (!slots) return std::unexpected(slots.error());
-    const auto end = std::chrono::steady_clock::now() + longest;
-    for (const SlotNumber slot : *slots) {
-      if (auto taken = take(slot, end); !taken) return taken;
-    }
-    return {};
-  }
-
- private:
-  Result<void> take(SlotNumber slot, std::chrono::steady_clock::time_point end) {
-    auto taken = device_->try_fence(slot);
-    if (taken && !*taken) {
-      if (!said_) log().info("waits for writes of a dead process to the journal");
-      said_ = true;
-      taken = fence_within(*device_, slot, end - std::chrono::steady_clock::now());
-    }
-    if (!taken) return std::unexpected(taken.error());
-    if (!*taken) {
-      return std::unexpected(Error(ErrorCode::busy, "writes of a dead process to the journal are still on their way",
-                                   fmt::format("file {}; the disk hangs, or somebody has that file locked", slot)));
-    }
-    held_.push_back(slot);
-    return {};
-  }
-
-  JournalDevice* device_;
-  std::vector<SlotNumber> held_;
-  bool said_ = false;
-};
-
-}  // namespace
-
-Result<JournalReport> read_into(TableRebuild& table, JournalDevice& device, std::uint64_t engine_id,
-                                const RecoveryOptions& options) {
-  Fences fences(device);
-  if (auto taken = fences.take_all(options.fence_wait); !taken) return std::unexpected(taken.error());  // R1
-  const std::uint64_t begin_ns = steady_clock_ns();
-  std::uint64_t said_ns = begin_ns;
-  ReadOptions reading;
-  if (options.progress) {
-    reading.progress = [&](std::uint64_t done, std::uint64_t all) {
-      const std::uint64_t now_ns = steady_clock_ns();
-      if (now_ns - said_ns < 1'000'000'000) return;
-      said_ns = now_ns;
-      options.progress({done, all, std::chrono::nanoseconds(now_ns - begin_ns)});
-    };
-  }
-  return read_journal(device, engine_id, table, reading);  // R2
 }
 
 }  // namespace ringmill

@@ -22,8 +22,9 @@
 //   R4  hints, in the order in which the jobs were enqueued; names of kinds under their old numbers
 //
 // R2 keeps its notes in words of the cell that R3 clears: the table that grows is all the memory it needs, but for
-// sixteen bytes per job for the order of R4, and the payloads of large jobs. Killed at any point: the segment has no
-// name yet that a process opens, and the journal was only read.
+// sixteen bytes per job for the order of R4, twenty-four per job with a unique key, and the payloads of large jobs.
+// Whatever a journal says, each record and each cell is looked at a bounded number of times. Killed at any point: the
+// segment has no name yet that a process opens, and the journal was only read.
 #pragma once
 
 #include <array>
@@ -42,8 +43,10 @@
 #include "core/arena.h"
 #include "core/job_table.h"
 #include "core/journal/device.h"
+#include "core/journal/never_were.h"
 #include "core/journal/parts.h"
 #include "core/journal/reader.h"
+#include "core/unique_jobs.h"
 #include "ipc/segment.h"
 
 namespace ringmill {
@@ -105,7 +108,7 @@ class TableRebuild : public JournalVisitor {
             std::span<const std::byte> payload);
   /// R2a.
   void drop_what_never_was();
-  bool leader_counts(const CellLinks& links) const;
+  NeverWere::Bond bond_of(CellIndex cell) const;
   /// R3 of a job that comes back.
   void place_payload(CellIndex index, JobId id);
   /// Jobs of which a part is missing, and that are not over.
@@ -120,14 +123,16 @@ class TableRebuild : public JournalVisitor {
   void place_hints_at_run_time(std::uint32_t level, const std::vector<Waiting>& jobs);
   bool knows_level(std::uint32_t level) const noexcept;
   void place_kinds();
+  void place_unique();
 
   Segment* segment_;
   JobTable table_;
   std::array<KindName, most_kinds> kinds_;
   std::bitset<most_kinds> kinds_used_;
   std::vector<std::vector<Waiting>> waiting_;  // per level
-  std::vector<CellIndex> linked_;              // cells with links records that name a leader, some more than once
-  std::vector<bool> never_was_;                // per cell, if there are any
+  std::vector<UniqueJobs::Keyed> unique_;
+  std::vector<CellIndex> linked_;  // cells with links records that name a leader, some more than once
+  NeverWere never_were_{0};        // per cell, if there are any
   std::vector<JournalDamage> damage_;
   Arena arena_;
   JournalParts parts_{true};
@@ -155,6 +160,8 @@ struct RecoveryProgress {
 struct RecoveryOptions {
   /// Called about every second, when it takes that long.
   std::function<void(const RecoveryProgress&)> progress;
+  /// As in ReadOptions.
+  std::uint64_t segment_bytes = any_length;
   /// How long writes of a dead process are waited for.
   std::chrono::milliseconds fence_wait{std::chrono::seconds{10}};
 };

@@ -93,10 +93,11 @@ Result<bool> fence_within(JournalDevice& device, SlotNumber slot, nanoseconds pa
   }
 }
 
-Result<FoundJournal> take_over_journal(JournalDevice& device, std::uint64_t engine_id, nanoseconds patience) {
+Result<FoundJournal> take_over_journal(JournalDevice& device, std::uint64_t engine_id, std::uint64_t segment_bytes,
+                                       nanoseconds patience) {
   while (true) {
     FoundJournal found;
-    auto chain = JournalChain::open(device, engine_id);
+    auto chain = JournalChain::open(device, engine_id, segment_bytes);
     if (!chain) return std::unexpected(chain.error());
     if (auto walked = walk(*chain, device, patience, found); !walked) return std::unexpected(walked.error());
     sort_files(*chain, found);

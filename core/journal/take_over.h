@@ -35,6 +35,8 @@ struct FoundJournal {
 /// Takes the fence of a slot, waiting for writes in flight for up to `patience`. False: they did not end.
 Result<bool> fence_within(JournalDevice& device, SlotNumber slot, std::chrono::nanoseconds patience);
 
+/// `segment_bytes` as in ReadOptions.
+///
 /// Finds the newest segment, tries for `patience` to take its fence, and walks to the end of its chain. When it
 /// returns, that chain is durable, and no write of a dead process is in flight to any file but the newest segment's; to
 /// that neither, if has_fence. Errors: incompatible, busy, permission_denied, system.
@@ -43,7 +45,7 @@ Result<bool> fence_within(JournalDevice& device, SlotNumber slot, std::chrono::n
 /// before it are durable); or the head of a next segment, in a free file, whose fence it held. The second must have
 /// ended before anything is decided: landing later, it would end the segment before it where the new keeper has gone
 /// on.
-Result<FoundJournal> take_over_journal(JournalDevice& device, std::uint64_t engine_id,
+Result<FoundJournal> take_over_journal(JournalDevice& device, std::uint64_t engine_id, std::uint64_t segment_bytes,
                                        std::chrono::nanoseconds patience);
 
 }  // namespace ringmill

@@ -318,6 +318,23 @@ Result<void> JournalWriter::State::end_what_is_torn() {
                                std::generic_category().message(outcomes.front().error), outcomes.front().error));
 }
 
+namespace {
+
+/// Behind the highest number there is none, and what is written under a smaller one the next keeper takes for torn. So
+/// nothing is written then, and callers that wait for durability are told.
+Result<void> check_numbers(const FoundJournal& found, std::uint64_t least_epoch) {
+  const std::uint64_t segment = found.in_use.empty() ? 0 : found.in_use.back().segment;
+  const std::uint64_t epoch = std::max(found.highest_epoch, least_epoch);
+  const std::uint64_t highest = std::max({segment, epoch, found.last_block, found.first_block, found.oldest});
+  if (highest < most_journal_number) return {};
+  return std::unexpected(
+      Error(ErrorCode::corrupt, "the journal's numbers are higher than any engine's: something else has written them",
+            std::to_string(highest) + " of at most " + std::to_string(most_journal_number) +
+                "; what it holds can be read: `ringmill recover --from-journal`, then enqueue it in a new engine"));
+}
+
+}  // namespace
+
 JournalWriter::JournalWriter() = default;
 JournalWriter::~JournalWriter() = default;
 
@@ -327,8 +344,9 @@ Result<std::unique_ptr<JournalWriter>> JournalWriter::open(std::unique_ptr<Journ
   assert(geometry.most_segments >= 8 && geometry.segment_bytes % journal_unit == 0);
   auto buffers = device->buffers(buffers_in_all, most_block_bytes);
   if (!buffers) return std::unexpected(buffers.error());
-  auto found = take_over_journal(*device, engine_id, std::chrono::nanoseconds(0));
+  auto found = take_over_journal(*device, engine_id, geometry.segment_bytes, std::chrono::nanoseconds(0));
   if (!found) return std::unexpected(found.error());
+  if (auto checked = check_numbers(*found, least_epoch); !checked) return std::unexpected(checked.error());
   const bool is_new = found->in_use.empty();
   const bool has_fence = found->has_fence;
   bool has_good_end = found->has_good_end;
@@ -345,7 +363,7 @@ Result<std::unique_ptr<JournalWriter>> JournalWriter::open(std::unique_ptr<Journ
   if (begun) return writer;
   if (is_new || begun.error().code() != ErrorCode::no_space) return std::unexpected(begun.error());
   if (!has_fence) {
-    found = take_over_journal(*state->device, engine_id, longest_patience);
+    found = take_over_journal(*state->device, engine_id, geometry.segment_bytes, longest_patience);
     if (!found) return std::unexpected(found.error());
     if (!found->has_fence) {
       return std::unexpected(Error(ErrorCode::busy, "a write of a dead keeper to the journal does not end"));

@@ -22,6 +22,7 @@ inline constexpr std::uint64_t test_engine = 0x1122334455667788;
 
 struct HandWritten {
   MemoryDevice device;
+  std::uint64_t engine_id = test_engine;
   std::uint64_t segment_bytes = 16 * journal_unit;
 
   // What the next segment or block will say.
@@ -60,7 +61,7 @@ struct HandWritten {
     offset = journal_unit;
     device.files[slot].resize(segment_bytes);
     SegmentHead head{.segment_bytes_in_units = static_cast<std::uint32_t>(segment_bytes / journal_unit),
-                     .engine_id = test_engine,
+                     .engine_id = engine_id,
                      .segment = segment,
                      .epoch = epoch,
                      .first_block = first_block,
@@ -78,7 +79,7 @@ struct HandWritten {
   BlockHead next_head() {
     ++number;
     const std::uint64_t durable = std::max(number - std::min(lag, number), least_durable);
-    return {.engine_id = test_engine,
+    return {.engine_id = engine_id,
             .segment = segment,
             .number = number,
             .durable = durable,

@@ -300,7 +300,8 @@ int dump_journal(const std::filesystem::path& directory, const JournalLinesOptio
   if (!device) return fail("dump", device.error());
   Output output;
   JournalLines lines(options, output);
-  const auto report = read_journal(*device, engine->journal_id(), lines);
+  const auto report = read_journal(*device, engine->journal_id(), lines,
+                                   {.segment_bytes = engine->journal_geometry().segment_bytes, .progress = {}});
   if (!report) {
     output.flush();
     return fail("dump", report.error());

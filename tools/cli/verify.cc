@@ -31,8 +31,9 @@ Result<Verified> read_once(const EngineDirectory& engine) {
   if (!folder) return std::unexpected(folder.error());
   auto device = ReadOnlyDevice::open(*folder);
   if (!device) return std::unexpected(std::move(device.error()));
-  LiveJobs jobs;
-  auto report = read_journal(*device, engine.journal_id(), jobs);
+  LiveJobs jobs(engine.config().capacity);
+  auto report = read_journal(*device, engine.journal_id(), jobs,
+                             {.segment_bytes = engine.journal_geometry().segment_bytes, .progress = {}});
   if (!report) return std::unexpected(std::move(report.error()));
   return Verified{.report = *std::move(report), .jobs_live = jobs.count()};
 }
