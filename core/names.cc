@@ -5,6 +5,8 @@
 #include <ringmill/job.h>
 #include <ringmill/participant.h>
 
+#include "core/shown_text.h"
+
 namespace ringmill {
 
 std::string_view name_of(ErrorCode code) noexcept {
@@ -55,7 +57,8 @@ std::string_view name_of(ErrorCode code) noexcept {
 
 std::string Error::message() const {
   std::string text = *summary_ != '\0' ? std::string(summary_) : std::string(name_of(code_));
-  if (!detail_.empty()) text += ": " + detail_;
+  // A path, a name, words of others: whoever prints a message prints one line that no terminal obeys.
+  if (!detail_.empty()) text += ": " + shown_line(detail_);
   return text;
 }
 

@@ -4,46 +4,12 @@
 #include <array>
 #include <string>
 
-#include "core/shown_text.h"
 #include "tests/cli/command_line.h"
+#include "tests/cli/hostile_text.h"
 #include "tests/support/dead_letters.h"
 
 namespace ringmill::test {
 namespace {
-
-/// Each begins with X and ends with Y, so that it is found again where it is escaped.
-const std::vector<std::string>& corpus() {
-  static const std::vector<std::string> texts{"X\x1b[31mY",
-                                              "X\x1b]0;title\x07Y",
-                                              "X\x7fY",
-                                              "X\u009b31mY",
-                                              "X\u009d0;title\u009cY",
-                                              "X\u0085Y",
-                                              "X\u202edetrevniY",
-                                              "X\u2066isolate\u2069Y",
-                                              "X\u200e\u200f\u061cY",
-                                              "X\u2028\u2029Y",
-                                              "X\xff\xc2Y",
-                                              "X\xc0\x9bY",
-                                              "X\rY\bZ",
-                                              "X\x9b"
-                                              "31mY"};
-  return texts;
-}
-
-bool is_escaped(std::string_view out) {
-  if (!is_utf8(out)) return false;
-  for (const char c : out) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n') || byte == 0x7f) return false;
-  }
-  return shown_lines(std::string(out)) == out;
-}
-
-void expect_escaped(const Ran& ran, const std::string& text, const std::string& command) {
-  EXPECT_TRUE(is_escaped(ran.out)) << command << ": " << shown(text) << "\n" << shown(ran.out);
-  EXPECT_TRUE(is_escaped(ran.err)) << command << ": " << shown(text) << "\n" << shown(ran.err);
-}
 
 class HostileText : public CommandLine {
  protected:
