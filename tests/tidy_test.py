@@ -431,6 +431,21 @@ class Hazards(RuleTest):
         self.is_silent(tidy.rule_hazards, self.PAGE | {"core/a.h": text})
 
 
+class Defects(RuleTest):
+    DEFECT = "Rule: it adds\nCaught by: ./x\n\nfind:\n  add();\nreplace:\nend\n"
+
+    def test_one_whose_text_is_gone(self):
+        files = {"tests/defects/sum.defect": self.DEFECT, "core/a.cc": "void f() {\n  subtract();\n}\n"}
+        self.fires(tidy.rule_defects, files, "the text of line 4 is nowhere")
+
+    def test_a_patch(self):
+        self.fires(tidy.rule_defects, {"tests/defects/sum.patch": "--- a\n"}, "is a file NAME.defect")
+
+    def test_one_that_can_be_planted(self):
+        files = {"tests/defects/sum.defect": self.DEFECT, "core/a.cc": "void f() {\n  add();\n}\n"}
+        self.is_silent(tidy.rule_defects, files)
+
+
 class Changelog(RuleTest):
     def test_another_version(self):
         files = {"CMakeLists.txt": "project(ringmill VERSION 0.2.0)\n", "CHANGELOG.md": "# Changes\n\n## 0.1.0\n"}
