@@ -15,6 +15,7 @@ spec = importlib.util.spec_from_loader("tidy", loader)
 tidy = importlib.util.module_from_spec(spec)
 sys.modules["tidy"] = tidy
 loader.exec_module(tidy)
+import tidy_prose  # noqa: E402
 
 
 class RuleTest(unittest.TestCase):
@@ -444,6 +445,106 @@ class Defects(RuleTest):
     def test_one_that_can_be_planted(self):
         files = {"tests/defects/sum.defect": self.DEFECT, "core/a.cc": "void f() {\n  add();\n}\n"}
         self.is_silent(tidy.rule_defects, files)
+
+
+class Columns(RuleTest):
+    LONG = "A sentence of some length that says a thing, and a [link](a/very/long/path/to/a/file.md) which is whole. "
+
+    def fixed(self, text):
+        tree = self.tree({"docs/a.md": text})
+        tidy.fix_columns(tree)
+        return tree.texts["docs/a.md"]
+
+    def test_a_long_line_of_prose(self):
+        self.fires(tidy.rule_columns, {"docs/a.md": "Short.\n\n" + self.LONG * 2 + "\n"}, "more than 120 columns")
+
+    def test_tables_code_and_headings_may_be_long(self):
+        text = "# " + self.LONG * 2 + "\n\n| " + self.LONG * 2 + " |\n\n```\n" + self.LONG * 2 + "\n```\n"
+        self.is_silent(tidy.rule_columns, {"docs/a.md": text})
+
+    def test_a_word_that_is_longer_than_a_line(self):
+        self.is_silent(tidy.rule_columns, {"docs/a.md": "x" * 130 + "\n"})
+
+    def test_fixing_changes_white_space_only_and_leaves_nothing_to_find(self):
+        text = "Short.\n\n- " + self.LONG * 3 + "\n  more\n- next\n"
+        fixed = self.fixed(text)
+        self.assertEqual(fixed.split(), text.split())
+        self.assertLessEqual(max(map(len, fixed.splitlines())), 120)
+        self.assertIn("\n  ", fixed)
+
+    def test_fixing_breaks_no_link(self):
+        self.assertEqual(self.fixed(self.LONG * 3).count("[link](a/very/long/path/to/a/file.md)"), 3)
+
+    def test_fixing_leaves_what_is_short_as_it_is(self):
+        text = "One\ntwo.\n\n* three\n"
+        self.assertEqual(self.fixed(text), text)
+
+
+class Persons(RuleTest):
+    TWO = {"core/a.h": "// Who waits for him.\nint nobody = 0;\n"}
+
+    def test_more_than_are_listed(self):
+        files = self.TWO | {tidy_prose.PERSONS: "# head\n  1 core/a.h\n"}
+        self.fires(tidy.rule_persons, files, "2 words for persons")
+
+    def test_a_file_that_is_not_listed_has_none(self):
+        self.fires(tidy.rule_persons, {"docs/a.md": "Somebody waits.\n"}, "1 words for persons")
+
+    def test_fewer_than_are_listed(self):
+        files = self.TWO | {tidy_prose.PERSONS: "  3 core/a.h\n"}
+        self.fires(tidy.rule_persons, files, "core/a.h has 2 by now, not 3")
+
+    def test_as_many_as_are_listed(self):
+        self.is_silent(tidy.rule_persons, self.TWO | {tidy_prose.PERSONS: "  2 core/a.h\n"})
+
+    def fixed(self, files):
+        tree = self.tree(files)
+        tidy.fix_persons(tree)
+        return tree.texts[tidy_prose.PERSONS]
+
+    def test_fixing_lowers_and_never_raises(self):
+        listed = {tidy_prose.PERSONS: "# head\n  9 core/a.h\n  1 docs/a.md\n"}
+        fixed = self.fixed(self.TWO | {"docs/a.md": "Who, whom, he.\n", "docs/b.md": "Who.\n"} | listed)
+        self.assertEqual(fixed, "# head\n  2 core/a.h\n  1 docs/a.md\n")
+
+    def test_a_file_that_was_moved_keeps_its_count(self):
+        files = {"core/table/a.h": self.TWO["core/a.h"], tidy_prose.PERSONS: "  2 core/a.h\n"}
+        self.assertEqual(self.fixed(files), "  2 core/table/a.h\n")
+
+
+class Steps(RuleTest):
+    HEAD = (
+        "// Enqueueing.\n//\n//                     killed just after\n//   enq.N1  take a cell   the scan frees it\n"
+        "//   enq.M   mark it       as N1\n//   enq.N2  queue it      nothing is left; again from N1\n"
+    )
+    ENQ = {"core/enq.cc": HEAD + "void f() {\n  take();  // enq.N1\n  mark();  // enq.M\n}\n"}
+
+    def test_steps_that_lead_to_their_table(self):
+        files = {"core/a.h": "/// enq.N1 and enq.N2 of a job.\n", "docs/a.md": "It is taken (enq.N1 to enq.N2).\n"}
+        self.is_silent(tidy_prose.rule_steps, self.ENQ | files)
+
+    def test_a_step_that_is_nowhere(self):
+        self.fires(tidy_prose.rule_steps, self.ENQ | {"docs/a.md": "See enq.N7.\n"}, "no step enq.N7 is defined")
+
+    def test_a_step_that_is_defined_twice(self):
+        files = {"core/b.h": "//   enq.N2  something else\n"}
+        self.fires(tidy_prose.rule_steps, self.ENQ | files, "enq.N2 is defined in core/b.h, too")
+
+    def test_a_bare_step_of_another_file(self):
+        files = {"core/a.h": "/// After N1.\n"}
+        self.fires(tidy_prose.rule_steps, self.ENQ | files, "N1: which step is meant, enq.N1?")
+
+    def test_a_bare_step_beside_code(self):
+        files = {"core/enq.cc": self.HEAD + "void f() {\n  take();  // N1\n}\n"}
+        self.fires(tidy_prose.rule_steps, files, "N1: which step is meant")
+
+    def test_steps_in_both_columns(self):
+        table = "//   due.B1  mark        due.C1  take all\n//   due.B2  ring        due.C2  sleep\n// B1 before C2.\n"
+        self.is_silent(tidy_prose.rule_steps, {"ipc/due.h": table, "core/a.cc": "int a;  // due.C2\n"})
+
+    def test_what_is_no_step(self):
+        text = "/// C0 and C1 control characters; RFC 1, UTF8, 10 M.\nconst char* s = \"N1\";\n"
+        self.is_silent(tidy_prose.rule_steps, self.ENQ | {"core/a.h": text})
 
 
 class Changelog(RuleTest):
