@@ -145,7 +145,8 @@ Arena::Try Arena::cut_anew(std::uint32_t chunk, std::uint32_t log, JobId id, std
   // ORDER arena: C3 before C4, so that a producer that takes a word that C4 gave back sees the new cut.
   segment_->arena_chunk(chunk).store(((old_cut >> 8) + 1) << 8 | log, std::memory_order_release);  // C3
   give_back(begin + step, end, step);                                                              // C4
-  wake_for_extent(*segment_);  // from C1 on the chunk had no room, and by the new cut there may be more extents in it
+  // From C1 on the chunk had no room, and by the new cut there may be more extents in it.
+  wake_for_extent(*segment_);
   unit = begin;
   return Try::taken;
 }
