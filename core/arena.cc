@@ -142,7 +142,7 @@ Arena::Try Arena::cut_anew(std::uint32_t chunk, std::uint32_t log, JobId id, std
     give_back(begin, end, step);
     return Try::moved;
   }
-  // ORDER arena: C3 before C4, so that a producer that takes a word that C4 gave back sees the new cut.
+  // ORDER arena: C3 before C4: a producer that takes a word that C4 gave back sees the new cut.
   segment_->arena_chunk(chunk).store(((old_cut >> 8) + 1) << 8 | log, std::memory_order_release);  // C3
   give_back(begin + step, end, step);                                                              // C4
   // From C1 on the chunk had no room, and by the new cut there may be more extents in it.
