@@ -29,6 +29,7 @@
 #include "bench/throughput.h"
 #include "bench/workload.h"
 #include "core/level_list.h"
+#include "ipc/directory.h"
 
 namespace ringmill::bench {
 namespace {
@@ -76,7 +77,9 @@ std::expected<void, std::string> make_levels(const std::filesystem::path& direct
     list.levels().push_back(
         {.name = name_of_level(n), .place = n, .ring = {.first = n * ring_places, .slots = ring_places}});
   }
-  if (auto written = list.write(directory, 0600); !written) return std::unexpected(written.error().message());
+  const auto opened = Directory::open(directory);
+  if (!opened) return std::unexpected(opened.error().message());
+  if (auto written = list.write(*opened, 0600); !written) return std::unexpected(written.error().message());
   auto engine = Engine::open(directory, {.embedded_keeper = false});
   if (!engine) return std::unexpected(engine.error().message());
   auto made = engine->add_level(name_of_level(level_count - 1), {.ring = ring_places});
