@@ -19,6 +19,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidy_tree import Finding
+
 FOLDER = "tests/defects"
 SEARCHED = ("include/", "ipc/", "core/", "workers/", "tools/")
 FIND = re.compile(r"find(?: in (\S+))?:")
@@ -109,3 +111,18 @@ def read_pairs(text):
 
 def read_defects(root):
     return [Defect(path.stem, path.read_text(encoding="utf-8")) for path in sorted(Path(root, FOLDER).glob("*.defect"))]
+
+
+def rule_defects(tree):
+    """For tools/tidy: each defect can be planted."""
+    code = {path: tree.texts[path] for path in tree.cpp()}
+    for path in tree.texts:
+        if not path.startswith(FOLDER + "/"):
+            continue
+        if not path.endswith(".defect"):
+            yield Finding(path, 1, "defects", "a planted defect is a file NAME.defect, see tools/planted.py")
+            continue
+        try:
+            Defect(Path(path).stem, tree.texts[path]).planted_in(code)
+        except Trouble as trouble:
+            yield Finding(path, 1, "defects", str(trouble))
