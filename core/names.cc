@@ -3,7 +3,7 @@
 
 #include <ringmill/error.h>
 #include <ringmill/job.h>
-#include <ringmill/participant.h>
+#include <ringmill/role.h>
 
 #include "core/shown_text.h"
 

@@ -24,7 +24,7 @@
 #include <optional>
 
 #include <ringmill/error.h>
-#include <ringmill/participant.h>
+#include <ringmill/role.h>
 
 #include "ipc/file.h"
 #include "ipc/layout.h"

@@ -13,6 +13,7 @@
 
 #include <ringmill/error.h>
 #include <ringmill/job.h>
+#include <ringmill/role.h>
 
 namespace ringmill {
 
@@ -137,9 +138,6 @@ class Job {
 struct DurabilityTicket {
   std::uint64_t round = 0;
 };
-
-enum class Role { producer, worker, keeper, tool };
-std::string_view name_of(Role role) noexcept;
 
 /// How claims choose among levels.
 enum class Policy {
