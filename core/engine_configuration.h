@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <string>
 
-#include <ringmill/engine.h>
+#include <ringmill/options.h>
 #include <ringmill/error.h>
 
 #include "core/engine_identity.h"

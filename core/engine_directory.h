@@ -18,7 +18,7 @@
 #include <optional>
 #include <string>
 
-#include <ringmill/engine.h>
+#include <ringmill/options.h>
 #include <ringmill/error.h>
 
 #include "core/engine_configuration.h"

@@ -28,7 +28,7 @@
 #include <functional>
 #include <string_view>
 
-#include <ringmill/engine.h>
+#include <ringmill/options.h>
 
 #include "core/engine_implementation.h"
 #include "core/level_list.h"
