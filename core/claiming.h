@@ -26,13 +26,6 @@
 
 namespace ringmill {
 
-/// One claimed cell.
-struct Claim {
-  CellIndex index = 0;
-  std::uint32_t slot = 0;
-  StateWord word{};
-};
-
 /// Kinds that are claimed; empty means all.
 class KindSet {
  public:

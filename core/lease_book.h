@@ -19,6 +19,13 @@
 
 namespace ringmill {
 
+/// One claimed cell.
+struct Claim {
+  CellIndex index = 0;
+  std::uint32_t slot = 0;
+  StateWord word{};
+};
+
 class LeaseBook {
  public:
   LeaseBook(const Segment& segment, ParticipantEntry& entry, std::uint32_t payload_bytes)

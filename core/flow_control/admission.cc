@@ -1,6 +1,5 @@
 #include "core/flow_control/admission.h"
 
-#include "core/claiming.h"
 #include "core/flow_control/concurrency_slots.h"
 #include "core/flow_control/token_bucket.h"
 

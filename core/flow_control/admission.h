@@ -30,8 +30,6 @@
 
 namespace ringmill {
 
-struct Claim;
-
 class Admission {
  public:
   Admission(Settling& settling, LeaseBook& book) noexcept : settling_(&settling), book_(&book) {}
