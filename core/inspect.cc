@@ -90,12 +90,6 @@ void check_ring(const Segment& segment, std::uint32_t level, Findings& findings)
   }
 }
 
-/// A job that is kept may be of a level that was removed.
-bool has_ever_been_level(const Segment& segment, std::uint32_t level) {
-  if (level < segment.geometry().level_count) return true;
-  return level < segment.geometry().level_numbers() && segment.level_word(level).state != LevelState::unused;
-}
-
 void check_cell(const Segment& segment, CellIndex index, bool at_rest, Findings& findings) {
   const JobTable table(segment);
   const StateWord word = table.word(index);
@@ -198,22 +192,6 @@ std::optional<JobState> shown_state(CellState state) noexcept {
 bool is_over(JobState state) noexcept {
   return state == JobState::completed || state == JobState::cancelled || state == JobState::dead ||
          state == JobState::ended;
-}
-
-std::vector<std::uint32_t> levels_in_use(const Segment& segment) {
-  std::vector<std::uint32_t> numbers;
-  for (std::uint32_t n = 0; n < segment.levels_end(); ++n) {
-    if (segment.has_level(n)) numbers.push_back(n);
-  }
-  return numbers;
-}
-
-std::string level_name(const Segment& segment, std::uint32_t level) {
-  if (!has_ever_been_level(segment, level)) return "?";
-  const std::uint64_t state = segment.level(level).runtime_state.load();
-  std::string name = decode_name(segment.level(level).name).value_or("?");
-  // Its number may just become another level's.
-  return segment.level(level).runtime_state.load() == state ? name : "?";
 }
 
 namespace {

@@ -14,6 +14,7 @@
 #include <ringmill/status.h>
 
 #include "core/job_table.h"
+#include "core/level_names.h"
 #include "ipc/registry.h"
 #include "ipc/segment.h"
 #include "ipc/wait_mark.h"
@@ -44,11 +45,6 @@ Result<JobInfo> find_job(const Segment& segment, JobId id);
 std::optional<JobState> shown_state(CellState state) noexcept;
 /// Nobody will run it, or runs it.
 bool is_over(JobState state) noexcept;
-
-/// The numbers of all levels, the first ones and those made at run time.
-std::vector<std::uint32_t> levels_in_use(const Segment& segment);
-/// Also of one that was removed, until its number is another one's.
-std::string level_name(const Segment& segment, std::uint32_t level);
 
 /// Levels, totals, participants and cells; what concerns the engine's directory is left empty. `is_alive(n)` is asked
 /// for entries in use.

@@ -41,24 +41,6 @@ std::bitset<most_runtime_levels> places_in_cells(const Segment& segment) {
 
 }  // namespace
 
-std::optional<std::uint32_t> find_level(const Segment& segment, std::string_view name) noexcept {
-  if (!is_valid_name(name)) return std::nullopt;
-  const NameWords wanted = encode_name(name);
-  for (std::uint32_t n = 0; n < segment.levels_end(); ++n) {
-    if (!segment.has_level(n)) continue;
-    const auto& words = segment.level(n).name;
-    bool is_it = true;
-    for (std::size_t i = 0; i < wanted.size() && is_it; ++i) is_it = words[i].load() == wanted[i];
-    if (is_it && segment.has_level(n)) return n;
-  }
-  return std::nullopt;
-}
-
-Level level_of_number(const Segment& segment, std::uint32_t number) noexcept {
-  if (number < segment.geometry().level_count) return Level{number};
-  return Level{level_value(number, segment.level_word(number).epoch)};
-}
-
 void open_level(const Segment& segment, const ListedLevel& level) noexcept {
   const std::uint32_t number = segment.geometry().level_count + level.place;
   // Before the level can be seen, or who dies in between leaves one that nobody finds.

@@ -32,6 +32,7 @@
 
 #include "core/engine_implementation.h"
 #include "core/level_list.h"
+#include "core/level_names.h"
 
 namespace ringmill {
 
@@ -64,11 +65,6 @@ class RuntimeLevels {
 
   EngineCore* engine_;
 };
-
-/// The number of a level that is in use, first levels included.
-std::optional<std::uint32_t> find_level(const Segment& segment, std::string_view name) noexcept;
-/// What its users name it by.
-Level level_of_number(const Segment& segment, std::uint32_t number) noexcept;
 
 /// A3 for the entry alone. No other process uses it meanwhile: it is unused or removed, or the segment is not visible
 /// yet.

@@ -6,7 +6,7 @@
 #include <array>
 
 #include "core/flow_control/concurrency_slots.h"
-#include "core/inspect.h"
+#include "core/level_names.h"
 #include "core/log.h"
 #include "core/waking.h"
 #include "ipc/registry.h"
