@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "core/attach.h"
 #include "core/dead_letters/store.h"
 #include "core/engine_implementation.h"
 #include "core/exceptions.h"
@@ -13,7 +14,6 @@
 #include "core/job_wait.h"
 #include "core/keeper/keeper.h"
 #include "core/log.h"
-#include "core/participant_implementation.h"
 #include "core/retry_policies.h"
 #include "core/runtime_levels.h"
 #include "ipc/clock.h"
@@ -105,10 +105,6 @@ Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions
   return std::unexpected(error_of(thrown));
 }
 
-Engine Engine::of(std::shared_ptr<EngineCore> core) {
-  return Engine(std::make_shared<Implementation>(std::move(core), false));
-}
-
 Result<void> Engine::remove(const std::filesystem::path& given, bool force) try {
   const auto path = EngineDirectory::full_path(given);
   if (!path) return std::unexpected(path.error());
@@ -135,18 +131,7 @@ Result<void> Engine::remove(const std::filesystem::path& given, bool force) try 
 
 Result<std::unique_ptr<Participant>> Engine::attach(Role role) try {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
-  EngineCore& core = *implementation_->core;
-  if (core.segment.signals().removed.load() != 0) {
-    return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", core.directory.path().string()));
-  }
-  const auto number = enter_engine(core, role);
-  if (!number) return std::unexpected(number.error());
-  const auto leave = [&core](const std::uint32_t* entered) { core.registry.leave(*entered); };
-  std::unique_ptr<const std::uint32_t, decltype(leave)> entered(&*number, leave);  // until the participant does it
-  auto part = std::make_unique<Participant::Implementation>(implementation_->core, *number);
-  static_cast<void>(entered.release());
-  ring_keeper(core.segment);  // so that it watches us from now on
-  return std::unique_ptr<Participant>(new Participant(std::move(part)));
+  return ringmill::attach(implementation_->core, role);
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }

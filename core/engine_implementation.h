@@ -7,8 +7,6 @@
 #include <string>
 #include <vector>
 
-#include <ringmill/engine.h>
-
 #include "core/engine_directory.h"
 #include "core/job_table.h"
 #include "ipc/fork_guard.h"

@@ -10,6 +10,8 @@
 #include <span>
 #include <vector>
 
+#include <ringmill/job.h>
+
 #include "ipc/prefetch.h"
 #include "ipc/ring.h"
 #include "ipc/segment.h"
@@ -29,6 +31,12 @@ inline void store_words(std::atomic<std::uint64_t>* to, std::span<const std::byt
     std::memcpy(&word, from.data() + done, std::min<std::size_t>(8, from.size() - done));
     (to++)->store(word, std::memory_order_relaxed);  // ORDER relaxed: as above
   }
+}
+
+/// Whether the cell of such a job ends with CellOptions.
+inline bool has_cell_options(const JobOptions& options) noexcept {
+  return options.retry_policy != RetryPolicy::standard || options.expires.count() != 0 ||
+         options.keep_result.count() != 0;
 }
 
 class JobTable {

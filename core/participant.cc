@@ -1,8 +1,10 @@
 // The public calls of a participant: who may call, then the parts that do it.
 #include "core/participant_implementation.h"
 
+#include "core/attach.h"
 #include "core/exceptions.h"
 #include "core/log.h"
+#include "core/waking.h"
 
 namespace ringmill {
 
@@ -13,6 +15,20 @@ std::uint64_t to_ns(std::chrono::nanoseconds wait) noexcept {
 }
 
 }  // namespace
+
+Result<std::unique_ptr<Participant>> attach(const std::shared_ptr<EngineCore>& engine, Role role) {
+  if (engine->segment.signals().removed.load() != 0) {
+    return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", engine->directory.path().string()));
+  }
+  const auto number = enter_engine(*engine, role);
+  if (!number) return std::unexpected(number.error());
+  const auto leave = [&engine](const std::uint32_t* entered) { engine->registry.leave(*entered); };
+  std::unique_ptr<const std::uint32_t, decltype(leave)> entered(&*number, leave);  // until the participant does it
+  auto part = std::make_unique<Participant::Implementation>(engine, *number);
+  static_cast<void>(entered.release());
+  ring_keeper(engine->segment);  // so that it watches us from now on
+  return std::unique_ptr<Participant>(new Participant(std::move(part)));
+}
 
 Participant::Participant(std::unique_ptr<Implementation> implementation) noexcept
     : implementation_(std::move(implementation)) {}

@@ -10,7 +10,6 @@
 #include <utility>
 #include <vector>
 
-#include <ringmill/engine.h>
 #include <ringmill/participant.h>
 
 #include "core/arena.h"
@@ -37,12 +36,6 @@ inline constexpr std::uint16_t holds_concurrency_slot = 1U << 15;
 static_assert((cell_flag::all & holds_concurrency_slot) == 0);
 /// Jobs that do not end by the short way.
 inline constexpr std::uint16_t not_plain = cell_flag::has_options | cell_flag::in_arena | holds_concurrency_slot;
-
-/// Whether the cell of such a job ends with CellOptions.
-inline bool has_cell_options(const JobOptions& options) noexcept {
-  return options.retry_policy != RetryPolicy::standard || options.expires.count() != 0 ||
-         options.keep_result.count() != 0;
-}
 
 class Participant::Implementation {
  public:

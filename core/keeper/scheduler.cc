@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
-#include "core/engine_implementation.h"
+#include "core/attach.h"
 #include "core/engine_thread.h"
 #include "core/exceptions.h"
+#include "core/level_names.h"
 #include "core/log.h"
 #include "ipc/file.h"
+#include "ipc/name_table.h"
 
 namespace ringmill {
 
@@ -26,7 +28,7 @@ constexpr std::size_t most_lines_in_turn = 10;
 }  // namespace
 
 Scheduler::Scheduler(std::shared_ptr<EngineCore> engine)
-    : core_(std::move(engine)), thread_(start_engine_thread("ringmill-ticks", [this] { run(); })) {}
+    : engine_(std::move(engine)), thread_(start_engine_thread("ringmill-ticks", [this] { run(); })) {}
 
 Scheduler::~Scheduler() {
   {
@@ -49,9 +51,7 @@ void Scheduler::run() noexcept {
     std::unique_lock lock(mutex_);
     is_over = changed_.wait_for(lock, look_every, [this] { return stop_; });
   }
-  // The participant belongs to this thread.
-  participant_.reset();
-  engine_.reset();
+  participant_.reset();  // belongs to this thread
 }
 
 /// Once, if there is memory to say it.
@@ -66,7 +66,7 @@ void Scheduler::say(const Error& error) noexcept {
 }
 
 void Scheduler::tick_until_stopped() {
-  ScheduleBook book(core_->directory.folder(), room_wait);
+  ScheduleBook book(engine_->directory.folder(), room_wait);
   std::unique_lock lock(mutex_);
   while (!stop_) {
     lock.unlock();
@@ -133,14 +133,24 @@ Result<void> Scheduler::enqueue(std::span<const DueSchedule> due, ScheduleBook& 
 
 Scheduler::Enqueued Scheduler::enqueue(const DueSchedule& due, Participant& producer, std::chrono::seconds wait) {
   const Schedule& schedule = due.schedule;
-  const auto level = engine_->level(schedule.level);
-  if (!level) return {.last = std::nullopt, .error = level.error()};
-  if (schedule.payload.size() > engine_->most_payload_bytes()) {
-    return {.last = std::nullopt, .error = Error(ErrorCode::too_large, "the payload is too long for this engine")};
+  const Segment& segment = engine_->segment;
+  const auto refused = [](ErrorCode code, const char* why, std::string what) {
+    return Enqueued{.last = std::nullopt, .error = Error(code, why, std::move(what))};
+  };
+  const auto level = find_level(segment, schedule.level);
+  if (!level) return refused(ErrorCode::not_found, "no such level", schedule.level);
+  if (!is_valid_name(schedule.kind)) {
+    return refused(ErrorCode::invalid_argument, "a kind's name has 1 to 63 characters of [A-Za-z0-9._:/-]", schedule.kind);
   }
-  const auto kind = engine_->kind(schedule.kind);
-  if (!kind) return {.last = std::nullopt, .error = kind.error()};
-  const JobRequest request{.kind = *kind, .level = *level, .payload = as_payload(schedule.payload)};
+  if (schedule.payload.size() > segment.geometry().max_payload) {
+    return refused(ErrorCode::too_large, "the payload is too long for this engine",
+                   std::to_string(schedule.payload.size()) + " bytes");
+  }
+  const auto kind = segment.kinds().intern(schedule.kind);
+  if (!kind) return refused(ErrorCode::no_space, "this engine knows 1024 kinds, which is the most", schedule.kind);
+  const JobRequest request{.kind = Kind{*kind},
+                           .level = level_of_number(segment, *level),
+                           .payload = as_payload(schedule.payload)};
   Enqueued enqueued;
   for (const TickTime tick : due.ticks) {
     const auto job = producer.enqueue_unique(request, unique_key_of(schedule.name, tick), unique_for, wait);  // T2
@@ -178,9 +188,8 @@ void Scheduler::say(std::span<const TickMark> marks, std::span<const TickTrouble
 }
 
 Result<Participant*> Scheduler::participant() {
-  if (!engine_) engine_ = Engine::of(core_);
   if (!participant_) {
-    auto attached = engine_->attach(Role::tool);
+    auto attached = attach(engine_, Role::tool);
     if (!attached) return std::unexpected(attached.error());
     participant_ = std::move(*attached);
   }

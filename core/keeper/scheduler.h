@@ -12,8 +12,9 @@
 #include <string>
 #include <thread>
 
-#include <ringmill/engine.h>
+#include <ringmill/participant.h>
 
+#include "core/engine_implementation.h"
 #include "core/schedules/schedule_book.h"
 
 namespace ringmill {
@@ -42,12 +43,11 @@ class Scheduler {
   void say(std::span<const TickMark> marks, std::span<const TickTrouble> troubles);
   void say(const Error& error) noexcept;
   bool is_stopping();
-  /// Attaches when the first tick comes: most engines have none.
+  /// Attached when the first tick comes: most engines have none.
   Result<Participant*> participant();
 
-  std::shared_ptr<EngineCore> core_;
+  std::shared_ptr<EngineCore> engine_;
   // Of the thread alone.
-  std::optional<Engine> engine_;
   std::unique_ptr<Participant> participant_;
   std::string said_;                            // the last error that was logged
   std::map<std::string, std::string> said_of_;  // the same of each schedule that fails

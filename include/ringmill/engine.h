@@ -116,10 +116,7 @@ class Engine {
 
  private:
   friend class Participant;
-  friend class Scheduler;
   class Implementation;
-  /// One more handle of an engine that this process has open, without a keeper of its own.
-  static Engine of(std::shared_ptr<EngineCore> core);
   explicit Engine(std::shared_ptr<Implementation> implementation) noexcept;
   Result<void> change_rules(const std::function<Result<void>(FlowRules&)>& change);
   std::shared_ptr<Implementation> implementation_;

@@ -168,6 +168,8 @@ enum class Cancelled {
   already_over,   ///< it had ended before.
 };
 
+class EngineCore;
+
 /// One thread's place in an engine: a registry entry, its leases, its cache of free cells.
 /// Made by Engine::attach(); it belongs to the thread that attached it, and every call checks that (errors
 /// wrong_thread, after_fork). Not for signal handlers. If the thread or its process dies, the keeper hands its jobs to
@@ -269,7 +271,7 @@ class Participant {
   void wake() noexcept;
 
  private:
-  friend class Engine;
+  friend Result<std::unique_ptr<Participant>> attach(const std::shared_ptr<EngineCore>& engine, Role role);
   friend class Job;
   class Implementation;
   explicit Participant(std::unique_ptr<Implementation> implementation) noexcept;
