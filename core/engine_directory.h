@@ -24,7 +24,7 @@
 #include "core/engine_configuration.h"
 #include "core/engine_identity.h"
 #include "core/journal/file_names.h"
-#include "core/journal/recovery.h"
+#include "core/journal/recovery_report.h"
 #include "core/journal/writer.h"
 #include "ipc/directory.h"
 #include "ipc/file.h"

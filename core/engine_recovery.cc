@@ -8,6 +8,7 @@
 
 #include "core/engine_directory.h"
 #include "core/flow_control/flow_book.h"
+#include "core/journal/recovery.h"
 #include "core/log.h"
 #include "core/runtime_levels.h"
 #include "core/waking.h"

@@ -46,6 +46,7 @@
 #include "core/journal/never_were.h"
 #include "core/journal/parts.h"
 #include "core/journal/reader.h"
+#include "core/journal/recovery_report.h"
 #include "core/unique_jobs.h"
 #include "ipc/segment.h"
 
@@ -164,19 +165,6 @@ struct RecoveryOptions {
   std::uint64_t segment_bytes = any_length;
   /// How long writes of a dead process are waited for.
   std::chrono::milliseconds fence_wait{std::chrono::seconds{10}};
-};
-
-/// What a recovery did.
-struct RecoveryReport {
-  std::uint64_t jobs = 0;
-  std::uint64_t kinds = 0;
-  /// The highest that the journal shows: the next keeper takes a higher one.
-  std::uint64_t epoch = 0;
-  /// Damage of its records included.
-  JournalReport journal;
-  /// Copies of damaged blocks, beside the journal.
-  std::vector<std::filesystem::path> kept_aside;
-  std::chrono::nanoseconds elapsed{0};
 };
 
 /// R1 and R2. Errors: busy (writes are still in flight), incompatible, system.

@@ -5,6 +5,7 @@
 
 #include "core/engine_directory.h"
 #include "core/inspect.h"
+#include "core/journal/recovery.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"

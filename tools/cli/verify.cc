@@ -10,6 +10,7 @@
 #include "core/journal/live_jobs.h"
 #include "core/journal/read_only_device.h"
 #include "core/journal/reader.h"
+#include "core/journal/recovery.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
