@@ -18,6 +18,7 @@
 
 #include "core/exceptions.h"
 #include "core/participant_implementation.h"
+#include "ipc/invariant.h"
 
 namespace ringmill {
 
@@ -177,6 +178,7 @@ CellState Participant::Implementation::first_state(const JobRequest& request) no
 std::size_t Participant::Implementation::publish(std::span<const FreeCells::Filling> filled,
                                                  std::span<const JobRequest> requests, std::span<JobId> ids) noexcept {
   const JobTable& table = settling_.table();
+  RINGMILL_INVARIANT(entry_.placing_count.load_once().below(1U).has_value());  // one list at a time
   for (std::size_t n = 0; n < filled.size(); ++n) {
     ids[n] = job_id_of(filled[n].word, filled[n].index);
     entry_.placing[n].store(ids[n].value(), std::memory_order_relaxed);  // ORDER placing: released by its length
@@ -187,6 +189,7 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
   bool marked = false;
   for (std::size_t n = 0; n < filled.size(); ++n) {
     const FreeCells::Filling& filling = filled[n];
+    RINGMILL_INVARIANT(table.word(filling.index) == filling.word);  // only its owner moves a cell that is filling
     // ORDER state: releases header and payload to the claimer.
     table.state(filling.index)
         .store(filling.word.next(first_state(requests[n]), 0).bits(),

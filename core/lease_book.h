@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/waking.h"
+#include "ipc/invariant.h"
 #include "ipc/layout.h"
 #include "ipc/segment.h"
 #include "ipc/state_word.h"
@@ -45,6 +46,7 @@ class LeaseBook {
   /// Writes the next slot for a job that is about to be claimed; `claimed` is the word that the cell will get. Kept
   /// only if confirm() follows. ORDER lease: relaxed, released together by the claiming swap.
   LeaseSlot& reserve(JobId id, StateWord claimed, std::uint64_t deadline_ns) noexcept {
+    RINGMILL_INVARIANT(!is_full());
     LeaseSlot& slot = entry_->leases[next()];
     slot.deadline_ns.store(deadline_ns, std::memory_order_relaxed);
     slot.started_at_ns.store(0, std::memory_order_relaxed);
@@ -53,7 +55,10 @@ class LeaseBook {
     slot.job_id.store(id.value(), std::memory_order_relaxed);
     return slot;
   }
-  void confirm() noexcept { free_ &= free_ - 1; }
+  void confirm() noexcept {
+    RINGMILL_INVARIANT(!is_full());
+    free_ &= free_ - 1;
+  }
 
   LeaseSlot& slot(std::uint32_t n) noexcept { return entry_->leases[n]; }
   std::byte* buffer(std::uint32_t n) noexcept { return buffers_.data() + std::size_t{n} * buffer_bytes_; }
@@ -74,6 +79,7 @@ class LeaseBook {
   }
   /// E7 for a job that is known to have no extent.
   void give_back_plain(std::uint32_t n) noexcept {
+    RINGMILL_INVARIANT(is_held(n));
     entry_->leases[n].job_id.store(0, std::memory_order_release);  // ORDER lease: after the cell's last transition
     free_ |= std::uint64_t{1} << n;
   }
@@ -88,6 +94,7 @@ class LeaseBook {
   };
   bool has_concurrency_slot(std::uint32_t n) const noexcept { return (with_slot_ >> n & 1) != 0; }
   void note_concurrency_slot(std::uint32_t n, ConcurrencyHold hold) noexcept {
+    RINGMILL_INVARIANT(!has_concurrency_slot(n));
     with_slot_ |= std::uint64_t{1} << n;
     holds_[n] = hold;
   }

@@ -9,6 +9,7 @@
 #include "core/bundles.h"
 #include "core/kept_text.h"
 #include "ipc/clock.h"
+#include "ipc/invariant.h"
 #include "ipc/wait_mark.h"
 
 namespace ringmill {
@@ -109,6 +110,8 @@ void Settling::note_attempt(CellIndex index, LeaseNote note) noexcept {
 
 void Settling::settle_in(CellIndex index, StateWord completing, CellState state, DueTime due,
                          bool to_journal) noexcept {
+  RINGMILL_INVARIANT(completing.state() == CellState::completing && table_.word(index) == completing);
+  RINGMILL_INVARIANT(me_->placing_count.load_once().below(1U).has_value());  // one list at a time
   CellHeader& header = table_.header(index);
   // ORDER relaxed: the cell is ours; its next word publishes it.
   header.due_at.store(due.bits(), std::memory_order_relaxed);
@@ -134,6 +137,7 @@ void Settling::settle_in(CellIndex index, StateWord completing, CellState state,
 
 bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noexcept {
   CellHeader& header = table_.header(index);
+  RINGMILL_INVARIANT(table_.word(index) == completing);  // E2 was won, and nobody takes it from us
   const JobId id = job_id_of(completing, index);
   const CellOptions* const options = table_.options(index);
   switch (note.outcome) {
@@ -201,6 +205,7 @@ bool Settling::promote(CellIndex index, StateWord waiting) noexcept {
   const CellHeader& header = table_.header(index);
   const std::uint32_t level = header.level.load_once().unbounded();  // place() takes any
   const std::uint32_t kind = header.kind.load_once().unbounded();
+  RINGMILL_INVARIANT(me_->placing_count.load_once().below(1U).has_value());
   const JobId id = job_id_of(waiting, index);
   // ORDER placing: as in settle_in().
   me_->placing[0].store(id.value(), std::memory_order_relaxed);

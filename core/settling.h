@@ -33,6 +33,7 @@
 #include "core/job_table.h"
 #include "core/waking.h"
 #include "ipc/clock.h"
+#include "ipc/invariant.h"
 #include "ipc/segment.h"
 #include "ipc/spill_state.h"
 
@@ -114,6 +115,7 @@ class Settling {
 
   /// E5 for a job that is over. The cell is free afterwards; the caller lists it.
   void free_cell(CellIndex index, StateWord completing) noexcept {
+    RINGMILL_INVARIANT(table_.word(index) == completing);  // only its owner moves a cell that is completing
     // ORDER state: releases the cell's last use to whoever fills it next.
     table_.state(index).store(table_.freed(completing).bits(), std::memory_order_release);  // E5
   }

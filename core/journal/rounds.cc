@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cassert>
 #include <string>
 #include <utility>
 
@@ -498,6 +499,7 @@ bool JournalRounds::publish() {
     durable_round_ = rounds_.front().number;
     rounds_.pop_front();
   }
+  assert(durable_round_ >= before && durable_round_ <= round_);
   if (durable_round_ == before) return false;
   words_->round_durable.store(durable_round_);
   return true;
