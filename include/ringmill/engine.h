@@ -19,7 +19,6 @@
 
 namespace ringmill {
 
-class EngineCore;
 struct FlowRules;
 
 /// An open engine. All calls may be made from any thread. After fork() the child must open for itself.
