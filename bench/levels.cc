@@ -28,7 +28,7 @@
 #include "bench/subject.h"
 #include "bench/throughput.h"
 #include "bench/workload.h"
-#include "core/level_list.h"
+#include "core/levels/level_list.h"
 #include "ipc/directory.h"
 
 namespace ringmill::bench {

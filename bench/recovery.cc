@@ -11,7 +11,7 @@
 #include "bench/scratch.h"
 #include "bench/subject.h"
 #include "bench/workload.h"
-#include "core/engine_directory.h"
+#include "core/instance/engine_directory.h"
 
 namespace ringmill::bench {
 namespace {

@@ -124,7 +124,7 @@ class Directory {
   Result<void> write_file_durably(std::string_view name, std::string_view text, std::uint32_t mode,
                                   std::optional<Owner> owner = {}) const;
   /// A new empty file in place. Nothing can have it open before it stands there, and its maker has closed it by then
-  /// (core/sqlite.h says why). False: something of that name is there.
+  /// (core/base/sqlite.h says why). False: something of that name is there.
   Result<bool> make_empty_file(std::string_view name, std::uint32_t mode, std::optional<Owner> owner = {}) const;
 
   Result<void> rename(std::string_view from, std::string_view to) const;

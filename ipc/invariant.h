@@ -1,12 +1,12 @@
-// Invariants of the protocols, as assertions: the ones that tests/model states, and those of private state that rests on
-// shared memory. Debug and sanitizer builds check them.
+// Invariants of the protocols, as assertions: the ones that tests/model states, and those of private state that rests
+// on shared memory. Debug and sanitizer builds check them.
 //
 // A hostile peer can break each of them by writing into the shared memory, so they are for finding our own mistakes,
 // and nothing may rest on them. Tests that write over shared memory call distrust_shared_memory() first.
 #pragma once
 
-#include <cassert>
 #include <atomic>
+#include <cassert>
 
 namespace ringmill {
 

@@ -77,7 +77,7 @@ struct alignas(padding_bytes) SegmentHeader {
   std::atomic<std::uint32_t> max_payload;       // bytes: the longest payload
   std::uint32_t reserved_payload;               // zero
   std::atomic<std::uint64_t> checksum;          // XXH3 of all fields above but `state`
-  std::atomic<std::uint64_t> reserved[2];       // making, home: MemorySigns (core/engine_identity.h)
+  std::atomic<std::uint64_t> reserved[2];       // making, home: MemorySigns (core/instance/engine_identity.h)
 };
 static_assert(sizeof(SegmentHeader) == 128 && alignof(SegmentHeader) == 128);
 static_assert(offsetof(SegmentHeader, checksum) == 104);
@@ -410,7 +410,7 @@ struct alignas(page_bytes) ParticipantEntry {
   /// Statistics, as those above.
   std::atomic<std::uint64_t> dead;
   /// Jobs that become visible together: the first one's id; the others follow in CellLinks::next. 0: none. Written when
-  /// all their cells are filled, cleared when all are published (core/bundles.h).
+  /// all their cells are filled, cleared when all are published (core/table/bundles.h).
   std::atomic<std::uint64_t> bundle;
   /// The job whose completion publishes them; 0: they are published already, by the word above. Written before it.
   std::atomic<std::uint64_t> bundle_after;
@@ -496,7 +496,8 @@ struct CellOptions {
   std::atomic<std::uint64_t> keep_ms;        // how long result and history are kept after the end; 0: not
   std::atomic<std::uint64_t> started;        // AttemptStart of the last attempt
   std::atomic<std::uint64_t> ended_at_ms;    // of the last attempt, wall clock
-  std::atomic<std::uint64_t> unique_low;     // the hash of the job's unique key (core/unique_jobs.h); both zero: none
+  std::atomic<std::uint64_t>
+      unique_low;  // the hash of the job's unique key (core/table/unique_jobs.h); both zero: none
   std::atomic<std::uint64_t> unique_high;
 };
 static_assert(sizeof(CellOptions) == 48);
@@ -521,9 +522,9 @@ struct CellLinks {
 static_assert(sizeof(CellLinks) == 24);
 static_assert(std::is_trivially_destructible_v<CellLinks> && std::is_standard_layout_v<CellLinks>);
 
-/// What stands for a unit of the arena (core/arena.h): the id of the job that has the extent that begins there, or had
-/// it last; 0: none. Set by compare-and-swap to the id of the job that is being filled, if the job it names has ended;
-/// reset to 0 by the same producer. The table decides what it is worth: nothing when the job has ended.
+/// What stands for a unit of the arena (core/table/arena.h): the id of the job that has, or had last, the extent that
+/// begins there; 0: none. Set by compare-and-swap to the id of the job that is being filled, if the job it names has
+/// ended; reset to 0 by the same producer. The table decides what it is worth: nothing when the job has ended.
 struct ArenaUnit {
   std::atomic<std::uint64_t> job_id;
 };

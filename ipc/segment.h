@@ -157,7 +157,7 @@ class Segment {
     return KeeperMarks(&at<std::atomic<std::uint64_t>>(geometry_.marks + 3 * mark_map_bytes(geometry_.capacity)),
                        geometry_.capacity / 64, signals());
   }
-  /// geometry().unique_slots words, each a job's id or 0: hints of core/unique_jobs.h. Written by enqueuers.
+  /// geometry().unique_slots words, each a job's id or 0: hints of core/table/unique_jobs.h. Written by enqueuers.
   std::atomic<std::uint64_t>* unique_slots() const noexcept {
     return &at<std::atomic<std::uint64_t>>(geometry_.unique);
   }

@@ -8,7 +8,7 @@
 //   S5  clear own bit
 //
 // No wake-up is lost (hazard 10 in docs/hazards.md): S2 ends with a full fence, and W1 either ends with a seq_cst
-// read-modify-write or with a full fence (wake_for_extent() of core/waking.h). W2 is seq_cst. So either S3 sees what W1
+// read-modify-write or with a full fence (wake_for_extent() of ipc/waking.h). W2 is seq_cst. So either S3 sees what W1
 // did, whatever the order of its loads, or W2 sees S2's bit. Killed after W3, before W4: the waker is dead, its reaper
 // wakes all. Killed sleeper: its reaper clears the bit and wakes all, because a wake may have gone to the
 // dead (hazard 23).

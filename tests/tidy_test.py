@@ -51,6 +51,23 @@ class Includes(RuleTest):
         files = {"core/a.cc": '#include "workers/b.h"\n', "workers/b.h": ""}
         self.fires(tidy.rule_includes, files, "core may not know")
 
+    def test_a_room_of_core_that_knows_one_above_it(self):
+        files = {"core/table/a.cc": '#include "core/keeper/b.h"\n', "core/keeper/b.h": ""}
+        self.fires(tidy.rule_includes, files, "table stands below keeper")
+
+    def test_a_room_of_core_that_knows_a_public_header_above_it(self):
+        files = {"core/levels/a.cc": "#include <ringmill/engine.h>\n", "include/ringmill/engine.h": ""}
+        self.fires(tidy.rule_includes, files, "levels stands below engine")
+
+    def test_a_file_of_core_in_no_room(self):
+        files = {"core/a.cc": '#include "core/table/b.h"\n', "core/table/b.h": ""}
+        self.fires(tidy.rule_includes, files, 'core has no room ""')
+
+    def test_a_room_of_core_that_knows_one_below_it(self):
+        files = {"core/keeper/a.cc": '#include "core/table/b.h"\n', "core/table/b.h": '#include "core/table/c.h"\n',
+                 "core/table/c.h": ""}
+        self.is_silent(tidy.rule_includes, files)
+
     def test_the_bench_may_not_know_the_tests(self):
         self.fires(tidy.rule_includes, {"bench/a.cc": '#include "tests/b.h"\n', "tests/b.h": ""}, "bench may not know")
 

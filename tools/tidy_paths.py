@@ -12,7 +12,7 @@ PATH_USERS = {
     "ipc/file.h": "files of the system, at paths that it fixes",
     "ipc/file.cc": "files of the system, at paths that it fixes",
     "ipc/process_end.cc": "/proc, where the kernel alone makes names",
-    "core/sqlite.cc": "what SQLite is about to open, at a path that leads through a descriptor",
+    "core/base/sqlite.cc": "what SQLite is about to open, at a path that leads through a descriptor",
     "ipc/segment.cc": "the kernel's id of this boot, below /proc",
     "workers/spool.cc": "a nameless file in a folder for temporary ones, which the system or the user's TMPDIR names",
     "tools/cli/keeper.cc": "/dev/null, and the root folder to stand in",

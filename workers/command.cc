@@ -16,7 +16,7 @@
 #include <climits>
 #include <csignal>
 
-#include "core/kept_text.h"
+#include "core/base/kept_text.h"
 #include "ipc/clock.h"
 #include "ipc/process_end.h"
 

@@ -31,7 +31,7 @@ struct CommandEnd {
   Spool more_output;
   /// There was more still.
   bool output_was_cut = false;
-  /// Standard error's last bytes, at most Command::most_error_text: end_of() of core/kept_text.h.
+  /// Standard error's last bytes, at most Command::most_error_text: end_of() of core/base/kept_text.h.
   std::string error_text;
 };
 

@@ -14,7 +14,7 @@
 #include <new>
 #include <string>
 
-#include "core/log.h"
+#include "core/base/log.h"
 #include "ipc/clock.h"
 
 namespace ringmill {

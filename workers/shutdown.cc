@@ -17,7 +17,7 @@
 
 #include <ringmill/worker.h>
 
-#include "core/exceptions.h"
+#include "core/base/exceptions.h"
 #include "ipc/file.h"
 
 namespace ringmill {

@@ -10,8 +10,8 @@
 #include <optional>
 #include <thread>
 
-#include "core/exceptions.h"
-#include "core/log.h"
+#include "core/base/exceptions.h"
+#include "core/base/log.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
 #include "workers/worker_thread.h"

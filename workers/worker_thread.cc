@@ -7,7 +7,7 @@
 #include <system_error>
 #include <thread>
 
-#include "core/log.h"
+#include "core/base/log.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
 

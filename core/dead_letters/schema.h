@@ -8,8 +8,8 @@
 
 #include <ringmill/error.h>
 
+#include "core/base/sqlite.h"
 #include "core/dead_letters/store.h"
-#include "core/sqlite.h"
 
 namespace ringmill {
 

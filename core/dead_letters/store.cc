@@ -10,10 +10,10 @@
 
 #include <fmt/format.h>
 
+#include "core/base/log.h"
+#include "core/base/sqlite.h"
 #include "core/dead_letters/filter_columns.h"
 #include "core/dead_letters/schema.h"
-#include "core/log.h"
-#include "core/sqlite.h"
 #include "ipc/fork_guard.h"
 #include "ipc/registry.h"
 

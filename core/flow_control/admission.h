@@ -1,11 +1,11 @@
 // Whether a job that was claimed may begin now, by the rules of its kind; what may not is parked with the keeper.
 //
 //                                                             killed just after the step
-//   A1  claim the job (core/claiming.h, K4)                   it waits again, no attempt counted
+//   A1  claim the job (core/participant/claiming.h, K4)       it waits again, no attempt counted
 //   A2  the kind is paused: park                              as A1
 //   A3  take a token; it is for later: park until then        as A1, and the token is lost
 //   A4  take a slot; none is free: park                       as A1; the slot is free with the end of the run
-//   P1  park: E1 to E6 of core/settling.h, running ->         the reaper goes on, as the lease slot says: it is parked
+//   P1  park: E1 to E6 of core/table/settling.h, running ->   the reaper goes on, as the lease slot says: it is parked
 //       completing -> delayed, with a WaitMark and the time
 //       that it is due (never: the keeper brings it back),
 //       marked for the keeper
@@ -23,8 +23,8 @@
 
 #include <cstdint>
 
-#include "core/lease_book.h"
-#include "core/settling.h"
+#include "core/table/lease_book.h"
+#include "core/table/settling.h"
 #include "ipc/segment.h"
 #include "ipc/wait_mark.h"
 

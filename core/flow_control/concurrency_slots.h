@@ -17,7 +17,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "core/job_table.h"
+#include "core/table/job_table.h"
 
 namespace ringmill {
 

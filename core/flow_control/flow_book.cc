@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <array>
 
+#include "core/base/log.h"
 #include "core/flow_control/concurrency_slots.h"
-#include "core/level_names.h"
-#include "core/log.h"
-#include "core/waking.h"
+#include "core/levels/level_names.h"
 #include "ipc/registry.h"
+#include "ipc/waking.h"
 
 namespace ringmill {
 

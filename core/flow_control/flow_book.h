@@ -19,9 +19,9 @@
 
 #include <ringmill/error.h>
 
-#include "core/engine_directory.h"
-#include "core/engine_implementation.h"
 #include "core/flow_control/flow_rules.h"
+#include "core/instance/engine_core.h"
+#include "core/instance/engine_directory.h"
 #include "ipc/segment.h"
 
 namespace ringmill {

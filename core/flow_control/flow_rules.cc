@@ -3,9 +3,9 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "core/exceptions.h"
+#include "core/base/exceptions.h"
+#include "core/base/json_number.h"
 #include "core/flow_control/token_bucket.h"
-#include "core/json_number.h"
 #include "ipc/file.h"
 #include "ipc/layout.h"
 #include "ipc/name_table.h"

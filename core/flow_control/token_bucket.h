@@ -9,7 +9,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "core/job_table.h"
+#include "core/table/job_table.h"
 #include "ipc/clock.h"
 
 namespace ringmill {

@@ -1,9 +1,9 @@
 #include "core/journal/device.h"
 
+#include "core/base/log.h"
 #include "core/journal/file_device.h"
 #include "core/journal/slot_files.h"
 #include "core/journal/uring_device.h"
-#include "core/log.h"
 
 namespace ringmill {
 

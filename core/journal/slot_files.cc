@@ -14,10 +14,10 @@
 #include <string_view>
 #include <utility>
 
+#include "core/base/log.h"
 #include "core/journal/aligned_memory.h"
 #include "core/journal/file_names.h"
 #include "core/journal/format.h"
-#include "core/log.h"
 
 namespace ringmill {
 

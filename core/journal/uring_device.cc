@@ -9,7 +9,7 @@
 #include <thread>
 #include <utility>
 
-#include "core/log.h"
+#include "core/base/log.h"
 
 namespace ringmill {
 

@@ -1,7 +1,7 @@
 // Writes blocks in order, several at a time, and knows up to which one all are durable. Owns the journal's segments:
 // which file is written, which are free, which one goes next.
 //
-// Used by one thread, the keeper's journal thread (core/journal/rounds.h decides what is written).
+// Used by one thread, the keeper's journal thread (core/durability/rounds.h decides what is written).
 #pragma once
 
 #include <chrono>

@@ -4,10 +4,10 @@
 #include <chrono>
 #include <utility>
 
-#include "core/engine_thread.h"
-#include "core/exceptions.h"
-#include "core/log.h"
-#include "core/retry_policies.h"
+#include "core/base/engine_thread.h"
+#include "core/base/exceptions.h"
+#include "core/base/log.h"
+#include "core/retry/retry_policies.h"
 #include "ipc/clock.h"
 #include "ipc/file.h"
 

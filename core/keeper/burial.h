@@ -21,9 +21,9 @@
 #include <vector>
 
 #include "core/dead_letters/store.h"
-#include "core/engine_implementation.h"
-#include "core/inspect.h"
-#include "core/settling.h"
+#include "core/inspect/inspect.h"
+#include "core/instance/engine_core.h"
+#include "core/table/settling.h"
 
 namespace ringmill {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "core/job_table.h"
-#include "core/log.h"
+#include "core/base/log.h"
+#include "core/table/job_table.h"
 #include "ipc/clock.h"
 #include "ipc/ring.h"
 

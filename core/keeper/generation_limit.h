@@ -19,7 +19,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "core/engine_implementation.h"
+#include "core/instance/engine_core.h"
 
 namespace ringmill {
 

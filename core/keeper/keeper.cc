@@ -8,18 +8,18 @@
 #include <limits>
 #include <utility>
 
-#include "core/engine_thread.h"
-#include "core/exceptions.h"
-#include "core/journal/journal_thread.h"
+#include "core/base/engine_thread.h"
+#include "core/base/exceptions.h"
+#include "core/base/log.h"
+#include "core/durability/journal_thread.h"
 #include "core/keeper/burial.h"
 #include "core/keeper/scheduler.h"
-#include "core/log.h"
-#include "core/runtime_levels.h"
-#include "core/waking.h"
+#include "core/levels/runtime_levels.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
 #include "ipc/robust_word.h"
 #include "ipc/time_slice.h"
+#include "ipc/waking.h"
 
 namespace ringmill {
 

@@ -8,8 +8,8 @@
 #include <optional>
 #include <thread>
 
-#include "core/engine_implementation.h"
 #include "core/flow_control/flow_book.h"
+#include "core/instance/engine_core.h"
 #include "core/keeper/generation_limit.h"
 #include "core/keeper/reaper.h"
 #include "core/keeper/table_scan.h"

@@ -1,7 +1,7 @@
 // The overflow queue: jobs of dynamic levels that their small rings have no room for. A producer marks such a job for
-// the keeper (core/settling.h, O1 to O4); here it waits in the order of arrival, and enters the ring as that drains.
-// Private memory of the keeper, 16 bytes per job and 2 per cell, whatever the number of levels; rebuilt by a scan of
-// the table.
+// the keeper (core/table/settling.h, O1 to O4); here it waits in the order of arrival, and enters the ring as that
+// drains. Private memory of the keeper, 16 bytes per job and 2 per cell, whatever the number of levels; rebuilt by a
+// scan of the table.
 //
 // Each turn, for each level whose spill state (ipc/spill_state.h) is not `direct`:
 //
@@ -26,7 +26,7 @@
 #include <optional>
 #include <vector>
 
-#include "core/settling.h"
+#include "core/table/settling.h"
 #include "ipc/segment.h"
 
 namespace ringmill {

@@ -7,7 +7,7 @@
 //   Q2  waiting = whether any job waits                       the next keeper does it again
 //   Q3  the kind is not paused (any more), slots are free,    as Q1
 //       or its rules have changed: promote the first ones
-//       (P1 to P3 of core/settling.h)
+//       (P1 to P3 of core/table/settling.h)
 //
 // Q2 comes before the look at the slots: see the end of core/flow_control/admission.h. Jobs of one kind come back in
 // the order of their levels, then of their enqueues; each goes to the end of its level and keeps its mark, so it is not
@@ -19,7 +19,7 @@
 #include <map>
 #include <vector>
 
-#include "core/settling.h"
+#include "core/table/settling.h"
 #include "ipc/segment.h"
 #include "ipc/wait_mark.h"
 

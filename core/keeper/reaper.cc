@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "core/bundles.h"
 #include "core/keeper/reap_rules.h"
-#include "core/lease_slots.h"
+#include "core/table/bundles.h"
+#include "core/table/lease_slots.h"
 #include "ipc/clock.h"
 
 namespace ringmill {

@@ -3,7 +3,7 @@
 //                                                              killed just after the step (the reaper may die too)
 //   D1  CAS the entry: alive or starting -> reaping            the next keeper sees reaping, and begins at D2
 //   D2  clear its sleeping signs                               again
-//   B   publish a bundle that was decided (core/bundles.h)     again: what is published is not filling any more
+//   B   publish a decided bundle (core/table/bundles.h)        again: what is published is not filling any more
 //   D3  each lease slot: the rule for the cell's state         again: a cell whose word has moved on is left alone
 //   D4  each id of the placing list: push the hint again       again: doubled hints are harmless
 //   D5  wake all                                               a wake may have gone to the dead
@@ -20,9 +20,9 @@
 #include <string>
 #include <string_view>
 
-#include "core/engine_implementation.h"
+#include "core/instance/engine_core.h"
 #include "core/keeper/deaths.h"
-#include "core/settling.h"
+#include "core/table/settling.h"
 
 namespace ringmill {
 

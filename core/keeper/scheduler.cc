@@ -2,11 +2,11 @@
 
 #include <algorithm>
 
-#include "core/attach.h"
-#include "core/engine_thread.h"
-#include "core/exceptions.h"
-#include "core/level_names.h"
-#include "core/log.h"
+#include "core/base/engine_thread.h"
+#include "core/base/exceptions.h"
+#include "core/base/log.h"
+#include "core/levels/level_names.h"
+#include "core/participant/attach.h"
 #include "ipc/file.h"
 #include "ipc/name_table.h"
 
@@ -140,7 +140,8 @@ Scheduler::Enqueued Scheduler::enqueue(const DueSchedule& due, Participant& prod
   const auto level = find_level(segment, schedule.level);
   if (!level) return refused(ErrorCode::not_found, "no such level", schedule.level);
   if (!is_valid_name(schedule.kind)) {
-    return refused(ErrorCode::invalid_argument, "a kind's name has 1 to 63 characters of [A-Za-z0-9._:/-]", schedule.kind);
+    return refused(ErrorCode::invalid_argument, "a kind's name has 1 to 63 characters of [A-Za-z0-9._:/-]",
+                   schedule.kind);
   }
   if (schedule.payload.size() > segment.geometry().max_payload) {
     return refused(ErrorCode::too_large, "the payload is too long for this engine",
@@ -148,9 +149,8 @@ Scheduler::Enqueued Scheduler::enqueue(const DueSchedule& due, Participant& prod
   }
   const auto kind = segment.kinds().intern(schedule.kind);
   if (!kind) return refused(ErrorCode::no_space, "this engine knows 1024 kinds, which is the most", schedule.kind);
-  const JobRequest request{.kind = Kind{*kind},
-                           .level = level_of_number(segment, *level),
-                           .payload = as_payload(schedule.payload)};
+  const JobRequest request{
+      .kind = Kind{*kind}, .level = level_of_number(segment, *level), .payload = as_payload(schedule.payload)};
   Enqueued enqueued;
   for (const TickTime tick : due.ticks) {
     const auto job = producer.enqueue_unique(request, unique_key_of(schedule.name, tick), unique_for, wait);  // T2

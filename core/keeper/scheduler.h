@@ -14,7 +14,7 @@
 
 #include <ringmill/participant.h>
 
-#include "core/engine_implementation.h"
+#include "core/instance/engine_core.h"
 #include "core/schedules/schedule_book.h"
 
 namespace ringmill {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/damage.h"
+#include "core/table/damage.h"
 
 namespace ringmill {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <functional>
 
-#include "core/expiry.h"
+#include "core/table/expiry.h"
 #include "ipc/clock.h"
 
 namespace ringmill {

@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "core/durations.h"
+#include "core/base/durations.h"
 
 namespace ringmill {
 

@@ -5,7 +5,7 @@
 
 #include <ringmill/error.h>
 
-#include "core/sqlite.h"
+#include "core/base/sqlite.h"
 
 namespace ringmill {
 

@@ -7,9 +7,9 @@
 #include <span>
 #include <utility>
 
-#include "core/durations.h"
-#include "core/log.h"
-#include "core/shown_text.h"
+#include "core/base/durations.h"
+#include "core/base/log.h"
+#include "core/base/shown_text.h"
 #include "ipc/name_table.h"
 
 namespace ringmill {

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/shown_text.h"
+#include "core/base/shown_text.h"
 #include "tests/support/program.h"
 
 namespace ringmill::test {

@@ -2,8 +2,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "core/base/log.h"
 #include "core/journal/file_names.h"
-#include "core/log.h"
 #include "tests/cli/command_line.h"
 #include "tests/cli/hostile_text.h"
 #include "tests/journal/hand_written.h"

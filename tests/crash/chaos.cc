@@ -19,7 +19,7 @@
 
 #include <fmt/core.h>
 
-#include "core/inspect.h"
+#include "core/inspect/inspect.h"
 #include "tests/crash/fail_once.h"
 #include "tests/support/child.h"
 #include "tests/support/must.h"

@@ -7,9 +7,9 @@
 
 #include <fmt/format.h>
 
-#include "core/inspect.h"
+#include "core/durability/recovery.h"
+#include "core/inspect/inspect.h"
 #include "core/journal/file_names.h"
-#include "core/journal/recovery.h"
 #include "tests/support/must.h"
 
 namespace ringmill::crash {
@@ -76,7 +76,7 @@ EngineRun::EngineRun(std::uint64_t seed, CrashReport& report)
   must(Engine::create(place_.directory(), place_.here(options_of_run())));
   disk_ = std::make_shared<Disk>(random_.next());
   // In segments as small as that goes well with: files are given up all the time, and what lives in them moves. With
-  // the arena about two and a half times what its jobs can take, as core/engine_configuration.cc has it.
+  // the arena about two and a half times what its jobs can take, as core/instance/engine_configuration.cc has it.
   has_large_payloads_ = random_.one_in(2);
   const std::uint64_t units = has_large_payloads_ ? 24 + random_.below(2) * 8 : 7 + random_.below(2) * 3;
   geometry_.segment_bytes = units * journal_unit;

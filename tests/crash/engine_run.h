@@ -20,8 +20,8 @@
 
 #include <ringmill/engine.h>
 
-#include "core/engine_implementation.h"
-#include "core/journal/rounds.h"
+#include "core/durability/rounds.h"
+#include "core/instance/engine_core.h"
 #include "core/journal/writer.h"
 #include "core/keeper/reaper.h"
 #include "core/keeper/timers.h"

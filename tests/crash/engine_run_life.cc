@@ -4,10 +4,10 @@
 
 #include <fmt/format.h>
 
-#include "core/inspect.h"
-#include "core/job_table.h"
-#include "core/settling.h"
-#include "core/unique_jobs.h"
+#include "core/inspect/inspect.h"
+#include "core/table/job_table.h"
+#include "core/table/settling.h"
+#include "core/table/unique_jobs.h"
 #include "tests/crash/engine_run.h"
 
 namespace ringmill::crash {

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "core/job_table.h"
+#include "core/table/job_table.h"
 #include "ipc/clock.h"
 #include "tests/crash/engine_run.h"
 

@@ -11,8 +11,8 @@
 
 #include <fmt/format.h>
 
-#include "core/inspect.h"
-#include "core/journal/journal_thread.h"
+#include "core/durability/journal_thread.h"
+#include "core/inspect/inspect.h"
 #include "core/journal/parts.h"
 #include "core/journal/reader.h"
 #include "tests/crash/trials.h"

@@ -11,8 +11,8 @@
 #include <stdexcept>
 #include <thread>
 
-#include "core/inspect.h"
-#include "core/log.h"
+#include "core/base/log.h"
+#include "core/inspect/inspect.h"
 #include "tests/crash/all_calls.h"
 #include "tests/crash/scribbler.h"
 #include "tests/support/child.h"

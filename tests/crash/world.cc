@@ -9,10 +9,10 @@
 
 #include <fmt/core.h>
 
-#include "core/arena.h"
-#include "core/inspect.h"
+#include "core/inspect/inspect.h"
 #include "core/journal/note.h"
-#include "core/lease_slots.h"
+#include "core/table/arena.h"
+#include "core/table/lease_slots.h"
 #include "ipc/clock.h"
 #include "ipc/sleepers.h"
 #include "ipc/spill_state.h"

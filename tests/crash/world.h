@@ -12,7 +12,7 @@
 
 #include <ringmill/engine.h>
 
-#include "core/engine_implementation.h"
+#include "core/instance/engine_core.h"
 #include "core/keeper/keeper.h"
 #include "tests/crash/operations.h"
 

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "core/sqlite.h"
+#include "core/base/sqlite.h"
 #include "tests/support/dead_letters.h"
 #include "tests/support/log_capture.h"
 

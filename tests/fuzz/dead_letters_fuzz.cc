@@ -1,6 +1,6 @@
 // The file of dead letters as somebody else may have made it: an error, or letters that can be, in walks that end.
+#include "core/base/log.h"
 #include "core/dead_letters/store.h"
-#include "core/log.h"
 #include "ipc/name_table.h"
 #include "tests/fuzz/harmed_database.h"
 

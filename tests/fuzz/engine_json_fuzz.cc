@@ -1,5 +1,5 @@
 // engine.json as somebody else may have written it: refused, or sizes that can be, and that come back as they were.
-#include "core/engine_configuration.h"
+#include "core/instance/engine_configuration.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace ringmill::test {

@@ -1,5 +1,5 @@
 // levels.json as somebody else may have written it: refused, or levels whose rings lie in their room.
-#include "core/level_list.h"
+#include "core/levels/level_list.h"
 #include "ipc/name_table.h"
 #include "tests/fuzz/fuzz.h"
 

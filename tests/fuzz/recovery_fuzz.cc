@@ -4,10 +4,10 @@
 
 #include <filesystem>
 
-#include "core/inspect.h"
-#include "core/journal/live_jobs.h"
-#include "core/journal/recovery.h"
-#include "core/log.h"
+#include "core/base/log.h"
+#include "core/durability/live_jobs.h"
+#include "core/durability/recovery.h"
+#include "core/inspect/inspect.h"
 #include "tests/fuzz/harmed_journal.h"
 
 namespace ringmill::test {

@@ -1,5 +1,5 @@
 // The file of schedules as somebody else may have made it: an error, or schedules whose ticks go on, in bounded turns.
-#include "core/log.h"
+#include "core/base/log.h"
 #include "core/schedules/schedule_book.h"
 #include "ipc/name_table.h"
 #include "tests/fuzz/harmed_database.h"

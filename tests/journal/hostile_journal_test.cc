@@ -4,11 +4,11 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "core/durability/live_jobs.h"
+#include "core/durability/never_were.h"
 #include "core/journal/file_names.h"
-#include "core/journal/live_jobs.h"
-#include "core/journal/never_were.h"
 #include "core/journal/writer.h"
-#include "core/unique_jobs.h"
+#include "core/table/unique_jobs.h"
 #include "tests/cli/command_line.h"
 #include "tests/journal/hand_written.h"
 #include "tests/support/core_test.h"

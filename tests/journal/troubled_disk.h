@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "core/engine_implementation.h"
+#include "core/instance/engine_core.h"
 #include "core/journal/device.h"
 #include "core/keeper/keeper.h"
 #include "tests/support/must.h"

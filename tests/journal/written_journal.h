@@ -7,7 +7,7 @@
 #include <memory>
 #include <string_view>
 
-#include "core/engine_directory.h"
+#include "core/instance/engine_directory.h"
 #include "core/journal/writer.h"
 #include "ipc/state_word.h"
 #include "tests/support/must.h"

@@ -1,7 +1,7 @@
 /* Ring, claim, lease, revoke and reaping of ringmill. One d_step = one access to a shared word (plus private work), so
  * spin tries a kill, and a step of every other process, between any two accesses. The step names
- * (P1, K4, E5, N3, D4) are those of ipc/ring.h, core/claiming.h, core/settling.h,
- * core/enqueueing.cc and core/keeper/reaper.h.
+ * (P1, K4, E5, N3, D4) are those of ipc/ring.h, core/participant/claiming.h, core/table/settling.h,
+ * core/participant/enqueueing.cc and core/keeper/reaper.h.
  * README.md beside this file tells the scope and the switches. */
 
 /* The size of a run; each can be given with -D. */

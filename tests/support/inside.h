@@ -5,11 +5,11 @@
 #include <memory>
 #include <optional>
 
-#include "core/engine_implementation.h"
-#include "core/job_table.h"
+#include "core/instance/engine_core.h"
 #include "core/keeper/keeper.h"
 #include "core/keeper/reaper.h"
 #include "core/keeper/table_scan.h"
+#include "core/table/job_table.h"
 #include "tests/support/must.h"
 #include "tests/support/scratch.h"
 

@@ -9,7 +9,7 @@
 
 #include <spdlog/sinks/base_sink.h>
 
-#include "core/log.h"
+#include "core/base/log.h"
 
 namespace ringmill::test {
 

@@ -9,7 +9,7 @@
 
 #include <ringmill/worker.h>
 
-#include "core/job_table.h"
+#include "core/table/job_table.h"
 #include "ipc/clock.h"
 #include "tests/support/core_test.h"
 #include "tests/support/inside.h"

@@ -11,7 +11,7 @@
 #include <ringmill/engine.h>
 
 #include "core/dead_letters/store.h"
-#include "core/engine_directory.h"
+#include "core/instance/engine_directory.h"
 #include "tools/cli/command.h"
 #include "tools/cli/dead_letters.h"
 #include "tools/cli/job_options.h"

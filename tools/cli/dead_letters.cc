@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/engine_directory.h"
+#include "core/instance/engine_directory.h"
 #include "tools/cli/base64.h"
 #include "tools/cli/job_options.h"
 #include "tools/cli/output.h"

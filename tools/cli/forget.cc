@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/forgetting.h"
-#include "core/inspect.h"
+#include "core/engine/forgetting.h"
+#include "core/inspect/inspect.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "core/job_table.h"
+#include "core/table/job_table.h"
 #include "ipc/layout.h"
 #include "tools/cli/options.h"
 #include "tools/cli/values.h"

@@ -8,10 +8,10 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "core/engine_directory.h"
+#include "core/durability/recovery.h"
+#include "core/instance/engine_directory.h"
 #include "core/journal/read_only_device.h"
 #include "core/journal/reader.h"
-#include "core/journal/recovery.h"
 #include "ipc/layout.h"
 #include "ipc/name_table.h"
 #include "tools/cli/base64.h"

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "core/shown_text.h"
+#include "core/base/shown_text.h"
 
 namespace ringmill::cli {
 

@@ -6,7 +6,7 @@
 
 #include <ringmill/engine.h>
 
-#include "core/engine_directory.h"
+#include "core/instance/engine_directory.h"
 #include "core/schedules/schedule_book.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"

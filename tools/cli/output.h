@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/shown_text.h"
+#include "core/base/shown_text.h"
 
 namespace ringmill::cli {
 

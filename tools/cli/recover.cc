@@ -3,9 +3,9 @@
 
 #include <memory>
 
-#include "core/engine_directory.h"
-#include "core/inspect.h"
-#include "core/journal/recovery.h"
+#include "core/durability/recovery.h"
+#include "core/inspect/inspect.h"
+#include "core/instance/engine_directory.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"

@@ -2,7 +2,7 @@
 
 #include <unistd.h>
 
-#include "core/shown_text.h"
+#include "core/base/shown_text.h"
 
 namespace ringmill::cli {
 

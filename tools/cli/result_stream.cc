@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <string>
 
-#include "core/log.h"
+#include "core/base/log.h"
 #include "ipc/file.h"
 #include "tools/cli/report.h"
 

@@ -8,8 +8,8 @@
 
 #include <ringmill/engine.h>
 
-#include "core/engine_directory.h"
-#include "core/runtime_levels.h"
+#include "core/instance/engine_directory.h"
+#include "core/levels/runtime_levels.h"
 #include "core/schedules/schedule_book.h"
 #include "tools/cli/base64.h"
 #include "tools/cli/command.h"

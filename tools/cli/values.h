@@ -1,4 +1,4 @@
-// How values are written on the command line and printed: sizes, lists, times; durations are in core/durations.h.
+// How values are written on the command line and printed: sizes, lists, times; durations are in core/base/durations.h.
 // Scripts rely on them.
 #pragma once
 
@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/durations.h"
+#include "core/base/durations.h"
 
 namespace ringmill::cli {
 

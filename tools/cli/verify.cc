@@ -6,11 +6,11 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "core/engine_directory.h"
-#include "core/journal/live_jobs.h"
+#include "core/durability/live_jobs.h"
+#include "core/durability/recovery.h"
+#include "core/instance/engine_directory.h"
 #include "core/journal/read_only_device.h"
 #include "core/journal/reader.h"
-#include "core/journal/recovery.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"

@@ -11,8 +11,8 @@
 #include <ringmill/job.h>
 #include <ringmill/status.h>
 
-#include "core/engine_directory.h"
-#include "core/inspect.h"
+#include "core/inspect/inspect.h"
+#include "core/instance/engine_directory.h"
 #include "ipc/file.h"
 #include "ipc/segment.h"
 

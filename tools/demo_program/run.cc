@@ -13,9 +13,9 @@
 
 #include <ringmill/engine.h>
 
-#include "core/engine_directory.h"
-#include "core/inspect.h"
-#include "core/log.h"
+#include "core/base/log.h"
+#include "core/inspect/inspect.h"
+#include "core/instance/engine_directory.h"
 #include "tools/demo_program/children.h"
 
 namespace ringmill::demo {

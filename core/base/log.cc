@@ -1,0 +1,56 @@
+#include "core/base/log.h"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "core/base/shown_text.h"
+
+namespace ringmill {
+
+namespace {
+
+/// Lines hold names, paths and words of others: none of them reaches a terminal as it is.
+class Logger : public spdlog::logger {
+ public:
+  using spdlog::logger::logger;
+  /// To the logger of the program, by its level and its sinks at that moment.
+  explicit Logger(std::shared_ptr<spdlog::logger> program)
+      : spdlog::logger(program->name()), program_(std::move(program)) {
+    set_level(spdlog::level::trace);
+  }
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    const std::string_view text(message.payload.data(), message.payload.size());
+    const std::string safe = shown_line(text);
+    spdlog::details::log_msg line = message;
+    line.payload = safe;
+    if (program_ != nullptr) {
+      program_->log(line.time, line.source, line.level, line.payload);
+    } else {
+      spdlog::logger::sink_it_(line);
+    }
+  }
+  void flush_() override { program_ != nullptr ? program_->flush() : spdlog::logger::flush_(); }
+
+  std::shared_ptr<spdlog::logger> program_;
+};
+
+}  // namespace
+
+spdlog::logger& log() {
+  static const std::shared_ptr<spdlog::logger> logger = []() -> std::shared_ptr<spdlog::logger> {
+    if (auto registered = spdlog::get("ringmill")) return std::make_shared<Logger>(std::move(registered));
+    auto made = std::make_shared<Logger>("ringmill", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    spdlog::initialize_logger(made);
+    made->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z ringmill[%P] %l: %v");
+    return made;
+  }();
+  return *logger;
+}
+
+}  // namespace ringmill

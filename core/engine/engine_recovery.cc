@@ -1,0 +1,276 @@
+// Shared memory made anew from the journal: by whoever opens an engine whose segment is gone, or on demand.
+//
+// The structure lock is held all the while, and no keeper lives: nobody writes the journal. The segment is made under
+// another name and put in place whole (ipc/segment.h), so a kill here leaves nothing that the next one minds.
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "core/base/log.h"
+#include "core/durability/recovery.h"
+#include "core/flow_control/flow_book.h"
+#include "core/instance/engine_directory.h"
+#include "core/levels/runtime_levels.h"
+#include "ipc/clock.h"
+#include "ipc/file_modes.h"
+#include "ipc/registry.h"
+#include "ipc/state_word.h"
+#include "ipc/waking.h"
+
+namespace ringmill {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+class LockedByte {
+ public:
+  LockedByte(const File& file, std::uint64_t byte) noexcept : file_(&file), byte_(byte) {}
+  LockedByte(const LockedByte&) = delete;
+  LockedByte& operator=(const LockedByte&) = delete;
+  ~LockedByte() { unlock_byte(*file_, byte_); }
+
+ private:
+  const File* file_;
+  std::uint64_t byte_;
+};
+
+/// No process lives in any shared memory of the engine, and none enters one, or becomes its keeper, while this holds.
+class LivingLockedOut {
+ public:
+  explicit LivingLockedOut(const File& file) noexcept : file_(&file) {}
+  LivingLockedOut(const LivingLockedOut&) = delete;
+  LivingLockedOut& operator=(const LivingLockedOut&) = delete;
+  ~LivingLockedOut() {
+    unlock_bytes(*file_, participant_lock_byte, most_participants);
+    unlock_byte(*file_, keeper_lock_byte);
+  }
+  /// False: a process lives.
+  Result<bool> try_lock() {
+    auto alone = try_lock_byte(*file_, keeper_lock_byte);
+    if (alone && *alone) alone = try_lock_bytes(*file_, participant_lock_byte, most_participants);
+    return alone;
+  }
+
+ private:
+  const File* file_;
+};
+
+double in_seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
+double in_mib(std::uint64_t bytes) { return static_cast<double>(bytes) / (1U << 20); }
+
+void log_findings(const RecoveryReport& report) {
+  if (const auto& tail = report.journal.torn_tail) {
+    log().info(
+        "the journal's last write was torn (segment {}, offset {}), as a crash may leave it; nothing that was durable "
+        "is lost",
+        tail->segment, tail->offset);
+  }
+  for (const JournalDamage& damage : report.journal.damage) log().error("the journal is damaged: {}", text_of(damage));
+  for (const fs::path& kept : report.kept_aside) log().error("a damaged block was kept aside in {}", kept.string());
+}
+
+}  // namespace
+
+Result<Segment> EngineDirectory::open_segment(const File& locks, bool dump_in_core,
+                                              std::optional<RecoveryReport>* recovered) const {
+  bool is_out_of_date = false;
+  auto segment = map_segment(Segment::Access::read_write, dump_in_core, &is_out_of_date);
+  const auto is_gone = [this, &segment] {
+    if (segment) return false;
+    const ErrorCode code = segment.error().code();
+    // Another user has taken its name while it was gone: it gets another one.
+    if (code == ErrorCode::permission_denied) return is_name_taken();
+    return code == ErrorCode::not_found || code == ErrorCode::stale;
+  };
+  if (!is_gone()) return segment;
+  if (auto locked = lock_byte(locks, structure_lock_byte); !locked) return std::unexpected(locked.error());
+  const LockedByte structure(locks, structure_lock_byte);
+  // Another process may have made it, or removed the engine, while we waited.
+  is_out_of_date = false;
+  segment = map_segment(Segment::Access::read_write, dump_in_core, &is_out_of_date);
+  if (!is_gone()) return segment;
+  if (auto makeable = check_makeable(locks); !makeable) return std::unexpected(makeable.error());
+  // What still has the old segment goes on in it, keeper included: a second world beside it would split the jobs.
+  LivingLockedOut alone(locks);
+  const auto locked_out = alone.try_lock();
+  if (!locked_out) return std::unexpected(locked_out.error());
+  if (!*locked_out) {
+    return std::unexpected(Error(
+        ErrorCode::busy,
+        "processes use another shared memory of this engine: it was removed, or is in another /dev/shm",
+        path().string() + "; let all share one --shm-dir, or end them (jobs of durability memory end with them)"));
+  }
+  const auto old = map_any_segment(Segment::Access::read_write, false);  // what has it open, and is not in it, may wait
+  auto report = make_segment_anew();
+  if (!report) return std::unexpected(report.error());
+  if (old) mark_removed(*old);
+  if (is_out_of_date) {
+    log().warn(
+        "the shared memory of {} was out of date (a container with its own /dev/shm has made another one, or the "
+        "directory came back from a backup) and was made anew: {} jobs came back from its journal in {:.3f} s",
+        path().string(), report->jobs, in_seconds(report->elapsed));
+  } else if (report->journal.segments == 0) {
+    log().warn(
+        "the shared memory of {} was gone (a reboot, or somebody removed it) and was made anew, empty: its "
+        "journal is empty",
+        path().string());
+  } else {
+    log().warn(
+        "the shared memory of {} was gone (a reboot, or somebody removed it) and was made anew: {} jobs came "
+        "back from its journal in {:.3f} s",
+        path().string(), report->jobs, in_seconds(report->elapsed));
+  }
+  log_findings(*report);
+  if (recovered != nullptr) *recovered = *std::move(report);
+  return map_segment(Segment::Access::read_write, dump_in_core);
+}
+
+Result<RecoveryReport> EngineDirectory::rebuild_segment(const File& locks) const {
+  const auto in_use = [this] {
+    return std::unexpected(Error(ErrorCode::busy, "the engine is in use",
+                                 path().string() + "; end its producers, workers and keeper (`ringmill status` lists "
+                                                   "them), then recover"));
+  };
+  if (auto locked = lock_byte(locks, structure_lock_byte); !locked) return std::unexpected(locked.error());
+  const LockedByte structure(locks, structure_lock_byte);
+  if (auto makeable = check_makeable(locks); !makeable) return std::unexpected(makeable.error());
+  LivingLockedOut alone(locks);
+  const auto locked_out = alone.try_lock();
+  if (!locked_out) return std::unexpected(locked_out.error());
+  if (!*locked_out) return in_use();
+  const auto old = map_any_segment(Segment::Access::read_write, false);
+  const bool is_refused = !old && old.error().code() == ErrorCode::permission_denied && !is_name_taken();
+  // Another directory's memory has this name: it is not replaced.
+  if (is_refused || (!old && needs_adoption())) return std::unexpected(old.error());
+  if (old) old->signals().removed.store(1);
+  auto report = make_segment_anew();
+  if (!report) {
+    if (old) old->signals().removed.store(0);
+    return report;
+  }
+  if (old) mark_removed(*old);
+  log().warn(
+      "the shared memory of {} was made anew on demand: {} jobs came back from its journal in {:.3f} s; what only "
+      "the memory knew is lost",
+      path().string(), report->jobs, in_seconds(report->elapsed));
+  log_findings(*report);
+  return report;
+}
+
+Result<void> EngineDirectory::check_makeable(const File& locks) const {
+  if (!folder_.is_named(engine_lock_file, locks) || !folder_.has(configuration_file)) {
+    return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", path().string()));
+  }
+  if (::geteuid() != folder_.owner()) {
+    // A segment of ours would be refused by everybody, the owner included.
+    return std::unexpected(Error(ErrorCode::permission_denied,
+                                 "the engine's shared memory is gone, and only its owner can make it anew",
+                                 path().string() + "; let its owner open it once"));
+  }
+  const auto journal = open_journal_folder();
+  if (!journal && journal.error().code() != ErrorCode::not_found) return std::unexpected(journal.error());
+  if (!journal) {
+    return std::unexpected(Error(ErrorCode::not_found, "the engine's journal is missing",
+                                 journal_path().string() + "; mount it or bring it back; or, to go on without the jobs "
+                                                           "that are in it, make an empty folder there"));
+  }
+  return {};
+}
+
+Result<RecoveryReport> EngineDirectory::make_segment_anew() const {
+  const std::uint64_t begin_ns = steady_clock_ns();
+  const auto floor = read_generation_limit();
+  if (!floor) return std::unexpected(floor.error());
+  if (auto reserved = reserve_generations(*floor); !reserved) return std::unexpected(reserved.error());
+  if (auto noted = note_home_if_unknown(); !noted) return std::unexpected(noted.error());
+  const auto making = random_number();
+  if (!making) return std::unexpected(making.error());
+  const auto folder = open_memory_folder();
+  if (!folder) return std::unexpected(folder.error());
+  const auto name = free_segment_name(*folder);
+  if (!name) return std::unexpected(name.error());
+  SegmentConfig fresh = config();
+  fresh.owner = FileOwner{folder_.owner(), folder_.group()};
+  RecoveryReport report;
+  const std::uint64_t usual = fresh.arena_bytes;
+  std::uint64_t wanted = usual;
+  const auto fill = [&](Segment& segment) -> Result<void> {
+    if (auto filled = fill_from_journal(segment, *floor, report, wanted); !filled) return filled;
+    MemorySigns{.making = *making, .home = home_.word}.put_into(segment);
+    // All of it is there but its name. A kill from here on leaves a note without a segment: made anew once more.
+    return write_memory_note(*making, *name);
+  };
+  while (true) {
+    auto made = Segment::create(*folder, *name, fresh, *floor + 1, *floor + generation_step, fill);
+    if (made) break;
+    if (wanted <= fresh.arena_bytes) return std::unexpected(made.error());
+    fresh.arena_bytes = wanted;
+  }
+  if (fresh.arena_bytes != usual) {
+    log().warn(
+        "the arena of {} has {:.0f} MiB instead of {:.0f} until it is made anew: so much came back from its journal",
+        path().string(), in_mib(fresh.arena_bytes), in_mib(usual));
+  }
+  report.elapsed = std::chrono::nanoseconds(steady_clock_ns() - begin_ns);
+  return report;
+}
+
+/// Of an engine from before homes were noted.
+Result<void> EngineDirectory::note_home_if_unknown() const {
+  if (configuration_.home.inode != 0) return {};
+  EngineDirectory noted = *this;
+  noted.configuration_.home = home_.home;
+  return noted.write_configuration();
+}
+
+Result<void> EngineDirectory::fill_from_journal(Segment& fresh, std::uint64_t floor, RecoveryReport& report,
+                                                std::uint64_t& arena_wanted) const {
+  const auto folder = open_journal_folder();
+  if (!folder) return std::unexpected(folder.error());
+  auto device = open_journal_device(*folder, DeviceChoice::pwritev2, mode_with_locks(config().mode));
+  if (!device) return std::unexpected(device.error());
+  RecoveryOptions options{.progress = {}, .segment_bytes = journal_geometry().segment_bytes};
+  options.progress = [this](const RecoveryProgress& progress) {
+    log().info("recovering {}: {:.0f} of {:.0f} MiB of the journal read in {:.0f} s", path().string(),
+               in_mib(progress.bytes_read), in_mib(progress.bytes), in_seconds(progress.elapsed));
+  };
+  const auto levels = LevelList::read(folder_, fresh.geometry().level_ring_slots);
+  if (!levels) return std::unexpected(levels.error());
+  restore_levels(fresh, *levels);
+  TableRebuild table(fresh);
+  auto journal = read_into(table, **device, journal_id(), options);
+  if (!journal) return std::unexpected(journal.error());
+  report.journal = *std::move(journal);
+  report.kept_aside = keep_aside(report.journal.damage, **device, *folder, config().mode);
+  if (table.highest_generation() > floor) {
+    log().warn("the file `generation` in {} is older than the journal: was it copied back from somewhere?",
+               path().string());
+    const std::uint64_t higher = table.highest_generation();
+    if (auto reserved = reserve_generations(higher); !reserved) return reserved;
+    fresh.header().first_generation.store(higher + 1);
+    fresh.signals().generation_limit.store(higher + generation_step);
+  }
+  if (auto finished = table.finish(); !finished) {
+    arena_wanted = table.arena_wanted();
+    return finished;
+  }
+  // A file that cannot be used must not keep the engine from coming back: the keeper says what is wrong with it.
+  if (const auto rules = read_flow_rules(folder_)) static_cast<void>(apply_flow_rules(fresh, *rules));
+  report.jobs = table.jobs();
+  report.kinds = table.kinds();
+  report.epoch = report.journal.last_epoch;
+  fresh.journal().epoch.store(report.epoch);
+  fresh.journal().segments.store(static_cast<std::uint32_t>(report.journal.segments));
+  for (JournalDamage& damage : table.take_damage()) report.journal.damage.push_back(std::move(damage));
+  return {};
+}
+
+Result<void> EngineDirectory::reserve_generations(std::uint64_t floor) const {
+  if (floor + generation_step > most_generation) {
+    return std::unexpected(Error(ErrorCode::no_space, "this engine's job ids are used up", "make a new engine"));
+  }
+  return write_generation_limit(floor + generation_step);
+}
+
+}  // namespace ringmill

@@ -1,0 +1,48 @@
+#include "core/levels/level_names.h"
+
+#include "ipc/layout.h"
+#include "ipc/name_table.h"
+#include "ipc/runtime_level.h"
+
+namespace ringmill {
+
+bool has_ever_been_level(const Segment& segment, std::uint32_t level) {
+  if (level < segment.geometry().level_count) return true;
+  return level < segment.geometry().level_numbers() && segment.level_word(level).state != LevelState::unused;
+}
+
+std::optional<std::uint32_t> find_level(const Segment& segment, std::string_view name) noexcept {
+  if (!is_valid_name(name)) return std::nullopt;
+  const NameWords wanted = encode_name(name);
+  for (std::uint32_t n = 0; n < segment.levels_end(); ++n) {
+    if (!segment.has_level(n)) continue;
+    const auto& words = segment.level(n).name;
+    bool is_it = true;
+    for (std::size_t i = 0; i < wanted.size() && is_it; ++i) is_it = words[i].load() == wanted[i];
+    if (is_it && segment.has_level(n)) return n;
+  }
+  return std::nullopt;
+}
+
+Level level_of_number(const Segment& segment, std::uint32_t number) noexcept {
+  if (number < segment.geometry().level_count) return Level{number};
+  return Level{level_value(number, segment.level_word(number).epoch)};
+}
+
+std::vector<std::uint32_t> levels_in_use(const Segment& segment) {
+  std::vector<std::uint32_t> numbers;
+  for (std::uint32_t n = 0; n < segment.levels_end(); ++n) {
+    if (segment.has_level(n)) numbers.push_back(n);
+  }
+  return numbers;
+}
+
+std::string level_name(const Segment& segment, std::uint32_t level) {
+  if (!has_ever_been_level(segment, level)) return "?";
+  const std::uint64_t state = segment.level(level).runtime_state.load();
+  std::string name = decode_name(segment.level(level).name).value_or("?");
+  // Its number may just become another level's.
+  return segment.level(level).runtime_state.load() == state ? name : "?";
+}
+
+}  // namespace ringmill

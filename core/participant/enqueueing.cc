@@ -1,0 +1,511 @@
+// Enqueueing: from a request to a hint in a ring.
+//
+//                                                              killed just after the step
+//   N1  CAS a free cell to filling(me)                         the scan after our death frees it
+//   N2  write payload and header; a payload that does not      as N1
+//       fit goes to an extent (core/table/arena.h, A1 to A3)
+//   N3  ids into the own placing list, then its length         the list names cells that are not queued: ignored
+//   N4  store the cell's word: queued, or delayed              the reaper marks, and pushes the hints of, those that
+//   M   mark the cell for the journal                          got here
+//   N5  push the hint, wake sleepers; what finds no room in    pushed again by the reaper, which wakes all: a
+//       the ring is left to the keeper. A delayed job is       doubled hint is harmless, and so is a mark
+//       marked for the keeper instead
+//   N6  clear the placing list                                 nothing is left
+//
+// A job is marked before it can be claimed, so its end is marked after it: the journal never misses a life that it
+// should know.
+#include <algorithm>
+
+#include "core/base/exceptions.h"
+#include "core/participant/participant_implementation.h"
+#include "ipc/invariant.h"
+
+namespace ringmill {
+
+namespace {
+
+/// How far ahead of a push the ring's slots are fetched: a few lines of eight.
+constexpr std::uint64_t push_prefetch_distance = 24;
+/// A durable enqueue waits this long for the device, however short its wait for room may be: the job is in already.
+constexpr std::uint64_t least_durable_wait_ns = 10'000'000'000;
+
+/// There is a slot for each cell, so a look that finds none, or loses it, means that others moved, or widened all
+/// windows: not so often in a row.
+constexpr std::uint32_t most_unique_looks = 1000;
+/// Nor are the cells that we fill done away with so often in a row.
+constexpr std::uint32_t most_unique_losses = 10'000;
+
+constexpr const char* no_arena = "this engine has no room for larger ones: make one with a larger --max-payload";
+
+Error too_large(const JobRequest& request, std::uint32_t most, const char* what_to_do) {
+  return Error(ErrorCode::too_large, "the payload is too long",
+               std::to_string(request.payload.size()) + " bytes, at most " + std::to_string(most) + "; " + what_to_do);
+}
+
+bool is_delayed(const JobOptions& options) noexcept {
+  return options.delay.count() != 0 || options.at.time_since_epoch().count() != 0;
+}
+
+/// Zero: at once.
+DueTime due_of(const JobOptions& options) noexcept {
+  if (options.delay.count() != 0) return due_in(static_cast<std::uint64_t>(options.delay.count()));
+  const auto at = std::chrono::duration_cast<std::chrono::nanoseconds>(options.at.time_since_epoch());
+  return {.ns = static_cast<std::uint64_t>(at.count()), .is_wall = at.count() != 0};
+}
+
+/// Milliseconds of the wall clock; zero: never. By the exact clock and rounded up, or the job would die before its
+/// time.
+std::uint64_t expiry_of(const JobOptions& options) noexcept {
+  if (options.expires.count() == 0) return 0;
+  return (exact_wall_clock_ns() + 999'999) / 1'000'000 + static_cast<std::uint64_t>(options.expires.count());
+}
+
+/// When the keeper has to look at the job first; zero: never.
+DueTime first_look_at(const JobOptions& options) noexcept {
+  if (is_delayed(options) || options.expires.count() == 0) return due_of(options);
+  return {.ns = later_by(exact_wall_clock_ns(), static_cast<std::uint64_t>(options.expires.count()) * 1'000'000),
+          .is_wall = true};
+}
+
+}  // namespace
+
+bool Participant::Implementation::accepts_options(const JobRequest& request) {
+  const JobOptions& options = *request.options;
+  const auto is_time = [](std::chrono::milliseconds time) {
+    return time.count() >= 0 && static_cast<std::uint64_t>(time.count()) <= most_wait_ms;
+  };
+  const bool has_times = is_time(options.delay) && is_time(options.expires) && is_time(options.keep_result) &&
+                         options.at.time_since_epoch().count() >= 0;
+  const bool is_known =
+      options.retry_policy == RetryPolicy::standard || retry_policies_.knows(segment_, options.retry_policy);
+  return has_times && is_known && (options.delay.count() == 0 || options.at.time_since_epoch().count() == 0) &&
+         (request.payload.size() <= inline_room(request) || has_arena());
+}
+
+Error Participant::Implementation::refusal_of(const JobRequest& request) const {
+  if (request.payload.size() > most_payload_) {
+    return too_large(request, most_payload_, "make the engine with a larger --max-payload");
+  }
+  if (static_cast<std::uint32_t>(request.level) >= level_count_ && !is_open(request.level)) {
+    return refusal_of_level(request.level);
+  }
+  if (static_cast<std::uint32_t>(request.kind) >= most_kinds) {
+    return Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()");
+  }
+  if (static_cast<std::uint64_t>(request.lease.count()) > most_lease_ms) {
+    return Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days");
+  }
+  const JobOptions& options = *request.options;
+  if (request.payload.size() > inline_room(request) && !has_arena()) {
+    return too_large(request, inline_room(request), no_arena);
+  }
+  if (options.delay.count() != 0 && options.at.time_since_epoch().count() != 0) {
+    return Error(ErrorCode::invalid_argument, "a job has a delay or a time at which it begins, not both");
+  }
+  if (options.retry_policy != RetryPolicy::standard &&
+      !RetryPolicies::text_of(segment_, static_cast<std::uint32_t>(options.retry_policy))) {
+    return Error(ErrorCode::invalid_argument, "not a retry policy of this engine: use Engine::retry_policy()");
+  }
+  return Error(ErrorCode::invalid_argument, "times are not negative, and ten years at most");
+}
+
+inline std::uint32_t Participant::Implementation::inline_room(const JobRequest& request) const noexcept {
+  const JobTable& table = settling_.table();
+  return request.options != nullptr && has_cell_options(*request.options) ? table.inline_bytes_beside_options()
+                                                                          : table.inline_bytes();
+}
+
+inline bool Participant::Implementation::fill(const FreeCells::Filling& filling, const JobRequest& request,
+                                              std::uint32_t inline_room, std::uint64_t wall_ns) noexcept {
+  const JobTable& table = settling_.table();
+  CellHeader& header = table.header(filling.index);
+  // ORDER relaxed: the cell is ours; its word publishes all of this in N4.
+  header.kind.store(static_cast<std::uint16_t>(request.kind), std::memory_order_relaxed);
+  header.payload_bytes.store(static_cast<std::uint32_t>(request.payload.size()), std::memory_order_relaxed);
+  header.level.store(static_cast<std::uint16_t>(request.level), std::memory_order_relaxed);
+  header.attempts.store(0, std::memory_order_relaxed);
+  header.text_bytes.store(0, std::memory_order_relaxed);
+  std::uint16_t flags = request.durability == Durability::memory ? cell_flag::memory_only : 0;
+  if (request.options == nullptr) {
+    header.most_attempts.store(default_max_attempts, std::memory_order_relaxed);
+    header.retry_policy.store(0, std::memory_order_relaxed);
+  } else {
+    flags |= fill_options(filling.index, *request.options);
+  }
+  const bool is_large = request.payload.size() > inline_room;  // then its payload is in place
+  if (is_large) [[unlikely]]
+    flags |= cell_flag::in_arena;
+  // ORDER relaxed: as above.
+  header.flags.store(flags, std::memory_order_relaxed);
+  header.enqueued_at_ns.store(wall_ns, std::memory_order_relaxed);
+  header.lease_ms.store(static_cast<std::uint32_t>(request.lease.count()), std::memory_order_relaxed);
+  if (!is_large) [[likely]]
+    table.copy_in(filling.index, request.payload);  // N2
+  return static_cast<std::uint32_t>(request.level) < level_count_ || fill_runtime_level(header, request.level);
+}
+
+std::uint16_t Participant::Implementation::fill_options(CellIndex index, const JobOptions& options) noexcept {
+  CellHeader& header = settling_.table().header(index);
+  // ORDER relaxed: as in fill().
+  header.most_attempts.store(options.max_attempts, std::memory_order_relaxed);
+  header.retry_policy.store(static_cast<std::uint16_t>(options.retry_policy), std::memory_order_relaxed);
+  header.due_at.store(due_of(options).bits(), std::memory_order_relaxed);
+  std::uint16_t flags = options.on_worker_lost == OnWorkerLost::bury ? cell_flag::bury_on_worker_lost : 0;
+  if (!has_cell_options(options)) return flags;
+  fill_cell_options(index, options);
+  return flags | cell_flag::has_options;
+}
+
+void Participant::Implementation::fill_cell_options(CellIndex index, const JobOptions& options) noexcept {
+  CellOptions& cell = settling_.table().options_place(index);
+  // ORDER relaxed: as in fill().
+  cell.expires_at_ms.store(expiry_of(options), std::memory_order_relaxed);
+  cell.keep_ms.store(static_cast<std::uint64_t>(options.keep_result.count()), std::memory_order_relaxed);
+  // ORDER relaxed: as above.
+  cell.started.store(0, std::memory_order_relaxed);
+  cell.ended_at_ms.store(0, std::memory_order_relaxed);
+  cell.unique_low.store(0, std::memory_order_relaxed);
+  cell.unique_high.store(0, std::memory_order_relaxed);
+}
+
+/// Beside the plain step N4: jobs that wait for their time, and those that the keeper has to know of for another
+/// reason.
+CellState Participant::Implementation::first_state(const JobRequest& request) noexcept {
+  if (request.options == nullptr) return CellState::queued;
+  return is_delayed(*request.options) ? CellState::delayed : CellState::queued;
+}
+
+std::size_t Participant::Implementation::publish(std::span<const FreeCells::Filling> filled,
+                                                 std::span<const JobRequest> requests, std::span<JobId> ids) noexcept {
+  const JobTable& table = settling_.table();
+  RINGMILL_INVARIANT(entry_.placing_count.load_once().below(1U).has_value());  // one list at a time
+  for (std::size_t n = 0; n < filled.size(); ++n) {
+    ids[n] = job_id_of(filled[n].word, filled[n].index);
+    entry_.placing[n].store(ids[n].value(), std::memory_order_relaxed);  // ORDER placing: released by its length
+  }
+  entry_.placing_count.store(static_cast<std::uint32_t>(filled.size()),
+                             std::memory_order_release);  // N3, ORDER placing
+  MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { settling_.mark_changed(word, bits); });
+  bool marked = false;
+  for (std::size_t n = 0; n < filled.size(); ++n) {
+    const FreeCells::Filling& filling = filled[n];
+    RINGMILL_INVARIANT(table.word(filling.index) == filling.word);  // only its owner moves a cell that is filling
+    // ORDER state: releases header and payload to the claimer.
+    table.state(filling.index)
+        .store(filling.word.next(first_state(requests[n]), 0).bits(),
+               std::memory_order_release);  // N4
+    if (requests[n].durability == Durability::memory) continue;
+    marks.add(filling.index);  // M
+    marked = true;
+  }
+  marks.flush();
+  place_filled(filled, requests, ids);
+  if (marked) wake_journal_if_asleep(segment_);
+  return filled.size();
+}
+
+inline void Participant::Implementation::place_filled(std::span<const FreeCells::Filling> filled,
+                                                      std::span<const JobRequest> requests,
+                                                      std::span<const JobId> ids) noexcept {
+  const JobTable& table = settling_.table();
+  const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
+  std::size_t n = 0;
+  while (n < filled.size()) {  // one run of equal levels at a time
+    const std::uint32_t level = level_number(static_cast<std::uint32_t>(requests[n].level));
+    Ring& ring = settling_.ring(level);
+    std::uint64_t position = ring.tail();
+    Arrival arrival;
+    const std::size_t begin = n;
+    for (; n < filled.size() && requests[n].level == requests[begin].level; ++n) {
+      if (requests[n].options != nullptr) [[unlikely]] {
+        const DueTime look = first_look_at(*requests[n].options);
+        if (look.ns != 0) settling_.mark_for_keeper(filled[n].index, look);  // N5
+        if (first_state(requests[n]) != CellState::queued) continue;
+      }
+      arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
+      if (level >= level_count_) [[unlikely]] {
+        settling_.place_at_run_time(filled[n].index, ids[n], level);  // N5
+        continue;
+      }
+      if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);
+      if (ring.push_at(position, JobTable::hint_of(ids[n]), is_live) == Ring::Pushed::full) {  // N5
+        settling_.note_overflow(level);
+      }
+    }
+    if (level < level_count_) ring.raise_tail(position);
+    wake_for_jobs(segment_, arrival, static_cast<std::uint32_t>(n - begin));
+  }
+  entry_.placing_count.store(0, std::memory_order_release);  // N6, ORDER placing
+  add(entry_.enqueued, filled.size());
+}
+
+Result<void> Participant::Implementation::reach_device(std::uint64_t wait_ns) {
+  return wait_durable(ticket(), std::max(wait_ns, least_durable_wait_ns));
+}
+
+std::optional<std::uint32_t> Participant::Implementation::take_extent(const FreeCells::Filling& filling,
+                                                                      std::size_t bytes) noexcept {
+  const auto unit = arena_.take(job_id_of(filling.word, filling.index), static_cast<std::uint32_t>(bytes));
+  if (!unit) take_back(filling);
+  return unit;
+}
+
+bool Participant::Implementation::fill_extent(const FreeCells::Filling& filling, const JobRequest& request) noexcept {
+  const auto unit = take_extent(filling, request.payload.size());
+  if (unit) arena_.fill(filling.index, *unit, request.payload);  // A3
+  return unit.has_value();
+}
+
+inline Result<FreeCells::Filling> Participant::Implementation::take_and_fill(const JobRequest& request,
+                                                                             std::uint32_t inline_room,
+                                                                             std::uint64_t wait_ns) {
+  if (request.durability != Durability::memory && !journal_accepts()) {
+    if (auto goes_on = wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
+  }
+  FreeCells::Filling filling;
+  const bool is_large = request.payload.size() > inline_room;
+  std::uint64_t end_ns = 0;  // known when we have to wait
+  const auto wait_end_ns = [&end_ns, wait_ns] {
+    if (end_ns == 0 && wait_ns != 0) end_ns = later_by(steady_clock_ns(), wait_ns);
+    return end_ns;
+  };
+  while (true) {
+    while (!free_.take(filling)) {  // N1
+      if (auto room = wait_for_space(wait_end_ns()); !room) return std::unexpected(room.error());
+    }
+    if (!is_large || fill_extent(filling, request)) break;
+    if (auto room = wait_for_extent(request.payload.size(), wait_end_ns()); !room) return std::unexpected(room.error());
+  }
+  if (!fill(filling, request, inline_room, wall_clock_ns())) [[unlikely]] {
+    take_back(filling);
+    return std::unexpected(refusal_of_level(request.level));
+  }
+  return filling;
+}
+
+Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, std::uint64_t wait_ns) try {
+  if (!accepts(request)) return std::unexpected(refusal_of(request));
+  const auto filling = take_and_fill(request, inline_room(request), wait_ns);
+  if (!filling) return std::unexpected(filling.error());
+  JobId id;
+  publish(std::span(&*filling, 1), std::span(&request, 1), std::span(&id, 1));
+  if (request.durability == Durability::durable) {
+    if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
+  }
+  return id;
+} catch (const std::exception& thrown) {  // here and not in the public call, which stays a mere jump
+  return std::unexpected(error_of(thrown));
+}
+
+void Participant::Implementation::take_back(const FreeCells::Filling& filling) noexcept {
+  std::uint64_t expected = filling.word.bits();
+  const JobTable& table = settling_.table();
+  // Lost: another one has done away with it, and did not list it.
+  static_cast<void>(table.state(filling.index).compare_exchange_strong(expected, table.freed(filling.word).bits()));
+  free_.keep_back(filling.index);
+  free_.list_if_wanted();
+}
+
+Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& request, std::string_view key,
+                                                              std::chrono::milliseconds unique_for,
+                                                              std::uint64_t wait_ns) {
+  if (key.empty() || key.size() > 65535 || unique_for.count() < 0 ||
+      static_cast<std::uint64_t>(unique_for.count()) > most_wait_ms) {
+    return std::unexpected(
+        Error(ErrorCode::invalid_argument, "a unique key has 1 to 65535 bytes, its window is ten years at most"));
+  }
+  JobOptions options = request.options != nullptr ? *request.options : JobOptions{};
+  options.keep_result = std::max(options.keep_result, unique_for);
+  JobRequest unique = request;
+  unique.options = &options;
+  if (!accepts(unique)) return std::unexpected(refusal_of(unique));
+  const std::uint32_t room = settling_.table().inline_bytes_beside_options();  // the key stands in them
+  if (unique.payload.size() > room && !has_arena()) return std::unexpected(too_large(unique, room, no_arena));
+  const UniqueKey hash = UniqueKey::of(key);
+  UniqueJobs jobs(segment_);
+  std::uint32_t losses = 0;
+  while (true) {
+    if (const auto there = jobs.find(hash, JobId())) return finish_unique({*there, false}, unique, wait_ns);
+    const auto filling = take_and_fill(unique, room, wait_ns);
+    if (!filling) return std::unexpected(filling.error());
+    set_unique(filling->index, hash, options);  // U1
+    const JobId id = job_id_of(filling->word, filling->index);
+    std::optional<JobId> other;
+    UniqueJobs::Taken taken = UniqueJobs::Taken::lost;
+    for (std::uint32_t looks = 0; taken != UniqueJobs::Taken::yes; ++looks) {
+      other = jobs.find(hash, id);  // U2
+      if (other) break;
+      taken = jobs.take(hash, id);  // U3
+      if (taken == UniqueJobs::Taken::yes || looks < most_unique_looks) continue;
+      take_back(*filling);
+      return std::unexpected(Error(ErrorCode::corrupt, "the slots of unique keys name more jobs than there are",
+                                   "end all participants; `ringmill recover --from-journal` makes them anew"));
+    }
+    if (!other) other = jobs.find(hash, id);  // U4
+    if (other) {
+      jobs.give_way(hash, id);
+      take_back(*filling);
+      return finish_unique({*other, false}, unique, wait_ns);
+    }
+    if (publish_unique(*filling, unique, id)) return finish_unique({id, true}, unique, wait_ns);  // U5
+    jobs.give_way(hash, id);
+    free_.keep_back(filling->index);
+    free_.list_if_wanted();
+    if (losses == most_unique_losses) {
+      return std::unexpected(Error(ErrorCode::would_block, "others take this unique key again and again"));
+    }
+    // Two that do away with each other's cells begin anew at different times.
+    for (std::uint32_t n = 0; n < (number_ + 1) << std::min(losses, 6U); ++n) __builtin_ia32_pause();
+    ++losses;
+  }
+}
+
+void Participant::Implementation::set_unique(CellIndex index, UniqueKey key, const JobOptions& options) noexcept {
+  CellHeader& header = settling_.table().header(index);
+  CellOptions& cell = settling_.table().options_place(index);
+  // ORDER relaxed: the slot of U3 publishes it, and N4.
+  if (!has_cell_options(options)) {
+    fill_cell_options(index, options);
+    header.flags.store(header.flags.load(std::memory_order_relaxed) | cell_flag::has_options,
+                       std::memory_order_relaxed);
+  }
+  cell.unique_low.store(key.low, std::memory_order_relaxed);
+  cell.unique_high.store(key.high, std::memory_order_relaxed);
+}
+
+/// N3 to N6, with N4 as a compare-and-swap.
+bool Participant::Implementation::publish_unique(const FreeCells::Filling& filling, const JobRequest& request,
+                                                 JobId id) noexcept {
+  // ORDER placing: as in publish().
+  entry_.placing[0].store(id.value(), std::memory_order_relaxed);
+  entry_.placing_count.store(1, std::memory_order_release);  // N3
+  std::uint64_t expected = filling.word.bits();
+  if (!settling_.table()
+           .state(filling.index)
+           .compare_exchange_strong(expected, filling.word.next(first_state(request), 0).bits())) {  // N4
+    entry_.placing_count.store(0, std::memory_order_release);                                        // ORDER placing
+    return false;
+  }
+  if (request.durability != Durability::memory) settling_.mark_changed(filling.index);  // M
+  place_filled(std::span(&filling, 1), std::span(&request, 1), std::span(&id, 1));
+  return true;
+}
+
+/// Another one's job may not be durable yet, and its producer may be just before its own mark: a ticket that is taken
+/// from here on covers it.
+Result<UniqueJob> Participant::Implementation::finish_unique(UniqueJob job, const JobRequest& request,
+                                                             std::uint64_t wait_ns) {
+  if (!job.is_new && request.durability != Durability::memory) settling_.mark_changed(index_of(job.id));
+  if (request.durability == Durability::durable) {
+    if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
+  }
+  return job;
+}
+
+Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const JobRequest> requests,
+                                                               std::span<JobId> ids, std::uint64_t wait_ns) {
+  if (requests.size() > most_in_batch || ids.size() < requests.size()) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "a batch has at most 64 jobs, and room for as many ids"));
+  }
+  bool to_journal = false;
+  bool to_device = false;
+  for (const JobRequest& request : requests) {
+    if (!accepts(request)) return std::unexpected(refusal_of(request));
+    to_journal |= request.durability != Durability::memory;
+    to_device |= request.durability == Durability::durable;
+  }
+  if (to_journal && !journal_accepts()) {
+    if (auto goes_on = wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
+  }
+  const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
+  const std::uint64_t wall_ns = wall_clock_ns();
+  std::array<FreeCells::Filling, most_in_batch> filled;
+  std::size_t done = 0;
+  while (done < requests.size()) {
+    std::size_t count = 0;
+    bool is_closed = false;
+    bool lacks_extent = false;
+    while (!is_closed && done + count < requests.size() && free_.take(filled[count])) {  // N1
+      const JobRequest& request = requests[done + count];
+      const std::uint32_t room = inline_room(request);
+      if (request.payload.size() > room && !fill_extent(filled[count], request)) [[unlikely]] {
+        lacks_extent = true;
+        break;
+      }
+      is_closed = !fill(filled[count], request, room, wall_ns);
+      ++count;
+    }
+    if (is_closed) [[unlikely]] {
+      for (std::size_t n = 0; n < count; ++n) take_back(filled[n]);
+      if (done == 0) return std::unexpected(refusal_of_level(requests[count - 1].level));
+      break;
+    }
+    if (count != 0) {
+      done += publish(std::span(filled).first(count), requests.subspan(done, count), ids.subspan(done, count));
+      continue;
+    }
+    if (auto room = lacks_extent ? wait_for_extent(requests[done].payload.size(), end_ns) : wait_for_space(end_ns);
+        !room) {
+      if (done == 0) return std::unexpected(room.error());
+      break;
+    }
+  }
+  if (to_device) {
+    if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
+  }
+  return done;
+}
+
+Result<void> Participant::Implementation::check_wait() {
+  if (segment_.signals().removed.load() != 0) {
+    return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
+  }
+  if (woken_.exchange(false)) return std::unexpected(Error(ErrorCode::would_block, "woken by wake()"));
+  return {};
+}
+
+template <class HasRoom>
+Result<void> Participant::Implementation::wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full,
+                                                        HasRoom&& has_room) {
+  const auto give_up = [](ErrorCode code, const char* why) { return std::unexpected(Error(code, why)); };
+  if (segment_.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
+  if (end_ns == 0) return give_up(ErrorCode::would_block, full);
+  Sleepers waiters(segment_, segment_.signals().space_waiters);
+  const std::uint64_t begin_ns = steady_clock_ns();
+  // There seemed to be room, again and again: others took it, or what is not free is listed.
+  if (begin_ns >= end_ns) return give_up(ErrorCode::timed_out, stayed_full);
+  // Workers that are busy free cells every few microseconds: cheaper to wait for than a sleep and a wake.
+  const std::uint64_t spin_end_ns = std::min(end_ns, begin_ns + spin_ns);
+  for (std::uint32_t spin = 0; spin % 16 != 15 || steady_clock_ns() < spin_end_ns; ++spin) {
+    if (has_room()) return {};
+    __builtin_ia32_pause();
+  }
+  // Cells that are not listed may be all that is left: those of the dead, and those that workers keep back. The keeper
+  // sees our sign within its thorough turn, and its scan finds them.
+  while (true) {
+    if (auto waits = check_wait(); !waits) return waits;
+    const std::uint64_t now_ns = steady_clock_ns();
+    if (now_ns >= end_ns) return give_up(ErrorCode::timed_out, stayed_full);
+    const std::uint32_t sequence = waiters.sequence_of(number_);  // S1
+    waiters.announce(number_);                                    // S2
+    if (has_room()) {                                             // S3
+      waiters.withdraw(number_);
+      return {};
+    }
+    waiters.sleep(number_, sequence, std::min(end_ns - now_ns, longest_sleep_ns));  // S4
+    waiters.withdraw(number_);                                                      // S5
+    if (has_room()) return {};
+  }
+}
+
+Result<void> Participant::Implementation::wait_for_space(std::uint64_t end_ns) {
+  return wait_for_room(end_ns, "the engine is full", "the engine stayed full", [this] { return free_.refill(); });
+}
+
+/// Two that wait may be woken for one extent: one that does not get it waits again.
+Result<void> Participant::Implementation::wait_for_extent(std::size_t bytes, std::uint64_t end_ns) {
+  return wait_for_room(end_ns, "the arena is full", "the arena stayed full",
+                       [this, bytes] { return arena_.has_room(static_cast<std::uint32_t>(bytes)); });
+}
+
+}  // namespace ringmill

@@ -1,0 +1,303 @@
+// Jobs that are linked: they wait for others, or become visible together. The steps are those of core/table/bundles.h.
+#include <algorithm>
+#include <cstring>
+
+#include "core/participant/participant_implementation.h"
+#include "core/table/bundles.h"
+
+namespace ringmill {
+
+namespace {
+
+JobId id_of(const FreeCells::Filling& filling) noexcept { return job_id_of(filling.word, filling.index); }
+
+/// The body of a linked job: the ids of those it waits for, then its payload.
+std::size_t bytes_of_ids(const LinkedRequest& linked) noexcept {
+  return (linked.after.size() + linked.after_earlier.size()) * 8;
+}
+std::size_t bytes_of_body(const LinkedRequest& linked) noexcept {
+  return bytes_of_ids(linked) + linked.request.payload.size();
+}
+
+Error refused(const char* why) { return Error(ErrorCode::invalid_argument, why); }
+
+}  // namespace
+
+Result<void> Participant::Implementation::check_linked(const LinkedRequest& linked, std::size_t earlier) {
+  if (!accepts(linked.request)) return std::unexpected(refusal_of(linked.request));
+  const JobTable& table = settling_.table();
+  for (const JobId parent : linked.after) {
+    if (!table.can_have_given(parent)) {
+      return std::unexpected(Error(ErrorCode::not_found, "no such job to wait for", parent.to_string()));
+    }
+  }
+  for (const std::uint32_t place : linked.after_earlier) {
+    if (place >= earlier)
+      return std::unexpected(refused("a job waits for an earlier one of the call, not for a later"));
+  }
+  const std::uint32_t room = table.inline_bytes_beside_links();
+  const std::size_t ids = bytes_of_ids(linked);
+  if (!table.has_room_for_links() || ids > room) {
+    return std::unexpected(Error(ErrorCode::too_large, "the ids of the jobs that a job waits for have to fit its cell",
+                                 std::to_string(ids) + " bytes, at most " + std::to_string(room) +
+                                     "; make the engine with a larger --cell-size"));
+  }
+  const std::size_t most = has_arena() ? most_payload_ : room;
+  if (bytes_of_body(linked) > most) {
+    return std::unexpected(Error(ErrorCode::too_large,
+                                 "a linked job's payload and the ids of those it waits for are too long",
+                                 std::to_string(bytes_of_body(linked)) + " bytes, at most " + std::to_string(most) +
+                                     "; make the engine with a larger --max-payload"));
+  }
+  return {};
+}
+
+bool Participant::Implementation::fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked,
+                                              std::span<const JobId> parents, std::uint64_t wall_ns) {
+  std::vector<std::byte> body(parents.size() * 8 + linked.request.payload.size());
+  for (std::size_t n = 0; n < parents.size(); ++n) {
+    const std::uint64_t id = parents[n].value();
+    std::memcpy(body.data() + n * 8, &id, 8);
+  }
+  std::ranges::copy(linked.request.payload, body.begin() + static_cast<std::ptrdiff_t>(parents.size() * 8));
+  JobRequest request = linked.request;
+  request.payload = body;
+  const JobOptions plain;
+  if (request.options == nullptr) request.options = &plain;
+  const JobTable& table = settling_.table();
+  CellHeader& header = table.header(filling.index);
+  const std::uint32_t room = table.inline_bytes_beside_links();
+  const bool is_open = fill(filling, request, room, wall_ns);
+  if (body.size() > room) {
+    arena_.fill(filling.index, filling.extent, body);                         // A3
+    table.copy_in(filling.index, std::span(body).first(parents.size() * 8));  // families read them without a lease
+  }
+  // ORDER relaxed: the cell is ours; its word publishes all of this in L3, the bundle's word before that to our reaper.
+  const std::uint16_t flags = header.flags.load(std::memory_order_relaxed);
+  if ((flags & cell_flag::has_options) == 0) fill_cell_options(filling.index, *request.options);
+  header.flags.store(flags | cell_flag::has_options | cell_flag::has_links, std::memory_order_relaxed);
+  CellLinks& links = table.links_place(filling.index);
+  links.born_of.store(0, std::memory_order_relaxed);
+  links.next.store(0, std::memory_order_relaxed);
+  links.parents.store(static_cast<std::uint32_t>(parents.size()), std::memory_order_relaxed);
+  // ORDER relaxed: as above.
+  links.rule.store(static_cast<std::uint16_t>(BornRule::alone), std::memory_order_relaxed);
+  links.runs_all_the_same.store(linked.on_parent_dead == OnParentDead::run ? 1 : 0, std::memory_order_relaxed);
+  return is_open;
+}
+
+void Participant::Implementation::take_back_all(std::span<const FreeCells::Filling> filled) noexcept {
+  for (const FreeCells::Filling& filling : filled) take_back(filling);
+}
+
+/// Cells that are given back at the end of the scope, unless they are kept: what follows may throw.
+class Participant::Implementation::TakenCells {
+ public:
+  TakenCells(Implementation& participant, std::span<const FreeCells::Filling> cells) noexcept
+      : participant_(&participant), cells_(cells) {}
+  TakenCells(const TakenCells&) = delete;
+  TakenCells& operator=(const TakenCells&) = delete;
+  ~TakenCells() { participant_->take_back_all(cells_); }
+  void keep() noexcept { cells_ = {}; }
+
+ private:
+  Implementation* participant_;
+  std::span<const FreeCells::Filling> cells_;
+};
+
+Result<void> Participant::Implementation::check_room(std::span<const LinkedRequest> jobs) const {
+  const std::uint32_t capacity = settling_.table().capacity();
+  if (jobs.size() > capacity) {
+    return std::unexpected(Error(ErrorCode::no_space, "more jobs than this engine has room for",
+                                 std::to_string(jobs.size()) + ", at most " + std::to_string(capacity)));
+  }
+  std::uint64_t extents = 0;
+  for (const LinkedRequest& job : jobs) {
+    if (const std::size_t bytes = bytes_of_body(job); is_large_body(bytes)) extents += arena_.extent_bytes(bytes);
+  }
+  const std::uint64_t arena = segment_.header().arena_bytes.load();
+  if (extents > arena) {
+    return std::unexpected(Error(ErrorCode::no_space, "longer payloads than this engine's arena has room for",
+                                 std::to_string(extents) + " bytes in all, at most " + std::to_string(arena) +
+                                     "; make the engine with a larger --arena"));
+  }
+  return {};
+}
+
+bool Participant::Implementation::take_linked(const LinkedRequest& job, FreeCells::Filling& filling) {
+  if (!free_.take(filling)) return false;
+  const std::size_t bytes = bytes_of_body(job);
+  if (!is_large_body(bytes)) return true;
+  const auto unit = take_extent(filling, bytes);
+  if (!unit) return false;
+  filling.extent = *unit;
+  return true;
+}
+
+/// Takes all cells or none: two producers that each hold a part could deadlock.
+Result<void> Participant::Implementation::take_all(std::span<const LinkedRequest> jobs,
+                                                   std::span<FreeCells::Filling> filled, std::uint64_t end_ns) {
+  if (auto checked = check_room(jobs); !checked) return checked;
+  while (true) {
+    std::size_t count = 0;
+    while (count < filled.size() && take_linked(jobs[count], filled[count])) ++count;
+    if (count == filled.size()) return {};
+    take_back_all(filled.first(count));
+    free_.list();
+    if (end_ns == 0 || steady_clock_ns() >= end_ns) {
+      return std::unexpected(end_ns == 0 ? Error(ErrorCode::would_block, "the engine has no room for all of them")
+                                         : Error(ErrorCode::timed_out, "the engine got no room for all of them"));
+    }
+    // There may be room, and not for all: look again soon, and let others have it meanwhile.
+    const std::uint64_t soon_ns = std::min(end_ns, later_by(steady_clock_ns(), 2'000'000));
+    if (count == 0 && !free_.refill()) {
+      if (auto room = wait_for_space(end_ns); !room) return std::unexpected(room.error());
+      continue;
+    }
+    const std::uint32_t sequence = entry_.wake_sequence.load();
+    if (auto waits = check_wait(); !waits) return waits;
+    const std::uint64_t now_ns = steady_clock_ns();
+    if (now_ns < soon_ns) futex_wait(entry_.wake_sequence, sequence, soon_ns - now_ns);
+  }
+}
+
+Result<void> Participant::Implementation::enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
+                                                           std::uint64_t wait_ns) {
+  if (jobs.empty()) return {};
+  if (jobs.size() > most_together || ids.size() < jobs.size()) {
+    return std::unexpected(refused("together are at most 65536 jobs, and there is room for as many ids"));
+  }
+  const bool to_journal = jobs.front().request.durability != Durability::memory;
+  bool to_device = false;
+  for (std::size_t n = 0; n < jobs.size(); ++n) {
+    if (auto checked = check_linked(jobs[n], n); !checked) return checked;
+    const Durability durability = jobs[n].request.durability;
+    if ((durability != Durability::memory) != to_journal) {
+      return std::unexpected(refused("jobs that come together are all journaled, or all of durability memory"));
+    }
+    to_device |= durability == Durability::durable;
+  }
+  if (to_journal && !journal_accepts()) {
+    if (auto goes_on = wait_for_journal(wait_ns); !goes_on) return goes_on;
+  }
+  std::vector<FreeCells::Filling> filled(jobs.size());
+  std::vector<JobId> parents;
+  std::vector<bool> has_children(jobs.size(), false);
+  const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
+  if (auto taken = take_all(jobs, filled, end_ns); !taken) return taken;
+
+  const JobTable& table = settling_.table();
+  const std::uint64_t wall_ns = wall_clock_ns();
+  TakenCells taken_cells(*this, filled);
+  for (std::size_t n = 0; n < jobs.size(); ++n) ids[n] = id_of(filled[n]);
+  const JobId leader = ids[jobs.size() - 1];
+  for (std::size_t n = 0; n < jobs.size(); ++n) {  // L1
+    parents.assign(jobs[n].after.begin(), jobs[n].after.end());
+    for (const std::uint32_t place : jobs[n].after_earlier) {
+      parents.push_back(ids[place]);
+      has_children[place] = true;
+    }
+    if (!fill_linked(filled[n], jobs[n], parents, wall_ns)) {
+      return std::unexpected(refusal_of_level(jobs[n].request.level));
+    }
+    CellLinks& links = table.links_place(filled[n].index);
+    // ORDER relaxed: as in fill_linked().
+    if (n != 0) links.next.store(ids[n - 1].value(), std::memory_order_relaxed);
+    if (!to_journal || ids[n] == leader) continue;
+    links.born_of.store(leader.value(), std::memory_order_relaxed);
+    links.rule.store(static_cast<std::uint16_t>(BornRule::with_it), std::memory_order_relaxed);
+  }
+  for (std::size_t n = 0; n < jobs.size(); ++n) {
+    std::uint16_t more = has_children[n] ? cell_flag::has_children : 0;
+    if (to_journal && ids[n] == leader && jobs.size() > 1) more |= cell_flag::leads_bundle;
+    CellHeader& header = table.header(filled[n].index);
+    header.flags.store(header.flags.load() | more);
+  }
+  taken_cells.keep();
+  entry_.bundle_after.store(0);
+  entry_.bundle.store(leader.value());                                                                      // L2
+  for (const FreeCells::Filling& filling : filled) publish_filled(settling_, filling.index, filling.word);  // L3
+  entry_.bundle.store(0);                                                                                   // L4
+  add(entry_.enqueued, jobs.size());
+  if (to_device) return reach_device(wait_ns);
+  return {};
+}
+
+Result<JobId> Participant::Implementation::follow_up(Job& job, const LinkedRequest& request, std::uint64_t wait_ns) {
+  std::vector<FreeCells::Filling>& earlier = follow_ups_[job.slot_];
+  if (earlier.size() == most_together) return std::unexpected(refused("a job has at most 65536 follow-ups"));
+  if (auto checked = check_linked(request, earlier.size()); !checked) return std::unexpected(checked.error());
+  FreeCells::Filling filling;
+  const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
+  if (auto taken = take_all(std::span(&request, 1), std::span(&filling, 1), end_ns); !taken) {
+    return std::unexpected(taken.error());
+  }
+  TakenCells taken_cells(*this, std::span(&filling, 1));
+  std::vector<JobId> parents(request.after.begin(), request.after.end());
+  const JobTable& table = settling_.table();
+  for (const std::uint32_t place : request.after_earlier) {
+    parents.push_back(id_of(earlier[place]));
+    CellHeader& parent = table.header(earlier[place].index);
+    parent.flags.store(parent.flags.load() | cell_flag::has_children);
+  }
+  if (!fill_linked(filling, request, parents, wall_clock_ns())) {  // L1
+    return std::unexpected(refusal_of_level(request.request.level));
+  }
+  CellLinks& links = table.links_place(filling.index);
+  if (!earlier.empty()) links.next.store(id_of(earlier.back()).value());
+  const bool both_journaled =
+      request.request.durability != Durability::memory && settling_.is_journaled(index_of(job.id_));
+  if (both_journaled) {
+    links.born_of.store(job.id_.value());
+    links.rule.store(static_cast<std::uint16_t>(BornRule::after_it));
+  }
+  earlier.push_back(filling);
+  taken_cells.keep();
+  return id_of(filling);
+}
+
+void Participant::Implementation::drop_follow_ups(const Job& job) noexcept {
+  const auto dropped = follow_ups_.extract(job.slot_);
+  if (dropped) take_back_all(dropped.mapped());
+}
+
+bool Participant::Implementation::complete_with(Job& job, std::span<const std::byte> result) {
+  const auto follow_ups = follow_ups_.extract(job.slot_);  // settling the job would drop them
+  if (follow_ups && !follow_ups.mapped().empty()) {
+    const std::vector<FreeCells::Filling>& filled = follow_ups.mapped();
+    entry_.bundle_after.store(job.id_.value());
+    entry_.bundle.store(id_of(filled.back()).value());  // L2
+    const bool won = settle(
+        job, {.outcome = Outcome::complete, .attempts = attempts_of(job), .text = as_text(result), .leads = true});
+    if (won) {
+      add(entry_.enqueued, filled.size());
+      return true;
+    }
+    entry_.bundle.store(0);
+    take_back_all(filled);
+    return false;
+  }
+  const std::uint16_t flags = settling_.table().header(index_of(job.id_)).flags.load();
+  if ((job.flags_ & not_plain) != 0 || (flags & cell_flag::has_children) != 0) {
+    return settle(job, {.outcome = Outcome::complete, .attempts = attempts_of(job), .text = as_text(result)});
+  }
+  const bool won = end(job);  // the result was not asked for
+  if (won) add(entry_.completed, 1);
+  free_.list_if_wanted();
+  return won;
+}
+
+std::uint32_t Participant::Implementation::follow_ups_of(const Job& job) const noexcept {
+  const auto found = follow_ups_.find(job.slot_);
+  return found != follow_ups_.end() ? static_cast<std::uint32_t>(found->second.size()) : 0;
+}
+
+std::vector<JobId> Participant::Implementation::parents_of(const Job& job) const {
+  const JobTable& table = settling_.table();
+  const CellIndex index = index_of(job.id_);
+  std::vector<JobId> parents = table.parent_ids(index);
+  if (table.word(index) != StateWord(job.word_)) parents.clear();  // the lease was lost
+  return parents;
+}
+
+}  // namespace ringmill

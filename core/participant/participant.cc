@@ -1,0 +1,316 @@
+// The public calls of a participant: who may call, then the parts that do it.
+#include "core/participant/participant_implementation.h"
+
+#include "core/base/exceptions.h"
+#include "core/base/log.h"
+#include "core/participant/attach.h"
+#include "ipc/waking.h"
+
+namespace ringmill {
+
+namespace {
+
+std::uint64_t to_ns(std::chrono::nanoseconds wait) noexcept {
+  return wait.count() <= 0 ? 0 : static_cast<std::uint64_t>(wait.count());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Participant>> attach(const std::shared_ptr<EngineCore>& engine, Role role) {
+  if (engine->segment.signals().removed.load() != 0) {
+    return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", engine->directory.path().string()));
+  }
+  const auto number = enter_engine(*engine, role);
+  if (!number) return std::unexpected(number.error());
+  const auto leave = [&engine](const std::uint32_t* entered) { engine->registry.leave(*entered); };
+  std::unique_ptr<const std::uint32_t, decltype(leave)> entered(&*number, leave);  // until the participant does it
+  auto part = std::make_unique<Participant::Implementation>(engine, *number);
+  static_cast<void>(entered.release());
+  ring_keeper(engine->segment);  // so that it watches us from now on
+  return std::unique_ptr<Participant>(new Participant(std::move(part)));
+}
+
+Participant::Participant(std::unique_ptr<Implementation> implementation) noexcept
+    : implementation_(std::move(implementation)) {}
+
+Participant::~Participant() {
+  if (implementation_->is_mine()) return;
+  // In the child of a fork, or on another thread: the entry is not ours to leave. It is reaped when its own thread
+  // ends; the mapping must stay, because that thread's robust list points into it.
+  const bool forked = implementation_->misuse().code() == ErrorCode::after_fork;
+  if (!forked)
+    log().error("participant {} was destroyed by another thread than its own; its jobs return when that thread ends",
+                number());
+  static_cast<void>(implementation_.release());
+}
+
+int Participant::number() const noexcept { return static_cast<int>(implementation_->number()); }
+std::uint32_t Participant::held() const noexcept { return implementation_->held(); }
+void Participant::wake() noexcept { implementation_->wake(); }
+
+Result<JobId> Participant::enqueue(const JobRequest& request, std::chrono::nanoseconds wait) {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->enqueue(request, to_ns(wait));
+}
+
+Result<std::size_t> Participant::enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
+                                               std::chrono::nanoseconds wait) try {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->enqueue_batch(requests, ids, to_ns(wait));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+Result<UniqueJob> Participant::enqueue_unique(const JobRequest& request, std::string_view key,
+                                              std::chrono::milliseconds unique_for, std::chrono::nanoseconds wait) try {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->enqueue_unique(request, key, unique_for, to_ns(wait));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+Result<void> Participant::enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
+                                           std::chrono::nanoseconds wait) try {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->enqueue_together(jobs, ids, to_ns(wait));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+DurabilityTicket Participant::ticket() const noexcept { return implementation_->ticket(); }
+
+Result<void> Participant::wait_durable(DurabilityTicket ticket, std::chrono::nanoseconds wait) try {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->wait_durable(ticket, to_ns(wait));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+Result<bool> Participant::is_durable(DurabilityTicket ticket) const try {
+  return implementation_->is_durable(ticket);
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+void Participant::when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done) {
+  if (!implementation_->is_mine()) {
+    done(std::unexpected(implementation_->misuse()));
+    return;
+  }
+  implementation_->when_durable(ticket, std::move(done));
+}
+
+std::size_t Participant::poll_durable() {
+  if (!implementation_->is_mine()) return 0;
+  return implementation_->poll_durable();
+}
+
+Result<void> Participant::subscribe(const ClaimOptions& options) try {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->subscribe(options);
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+Result<Job> Participant::claim(std::chrono::nanoseconds wait) {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->claim(*this, to_ns(wait));
+}
+
+Result<std::size_t> Participant::claim_batch(std::span<Job> out, std::chrono::nanoseconds wait) try {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->claim_batch(*this, out, to_ns(wait));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+std::size_t Participant::complete_batch(std::span<Job> jobs) {
+  if (!implementation_->is_mine()) return 0;
+  return implementation_->complete_batch(jobs);
+}
+
+Result<Cancelled> Participant::cancel(JobId id) try {
+  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  return implementation_->cancel(id);
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+void Participant::release_prefetched() {
+  if (implementation_->is_mine()) implementation_->release_prefetched();
+}
+
+Job& Job::operator=(Job&& other) noexcept {
+  if (this == &other) return *this;
+  if (held()) static_cast<void>(release());
+  participant_ = std::exchange(other.participant_, nullptr);
+  id_ = other.id_;
+  word_ = other.word_;
+  payload_ = other.payload_;
+  kind_ = other.kind_;
+  attempt_ = other.attempt_;
+  slot_ = other.slot_;
+  level_ = other.level_;
+  flags_ = other.flags_;
+  return *this;
+}
+
+void Job::give_back() noexcept { static_cast<void>(release()); }
+
+namespace {
+
+Error not_held() noexcept { return Error(ErrorCode::lease_lost, "this job was settled before, or its lease was lost"); }
+Error lease_revoked() noexcept {
+  return Error(ErrorCode::lease_lost, "the lease was revoked: somebody else has the job");
+}
+
+}  // namespace
+
+namespace {
+
+/// Milliseconds that count: negative ones do not.
+std::uint64_t to_ms(std::chrono::milliseconds time) noexcept {
+  return time.count() <= 0 ? 0 : static_cast<std::uint64_t>(time.count());
+}
+
+}  // namespace
+
+Result<void> Job::complete(std::span<const std::byte> result) try {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  if (!participant.complete(*this, result)) return std::unexpected(lease_revoked());
+  return {};
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+std::size_t Job::result_room() const noexcept {
+  if (!held() || !participant_->implementation_->is_mine()) return 0;
+  return participant_->implementation_->room_for_result(*this);
+}
+
+Result<Settled> Job::fail(std::string_view error, std::string_view said) try {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  const auto settled = participant.fail(*this, error, said, std::nullopt);
+  if (!settled) return std::unexpected(lease_revoked());
+  return *settled;
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+Result<Settled> Job::retry_in(std::chrono::milliseconds delay, std::string_view error, std::string_view said) try {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  const auto settled = participant.fail(*this, error, said, to_ms(delay));
+  if (!settled) return std::unexpected(lease_revoked());
+  return *settled;
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+Result<Settled> Job::time_out(std::string_view error, std::string_view said) try {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  const auto settled = participant.fail(*this, error, said, std::nullopt, DeathCause::timeout);
+  if (!settled) return std::unexpected(lease_revoked());
+  return *settled;
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+Result<void> Job::snooze(std::chrono::milliseconds delay) try {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  if (!participant.snooze(*this, to_ms(delay))) return std::unexpected(lease_revoked());
+  return {};
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+Result<void> Job::reject(std::string_view error, std::string_view said) try {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  if (!participant.reject(*this, error, said)) return std::unexpected(lease_revoked());
+  return {};
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+Result<void> Job::cancel() try {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  if (!participant.end_as_cancelled(*this)) return std::unexpected(lease_revoked());
+  return {};
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+Result<void> Job::release() try {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) {
+    participant_ = nullptr;
+    return std::unexpected(participant.misuse());
+  }
+  if (!participant.release(*this)) return std::unexpected(lease_revoked());
+  return {};
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+Result<void> Job::extend(std::chrono::milliseconds lease) try {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  if (lease.count() < 1 || lease > std::chrono::hours{24 * 24}) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days"));
+  }
+  if (!participant.extend(*this, static_cast<std::uint64_t>(lease.count()) * 1'000'000)) {
+    return std::unexpected(lease_revoked());
+  }
+  return {};
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+Result<JobId> Job::follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait) try {
+  if (!held()) return std::unexpected(not_held());
+  Participant::Implementation& participant = *participant_->implementation_;
+  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+  return participant.follow_up(*this, request, to_ns(wait));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+std::uint32_t Job::follow_ups() const noexcept {
+  return held() ? participant_->implementation_->follow_ups_of(*this) : 0;
+}
+
+std::vector<JobId> Job::parents() const {
+  return held() ? participant_->implementation_->parents_of(*this) : std::vector<JobId>{};
+}
+
+bool Job::should_stop() const noexcept { return held() && participant_->implementation_->should_stop(*this); }
+
+std::chrono::nanoseconds Job::time_left() const noexcept {
+  return held() ? participant_->implementation_->time_left(*this) : std::chrono::nanoseconds::zero();
+}
+
+std::chrono::milliseconds Job::timeout() const noexcept {
+  return held() ? participant_->implementation_->timeout(*this) : std::chrono::milliseconds::zero();
+}
+
+void Job::report_progress(std::uint64_t number, std::string_view text) noexcept {
+  if (!held() || !participant_->implementation_->is_mine()) return;
+  participant_->implementation_->report_progress(*this, number, text);
+}
+
+}  // namespace ringmill

@@ -1,0 +1,452 @@
+// Claiming with a wait, and the plain end of a job. Enqueueing is in core/participant/enqueueing.cc, other ends are in
+// core/participant/participant_settling.cc.
+#include "core/participant/participant_implementation.h"
+
+#include <algorithm>
+
+#include "core/base/exceptions.h"
+
+namespace ringmill {
+
+namespace {
+
+/// A batch of claims should last this long by the measured handler time.
+constexpr std::uint64_t batch_target_ns = 200'000;
+/// Handlers slower than this get their freed cells listed at each claim.
+constexpr std::uint64_t slow_handler_ns = 5'000;
+
+/// A claim that found fewer than this lets the next ones gather for a moment.
+constexpr std::uint32_t gather_count = 16;
+/// About 50 ns: what a producer takes for a job.
+constexpr std::uint32_t pauses_per_job = 2;
+
+}  // namespace
+
+Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, std::uint32_t number)
+    : engine_(std::move(engine)),
+      segment_(engine_->segment),
+      entry_(segment_.participant(number)),
+      number_(number),
+      level_count_(segment_.geometry().level_count),
+      fork_generation_(fork_generation()),
+      thread_number_(number_this_thread()),
+      settling_(segment_, number),
+      free_(segment_, number + 1),
+      arena_(segment_),
+      most_payload_(segment_.geometry().max_payload),
+      book_(segment_, entry_, settling_.table().inline_bytes()),
+      claiming_(settling_, book_, segment_.header().default_lease_ms.load(), level_count_) {}
+
+Participant::Implementation::~Implementation() {
+  release_prefetched();
+  release_forgotten();
+  free_.give_back();
+  Sleepers(segment_, segment_.signals().sleepers).withdraw(number_);
+  Sleepers(segment_, segment_.signals().space_waiters).withdraw(number_);
+  engine_->registry.leave(number_);
+  wake_for_extent(segment_);  // slots that were written over by others may name jobs until here
+  // A wake that came to us is passed on: it may have been for a job that we now leave to others.
+  Sleepers(segment_, segment_.signals().sleepers).wake_all();
+}
+
+void Participant::Implementation::release_forgotten() noexcept {
+  for (std::uint32_t n = 0; n < lease_slots; ++n) {
+    const JobId id(book_.slot(n).job_id.load());
+    if (!id || !book_.is_held(n) || index_of(id) >= settling_.table().capacity()) continue;
+    const std::uint64_t version = LeaseNote::of(book_.slot(n).note.load()).version;
+    const StateWord word = StateWord::make(generation_of(id), settling_.owner(), CellState::running, version);
+    release_claim({index_of(id), n, word});
+  }
+}
+
+Error Participant::Implementation::misuse() const noexcept {
+  if (fork_generation_ != fork_generation()) {
+    return Error(ErrorCode::after_fork,
+                 "this participant belongs to the parent process: open the engine and attach again after fork()");
+  }
+  return Error(ErrorCode::wrong_thread, "a participant belongs to the thread that attached it: attach one per thread");
+}
+
+void Participant::Implementation::wake() noexcept {
+  if (fork_generation_ != fork_generation()) return;  // the parent's participant is not ours to wake
+  woken_.store(true);
+  entry_.wake_sequence.fetch_add(1);
+  futex_wake(entry_.wake_sequence, 1);
+}
+
+Result<void> Participant::Implementation::subscribe(const ClaimOptions& options) {
+  if (options.prefetch < 1 || options.prefetch > lease_slots) {
+    return std::unexpected(Error(ErrorCode::invalid_argument, "prefetch is 1 to 64"));
+  }
+  KindSet kinds;
+  interest_kinds_ = 0;
+  for (const Kind kind : options.kinds) {
+    if (static_cast<std::uint32_t>(kind) >= most_kinds) {
+      return std::unexpected(Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()"));
+    }
+    kinds.add(static_cast<std::uint32_t>(kind));
+    interest_kinds_ |= Arrival::kind_bit(static_cast<std::uint32_t>(kind));
+  }
+  levels_version_ = segment_.signals().levels_version.load();  // before the levels are looked at
+  if (auto taken = take_levels(options); !taken) return taken;
+  release_prefetched();
+  any_kind_ = kinds.is_all();
+  kinds_ = kinds;
+  policy_ = options.policy;
+  claim_from_levels();
+  most_prefetched_ = options.prefetch;
+  batch_ = 1;
+  entry_.interest_kinds.store(interest_kinds_);
+  entry_.interest_any_kind.store(any_kind_ ? 1 : 0);
+  subscribed_ = true;
+  return {};
+}
+
+std::uint32_t Participant::Implementation::adapt(std::uint64_t now_ns) noexcept {
+  if (claim_count_ != 0) {
+    const std::uint64_t each_ns = std::max<std::uint64_t>((now_ns - batch_began_ns_) / claim_count_, 1);
+    const std::uint64_t fitting = std::clamp<std::uint64_t>(batch_target_ns / each_ns, 1, most_prefetched_);
+    batch_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(fitting, std::uint64_t{batch_} * 2));
+    if (each_ns > slow_handler_ns) free_.list();
+  }
+  return batch_;
+}
+
+Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::uint32_t most, std::uint64_t now_ns,
+                                                              std::uint64_t wait_ns) {
+  if (!subscribed_) {
+    if (auto subscribed = subscribe({}); !subscribed) return std::unexpected(subscribed.error());
+  }
+  if (book_.is_full()) {
+    return std::unexpected(
+        Error(ErrorCode::would_block, "this participant holds 64 jobs, which is the most: settle some"));
+  }
+  if (have_levels_changed()) [[unlikely]] {
+    if (auto followed = follow_levels(); !followed) return std::unexpected(followed.error());
+  }
+  let_jobs_gather(most);
+  std::uint32_t count = claiming_.claim(out, most, now_ns);
+  last_count_ = count;
+  if (count != 0) return count;
+  const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(now_ns, wait_ns);
+  free_.list();
+  while (true) {
+    if (segment_.signals().removed.load() != 0) {
+      return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
+    }
+    if (have_levels_changed()) [[unlikely]] {
+      if (auto followed = follow_levels(); !followed) return std::unexpected(followed.error());
+    }
+    if (wait_ns == 0) return std::unexpected(Error(ErrorCode::would_block, "nothing to claim"));
+    if (woken_.exchange(false)) return std::unexpected(Error(ErrorCode::would_block, "woken by wake()"));
+    if (now_ns >= end_ns) return std::unexpected(Error(ErrorCode::timed_out, "nothing to claim"));
+    wait_for_jobs(now_ns, end_ns);
+    now_ns = lease_clock_ns();
+    count = claiming_.claim(out, most, now_ns);
+    if (count != 0) {
+      batch_began_ns_ = now_ns;
+      return count;
+    }
+  }
+}
+
+void Participant::Implementation::let_jobs_gather(std::uint32_t most) const noexcept {
+  if (last_count_ == 0 || last_count_ >= gather_count || most < gather_count) return;
+  for (std::uint32_t n = last_count_ * pauses_per_job; n < gather_count * pauses_per_job; ++n) __builtin_ia32_pause();
+}
+
+void Participant::Implementation::wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept {
+  for (std::uint64_t spin = 0;; ++spin) {
+    if (claiming_.has_work() || woken_.load() || have_levels_changed()) return;
+    __builtin_ia32_pause();
+    if (spin % 16 == 15 && lease_clock_ns() - now_ns > spin_ns) break;
+  }
+  Sleepers sleepers(segment_, segment_.signals().sleepers);
+  const std::uint32_t sequence = sleepers.sequence_of(number_);             // S1
+  sleepers.announce(number_);                                               // S2
+  if (!claiming_.has_work() && !woken_.load() && !have_levels_changed()) {  // S3
+    const std::uint64_t later_ns = lease_clock_ns();
+    if (later_ns < end_ns) sleepers.sleep(number_, sequence, std::min(end_ns - later_ns, longest_sleep_ns));  // S4
+  }
+  sleepers.withdraw(number_);  // S5
+}
+
+Result<Job> Participant::Implementation::claim(Participant& self, std::uint64_t wait_ns) try {
+  Result<Job> result;  // the only one, so that it is made where the caller finds it
+  Patience patience{.wait_ns = wait_ns};
+  while (true) {
+    if (next_claim_ == claim_count_) {
+      if (auto more = claim_in_advance(patience); !more) {
+        result = std::unexpected(more.error());
+        return result;
+      }
+    }
+    if (hand_out(self, claims_[next_claim_++], *result)) return result;
+    if (auto goes_on = go_on_claiming(patience); !goes_on) {
+      result = std::unexpected(goes_on.error());
+      return result;
+    }
+  }
+} catch (const std::exception& thrown) {  // here and not in the public call, which stays a mere jump
+  return std::unexpected(error_of(thrown));
+}
+
+Result<void> Participant::Implementation::go_on_claiming(Patience& patience) noexcept {
+  const auto give_up = [](ErrorCode code, const char* why) { return std::unexpected(Error(code, why)); };
+  if (segment_.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
+  if (woken_.exchange(false)) return give_up(ErrorCode::would_block, "woken by wake()");
+  const std::uint64_t now_ns = lease_clock_ns();
+  if (patience.begin_ns == 0) patience.begin_ns = now_ns;
+  if (patience.failures++ == 0) patience.end_ns = later_by(patience.begin_ns, patience.wait_ns);
+  if (patience.wait_ns == 0) {  // does not wait, but steps over as many as there can be
+    if (patience.failures <= settling_.table().capacity() + lease_slots) return {};
+    return give_up(ErrorCode::would_block, "nothing to claim");
+  }
+  if (now_ns >= patience.end_ns) return give_up(ErrorCode::timed_out, "nothing to claim");
+  patience.wait_ns = patience.end_ns - now_ns;
+  return {};
+}
+
+Result<void> Participant::Implementation::claim_in_advance(Patience& patience) {
+  const std::uint64_t now_ns = lease_clock_ns();
+  if (patience.begin_ns == 0) patience.begin_ns = now_ns;
+  const std::uint32_t most = adapt(now_ns);
+  next_claim_ = claim_count_ = 0;
+  batch_began_ns_ = now_ns;
+  const auto claimed = claim_some(claims_.data(), most, now_ns, patience.wait_ns);
+  if (!claimed) return std::unexpected(claimed.error());
+  claim_count_ = *claimed;
+  claimed_at_wall_ns_ = wall_clock_ns();
+  return {};
+}
+
+Result<std::size_t> Participant::Implementation::claim_batch(Participant& self, std::span<Job> out,
+                                                             std::uint64_t wait_ns) {
+  for (Job& job : out) {
+    if (job.held()) static_cast<void>(job.release());
+  }
+  if (out.empty()) return 0;
+  std::array<Claim, most_in_batch> claims;
+  const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(out.size(), most_in_batch));
+  Patience patience{.wait_ns = wait_ns};
+  while (true) {
+    std::uint32_t count = 0;
+    while (next_claim_ < claim_count_ && count < most) claims[count++] = claims_[next_claim_++];
+    if (count == 0) {
+      const std::uint64_t now_ns = lease_clock_ns();
+      if (patience.begin_ns == 0) patience.begin_ns = now_ns;
+      const auto claimed = claim_some(claims.data(), most, now_ns, patience.wait_ns);
+      if (!claimed) return std::unexpected(claimed.error());
+      count = *claimed;
+      claimed_at_wall_ns_ = wall_clock_ns();
+    }
+    std::size_t handed_out = 0;
+    for (std::uint32_t n = 0; n < count; ++n) {
+      if (hand_out(self, claims[n], out[handed_out])) ++handed_out;
+    }
+    if (handed_out != 0) return handed_out;
+    if (auto goes_on = go_on_claiming(patience); !goes_on) return std::unexpected(goes_on.error());
+  }
+}
+
+inline bool Participant::Implementation::hand_out(Participant& self, const Claim& claim, Job& job) noexcept {
+  const JobTable& table = settling_.table();
+  const CellHeader& header = table.header(claim.index);
+  // ORDER second-look: what is read here belongs to our lease if the word is still ours afterwards.
+  const Untrusted payload_bytes = header.payload_bytes.load_once(std::memory_order_acquire);
+  const auto kind = header.kind.load_once(std::memory_order_acquire).below(most_kinds);
+  const std::uint32_t level = header.level.load_once(std::memory_order_acquire).unbounded();
+  const std::uint32_t bytes = payload_bytes.at_most(table.inline_bytes());
+  const std::uint32_t attempts = header.attempts.load(std::memory_order_acquire);
+  const std::uint16_t flags = header.flags.load(std::memory_order_acquire) & cell_flag::all;
+  std::byte* buffer = book_.buffer(claim.slot);
+  std::span<const std::byte> payload{buffer, bytes};
+  if ((flags & cell_flag::in_arena) == 0) {
+    table.copy_out(claim.index, buffer, bytes);
+  } else if (const auto large = arena_.payload_of(job_id_of(claim.word, claim.index))) {
+    payload = *large;  // read in place: our lease slot keeps it from being used again
+  } else {
+    bury_as_damaged(claim, Damage::payload);
+    return false;
+  }
+  if (table.word(claim.index) != claim.word) {  // K6, ORDER second-look
+    give_back(claim);
+    return false;
+  }
+  const bool is_cut_short = (flags & cell_flag::in_arena) == 0 && payload_bytes != bytes;
+  if (!kind || is_cut_short) [[unlikely]] {
+    bury_as_damaged(claim, kind ? Damage::payload : Damage::kind);
+    return false;
+  }
+  std::size_t parents_bytes = 0;
+  if ((flags & cell_flag::has_options) != 0) [[unlikely]] {
+    if (buried_as_expired(claim)) return false;
+    parents_bytes = std::size_t{8} * table.parents(claim.index);
+  }
+  book_.slot(claim.slot).started_at_ns.store(claimed_at_wall_ns_, std::memory_order_relaxed);  // ORDER lease
+  Level level_for_users{level};
+  if (level >= level_count_) [[unlikely]] {
+    const auto known = runtime_level_of(level);
+    if (!known) {
+      give_on(claim, level);
+      return false;
+    }
+    level_for_users = *known;
+  }
+  job.participant_ = &self;
+  job.id_ = job_id_of(claim.word, claim.index);
+  job.word_ = claim.word.bits();
+  job.payload_ = payload.subspan(std::min(parents_bytes, payload.size()));
+  job.kind_ = Kind{*kind};
+  job.level_ = level_for_users;
+  job.attempt_ = attempts + 1;
+  job.slot_ = claim.slot;
+  job.flags_ = flags;
+  if (book_.has_concurrency_slot(claim.slot)) [[unlikely]]
+    job.flags_ |= holds_concurrency_slot;
+  return true;
+}
+
+void Participant::Implementation::give_back(const Claim& claim) noexcept {
+  if (book_.has_concurrency_slot(claim.slot)) claiming_.admission().leave(claim.slot, claim.index);
+  book_.give_back(claim.slot);
+}
+
+void Participant::Implementation::settled_plain(Job& job) noexcept {
+  if (!follow_ups_.empty()) [[unlikely]]
+    drop_follow_ups(job);
+  book_.give_back_plain(job.slot_);  // E7
+  job.participant_ = nullptr;
+}
+
+void Participant::Implementation::settled(Job& job) noexcept {
+  const bool was_large = (job.flags_ & cell_flag::in_arena) != 0;
+  settled_plain(job);
+  if (was_large) wake_for_extent(segment_);  // until E7 nobody could have its extent
+}
+
+[[gnu::always_inline]] inline Participant::Implementation::Won Participant::Implementation::win_end(
+    const Job& job) noexcept {
+  const CellIndex index = index_of(job.id_);
+  const StateWord held(job.word_);
+  if (!settling_.swap_to_completing(index, held)) return Won::nothing;  // E1 was done when the lease was reserved
+  const StateWord completing = held.next(CellState::completing, settling_.owner());
+  // After the swap: a keeper that says later that the job has children looks at the word again.
+  const std::uint16_t flags = settling_.table().header(index).flags.load();
+  if ((flags & cell_flag::end_is_seen) != 0) [[unlikely]] {
+    settling_.keep_completed(index, completing);
+    return Won::kept_cell;
+  }
+  if (claiming_.was_queue_short() && (flags & cell_flag::in_arena) == 0) {
+    settling_.table().own_payload_lines(index, job.payload_.size());
+  }
+  settling_.free_cell(index, completing);
+  return (flags & cell_flag::memory_only) != 0 ? Won::cell : Won::cell_to_mark;
+}
+
+// Kept for enqueueing_together.cc too, where the files are not compiled as one.
+[[gnu::used]] inline bool Participant::Implementation::end(Job& job) noexcept {
+  const CellIndex index = index_of(job.id_);
+  const Won won = win_end(job);
+  if (won == Won::cell_to_mark) settling_.mark_ended(index);            // M
+  if (won >= Won::cell) settling_.wake_waiters(wait_group_bit(index));  // W
+  settled_plain(job);
+  if (won >= Won::cell) free_.keep_back(index);
+  return won != Won::nothing;
+}
+
+/// A run of jobs: those of one word of the marks are marked together, and no slot is cleared before its job is marked.
+std::size_t Participant::Implementation::end_run(std::span<Job> jobs) noexcept {
+  MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { settling_.mark_ended(word, bits); });
+  std::array<Won, most_in_batch> won;
+  std::uint64_t wait_groups_ended = 0;
+  std::size_t count = 0;
+  for (std::size_t n = 0; n < jobs.size(); ++n) {
+    won[n] = jobs[n].held() ? win_end(jobs[n]) : Won::nothing;
+    if (won[n] == Won::nothing) continue;
+    ++count;
+    wait_groups_ended |= wait_group_bit(index_of(jobs[n].id_));
+    if (won[n] == Won::cell_to_mark) marks.add(index_of(jobs[n].id_));  // M
+  }
+  marks.flush();
+  settling_.wake_waiters(wait_groups_ended);  // W
+  for (std::size_t n = 0; n < jobs.size(); ++n) {
+    if (!jobs[n].held()) continue;
+    const CellIndex index = index_of(jobs[n].id_);
+    settled_plain(jobs[n]);  // E7
+    if (won[n] >= Won::cell) free_.keep_back(index);
+  }
+  return count;
+}
+
+bool Participant::Implementation::complete(Job& job, std::span<const std::byte> result) noexcept {
+  if ((job.flags_ & not_plain) != 0 || !result.empty() || !follow_ups_.empty()) [[unlikely]] {
+    return complete_with(job, result);
+  }
+  const bool won = end(job);
+  if (won) add(entry_.completed, 1);
+  free_.list_if_wanted();
+  return won;
+}
+
+std::size_t Participant::Implementation::complete_batch(std::span<Job> jobs) noexcept {
+  std::size_t completed = 0;
+  std::size_t kept = 0;  // those have counted themselves
+  for (Job& job : jobs) {
+    const bool is_plain = (job.flags_ & not_plain) == 0 && follow_ups_.empty();
+    if (job.held() && !is_plain && complete(job, {})) ++kept;
+  }
+  for (std::size_t done = 0; done < jobs.size(); done += most_in_batch) {
+    completed += end_run(jobs.subspan(done, std::min<std::size_t>(most_in_batch, jobs.size() - done)));
+  }
+  add(entry_.completed, completed);
+  free_.list_if_wanted();
+  return completed + kept;
+}
+
+bool Participant::Implementation::extend(Job& job, std::uint64_t lease_ns) noexcept {
+  const CellIndex index = index_of(job.id_);
+  const StateWord held(job.word_);
+  const StateWord extended = held.next(CellState::running, settling_.owner());
+  LeaseSlot& slot = book_.slot(job.slot_);
+  // The deadline is in place before the word changes: a keeper that decides by the old deadline then fails to swap the
+  // old word (hazard 7 in docs/hazards.md). ORDER lease: released by the swap.
+  slot.deadline_ns.store(lease_clock_ns() + lease_ns, std::memory_order_relaxed);
+  std::uint64_t expected = held.bits();
+  // ORDER state: nothing in the cell is read or written here; the release carries the slot.
+  if (!settling_.table().state(index).compare_exchange_strong(expected, extended.bits(), std::memory_order_acq_rel,
+                                                              std::memory_order_relaxed)) {
+    leave_slot(job);
+    settled(job);
+    return false;
+  }
+  slot.note.store(LeaseNote{Outcome::complete, 0, static_cast<std::uint16_t>(extended.version())}.bits(),
+                  std::memory_order_relaxed);
+  job.word_ = extended.bits();
+  return true;
+}
+
+void Participant::Implementation::release_claim(const Claim& claim) noexcept {
+  const std::uint16_t attempts = settling_.table()
+                                     .header(claim.index)
+                                     .attempts.load(std::memory_order_relaxed);  // ORDER relaxed: the swap decides
+  if (settling_.end(claim.index, claim.word, book_.slot(claim.slot),
+                    {.outcome = Outcome::requeue, .attempts = attempts}) != Settling::Ended::lost) {
+    add(entry_.released, 1);
+  }
+  give_back(claim);
+}
+
+void Participant::Implementation::give_on(const Claim& claim, std::uint32_t level) noexcept {
+  if (segment_.has_level(level)) {
+    release_claim(claim);  // goes to its level's ring
+  } else {
+    bury_as_damaged(claim, Damage::level);
+  }
+}
+
+void Participant::Implementation::release_prefetched() noexcept {
+  while (next_claim_ < claim_count_) release_claim(claims_[next_claim_++]);
+}
+
+}  // namespace ringmill

@@ -1,0 +1,312 @@
+// The parts of a participant, and the order in which they are used. Private to core.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <ringmill/participant.h>
+
+#include "core/instance/engine_core.h"
+#include "core/participant/claiming.h"
+#include "core/retry/retry_policies.h"
+#include "core/table/arena.h"
+#include "core/table/damage.h"
+#include "core/table/free_cells.h"
+#include "core/table/lease_book.h"
+#include "core/table/settling.h"
+#include "core/table/unique_jobs.h"
+#include "ipc/clock.h"
+#include "ipc/fork_guard.h"
+
+namespace ringmill {
+
+/// How long a wait spins before it sleeps: about what a sleep and a wake cost.
+inline constexpr std::uint64_t spin_ns = 20'000;
+
+inline constexpr std::uint64_t most_lease_ms = 24ULL * 24 * 3600 * 1000;
+
+/// Of Job::flags_, beside the cell's: the run has a concurrency slot.
+inline constexpr std::uint16_t holds_concurrency_slot = 1U << 15;
+static_assert((cell_flag::all & holds_concurrency_slot) == 0);
+/// Jobs that do not end by the short way.
+inline constexpr std::uint16_t not_plain = cell_flag::has_options | cell_flag::in_arena | holds_concurrency_slot;
+
+class Participant::Implementation {
+ public:
+  /// `number` is an entry that this thread has entered; the implementation leaves it.
+  Implementation(std::shared_ptr<EngineCore> engine, std::uint32_t number);
+  ~Implementation();
+  Implementation(const Implementation&) = delete;
+  Implementation& operator=(const Implementation&) = delete;
+
+  /// Every public call starts here: the right thread, of the right process.
+  bool is_mine() const noexcept { return thread_number_ == this_thread_number; }
+  Error misuse() const noexcept;
+
+  // enqueueing.cc
+  bool accepts(const JobRequest& request);
+  /// What is wrong with a request that accepts() refused.
+  Error refusal_of(const JobRequest& request) const;
+  Result<JobId> enqueue(const JobRequest& request, std::uint64_t wait_ns);
+  Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids, std::uint64_t wait_ns);
+
+  Result<UniqueJob> enqueue_unique(const JobRequest& request, std::string_view key,
+                                   std::chrono::milliseconds unique_for, std::uint64_t wait_ns);
+
+  // enqueueing_together.cc
+  Result<void> enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids, std::uint64_t wait_ns);
+  Result<JobId> follow_up(Job& job, const LinkedRequest& request, std::uint64_t wait_ns);
+  std::uint32_t follow_ups_of(const Job& job) const noexcept;
+  std::vector<JobId> parents_of(const Job& job) const;
+
+  // durability.cc
+  DurabilityTicket ticket() const noexcept;
+  Result<void> wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns);
+  Result<bool> is_durable(DurabilityTicket ticket) const;
+  void when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done);
+  std::size_t poll_durable();
+  /// Makes the journal thread begin the ticket's round at once.
+  void ask_for(DurabilityTicket ticket) noexcept;
+
+  // claiming and settling: participant.cc
+  Result<void> subscribe(const ClaimOptions& options);
+  Result<Job> claim(Participant& self, std::uint64_t wait_ns);
+  Result<std::size_t> claim_batch(Participant& self, std::span<Job> out, std::uint64_t wait_ns);
+  bool complete(Job& job, std::span<const std::byte> result) noexcept;
+  std::size_t complete_batch(std::span<Job> jobs) noexcept;
+  bool extend(Job& job, std::uint64_t lease_ns) noexcept;
+
+  // other ends than the plain one: participant_settling.cc. False: the lease was lost.
+  bool release(Job& job) noexcept;
+  bool snooze(Job& job, std::uint64_t delay_ms) noexcept;
+  /// Nothing as the delay: as the job's retry policy says. Nothing comes back: the lease was lost.
+  std::optional<Settled> fail(Job& job, std::string_view error, std::string_view said,
+                              std::optional<std::uint64_t> delay_ms, DeathCause cause = DeathCause::failed);
+  bool reject(Job& job, std::string_view error, std::string_view said) noexcept;
+  bool end_as_cancelled(Job& job) noexcept;
+  /// How long a result of this job may be; any length if it is not kept.
+  std::size_t room_for_result(const Job& job) const noexcept;
+  Result<Cancelled> cancel(JobId id);
+  bool should_stop(const Job& job) const noexcept;
+  std::chrono::nanoseconds time_left(const Job& job) noexcept;
+  std::chrono::milliseconds timeout(const Job& job) const noexcept;
+  void report_progress(const Job& job, std::uint64_t number, std::string_view text) noexcept;
+  void release_prefetched() noexcept;
+
+  std::uint32_t number() const noexcept { return number_; }
+  std::uint32_t held() const noexcept { return book_.held(); }
+  void wake() noexcept;
+
+ private:
+  /// Adds to a counter of our own entry. ORDER relaxed: one writer; readers want a recent value, not an exact moment.
+  static void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+
+  /// Frees the cells of the follow-ups that this job has not been completed with.
+  [[gnu::noinline]] void drop_follow_ups(const Job& job) noexcept;
+  /// L1: the cell of a job of a bundle. False: as fill().
+  bool fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked, std::span<const JobId> parents,
+                   std::uint64_t wall_ns);
+  Result<void> check_linked(const LinkedRequest& linked, std::size_t earlier);
+  class TakenCells;
+  void take_back_all(std::span<const FreeCells::Filling> filled) noexcept;
+  /// Error no_space: there will never be room for all of them.
+  Result<void> check_room(std::span<const LinkedRequest> jobs) const;
+  /// N1, and A1 and A2 where the body does not fit the cell. False: no room now, and nothing is taken.
+  bool take_linked(const LinkedRequest& job, FreeCells::Filling& filling);
+  Result<void> take_all(std::span<const LinkedRequest> jobs, std::span<FreeCells::Filling> filled,
+                        std::uint64_t end_ns);
+  /// A linked job's body: the ids of those it waits for, then its payload.
+  bool is_large_body(std::size_t bytes) const noexcept { return bytes > settling_.table().inline_bytes_beside_links(); }
+  bool accepts_options(const JobRequest& request);
+  bool has_arena() const noexcept { return segment_.geometry().arena_chunk_count != 0; }
+
+  // runtime_levels.cc
+  /// Whether a level made at run time takes jobs now, in the life that `level` means.
+  bool is_open(Level level) const noexcept;
+  Error refusal_of_level(Level level) const;
+  /// The value that a claimed job's level has for its users. Nothing: it was removed, and is another one by now.
+  std::optional<Level> runtime_level_of(std::uint32_t number) const noexcept;
+  /// Levels were made or removed: looks at what it claims from. Error level_removed: one that was asked for by name is
+  /// gone; the others are claimed from now on.
+  Result<void> follow_levels();
+  bool have_levels_changed() const noexcept { return segment_.signals().levels_version.load() != levels_version_; }
+  /// Fills `levels` with the numbers of all levels, or of those of `options`. Error invalid_argument.
+  Result<void> take_levels(const ClaimOptions& options);
+  void claim_from_levels();
+  /// N2 beyond the plain. Returns the cell's flags for them.
+  std::uint16_t fill_options(CellIndex index, const JobOptions& options) noexcept;
+  void set_unique(CellIndex index, UniqueKey key, const JobOptions& options) noexcept;
+  bool publish_unique(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;
+  Result<UniqueJob> finish_unique(UniqueJob job, const JobRequest& request, std::uint64_t wait_ns);
+  /// How long a payload may be to stand in the job's cell.
+  std::uint32_t inline_room(const JobRequest& request) const noexcept;
+  /// N1, N2, waiting for the journal and for room; a payload longer than `inline_room` goes to the arena.
+  Result<FreeCells::Filling> take_and_fill(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns);
+  /// A1 and A2 of core/table/arena.h. Nothing: no room, and the cell is given back.
+  std::optional<std::uint32_t> take_extent(const FreeCells::Filling& filling, std::size_t bytes) noexcept;
+  /// A1 to A3. False: as above.
+  [[gnu::noinline]] bool fill_extent(const FreeCells::Filling& filling, const JobRequest& request) noexcept;
+  /// Frees a cell that no caller has been told of.
+  void take_back(const FreeCells::Filling& filling) noexcept;
+  /// N5 and N6 of jobs that have their words.
+  void place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
+                    std::span<const JobId> ids) noexcept;
+  void fill_cell_options(CellIndex index, const JobOptions& options) noexcept;
+  static CellState first_state(const JobRequest& request) noexcept;
+  /// False: the level was closed meanwhile. The cell is filled, and the caller takes it back.
+  [[nodiscard]] bool fill(const FreeCells::Filling& filling, const JobRequest& request, std::uint32_t inline_room,
+                          std::uint64_t wall_ns) noexcept;
+  [[gnu::noinline]] bool fill_runtime_level(CellHeader& header, Level level) noexcept;
+  std::size_t publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
+                      std::span<JobId> ids) noexcept;
+  /// Waits until a free cell is listed. `end_ns` is of the steady clock; zero: does not wait.
+  /// Errors: would_block (no wait asked for, or wake()), timed_out, not_found (the engine was removed).
+  Result<void> wait_for_space(std::uint64_t end_ns);
+  /// The same until there is an extent for so many bytes.
+  [[gnu::noinline]] Result<void> wait_for_extent(std::size_t bytes, std::uint64_t end_ns);
+  /// Errors would_block (wake()), not_found (the engine was removed): the wait ends.
+  Result<void> check_wait();
+  /// `full` and `stayed_full` are what would_block and timed_out say.
+  template <class HasRoom>
+  Result<void> wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full, HasRoom&& has_room);
+
+  /// False: the journal takes no new jobs now, for a reason that wait_for_journal() tells.
+  bool journal_accepts() const noexcept {
+    return segment_.journal().condition.load() <= static_cast<std::uint32_t>(JournalCondition::working);
+  }
+  /// Waits for the device, for what was enqueued just now with Durability::durable.
+  Result<void> reach_device(std::uint64_t wait_ns);
+  /// Waits until the journal takes jobs again. Errors: would_block, timed_out (it is behind), no_space, journal_failed.
+  Result<void> wait_for_journal(std::uint64_t wait_ns);
+
+  /// How long a claim goes on when what it gets cannot be handed out.
+  struct Patience {
+    std::uint64_t wait_ns = 0;   // what is left
+    std::uint64_t begin_ns = 0;  // lease clock; 0: not read yet
+    std::uint64_t end_ns = 0;
+    std::uint32_t failures = 0;
+  };
+  /// The next claims for claim(): so many as its handlers end in a moment.
+  [[gnu::noinline]] Result<void> claim_in_advance(Patience& patience);
+  /// Claims up to `most`, waiting until `wait_ns` from `now_ns`. Returns how many claims were written to `out`.
+  Result<std::uint32_t> claim_some(Claim* out, std::uint32_t most, std::uint64_t now_ns, std::uint64_t wait_ns);
+  /// When jobs stream in and we are faster than they come, two processes fight over each line of the ring. A pause of
+  /// some hundred nanoseconds after a short batch makes the next one longer, and both sides faster. Never before a
+  /// first job, never when handlers are slow (then `most` is small).
+  void let_jobs_gather(std::uint32_t most) const noexcept;
+  /// Spins, then sleeps, until there may be something to claim or the time is over.
+  void wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept;
+  /// After a claim that was not handed out. Errors as those of claim_some(): whatever the memory says, a claim ends
+  /// with its wait, with wake() and with the engine.
+  [[gnu::noinline]] Result<void> go_on_claiming(Patience& patience) noexcept;
+  /// K6. False: the lease was revoked meanwhile, and the slot given back; or the job was dead, or damaged.
+  bool hand_out(Participant& self, const Claim& claim, Job& job) noexcept;
+  /// E7 for what was never handed out.
+  void give_back(const Claim& claim) noexcept;
+  /// A run is over whose kind is limited: another one may begin.
+  void leave_slot(const Job& job) noexcept;
+  void release_claim(const Claim& claim) noexcept;
+  /// Gives back the jobs whose Job objects still exist when we leave: no other could end them.
+  void release_forgotten() noexcept;
+  /// Drops the follow-ups that the job was not completed with; E7.
+  void settled(Job& job) noexcept;
+  /// The same for a job that is known to have no extent of the arena.
+  void settled_plain(Job& job) noexcept;
+  static std::uint16_t attempts_of(const Job& job) noexcept {
+    return static_cast<std::uint16_t>(std::min(job.attempt_, 65535U));
+  }
+  static std::uint16_t attempts_before(const Job& job) noexcept {
+    return static_cast<std::uint16_t>(std::min(job.attempt_ - 1, 65535U));
+  }
+  /// All of it, for a job that we hold. False: the lease was lost.
+  bool settle(Job& job, Ending ending) noexcept;
+  /// Lists the cell that an end has freed. False: the end was lost.
+  bool list_if_free(CellIndex index, Settling::Ended ended) noexcept;
+  /// True: it was not begun in time, and is not begun now.
+  [[gnu::noinline]] bool buried_as_expired(const Claim& claim) noexcept;
+  /// The arena or the cell is corrupted: what is there is not handed out.
+  [[gnu::noinline]] void bury_as_damaged(const Claim& claim, Damage damage) noexcept;
+  /// For a job of a level that we do not claim from: its hint stood in the wrong ring, or is corrupted.
+  [[gnu::noinline]] void give_on(const Claim& claim, std::uint32_t level) noexcept;
+  /// False: it has moved on.
+  bool ask_to_stop(JobId id, StateWord word) noexcept;
+  /// What the end of a plain run has won: nothing (the lease was lost); a job that is kept, because the keeper has to
+  /// see its end; its cell; or its cell, of whose end the journal has to be told.
+  enum class Won : std::uint8_t { nothing, kept_cell, cell, cell_to_mark };
+  /// E2 and E5 of a completion.
+  Won win_end(const Job& job) noexcept;
+  /// A completion that is more than the plain one: with options, a result or follow-ups.
+  [[gnu::noinline]] bool complete_with(Job& job, std::span<const std::byte> result);
+  /// E2 to E7 of a completion; the freed cell is kept back.
+  bool end(Job& job) noexcept;
+  std::size_t end_run(std::span<Job> jobs) noexcept;
+  std::uint32_t adapt(std::uint64_t now_ns) noexcept;
+
+  std::shared_ptr<EngineCore> engine_;
+  Segment& segment_;
+  ParticipantEntry& entry_;
+  const std::uint32_t number_;
+  const std::uint32_t level_count_;
+  const std::uint32_t fork_generation_;
+  const std::uint64_t thread_number_;
+  Settling settling_;
+  FreeCells free_;
+  Arena arena_;
+  const std::uint32_t most_payload_;
+  LeaseBook book_;
+  Claiming claiming_;
+  std::atomic<bool> woken_{false};
+  RetryPolicies retry_policies_;
+  std::vector<std::pair<DurabilityTicket, std::function<void(Result<void>)>>> promised_;
+
+  /// What handlers have asked for, by the lease slots of their jobs: cells that are filled and wait for the job's
+  /// completion.
+  std::map<std::uint32_t, std::vector<FreeCells::Filling>> follow_ups_;
+
+  // Claimed and not yet handed out: claims_[next_claim_ .. claim_count_).
+  std::array<Claim, lease_slots> claims_{};
+  std::uint32_t next_claim_ = 0;
+  std::uint32_t claim_count_ = 0;
+  std::uint64_t claimed_at_wall_ns_ = 0;
+
+  // Adaptive batches: how long the last batch took.
+  std::uint32_t most_prefetched_ = lease_slots;
+  std::uint32_t batch_ = 1;
+  std::uint32_t last_count_ = 0;
+  std::uint64_t batch_began_ns_ = 0;
+
+  /// What it claims from: numbers, and of levels made at run time the words that they had then.
+  struct Subscribed {
+    std::uint32_t number = 0;
+    std::uint64_t word = 0;
+  };
+  std::vector<Subscribed> levels_;
+  bool all_levels_ = true;
+  Policy policy_ = Policy::weighted;
+  KindSet kinds_;
+  std::uint32_t levels_version_ = 0;
+
+  std::uint64_t interest_levels_ = 0;
+  std::uint64_t interest_kinds_ = 0;
+  bool any_kind_ = true;
+  bool subscribed_ = false;
+};
+
+// Here, because two files use it and enqueueing must not pay for a call.
+inline bool Participant::Implementation::accepts(const JobRequest& request) {
+  return request.payload.size() <= most_payload_ &&
+         (static_cast<std::uint32_t>(request.level) < level_count_ || is_open(request.level)) &&
+         static_cast<std::uint32_t>(request.kind) < most_kinds &&
+         static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms &&
+         (request.options == nullptr || accepts_options(request));
+}
+
+}  // namespace ringmill

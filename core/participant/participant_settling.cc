@@ -1,0 +1,193 @@
+// Ends of a job beside the plain one: results that are kept, failures, delays, burials, cancellation. All by the steps
+// of core/table/settling.h.
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "core/participant/participant_implementation.h"
+#include "core/table/expiry.h"
+#include "core/table/lease_slots.h"
+#include "ipc/clock.h"
+
+namespace ringmill {
+
+namespace {
+
+/// Each look but the first means that the job moved on in that moment: not so often in a row.
+constexpr std::uint32_t most_looks_to_cancel = 10'000;
+
+}  // namespace
+
+bool Participant::Implementation::settle(Job& job, Ending ending) noexcept {
+  const CellIndex index = index_of(job.id_);
+  LeaseSlot& slot = book_.slot(job.slot_);
+  if ((job.flags_ & cell_flag::has_options) != 0) {
+    ending.started = AttemptStart::of_lease(slot.started_at_ns.load(), settling_.owner());
+  }
+  const Settling::Ended ended = settling_.end(index, StateWord(job.word_), slot, ending);
+  leave_slot(job);
+  settled(job);
+  return list_if_free(index, ended);
+}
+
+void Participant::Implementation::leave_slot(const Job& job) noexcept {
+  if ((job.flags_ & holds_concurrency_slot) != 0) claiming_.admission().leave(job.slot_, index_of(job.id_));
+}
+
+bool Participant::Implementation::list_if_free(CellIndex index, Settling::Ended ended) noexcept {
+  if (ended == Settling::Ended::free) {
+    free_.keep_back(index);
+    free_.list_if_wanted();
+  }
+  return ended != Settling::Ended::lost;
+}
+
+bool Participant::Implementation::release(Job& job) noexcept {
+  const bool won = settle(job, {.outcome = Outcome::requeue, .attempts = attempts_before(job)});
+  if (won) add(entry_.released, 1);
+  return won;
+}
+
+bool Participant::Implementation::snooze(Job& job, std::uint64_t delay_ms) noexcept {
+  const bool won = settle(job, {.outcome = Outcome::delay, .attempts = attempts_before(job), .due = due_in(delay_ms)});
+  if (won) add(entry_.released, 1);
+  return won;
+}
+
+bool Participant::Implementation::reject(Job& job, std::string_view error, std::string_view said) noexcept {
+  const bool won = settle(job, {.outcome = Outcome::bury,
+                                .attempts = attempts_of(job),
+                                .cause = DeathCause::rejected,
+                                .text = error,
+                                .said = said});
+  if (won) add(entry_.failed, 1);
+  return won;
+}
+
+std::optional<Settled> Participant::Implementation::fail(Job& job, std::string_view error, std::string_view said,
+                                                         std::optional<std::uint64_t> delay_ms, DeathCause cause) {
+  const CellHeader& header = settling_.table().header(index_of(job.id_));
+  Ending ending{.outcome = Outcome::requeue, .attempts = attempts_of(job), .text = error, .said = said};
+  // ORDER relaxed: fixed for the job's life; the swap decides whether it is still ours.
+  const std::uint32_t most_attempts = header.most_attempts.load(std::memory_order_relaxed);
+  if (most_attempts != 0 && ending.attempts >= most_attempts) {
+    ending.outcome = Outcome::bury;
+    ending.cause = cause;
+  } else {
+    // ORDER relaxed: as above. What is no policy is the standard one.
+    const std::uint32_t policy =
+        header.retry_policy.load_once(std::memory_order_relaxed).below(most_retry_policies + 1).value_or(0);
+    const std::uint64_t wait_ms = delay_ms ? *delay_ms : retry_policies_.delay_ms(segment_, policy, ending.attempts);
+    if (wait_ms != 0) {
+      ending.outcome = Outcome::delay;
+      ending.due = due_in(wait_ms);
+    }
+  }
+  const bool retried = ending.outcome != Outcome::bury;
+  if (!settle(job, ending)) return std::nullopt;
+  add(entry_.failed, 1);
+  if (retried) add(entry_.retried, 1);
+  return retried ? Settled::waits : Settled::dead;
+}
+
+bool Participant::Implementation::end_as_cancelled(Job& job) noexcept {
+  return settle(job, {.outcome = Outcome::cancel, .attempts = attempts_of(job)});
+}
+
+std::size_t Participant::Implementation::room_for_result(const Job& job) const noexcept {
+  const JobTable& table = settling_.table();
+  const CellOptions* const options = table.options(index_of(job.id_));
+  const bool is_kept = options != nullptr && options->keep_ms.load() != 0;
+  const bool has_children = (table.header(index_of(job.id_)).flags.load() & cell_flag::has_children) != 0;
+  if (!is_kept && !has_children) return ~std::size_t{0};
+  return std::min(most_staged_bytes, settling_.table().text_room(index_of(job.id_)));
+}
+
+bool Participant::Implementation::buried_as_expired(const Claim& claim) noexcept {
+  const std::uint64_t expires_ms = expires_at_ms(settling_.table(), claim.index);
+  if (expires_ms == 0 || exact_wall_clock_ns() / 1'000'000 < expires_ms) return false;
+  const Ending ending{.outcome = Outcome::bury, .cause = DeathCause::expired};
+  list_if_free(claim.index, settling_.end(claim.index, claim.word, book_.slot(claim.slot), ending));
+  give_back(claim);
+  return true;
+}
+
+void Participant::Implementation::bury_as_damaged(const Claim& claim, Damage damage) noexcept {
+  const CellHeader& header = settling_.table().header(claim.index);
+  const Ending ending{.outcome = Outcome::bury,
+                      .attempts = header.attempts.load(),
+                      .cause = DeathCause::failed,
+                      .text = sentence_of(damage)};
+  list_if_free(claim.index, settling_.end(claim.index, claim.word, book_.slot(claim.slot), ending));
+  give_back(claim);
+}
+
+bool Participant::Implementation::should_stop(const Job& job) const noexcept {
+  // ORDER relaxed: a sign, nothing hangs on it.
+  return entry_.stop_asked[job.slot_].load(std::memory_order_relaxed) == stop_tag(job.id_);
+}
+
+std::chrono::nanoseconds Participant::Implementation::time_left(const Job& job) noexcept {
+  const auto deadline = static_cast<std::int64_t>(book_.slot(job.slot_).deadline_ns.load());
+  return std::chrono::nanoseconds(deadline - static_cast<std::int64_t>(lease_clock_ns()));
+}
+
+std::chrono::milliseconds Participant::Implementation::timeout(const Job& job) const noexcept {
+  // What another job has there by now is no harm: the lease was lost then.
+  return std::chrono::milliseconds(settling_.table().header(index_of(job.id_)).lease_ms.load());
+}
+
+void Participant::Implementation::report_progress(const Job& job, std::uint64_t number,
+                                                  std::string_view text) noexcept {
+  Progress& progress = entry_.progress;
+  progress.job_id.store(0);
+  progress.number.store(number);
+  std::array<std::byte, sizeof progress.text> bytes{};
+  std::memcpy(bytes.data(), text.data(), std::min(text.size(), bytes.size()));
+  store_words(progress.text, bytes);
+  progress.job_id.store(job.id_.value());
+}
+
+bool Participant::Implementation::ask_to_stop(JobId id, StateWord word) noexcept {
+  if (word.owner() == 0 || word.owner() > most_participants) return false;
+  ParticipantEntry& holder = segment_.participant(word.owner() - 1);
+  const auto slot = lease_slot_of(holder, id, word);
+  if (slot) holder.stop_asked[*slot].store(stop_tag(id));
+  return slot.has_value();
+}
+
+Result<Cancelled> Participant::Implementation::cancel(JobId id) {
+  const JobTable& table = settling_.table();
+  const CellIndex index = index_of(id);
+  const auto unknown = [id] { return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string())); };
+  if (!table.can_have_given(id)) return unknown();
+  for (std::uint32_t look = 0; look < most_looks_to_cancel; ++look) {
+    const StateWord word = table.word(index);
+    if (!JobTable::was_enqueued(id, word)) return unknown();
+    if (generation_of(id) < word.generation()) return Cancelled::already_over;
+    if (word.state() == CellState::running) {
+      if (ask_to_stop(id, word)) return Cancelled::asked_to_stop;
+      if (table.word(index) != word) continue;  // it moved on in this moment
+      return std::unexpected(Error(ErrorCode::corrupt, "no lease speaks of a job that is running",
+                                   id.to_string() + ": another process wrote into the shared memory; end all " +
+                                       "participants, then `ringmill recover --from-journal` makes it anew"));
+    }
+    if (word.state() == CellState::completing) return Cancelled::asked_to_stop;  // too late to ask, and not over yet
+    if (!waits_to_begin(word.state())) return Cancelled::already_over;
+    // The settling slot tells our reaper what was meant.
+    // ORDER relaxed: released by the winning swap.
+    entry_.settling.job_id.store(id.value(), std::memory_order_relaxed);
+    const Ending ending{.outcome = Outcome::cancel};
+    // ORDER relaxed: fixed for the job's life; the swap decides whether it was this job's.
+    const bool is_large = (table.header(index).flags.load(std::memory_order_relaxed) & cell_flag::in_arena) != 0;
+    const Settling::Ended ended = settling_.end(index, word, entry_.settling, ending);
+    entry_.settling.job_id.store(0, std::memory_order_release);  // ORDER lease: after the cell's last transition
+    if (!list_if_free(index, ended)) continue;                   // claimed, or cancelled by another, in this moment
+    if (is_large) wake_for_extent(segment_);                     // E5 has freed its extent with it
+    return Cancelled::before_start;
+  }
+  return std::unexpected(Error(ErrorCode::corrupt, "the table says that the job runs, and nobody has it",
+                               id.to_string() + "; somebody wrote into the shared memory (`ringmill dump --check`)"));
+}
+
+}  // namespace ringmill

@@ -1,0 +1,156 @@
+// Tickets: knowing when what a participant has done is on the disk. The journal thread's side is
+// core/durability/rounds.h; why a ticket is right, ipc/journal_marks.h.
+//
+//   waiter                                           the journal thread
+//   W1  raise round_wanted, ring if it rests         R1  publish round_durable
+//   W2  read durable_sequence                        R2  somebody_waits? clear it, change durable_sequence, wake
+//   W3  raise somebody_waits
+//   W4  check again; sleep while that is unchanged
+//
+// All are seq_cst: either W4 sees what R1 published, or R2 sees somebody_waits. One left by the dead costs one wake. W1
+// is seen in the same way: the journal thread looks at round_wanted after it has said that it rests.
+#include <algorithm>
+#include <cerrno>
+
+#include "core/participant/participant_implementation.h"
+#include "ipc/file.h"
+#include "ipc/futex.h"
+
+namespace ringmill {
+
+namespace {
+
+/// One who waits alone spins, for about what a quick disk takes: a sleep and a wake cost a third of that.
+constexpr std::uint64_t device_spin_ns = 300'000;
+
+/// The right to spin, while this lives.
+class Spinner {
+ public:
+  explicit Spinner(std::atomic<std::uint32_t>& word) noexcept : word_(&word) {
+    std::uint32_t nobody = 0;
+    is_ours_ = word.load() == 0 && word.compare_exchange_strong(nobody, 1);
+  }
+  ~Spinner() {
+    if (is_ours_) word_->store(0);
+  }
+  Spinner(const Spinner&) = delete;
+  Spinner& operator=(const Spinner&) = delete;
+  bool is_ours() const noexcept { return is_ours_; }
+
+ private:
+  std::atomic<std::uint32_t>* word_;
+  bool is_ours_ = false;
+};
+
+/// Nothing when the journal works.
+std::optional<Error> trouble_of(const JournalWords& journal) {
+  switch (static_cast<JournalCondition>(journal.condition.load())) {
+    case JournalCondition::failed: {
+      const int number = static_cast<int>(journal.error_number.load());
+      const bool lacks = number == ENOMEM || number == EAGAIN;
+      return Error(ErrorCode::journal_failed, "the journal failed, nothing more becomes durable",
+                   error_text(number) + "; jobs of durability `memory` still go; " +
+                       (lacks ? "the process that keeps lacks memory or threads, and tries again each second"
+                              : "the log of the process that keeps (`ringmill status` names it) says where; mend that, "
+                                "then restart the process"));
+    }
+    case JournalCondition::no_space:
+      if (journal.error_number.load() == EFBIG) {
+        return Error(ErrorCode::no_space, "the journal may not grow",
+                     "File too large; restart the process that keeps (`ringmill status` names it) with a higher limit "
+                     "on the size of files (ulimit -f)");
+      }
+      return Error(ErrorCode::no_space, "the journal's disk is full", "it goes on by itself when there is space");
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
+DurabilityTicket Participant::Implementation::ticket() const noexcept {
+  return {segment_.journal().round_started.load() + 1};
+}
+
+Result<bool> Participant::Implementation::is_durable(DurabilityTicket ticket) const {
+  const JournalWords& journal = segment_.journal();
+  if (journal.round_durable.load() >= ticket.round) return true;
+  if (auto trouble = trouble_of(journal)) return std::unexpected(*trouble);
+  return false;
+}
+
+void Participant::Implementation::ask_for(DurabilityTicket ticket) noexcept {
+  raise_to(segment_.journal().round_wanted, ticket.round);
+  wake_journal_at_once(segment_);
+}
+
+Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns) {
+  JournalWords& journal = segment_.journal();
+  if (journal.round_durable.load() >= ticket.round) return {};
+  const std::uint64_t begin_ns = steady_clock_ns();
+  const std::uint64_t end_ns = later_by(begin_ns, wait_ns);
+  ask_for(ticket);  // W1
+  const Spinner spinner(journal.spinner);
+  const std::uint64_t spin_end_ns = spinner.is_ours() ? std::min(end_ns, begin_ns + device_spin_ns) : begin_ns;
+  while (true) {
+    const std::uint32_t sequence = journal.durable_sequence.load();  // W2
+    const std::uint64_t now_ns = steady_clock_ns();
+    // Where others sleep, they need the CPU that spinning takes.
+    const bool spins = now_ns < spin_end_ns && journal.somebody_waits.load() == 0;
+    if (!spins) journal.somebody_waits.store(1);  // W3
+    if (auto durable = is_durable(ticket); !durable || *durable) {
+      if (!durable) return std::unexpected(durable.error());
+      return {};
+    }
+    if (segment_.signals().removed.load() != 0)
+      return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
+    if (now_ns >= end_ns) {
+      return std::unexpected(Error(ErrorCode::timed_out, "not durable yet",
+                                   "the disk is slow, or no process keeps (`ringmill status` shows both)"));
+    }
+    if (spins) {
+      for (int n = 0; n < 8; ++n) __builtin_ia32_pause();
+      continue;
+    }
+    futex_wait(journal.durable_sequence, sequence, std::min(end_ns - now_ns, longest_sleep_ns));  // W4
+  }
+}
+
+Result<void> Participant::Implementation::wait_for_journal(std::uint64_t wait_ns) {
+  JournalWords& journal = segment_.journal();
+  const std::uint64_t end_ns = later_by(steady_clock_ns(), wait_ns);
+  while (true) {
+    const std::uint32_t sequence = journal.durable_sequence.load();
+    journal.somebody_waits.store(1);
+    if (journal_accepts()) return {};
+    if (auto trouble = trouble_of(journal)) return std::unexpected(*trouble);
+    if (segment_.signals().removed.load() != 0)
+      return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
+    const std::uint64_t now_ns = steady_clock_ns();
+    if (now_ns >= end_ns) {
+      return std::unexpected(Error(wait_ns == 0 ? ErrorCode::would_block : ErrorCode::timed_out,
+                                   "the journal is behind: the disk does not keep up"));
+    }
+    futex_wait(journal.durable_sequence, sequence, std::min(end_ns - now_ns, longest_sleep_ns));
+  }
+}
+
+void Participant::Implementation::when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done) {
+  if (segment_.journal().round_durable.load() < ticket.round) ask_for(ticket);
+  promised_.emplace_back(ticket, std::move(done));
+}
+
+std::size_t Participant::Implementation::poll_durable() {
+  // Calls may promise more: what is due is taken out first.
+  std::vector<std::pair<Result<void>, std::function<void(Result<void>)>>> due;
+  std::erase_if(promised_, [&](auto& promise) {
+    const auto durable = is_durable(promise.first);
+    if (durable && !*durable) return false;
+    due.emplace_back(durable ? Result<void>{} : std::unexpected(durable.error()), std::move(promise.second));
+    return true;
+  });
+  for (auto& [result, done] : due) done(result);
+  return promised_.size();
+}
+
+}  // namespace ringmill

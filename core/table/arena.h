@@ -1,0 +1,125 @@
+// The arena: extents for payloads that do not fit a cell.
+//
+// It consists of chunks, each as large as the largest extent. A chunk is cut into 1, 2, 4 ... 256 extents of one size;
+// its word says into how many. An extent has a word too, which names the job that has it. That word is a claim, not a
+// truth. The table decides: an extent belongs to a job while the job's cell is being filled, or holds that job with
+// CellHeader::extent naming this extent. So the store that ends a job also frees its extent, and nothing has to be
+// cleaned up behind the dead: a producer may take over the word of any job that has ended.
+//
+//                                                              killed just after the step
+//   A1  CAS the word: 0, or a job that is over -> our job,     our cell is filling: the scan after our death frees it,
+//       whose cell is filling(me)                              and so the extent
+//   A2  read the chunk's cut again; it has changed: store 0,   as A1
+//       try another extent
+//   A3  write CellHeader::extent and the payload               as A1; N4 (core/participant/enqueueing.cc) shows both
+//
+// Where no chunk of the wanted cut has room, one of which all extents are free is cut anew:
+//
+//   C1  CAS every word of the chunk to our job, in order;      as A1, all of them
+//       one that we cannot get: store 0 into those we have
+//   C2  read the chunk's cut again; another one: as in C1      as A1
+//   C3  store the new cut                                      as A1: the chunk is free, and cut anew
+//   C4  store 0 into all words but the first, which is the     as A1
+//       extent that we take
+//
+// No two jobs get extents that overlap. After A2 the producer has read the chunk's cut while it owned the word, and C1
+// cannot change the cut without that word. A producer that took the word by an old cut finds the new one in A2.
+// Only living producers take words, and no cell is taken from its living owner before its payload is written
+// (core/table/unique_jobs.h begins after it).
+//
+// Quarantine: the holder of a lease reads its payload in place. Revoked, it may go on reading when the job is over. Its
+// lease slot names the job until it settles or drops it, so a word is taken over only when no slot of any participant
+// names its job. The slots are read after the table, and a job that has ended is not claimed again, so no reader
+// comes later. A dead participant's slots count until its reaper frees the entry.
+//
+// Producers that wait for an extent are woken by every step that may free one, right after that step:
+//
+//   a job is over, its cell free or another's     E7 for its holder, cancel(), the burial, and the reaper and
+//                                                 the keeper when they list the cell
+//   a filling cell is given up                    take_back(), which lists the cell; the enqueue of the same unique key
+//                                                 that does away with it; the scan that lists what the dead were
+//                                                 filling
+//   a lease slot names a job no longer            LeaseBook: give_back(), also of a lease that was lost or never handed
+//                                                 out, and drop_reservation() of one that was never won
+//   a participant leaves, or is reaped            its destructor; the reaper behind D7
+//   a word is given back (A2, C1, C2, C4), a      Arena::give_back(), cut_anew()
+//   chunk is cut anew (C3)
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "core/table/job_table.h"
+#include "ipc/segment.h"
+
+namespace ringmill {
+
+/// One participant's view; what it remembers is only to be fast.
+class Arena {
+ public:
+  explicit Arena(const Segment& segment) noexcept : segment_(&segment), table_(segment) {}
+
+  /// A1 to C4 for a job whose cell the caller fills. Returns the extent's first unit; nothing when the arena is full.
+  /// Looks at no word twice unless others moved meanwhile, and then a few times only.
+  std::optional<std::uint32_t> take(JobId id, std::uint32_t bytes) noexcept;
+  /// Whether take() would find room. Takes nothing.
+  bool has_room(std::uint32_t bytes) const noexcept;
+  /// What a payload of so many bytes takes of the arena.
+  std::uint64_t extent_bytes(std::size_t bytes) const noexcept {
+    return std::uint64_t{step_of(log_for(static_cast<std::uint32_t>(bytes)))} * segment_->geometry().arena_unit_bytes();
+  }
+  /// A3. `unit` is what take() has returned, kept in private memory: never what stands in the cell, where a peer may
+  /// have written another one. `payload` is at most as long as the extent. Writes nothing outside the arena.
+  void fill(CellIndex index, std::uint32_t unit, std::span<const std::byte> payload) const noexcept;
+
+  /// The payload of a job whose flags say in_arena; its bytes may be read at any time, and are believed if the state
+  /// word is the same afterwards. Nothing: the cell or the arena is corrupted.
+  std::optional<std::span<const std::byte>> payload_of(JobId id) const noexcept;
+  /// From an extent, while another process may write there. ORDER second-look, as JobTable::copy_words_out().
+  static void copy_out(std::span<const std::byte> from, std::byte* to) noexcept;
+
+  /// Bytes of the extents that jobs have, one that is being filled included. Costs a look at each word.
+  std::uint64_t used_bytes() const noexcept;
+
+ private:
+  static constexpr std::uint32_t most_log = 8;
+  static_assert(arena_units_per_chunk == 1U << most_log);
+  enum class Try : std::uint8_t { none, moved, taken };
+
+  static std::uint32_t log_of(std::uint64_t cut) noexcept {
+    return std::min(static_cast<std::uint32_t>(cut & 0xff), most_log);  // the word may be corrupted
+  }
+  /// So many bytes from the unit on are in the arena.
+  bool is_within(std::uint32_t unit, std::uint64_t bytes) const noexcept {
+    const Geometry& geometry = segment_->geometry();
+    return unit < geometry.arena_unit_count() &&
+           bytes <= std::uint64_t{geometry.arena_unit_count() - unit} * geometry.arena_unit_bytes();
+  }
+  static constexpr std::uint32_t step_of(std::uint32_t log) noexcept { return arena_units_per_chunk >> log; }
+  /// log_of() bounds what is used of it. ORDER arena: acquires what C4 released.
+  std::uint64_t cut(std::uint32_t chunk) const noexcept {
+    return segment_->arena_chunk(chunk).load_once(std::memory_order_acquire).unbounded();
+  }
+  std::uint64_t at(std::uint32_t unit) const noexcept {
+    return segment_->arena_unit(unit).load(std::memory_order_acquire);  // ORDER arena
+  }
+  /// The finest cut whose extents have room for so many bytes.
+  std::uint32_t log_for(std::uint32_t bytes) const noexcept;
+  Try take_extent(std::uint32_t chunk, std::uint32_t log, JobId id, std::uint32_t& unit) noexcept;
+  Try cut_anew(std::uint32_t chunk, std::uint32_t log, JobId id, std::uint32_t& unit) noexcept;
+  void give_back(std::uint32_t first, std::uint32_t end, std::uint32_t step) noexcept;
+  /// Returns true if the word is free, or of a job that has ended and that no holder may still be reading.
+  bool is_free(std::uint64_t word, std::uint32_t unit) const noexcept {
+    return word == 0 || (is_over(JobId(word), unit) && !is_leased(word));
+  }
+  bool is_over(JobId id, std::uint32_t unit) const noexcept;
+  bool is_leased(std::uint64_t id) const noexcept;
+
+  const Segment* segment_;
+  JobTable table_;
+  std::array<std::uint32_t, most_log + 1> last_chunk_{};  // per cut: where we found room last
+};
+
+}  // namespace ringmill

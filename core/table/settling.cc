@@ -1,0 +1,308 @@
+#include "core/table/settling.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <limits>
+#include <optional>
+
+#include "core/base/kept_text.h"
+#include "core/table/bundles.h"
+#include "ipc/clock.h"
+#include "ipc/invariant.h"
+#include "ipc/wait_mark.h"
+
+namespace ringmill {
+
+namespace {
+
+constexpr std::uint64_t ns_per_ms = 1'000'000;
+constexpr int everybody = std::numeric_limits<int>::max();
+
+}  // namespace
+
+void Settling::stage(JobId id, const Ending& ending) noexcept {
+  Staging& staging = me_->staging;
+  const std::size_t room = std::min(most_staged_bytes, table_.text_room(index_of(id)));
+  const bool is_result = ending.outcome == Outcome::complete;
+  std::optional<KeptText> error;
+  const std::string_view text =
+      is_result ? beginning_of(ending.text, room) : error.emplace(ending.text, ending.said, room).text();
+  // ORDER relaxed: released by the winning swap, read only after our death.
+  staging.job_id.store(id.value(), std::memory_order_relaxed);
+  staging.due_at.store(ending.due.bits(), std::memory_order_relaxed);
+  staging.started.store(ending.started.bits(), std::memory_order_relaxed);
+  staging.text_bytes.store(static_cast<std::uint32_t>(text.size()), std::memory_order_relaxed);
+  staging.text_was_cut.store(is_result && text.size() < ending.text.size() ? 1 : 0, std::memory_order_relaxed);
+  store_words(staging.text, std::as_bytes(std::span(text)));
+}
+
+Settling::Ended Settling::end(CellIndex index, StateWord from, LeaseSlot& slot, const Ending& ending) noexcept {
+  const bool staged = !ending.is_plain();
+  if (staged) stage(job_id_of(from, index), ending);
+  return end_as_noted(
+      index, from, slot,
+      {.outcome = ending.outcome,
+       .attempts = ending.attempts,
+       .cause = ending.outcome == Outcome::park ? ending.wait_note : static_cast<std::uint8_t>(ending.cause),
+       .staged = staged,
+       .leads = ending.leads});
+}
+
+Settling::Ended Settling::end_for(const ParticipantEntry& other, CellIndex index, StateWord from, LeaseSlot& slot,
+                                  LeaseNote note) noexcept {
+  const JobId id = job_id_of(from, index);
+  note.staged = note.staged && other.staging.job_id.load() == id.value();
+  if (note.staged) {
+    Staging& staging = me_->staging;
+    staging.job_id.store(id.value());
+    staging.due_at.store(other.staging.due_at.load());
+    staging.started.store(other.staging.started.load());
+    const std::uint32_t bytes = other.staging.text_bytes.load_once().at_most(most_staged_bytes);
+    staging.text_bytes.store(bytes);
+    staging.text_was_cut.store(other.staging.text_was_cut.load());
+    for (std::size_t n = 0; n < in_words(bytes); ++n) staging.text[n].store(other.staging.text[n].load());
+  }
+  return end_as_noted(index, from, slot, note);
+}
+
+Settling::Ended Settling::end_as_noted(CellIndex index, StateWord from, LeaseSlot& slot, LeaseNote note) noexcept {
+  note.version = static_cast<std::uint16_t>(from.version());
+  // ORDER relaxed: released by the winning swap, read only after our death.
+  slot.note.store(note.bits(), std::memory_order_relaxed);  // E1
+  if (!swap_to_completing(index, from)) return Ended::lost;
+  count_end(note.outcome);
+  return finish(index, from.next(CellState::completing, owner_), note) ? Ended::free : Ended::kept;
+}
+
+void Settling::count_end(Outcome outcome) noexcept {
+  if (outcome == Outcome::complete) count_one(me_->completed);
+  if (outcome == Outcome::cancel) count_one(me_->cancelled);
+  if (outcome == Outcome::bury) count_one(me_->dead);
+}
+
+void Settling::write_text(CellIndex index, JobId id, LeaseNote note) noexcept {
+  CellHeader& header = table_.header(index);
+  // ORDER relaxed: the cell is ours; its next word publishes it.
+  const Staging& staging = me_->staging;
+  const bool is_there = note.staged && staging.job_id.load(std::memory_order_relaxed) == id.value();
+  if (!is_there) return;
+  const JobTable::TextPlace place = table_.text_place(index);
+  const std::uint32_t bytes =
+      staging.text_bytes.load_once(std::memory_order_relaxed).at_most(std::min(most_staged_bytes, place.room()));
+  // Who says nothing (a snooze, a release) leaves what the last failure said. A job that waits is journaled without its
+  // text if it has none, so one that was wiped out would come back with a recovery.
+  if (bytes == 0) return;
+  JobTable::copy_text_in(place, staging.text, bytes);
+  header.text_bytes.store(static_cast<std::uint16_t>(bytes), std::memory_order_relaxed);
+}
+
+void Settling::note_attempt(CellIndex index, LeaseNote note) noexcept {
+  CellHeader& header = table_.header(index);
+  // ORDER relaxed: as above.
+  header.attempts.store(note.attempts, std::memory_order_relaxed);
+  CellOptions* const options = table_.options(index);
+  const std::uint64_t started = note.staged ? me_->staging.started.load(std::memory_order_relaxed) : 0;
+  if (options == nullptr || started == 0) return;
+  options->started.store(started, std::memory_order_relaxed);
+  options->ended_at_ms.store(exact_wall_clock_ns() / ns_per_ms, std::memory_order_relaxed);
+}
+
+void Settling::settle_in(CellIndex index, StateWord completing, CellState state, DueTime due,
+                         bool to_journal) noexcept {
+  RINGMILL_INVARIANT(completing.state() == CellState::completing && table_.word(index) == completing);
+  RINGMILL_INVARIANT(me_->placing_count.load_once().below(1U).has_value());  // one list at a time
+  CellHeader& header = table_.header(index);
+  // ORDER relaxed: the cell is ours; its next word publishes it.
+  header.due_at.store(due.bits(), std::memory_order_relaxed);
+  // ORDER relaxed: as above. place() takes any.
+  const std::uint32_t level = header.level.load_once(std::memory_order_relaxed).unbounded();
+  const std::uint32_t kind = header.kind.load_once(std::memory_order_relaxed).unbounded();
+  const bool journaled = to_journal && is_journaled(index);
+  const JobId id = job_id_of(completing, index);
+  // ORDER placing: the list is released by the next word, and read only after our death.
+  me_->placing[0].store(id.value(), std::memory_order_relaxed);
+  me_->placing_count.store(1, std::memory_order_release);                                  // E4
+  table_.state(index).store(completing.next(state, 0).bits(), std::memory_order_release);  // E5, ORDER state
+  if (journaled) mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));  // M
+  if (state == CellState::queued) {
+    place(id, level, kind);  // E6
+  } else {
+    mark_for_keeper(index, due);  // E6
+  }
+  // Behind the hint: a ring is a system call, which the next worker need not wait for.
+  if (journaled) wake_journal_if_asleep(*segment_);
+  me_->placing_count.store(0, std::memory_order_release);  // ORDER placing
+}
+
+bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noexcept {
+  CellHeader& header = table_.header(index);
+  RINGMILL_INVARIANT(table_.word(index) == completing);  // E2 was won: the cell stays ours
+  const JobId id = job_id_of(completing, index);
+  const CellOptions* const options = table_.options(index);
+  switch (note.outcome) {
+    case Outcome::park:
+      // What the cell will say next has the version after this one. Nothing of it is for the journal.
+      // ORDER relaxed: the cell is ours
+      header.cause.store(WaitMark::of_note(note.cause, completing.version() + 1).bits(), std::memory_order_relaxed);
+      settle_in(index, completing, CellState::delayed, DueTime::of(note.staged ? me_->staging.due_at.load() : 0),
+                false);
+      return false;
+    case Outcome::requeue:
+      header.cause.store(0, std::memory_order_relaxed);  // no WaitMark of before; ORDER relaxed: the cell is ours
+      note_attempt(index, note);
+      write_text(index, id, note);  // E3
+      // A job given back before its first attempt has nothing to tell. Not "if it changed": who died after E3 has
+      // changed it for us.
+      settle_in(index, completing, CellState::queued, {}, note.attempts != 0);
+      return false;
+    case Outcome::delay:
+      header.cause.store(0, std::memory_order_relaxed);  // as for requeue, ORDER relaxed: the cell is ours
+      note_attempt(index, note);
+      write_text(index, id, note);  // E3
+      settle_in(index, completing, CellState::delayed, DueTime::of(note.staged ? me_->staging.due_at.load() : 0), true);
+      return false;
+    case Outcome::bury:
+      note_attempt(index, note);
+      write_text(index, id, note);
+      header.cause.store(note.cause, std::memory_order_relaxed);  // E3, ORDER relaxed: the cell is ours
+      settle_in(index, completing, CellState::burying, {}, true);
+      wake_waiters(wait_group_bit(index));  // W
+      return false;
+    case Outcome::complete:
+    case Outcome::cancel:
+      break;
+  }
+  const bool completed = note.outcome != Outcome::cancel;
+  if (note.leads) {
+    publish_bundle(*this, *me_, owner_);  // L3. Our reaper has done it already when it does this for us
+    header.flags.fetch_or(cell_flag::leads_bundle);
+    // Before E5 as well: a complete leader without a mark is one whose follow-ups the journal has.
+    if (is_journaled(index)) mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));
+  }
+  const std::uint64_t keep_ms = options != nullptr ? options->keep_ms.load() : 0;
+  // Looked at after E2: the keeper that sets has_children after this looks at our word again.
+  if (keep_ms != 0 || (header.flags.load() & cell_flag::end_is_seen) != 0) {
+    if (note.attempts != 0) note_attempt(index, note);
+    // What a failed attempt left there is no result.
+    header.text_bytes.store(0, std::memory_order_relaxed);  // ORDER relaxed: the cell is ours
+    write_text(index, id, note);                            // E3
+    const bool is_cut = note.staged && me_->staging.text_was_cut.load() != 0;
+    // In one step: the keeper may set has_children meanwhile.
+    if (completed && is_cut) header.flags.fetch_or(cell_flag::result_cut);
+    settle_in(index, completing, completed ? CellState::completed : CellState::cancelled, due_in(keep_ms), true);
+    wake_waiters(wait_group_bit(index));  // W
+    return false;
+  }
+  const bool journaled = is_journaled(index);
+  free_cell(index, completing);
+  if (journaled) mark_ended(index);     // M
+  wake_waiters(wait_group_bit(index));  // W
+  return true;
+}
+
+bool Settling::promote(CellIndex index, StateWord waiting) noexcept {
+  const CellHeader& header = table_.header(index);
+  const std::uint32_t level = header.level.load_once().unbounded();  // place() takes any
+  const std::uint32_t kind = header.kind.load_once().unbounded();
+  RINGMILL_INVARIANT(me_->placing_count.load_once().below(1U).has_value());
+  const JobId id = job_id_of(waiting, index);
+  // ORDER placing: as in settle_in().
+  me_->placing[0].store(id.value(), std::memory_order_relaxed);
+  me_->placing_count.store(1, std::memory_order_release);  // P1
+  std::uint64_t expected = waiting.bits();
+  const bool promoted =
+      table_.state(index).compare_exchange_strong(expected, waiting.next(CellState::queued, 0).bits());  // P2
+  if (promoted) place(id, level, kind);                                                                  // P3
+  me_->placing_count.store(0, std::memory_order_release);  // ORDER placing
+  return promoted;
+}
+
+bool Settling::put_off(CellIndex index, StateWord blocked) noexcept {
+  std::uint64_t expected = blocked.bits();
+  return table_.state(index).compare_exchange_strong(expected, blocked.next(CellState::delayed, 0).bits());
+}
+
+bool Settling::drop(CellIndex index, StateWord from) noexcept {
+  const bool journaled = is_journaled(index);
+  std::uint64_t expected = from.bits();
+  if (!table_.state(index).compare_exchange_strong(expected, table_.freed(from).bits())) return false;
+  if (journaled) mark_ended(index);
+  return true;
+}
+
+void Settling::place_again(JobId id) noexcept {
+  const CellIndex index = index_of(id);
+  if (!id || index >= table_.capacity()) return;
+  const StateWord word = table_.word(index);
+  if (!JobTable::was_enqueued(id, word)) return;
+  // Even if it was claimed and ended meanwhile: its producer may have died before its mark.
+  mark_changed(index);
+  if (word.generation() != generation_of(id)) return;
+  const CellHeader& header = table_.header(index);
+  switch (word.state()) {
+    case CellState::queued:
+      place(id, header.level.load_once().unbounded(), header.kind.load_once().unbounded());
+      return;
+    case CellState::delayed:
+    case CellState::blocked:
+    case CellState::completed:
+    case CellState::cancelled:
+    case CellState::burying:
+      mark_for_keeper(index, {});
+      return;
+    default:
+      return;
+  }
+}
+
+void Settling::place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept {
+  // Somebody scribbled over the cell.
+  if (!segment_->has_level(level)) level = static_cast<std::uint32_t>(rings_.size()) - 1;
+  if (level >= rings_.size()) {
+    place_at_run_time(index_of(id), id, level);
+    Arrival arrival;
+    arrival.add(level, kind);
+    wake_for_jobs(*segment_, arrival, 1);
+    return;
+  }
+  const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };
+  if (rings_[level].push(JobTable::hint_of(id), is_live) == Ring::Pushed::full) note_overflow(level);
+  Arrival arrival;
+  arrival.add(level, kind);
+  wake_for_jobs(*segment_, arrival, 1);
+}
+
+void Settling::place_at_run_time(CellIndex index, JobId id, std::uint32_t level) noexcept {
+  LevelEntry& entry = segment_->level(level);
+  Ring ring = segment_->ring(level);
+  const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };
+  // The ring may drain again and again meanwhile; the scan finds a job that is not placed in 16 attempts.
+  for (int attempt = 0; attempt < 16; ++attempt) {
+    std::uint32_t before = entry.overflow.load();
+    if (SpillState::is_direct(before)) {                                            // O1
+      if (ring.push(JobTable::hint_of(id), is_live) == Ring::Pushed::done) return;  // O2
+      if (!entry.overflow.compare_exchange_strong(before, SpillState::to_spilled(before))) continue;
+    }
+    const bool rings = segment_->keeper_marks().call(index);  // O3
+    std::uint32_t after = entry.overflow.load();
+    if (SpillState::is_draining(after) &&
+        entry.overflow.compare_exchange_strong(after, SpillState::to_spilled(after))) {
+      after = SpillState::to_spilled(after);
+    }
+    if (!SpillState::has_not_drained_between(before, after)) continue;  // O4
+    if (rings && ring.tail() - ring.head() <= ring.slot_count() / 2) ring_keeper(*segment_);
+    return;
+  }
+}
+
+void Settling::wake_groups(std::uint64_t groups) noexcept {
+  Signals& signals = segment_->signals();
+  for (std::uint64_t bits = signals.waited_for.fetch_and(~groups) & groups; bits != 0; bits &= bits - 1) {
+    auto& sequence = signals.ended_sequence[std::countr_zero(bits)];
+    sequence.fetch_add(1);
+    futex_wake(sequence, everybody);
+  }
+}
+
+}  // namespace ringmill

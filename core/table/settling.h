@@ -1,0 +1,226 @@
+// The end of a run: completed, queued again, put off, dead, or cancelled. The holder of a lease does this, the keeper
+// does it for the dead and the late, cancel() does it to a job that waits. All by the same steps:
+//
+//                                                        killed just after the step (the reaper's rule)
+//   E1  stage outcome, attempts and what else there is   running: as if nothing had been decided
+//       in an own slot and the own staging room
+//   E2  CAS the cell: running, queued or delayed         completing: finished as the slot says
+//       -> completing; lost: somebody else's word
+//       stands; told so
+//   E3  not over: write into the cell what changes       again, to the same values
+//   E4  not over, or kept: id into the own placing list  again
+//   E5  store the next state                             free: the scan lists it, the slot's job is marked;
+//                                                        others: the placing list, which marks and places
+//   M   mark the cell for the journal                    a doubled mark is harmless
+//   E6  queued: push the hint; delayed, kept, burying:   a doubled hint is harmless, so is a mark; the reaper, for
+//       mark it for the keeper; then ring the journal,   whom the list still names the job, rings again
+//       clear the placing list
+//   W   over: wake who waits for it                      who waits looks again by itself
+//   E7  clear the slot                                   it names a word that is no more: marked once more
+//
+// From E2 to E5 the cell is ours alone, so E5 is a plain store: only our reaper may write it then, and only when we are
+// dead. Nothing of the job is written before E2 is won (hazard 6 in docs/hazards.md).
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include <ringmill/job.h>
+
+#include "core/table/job_table.h"
+#include "ipc/clock.h"
+#include "ipc/invariant.h"
+#include "ipc/segment.h"
+#include "ipc/spill_state.h"
+#include "ipc/waking.h"
+
+namespace ringmill {
+
+/// So long from now; ten years at most.
+inline DueTime due_in(std::uint64_t ms) noexcept {
+  return {.ns = later_by(lease_clock_ns(), std::min(ms, most_wait_ms) * 1'000'000), .is_wall = false};
+}
+
+/// How a run, or a wait, ends.
+struct Ending {
+  Outcome outcome = Outcome::complete;
+  std::uint16_t attempts = 0;  // that will have ended
+  DeathCause cause{};          // of a burial
+  DueTime due{};               // of a delay
+  std::string_view text{};     // error or result
+  std::string_view said{};     // with an error: what the run said meanwhile, of which the end matters
+  AttemptStart started{};      // of the attempt that ends now
+  bool leads = false;          // complete, and the own entry's bundle becomes visible with it (core/table/bundles.h)
+  std::uint8_t wait_note = 0;  // of a parking: WaitMark::note()
+
+  /// The lease note has room for all of it.
+  bool is_plain() const noexcept {
+    return outcome != Outcome::delay && outcome != Outcome::park && text.empty() && said.empty() && !started;
+  }
+};
+
+/// Statistics of the caller's own entry. ORDER relaxed: one writer.
+inline void count_one(std::atomic<std::uint64_t>& counter) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+class Settling {
+ public:
+  /// `number` is the acting participant's.
+  Settling(const Segment& segment, std::uint32_t number)
+      : segment_(&segment),
+        table_(segment),
+        marks_(segment.marks()),
+        me_(&segment.participant(number)),
+        owner_(number + 1) {
+    const std::uint32_t levels = segment.geometry().level_count;
+    rings_.reserve(levels);
+    for (std::uint32_t n = 0; n < levels; ++n) rings_.push_back(segment.ring(n));
+  }
+
+  const Segment& segment() const noexcept { return *segment_; }
+  const JobTable& table() const noexcept { return table_; }
+  std::uint32_t owner() const noexcept { return owner_; }
+  /// Of a level made at run time it is valid until the next call: `level` is below level_numbers().
+  Ring& ring(std::uint32_t level) noexcept {
+    if (level < rings_.size()) [[likely]]
+      return rings_[level];
+    return runtime_ring_ = segment_->ring(level);
+  }
+
+  /// What an end came to.
+  enum class Ended : std::uint8_t {
+    lost,  // somebody else's word stood there
+    kept,  // the job goes on, or its cell is kept
+    free,  // the cell is free, and the caller lists it
+  };
+  /// E1 to W. `from` is the word that must stand there.
+  Ended end(CellIndex index, StateWord from, LeaseSlot& slot, const Ending& ending) noexcept;
+  /// The same on behalf of one who is dead or late: what it has staged for this job, if its note says that it has, is
+  /// taken over first.
+  Ended end_for(const ParticipantEntry& other, CellIndex index, StateWord from, LeaseSlot& slot,
+                LeaseNote note) noexcept;
+
+  /// E2 for what is staged already: claiming stages `complete`.
+  bool swap_to_completing(CellIndex index, StateWord from) noexcept {
+    std::uint64_t expected = from.bits();
+    // Acquires the cell as its last writer left it, releases what is staged; seq_cst, because it comes
+    // before the look whether somebody waits (core/inspect/job_wait.h). ORDER relaxed: a lost swap reads nothing.
+    return table_.state(index).compare_exchange_strong(expected, from.next(CellState::completing, owner_).bits(),
+                                                       std::memory_order_seq_cst, std::memory_order_relaxed);  // E2
+  }
+
+  /// E5 for a job that is over. The cell is free afterwards; the caller lists it.
+  void free_cell(CellIndex index, StateWord completing) noexcept {
+    RINGMILL_INVARIANT(table_.word(index) == completing);  // only its owner moves a cell that is completing
+    // ORDER state: releases the cell's last use to whoever fills it next.
+    table_.state(index).store(table_.freed(completing).bits(), std::memory_order_release);  // E5
+  }
+
+  /// E3 to W of a completion whose E1 and E2 are done, for a job whose end the keeper has to see.
+  void keep_completed(CellIndex index, StateWord completing) noexcept {
+    static_cast<void>(finish(index, completing, LeaseNote{}));
+  }
+
+  /// M: tells the journal that the jobs of these cells are over, or that it has to look at them again. `bits` are of
+  /// the cells from 64 * word on.
+  void mark_ended(std::uint32_t word, std::uint64_t bits) noexcept {
+    marks_.mark_ended(word, bits);
+    wake_journal_if_asleep(*segment_);
+  }
+  void mark_ended(CellIndex index) noexcept { mark_ended(JournalMarks::word_of(index), JournalMarks::bit_of(index)); }
+  void mark_changed(std::uint32_t word, std::uint64_t bits) noexcept { marks_.mark_changed(word, bits); }
+  void mark_changed(CellIndex index) noexcept {
+    mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));
+    wake_journal_if_asleep(*segment_);
+  }
+  /// Whether the journal has to know of the job. The caller owns the cell, or swaps its word later.
+  bool is_journaled(CellIndex index) const noexcept {
+    // ORDER relaxed: fixed for the job's life; the caller's swap decides whether it was this job's.
+    return (table_.header(index).flags.load(std::memory_order_relaxed) & cell_flag::memory_only) == 0;
+  }
+
+  /// A delayed job's time has come, or a blocked one's parents are over. False: `waiting` does not stand there any
+  /// more.
+  ///
+  ///                                                      killed just after the step
+  ///   P1  id into the own placing list                   the job waits still: the next keeper looks at all
+  ///   P2  CAS the cell: delayed or blocked -> queued     the reaper pushes the hint
+  ///   P3  push the hint, wake; clear the placing list    nothing is left
+  bool promote(CellIndex index, StateWord waiting) noexcept;
+  /// A blocked job's parents are over, and its time has not come: it is delayed. The keeper looks at it then.
+  bool put_off(CellIndex index, StateWord blocked) noexcept;
+  /// Frees a cell that was kept, or buried: `from` must stand there. The caller lists it.
+  bool drop(CellIndex index, StateWord from) noexcept;
+  /// Hints or marks for a job of the placing list, whatever its state is now.
+  void place_again(JobId id) noexcept;
+
+  /// W. The jobs of these wait groups are over; their E2 and E5 are done.
+  void wake_waiters(std::uint64_t groups) noexcept {
+    if ((segment_->signals().waited_for.load() & groups) != 0) [[unlikely]]
+      wake_groups(groups);
+  }
+
+  /// Pushes the hint of a queued job and wakes a worker. A full ring leaves the job to the keeper's scan.
+  void place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept;
+  /// Has the keeper look at a cell that is delayed, burying or kept, before `due`.
+  void mark_for_keeper(CellIndex index, DueTime due) noexcept {
+    if (segment_->keeper_marks().mark(index, due)) ring_keeper(*segment_);
+  }
+
+  /// Pushes the hint of a queued job of a dynamic level, or leaves the job to the keeper's overflow queue:
+  ///
+  ///                                                       killed just after the step
+  ///   O1  the state `overflow` is not `direct`: O3        the placing list: the reaper begins at O1
+  ///   O2  push the hint; the ring is full: set `spilled`  as O1; the keeper finds an empty queue, and drains
+  ///   O3  mark the cell for the keeper                    the keeper adds it to the queue at its next turn
+  ///   O4  `draining`: set `spilled` again. It was         as O3
+  ///       `direct` since O1: the keeper may have taken
+  ///       the mark for that of a delayed job: again
+  ///       from O1. The ring is half empty: call the
+  ///       keeper
+  ///
+  /// The keeper sets `draining`, passes over the marks, then sets `direct`; a producer marks, then reads the state; all
+  /// are seq_cst, so one of the two sees the other. While the ring drains no producer pushes, or its job would overtake
+  /// one that was marked just before. A claimer calls the keeper in the same way when the ring is half empty.
+  void place_at_run_time(CellIndex index, JobId id, std::uint32_t level) noexcept;
+  /// After a claim from the ring of a dynamic level.
+  void call_keeper_if_half_empty(const Ring& ring, std::uint32_t level) noexcept {
+    const bool is_direct = SpillState::is_direct(segment_->level(level).overflow.load());
+    if (is_direct || ring.tail() - ring.head() > ring.slot_count() / 2) return;
+    if (segment_->keeper_marks().call()) ring_keeper(*segment_);
+  }
+
+  void note_overflow(std::uint32_t level) noexcept {
+    segment_->level(level).overflow.store(1);
+    ring_keeper(*segment_);
+  }
+
+ private:
+  void stage(JobId id, const Ending& ending) noexcept;
+  /// Notes, swaps, finishes, counts.
+  Ended end_as_noted(CellIndex index, StateWord from, LeaseSlot& slot, LeaseNote note) noexcept;
+  /// E3 to W, as the note says. True: the cell is free.
+  bool finish(CellIndex index, StateWord completing, LeaseNote note) noexcept;
+  /// Whether a failed attempt counts is for the callers to say.
+  void count_end(Outcome outcome) noexcept;
+  /// E3: what was staged for the job, or an end to what stood there.
+  void write_text(CellIndex index, JobId id, LeaseNote note) noexcept;
+  void note_attempt(CellIndex index, LeaseNote note) noexcept;
+  /// E4 to E6 for a job that goes on, or is kept.
+  void settle_in(CellIndex index, StateWord completing, CellState state, DueTime due, bool to_journal) noexcept;
+  [[gnu::noinline]] void wake_groups(std::uint64_t groups) noexcept;
+
+  const Segment* segment_;
+  JobTable table_;
+  JournalMarks marks_;
+  ParticipantEntry* me_;
+  std::uint32_t owner_;
+  std::vector<Ring> rings_;  // of the first levels
+  Ring runtime_ring_;
+};
+
+}  // namespace ringmill

@@ -1,0 +1,555 @@
+// What is paused does not begin; what is limited begins as its rule says, whoever runs it and whoever dies.
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "core/flow_control/flow_rules.h"
+#include "core/inspect/inspect.h"
+#include "ipc/sleepers.h"
+#include "ipc/wait_mark.h"
+#include "tests/support/child.h"
+#include "tests/support/core_test.h"
+#include "tests/support/shared_block.h"
+
+namespace ringmill::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+CreateOptions with_capacity(std::uint32_t capacity) {
+  CreateOptions options = small_engine();
+  options.capacity = capacity;
+  return options;
+}
+
+struct FlowWorld : World {
+  explicit FlowWorld(const CreateOptions& options = small_engine(), const OpenOptions& opening = OpenOptions{})
+      : World(options, opening), core(scratch.open_core()) {}
+
+  JobId add(std::string_view payload = "payload", const JobOptions* options = nullptr) {
+    JobRequest asked = request(payload);
+    asked.options = options;
+    return must(participant->enqueue(asked));
+  }
+  JobId add_other(std::string_view level_name = "default") {
+    return must(participant->enqueue({.kind = other, .level = must(engine.level(level_name))}));
+  }
+  Job claim() { return must(participant->claim(generous)); }
+  /// Claims a job, completes it, and says which it was.
+  JobId run() {
+    Job job = claim();
+    const JobId id = job.id();
+    must(job.complete());
+    return id;
+  }
+  bool has_nothing() { return code_of(participant->claim()) == ErrorCode::would_block; }
+  /// The kind's status; nothing: it has no rule.
+  KindStatus rule() const {
+    const auto kinds = engine.status().kinds;
+    const auto found = std::ranges::find(kinds, kind_name, &KindStatus::name);
+    return found == kinds.end() ? KindStatus{} : *found;
+  }
+  const CellHeader& header(JobId id) const { return JobTable(core->segment).header(index_of(id)); }
+  WaitMark::Reason parked(JobId id) const {
+    return WaitMark::of_parked(header(id).cause.load(), JobTable(core->segment).word(index_of(id)));
+  }
+  std::vector<std::string> broken() const { return check_invariants(core->segment, false); }
+
+  std::shared_ptr<EngineCore> core;
+  Kind other = must(engine.kind("other"));
+  std::unique_ptr<Participant> participant = attach();
+};
+
+/// Each attempt takes a token of an hour: the first begins, all others wait.
+constexpr KindLimits one_an_hour{.rate = {.count = 1, .period = 1h}};
+constexpr KindLimits at_a_time(std::uint32_t count) { return {.concurrency = count}; }
+
+TEST(Pause, nothing_is_claimed_from_a_paused_level_and_the_others_go_on) {
+  FlowWorld world;
+  must(world.engine.pause(world.level));
+  const JobId held = world.add();
+  const JobId free = world.add_other("low");
+  EXPECT_EQ(world.run(), free);
+  EXPECT_TRUE(world.has_nothing());
+  EXPECT_EQ(world.state_of(held), JobState::queued);
+  EXPECT_TRUE(world.engine.status().levels.at(1).paused);
+  must(world.engine.resume(world.level));
+  EXPECT_EQ(world.run(), held);
+  EXPECT_FALSE(world.engine.status().levels.at(1).paused);
+  EXPECT_TRUE(world.broken().empty());
+}
+
+TEST(Pause, a_worker_that_sleeps_is_woken_when_its_level_goes_on) {
+  FlowWorld world;
+  longest_sleep_ns = ~std::uint64_t{0} >> 1;
+  must(world.engine.pause(world.level));
+  const JobId id = world.add();
+  std::atomic<bool> resumed{false};
+  std::thread sleeper([&] {
+    const auto worker = world.attach();
+    const Job job = must(worker->claim(generous));
+    EXPECT_EQ(job.id(), id);
+    EXPECT_TRUE(resumed.load());
+  });
+  EXPECT_TRUE(await([&] { return Sleepers(world.core->segment, world.core->segment.signals().sleepers).any(); }));
+  resumed = true;
+  must(world.engine.resume(world.level));
+  sleeper.join();
+  longest_sleep_ns = 1'000'000'000;
+}
+
+TEST(Pause, jobs_of_a_paused_kind_are_shown_as_queued_and_hold_nobody_up) {
+  FlowWorld world;
+  must(world.engine.pause(world.kind));
+  const JobId held = world.add();
+  const JobId free = world.add_other();
+  EXPECT_EQ(world.run(), free);
+  EXPECT_TRUE(world.has_nothing());
+  EXPECT_EQ(world.parked(held), WaitMark::Reason::paused);
+  EXPECT_EQ(world.state_of(held), JobState::queued);
+  const EngineStatus status = world.engine.status();
+  EXPECT_EQ(status.levels.at(1).queued, 1U);
+  EXPECT_EQ(status.levels.at(1).held, 1U);
+  EXPECT_EQ(status.levels.at(1).delayed, 0U);
+  EXPECT_TRUE(world.rule().paused);
+  EXPECT_EQ(world.rule().queued, 1U);
+  EXPECT_TRUE(world.broken().empty());
+}
+
+TEST(Pause, a_kind_that_goes_on_comes_back_in_its_old_order) {
+  FlowWorld world(with_capacity(1024));
+  must(world.engine.pause(world.kind));
+  std::vector<JobId> ids;
+  for (int n = 0; n < 300; ++n) ids.push_back(world.add());
+  EXPECT_TRUE(world.has_nothing());
+  EXPECT_EQ(world.parked(ids.back()), WaitMark::Reason::paused);
+  must(world.engine.resume(world.kind));
+  // Enqueue times are told apart to some milliseconds; within one of those the order of the cells decides, which a
+  // fresh engine gives in order.
+  for (const JobId id : ids) {
+    Job job = world.claim();
+    EXPECT_EQ(job.id(), id);
+    EXPECT_EQ(job.attempt(), 1U);
+    must(job.complete());
+  }
+}
+
+TEST(Pause, an_urgent_job_behind_many_of_a_paused_kind_starts_and_the_next_one_meets_none_of_them) {
+  FlowWorld world(with_capacity(20'032));
+  must(world.engine.pause(world.kind));
+  for (int n = 0; n < 20'000; ++n) world.add();
+  const JobId first = world.add_other();
+  EXPECT_EQ(world.run(), first);
+  const JobId second = world.add_other();
+  const RingView ring = view_ring(world.core->segment, 1);
+  EXPECT_EQ(ring.live_hints, 1U);
+  EXPECT_LE(ring.dead_hints, 300U) << "the walk over the parked ones is made again and again";
+  EXPECT_EQ(world.run(), second);
+  EXPECT_EQ(world.engine.status().levels.at(1).held, 20'000U);
+}
+
+TEST(Pause, a_parked_job_can_be_cancelled_and_expires) {
+  FlowWorld world(with_capacity(256));
+  must(world.engine.pause(world.kind));
+  const JobId cancelled = world.add();
+  const JobOptions options{.expires = 50ms};
+  const JobId expiring = world.add("", &options);
+  EXPECT_TRUE(world.has_nothing());
+  EXPECT_EQ(must(world.participant->cancel(cancelled)), Cancelled::before_start);
+  EXPECT_EQ(world.state_of(cancelled), JobState::ended);
+  EXPECT_TRUE(await([&] { return world.state_of(expiring) == JobState::dead; }));
+}
+
+TEST(Limits, a_rate_gives_each_job_its_time_and_the_times_are_an_interval_apart) {
+  FlowWorld world;
+  must(world.engine.limit(world.kind, {.rate = {.count = 6, .period = 1h}, .burst = 2}));
+  std::vector<JobId> ids;
+  for (int n = 0; n < 12; ++n) ids.push_back(world.add());
+  std::vector<Job> running;
+  running.push_back(must(world.participant->claim()));
+  running.push_back(must(world.participant->claim()));
+  EXPECT_TRUE(world.has_nothing());
+  constexpr std::uint64_t ten_minutes_ns = 600'000'000'000;
+  EXPECT_EQ(world.parked(ids[2]), WaitMark::Reason::rate);
+  for (std::size_t n = 3; n < ids.size(); ++n) {
+    EXPECT_EQ(world.parked(ids[n]), WaitMark::Reason::rate);
+    EXPECT_EQ(world.header(ids[n]).due_at - world.header(ids[n - 1]).due_at, ten_minutes_ns);
+  }
+  EXPECT_LE(world.header(ids[2]).due_at, lease_clock_ns() + ten_minutes_ns);
+}
+
+TEST(Limits, several_processes_start_as_many_jobs_as_the_rate_allows_and_no_fewer) {
+  FlowWorld world(with_capacity(2048));
+  constexpr std::uint32_t jobs = 500;
+  must(world.engine.limit(world.kind, {.rate = {.count = 1000, .period = 1s}}));
+  SharedBlock<std::array<std::atomic<std::uint64_t>, jobs>> started;
+  SharedBlock<std::atomic<std::uint32_t>> count;
+  for (std::uint32_t n = 0; n < jobs; ++n) world.add();
+  const std::uint64_t begin_ns = lease_clock_ns();
+  std::vector<std::unique_ptr<Child>> workers;
+  for (int n = 0; n < 4; ++n) {
+    workers.push_back(std::make_unique<Child>([&] {
+      auto engine = world.scratch.open(without_keeper);
+      const auto worker = must(engine.attach(Role::worker));
+      while (count->load() < jobs) {
+        auto job = worker->claim(20ms);
+        if (!job) continue;
+        (*started)[count->fetch_add(1)] = lease_clock_ns();
+        must(job->complete());
+      }
+      return 0;
+    }));
+  }
+  for (auto& worker : workers) EXPECT_EQ(worker->wait(), 0);
+  ASSERT_EQ(count->load(), jobs);
+  // Never more than the tokens that have come due: the n-th start comes n intervals after the first at the earliest.
+  std::vector<std::uint64_t> times(started->begin(), started->end());
+  std::ranges::sort(times);
+  for (std::uint32_t n = 0; n < jobs; ++n) EXPECT_GE(times[n], begin_ns + n * 1'000'000ULL) << n;
+  // And no token was taken in vain: the bucket's word has moved by one interval a job.
+  const std::uint64_t word = world.core->segment.kind_rule(static_cast<std::uint32_t>(world.kind)).next_token_ns;
+  EXPECT_LE(word, times.back() + 1'000'000);
+  EXPECT_TRUE(world.broken().empty());
+}
+
+TEST(Limits, jobs_that_wait_for_the_old_rate_come_at_once_when_it_is_taken_off) {
+  FlowWorld world;
+  must(world.engine.limit(world.kind, one_an_hour));
+  for (int n = 0; n < 5; ++n) world.add();
+  world.run();
+  EXPECT_TRUE(world.has_nothing());
+  EXPECT_EQ(world.rule().waiting, 4U);
+  must(world.engine.limit(world.kind, {}));
+  for (int n = 0; n < 4; ++n) world.run();
+  EXPECT_TRUE(world.engine.status().kinds.empty());
+}
+
+TEST(Limits, a_token_of_the_old_rate_does_not_count_for_the_new_one) {
+  FlowWorld world;
+  must(world.engine.limit(world.kind, {.rate = {.count = 1, .period = 100ms}}));
+  for (int n = 0; n < 3; ++n) world.add();
+  world.run();
+  EXPECT_TRUE(world.has_nothing());
+  must(world.engine.limit(world.kind, one_an_hour));
+  world.run();  // the new bucket is full
+  EXPECT_TRUE(await([&] { return world.has_nothing() && world.rule().waiting == 1; }));
+  std::this_thread::sleep_for(250ms);
+  EXPECT_TRUE(world.has_nothing());
+}
+
+TEST(Limits, each_attempt_takes_a_token) {
+  FlowWorld world;
+  must(world.engine.limit(world.kind, one_an_hour));
+  const JobId id = world.add();
+  must(world.claim().release());
+  EXPECT_TRUE(world.has_nothing());
+  EXPECT_EQ(world.parked(id), WaitMark::Reason::rate);
+}
+
+TEST(Limits, no_more_run_at_a_time_than_the_limit_says_over_several_processes) {
+  FlowWorld world(with_capacity(1024));
+  constexpr std::uint32_t jobs = 400;
+  must(world.engine.limit(world.kind, at_a_time(2)));
+  struct Ledger {
+    std::atomic<std::uint32_t> running{0};
+    std::atomic<std::uint32_t> most{0};
+    std::atomic<std::uint32_t> done{0};
+  };
+  SharedBlock<Ledger> ledger;
+  for (std::uint32_t n = 0; n < jobs; ++n) world.add();
+  std::vector<std::unique_ptr<Child>> workers;
+  for (int n = 0; n < 5; ++n) {
+    workers.push_back(std::make_unique<Child>([&] {
+      auto engine = world.scratch.open(without_keeper);
+      const auto worker = must(engine.attach(Role::worker));
+      while (ledger->done.load() < jobs) {
+        auto job = worker->claim(20ms);
+        if (!job) continue;
+        const std::uint32_t running = ledger->running.fetch_add(1) + 1;
+        for (std::uint32_t most = ledger->most; most < running && !ledger->most.compare_exchange_weak(most, running);) {
+        }
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
+        ledger->running.fetch_sub(1);
+        must(job->complete());
+        ++ledger->done;
+      }
+      return 0;
+    }));
+  }
+  for (auto& worker : workers) EXPECT_EQ(worker->wait(), 0);
+  EXPECT_EQ(ledger->done, jobs);
+  EXPECT_LE(ledger->most, 2U);
+  EXPECT_TRUE(world.broken().empty());
+}
+
+TEST(Limits, workers_killed_while_they_hold_every_slot_leave_the_limit_whole) {
+  FlowWorld world;
+  must(world.engine.limit(world.kind, at_a_time(3)));
+  SharedBlock<std::atomic<std::uint32_t>> held;
+  for (int n = 0; n < 6; ++n) world.add();
+  std::vector<std::unique_ptr<Child>> workers;
+  for (int n = 0; n < 3; ++n) {
+    workers.push_back(std::make_unique<Child>([&] {
+      auto engine = world.scratch.open(without_keeper);
+      const auto worker = must(engine.attach(Role::worker));
+      const Job job = must(worker->claim(generous));
+      ++*held;
+      while (true) ::pause();
+      return 0;
+    }));
+  }
+  ASSERT_TRUE(await([&] { return held->load() == 3; }));
+  EXPECT_TRUE(world.has_nothing());
+  for (auto& worker : workers) worker->kill();
+  // Leases last five minutes here: only the deaths give the slots back.
+  std::vector<Job> jobs;
+  for (int n = 0; n < 3; ++n) jobs.push_back(world.claim());
+  EXPECT_TRUE(world.has_nothing());
+  EXPECT_EQ(world.rule().running, 3U);
+  EXPECT_EQ(world.rule().waiting, 3U);
+  for (Job& job : jobs) must(job.complete());
+  for (int n = 0; n < 3; ++n) world.run();
+  EXPECT_TRUE(world.has_nothing());
+  EXPECT_TRUE(world.broken().empty());
+}
+
+TEST(Limits, a_lowered_limit_lets_nobody_begin_until_enough_have_ended) {
+  FlowWorld world;
+  must(world.engine.limit(world.kind, at_a_time(4)));
+  for (int n = 0; n < 8; ++n) world.add();
+  std::vector<Job> jobs;
+  for (int n = 0; n < 4; ++n) jobs.push_back(world.claim());
+  EXPECT_TRUE(world.has_nothing());
+  must(world.engine.limit(world.kind, at_a_time(2)));
+  for (int n = 0; n < 2; ++n) {  // the first slots: those within the new limit
+    must(jobs[static_cast<std::size_t>(n)].complete());
+    std::this_thread::sleep_for(100ms);
+    EXPECT_TRUE(world.has_nothing()) << n;
+  }
+  must(jobs[2].complete());
+  const Job next = world.claim();
+  EXPECT_TRUE(world.has_nothing());
+}
+
+TEST(Limits, a_job_that_comes_new_counts_those_that_run_above_a_lowered_limit) {
+  FlowWorld world;
+  must(world.engine.limit(world.kind, at_a_time(4)));
+  for (int n = 0; n < 4; ++n) world.add();
+  std::vector<Job> jobs;
+  for (int n = 0; n < 4; ++n) jobs.push_back(world.claim());
+  must(world.engine.limit(world.kind, at_a_time(2)));
+  for (std::size_t n = 0; n < 2; ++n) must(jobs[n].complete());  // the slots within the new limit are free
+  // Nobody waits: the keeper has no say in it, the claim alone decides.
+  const JobId late = world.add();
+  EXPECT_TRUE(world.has_nothing());
+  EXPECT_EQ(world.parked(late), WaitMark::Reason::concurrency);
+  EXPECT_EQ(world.rule().running, 2U);
+  must(jobs[2].complete());
+  EXPECT_EQ(world.run(), late);
+}
+
+TEST(Limits, jobs_that_run_when_their_kind_gets_its_limit_count) {
+  FlowWorld world;
+  for (int n = 0; n < 4; ++n) world.add();
+  std::vector<Job> jobs;
+  for (int n = 0; n < 2; ++n) jobs.push_back(world.claim());
+  world.participant->release_prefetched();
+  must(world.engine.limit(world.kind, at_a_time(2)));
+  EXPECT_TRUE(world.has_nothing());
+  must(jobs[0].complete());
+  const Job next = world.claim();
+  EXPECT_TRUE(world.has_nothing());
+}
+
+TEST(Limits, rate_and_concurrency_hold_together_and_a_job_keeps_its_token) {
+  FlowWorld world;
+  must(world.engine.limit(world.kind, {.rate = {.count = 2, .period = 1h}, .burst = 2, .concurrency = 1}));
+  world.add();
+  const JobId second = world.add();
+  Job job = world.claim();
+  EXPECT_TRUE(world.has_nothing());
+  EXPECT_EQ(world.parked(second), WaitMark::Reason::concurrency_with_token);
+  must(job.complete());
+  EXPECT_EQ(world.claim().id(), second) << "its token was taken a second time";
+}
+
+TEST(Limits, batches_take_one_job_of_a_kind_whose_number_is_limited) {
+  FlowWorld world;
+  must(world.engine.limit(world.kind, at_a_time(5)));
+  for (int n = 0; n < 5; ++n) world.add();
+  std::array<Job, 8> jobs;
+  EXPECT_EQ(must(world.participant->claim_batch(jobs)), 1U);
+  EXPECT_EQ(world.participant->complete_batch(std::span(jobs).first(1)), 1U);
+  EXPECT_EQ(world.rule().running, 0U);
+}
+
+TEST(Limits, what_is_out_of_bounds_is_refused) {
+  FlowWorld world;
+  const std::array<KindLimits, 6> bad{{{.rate = {.count = 1, .period = 999ns}},
+                                       {.rate = {.count = 1, .period = 24h * 8}},
+                                       {.rate = {.count = 1'000'000'001, .period = 24h}},
+                                       {.rate = {.count = 1001, .period = 1us}},
+                                       {.burst = 0},
+                                       {.concurrency = 257}}};
+  for (const KindLimits& limits : bad) {
+    EXPECT_EQ(code_of(world.engine.limit(world.kind, limits)), ErrorCode::invalid_argument);
+  }
+  EXPECT_EQ(code_of(world.engine.pause(Kind{77})), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of(world.engine.pause(Level{9})), ErrorCode::invalid_argument);
+  EXPECT_TRUE(world.engine.status().kinds.empty());
+}
+
+TEST(Limits, sixty_four_kinds_have_a_concurrency_limit_and_one_that_gives_it_up_makes_room) {
+  FlowWorld world;
+  std::vector<Kind> kinds;
+  for (int n = 0; n < 65; ++n) kinds.push_back(must(world.engine.kind("kind-" + std::to_string(n))));
+  for (int n = 0; n < 64; ++n) must(world.engine.limit(kinds[static_cast<std::size_t>(n)], at_a_time(1)));
+  EXPECT_EQ(code_of(world.engine.limit(kinds[64], at_a_time(1))), ErrorCode::no_space);
+  must(world.engine.limit(kinds[3], {}));
+  must(world.engine.limit(kinds[64], at_a_time(1)));
+  EXPECT_EQ(world.engine.status().kinds.size(), 64U);
+  EXPECT_TRUE(world.broken().empty());
+}
+
+TEST(Rules, an_engine_that_is_made_anew_has_its_rules_and_its_parked_jobs) {
+  ScratchEngine scratch;
+  JobId id;
+  {
+    Engine engine = scratch.open();
+    const Kind kind = must(engine.kind("mail"));
+    must(engine.limit(kind, one_an_hour));
+    must(engine.pause(kind));
+    must(engine.pause(must(engine.level("low"))));
+    const auto participant = must(engine.attach(Role::worker));
+    id = must(
+        participant->enqueue({.kind = kind, .level = must(engine.level("high")), .durability = Durability::durable}));
+    EXPECT_EQ(code_of(participant->claim()), ErrorCode::would_block);
+    EXPECT_EQ(must(engine.job(id)).state, JobState::queued);
+    // Another round of the journal looks at the parked cell.
+    const JobId more = must(
+        participant->enqueue({.kind = kind, .level = must(engine.level("high")), .durability = Durability::durable}));
+    must(participant->cancel(more));
+  }
+  std::filesystem::remove(scratch.segment_file());
+  Engine engine = scratch.open();
+  const EngineStatus status = engine.status();
+  ASSERT_EQ(status.kinds.size(), 1U);
+  EXPECT_EQ(status.kinds[0].name, "mail");
+  EXPECT_EQ(status.kinds[0].limits, one_an_hour);
+  EXPECT_TRUE(status.kinds[0].paused);
+  EXPECT_TRUE(status.levels.at(2).paused);
+  const auto participant = must(engine.attach(Role::worker));
+  EXPECT_EQ(must(engine.job(id)).state, JobState::queued);
+  EXPECT_EQ(code_of(participant->claim(50ms)), ErrorCode::timed_out);
+  must(engine.resume(must(engine.kind("mail"))));
+  EXPECT_EQ(must(participant->claim(generous)).id(), id);
+}
+
+TEST(Rules, a_level_made_at_run_time_is_paused_as_the_first_ones_also_in_an_engine_that_is_made_anew) {
+  ScratchEngine scratch;
+  JobId id;
+  {
+    Engine engine = scratch.open();
+    const Level tube = must(engine.add_level("tube"));
+    must(engine.pause(tube));
+    const auto participant = must(engine.attach(Role::worker));
+    id = must(
+        participant->enqueue({.kind = must(engine.kind("mail")), .level = tube, .durability = Durability::durable}));
+    EXPECT_EQ(code_of(participant->claim(20ms)), ErrorCode::timed_out);
+    EXPECT_TRUE(engine.status().levels.back().paused);
+  }
+  std::filesystem::remove(scratch.segment_file());
+  Engine engine = scratch.open();
+  const auto participant = must(engine.attach(Role::worker));
+  EXPECT_EQ(code_of(participant->claim(20ms)), ErrorCode::timed_out);
+  must(engine.resume(must(engine.level("tube"))));
+  EXPECT_EQ(must(participant->claim(generous)).id(), id);
+}
+
+TEST(Rules, the_pause_of_a_level_goes_with_it) {
+  FlowWorld world;
+  must(world.engine.pause(must(world.engine.add_level("tube"))));
+  must(world.engine.remove_level("tube"));
+  for (const char* name : {"other-tube", "tube"}) {
+    must(world.engine.add_level(name));
+    EXPECT_FALSE(world.engine.status().levels.back().paused) << name;
+  }
+}
+
+TEST(Rules, a_parked_job_is_journaled_as_one_that_waits) {
+  ScratchEngine scratch;
+  JobId id;
+  {
+    Engine engine = scratch.open(without_keeper);  // so that nothing is written before the job is parked
+    const Kind kind = must(engine.kind("mail"));
+    must(engine.limit(kind, one_an_hour));
+    const auto participant = must(engine.attach(Role::worker));
+    const JobRequest request{.kind = kind, .level = must(engine.level("high"))};
+    must(participant->enqueue(request));
+    must(must(participant->claim()).complete());
+    id = must(participant->enqueue(request));
+    EXPECT_EQ(code_of(participant->claim()), ErrorCode::would_block);
+    const DurabilityTicket ticket = participant->ticket();
+    const Engine keeper = scratch.open();
+    must(participant->wait_durable(ticket, generous));
+  }
+  std::filesystem::remove(scratch.segment_file());
+  Engine engine = scratch.open();
+  EXPECT_EQ(must(engine.job(id)).state, JobState::queued);
+  const auto participant = must(engine.attach(Role::worker));
+  EXPECT_EQ(must(participant->claim(generous)).id(), id) << "it waits for a token of before the restart";
+}
+
+TEST(Rules, the_keeper_applies_what_a_changer_that_died_has_written) {
+  FlowWorld world;
+  FlowRules rules;
+  rules.paused_levels["low"] = 1;
+  rules.kinds["mail"] = {.paused_since_ns = 0, .limits = at_a_time(7)};
+  const auto file = world.scratch.directory() / flow_file;
+  std::ofstream(file.string() + ".tmp") << to_json(rules);
+  std::filesystem::rename(file.string() + ".tmp", file);
+  EXPECT_TRUE(await([&] { return world.engine.status().levels.at(2).paused; }));
+  EXPECT_TRUE(await([&] { return world.engine.status().kinds.size() == 1; }));
+  EXPECT_EQ(world.engine.status().kinds[0].limits, at_a_time(7));
+}
+
+TEST(Rules, the_next_keeper_brings_back_what_the_one_before_had_in_its_hands) {
+  ScratchEngine scratch;
+  Engine engine = scratch.open(without_keeper);
+  const Kind kind = must(engine.kind("mail"));
+  const auto participant = must(engine.attach(Role::worker));
+  JobId id;
+  {
+    const Engine keeper = scratch.open();
+    must(engine.pause(kind));
+    id = must(participant->enqueue({.kind = kind, .level = must(engine.level("high"))}));
+    EXPECT_EQ(code_of(participant->claim()), ErrorCode::would_block);
+    std::this_thread::sleep_for(100ms);  // the mark is taken: only the keeper's memory, and the table, know of it
+  }
+  must(engine.resume(kind));
+  EXPECT_EQ(code_of(participant->claim()), ErrorCode::would_block);
+  const Engine keeper = scratch.open();
+  EXPECT_EQ(must(participant->claim(generous)).id(), id);
+}
+
+TEST(Rules, a_file_of_rules_that_is_broken_is_named_and_changes_nothing) {
+  FlowWorld world;
+  must(world.engine.pause(world.kind));
+  std::ofstream(world.scratch.directory() / flow_file) << "{";
+  EXPECT_EQ(code_of(world.engine.resume(world.kind)), ErrorCode::corrupt);
+  std::this_thread::sleep_for(100ms);
+  EXPECT_TRUE(world.rule().paused);
+}
+
+}  // namespace
+}  // namespace ringmill::test
