@@ -6,11 +6,11 @@
 // oldest-first).
 //
 //                                                        killed just after the step
-//   T1  summary bit set? take the word by exchange       free and listed nowhere: the keeper's scan lists them
-//   T2  word empty now: clear the summary bit            a put may have come between: T3 was needed
-//   T3  look again, set the summary bit if not empty
-//   F1  set the cell's bit                               the summary bit may be missing: the keeper's scan sets it
-//   F2  word was empty before: set the summary bit
+//   free.T1  summary bit set? take the word by exchange  free and listed nowhere: the keeper's scan lists them
+//   free.T2  word empty now: clear the summary bit       a put may have come between: T3 was needed
+//   free.T3  look again, set the summary bit if not empty
+//   free.F1  set the cell's bit                          the summary bit may be missing: the keeper's scan sets it
+//   free.F2  word was empty before: set the summary bit
 #pragma once
 
 #include <atomic>
@@ -46,7 +46,7 @@ class FreeMap {
         const std::uint32_t word = s * 64 + static_cast<std::uint32_t>(std::countr_zero(candidates));
         candidates &= candidates - 1;
         if (word >= word_count_) break;
-        const std::uint64_t bits = words_[word].exchange(0);  // T1
+        const std::uint64_t bits = words_[word].exchange(0);  // free.T1
         mark_empty(word);
         if (bits != 0) return {bits, word * 64};
       }
@@ -58,8 +58,8 @@ class FreeMap {
   void put(std::uint32_t first_cell, std::uint64_t bits) noexcept {
     const std::uint32_t word = first_cell / 64;
     if (word >= word_count_ || bits == 0) return;
-    const std::uint64_t before = words_[word].fetch_or(bits);                        // F1
-    if (before == 0) summary_[word / 64].fetch_or(std::uint64_t{1} << (word % 64));  // F2
+    const std::uint64_t before = words_[word].fetch_or(bits);                        // free.F1
+    if (before == 0) summary_[word / 64].fetch_or(std::uint64_t{1} << (word % 64));  // free.F2
   }
 
   /// True when the cell's bit is set. One moment's view, for the keeper's scan and for inspection.
@@ -80,8 +80,8 @@ class FreeMap {
  private:
   void mark_empty(std::uint32_t word) noexcept {
     const std::uint64_t bit = std::uint64_t{1} << (word % 64);
-    summary_[word / 64].fetch_and(~bit);                              // T2
-    if (words_[word].load() != 0) summary_[word / 64].fetch_or(bit);  // T3
+    summary_[word / 64].fetch_and(~bit);                              // free.T2
+    if (words_[word].load() != 0) summary_[word / 64].fetch_or(bit);  // free.T3
   }
 
   std::atomic<std::uint64_t>* words_ = nullptr;

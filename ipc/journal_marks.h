@@ -1,11 +1,11 @@
 // Which cells the journal has to look at: three bits per cell, in three maps.
 //
-//   participant                                     journal thread (one, of the keeper's process)
-//   M1  store the cell's word                       J1  announce the round: round_started + 1
-//   M2  set the cell's bit in `changed` or `ended`  J2  copy the bits of a word into `pending`
-//   M3  does it sleep? take the sign down, ring     J3  clear just these bits
-//   M4  ticket: round_started + 1                   J4  look at each cell, write what it says now
-//                                                   J5  all durable: clear in `pending`, publish the round
+//   participant                                           journal thread (one, of the keeper's process)
+//   marks.M1  store the cell's word                       marks.J1  announce the round: round_started + 1
+//   marks.M2  set the cell's bit in `changed` or `ended`  marks.J2  copy the bits of a word into `pending`
+//   marks.M3  does it sleep? take the sign down, ring     marks.J3  clear just these bits
+//   marks.M4  ticket: round_started + 1                   marks.J4  look at each cell, write what it says now
+//                                                         marks.J5  all durable: clear in `pending`, publish the round
 //
 // No change is missed: M2 is a read-modify-write that releases M1, J3 one that acquires it, so the thread that clears a
 // bit looks at a word at least as new as the one it stands for. A ticket is right: M2, M4, J1 and J3 are all seq_cst,
@@ -43,8 +43,8 @@ class JournalMarks {
     const std::uint64_t changed = changed_[word].load(std::memory_order_relaxed);
     const std::uint64_t ended = ended_[word].load(std::memory_order_relaxed);
     if ((changed | ended) == 0) return 0;
-    hold(word, changed | ended);                           // J2
-    if (changed != 0) changed_[word].fetch_and(~changed);  // J3
+    hold(word, changed | ended);                           // marks.J2
+    if (changed != 0) changed_[word].fetch_and(~changed);  // marks.J3
     if (ended != 0) ended_[word].fetch_and(~ended);
     return changed | ended;
   }

@@ -2,11 +2,11 @@
 // that are kept for a while. One bit per cell; nothing can fill up.
 //
 //   participant                                        keeper
-//   B1  store the cell's word                          C1  awake: keeper_sleeps_until = 0
-//   B2  set the cell's bit                             C2  keeper_work: 1 -> 0; take and clear all bits, look at
-//   B3  keeper_work = 1                                    these cells
-//   B4  due before keeper_sleeps_until: ring           C3  keeper_sleeps_until = the next due time, or next turn
-//                                                      C4  keeper_work is 1: again from C1; else sleep
+//   due.B1  store the cell's word                      due.C1  awake: keeper_sleeps_until = 0
+//   due.B2  set the cell's bit                         due.C2  keeper_work: 1 -> 0; take and clear all bits, look at
+//   due.B3  keeper_work = 1                                    these cells
+//   due.B4  due before keeper_sleeps_until: ring       due.C3  keeper_sleeps_until = the next due time, or next turn
+//                                                      due.C4  keeper_work is 1: again from C1; else sleep
 //
 // Nothing is due while the keeper sleeps: B3, B4, C3 and C4 are seq_cst, so either C4 sees the work, or B4 sees until
 // when the keeper sleeps. Killed after B1, before B3: the reaper of the participant marks again (its placing list names
@@ -29,20 +29,20 @@ class KeeperMarks {
 
   /// B2 to B4. True: the caller rings the keeper.
   bool mark(std::uint32_t index, DueTime due) noexcept {
-    bits_[index / 64].fetch_or(std::uint64_t{1} << (index % 64));  // B2
-    signals_->keeper_work.store(1);                                // B3
+    bits_[index / 64].fetch_or(std::uint64_t{1} << (index % 64));  // due.B2
+    signals_->keeper_work.store(1);                                // due.B3
     const std::uint64_t until_ns = signals_->keeper_sleeps_until_ns.load();
-    return until_ns != 0 && on_lease_clock(due) < until_ns;  // B4
+    return until_ns != 0 && on_lease_clock(due) < until_ns;  // due.B4
   }
 
   /// B2 and B3 alone. True: the keeper sleeps, and rests until its next turn if it is not called.
   bool call(std::uint32_t index) noexcept {
-    bits_[index / 64].fetch_or(std::uint64_t{1} << (index % 64));  // B2
+    bits_[index / 64].fetch_or(std::uint64_t{1} << (index % 64));  // due.B2
     return call();
   }
   /// B3 alone: the keeper takes another turn before it sleeps. True: it sleeps already.
   bool call() noexcept {
-    signals_->keeper_work.store(1);  // B3
+    signals_->keeper_work.store(1);  // due.B3
     return signals_->keeper_sleeps_until_ns.load() != 0;
   }
 

@@ -25,15 +25,15 @@ bool Registry::try_enter(std::uint32_t number, Role role, std::uint64_t started_
   ParticipantEntry& entry = segment_->participant(number);
   std::uint64_t seen = entry.state.load();
   if ((seen & 0xff) != static_cast<std::uint64_t>(ParticipantState::free)) return false;
-  const auto locked = try_lock_byte(*locks_, participant_lock_byte + number);  // R1
+  const auto locked = try_lock_byte(*locks_, participant_lock_byte + number);  // reg.R1
   if (!locked || !*locked) return false;
   const std::uint64_t epoch = seen >> 8;
   if (number < most_participants - keeper_entries) segment_->signals().participants_end.raise_to(number + 1);
-  if (!entry.state.compare_exchange_strong(seen, EntryState::bits(ParticipantState::starting, epoch))) {  // R2
+  if (!entry.state.compare_exchange_strong(seen, EntryState::bits(ParticipantState::starting, epoch))) {  // reg.R2
     unlock_byte(*locks_, participant_lock_byte + number);  // the owner died in between, or the word is corrupted
     return false;
   }
-  entry.process_id.store(static_cast<std::uint32_t>(::getpid()));  // R3
+  entry.process_id.store(static_cast<std::uint32_t>(::getpid()));  // reg.R3
   entry.thread_id.store(static_cast<std::uint32_t>(::gettid()));
   entry.process_started.store(started_ticks);
   entry.pid_namespace.store(own_pid_namespace());
@@ -52,7 +52,7 @@ bool Registry::try_enter(std::uint32_t number, Role role, std::uint64_t started_
   entry.attached_at_ns.store(wall_clock_ns());
   links_[number] = RobustLink::make(segment_->descriptor(), segment_->participant_offset(number));
   entry.robust_linked.store(links_[number] ? 1 : 0);
-  entry.state.store(EntryState::bits(ParticipantState::alive, epoch));  // R4
+  entry.state.store(EntryState::bits(ParticipantState::alive, epoch));  // reg.R4
   return true;
 }
 
@@ -95,7 +95,7 @@ Error Registry::refusal(Role role) const {
 }
 
 Result<std::uint32_t> Registry::enter(Role role) {
-  const std::uint64_t started_ticks = own_start_ticks();  // it may throw, and nothing may behind R2
+  const std::uint64_t started_ticks = own_start_ticks();  // it may throw, and nothing may behind reg.R2
   const std::lock_guard lock(mutex_);
   const std::uint32_t begin = role == Role::keeper ? most_participants - keeper_entries : 0;
   for (std::uint32_t n = 0; n < entries_for(role); ++n) {
@@ -111,8 +111,8 @@ void Registry::leave(std::uint32_t number) noexcept {
   const EntryState state = EntryState::of(entry);
   links_[number].reset();
   entry.robust_linked.store(0);
-  entry.state.store(EntryState::bits(ParticipantState::free, state.epoch + 1));  // D1
-  unlock_byte(*locks_, participant_lock_byte + number);                          // D2
+  entry.state.store(EntryState::bits(ParticipantState::free, state.epoch + 1));  // reg.D1
+  unlock_byte(*locks_, participant_lock_byte + number);                          // reg.D2
 }
 
 bool DeathProbe::is_marked(std::uint32_t number) const noexcept {

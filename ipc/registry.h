@@ -2,13 +2,13 @@
 //
 // An entry is taken, lived in, and given back:
 //
-//                                                              killed just after the step
-//   R1  lock the entry's byte in the engine's lock file        the kernel drops it; the entry is still free
-//   R2  CAS state free -> starting                             byte free, state starting: dead; reaped
-//   R3  write our names; link the robust word                  as R2, or the kernel marks the word
-//   R4  state alive                                            the kernel marks the word, and drops the lock byte
-//   D1  (leaving, nothing held) unlink the word, state free    nothing is left
-//   D2  unlock the byte                                        the kernel does it
+//                                                                killed just after the step
+//   reg.R1  lock the entry's byte in the engine's lock file      the kernel drops it; the entry is still free
+//   reg.R2  CAS state free -> starting                           byte free, state starting: dead; reaped
+//   reg.R3  write our names; link the robust word                as R2, or the kernel marks the word
+//   reg.R4  state alive                                          the kernel marks the word, and drops the lock byte
+//   reg.D1  (leaving, nothing held) unlink the word, state free  nothing is left
+//   reg.D2  unlock the byte                                      the kernel does it
 //
 // Two signs of death, both the kernel's word, neither a timeout: the robust futex word, marked within a fraction of a
 // millisecond for each thread; the lock byte, dropped when the process is gone, whatever its pid namespace. The living

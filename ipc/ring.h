@@ -6,35 +6,35 @@
 // log2(slots); positions start at lap 1, so that zeroed memory is an empty ring.
 //
 // Invariants
-//   I1  Every position below `head` holds a hint that is dead, or that was moved to the back. (A job that is queued
-//       again gets a new hint, further on.)
-//   I2  Every position below `tail` was filled in its lap.
-//   I3  head and tail only grow. Both may lag behind the truth; that costs steps and nothing else.
+//   ring.I1  Every position below `head` holds a hint that is dead, or that was moved to the back. (A job that is
+//            queued again gets a new hint, further on.)
+//   ring.I2  Every position below `tail` was filled in its lap.
+//   ring.I3  head and tail only grow. Both may lag behind the truth; that costs steps and nothing else.
 //
 // Push of a hint                                           killed just after the step
-//   P1  read tail t, then slot(t)                          nothing happened
-//         lap(t):       filled already, help tail to t + 1, again
-//         lap(t) - 1:   this slot is next. Unless t - head < slots the ring is full: M1
-//         a later lap:  our tail is old, again
-//   P2  CAS slot(t) from the word read to lap(t) | hint    the hint is there; the next pusher helps the tail (P1)
-//   P3  raise tail to t + 1
+//   ring.P1  read tail t, then slot(t)                        nothing happened
+//              lap(t):       filled already, help tail to t + 1, again
+//              lap(t) - 1:   this slot is next. Unless t - head < slots the ring is full: M1
+//              a later lap:  our tail is old, again
+//   ring.P2  CAS slot(t) from the word read to lap(t) | hint  the hint is there; the next pusher helps the tail (P1)
+//   ring.P3  raise tail to t + 1
 //
 // Making room in a full ring, one hint at a time. Slot(h) is also slot(h + slots), the next one to be filled.
-//   M1  read head h, then slot(h): dead? raise head         the next pusher steps over it again
-//   M2  live, of a job that is not claimed (a kind that no  the hint is at the back; claimers see a later lap at h and
-//       worker serves): CAS slot(h) from lap(h) | hint to   step over it (C1), pushers help the tail (P1)
-//       lap(h) + 1 | hint: the hint is at the back now
-//   M3  raise tail to h + slots + 1, head to h + 1
+//   ring.M1  read head h, then slot(h): dead? raise head         the next pusher steps over it again
+//   ring.M2  live, of a job that is not claimed (a kind that no  the hint is at the back; claimers see a later lap at h
+//            worker serves): CAS slot(h) from lap(h) | hint to   and step over it (C1), pushers help the tail (P1)
+//            lap(h) + 1 | hint: the hint is at the back now
+//   ring.M3  raise tail to h + slots + 1, head to h + 1
 // So one job that no worker wants never stops its level. A first level's table has fewer cells than its ring has slots,
 // so a full ring has dead hints, and M2 reaches one within a lap. A ring that keeps its order, of a level made at run
 // time, has M1 only, and is full when its front is live: the keeper's overflow queue does the rest.
 //
 // Look at the front (Cursor)
-//   C1  read head h, then slot(h)
-//         lap(h) - 1:   not filled yet: the ring is empty
-//         lap(h):       a hint. The caller claims its cell, or sees that it is dead, or (a filter) leaves it alone
-//         a later lap:  our head is old, again from head
-//   C2  raise head to the first position that was left alone   not raised: the next claimer steps over them again
+//   ring.C1  read head h, then slot(h)
+//              lap(h) - 1:   not filled yet: the ring is empty
+//              lap(h):       a hint. The caller claims its cell, or sees that it is dead, or (a filter) leaves it alone
+//              a later lap:  our head is old, again from head
+//   ring.C2  raise head to the first position that was left alone   not raised: the next claimer steps over them again
 //
 // There is no moment between "reserved" and "published". Slots are not emptied after a claim: I1 says that a filled
 // slot below head is free for the next lap, which saves a write to a shared line per job (docs/decisions/0003).
@@ -171,11 +171,11 @@ class Ring {
     std::uint64_t word = slot(front);
     const Turn turn = turn_of(word, front);
     if (turn == Turn::before) return true;  // nothing at the front: a full ring that is empty was scribbled over
-    if (turn == Turn::now && is_live(hint_of(word))) {  // M1
+    if (turn == Turn::now && is_live(hint_of(word))) {  // ring.M1
       if (keeps_order_) return false;
       const std::uint64_t back = front + slot_count();
-      if (!slots_[back & mask_].compare_exchange_strong(word, word_at(back, hint_of(word)))) return true;  // M2
-      raise_to(level_->tail, back + 1);                                                                    // M3
+      if (!slots_[back & mask_].compare_exchange_strong(word, word_at(back, hint_of(word)))) return true;  // ring.M2
+      raise_to(level_->tail, back + 1);                                                                    // ring.M3
     }
     raise_head(front + 1);
     known_head_ = head();

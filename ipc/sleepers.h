@@ -1,11 +1,11 @@
 // Which participants sleep, and how to wake just them: an event count with one sign and one futex word per participant.
 //
-//   sleeper                                           waker
-//   S1  read own wake_sequence                        W1  make the thing happen (fill a slot, list a cell)
-//   S2  set own bit                                   W2  any bit set? no: done, no system call
-//   S3  look again; found: clear own bit, go on       W3  clear one bit; it was set: the duty to wake is ours
-//   S4  sleep while wake_sequence is what S1 read     W4  add one to its wake_sequence, futex wake
-//   S5  clear own bit
+//   sleeper                                             waker
+//   wake.S1  read own wake_sequence                     wake.W1  make the thing happen (fill a slot, list a cell)
+//   wake.S2  set own bit                                wake.W2  any bit set? no: done, no system call
+//   wake.S3  look again; found: clear own bit, go on    wake.W3  clear one bit; it was set: the duty to wake is ours
+//   wake.S4  sleep while wake_sequence is what S1 read  wake.W4  add one to its wake_sequence, futex wake
+//   wake.S5  clear own bit
 //
 // No wake-up is lost (hazard 10 in docs/hazards.md): S2 ends with a full fence, and W1 either ends with a seq_cst
 // read-modify-write or with a full fence (wake_for_extent() of ipc/waking.h). W2 is seq_cst. So either S3 sees what W1
@@ -37,18 +37,18 @@ class Sleepers {
   Sleepers(const Segment& segment, Bits& bits) noexcept : segment_(&segment), bits_(&bits) {}
 
   std::uint32_t sequence_of(std::uint32_t participant) const noexcept {
-    return segment_->participant(participant).wake_sequence.load();  // S1
+    return segment_->participant(participant).wake_sequence.load();  // wake.S1
   }
   void announce(std::uint32_t participant) noexcept {
-    (*bits_)[participant / 64].fetch_or(bit(participant));  // S2
-    full_fence();  // S3 consists of loads of any order: on a weakly ordered machine they could come before the bit
+    (*bits_)[participant / 64].fetch_or(bit(participant));  // wake.S2
+    full_fence();  // wake.S3 consists of loads of any order: on a weakly ordered machine they could come before the bit
   }
   void withdraw(std::uint32_t participant) noexcept { (*bits_)[participant / 64].fetch_and(~bit(participant)); }
   bool is_announced(std::uint32_t participant) const noexcept {
     return ((*bits_)[participant / 64].load() & bit(participant)) != 0;
   }
   void sleep(std::uint32_t participant, std::uint32_t sequence, std::uint64_t timeout_ns) noexcept {
-    futex_wait(segment_->participant(participant).wake_sequence, sequence, timeout_ns);  // S4
+    futex_wait(segment_->participant(participant).wake_sequence, sequence, timeout_ns);  // wake.S4
   }
 
   /// W2. Costs four loads of one line that seldom changes.

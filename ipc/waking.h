@@ -46,8 +46,8 @@ inline void wake_for_space(const Segment& segment) noexcept {
 }
 
 /// An extent of the arena may have become free: its job is over, its word was given back, or no lease slot names its
-/// job any more. Each of these is a plain store (E5, E7, A2, C4), hence the fence between it and the look at the
-/// waiters.
+/// job any more. Each of these is a plain store (settle.E5, settle.E7, arena.A2, arena.C4), hence the fence between it
+/// and the look at the waiters.
 inline void wake_for_extent(const Segment& segment) noexcept {
   if (segment.geometry().arena_chunk_count == 0) return;
   full_fence();
@@ -67,7 +67,7 @@ inline void mark_removed(const Segment& segment) noexcept {
   Sleepers(segment, segment.signals().space_waiters).wake_all();
 }
 
-/// M3 of ipc/journal_marks.h.
+/// marks.M3 of ipc/journal_marks.h.
 [[gnu::noinline]] inline void ring_journal(const Segment& segment) noexcept {
   JournalWords& journal = segment.journal();
   journal.rest.store(static_cast<std::uint32_t>(JournalRest::none));

@@ -6,10 +6,10 @@
 // another one for at most `busy_wait`, then answers busy.
 //
 // Another try for a letter (`ringmill dead retry`) goes in steps, so that a kill between any two of them loses nothing:
-//   T1  lock_retries()               one process at a time; the kernel ends the lock with its holder
-//   T2  list() or find()             nothing is changed
-//   T3  enqueue, Durability::durable  killed now: a job and its letter; the next retry makes a second one
-//   T4  remove()                     the letter is gone; the job has begun anew, under another id
+//   retry.T1  lock_retries()         one process at a time; the kernel ends the lock with its holder
+//   retry.T2  list() or find()       nothing is changed
+//   retry.T3  enqueue, Durability::durable  killed now: a job and its letter; the next retry makes a second one
+//   retry.T4  remove()               the letter is gone; the job has begun anew, under another id
 // No transaction is open during T3: the journal, and with it whoever buries, never waits for a retry.
 //
 // Burying goes the other way round: the letter is durable first, then the job leaves the table. Killed in between, the

@@ -41,7 +41,7 @@ JournalMode mode_of(const JournalDevice& device) noexcept {
 
 void tell_waiters_of(JournalWords& words) noexcept {
   words.spinner.store(0);
-  if (words.somebody_waits.exchange(0) == 0) return;  // R2
+  if (words.somebody_waits.exchange(0) == 0) return;  // dur.R2
   words.durable_sequence.fetch_add(1);
   futex_wake(words.durable_sequence, everybody);
 }

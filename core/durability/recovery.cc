@@ -20,10 +20,9 @@ constexpr std::uint64_t ns_per_ms = 1'000'000;
 constexpr std::uint64_t most_enqueued_ms = std::numeric_limits<std::int64_t>::max() / ns_per_ms;
 constexpr std::size_t most_damage = 10'000;
 
-/// What R2 notes in a cell, in words that mean nothing before R3 has cleared them. Nobody else sees the segment:
-/// ORDER relaxed: the whole segment is published by its rename.
-/// generation 40 | attempts 16, of the highest generation that an ended, attempts, change or part record names: lives
-/// before it are over.
+/// What rec.R2 notes in a cell, in words that mean nothing before rec.R3 has cleared them. Nobody else sees the
+/// segment: ORDER relaxed: the whole segment is published by its rename. generation 40 | attempts 16, of the highest
+/// generation that an ended, attempts, change or part record names: lives before it are over.
 SharedWord<std::uint64_t>& life_note(CellHeader& header) noexcept { return header.extent; }
 
 std::uint64_t value_of(const std::atomic<std::uint64_t>& word) noexcept {
@@ -520,7 +519,7 @@ void TableRebuild::place_hints() {
 void TableRebuild::place_hints_at_run_time(std::uint32_t level, const std::vector<Waiting>& jobs) {
   LevelEntry& entry = segment_->level(level);
   const LevelWord word = segment_->level_word(level);
-  // It was removed after all, or a removal had not ended (core/levels/runtime_levels.h, R4): its jobs count more.
+  // It was removed after all, or a removal had not ended (core/levels/runtime_levels.h, level.R4): its jobs count more.
   if (!word.is_in_use()) set(entry.runtime_state, LevelWord{.state = LevelState::open, .epoch = word.epoch}.bits());
   const auto is_live = [](std::uint64_t) { return true; };
   Ring ring = segment_->ring(level);

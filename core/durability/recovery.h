@@ -1,25 +1,25 @@
 // From the journal to a table: shared memory that is gone or damaged is made anew with the jobs that were durable.
 //
-//   R1  wait for the fence of every file: writes of a dead keeper may be on their way still
-//   R2  each record goes to its cell, those of one job in the order in which they were written:
-//         job       the highest generation stands; of one that stands already the newest place and most attempts
-//                   count, and it waits, as for an attempts record
-//         ended     the highest generation is noted
-//         attempts  the highest generation is noted, and of that the most attempts; lives before it are over too.
-//                   The job that stands waits from now on, unless it is over, or more attempts are known
-//         change    of the job that stands: what is further on stays. Over is further than going on, more attempts
-//                   are further than fewer; of two alike the later record stands. Not the later due time: the wall
-//                   clock, which that is written in, may have been set back
-//         options   of the job that stands
-//         part      kept in private memory while no later life of its cell is known; lives before it are over
-//         large job as job, if all its parts are there
-//         links     of the job that stands; that it counts by itself is newer than that it counts with another
-//   R2a  jobs of batches that did not commit (the leader is missing or, for follow-ups, not over) are dropped;
-//       then, repeatedly, batches led by dropped jobs. The journal is told that they are over, before their leader
-//       can be over once more
-//   R3  each cell, once: its job is as it stands if no note names a higher generation, and a large payload gets an
-//       extent; else the cell is free, with a generation above all that were ever given
-//   R4  hints, in the order in which the jobs were enqueued; names of kinds under their old numbers
+//   rec.R1  wait for the fence of every file: writes of a dead keeper may be on their way still
+//   rec.R2  each record goes to its cell, those of one job in the order in which they were written:
+//             job       the highest generation stands; of one that stands already the newest place and most attempts
+//                       count, and it waits, as for an attempts record
+//             ended     the highest generation is noted
+//             attempts  the highest generation is noted, and of that the most attempts; lives before it are over too.
+//                       The job that stands waits from now on, unless it is over, or more attempts are known
+//             change    of the job that stands: what is further on stays. Over is further than going on, more attempts
+//                       are further than fewer; of two alike the later record stands. Not the later due time: the wall
+//                       clock, which that is written in, may have been set back
+//             options   of the job that stands
+//             part      kept in private memory while no later life of its cell is known; lives before it are over
+//             large job as job, if all its parts are there
+//             links     of the job that stands; that it counts by itself is newer than that it counts with another
+//   rec.R2a  jobs of batches that did not commit (the leader is missing or, for follow-ups, not over) are dropped;
+//           then, repeatedly, batches led by dropped jobs. The journal is told that they are over, before their leader
+//           can be over once more
+//   rec.R3  each cell, once: its job is as it stands if no note names a higher generation, and a large payload gets an
+//           extent; else the cell is free, with a generation above all that were ever given
+//   rec.R4  hints, in the order in which the jobs were enqueued; names of kinds under their old numbers
 //
 // R2 keeps its notes in words of the cell that R3 clears: the table that grows is all the memory it needs, but for
 // sixteen bytes per job for the order of R4, twenty-four per job with a unique key, and the payloads of large jobs.
@@ -147,7 +147,7 @@ class TableRebuild : public JournalVisitor {
     std::uint64_t wall_ns = 0;
     std::uint64_t lease_ns = 0;
   };
-  Now now_;  // when R3 began
+  Now now_;  // when rec.R3 began
   std::uint64_t highest_generation_ = 0;
   std::uint64_t jobs_ = 0;
 };

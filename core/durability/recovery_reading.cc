@@ -1,4 +1,4 @@
-// R1 of a recovery, and the journal read into the table.
+// rec.R1 of a recovery, and the journal read into the table.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -60,7 +60,7 @@ class Fences {
 Result<JournalReport> read_into(TableRebuild& table, JournalDevice& device, std::uint64_t engine_id,
                                 const RecoveryOptions& options) {
   Fences fences(device);
-  if (auto taken = fences.take_all(options.fence_wait); !taken) return std::unexpected(taken.error());  // R1
+  if (auto taken = fences.take_all(options.fence_wait); !taken) return std::unexpected(taken.error());  // rec.R1
   const std::uint64_t begin_ns = steady_clock_ns();
   std::uint64_t said_ns = begin_ns;
   ReadOptions reading{.segment_bytes = options.segment_bytes, .progress = {}};
@@ -72,7 +72,7 @@ Result<JournalReport> read_into(TableRebuild& table, JournalDevice& device, std:
       options.progress({done, all, std::chrono::nanoseconds(now_ns - begin_ns)});
     };
   }
-  return read_journal(device, engine_id, table, reading);  // R2
+  return read_journal(device, engine_id, table, reading);  // rec.R2
 }
 
 }  // namespace ringmill

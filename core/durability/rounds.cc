@@ -65,9 +65,9 @@ bool JournalRounds::begin(std::uint64_t now_ns) {
   // Nobody has a ticket for a later one than the next: taken back, or one scribbled word begins rounds for ever.
   if (wanted_round > round_ + 1) words_->round_wanted.compare_exchange_strong(wanted_round, round_ + 1);
   if (!wanted && words_of_round_.empty() && !marks_.any()) return false;
-  words_->round_started.store(++round_);  // J1
+  words_->round_started.store(++round_);  // marks.J1
   for (std::uint32_t word = 0; word < marks_.words(); ++word) {
-    if (const std::uint64_t bits = marks_.take(word); bits != 0) take(word, bits);  // J2, J3
+    if (const std::uint64_t bits = marks_.take(word); bits != 0) take(word, bits);  // marks.J2, marks.J3
   }
   under_way_ = true;
   begun_ns_ = now_ns;
@@ -84,7 +84,7 @@ JournalRounds::Step JournalRounds::go_on() {
     if (const Look look = go_on_with_put_off(); look != Look::fine) return step_of(look);
   } while (looks_again());
   under_way_ = false;
-  rounds_.push_back({.number = round_, .block = writer_->flush(), .begun_ns = begun_ns_});  // J4 is done
+  rounds_.push_back({.number = round_, .block = writer_->flush(), .begun_ns = begun_ns_});  // marks.J4 is done
   return Step::done;
 }
 

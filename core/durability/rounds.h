@@ -23,7 +23,7 @@
 //   known, and over                            nothing                                  its change
 //   not known, or the note is not believed     nothing                                  all of it
 //   the same, and it came with others          its beginning, in front of their leader  all of it
-//   in its last step (E2 to E5 of              as above, but no change                  as it is by then
+//   in its last step (settle.E2 to settle.E5 of              as above, but no change                  as it is by then
 //   core/table/settling.h)
 //
 //   at its turn                                what came with its end was marked        it is written
@@ -42,7 +42,7 @@
 //
 // The beginning of a job is its record, with no attempts and no change. Where the journal has nothing of the job it
 // says how the job was when it came; else it says less than what is there, and takes nothing back
-// (core/durability/recovery.h, R2). The note of such a cell is not believed until all of it is written.
+// (core/durability/recovery.h, rec.R2). The note of such a cell is not believed until all of it is written.
 //
 // The order of records is the order of looks, and one thread looks: so what a later record says is newer. A round is
 // durable when the last block that was written until its end is. Blocks become durable in order, so rounds do.
@@ -75,8 +75,8 @@ class JournalRounds {
   /// `writer` has just taken over: the first round looks at everything that is pending.
   JournalRounds(const Segment& segment, JournalWriter& writer);
 
-  /// Begins a round if none is under way: J1 to J3 for all marks. False: nothing is marked, no round is wanted, and
-  /// none was begun.
+  /// Begins a round if none is under way: marks.J1 to marks.J3 for all marks. False: nothing is marked, no round is
+  /// wanted, and none was begun.
   bool begin(std::uint64_t now_ns);
   bool is_under_way() const noexcept { return under_way_; }
   /// The last round that has begun, and the last one that is durable, by our own count: the words are anybody's.
@@ -96,7 +96,7 @@ class JournalRounds {
   /// do. Between rounds, or when go_on() says `segments`.
   bool copy_forward(std::uint32_t cells);
 
-  /// J5: takes note of what has become durable. True if a round has.
+  /// marks.J5: takes note of what has become durable. True if a round has.
   bool publish();
   /// When the oldest round began that is not durable; 0: all are.
   std::uint64_t not_durable_since_ns() const noexcept {

@@ -1,9 +1,10 @@
 // An engine of its own of a copy: what `ringmill recover` does first where the directory is one
 // (core/instance/engine_identity.h).
 //
-//                                                       killed just after the step
-//   A1  take the structure lock, look that none lives   the kernel drops the locks
-//   A2  write engine.json whole: new id, journal_id, home an engine of its own, whose memory the next opening makes
+//                                                            killed just after the step
+//   adopt.A1  take the structure lock, look that none lives  the kernel drops the locks
+//   adopt.A2  write engine.json whole: new id, journal_id, home an engine of its own, whose memory the next opening
+//             makes
 //
 // The note `memory` names the former id and counts for nothing under the new one. The memory of the former id is not
 // touched: it is the original's, or what is left of the engine that a backup was restored over.
@@ -50,7 +51,7 @@ Result<void> EngineDirectory::adopt(const File& locks) {
   // A file of our own: the caller may take the structure lock by its own one later.
   const auto file = open_locks();
   if (!file) return std::unexpected(file.error());
-  if (auto locked = lock_byte(*file, structure_lock_byte); !locked) return locked;  // A1
+  if (auto locked = lock_byte(*file, structure_lock_byte); !locked) return locked;  // adopt.A1
   const auto present = open(folder_, For::mend);
   if (!present) return std::unexpected(present.error());
   *this = *present;
@@ -72,7 +73,7 @@ Result<void> EngineDirectory::adopt(const File& locks) {
   const std::filesystem::path former_memory = segment_path();
   configuration_.segment.engine_id = *id;
   configuration_.home = home_.home;
-  if (auto written = write_configuration(); !written) return written;  // A2
+  if (auto written = write_configuration(); !written) return written;  // adopt.A2
   is_copy_ = false;
   log().warn(
       "{} was a copy of engine {}, a restored backup, or was moved here: it is an engine of its own from here on, {}; "

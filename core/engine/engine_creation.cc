@@ -1,13 +1,13 @@
 // Making an engine, and taking one apart, whole or half-made.
 //
 //                                                              killed just after the step
-//   C1  make the directory                                     an empty folder, as anybody may have one
-//   C2  make the lock file, take the structure lock            the kernel drops the lock; a folder with an empty file
-//   C3  note the segment's name in `creating`, durably         the note; nothing else has begun
-//   C4  make the journal's folder                              an empty folder beside the note
-//   C5  make the segment under another name, rename it         the note names both
-//   C6  write engine.json, whole                               a whole engine; its note is not looked at any more
-//   C7  remove the note
+//   make.C1  make the directory                                an empty folder, as anybody may have one
+//   make.C2  make the lock file, take the structure lock       the kernel drops the lock; a folder with an empty file
+//   make.C3  note the segment's name in `creating`, durably    the note; nothing else has begun
+//   make.C4  make the journal's folder                         an empty folder beside the note
+//   make.C5  make the segment under another name, rename it    the note names both
+//   make.C6  write engine.json, whole                          a whole engine; its note is not looked at any more
+//   make.C7  remove the note
 //
 // Up to C6 the engine is half-made: the next create() or remove() takes apart what the note names, and begins anew, or
 // ends. Both hold the structure lock meanwhile, so what they take apart is never a creation that still runs.
@@ -240,7 +240,7 @@ Result<EngineDirectory::Locked> EngineDirectory::make_and_lock(const fs::path& p
     if (!folder && folder.error().code() == ErrorCode::not_found) continue;
     if (!folder) return std::unexpected(folder.error());
     auto locks = open_or_make_lock(*folder, file_mode);
-    if (!locks && locks.error().code() == ErrorCode::not_found) continue;  // removed since C1
+    if (!locks && locks.error().code() == ErrorCode::not_found) continue;  // removed since make.C1
     if (!locks) return std::unexpected(locks.error());
     if (auto locked = lock_byte(*locks, structure_lock_byte); !locked) return std::unexpected(locked.error());
     if (folder->is_named(engine_lock_file, *locks)) return Locked{*folder, *std::move(locks)};
@@ -307,12 +307,12 @@ Result<void> EngineDirectory::make_contents(const File& locks, std::uint32_t mod
   };
   const CreationNote note{configuration_.shm_dir / name, folder_.inode()};
   auto noted = write_durably(creation_note_file, note.to_text(), owners_file_mode(config().mode));
-  if (!noted) return noted;  // C3
+  if (!noted) return noted;  // make.C3
   if (auto limited = write_generation_limit(generation_step); !limited) return limited;
-  if (auto made = make_journal_folder(folder_, with_group); !made) return made;                           // C4
-  if (auto made = Segment::create(*memory, name, segment, 1, generation_step, fill); !made) return made;  // C5
-  if (auto written = write_configuration(); !written) return written;                                     // C6
-  static_cast<void>(folder_.remove_if_there(creation_note_file));                                         // C7
+  if (auto made = make_journal_folder(folder_, with_group); !made) return made;                           // make.C4
+  if (auto made = Segment::create(*memory, name, segment, 1, generation_step, fill); !made) return made;  // make.C5
+  if (auto written = write_configuration(); !written) return written;                                     // make.C6
+  static_cast<void>(folder_.remove_if_there(creation_note_file));                                         // make.C7
   return {};
 }
 

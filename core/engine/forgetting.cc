@@ -59,13 +59,13 @@ Result<bool> Forgetting::forget(JobId id) {
     // What is read belongs to the word, or the swap fails.
     if (const char* why = need_of(index, word)) return busy(why);
     entry.placing[0].store(id.value());
-    entry.placing_count.store(1);                       // G1
-    const bool dropped = settling_->drop(index, word);  // G2, and the mark of G3
+    entry.placing_count.store(1);                       // forget.G1
+    const bool dropped = settling_->drop(index, word);  // forget.G2, and the mark of forget.G3
     if (dropped) {
       core_.segment.free_map().put(index & ~CellIndex{63}, std::uint64_t{1} << (index % 64));
       wake_for_space(core_.segment);
     }
-    entry.placing_count.store(0);  // G3
+    entry.placing_count.store(0);  // forget.G3
     if (dropped) return true;
     // The keeper was quicker, or the word moved on.
   }

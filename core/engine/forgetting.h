@@ -1,9 +1,10 @@
 // Gives up what is kept of jobs that are over, so that their cells are free before the time that they asked for.
 //
-//   G1  note the id in the placing list           killed after it: the reaper finds a job that is over, and marks it
-//   G2  CAS the cell: completed or cancelled,     killed after it: the reaper marks the cell, so the journal is told;
-//       kept -> free                              the free cell is listed by a scan
-//   G3  mark the end for the journal, list the cell, clear the placing list
+//   forget.G1  note the id in the placing list        killed after it: the reaper finds a job that is over, and marks
+//                                                     it
+//   forget.G2  CAS the cell: completed or cancelled,  killed after it: the reaper marks the cell, so the journal is
+//              kept -> free                           told; the free cell is listed by a scan
+//   forget.G3  mark the end for the journal, list the cell, clear the placing list
 //
 // The keeper may drop the same job in the same moment: one swap wins.
 #pragma once

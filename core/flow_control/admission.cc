@@ -26,14 +26,14 @@ Admission::Verdict Admission::judge(const Claim& claim, std::uint64_t now_ns) no
   const TokenRate rate = rate_of(rule);
   const WaitMark mark = WaitMark::of_claimed(header.cause.load(), claim.word);
   const auto mark_for = [revision](Reason reason) { return WaitMark{.reason = reason, .revision = revision}; };
-  if (rule.paused_since_ns.load() != 0) {  // A2
+  if (rule.paused_since_ns.load() != 0) {  // admit.A2
     park(claim, mark_for(Reason::paused), due_never);
     return Verdict::parked;
   }
   const bool has_token =
       (mark.reason == Reason::rate || mark.reason == Reason::concurrency_with_token) && mark.revision == revision;
   if (rate.count != 0 && !has_token) {
-    const std::uint64_t due_ns = take_token(rule.next_token_ns, now_ns, rate);  // A3
+    const std::uint64_t due_ns = take_token(rule.next_token_ns, now_ns, rate);  // admit.A3
     if (due_ns > now_ns) {
       park(claim, mark_for(Reason::rate), {.ns = due_ns, .is_wall = false});
       return Verdict::parked;
@@ -43,13 +43,13 @@ Admission::Verdict Admission::judge(const Claim& claim, std::uint64_t now_ns) no
   ConcurrencySlots slots(settling_->segment().concurrency_row(row - 1), settling_->table(), kind);
   // Those that wait with the keeper came before one that was never parked.
   if (mark.reason != Reason::none || rule.waiting.load() == 0) {
-    if (const auto slot = slots.take(claim.index, claim.word, limit)) {  // A4
+    if (const auto slot = slots.take(claim.index, claim.word, limit)) {  // admit.A4
       book_->note_concurrency_slot(claim.slot, {.row = row - 1, .slot = *slot, .kind = kind, .run = claim.word});
       return Verdict::begins_last;
     }
   }
   park(claim, mark_for(rate.count != 0 ? Reason::concurrency_with_token : Reason::concurrency), due_never);
-  rule.waiting.store(1);  // P2
+  rule.waiting.store(1);  // admit.P2
   if (slots.taken() < limit) ring_keeper(settling_->segment());
   return Verdict::parked;
 }
@@ -57,14 +57,14 @@ Admission::Verdict Admission::judge(const Claim& claim, std::uint64_t now_ns) no
 void Admission::park(const Claim& claim, WaitMark mark, DueTime due) noexcept {
   // The lease may have been revoked meanwhile: then whoever did that has the job.
   static_cast<void>(settling_->end(claim.index, claim.word, book_->slot(claim.slot),
-                                   {.outcome = Outcome::park, .due = due, .wait_note = mark.note()}));  // P1
+                                   {.outcome = Outcome::park, .due = due, .wait_note = mark.note()}));  // admit.P1
   book_->give_back(claim.slot);
 }
 
 void Admission::leave(std::uint32_t lease_slot, CellIndex index) noexcept {
   const LeaseBook::ConcurrencyHold hold = book_->forget_concurrency_slot(lease_slot);
   const Segment& segment = settling_->segment();
-  ConcurrencySlots::give_back(segment.concurrency_row(hold.row), hold.slot, index, hold.run);  // S3
+  ConcurrencySlots::give_back(segment.concurrency_row(hold.row), hold.slot, index, hold.run);  // slot.S3
   if (segment.kind_rule(hold.kind).waiting.load() != 0) ring_keeper(segment);
 }
 

@@ -1,16 +1,17 @@
 // Whether a job that was claimed may begin now, by the rules of its kind; what may not is parked with the keeper.
 //
-//                                                             killed just after the step
-//   A1  claim the job (core/participant/claiming.h, K4)       it waits again, no attempt counted
-//   A2  the kind is paused: park                              as A1
-//   A3  take a token; it is for later: park until then        as A1, and the token is lost
-//   A4  take a slot; none is free: park                       as A1; the slot is free with the end of the run
-//   P1  park: E1 to E6 of core/table/settling.h, running ->   the reaper goes on, as the lease slot says: it is parked
-//       completing -> delayed, with a WaitMark and the time
-//       that it is due (never: the keeper brings it back),
-//       marked for the keeper
-//   P2  waiting = 1, then look for a free slot; there is      the reaper's turn looks at all kinds that wait
-//       one now: ring the keeper
+//                                                                                killed just after the step
+//   admit.A1  claim the job (core/participant/claiming.h, claim.K4)              it waits again, no attempt counted
+//   admit.A2  the kind is paused: park                                           as A1
+//   admit.A3  take a token; it is for later: park until then                     as A1, and the token is lost
+//   admit.A4  take a slot; none is free: park                                    as A1; the slot is free with the end
+//                                                                                of the run
+//   admit.P1  park: settle.E1 to settle.E6 of core/table/settling.h, running ->  the reaper goes on, as the lease slot
+//             completing -> delayed, with a WaitMark and the time                says: it is parked
+//             that it is due (never: the keeper brings it back),
+//             marked for the keeper
+//   admit.P2  waiting = 1, then look for a free slot; there is                   the reaper's turn looks at all kinds
+//             one now: ring the keeper                                           that wait
 //
 // A job is judged by the one that has claimed it, so each job takes one token, however many workers meet at it. A
 // parked job has no hint in a ring: nobody walks over it again, and what is behind it is claimed as if it were not
@@ -48,7 +49,7 @@ class Admission {
   /// A2 to P2. `now_ns` is the lease clock.
   Verdict judge(const Claim& claim, std::uint64_t now_ns) noexcept;
 
-  /// S3 of core/flow_control/concurrency_slots.h: the run that held this lease slot is over, for us at least.
+  /// slot.S3 of core/flow_control/concurrency_slots.h: the run that held this lease slot is over, for us at least.
   void leave(std::uint32_t lease_slot, CellIndex index) noexcept;
 
  private:

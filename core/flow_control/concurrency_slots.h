@@ -1,9 +1,9 @@
 // How many jobs of a kind run at a time: slots that name jobs, each taken for just as long as its job runs.
 //
-//                                                              killed just after the step
-//   S1  claim the job: CAS queued -> running                   the job waits again; no slot names this run
-//   S2  CAS a slot that is not taken to the job                the slot is free when the reaper has ended the run
-//   S3  (after the end) CAS the slot to 0, ring the keeper     a slot whose job does not run is free without it
+//                                                                killed just after the step
+//   slot.S1  claim the job: CAS queued -> running                the job waits again; no slot names this run
+//   slot.S2  CAS a slot that is not taken to the job             the slot is free when the reaper has ended the run
+//   slot.S3  (after the end) CAS the slot to 0, ring the keeper  a slot whose job does not run is free without it
 //
 // A slot is taken if the table says so: the job that it names, of this kind, is running or completing. There is no
 // counter that could drift, and nothing that has to be given back: a worker that dies, or loses its lease, loses the

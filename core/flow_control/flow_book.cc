@@ -148,7 +148,7 @@ Result<void> change_flow_rules(const EngineDirectory& directory, Segment& segmen
   // Opened anew: locks of one open file do not exclude each other, and any thread may be here.
   const auto locks = directory.open_locks();
   if (!locks) return std::unexpected(locks.error());
-  if (auto locked = lock_byte(*locks, flow_lock_byte); !locked) return std::unexpected(locked.error());  // F1
+  if (auto locked = lock_byte(*locks, flow_lock_byte); !locked) return std::unexpected(locked.error());  // flow.F1
   const FlowLock held(*locks);
   const auto present = read_flow_rules(directory.folder());
   if (!present) return std::unexpected(present.error());
@@ -159,11 +159,11 @@ Result<void> change_flow_rules(const EngineDirectory& directory, Segment& segmen
       std::ranges::count_if(rules.kinds, [](const auto& kind) { return kind.second.limits.concurrency != 0; });
   if (with_rows > std::ptrdiff_t{most_slot_rows}) return std::unexpected(too_many_rows());
   if (rules != *present) {
-    if (auto written = write_flow_rules(directory, rules); !written) return written;  // F2
+    if (auto written = write_flow_rules(directory, rules); !written) return written;  // flow.F2
   }
-  const auto applied = apply_flow_rules(segment, rules);  // F3
+  const auto applied = apply_flow_rules(segment, rules);  // flow.F3
   if (!applied) return std::unexpected(applied.error());
-  ring_keeper(segment);  // F4
+  ring_keeper(segment);  // flow.F4
   Sleepers(segment, segment.signals().sleepers).wake_all();
   return {};
 }

@@ -1,14 +1,14 @@
 // Changing the rules of flow control, and bringing shared memory to what they say.
 //
-//                                                             killed just after the step
-//   F1  lock the flow byte of the engine's lock file          the kernel drops it
-//   F2  read the rules, change them, write them durably       the file says it; the keeper sees within its thorough
-//                                                             turn (50 ms) that the file is new, and goes on at F3
-//   F3  write the words of kinds and levels that differ       again: what is there already is left alone
-//   F4  ring the keeper, which brings back what was parked;   the keeper's turn looks at all kinds that wait; who
-//       wake all sleepers                                     sleeps looks again when the keeper has applied, or
-//                                                             within a second
-//   F5  unlock                                                the kernel does it
+//                                                                 killed just after the step
+//   flow.F1  lock the flow byte of the engine's lock file         the kernel drops it
+//   flow.F2  read the rules, change them, write them durably      the file says it; the keeper sees within its thorough
+//                                                                 turn (50 ms) that the file is new, and goes on at F3
+//   flow.F3  write the words of kinds and levels that differ      again: what is there already is left alone
+//   flow.F4  ring the keeper, which brings back what was parked;  the keeper's turn looks at all kinds that wait; who
+//            wake all sleepers                                    sleeps looks again when the keeper has applied, or
+//                                                                 within a second
+//   flow.F5  unlock                                               the kernel does it
 //
 // A segment that is made anew gets the rules before anybody sees it.
 #pragma once

@@ -21,9 +21,9 @@ Result<JobInfo> wait_for_end(const Segment& segment, JobId id, std::uint64_t wai
   const std::uint64_t end_ns = later_by(steady_clock_ns(), wait_ns);
   const std::uint32_t group = index_of(id) % wait_groups;
   while (true) {
-    const std::uint32_t sequence = signals.ended_sequence[group].load();  // W1
-    signals.waited_for.fetch_or(wait_group_bit(index_of(id)));            // W2
-    // W3 begins seq_cst, so what is read afterwards is at least as new.
+    const std::uint32_t sequence = signals.ended_sequence[group].load();  // wait.W1
+    signals.waited_for.fetch_or(wait_group_bit(index_of(id)));            // wait.W2
+    // wait.W3 begins seq_cst, so what is read afterwards is at least as new.
     if (table.can_have_given(id)) static_cast<void>(table.state(index_of(id)).load());
     auto info = find_job(segment, id);
     if (!info || is_over(info->state)) return info;
@@ -34,7 +34,7 @@ Result<JobInfo> wait_for_end(const Segment& segment, JobId id, std::uint64_t wai
     }
     const bool is_ending = table.word(index_of(id)).state() == CellState::completing;
     futex_wait(signals.ended_sequence[group], sequence,
-               std::min(end_ns - now_ns, is_ending ? ns_per_ms : longest_sleep_for_end_ns));  // W4
+               std::min(end_ns - now_ns, is_ending ? ns_per_ms : longest_sleep_for_end_ns));  // wait.W4
   }
 }
 

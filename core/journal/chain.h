@@ -1,10 +1,12 @@
 // The chain of blocks: which blocks of which segments count, where it ends, and what is missing in it.
 //
 // What writers do (take_over.h, writer.cc), faults of the disk aside:
-//   W1  One keeper writes at a time, each with a higher epoch. Its blocks follow one another, numbers rise by one.
-//   W2  A keeper goes on right behind the end of the chain in the newest segment, once all before it is durable:
-//       there, or in a new segment.
-//   W3  A segment is begun only when every block before it is durable, and no block is written before its head is.
+//   chain.W1  One keeper writes at a time, each with a higher epoch. Its blocks follow one another, numbers rise by
+//             one.
+//   chain.W2  A keeper goes on right behind the end of the chain in the newest segment, once all before it is durable:
+//             there, or in a new segment.
+//   chain.W3  A segment is begun only when every block before it is durable, and no block is written before its head
+//             is.
 // So every segment with a head counts until `oldest` is above it, and what a dead keeper wrote in vain stands only
 // behind the chain's end in a segment, never in front of it. Where that end is, the heads tell: each, of a segment or
 // of a block, says up to which place all was durable when it was made.

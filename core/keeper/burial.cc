@@ -139,9 +139,9 @@ std::vector<CellIndex> Burial::bury_each(std::span<const Grave> graves) {
 Result<void> Burial::bury_all(std::span<const Grave> graves) {
   std::vector<DeadLetter> letters;
   for (const Grave& grave : graves) letters.push_back(grave.letter);
-  if (const auto done = store_->bury(letters); !done) return std::unexpected(done.error());  // G2
+  if (const auto done = store_->bury(letters); !done) return std::unexpected(done.error());  // bury.G2
   for (const Grave& grave : graves) {
-    if (!settling_.drop(grave.index, grave.word)) continue;  // G3
+    if (!settling_.drop(grave.index, grave.word)) continue;  // bury.G3
     engine_->segment.free_map().put(grave.index & ~CellIndex{63}, std::uint64_t{1} << (grave.index % 64));
   }
   wake_for_space(engine_->segment);

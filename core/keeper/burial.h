@@ -1,10 +1,10 @@
 // From the table to the dead letters: a thread of the keeper's process, because a transaction waits for the disk, and
 // whoever reaps must not.
 //
-//                                                        killed just after the step
-//   G1  the timers find a cell that is burying           the next keeper's scan finds it
-//   G2  write its letter, and wait until it is durable   buried again: a letter of the same id changes nothing
-//   G3  CAS the cell: burying -> free; mark, list it     the scan lists it
+//                                                            killed just after the step
+//   bury.G1  the timers find a cell that is burying          the next keeper's scan finds it
+//   bury.G2  write its letter, and wait until it is durable  buried again: a letter of the same id changes nothing
+//   bury.G3  CAS the cell: burying -> free; mark, list it    the scan lists it
 //
 // A job leaves the table only when its letter is durable. Only this thread takes a cell out of `burying`. A letter that
 // the store refuses holds up no other: where a transaction of many is refused, each goes on its own, and those that are

@@ -13,9 +13,9 @@ Families::Fate Families::fate_of(JobId parent) {
   if (!table.can_have_given(parent)) return Fate::well;  // somebody scribbled over the list
   const CellIndex index = index_of(parent);
   if (table.stands(parent)) {
-    table.header(index).flags.fetch_or(cell_flag::has_children);  // F1
+    table.header(index).flags.fetch_or(cell_flag::has_children);  // fam.F1
   }
-  const StateWord word(table.state(index).load());  // F2: seq_cst
+  const StateWord word(table.state(index).load());  // fam.F2: seq_cst
   if (word.generation() != generation_of(parent)) return is_dead_letter(parent) ? Fate::badly : Fate::well;
   switch (word.state()) {
     case CellState::completing:

@@ -1,19 +1,19 @@
 // Jobs that wait for others: their dependencies, and when they may go on. Private memory of the keeper, rebuilt by a
 // pass over the table: the truth is the list of parents in each job's cell, and the state of each parent's.
 //
-//   keeper                                              the participant that ends a parent
-//   F1  a blocked job was marked: set has_children in   E2  CAS the cell: -> completing
-//       the flags of each parent that lives             E3  has_children is set: the cell is kept, and marked
-//   F2  look at each parent's word again: all are           for the keeper (E6)
-//       over: F4
-//   F3  remember it; look again when a parent's end     (the keeper: F4 for jobs that waited for this one only)
-//       is marked
-//   F4  CAS the cell: blocked -> queued, or delayed; or, where a parent is dead, -> completing, and then to the dead
-//       letters
+//   keeper                                                 the participant that ends a parent
+//   fam.F1  a blocked job was marked: set has_children in  settle.E2 CAS the cell: -> completing
+//           the flags of each parent that lives            settle.E3 has_children is set: the cell is kept, and marked
+//   fam.F2  look at each parent's word again: all are          for the keeper (settle.E6)
+//           over: F4
+//   fam.F3  remember it; look again when a parent's end    (the keeper: F4 for jobs that waited for this one only)
+//           is marked
+//   fam.F4  CAS the cell: blocked -> queued, or delayed; or, where a parent is dead, -> completing, and then to the
+//           dead letters
 //
-// No end is missed: F1, F2, E2 and the look in E3 are seq_cst, so E3 sees the flag, or F2 sees that E2 is done; a
-// parent that F2 finds completing without having seen the flag is looked at again by time. A keeper that dies leaves
-// nothing half done: F4 is one swap, and the next keeper begins with all blocked jobs.
+// No end is missed: F1, F2, settle.E2 and the look in settle.E3 are seq_cst, so settle.E3 sees the flag, or F2 sees
+// that settle.E2 is done; a parent that F2 finds completing without having seen the flag is looked at again by time. A
+// keeper that dies leaves nothing half done: F4 is one swap, and the next keeper begins with all blocked jobs.
 //
 // A parent's cell stays while children of it live, so that they can read its result.
 #pragma once

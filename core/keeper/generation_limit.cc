@@ -37,7 +37,7 @@ bool GenerationLimit::turn(std::uint32_t most_looks) {
           "wrote over it; the directory's word holds",
           engine_->directory.path().string(), limit, *durable);
     }
-    // Only we write there, so one that differs was scribbled, or our predecessor died at V3.
+    // Only we write there, so one that differs was scribbled, or our predecessor died at gen.V3.
     signals.generation_limit.compare_exchange_strong(limit, *durable);
     limit = signals.generation_limit.load();
   }
@@ -46,7 +46,7 @@ bool GenerationLimit::turn(std::uint32_t most_looks) {
   if (!look(limit, most_looks)) return false;
   if (has_found_) return raise(limit);
   std::uint64_t expected = wanted;
-  signals.generation_wanted.compare_exchange_strong(expected, limit);  // V2
+  signals.generation_wanted.compare_exchange_strong(expected, limit);  // gen.V2
   return false;
 }
 
@@ -70,13 +70,13 @@ bool GenerationLimit::raise(std::uint64_t limit) {
   if (raised == limit) return false;
   raised_at_ns_ = steady_clock_ns();
   has_raised_ = true;
-  if (auto written = engine_->directory.write_generation_limit(raised); !written) {  // V3
+  if (auto written = engine_->directory.write_generation_limit(raised); !written) {  // gen.V3
     log().error("cannot note the generation limit: {}; new jobs will be refused when it is reached",
                 written.error().message());
     return false;
   }
   durable_limit_ = raised;
-  raise_to(engine_->segment.signals().generation_limit, raised);  // V4
+  raise_to(engine_->segment.signals().generation_limit, raised);  // gen.V4
   return true;
 }
 

@@ -6,14 +6,14 @@
 // sooner after the last time than a cell could have lived through a step. A wish that no cell bears out is taken back.
 // The limit itself is believed from the engine's directory; what shared memory says of it is put right.
 //
-//                                                        killed just after the step
-//   V1  the wish is above the limit: look at the cells,  the next keeper looks
-//       a part of the table in each turn
-//   V2  none is near the limit: CAS the wish down        nothing is left: a producer that comes near asks again
-//   V3  one is near: write the higher limit into the     the next keeper finds a file that allows more than the word
-//       directory                                        says, and raises the word
-//   V4  raise the word; a scan lists what was passed     the scan that follows every election lists it
-//       over
+//                                                            killed just after the step
+//   gen.V1  the wish is above the limit: look at the cells,  the next keeper looks
+//           a part of the table in each turn
+//   gen.V2  none is near the limit: CAS the wish down        nothing is left: a producer that comes near asks again
+//   gen.V3  one is near: write the higher limit into the     the next keeper finds a file that allows more than the
+//           directory                                        word says, and raises the word
+//   gen.V4  raise the word; a scan lists what was passed     the scan that follows every election lists it
+//           over
 #pragma once
 
 #include <cstdint>

@@ -200,9 +200,9 @@ void Keeper::run() noexcept {
   ask_for_short_time_slices();
   // Stands at least once: what this process has enqueued is journaled even if it ends at once.
   do {
-    const Sign seen = sign_of_keeper();  // B1
+    const Sign seen = sign_of_keeper();  // keep.B1
     try {
-      const auto elected = try_lock_byte(engine_->locks.file(), keeper_lock_byte);  // B2
+      const auto elected = try_lock_byte(engine_->locks.file(), keeper_lock_byte);  // keep.B2
       if (elected && *elected) {
         keep();
       } else {
@@ -242,7 +242,7 @@ void Keeper::stand_by(Sign seen) noexcept {
   }
   const auto& robust_word = engine_->segment.participant(seen.keeper - 1).robust_word;
   const std::array<FutexWatch, 3> watches{{{&stop_, 0}, {&keeper, seen.keeper_word}, {&robust_word, seen.robust_word}}};
-  futex_wait_any(watches, longest_standby_ns);  // B3
+  futex_wait_any(watches, longest_standby_ns);  // keep.B3
 }
 
 void Keeper::keep() {
@@ -287,7 +287,7 @@ bool Keeper::serve(std::uint32_t number) {
   std::uint64_t last_thorough_ns = 0;
   while (stop_.load() == 0 && !journal.has_failed()) {
     const std::uint32_t bell = signals.keeper_doorbell.load();
-    signals.keeper_sleeps_until_ns.store(0);  // C1
+    signals.keeper_sleeps_until_ns.store(0);  // due.C1
     const std::uint64_t now_ns = steady_clock_ns();
     const bool thorough = now_ns - last_thorough_ns >= thorough_every_ns;
     if (thorough) last_thorough_ns = now_ns;
@@ -295,8 +295,8 @@ bool Keeper::serve(std::uint32_t number) {
     burial.add(work.timers().burying());
     const std::uint64_t idle_ns = work.idle_ns();
     if (idle_ns == 0) continue;
-    signals.keeper_sleeps_until_ns.store(later_by(lease_clock_ns(), idle_ns));  // C3
-    if (!work.has_marks()) wait(bell, idle_ns);                                 // C4
+    signals.keeper_sleeps_until_ns.store(later_by(lease_clock_ns(), idle_ns));  // due.C3
+    if (!work.has_marks()) wait(bell, idle_ns);                                 // due.C4
   }
   return !journal.has_failed();
 }
@@ -311,11 +311,11 @@ void Keeper::say(const Error& error) noexcept {
 }
 
 void Keeper::leave_office(std::uint32_t number) noexcept {
-  unlock_byte(engine_->locks.file(), keeper_lock_byte);  // L1
+  unlock_byte(engine_->locks.file(), keeper_lock_byte);  // keep.L1
   static_cast<void>(
-      engine_->segment.signals().keeper_participant.swap(number + 1, 0));   // L2, unless the next one is in
-  engine_->registry.leave(number);                                          // L3
-  futex_wake(engine_->segment.participant(number).robust_word, everybody);  // L4
+      engine_->segment.signals().keeper_participant.swap(number + 1, 0));   // keep.L2, unless the next one is in
+  engine_->registry.leave(number);                                          // keep.L3
+  futex_wake(engine_->segment.participant(number).robust_word, everybody);  // keep.L4
 }
 
 /// Sleeps on the doorbell and on the robust words of the living.

@@ -80,11 +80,11 @@ inline std::uint64_t longest_keeper_rest_ns = 50'000'000;
 
 /// A thread that stands for election, and keeps while elected.
 ///
-///   one that leaves                                   one that stands by
-///   L1  unlock the keeper's byte                      B1  read keeper_participant, and that one's robust word
-///   L2  CAS keeper_participant: ours -> 0             B2  try to lock the keeper's byte; got it: keep
-///   L3  leave the registry: the robust word changes   B3  sleep while all words are what B1 read
-///   L4  wake its sleepers
+///   one that leaves                                       one that stands by
+///   keep.L1  unlock the keeper's byte                     keep.B1  read keeper_participant, and that one's robust word
+///   keep.L2  CAS keeper_participant: ours -> 0            keep.B2  try to lock the keeper's byte; got it: keep
+///   keep.L3  leave the registry: the robust word changes  keep.B3  sleep while all words are what B1 read
+///   keep.L4  wake its sleepers
 ///
 /// The lock is free before the words change. So a standby that reads the new words in B1 gets the lock in B2, or
 /// another has it; one that has read the old words does not sleep in B3, or is woken by L4. Killed after L1 or L2: the

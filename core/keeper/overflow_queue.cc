@@ -11,8 +11,8 @@ namespace ringmill {
 
 namespace {
 
-/// F4 runs at most this often. It visits about so many entries, in about a millisecond; the other levels have the next
-/// turn.
+/// over.F4 runs at most this often. It visits about so many entries, in about a millisecond; the other levels have the
+/// next turn.
 constexpr std::uint64_t serve_every_ns = 2'000'000;
 constexpr std::size_t enough_visited = 16384;
 /// An empty queue gives its memory back if it has room for more entries than this.
@@ -90,7 +90,7 @@ void OverflowQueue::turn(const std::function<void()>& pass_over_marks) {
   for (const std::uint32_t number : numbers_) {
     if (SpillState::is_direct(segment_->level(number).overflow.load()) && is_empty(number)) continue;
     busy_.push_back(number);
-    pass_again = refill(number) || pass_again;  // F1
+    pass_again = refill(number) || pass_again;  // over.F1
     pass_again = begin_draining(number) || pass_again;
   }
   is_needed_now_ = false;
@@ -117,12 +117,12 @@ void OverflowQueue::end_draining(std::uint32_t number) noexcept {
   std::uint32_t word = overflow.load();
   if (!is_empty(number)) {
     if (word != SpillState::to_spilled(word))
-      overflow.compare_exchange_strong(word, SpillState::to_spilled(word));  // F2
+      overflow.compare_exchange_strong(word, SpillState::to_spilled(word));  // over.F2
     return;
   }
   // Fails if a producer has set `spilled` since: its mark is for the next turn.
   if (!SpillState::is_draining(word) || !overflow.compare_exchange_strong(word, SpillState::to_direct(word)))
-    return;  // F3
+    return;  // over.F3
   if (!heaps_.empty() && heap_of(number).capacity() > most_kept_for_later) Heap().swap(heap_of(number));
 }
 
@@ -225,7 +225,7 @@ void OverflowQueue::refill_for_kinds(std::uint32_t number, std::uint64_t kinds) 
   Arrival arrival;
   std::uint32_t count = 0;
   std::uint64_t position = ring.tail();
-  for (const Entry& entry : wanted) {  // F4
+  for (const Entry& entry : wanted) {  // over.F4
     const std::uint64_t front = ring.head();
     const std::uint64_t word = ring.slot(front);
     if (position - front >= ring.slot_count() && ring.turn_of(word, front) == Ring::Turn::now) {

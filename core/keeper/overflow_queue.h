@@ -1,17 +1,17 @@
 // The overflow queue: jobs of dynamic levels that their small rings have no room for. A producer marks such a job for
-// the keeper (core/table/settling.h, O1 to O4); here it waits in the order of arrival, and enters the ring as that
-// drains. Private memory of the keeper, 16 bytes per job and 2 per cell, whatever the number of levels; rebuilt by a
-// scan of the table.
+// the keeper (core/table/settling.h, settle.O1 to settle.O4); here it waits in the order of arrival, and enters the
+// ring as that drains. Private memory of the keeper, 16 bytes per job and 2 per cell, whatever the number of levels;
+// rebuilt by a scan of the table.
 //
 // Each turn, for each level whose spill state (ipc/spill_state.h) is not `direct`:
 //
-//   F1  the ring is at most half full: refill it from the queue, in order of arrival
-//   F2  the queue is not empty: the state stays `spilled`, or becomes it again
-//   F3  the queue is empty: `draining`; take the marks once more; then `direct`, unless a mark has filled the queue, or
-//       a producer has set `spilled`
-//   F4  a participant sleeps that claims some kinds only, and the ring is full of others: its kinds get up to a quarter
-//       of the slots. The jobs at the front of the ring return to the queue, where they are first again. One level
-//       after the other has its turn, every 2 ms.
+//   over.F1  the ring is at most half full: refill it from the queue, in order of arrival
+//   over.F2  the queue is not empty: the state stays `spilled`, or becomes it again
+//   over.F3  the queue is empty: `draining`; take the marks once more; then `direct`, unless a mark has filled the
+//            queue, or a producer has set `spilled`
+//   over.F4  a participant sleeps that claims some kinds only, and the ring is full of others: its kinds get up to a
+//            quarter of the slots. The jobs at the front of the ring return to the queue, where they are first again.
+//            One level after the other has its turn, every 2 ms.
 //
 // A pass over the marks is not atomic: it can miss a cell and still see one that was marked later. To keep the order of
 // arrival, F1 refills with eligible entries only: those known before the latest pass began. That pass has found every
@@ -97,7 +97,7 @@ class OverflowQueue {
   };
   std::vector<Sleeper> sleepers_;  // those that claim some kinds only
   std::uint64_t served_at_ns_ = 0;
-  std::uint32_t serve_next_ = 0;  // the number of the level whose turn it is in F4
+  std::uint32_t serve_next_ = 0;  // the number of the level whose turn it is in over.F4
   std::vector<Heap> heaps_;       // per number behind the fixed levels; empty until one is needed
   /// Per cell: 1 + the 12 bits of the generation that a hint carries, of a job that is queued here.
   std::vector<std::uint16_t> notes_;

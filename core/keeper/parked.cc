@@ -71,7 +71,7 @@ bool Parked::bring_back(Settling& settling, std::uint32_t number, OfKind& kind, 
     std::erase_if(kind.dated, [&table](const Entry& entry) { return !is_parked(table, entry.id); });
     kind.dated_bound = std::max<std::size_t>(1024, 2 * kind.dated.size());
   }
-  rule.waiting.store(kind.waiting.empty() ? 0 : 1);  // Q2
+  rule.waiting.store(kind.waiting.empty() ? 0 : 1);  // park.Q2
   if (kind.waiting.empty()) return false;
   std::uint32_t left = allowed(table, number, kind);
   while (left != 0 && most != 0 && !kind.waiting.empty()) {
@@ -82,7 +82,7 @@ bool Parked::bring_back(Settling& settling, std::uint32_t number, OfKind& kind, 
     const StateWord word = table.word(index);
     if (word.generation() != generation_of(JobId(id))) continue;
     if (WaitMark::of_parked(table.header(index).cause.load(), word) == WaitMark::Reason::none) continue;
-    if (!settling.promote(index, word)) continue;  // Q3
+    if (!settling.promote(index, word)) continue;  // park.Q3
     kind.brought_back.push_back(id);
     --left;
     --most;

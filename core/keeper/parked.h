@@ -2,12 +2,12 @@
 // back. Private memory of the keeper: hints, found again by a pass over the table. An entry is believed only if its
 // cell still says that it is parked.
 //
-//                                                             killed just after the step
-//   Q1  a parked job's mark, or a scan: note it               the next keeper's first scan finds it
-//   Q2  waiting = whether any job waits                       the next keeper does it again
-//   Q3  the kind is not paused (any more), slots are free,    as Q1
-//       or its rules have changed: promote the first ones
-//       (P1 to P3 of core/table/settling.h)
+//                                                                killed just after the step
+//   park.Q1  a parked job's mark, or a scan: note it             the next keeper's first scan finds it
+//   park.Q2  waiting = whether any job waits                     the next keeper does it again
+//   park.Q3  the kind is not paused (any more), slots are free,  as Q1
+//            or its rules have changed: promote the first ones
+//            (settle.P1 to settle.P3 of core/table/settling.h)
 //
 // Q2 comes before the look at the slots: see the end of core/flow_control/admission.h. Jobs of one kind come back in
 // the order of their levels, then of their enqueues; each goes to the end of its level and keeps its mark, so it is not

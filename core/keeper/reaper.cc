@@ -17,22 +17,22 @@ bool Reaper::take_over(std::uint32_t number) noexcept {
     std::uint64_t expected = entry.state.load();
     if (expected >> 8 != state.epoch) return false;
     if (!entry.state.compare_exchange_strong(expected,
-                                             EntryState::bits(ParticipantState::reaping, state.epoch))) {  // D1
+                                             EntryState::bits(ParticipantState::reaping, state.epoch))) {  // reap.D1
       return false;
     }
   }
-  Sleepers(*segment_, segment_->signals().sleepers).withdraw(number);  // D2
+  Sleepers(*segment_, segment_->signals().sleepers).withdraw(number);  // reap.D2
   Sleepers(*segment_, segment_->signals().space_waiters).withdraw(number);
   const std::uint32_t owner = number + 1;
-  if (has_decided_bundle(settling_.table(), entry, owner)) publish_bundle(settling_, entry, owner);  // B
-  for (const LeaseSlot& slot : entry.leases) reap_slot(slot, owner);                                 // D3
+  if (has_decided_bundle(settling_.table(), entry, owner)) publish_bundle(settling_, entry, owner);  // reap.B
+  for (const LeaseSlot& slot : entry.leases) reap_slot(slot, owner);                                 // reap.D3
   reap_slot(entry.settling, owner);
   entry.bundle.store(0);  // one that was not decided is nobody's now: the scan frees its cells
   entry.bundle_after.store(0);
   // ORDER placing: acquires the ids, and the queued cells they name.
   const std::uint32_t placing = entry.placing_count.load_once().at_most(placing_slots);
-  for (std::uint32_t n = 0; n < placing; ++n) settling_.place_again(JobId(entry.placing[n].load()));  // D4
-  Sleepers(*segment_, segment_->signals().sleepers).wake_all();                                       // D5
+  for (std::uint32_t n = 0; n < placing; ++n) settling_.place_again(JobId(entry.placing[n].load()));  // reap.D4
+  Sleepers(*segment_, segment_->signals().sleepers).wake_all();                                       // reap.D5
   Sleepers(*segment_, segment_->signals().space_waiters).wake_all();
   for_each_entry_in_use(*segment_, [this](std::uint32_t n, ParticipantState other) {
     if (other != ParticipantState::alive) return;
@@ -49,7 +49,7 @@ void Reaper::release_entry(std::uint32_t number) noexcept {
   if (state.state != ParticipantState::reaping) return;
   deaths_.forget(number);
   std::uint64_t expected = EntryState::bits(ParticipantState::reaping, state.epoch);
-  entry.state.compare_exchange_strong(expected, EntryState::bits(ParticipantState::free, state.epoch + 1));  // D7
+  entry.state.compare_exchange_strong(expected, EntryState::bits(ParticipantState::free, state.epoch + 1));  // reap.D7
   wake_for_space(*segment_);  // its lease slots hold no extents of the arena any more
 }
 
@@ -58,7 +58,7 @@ void Reaper::reap_slot(const LeaseSlot& slot, std::uint32_t owner) noexcept {
   const CellIndex index = index_of(id);
   if (!id || index >= settling_.table().capacity()) return;
   const StateWord word = settling_.table().word(index);
-  // Over, but perhaps not marked: the owner died between E5 and E7.
+  // Over, but perhaps not marked: the owner died between settle.E5 and settle.E7.
   if (word.generation() > generation_of(id)) settling_.mark_ended(index);
   if (word.owner() != owner || word.generation() != generation_of(id) || !speaks_of(slot, id, word)) return;
   apply_rule(index, word, owner);

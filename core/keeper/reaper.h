@@ -1,14 +1,14 @@
 // Taking back what the dead and the late hold.
 //
 //                                                              killed just after the step (the reaper may die too)
-//   D1  CAS the entry: alive or starting -> reaping            the next keeper sees reaping, and begins at D2
-//   D2  clear its sleeping signs                               again
-//   B   publish a decided bundle (core/table/bundles.h)        again: what is published is not filling any more
-//   D3  each lease slot: the rule for the cell's state         again: a cell whose word has moved on is left alone
-//   D4  each id of the placing list: push the hint again       again: doubled hints are harmless
-//   D5  wake all                                               a wake may have gone to the dead
-//   D6  a scan of the whole table with the same rules          again
-//   D7  entry: reaping -> free, next epoch                     done
+//   reap.D1  CAS the entry: alive or starting -> reaping       the next keeper sees reaping, and begins at D2
+//   reap.D2  clear its sleeping signs                          again
+//   reap.B   publish a decided bundle (core/table/bundles.h)   again: what is published is not filling any more
+//   reap.D3  each lease slot: the rule for the cell's state    again: a cell whose word has moved on is left alone
+//   reap.D4  each id of the placing list: push the hint again  again: doubled hints are harmless
+//   reap.D5  wake all                                          a wake may have gone to the dead
+//   reap.D6  a scan of the whole table with the same rules     again
+//   reap.D7  entry: reaping -> free, next epoch                done
 //
 // D3 makes the handover instant; D6 catches what the slots missed. Each repair of a cell is a compare-and-swap from the
 // word that was judged, so any number of reapers at once do no harm. What D3 writes into a job that was lost says how

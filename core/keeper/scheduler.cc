@@ -88,7 +88,7 @@ void Scheduler::tick_until_stopped() {
 
 Result<void> Scheduler::turn(ScheduleBook& book) {
   do {
-    const auto due = book.due(std::chrono::system_clock::now());  // T1
+    const auto due = book.due(std::chrono::system_clock::now());  // tick.T1
     if (!due) return std::unexpected(due.error());
     if (due->empty()) continue;
     if (auto done = enqueue(*due, book); !done) return done;
@@ -124,7 +124,7 @@ Result<void> Scheduler::enqueue(std::span<const DueSchedule> due, ScheduleBook& 
     troubles.clear();
     for (const DueSchedule& one : due) troubles.push_back({one.schedule.name, all.error().message()});
   }
-  const auto marked = book.mark_ticked(marks, troubles, std::chrono::system_clock::now());  // T3
+  const auto marked = book.mark_ticked(marks, troubles, std::chrono::system_clock::now());  // tick.T3
   if (!all) return all;
   say(marks, troubles);
   if (!marked) return std::unexpected(marked.error());
@@ -153,7 +153,7 @@ Scheduler::Enqueued Scheduler::enqueue(const DueSchedule& due, Participant& prod
       .kind = Kind{*kind}, .level = level_of_number(segment, *level), .payload = as_payload(schedule.payload)};
   Enqueued enqueued;
   for (const TickTime tick : due.ticks) {
-    const auto job = producer.enqueue_unique(request, unique_key_of(schedule.name, tick), unique_for, wait);  // T2
+    const auto job = producer.enqueue_unique(request, unique_key_of(schedule.name, tick), unique_for, wait);  // tick.T2
     if (!job) {
       enqueued.error = job.error();
       break;

@@ -36,7 +36,7 @@ class Scheduler {
   void tick_until_stopped();
   /// One look at all schedules. Errors are those that concern all of them: of the book, of attaching, of the journal.
   Result<void> turn(ScheduleBook& book);
-  /// T2 and T3 of many. A schedule that fails is noted in the book, and holds up no other.
+  /// tick.T2 and tick.T3 of many. A schedule that fails is noted in the book, and holds up no other.
   Result<void> enqueue(std::span<const DueSchedule> due, ScheduleBook& book);
   Enqueued enqueue(const DueSchedule& due, Participant& producer, std::chrono::seconds wait);
   /// Names in the log what fails, or goes on, when that changes.

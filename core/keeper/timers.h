@@ -26,7 +26,7 @@ class Timers {
   /// Looks at a cell that was marked, or that a scan came by: what has a time is remembered, what is to be buried is
   /// added to burying(), what the rules of its kind hold back to parked().
   void look_at(CellIndex index);
-  /// C2 of ipc/keeper_marks.h.
+  /// due.C2 of ipc/keeper_marks.h.
   void look_at_marked();
   /// Those who wait for a place in a ring come by the same marks.
   OverflowQueue& overflow_queue() noexcept { return overflow_queue_; }

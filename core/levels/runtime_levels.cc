@@ -142,7 +142,7 @@ Result<ListedLevel> RuntimeLevels::take_place(LevelList& list, const WaitDurable
 Result<Level> RuntimeLevels::add(std::string_view name, const LevelOptions& options, const WaitDurable& wait_durable) {
   const auto locked = lock();
   if (!locked) return std::unexpected(locked.error());
-  auto list = read_list();  // A1
+  auto list = read_list();  // level.A1
   if (!list) return std::unexpected(list.error());
   const Segment& segment = engine_->segment;
   if (find_level(segment, name)) {
@@ -156,8 +156,8 @@ Result<Level> RuntimeLevels::add(std::string_view name, const LevelOptions& opti
   level->weight = options.weight;
   level->ring = *ring;
   list->levels().push_back(*level);
-  if (auto written = write(*list); !written) return std::unexpected(written.error());  // A2
-  open_level(segment, *level);                                                         // A3
+  if (auto written = write(*list); !written) return std::unexpected(written.error());  // level.A2
+  open_level(segment, *level);                                                         // level.A3
   tell_all();
   return level_of_number(segment, segment.geometry().level_count + level->place);
 }
@@ -212,21 +212,21 @@ Result<void> RuntimeLevels::remove(std::string_view name, std::uint32_t particip
   const LevelWord closing{
       .state = LevelState::closing, .epoch = open.epoch, .closer = static_cast<std::uint16_t>(participant + 1)};
   std::uint64_t expected = LevelWord{.state = LevelState::open, .epoch = open.epoch}.bits();
-  if (!segment.level(*number).runtime_state.compare_exchange_strong(expected, closing.bits())) {  // R1
+  if (!segment.level(*number).runtime_state.compare_exchange_strong(expected, closing.bits())) {  // level.R1
     return std::unexpected(Error(ErrorCode::busy, "the level changes at this moment", std::string(name)));
   }
-  auto done = wait_until_empty(name, *number);  // R2
-  if (done) done = wait_durable();              // R3
+  auto done = wait_until_empty(name, *number);  // level.R2
+  if (done) done = wait_durable();              // level.R3
   if (done) {
     listed->is_removed = true;
-    done = write(*list);  // R4
+    done = write(*list);  // level.R4
   }
   if (!done) {
     reopen(segment, *number, closing);
     return done;
   }
   segment.level(*number).runtime_state.store(
-      LevelWord{.state = LevelState::removed, .epoch = open.epoch}.bits());  // R5
+      LevelWord{.state = LevelState::removed, .epoch = open.epoch}.bits());  // level.R5
   tell_all();
   return {};
 }

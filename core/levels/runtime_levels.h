@@ -1,20 +1,20 @@
 // Making and removing levels while the engine works. All of it under the structure lock.
 //
-//   making                                               killed just after the step
-//   A1  bring segment and list to the same (see below)   nothing happened
-//   A2  write the list with the new level, durably       the next maker's A1 does A3; a recovery makes it as well
-//   A3  fill the entry, open it; change levels_version,  as A2, up to the store that opens it; then it is there, and
-//       wake all                                         sleepers check again within a second
+//   making                                                     killed just after the step
+//   level.A1  bring segment and list to the same (see below)   nothing happened
+//   level.A2  write the list with the new level, durably       the next maker's A1 does A3; a recovery makes it as well
+//   level.A3  fill the entry, open it; change levels_version,  as A2, up to the store that opens it; then it is there,
+//             wake all                                         and sleepers check again within a second
 //
 //   removing
-//   R1  CAS the entry: open -> closing(me)               the keeper opens it again when it reaps us
-//   R2  a pass over the table: a job of the level?       as R1
-//       open it again, error busy
-//   R3  wait for a round of the journal: the ends of     as R1
-//       its jobs are durable, none comes back later
-//   R4  write the list, the level removed, durably       as R1; A1 of the next one lists it again. A recovery before
-//                                                        that opens it if it finds a job of it
-//   R5  closing -> removed; levels_version, wake all     it is removed; sleepers check again within a second
+//   level.R1  CAS the entry: open -> closing(me)            the keeper opens it again when it reaps us
+//   level.R2  a pass over the table: a job of the level?    as R1
+//             open it again, error busy
+//   level.R3  wait for a round of the journal: the ends of  as R1
+//             its jobs are durable, none comes back later
+//   level.R4  write the list, the level removed, durably    as R1; A1 of the next one lists it again. A recovery before
+//                                                           that opens it if it finds a job of it
+//   level.R5  closing -> removed; levels_version, wake all  it is removed; sleepers check again within a second
 //
 // The producer stores the level in the cell while that is filling, then checks that the level is open; the remover
 // closes it, then scans the cells; all are seq_cst. So one of them sees the other: a job never gets into a removed

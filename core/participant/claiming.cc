@@ -49,8 +49,8 @@ inline void Claiming::fetch_ahead(const Ring& ring, std::uint64_t position, std:
   }
 }
 
-/// Asked after K4 was lost. The job of `seen` may be over by then, and the header another's: then it may have been
-/// large.
+/// Asked after claim.K4 was lost. The job of `seen` may be over by then, and the header another's: then it may have
+/// been large.
 bool Claiming::may_be_large(CellIndex index, StateWord seen) const noexcept {
   if (settling_->segment().geometry().arena_chunk_count == 0) return false;
   // ORDER second-look: what is read here belongs to the job if its word is still there afterwards.
@@ -65,11 +65,11 @@ bool Claiming::try_claim(CellIndex index, StateWord seen, std::uint64_t now_ns, 
   const std::uint64_t lease_ms = own_lease_ms != 0 ? own_lease_ms : default_lease_ms_;
   const StateWord claimed = seen.next(CellState::running, settling_->owner());
   claim.slot = book_->next();
-  book_->reserve(job_id_of(seen, index), claimed, now_ns + lease_ms * 1'000'000);  // K3
+  book_->reserve(job_id_of(seen, index), claimed, now_ns + lease_ms * 1'000'000);  // claim.K3
   std::uint64_t expected = seen.bits();
   // ORDER state: acquires the job as it was queued; ORDER lease: releases the slot to the keeper.
   if (!table_.state(index).compare_exchange_strong(expected, claimed.bits(), std::memory_order_acq_rel,
-                                                   std::memory_order_relaxed)) {  // K4
+                                                   std::memory_order_relaxed)) {  // claim.K4
     book_->drop_reservation(may_be_large(index, seen));
     return false;
   }
@@ -135,12 +135,12 @@ std::uint32_t Claiming::claim_front(std::uint32_t level, Claim* out, std::uint32
   std::uint32_t count = 0;
   while (count < most && !book_->is_full()) {
     std::uint64_t hint = 0;
-    if (look(ring, position, hint, steps) == Front::empty) break;  // K1
+    if (look(ring, position, hint, steps) == Front::empty) break;  // claim.K1
     fetch_ahead(ring, position, known_tail_[level], fetched);
     const CellIndex index = JobTable::index_of_hint(hint);
     if (index < table_.capacity()) {
       const StateWord word = table_.word(index);
-      if (JobTable::matches(word, hint)) {  // K2
+      if (JobTable::matches(word, hint)) {  // claim.K2
         if (!try_claim(index, word, now_ns, out[count])) {
           if (--steps == 0) break;
           continue;
@@ -154,7 +154,7 @@ std::uint32_t Claiming::claim_front(std::uint32_t level, Claim* out, std::uint32
     ++position;
     if (--steps == 0) break;
   }
-  if (position > raised) ring.raise_head(position);  // K5
+  if (position > raised) ring.raise_head(position);  // claim.K5
   // By the tail as fetch_ahead() has read it: reading it again would take its line away from the producers.
   was_queue_short_ = position + short_queue > known_tail_[level];
   return count;
@@ -171,11 +171,11 @@ std::uint32_t Claiming::claim_matching(std::uint32_t level, Claim* out, std::uin
   std::uint32_t count = 0;
   while (count < most && !book_->is_full()) {
     std::uint64_t hint = 0;
-    if (look(ring, position, hint, steps) == Front::empty) break;  // K1
+    if (look(ring, position, hint, steps) == Front::empty) break;  // claim.K1
     const CellIndex index = JobTable::index_of_hint(hint);
     if (index < table_.capacity()) {
       const StateWord word = table_.word(index);
-      if (JobTable::matches(word, hint)) {  // K2
+      if (JobTable::matches(word, hint)) {  // claim.K2
         // ORDER relaxed: as in try_claim.
         if (kinds_.has(table_.header(index).kind.load_once(std::memory_order_relaxed))) {
           if (!try_claim(index, word, now_ns, out[count])) {
@@ -195,7 +195,7 @@ std::uint32_t Claiming::claim_matching(std::uint32_t level, Claim* out, std::uin
     if (--steps == 0) break;
   }
   scanned_to_[level] = position;
-  ring.raise_head(dead_to);  // K5
+  ring.raise_head(dead_to);  // claim.K5
   return count;
 }
 

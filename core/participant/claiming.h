@@ -1,18 +1,18 @@
 // Claiming: from the front of a ring to a lease.
 //
-//                                                             killed just after the step
-//   K1  read the front of a ring: a hint                      nothing happened
-//   K2  look at the hint's cell: not queued, or another       the hint is dead: all step over it
-//       generation: step over, again from K1
-//   K3  write id, deadline, version into an own lease slot    a slot that names a word which never came: ignored
-//   K4  CAS the cell: queued -> running(me); lost: clear the  the slot names the word: reaped at once, it waits again
-//       slot (core/table/lease_book.h), go on
-//   K5  raise the ring's head over what is dead now           the next claimer steps over it (ring C2)
-//       (where kinds are paused or limited, what may not
-//       begin is parked here: core/flow_control/admission.h)
-//   K6  copy the payload, look at the word again              as K4. A lease that was revoked meanwhile is
-//                                                             dropped: the copy may be torn (hazard 5
-//                                                             in docs/hazards.md)
+//                                                                   killed just after the step
+//   claim.K1  read the front of a ring: a hint                      nothing happened
+//   claim.K2  look at the hint's cell: not queued, or another       the hint is dead: all step over it
+//             generation: step over, again from K1
+//   claim.K3  write id, deadline, version into an own lease slot    a slot that names a word which never came: ignored
+//   claim.K4  CAS the cell: queued -> running(me); lost: clear the  the slot names the word: reaped at once, it waits
+//             slot (core/table/lease_book.h), go on                 again
+//   claim.K5  raise the ring's head over what is dead now           the next claimer steps over it (ring.C2)
+//             (where kinds are paused or limited, what may not
+//             begin is parked here: core/flow_control/admission.h)
+//   claim.K6  copy the payload, look at the word again              as K4. A lease that was revoked meanwhile is
+//                                                                   dropped: the copy may be torn (hazard 5
+//                                                                   in docs/hazards.md)
 #pragma once
 
 #include <array>
@@ -77,7 +77,7 @@ class Claiming {
     return count;
   }
 
-  /// True when a claim would find something, or may. What a sleeper asks in S3.
+  /// True when a claim would find something, or may. What a sleeper asks in wake.S3.
   bool has_work() noexcept {
     const bool some_pause = (admission_.rules() & flow_bit::levels) != 0;
     for (std::uint32_t n = 0; n < choice_.count(); ++n) {

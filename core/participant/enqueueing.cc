@@ -1,16 +1,16 @@
 // Enqueueing: from a request to a hint in a ring.
 //
-//                                                              killed just after the step
-//   N1  CAS a free cell to filling(me)                         the scan after our death frees it
-//   N2  write payload and header; a payload that does not      as N1
-//       fit goes to an extent (core/table/arena.h, A1 to A3)
-//   N3  ids into the own placing list, then its length         the list names cells that are not queued: ignored
-//   N4  store the cell's word: queued, or delayed              the reaper marks, and pushes the hints of, those that
-//   M   mark the cell for the journal                          got here
-//   N5  push the hint, wake sleepers; what finds no room in    pushed again by the reaper, which wakes all: a
-//       the ring is left to the keeper. A delayed job is       doubled hint is harmless, and so is a mark
-//       marked for the keeper instead
-//   N6  clear the placing list                                 nothing is left
+//                                                                killed just after the step
+//   enq.N1  CAS a free cell to filling(me)                       the scan after our death frees it
+//   enq.N2  write payload and header; a payload that does not    as N1
+//           fit goes to an extent (core/table/arena.h, arena.A1 to arena.A3)
+//   enq.N3  ids into the own placing list, then its length       the list names cells that are not queued: ignored
+//   enq.N4  store the cell's word: queued, or delayed            the reaper marks, and pushes the hints of, those that
+//   enq.M   mark the cell for the journal                        got here
+//   enq.N5  push the hint, wake sleepers; what finds no room in  pushed again by the reaper, which wakes all: a
+//           the ring is left to the keeper. A delayed job is     doubled hint is harmless, and so is a mark
+//           marked for the keeper instead
+//   enq.N6  clear the placing list                               nothing is left
 //
 // A job is marked before it can be claimed, so its end is marked after it: the journal never misses a life that it
 // should know.
@@ -140,7 +140,7 @@ inline bool Participant::Implementation::fill(const FreeCells::Filling& filling,
   header.enqueued_at_ns.store(wall_ns, std::memory_order_relaxed);
   header.lease_ms.store(static_cast<std::uint32_t>(request.lease.count()), std::memory_order_relaxed);
   if (!is_large) [[likely]]
-    table.copy_in(filling.index, request.payload);  // N2
+    table.copy_in(filling.index, request.payload);  // enq.N2
   return static_cast<std::uint32_t>(request.level) < level_count_ || fill_runtime_level(header, request.level);
 }
 
@@ -184,7 +184,7 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
     entry_.placing[n].store(ids[n].value(), std::memory_order_relaxed);  // ORDER placing: released by its length
   }
   entry_.placing_count.store(static_cast<std::uint32_t>(filled.size()),
-                             std::memory_order_release);  // N3, ORDER placing
+                             std::memory_order_release);  // enq.N3, ORDER placing
   MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { settling_.mark_changed(word, bits); });
   bool marked = false;
   for (std::size_t n = 0; n < filled.size(); ++n) {
@@ -193,9 +193,9 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
     // ORDER state: releases header and payload to the claimer.
     table.state(filling.index)
         .store(filling.word.next(first_state(requests[n]), 0).bits(),
-               std::memory_order_release);  // N4
+               std::memory_order_release);  // enq.N4
     if (requests[n].durability == Durability::memory) continue;
-    marks.add(filling.index);  // M
+    marks.add(filling.index);  // enq.M
     marked = true;
   }
   marks.flush();
@@ -219,23 +219,23 @@ inline void Participant::Implementation::place_filled(std::span<const FreeCells:
     for (; n < filled.size() && requests[n].level == requests[begin].level; ++n) {
       if (requests[n].options != nullptr) [[unlikely]] {
         const DueTime look = first_look_at(*requests[n].options);
-        if (look.ns != 0) settling_.mark_for_keeper(filled[n].index, look);  // N5
+        if (look.ns != 0) settling_.mark_for_keeper(filled[n].index, look);  // enq.N5
         if (first_state(requests[n]) != CellState::queued) continue;
       }
       arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
       if (level >= level_count_) [[unlikely]] {
-        settling_.place_at_run_time(filled[n].index, ids[n], level);  // N5
+        settling_.place_at_run_time(filled[n].index, ids[n], level);  // enq.N5
         continue;
       }
       if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);
-      if (ring.push_at(position, JobTable::hint_of(ids[n]), is_live) == Ring::Pushed::full) {  // N5
+      if (ring.push_at(position, JobTable::hint_of(ids[n]), is_live) == Ring::Pushed::full) {  // enq.N5
         settling_.note_overflow(level);
       }
     }
     if (level < level_count_) ring.raise_tail(position);
     wake_for_jobs(segment_, arrival, static_cast<std::uint32_t>(n - begin));
   }
-  entry_.placing_count.store(0, std::memory_order_release);  // N6, ORDER placing
+  entry_.placing_count.store(0, std::memory_order_release);  // enq.N6, ORDER placing
   add(entry_.enqueued, filled.size());
 }
 
@@ -252,7 +252,7 @@ std::optional<std::uint32_t> Participant::Implementation::take_extent(const Free
 
 bool Participant::Implementation::fill_extent(const FreeCells::Filling& filling, const JobRequest& request) noexcept {
   const auto unit = take_extent(filling, request.payload.size());
-  if (unit) arena_.fill(filling.index, *unit, request.payload);  // A3
+  if (unit) arena_.fill(filling.index, *unit, request.payload);  // arena.A3
   return unit.has_value();
 }
 
@@ -270,7 +270,7 @@ inline Result<FreeCells::Filling> Participant::Implementation::take_and_fill(con
     return end_ns;
   };
   while (true) {
-    while (!free_.take(filling)) {  // N1
+    while (!free_.take(filling)) {  // enq.N1
       if (auto room = wait_for_space(wait_end_ns()); !room) return std::unexpected(room.error());
     }
     if (!is_large || fill_extent(filling, request)) break;
@@ -328,26 +328,26 @@ Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& 
     if (const auto there = jobs.find(hash, JobId())) return finish_unique({*there, false}, unique, wait_ns);
     const auto filling = take_and_fill(unique, room, wait_ns);
     if (!filling) return std::unexpected(filling.error());
-    set_unique(filling->index, hash, options);  // U1
+    set_unique(filling->index, hash, options);  // uniq.U1
     const JobId id = job_id_of(filling->word, filling->index);
     std::optional<JobId> other;
     UniqueJobs::Taken taken = UniqueJobs::Taken::lost;
     for (std::uint32_t looks = 0; taken != UniqueJobs::Taken::yes; ++looks) {
-      other = jobs.find(hash, id);  // U2
+      other = jobs.find(hash, id);  // uniq.U2
       if (other) break;
-      taken = jobs.take(hash, id);  // U3
+      taken = jobs.take(hash, id);  // uniq.U3
       if (taken == UniqueJobs::Taken::yes || looks < most_unique_looks) continue;
       take_back(*filling);
       return std::unexpected(Error(ErrorCode::corrupt, "the slots of unique keys name more jobs than there are",
                                    "end all participants; `ringmill recover --from-journal` makes them anew"));
     }
-    if (!other) other = jobs.find(hash, id);  // U4
+    if (!other) other = jobs.find(hash, id);  // uniq.U4
     if (other) {
       jobs.give_way(hash, id);
       take_back(*filling);
       return finish_unique({*other, false}, unique, wait_ns);
     }
-    if (publish_unique(*filling, unique, id)) return finish_unique({id, true}, unique, wait_ns);  // U5
+    if (publish_unique(*filling, unique, id)) return finish_unique({id, true}, unique, wait_ns);  // uniq.U5
     jobs.give_way(hash, id);
     free_.keep_back(filling->index);
     free_.list_if_wanted();
@@ -363,7 +363,7 @@ Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& 
 void Participant::Implementation::set_unique(CellIndex index, UniqueKey key, const JobOptions& options) noexcept {
   CellHeader& header = settling_.table().header(index);
   CellOptions& cell = settling_.table().options_place(index);
-  // ORDER relaxed: the slot of U3 publishes it, and N4.
+  // ORDER relaxed: the slot of uniq.U3 publishes it, and N4.
   if (!has_cell_options(options)) {
     fill_cell_options(index, options);
     header.flags.store(header.flags.load(std::memory_order_relaxed) | cell_flag::has_options,
@@ -378,15 +378,15 @@ bool Participant::Implementation::publish_unique(const FreeCells::Filling& filli
                                                  JobId id) noexcept {
   // ORDER placing: as in publish().
   entry_.placing[0].store(id.value(), std::memory_order_relaxed);
-  entry_.placing_count.store(1, std::memory_order_release);  // N3
+  entry_.placing_count.store(1, std::memory_order_release);  // enq.N3
   std::uint64_t expected = filling.word.bits();
   if (!settling_.table()
            .state(filling.index)
-           .compare_exchange_strong(expected, filling.word.next(first_state(request), 0).bits())) {  // N4
+           .compare_exchange_strong(expected, filling.word.next(first_state(request), 0).bits())) {  // enq.N4
     entry_.placing_count.store(0, std::memory_order_release);                                        // ORDER placing
     return false;
   }
-  if (request.durability != Durability::memory) settling_.mark_changed(filling.index);  // M
+  if (request.durability != Durability::memory) settling_.mark_changed(filling.index);  // enq.M
   place_filled(std::span(&filling, 1), std::span(&request, 1), std::span(&id, 1));
   return true;
 }
@@ -425,7 +425,7 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
     std::size_t count = 0;
     bool is_closed = false;
     bool lacks_extent = false;
-    while (!is_closed && done + count < requests.size() && free_.take(filled[count])) {  // N1
+    while (!is_closed && done + count < requests.size() && free_.take(filled[count])) {  // enq.N1
       const JobRequest& request = requests[done + count];
       const std::uint32_t room = inline_room(request);
       if (request.payload.size() > room && !fill_extent(filled[count], request)) [[unlikely]] {
@@ -486,14 +486,14 @@ Result<void> Participant::Implementation::wait_for_room(std::uint64_t end_ns, co
     if (auto waits = check_wait(); !waits) return waits;
     const std::uint64_t now_ns = steady_clock_ns();
     if (now_ns >= end_ns) return give_up(ErrorCode::timed_out, stayed_full);
-    const std::uint32_t sequence = waiters.sequence_of(number_);  // S1
-    waiters.announce(number_);                                    // S2
-    if (has_room()) {                                             // S3
+    const std::uint32_t sequence = waiters.sequence_of(number_);  // wake.S1
+    waiters.announce(number_);                                    // wake.S2
+    if (has_room()) {                                             // wake.S3
       waiters.withdraw(number_);
       return {};
     }
-    waiters.sleep(number_, sequence, std::min(end_ns - now_ns, longest_sleep_ns));  // S4
-    waiters.withdraw(number_);                                                      // S5
+    waiters.sleep(number_, sequence, std::min(end_ns - now_ns, longest_sleep_ns));  // wake.S4
+    waiters.withdraw(number_);                                                      // wake.S5
     if (has_room()) return {};
   }
 }

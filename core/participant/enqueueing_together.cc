@@ -69,10 +69,11 @@ bool Participant::Implementation::fill_linked(const FreeCells::Filling& filling,
   const std::uint32_t room = table.inline_bytes_beside_links();
   const bool is_open = fill(filling, request, room, wall_ns);
   if (body.size() > room) {
-    arena_.fill(filling.index, filling.extent, body);                         // A3
+    arena_.fill(filling.index, filling.extent, body);                         // arena.A3
     table.copy_in(filling.index, std::span(body).first(parents.size() * 8));  // families read them without a lease
   }
-  // ORDER relaxed: the cell is ours; its word publishes all of this in L3, the bundle's word before that to our reaper.
+  // ORDER relaxed: the cell is ours; its word publishes all of this in lead.L3, the bundle's word before that to our
+  // reaper.
   const std::uint16_t flags = header.flags.load(std::memory_order_relaxed);
   if ((flags & cell_flag::has_options) == 0) fill_cell_options(filling.index, *request.options);
   header.flags.store(flags | cell_flag::has_options | cell_flag::has_links, std::memory_order_relaxed);
@@ -191,7 +192,7 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
   TakenCells taken_cells(*this, filled);
   for (std::size_t n = 0; n < jobs.size(); ++n) ids[n] = id_of(filled[n]);
   const JobId leader = ids[jobs.size() - 1];
-  for (std::size_t n = 0; n < jobs.size(); ++n) {  // L1
+  for (std::size_t n = 0; n < jobs.size(); ++n) {  // lead.L1
     parents.assign(jobs[n].after.begin(), jobs[n].after.end());
     for (const std::uint32_t place : jobs[n].after_earlier) {
       parents.push_back(ids[place]);
@@ -215,9 +216,9 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
   }
   taken_cells.keep();
   entry_.bundle_after.store(0);
-  entry_.bundle.store(leader.value());                                                                      // L2
-  for (const FreeCells::Filling& filling : filled) publish_filled(settling_, filling.index, filling.word);  // L3
-  entry_.bundle.store(0);                                                                                   // L4
+  entry_.bundle.store(leader.value());                                                                      // lead.L2
+  for (const FreeCells::Filling& filling : filled) publish_filled(settling_, filling.index, filling.word);  // lead.L3
+  entry_.bundle.store(0);                                                                                   // lead.L4
   add(entry_.enqueued, jobs.size());
   if (to_device) return reach_device(wait_ns);
   return {};
@@ -240,7 +241,7 @@ Result<JobId> Participant::Implementation::follow_up(Job& job, const LinkedReque
     CellHeader& parent = table.header(earlier[place].index);
     parent.flags.store(parent.flags.load() | cell_flag::has_children);
   }
-  if (!fill_linked(filling, request, parents, wall_clock_ns())) {  // L1
+  if (!fill_linked(filling, request, parents, wall_clock_ns())) {  // lead.L1
     return std::unexpected(refusal_of_level(request.request.level));
   }
   CellLinks& links = table.links_place(filling.index);
@@ -266,7 +267,7 @@ bool Participant::Implementation::complete_with(Job& job, std::span<const std::b
   if (follow_ups && !follow_ups.mapped().empty()) {
     const std::vector<FreeCells::Filling>& filled = follow_ups.mapped();
     entry_.bundle_after.store(job.id_.value());
-    entry_.bundle.store(id_of(filled.back()).value());  // L2
+    entry_.bundle.store(id_of(filled.back()).value());  // lead.L2
     const bool won = settle(
         job, {.outcome = Outcome::complete, .attempts = attempts_of(job), .text = as_text(result), .leads = true});
     if (won) {

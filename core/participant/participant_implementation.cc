@@ -162,13 +162,13 @@ void Participant::Implementation::wait_for_jobs(std::uint64_t now_ns, std::uint6
     if (spin % 16 == 15 && lease_clock_ns() - now_ns > spin_ns) break;
   }
   Sleepers sleepers(segment_, segment_.signals().sleepers);
-  const std::uint32_t sequence = sleepers.sequence_of(number_);             // S1
-  sleepers.announce(number_);                                               // S2
-  if (!claiming_.has_work() && !woken_.load() && !have_levels_changed()) {  // S3
+  const std::uint32_t sequence = sleepers.sequence_of(number_);             // wake.S1
+  sleepers.announce(number_);                                               // wake.S2
+  if (!claiming_.has_work() && !woken_.load() && !have_levels_changed()) {  // wake.S3
     const std::uint64_t later_ns = lease_clock_ns();
-    if (later_ns < end_ns) sleepers.sleep(number_, sequence, std::min(end_ns - later_ns, longest_sleep_ns));  // S4
+    if (later_ns < end_ns) sleepers.sleep(number_, sequence, std::min(end_ns - later_ns, longest_sleep_ns));  // wake.S4
   }
-  sleepers.withdraw(number_);  // S5
+  sleepers.withdraw(number_);  // wake.S5
 }
 
 Result<Job> Participant::Implementation::claim(Participant& self, std::uint64_t wait_ns) try {
@@ -269,7 +269,7 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
     bury_as_damaged(claim, Damage::payload);
     return false;
   }
-  if (table.word(claim.index) != claim.word) {  // K6, ORDER second-look
+  if (table.word(claim.index) != claim.word) {  // claim.K6, ORDER second-look
     give_back(claim);
     return false;
   }
@@ -315,21 +315,22 @@ void Participant::Implementation::give_back(const Claim& claim) noexcept {
 void Participant::Implementation::settled_plain(Job& job) noexcept {
   if (!follow_ups_.empty()) [[unlikely]]
     drop_follow_ups(job);
-  book_.give_back_plain(job.slot_);  // E7
+  book_.give_back_plain(job.slot_);  // settle.E7
   job.participant_ = nullptr;
 }
 
 void Participant::Implementation::settled(Job& job) noexcept {
   const bool was_large = (job.flags_ & cell_flag::in_arena) != 0;
   settled_plain(job);
-  if (was_large) wake_for_extent(segment_);  // until E7 nobody could have its extent
+  if (was_large) wake_for_extent(segment_);  // until settle.E7 nobody could have its extent
 }
 
 [[gnu::always_inline]] inline Participant::Implementation::Won Participant::Implementation::win_end(
     const Job& job) noexcept {
   const CellIndex index = index_of(job.id_);
   const StateWord held(job.word_);
-  if (!settling_.swap_to_completing(index, held)) return Won::nothing;  // E1 was done when the lease was reserved
+  if (!settling_.swap_to_completing(index, held))
+    return Won::nothing;  // settle.E1 was done when the lease was reserved
   const StateWord completing = held.next(CellState::completing, settling_.owner());
   // After the swap: a keeper that says later that the job has children looks at the word again.
   const std::uint16_t flags = settling_.table().header(index).flags.load();
@@ -348,8 +349,8 @@ void Participant::Implementation::settled(Job& job) noexcept {
 [[gnu::used]] inline bool Participant::Implementation::end(Job& job) noexcept {
   const CellIndex index = index_of(job.id_);
   const Won won = win_end(job);
-  if (won == Won::cell_to_mark) settling_.mark_ended(index);            // M
-  if (won >= Won::cell) settling_.wake_waiters(wait_group_bit(index));  // W
+  if (won == Won::cell_to_mark) settling_.mark_ended(index);            // settle.M
+  if (won >= Won::cell) settling_.wake_waiters(wait_group_bit(index));  // settle.W
   settled_plain(job);
   if (won >= Won::cell) free_.keep_back(index);
   return won != Won::nothing;
@@ -366,14 +367,14 @@ std::size_t Participant::Implementation::end_run(std::span<Job> jobs) noexcept {
     if (won[n] == Won::nothing) continue;
     ++count;
     wait_groups_ended |= wait_group_bit(index_of(jobs[n].id_));
-    if (won[n] == Won::cell_to_mark) marks.add(index_of(jobs[n].id_));  // M
+    if (won[n] == Won::cell_to_mark) marks.add(index_of(jobs[n].id_));  // settle.M
   }
   marks.flush();
-  settling_.wake_waiters(wait_groups_ended);  // W
+  settling_.wake_waiters(wait_groups_ended);  // settle.W
   for (std::size_t n = 0; n < jobs.size(); ++n) {
     if (!jobs[n].held()) continue;
     const CellIndex index = index_of(jobs[n].id_);
-    settled_plain(jobs[n]);  // E7
+    settled_plain(jobs[n]);  // settle.E7
     if (won[n] >= Won::cell) free_.keep_back(index);
   }
   return count;

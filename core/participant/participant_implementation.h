@@ -111,7 +111,7 @@ class Participant::Implementation {
 
   /// Frees the cells of the follow-ups that this job has not been completed with.
   [[gnu::noinline]] void drop_follow_ups(const Job& job) noexcept;
-  /// L1: the cell of a job of a bundle. False: as fill().
+  /// lead.L1: the cell of a job of a bundle. False: as fill().
   bool fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked, std::span<const JobId> parents,
                    std::uint64_t wall_ns);
   Result<void> check_linked(const LinkedRequest& linked, std::size_t earlier);
@@ -119,7 +119,7 @@ class Participant::Implementation {
   void take_back_all(std::span<const FreeCells::Filling> filled) noexcept;
   /// Error no_space: there will never be room for all of them.
   Result<void> check_room(std::span<const LinkedRequest> jobs) const;
-  /// N1, and A1 and A2 where the body does not fit the cell. False: no room now, and nothing is taken.
+  /// enq.N1, and arena.A1 and arena.A2 where the body does not fit the cell. False: no room now, and nothing is taken.
   bool take_linked(const LinkedRequest& job, FreeCells::Filling& filling);
   Result<void> take_all(std::span<const LinkedRequest> jobs, std::span<FreeCells::Filling> filled,
                         std::uint64_t end_ns);
@@ -141,22 +141,22 @@ class Participant::Implementation {
   /// Fills `levels` with the numbers of all levels, or of those of `options`. Error invalid_argument.
   Result<void> take_levels(const ClaimOptions& options);
   void claim_from_levels();
-  /// N2 beyond the plain. Returns the cell's flags for them.
+  /// enq.N2 beyond the plain. Returns the cell's flags for them.
   std::uint16_t fill_options(CellIndex index, const JobOptions& options) noexcept;
   void set_unique(CellIndex index, UniqueKey key, const JobOptions& options) noexcept;
   bool publish_unique(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;
   Result<UniqueJob> finish_unique(UniqueJob job, const JobRequest& request, std::uint64_t wait_ns);
   /// How long a payload may be to stand in the job's cell.
   std::uint32_t inline_room(const JobRequest& request) const noexcept;
-  /// N1, N2, waiting for the journal and for room; a payload longer than `inline_room` goes to the arena.
+  /// enq.N1, enq.N2, waiting for the journal and for room; a payload longer than `inline_room` goes to the arena.
   Result<FreeCells::Filling> take_and_fill(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns);
-  /// A1 and A2 of core/table/arena.h. Nothing: no room, and the cell is given back.
+  /// arena.A1 and arena.A2 of core/table/arena.h. Nothing: no room, and the cell is given back.
   std::optional<std::uint32_t> take_extent(const FreeCells::Filling& filling, std::size_t bytes) noexcept;
-  /// A1 to A3. False: as above.
+  /// arena.A1 to arena.A3. False: as above.
   [[gnu::noinline]] bool fill_extent(const FreeCells::Filling& filling, const JobRequest& request) noexcept;
   /// Frees a cell that no caller has been told of.
   void take_back(const FreeCells::Filling& filling) noexcept;
-  /// N5 and N6 of jobs that have their words.
+  /// enq.N5 and enq.N6 of jobs that have their words.
   void place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
                     std::span<const JobId> ids) noexcept;
   void fill_cell_options(CellIndex index, const JobOptions& options) noexcept;
@@ -207,16 +207,16 @@ class Participant::Implementation {
   /// After a claim that was not handed out. Errors as those of claim_some(): whatever the memory says, a claim ends
   /// with its wait, with wake() and with the engine.
   [[gnu::noinline]] Result<void> go_on_claiming(Patience& patience) noexcept;
-  /// K6. False: the lease was revoked meanwhile, and the slot given back; or the job was dead, or damaged.
+  /// claim.K6. False: the lease was revoked meanwhile, and the slot given back; or the job was dead, or damaged.
   bool hand_out(Participant& self, const Claim& claim, Job& job) noexcept;
-  /// E7 for what was never handed out.
+  /// settle.E7 for what was never handed out.
   void give_back(const Claim& claim) noexcept;
   /// A run is over whose kind is limited: another one may begin.
   void leave_slot(const Job& job) noexcept;
   void release_claim(const Claim& claim) noexcept;
   /// Gives back the jobs whose Job objects still exist when we leave: no other could end them.
   void release_forgotten() noexcept;
-  /// Drops the follow-ups that the job was not completed with; E7.
+  /// Drops the follow-ups that the job was not completed with; settle.E7.
   void settled(Job& job) noexcept;
   /// The same for a job that is known to have no extent of the arena.
   void settled_plain(Job& job) noexcept;
@@ -241,11 +241,11 @@ class Participant::Implementation {
   /// What the end of a plain run has won: nothing (the lease was lost); a job that is kept, because the keeper has to
   /// see its end; its cell; or its cell, of whose end the journal has to be told.
   enum class Won : std::uint8_t { nothing, kept_cell, cell, cell_to_mark };
-  /// E2 and E5 of a completion.
+  /// settle.E2 and settle.E5 of a completion.
   Won win_end(const Job& job) noexcept;
   /// A completion that is more than the plain one: with options, a result or follow-ups.
   [[gnu::noinline]] bool complete_with(Job& job, std::span<const std::byte> result);
-  /// E2 to E7 of a completion; the freed cell is kept back.
+  /// settle.E2 to settle.E7 of a completion; the freed cell is kept back.
   bool end(Job& job) noexcept;
   std::size_t end_run(std::span<Job> jobs) noexcept;
   std::uint32_t adapt(std::uint64_t now_ns) noexcept;

@@ -23,7 +23,7 @@ Error Participant::Implementation::refusal_of_level(Level level) const {
                   : Error(ErrorCode::invalid_argument, "not a level of this engine: use Engine::level()");
 }
 
-/// The end of N2. The level stands in the cell before we look whether it is open, both seq_cst: see
+/// The end of enq.N2. The level stands in the cell before we look whether it is open, both seq_cst: see
 /// core/levels/runtime_levels.h. The overflow queue goes by the exact time, so that arrivals within a tick keep their
 /// order.
 bool Participant::Implementation::fill_runtime_level(CellHeader& header, Level level) noexcept {

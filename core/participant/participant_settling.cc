@@ -183,7 +183,7 @@ Result<Cancelled> Participant::Implementation::cancel(JobId id) {
     const Settling::Ended ended = settling_.end(index, word, entry_.settling, ending);
     entry_.settling.job_id.store(0, std::memory_order_release);  // ORDER lease: after the cell's last transition
     if (!list_if_free(index, ended)) continue;                   // claimed, or cancelled by another, in this moment
-    if (is_large) wake_for_extent(segment_);                     // E5 has freed its extent with it
+    if (is_large) wake_for_extent(segment_);                     // settle.E5 has freed its extent with it
     return Cancelled::before_start;
   }
   return std::unexpected(Error(ErrorCode::corrupt, "the table says that the job runs, and nobody has it",

@@ -2,10 +2,10 @@
 // core/durability/rounds.h; why a ticket is right, ipc/journal_marks.h.
 //
 //   waiter                                           the journal thread
-//   W1  raise round_wanted, ring if it rests         R1  publish round_durable
-//   W2  read durable_sequence                        R2  somebody_waits? clear it, change durable_sequence, wake
-//   W3  raise somebody_waits
-//   W4  check again; sleep while that is unchanged
+//   dur.W1  raise round_wanted, ring if it rests     dur.R1  publish round_durable
+//   dur.W2  read durable_sequence                    dur.R2  somebody_waits? clear it, change durable_sequence, wake
+//   dur.W3  raise somebody_waits
+//   dur.W4  check again; sleep while that is unchanged
 //
 // All are seq_cst: either W4 sees what R1 published, or R2 sees somebody_waits. One left by the dead costs one wake. W1
 // is seen in the same way: the journal thread looks at round_wanted after it has said that it rests.
@@ -89,15 +89,15 @@ Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, 
   if (journal.round_durable.load() >= ticket.round) return {};
   const std::uint64_t begin_ns = steady_clock_ns();
   const std::uint64_t end_ns = later_by(begin_ns, wait_ns);
-  ask_for(ticket);  // W1
+  ask_for(ticket);  // dur.W1
   const Spinner spinner(journal.spinner);
   const std::uint64_t spin_end_ns = spinner.is_ours() ? std::min(end_ns, begin_ns + device_spin_ns) : begin_ns;
   while (true) {
-    const std::uint32_t sequence = journal.durable_sequence.load();  // W2
+    const std::uint32_t sequence = journal.durable_sequence.load();  // dur.W2
     const std::uint64_t now_ns = steady_clock_ns();
     // Where others sleep, they need the CPU that spinning takes.
     const bool spins = now_ns < spin_end_ns && journal.somebody_waits.load() == 0;
-    if (!spins) journal.somebody_waits.store(1);  // W3
+    if (!spins) journal.somebody_waits.store(1);  // dur.W3
     if (auto durable = is_durable(ticket); !durable || *durable) {
       if (!durable) return std::unexpected(durable.error());
       return {};
@@ -112,7 +112,7 @@ Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, 
       for (int n = 0; n < 8; ++n) __builtin_ia32_pause();
       continue;
     }
-    futex_wait(journal.durable_sequence, sequence, std::min(end_ns - now_ns, longest_sleep_ns));  // W4
+    futex_wait(journal.durable_sequence, sequence, std::min(end_ns - now_ns, longest_sleep_ns));  // dur.W4
   }
 }
 

@@ -2,11 +2,11 @@
 //
 // How a tick becomes one job, whichever process keeps the engine, and across any death:
 //
-//   T1  due() names the ticks that are to be enqueued: many schedules at once.
-//   T2  The keeper enqueues each under unique_key_of(), and waits once until all are durable.  Killed in it, or after
-//       it: the next keeper's due() names the ticks again; under the same keys they are the same jobs.
-//   T3  mark_ticked() with the last one of each: all in one transaction, durable, forward only.  Killed after it:
-//       nothing is left to do.
+//   tick.T1  due() names the ticks that are to be enqueued: many schedules at once.
+//   tick.T2  The keeper enqueues each under unique_key_of(), and waits once until all are durable. Killed in it, or
+//            after it: the next keeper's due() names the ticks again; under the same keys they are the same jobs.
+//   tick.T3  mark_ticked() with the last one of each: all in one transaction, durable, forward only.  Killed after it:
+//            nothing is left to do.
 // A keeper that was stopped between T1 and T3 and goes on enqueues under keys that are taken, and marks nothing.
 //
 // A book belongs to one thread, and to one process: the child of a fork must not even destroy it.

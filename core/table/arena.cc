@@ -60,7 +60,7 @@ bool Arena::is_over(JobId id, std::uint32_t unit) const noexcept {
 bool Arena::is_leased(std::uint64_t id) const noexcept {
   bool found = false;
   for_each_entry_in_use(*segment_, [&](std::uint32_t number, ParticipantState) {
-    // ORDER lease: acquires E7, so that what we write into the extent comes after all that its reader read.
+    // ORDER lease: acquires settle.E7, so that what we write into the extent comes after all that its reader read.
     for (const LeaseSlot& slot : segment_->participant(number).leases) {
       found |= slot.job_id.load(std::memory_order_acquire) == id;
     }
@@ -106,11 +106,11 @@ Arena::Try Arena::take_extent(std::uint32_t chunk, std::uint32_t log, JobId id, 
   for (unit = begin; unit < begin + arena_units_per_chunk; unit += step_of(log)) {
     std::uint64_t seen = at(unit);
     if (!is_free(seen, unit)) continue;
-    if (!segment_->arena_unit(unit).compare_exchange_strong(seen, id.value())) {  // A1
+    if (!segment_->arena_unit(unit).compare_exchange_strong(seen, id.value())) {  // arena.A1
       tried = Try::moved;
       continue;
     }
-    if (log_of(cut(chunk)) == log) return Try::taken;  // A2
+    if (log_of(cut(chunk)) == log) return Try::taken;  // arena.A2
     give_back(unit, unit + 1, 1);
     return Try::moved;
   }
@@ -134,18 +134,18 @@ Arena::Try Arena::cut_anew(std::uint32_t chunk, std::uint32_t log, JobId id, std
     if (word != 0 && leased.may_name(word) && is_leased(word)) return Try::none;
   }
   for (std::uint32_t at_unit = begin; at_unit < end; at_unit += step) {
-    if (segment_->arena_unit(at_unit).compare_exchange_strong(seen[at_unit - begin], id.value())) continue;  // C1
+    if (segment_->arena_unit(at_unit).compare_exchange_strong(seen[at_unit - begin], id.value())) continue;  // arena.C1
     give_back(begin, at_unit, step);
     return Try::moved;
   }
-  if (cut(chunk) != old_cut) {  // C2
+  if (cut(chunk) != old_cut) {  // arena.C2
     give_back(begin, end, step);
     return Try::moved;
   }
-  // ORDER arena: C3 before C4: a producer that takes a word that C4 gave back sees the new cut.
-  segment_->arena_chunk(chunk).store(((old_cut >> 8) + 1) << 8 | log, std::memory_order_release);  // C3
-  give_back(begin + step, end, step);                                                              // C4
-  // From C1 on the chunk had no room, and by the new cut there may be more extents in it.
+  // ORDER arena: arena.C3 before arena.C4: a producer that takes a word that arena.C4 gave back sees the new cut.
+  segment_->arena_chunk(chunk).store(((old_cut >> 8) + 1) << 8 | log, std::memory_order_release);  // arena.C3
+  give_back(begin + step, end, step);                                                              // arena.C4
+  // From arena.C1 on the chunk had no room, and by the new cut there may be more extents in it.
   wake_for_extent(*segment_);
   unit = begin;
   return Try::taken;
@@ -179,7 +179,7 @@ bool Arena::has_room(std::uint32_t bytes) const noexcept {
 
 void Arena::fill(CellIndex index, std::uint32_t unit, std::span<const std::byte> payload) const noexcept {
   if (!is_within(unit, payload.size())) return;  // not what take() returns
-  // ORDER relaxed: the cell's word publishes both in N4.
+  // ORDER relaxed: the cell's word publishes both in enq.N4.
   table_.header(index).extent.store(unit, std::memory_order_relaxed);
   std::byte* const to = segment_->arena() + std::uint64_t{unit} * segment_->geometry().arena_unit_bytes();
   store_words(reinterpret_cast<std::atomic<std::uint64_t>*>(to), payload);

@@ -6,21 +6,22 @@
 // CellHeader::extent naming this extent. So the store that ends a job also frees its extent, and nothing has to be
 // cleaned up behind the dead: a producer may take over the word of any job that has ended.
 //
-//                                                              killed just after the step
-//   A1  CAS the word: 0, or a job that is over -> our job,     our cell is filling: the scan after our death frees it,
-//       whose cell is filling(me)                              and so the extent
-//   A2  read the chunk's cut again; it has changed: store 0,   as A1
-//       try another extent
-//   A3  write CellHeader::extent and the payload               as A1; N4 (core/participant/enqueueing.cc) shows both
+//                                                                   killed just after the step
+//   arena.A1  CAS the word: 0, or a job that is over -> our job,    our cell is filling: the scan after our death frees
+//             whose cell is filling(me)                             it, and so the extent
+//   arena.A2  read the chunk's cut again; it has changed: store 0,  as A1
+//             try another extent
+//   arena.A3  write CellHeader::extent and the payload              as A1; enq.N4 (core/participant/enqueueing.cc)
+//                                                                   shows both
 //
 // Where no chunk of the wanted cut has room, one of which all extents are free is cut anew:
 //
-//   C1  CAS every word of the chunk to our job, in order;      as A1, all of them
-//       one that we cannot get: store 0 into those we have
-//   C2  read the chunk's cut again; another one: as in C1      as A1
-//   C3  store the new cut                                      as A1: the chunk is free, and cut anew
-//   C4  store 0 into all words but the first, which is the     as A1
-//       extent that we take
+//   arena.C1  CAS every word of the chunk to our job, in order;   as A1, all of them
+//             one that we cannot get: store 0 into those we have
+//   arena.C2  read the chunk's cut again; another one: as in C1   as A1
+//   arena.C3  store the new cut                                   as A1: the chunk is free, and cut anew
+//   arena.C4  store 0 into all words but the first, which is the  as A1
+//             extent that we take
 //
 // No two jobs get extents that overlap. After A2 the producer has read the chunk's cut while it owned the word, and C1
 // cannot change the cut without that word. A producer that took the word by an old cut finds the new one in A2.
@@ -34,14 +35,14 @@
 //
 // Producers that wait for an extent are woken by every step that may free one, right after that step:
 //
-//   a job is over, its cell free or another's     E7 for its holder, cancel(), the burial, and the reaper and
+//   a job is over, its cell free or another's     settle.E7 for its holder, cancel(), the burial, and the reaper and
 //                                                 the keeper when they list the cell
 //   a filling cell is given up                    take_back(), which lists the cell; the enqueue of the same unique key
 //                                                 that does away with it; the scan that lists what the dead were
 //                                                 filling
 //   a lease slot names a job no longer            LeaseBook: give_back(), also of a lease that was lost or never handed
 //                                                 out, and drop_reservation() of one that was never won
-//   a participant leaves, or is reaped            its destructor; the reaper behind D7
+//   a participant leaves, or is reaped            its destructor; the reaper behind reap.D7
 //   a word is given back (A2, C1, C2, C4), a      Arena::give_back(), cut_anew()
 //   chunk is cut anew (C3)
 #pragma once

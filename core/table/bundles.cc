@@ -61,7 +61,7 @@ void publish_bundle(Settling& settling, ParticipantEntry& entry, std::uint32_t o
       if (word.is(CellState::filling, owner)) publish_filled(settling, index, word);
     }
   } while (steps > way.size());
-  entry.bundle.store(0);  // L4
+  entry.bundle.store(0);  // lead.L4
 }
 
 bool has_decided_bundle(const JobTable& table, const ParticipantEntry& entry, std::uint32_t owner) noexcept {

@@ -71,13 +71,13 @@ class LeaseBook {
     if (may_be_large) wake_for_extent(*segment_);
   }
 
-  /// E7: the lease is over, won or lost. A slot that names a job keeps its extent from the others, so a producer may
-  /// wait for just this.
+  /// settle.E7: the lease is over, won or lost. A slot that names a job keeps its extent from the others, so a producer
+  /// may wait for just this.
   void give_back(std::uint32_t n) noexcept {
     give_back_plain(n);
     wake_for_extent(*segment_);
   }
-  /// E7 for a job that is known to have no extent.
+  /// settle.E7 for a job that is known to have no extent.
   void give_back_plain(std::uint32_t n) noexcept {
     RINGMILL_INVARIANT(is_held(n));
     entry_->leases[n].job_id.store(0, std::memory_order_release);  // ORDER lease: after the cell's last transition

@@ -69,7 +69,7 @@ Settling::Ended Settling::end_for(const ParticipantEntry& other, CellIndex index
 Settling::Ended Settling::end_as_noted(CellIndex index, StateWord from, LeaseSlot& slot, LeaseNote note) noexcept {
   note.version = static_cast<std::uint16_t>(from.version());
   // ORDER relaxed: released by the winning swap, read only after our death.
-  slot.note.store(note.bits(), std::memory_order_relaxed);  // E1
+  slot.note.store(note.bits(), std::memory_order_relaxed);  // settle.E1
   if (!swap_to_completing(index, from)) return Ended::lost;
   count_end(note.outcome);
   return finish(index, from.next(CellState::completing, owner_), note) ? Ended::free : Ended::kept;
@@ -122,13 +122,13 @@ void Settling::settle_in(CellIndex index, StateWord completing, CellState state,
   const JobId id = job_id_of(completing, index);
   // ORDER placing: the list is released by the next word, and read only after our death.
   me_->placing[0].store(id.value(), std::memory_order_relaxed);
-  me_->placing_count.store(1, std::memory_order_release);                                  // E4
-  table_.state(index).store(completing.next(state, 0).bits(), std::memory_order_release);  // E5, ORDER state
-  if (journaled) mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));  // M
+  me_->placing_count.store(1, std::memory_order_release);                                  // settle.E4
+  table_.state(index).store(completing.next(state, 0).bits(), std::memory_order_release);  // settle.E5, ORDER state
+  if (journaled) mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));  // settle.M
   if (state == CellState::queued) {
-    place(id, level, kind);  // E6
+    place(id, level, kind);  // settle.E6
   } else {
-    mark_for_keeper(index, due);  // E6
+    mark_for_keeper(index, due);  // settle.E6
   }
   // Behind the hint: a ring is a system call, which the next worker need not wait for.
   if (journaled) wake_journal_if_asleep(*segment_);
@@ -137,7 +137,7 @@ void Settling::settle_in(CellIndex index, StateWord completing, CellState state,
 
 bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noexcept {
   CellHeader& header = table_.header(index);
-  RINGMILL_INVARIANT(table_.word(index) == completing);  // E2 was won: the cell stays ours
+  RINGMILL_INVARIANT(table_.word(index) == completing);  // settle.E2 was won: the cell stays ours
   const JobId id = job_id_of(completing, index);
   const CellOptions* const options = table_.options(index);
   switch (note.outcome) {
@@ -151,23 +151,23 @@ bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noe
     case Outcome::requeue:
       header.cause.store(0, std::memory_order_relaxed);  // no WaitMark of before; ORDER relaxed: the cell is ours
       note_attempt(index, note);
-      write_text(index, id, note);  // E3
-      // A job given back before its first attempt has nothing to tell. Not "if it changed": who died after E3 has
-      // changed it for us.
+      write_text(index, id, note);  // settle.E3
+      // A job given back before its first attempt has nothing to tell. Not "if it changed": who died after settle.E3
+      // has changed it for us.
       settle_in(index, completing, CellState::queued, {}, note.attempts != 0);
       return false;
     case Outcome::delay:
       header.cause.store(0, std::memory_order_relaxed);  // as for requeue, ORDER relaxed: the cell is ours
       note_attempt(index, note);
-      write_text(index, id, note);  // E3
+      write_text(index, id, note);  // settle.E3
       settle_in(index, completing, CellState::delayed, DueTime::of(note.staged ? me_->staging.due_at.load() : 0), true);
       return false;
     case Outcome::bury:
       note_attempt(index, note);
       write_text(index, id, note);
-      header.cause.store(note.cause, std::memory_order_relaxed);  // E3, ORDER relaxed: the cell is ours
+      header.cause.store(note.cause, std::memory_order_relaxed);  // settle.E3, ORDER relaxed: the cell is ours
       settle_in(index, completing, CellState::burying, {}, true);
-      wake_waiters(wait_group_bit(index));  // W
+      wake_waiters(wait_group_bit(index));  // settle.W
       return false;
     case Outcome::complete:
     case Outcome::cancel:
@@ -175,29 +175,29 @@ bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noe
   }
   const bool completed = note.outcome != Outcome::cancel;
   if (note.leads) {
-    publish_bundle(*this, *me_, owner_);  // L3. Our reaper has done it already when it does this for us
+    publish_bundle(*this, *me_, owner_);  // lead.L3. Our reaper has done it already when it does this for us
     header.flags.fetch_or(cell_flag::leads_bundle);
-    // Before E5 as well: a complete leader without a mark is one whose follow-ups the journal has.
+    // Before settle.E5 as well: a complete leader without a mark is one whose follow-ups the journal has.
     if (is_journaled(index)) mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));
   }
   const std::uint64_t keep_ms = options != nullptr ? options->keep_ms.load() : 0;
-  // Looked at after E2: the keeper that sets has_children after this looks at our word again.
+  // Looked at after settle.E2: the keeper that sets has_children after this looks at our word again.
   if (keep_ms != 0 || (header.flags.load() & cell_flag::end_is_seen) != 0) {
     if (note.attempts != 0) note_attempt(index, note);
     // What a failed attempt left there is no result.
     header.text_bytes.store(0, std::memory_order_relaxed);  // ORDER relaxed: the cell is ours
-    write_text(index, id, note);                            // E3
+    write_text(index, id, note);                            // settle.E3
     const bool is_cut = note.staged && me_->staging.text_was_cut.load() != 0;
     // In one step: the keeper may set has_children meanwhile.
     if (completed && is_cut) header.flags.fetch_or(cell_flag::result_cut);
     settle_in(index, completing, completed ? CellState::completed : CellState::cancelled, due_in(keep_ms), true);
-    wake_waiters(wait_group_bit(index));  // W
+    wake_waiters(wait_group_bit(index));  // settle.W
     return false;
   }
   const bool journaled = is_journaled(index);
   free_cell(index, completing);
-  if (journaled) mark_ended(index);     // M
-  wake_waiters(wait_group_bit(index));  // W
+  if (journaled) mark_ended(index);     // settle.M
+  wake_waiters(wait_group_bit(index));  // settle.W
   return true;
 }
 
@@ -209,11 +209,11 @@ bool Settling::promote(CellIndex index, StateWord waiting) noexcept {
   const JobId id = job_id_of(waiting, index);
   // ORDER placing: as in settle_in().
   me_->placing[0].store(id.value(), std::memory_order_relaxed);
-  me_->placing_count.store(1, std::memory_order_release);  // P1
+  me_->placing_count.store(1, std::memory_order_release);  // settle.P1
   std::uint64_t expected = waiting.bits();
   const bool promoted =
-      table_.state(index).compare_exchange_strong(expected, waiting.next(CellState::queued, 0).bits());  // P2
-  if (promoted) place(id, level, kind);                                                                  // P3
+      table_.state(index).compare_exchange_strong(expected, waiting.next(CellState::queued, 0).bits());  // settle.P2
+  if (promoted) place(id, level, kind);                                                                  // settle.P3
   me_->placing_count.store(0, std::memory_order_release);  // ORDER placing
   return promoted;
 }
@@ -280,17 +280,17 @@ void Settling::place_at_run_time(CellIndex index, JobId id, std::uint32_t level)
   // The ring may drain again and again meanwhile; the scan finds a job that is not placed in 16 attempts.
   for (int attempt = 0; attempt < 16; ++attempt) {
     std::uint32_t before = entry.overflow.load();
-    if (SpillState::is_direct(before)) {                                            // O1
-      if (ring.push(JobTable::hint_of(id), is_live) == Ring::Pushed::done) return;  // O2
+    if (SpillState::is_direct(before)) {                                            // settle.O1
+      if (ring.push(JobTable::hint_of(id), is_live) == Ring::Pushed::done) return;  // settle.O2
       if (!entry.overflow.compare_exchange_strong(before, SpillState::to_spilled(before))) continue;
     }
-    const bool rings = segment_->keeper_marks().call(index);  // O3
+    const bool rings = segment_->keeper_marks().call(index);  // settle.O3
     std::uint32_t after = entry.overflow.load();
     if (SpillState::is_draining(after) &&
         entry.overflow.compare_exchange_strong(after, SpillState::to_spilled(after))) {
       after = SpillState::to_spilled(after);
     }
-    if (!SpillState::has_not_drained_between(before, after)) continue;  // O4
+    if (!SpillState::has_not_drained_between(before, after)) continue;  // settle.O4
     if (rings && ring.tail() - ring.head() <= ring.slot_count() / 2) ring_keeper(*segment_);
     return;
   }

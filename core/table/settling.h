@@ -1,22 +1,22 @@
 // The end of a run: completed, queued again, put off, dead, or cancelled. The holder of a lease does this, the keeper
 // does it for the dead and the late, cancel() does it to a job that waits. All by the same steps:
 //
-//                                                        killed just after the step (the reaper's rule)
-//   E1  stage outcome, attempts and what else there is   running: as if nothing had been decided
-//       in an own slot and the own staging room
-//   E2  CAS the cell: running, queued or delayed         completing: finished as the slot says
-//       -> completing; lost: somebody else's word
-//       stands; told so
-//   E3  not over: write into the cell what changes       again, to the same values
-//   E4  not over, or kept: id into the own placing list  again
-//   E5  store the next state                             free: the scan lists it, the slot's job is marked;
-//                                                        others: the placing list, which marks and places
-//   M   mark the cell for the journal                    a doubled mark is harmless
-//   E6  queued: push the hint; delayed, kept, burying:   a doubled hint is harmless, so is a mark; the reaper, for
-//       mark it for the keeper; then ring the journal,   whom the list still names the job, rings again
-//       clear the placing list
-//   W   over: wake who waits for it                      who waits looks again by itself
-//   E7  clear the slot                                   it names a word that is no more: marked once more
+//                                                               killed just after the step (the reaper's rule)
+//   settle.E1  stage outcome, attempts and what else there is   running: as if nothing had been decided
+//              in an own slot and the own staging room
+//   settle.E2  CAS the cell: running, queued or delayed         completing: finished as the slot says
+//              -> completing; lost: somebody else's word
+//              stands; told so
+//   settle.E3  not over: write into the cell what changes       again, to the same values
+//   settle.E4  not over, or kept: id into the own placing list  again
+//   settle.E5  store the next state                             free: the scan lists it, the slot's job is marked;
+//                                                               others: the placing list, which marks and places
+//   settle.M   mark the cell for the journal                    a doubled mark is harmless
+//   settle.E6  queued: push the hint; delayed, kept, burying:   a doubled hint is harmless, so is a mark; the reaper,
+//              mark it for the keeper; then ring the journal,   for whom the list still names the job, rings again
+//              clear the placing list
+//   settle.W   over: wake who waits for it                      who waits looks again by itself
+//   settle.E7  clear the slot                                   it names a word that is no more: marked once more
 //
 // From E2 to E5 the cell is ours alone, so E5 is a plain store: only our reaper may write it then, and only when we are
 // dead. Nothing of the job is written before E2 is won (hazard 6 in docs/hazards.md).
@@ -110,14 +110,15 @@ class Settling {
     // Acquires the cell as its last writer left it, releases what is staged; seq_cst, because it comes
     // before the look whether somebody waits (core/inspect/job_wait.h). ORDER relaxed: a lost swap reads nothing.
     return table_.state(index).compare_exchange_strong(expected, from.next(CellState::completing, owner_).bits(),
-                                                       std::memory_order_seq_cst, std::memory_order_relaxed);  // E2
+                                                       std::memory_order_seq_cst,
+                                                       std::memory_order_relaxed);  // settle.E2
   }
 
   /// E5 for a job that is over. The cell is free afterwards; the caller lists it.
   void free_cell(CellIndex index, StateWord completing) noexcept {
     RINGMILL_INVARIANT(table_.word(index) == completing);  // only its owner moves a cell that is completing
     // ORDER state: releases the cell's last use to whoever fills it next.
-    table_.state(index).store(table_.freed(completing).bits(), std::memory_order_release);  // E5
+    table_.state(index).store(table_.freed(completing).bits(), std::memory_order_release);  // settle.E5
   }
 
   /// E3 to W of a completion whose E1 and E2 are done, for a job whose end the keeper has to see.
@@ -146,10 +147,10 @@ class Settling {
   /// A delayed job's time has come, or a blocked one's parents are over. False: `waiting` does not stand there any
   /// more.
   ///
-  ///                                                      killed just after the step
-  ///   P1  id into the own placing list                   the job waits still: the next keeper looks at all
-  ///   P2  CAS the cell: delayed or blocked -> queued     the reaper pushes the hint
-  ///   P3  push the hint, wake; clear the placing list    nothing is left
+  ///                                                           killed just after the step
+  ///   settle.P1  id into the own placing list                 the job waits still: the next keeper looks at all
+  ///   settle.P2  CAS the cell: delayed or blocked -> queued   the reaper pushes the hint
+  ///   settle.P3  push the hint, wake; clear the placing list  nothing is left
   bool promote(CellIndex index, StateWord waiting) noexcept;
   /// A blocked job's parents are over, and its time has not come: it is delayed. The keeper looks at it then.
   bool put_off(CellIndex index, StateWord blocked) noexcept;
@@ -173,15 +174,15 @@ class Settling {
 
   /// Pushes the hint of a queued job of a dynamic level, or leaves the job to the keeper's overflow queue:
   ///
-  ///                                                       killed just after the step
-  ///   O1  the state `overflow` is not `direct`: O3        the placing list: the reaper begins at O1
-  ///   O2  push the hint; the ring is full: set `spilled`  as O1; the keeper finds an empty queue, and drains
-  ///   O3  mark the cell for the keeper                    the keeper adds it to the queue at its next turn
-  ///   O4  `draining`: set `spilled` again. It was         as O3
-  ///       `direct` since O1: the keeper may have taken
-  ///       the mark for that of a delayed job: again
-  ///       from O1. The ring is half empty: call the
-  ///       keeper
+  ///                                                              killed just after the step
+  ///   settle.O1  the state `overflow` is not `direct`: O3        the placing list: the reaper begins at O1
+  ///   settle.O2  push the hint; the ring is full: set `spilled`  as O1; the keeper finds an empty queue, and drains
+  ///   settle.O3  mark the cell for the keeper                    the keeper adds it to the queue at its next turn
+  ///   settle.O4  `draining`: set `spilled` again. It was         as O3
+  ///              `direct` since O1: the keeper may have taken
+  ///              the mark for that of a delayed job: again
+  ///              from O1. The ring is half empty: call the
+  ///              keeper
   ///
   /// The keeper sets `draining`, passes over the marks, then sets `direct`; a producer marks, then reads the state; all
   /// are seq_cst, so one of the two sees the other. While the ring drains no producer pushes, or its job would overtake

@@ -66,7 +66,7 @@ UniqueJobs::Taken UniqueJobs::take(UniqueKey key, JobId own) noexcept {
   for (std::uint64_t n = 0; n < looked_at; ++n) {
     std::uint64_t seen = slot(home, n).load();
     StateWord word;
-    if (key_of(JobId(seen), word)) continue;  // in use: by another key, or ours comes to U4
+    if (key_of(JobId(seen), word)) continue;  // in use: by another key, or ours comes to uniq.U4
     return slot(home, n).compare_exchange_strong(seen, own.value()) ? Taken::yes : Taken::lost;
   }
   if (looked_at == count_) return Taken::full;

@@ -12,12 +12,12 @@
 // Where a window begins depends on a seed that each segment has for itself. So keys cannot be chosen for one place,
 // where they would widen the windows of all.
 //
-//   U1  N1 and N2 of core/participant/enqueueing.cc: a cell, filling, with the key's hash
-//   U2  look at the window for another cell with this hash: a job: it is the one, give the cell back, done.
-//       Filling: do away with it (CAS: filling -> free; it is that producer's word that decides)
-//   U3  CAS a slot that can be taken: -> own id. Lost, or none: widen the windows if none; again from U2
-//   U4  look at the whole window once more, as in U2: a job: clear the own slot, give the cell back, it is the one
-//   U5  N3, then N4 as a CAS: filling -> queued or delayed. Lost: another did away with it: again from U1
+//   uniq.U1  enq.N1 and enq.N2 of core/participant/enqueueing.cc: a cell, filling, with the key's hash
+//   uniq.U2  look at the window for another cell with this hash: a job: it is the one, give the cell back, done.
+//            Filling: do away with it (CAS: filling -> free; it is that producer's word that decides)
+//   uniq.U3  CAS a slot that can be taken: -> own id. Lost, or none: widen the windows if none; again from U2
+//   uniq.U4  look at the whole window once more, as in U2: a job: clear the own slot, give the cell back, it is the one
+//   uniq.U5  enq.N3, then enq.N4 as a CAS: filling -> queued or delayed. Lost: another did away with it: again from U1
 //
 // Never two: both have set their slots in U3 before they look in U4, so at least one of them sees the other; it finds a
 // job, and gives way, or it finds one that is filling, which then fails in U5. A growing window changes nothing: a

@@ -63,7 +63,7 @@ TEST(FreeMapInProcess, a_summary_bit_beyond_the_end_is_passed_over) {
 TEST(FreeMapInProcess, a_word_that_lost_its_summary_bit_is_found_again_after_the_repair) {
   Rig rig;
   FreeMap map = rig.view();
-  rig.words[77].store(9);  // killed between F1 and F2
+  rig.words[77].store(9);  // killed between free.F1 and free.F2
   ASSERT_EQ(map.take().bits, 0U);
   map.repair_summary(77);
   EXPECT_EQ(map.take().bits, 9U);
@@ -105,7 +105,8 @@ TEST(FreeMapInProcess, no_cell_is_lost_or_doubled_between_threads) {
   EXPECT_EQ(left, static_cast<int>(cell_count));
 }
 
-/// All threads at one word: a put comes between the taking of the word (T1) and the clearing of its summary bit (T2).
+/// All threads at one word: a put comes between the taking of the word (free.T1) and the clearing of its summary bit
+/// (free.T2).
 TEST(FreeMapInProcess, a_put_into_a_word_that_is_being_taken_is_not_lost) {
   Rig rig;
   rig.view().put(0, ~std::uint64_t{0});

@@ -91,7 +91,7 @@ TEST(RingInProcess, a_full_ring_makes_room_where_a_hint_is_dead) {
 TEST(RingInProcess, a_tail_that_lags_behind_is_helped_on) {
   Rig rig;
   Ring ring = rig.view();
-  // Killed between P2 and P3: the slots are filled, the tail does not say so.
+  // Killed between ring.P2 and ring.P3: the slots are filled, the tail does not say so.
   std::uint64_t position = ring.tail();
   for (std::uint64_t hint = 1; hint <= 3; ++hint) ASSERT_EQ(ring.push_at(position, hint, all_live), Ring::Pushed::done);
   ASSERT_EQ(ring.tail(), slot_count);

@@ -252,7 +252,7 @@ TEST(RuntimeLevel, a_level_that_is_listed_and_not_yet_open_is_opened_by_the_next
   must(world.engine.add_level("first"));
   {
     const Inside inside(world.scratch);
-    inside.segment().level(inside.segment().geometry().level_count).runtime_state.store(0);  // as killed after A2
+    inside.segment().level(inside.segment().geometry().level_count).runtime_state.store(0);  // as killed after level.A2
   }
   EXPECT_FALSE(world.engine.level("first"));
   must(world.engine.add_level("second"));
@@ -547,7 +547,7 @@ TEST(RuntimeLevelRecovery, a_level_that_was_listed_as_removed_comes_back_if_a_jo
   LevelList list =
       must(LevelList::read(must(Directory::open(scratch.directory())), core->segment.geometry().level_ring_slots));
   ASSERT_NE(list.find("tube"), nullptr);
-  list.find("tube")->is_removed = true;  // as killed after R4, and the keeper opened it again
+  list.find("tube")->is_removed = true;  // as killed after level.R4, and the keeper opened it again
   must(list.write(must(Directory::open(scratch.directory())), 0600));
   std::filesystem::remove(scratch.segment_file());
   Engine engine = scratch.open();

@@ -100,7 +100,7 @@ end:
 #endif
 
   /* take over participant d */
-  :: d_step { step == TAKE_SLOT -> /* D3 */
+  :: d_step { step == TAKE_SLOT -> /* reap.D3 */
        taken = taken | (1 << d);
        j = lease_id[d];
        if :: j == 0 -> step = TAKE_PLACING :: else -> c = CELL(j); step = TAKE_CELL fi }
@@ -108,7 +108,7 @@ end:
        mine = cell[c]; return_to = TAKE_PLACING;
        if :: OWNER(mine) == d && SPEAKS(j, lease_note[d]) -> CHOOSE_RULE :: else -> step = TAKE_PLACING fi;
        j = 0 }
-  :: d_step { step == TAKE_PLACING -> /* D4 */
+  :: d_step { step == TAKE_PLACING -> /* reap.D4 */
        j = placing[d];
        if
        :: j != 0 && IS_LIVE(cell[CELL(j)], HINT(j)) -> hint = HINT(j); return_to = CHOOSE; step = PUSH_ONLY
@@ -116,9 +116,9 @@ end:
        fi;
        j = 0; d = 0; c = 0; mine = 0; scan_wanted = 1 }
 
-  /* scan: D6 for all that were taken over */
+  /* scan: reap.D6 for all that were taken over */
   :: d_step { step == SCAN_START -> overflow = 0; scanning = 1; scan_wanted = 0; count = 0; step = SCAN_CELL }
-  :: d_step { step == SCAN_CELL && count < CELLS -> /* T1 */
+  :: d_step { step == SCAN_CELL && count < CELLS -> /* scan.T1 */
        c = count; count++; mine = cell[c]; return_to = SCAN_CELL; d = OWNER(mine);
        if
        :: STATE(mine) == FREE -> step = LIST_FREED
@@ -129,7 +129,7 @@ end:
   :: d_step { step == SCAN_CELL && count == CELLS ->
        count = 0; c = 0; d = 0; mine = 0; at = head;
        if :: notes != 0 -> step = SCAN_SLOT :: else -> step = SCAN_END fi }
-  :: d_step { step == SCAN_SLOT && count < SLOTS -> /* T2 */
+  :: d_step { step == SCAN_SLOT && count < SLOTS -> /* scan.T2 */
        if
        :: LAP_AHEAD(SLOT(at), at) >= 0 ->
           hinted = SLOT(at) & 7; c = CELL(hinted);
@@ -138,7 +138,7 @@ end:
        fi;
        hinted = 0; c = 0; at++; count++ }
   :: d_step { step == SCAN_SLOT && count >= SLOTS -> at = 0; count = 0; step = SCAN_NOTE }
-  :: d_step { step == SCAN_NOTE && count < CELLS -> /* T3 */
+  :: d_step { step == SCAN_NOTE && count < CELLS -> /* scan.T3 */
        c = count; count++; return_to = SCAN_NOTE;
        if
        :: ((notes >> c) & 1) && IS_LIVE(cell[c], noted[c]) -> hint = noted[c]; step = PUSH_ONLY
@@ -146,7 +146,7 @@ end:
        fi;
        noted[c] = 0; c = 0 }
   :: d_step { step == SCAN_NOTE && count == CELLS -> step = SCAN_END }
-  :: d_step { step == SCAN_END -> /* D7 */
+  :: d_step { step == SCAN_END -> /* reap.D7 */
        for (j : 1 .. MOST_PARTICIPANT) {
          if :: (taken >> j) & 1 -> is_free_entry[j] = 1; placing[j] = 0; lease_id[j] = 0 :: else fi
        }
@@ -177,8 +177,8 @@ end:
 
   /* settle */
   :: d_step { step == STAGE_ID -> lease_id[me] = ID(mine, c); step = STAGE_NOTE }
-  :: d_step { step == STAGE_NOTE -> lease_note[me] = NOTE(VERSION(mine), outcome); step = WIN_CELL } /* E1 */
-  :: d_step { step == WIN_CELL -> /* E2 */
+  :: d_step { step == STAGE_NOTE -> lease_note[me] = NOTE(VERSION(mine), outcome); step = WIN_CELL } /* settle.E1 */
+  :: d_step { step == WIN_CELL -> /* settle.E2 */
        if
        :: cell[c] == mine ->
           who = OWNER(mine);
@@ -199,13 +199,13 @@ end:
   :: d_step { step == LIST_FREED -> free_map = free_map | (1 << c); step = CLEAR_SLOT }
   :: d_step { step == FREE_CELL ->
        if :: cell[c] == mine -> cell[c] = FREED(mine); step = LIST_FREED :: else -> step = CLEAR_SLOT fi }
-  :: d_step { step == PLACE_NOTE -> placing[me] = ID(mine, c); step = PLACE_STORE } /* E4 */
+  :: d_step { step == PLACE_NOTE -> placing[me] = ID(mine, c); step = PLACE_STORE } /* settle.E4 */
   :: d_step { step == PLACE_STORE -> STORE_QUEUED; step = PUSH_ONLY }
-  :: d_step { step == CLEAR_SLOT -> /* E7 */
+  :: d_step { step == CLEAR_SLOT -> /* settle.E7 */
        lease_id[me] = 0; mine = 0; c = 0; step = return_to; return_to = 0;
        if :: step != TAKE_PLACING -> d = 0 :: else fi }
   :: d_step { step == PUSH_ONLY -> step = CLEAR_PLACED }
-     push() /* E6 */
+     push() /* settle.E6 */
   :: d_step { step == CLEAR_PLACED -> placing[me] = 0; check_nobody_forgotten(); step = CLEAR_SLOT }
   od
   } unless { gone[me] != HERE }

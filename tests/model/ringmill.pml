@@ -1,7 +1,7 @@
 /* Ring, claim, lease, revoke and reaping of ringmill. One d_step = one access to a shared word (plus private work), so
  * spin tries a kill, and a step of every other process, between any two accesses. The step names
- * (P1, K4, E5, N3, D4) are those of ipc/ring.h, core/participant/claiming.h, core/table/settling.h,
- * core/participant/enqueueing.cc and core/keeper/reaper.h.
+ * (ring.P1, claim.K4, settle.E5, enq.N3, reap.D4) are those of ipc/ring.h, core/participant/claiming.h,
+ * core/table/settling.h, core/participant/enqueueing.cc and core/keeper/reaper.h.
  * README.md beside this file tells the scope and the switches. */
 
 /* The size of a run; each can be given with -D. */
@@ -120,7 +120,7 @@ bit scanning;                         /* overflow was lowered, and no scan has e
 #define REACHABLE(c) (HINTED_AT(c, head) || (IS_STEPPED_OVER(head) && HINTED_AT(c, head + 1)) || \
                       (IS_STEPPED_OVER(head) && IS_STEPPED_OVER(head + 1) && HINTED_AT(c, head + 2)))
 
-/* I1, as the protocol needs it: no waiting job is without a hint at or above the head, unless a process answers:
+/* ring.I1, as the protocol needs it: no waiting job is without a hint at or above the head, unless a process answers:
  * a participant whose placing list names it, or a scan that is due or under way. Part of the step that calls it. */
 inline check_nobody_forgotten() {
   for (check : 0 .. CELLS - 1) {
@@ -167,9 +167,9 @@ inline check_nobody_forgotten() {
 
 /* Pushes `hint`. The bound on steps is modelled as one on moved hints: a ring of nothing but live hints is full. */
 inline push() {
-  d_step { position = tail; push_step = LOOK } /* P1 */
+  d_step { position = tail; push_step = LOOK } /* ring.P1 */
   do
-  :: d_step { push_step == LOOK -> /* P1 */
+  :: d_step { push_step == LOOK -> /* ring.P1 */
        assert(position < 60);
        seen = SLOT(position);
        if
@@ -188,7 +188,7 @@ inline push() {
        :: IS_FULL && moves >= SLOTS -> push_step = NOTE_OVERFLOW; seen = 0
        :: else -> push_step = SWAP
        fi }
-  :: d_step { push_step == FRONT_SLOT -> /* M1 */
+  :: d_step { push_step == FRONT_SLOT -> /* ring.M1 */
        seen = SLOT(known_head);
        if
        :: LAP_AHEAD(seen, known_head) < 0 -> push_step = LOOK; seen = 0
@@ -204,7 +204,7 @@ inline push() {
 #endif
        :: else -> push_step = MOVED_HEAD; seen = 0
        fi }
-  :: d_step { push_step == MOVE_BACK -> /* M2 */
+  :: d_step { push_step == MOVE_BACK -> /* ring.M2 */
        if
        :: SLOT(known_head) == seen ->
           /* No gap: all positions up to the one that is filled now are filled. */
@@ -213,11 +213,11 @@ inline push() {
        :: else -> push_step = LOOK
        fi;
        seen = 0 }
-  :: d_step { push_step == MOVED_TAIL -> /* M3 */
+  :: d_step { push_step == MOVED_TAIL -> /* ring.M3 */
        if :: tail < known_head + SLOTS + 1 -> tail = known_head + SLOTS + 1 :: else fi;
        push_step = MOVED_HEAD }
   :: d_step { push_step == MOVED_HEAD -> RAISE_HEAD(known_head + 1); known_head = head; push_step = LOOK }
-  :: d_step { push_step == SWAP -> /* P2 */
+  :: d_step { push_step == SWAP -> /* ring.P2 */
        if
        :: SLOT(position) == seen ->
           SLOT(position) = SLOT_WORD(position, hint); position++; push_step = RAISE_TAIL;
@@ -225,7 +225,7 @@ inline push() {
        :: else -> push_step = LOOK
        fi;
        seen = 0 }
-  :: d_step { push_step == RAISE_TAIL -> /* P3 */
+  :: d_step { push_step == RAISE_TAIL -> /* ring.P3 */
        if :: tail < position -> tail = position :: else fi;
        position = 0; hint = 0; moves = 0; push_step = LOOK }
      break
@@ -246,7 +246,7 @@ proctype producer(byte me) {
   step = 0;
 end:
   do
-  :: d_step { step == 0 && jobs > 0 && cache == 0 && free_map != 0 -> /* T1 */
+  :: d_step { step == 0 && jobs > 0 && cache == 0 && free_map != 0 -> /* free.T1 */
        cache = free_map; free_map = 0; waits[me] = 0 }
   :: d_step { step == 0 && jobs > 0 && cache == 0 && free_map == 0 && !waits[me] -> waits[me] = 1 }
   :: d_step { step == 0 && jobs > 0 && cache != 0 ->
@@ -254,7 +254,7 @@ end:
        cache = cache & ~(1 << c);
        mine = cell[c];
        if :: STATE(mine) == FREE -> step = 1 :: else -> c = 0; mine = 0 fi }
-  :: d_step { step == 1 -> /* N1 */
+  :: d_step { step == 1 -> /* enq.N1 */
        if
        :: cell[c] == mine ->
           mine = NEXT(mine, FILLING, me); cell[c] = mine; id = ID(mine, c); step = 2;
@@ -266,13 +266,13 @@ end:
      push()
   :: d_step { step == 3 -> assert(cell[c] == mine); cell[c] = NEXT(mine, QUEUED, 0); step = 4 }
 #else
-  :: d_step { step == 2 -> placing[me] = id; step = 3 } /* N3 */
-  :: d_step { step == 3 -> /* N4 */
+  :: d_step { step == 2 -> placing[me] = id; step = 3 } /* enq.N3 */
+  :: d_step { step == 3 -> /* enq.N4 */
        assert(cell[c] == mine);
        cell[c] = NEXT(mine, QUEUED, 0); hint = HINT(id); step = 4 }
-     push() /* N5 */
+     push() /* enq.N5 */
 #endif
-  :: d_step { step == 4 -> /* N6 */
+  :: d_step { step == 4 -> /* enq.N6 */
        placing[me] = 0;
        check_nobody_forgotten();
        acknowledged = acknowledged | BIT_OF(id);
@@ -284,12 +284,12 @@ end:
 }
 
 /* ---- the end of a run, by its holder or by the keeper; `mine` is the completing word of cell `c` ---- */
-#define STORE_FREE /* E5 */ \
+#define STORE_FREE /* settle.E5 */ \
   assert(!(completed & BIT_OF(ID(mine, c)))); \
   assert(cell[c] == mine); \
   completed = completed | BIT_OF(ID(mine, c)); \
   cell[c] = FREED(mine)
-#define STORE_QUEUED /* E5 */ \
+#define STORE_QUEUED /* settle.E5 */ \
   assert(cell[c] == mine); \
   assert(VERSION(mine) < 29); \
   cell[c] = NEXT(mine, QUEUED, 0); \
@@ -324,14 +324,14 @@ proctype worker(byte me) {
 end:
   do
   :: d_step { step == FRONT && at == 0 && LAP_AHEAD(SLOT(head), head) != -1 -> at = head }
-  :: d_step { step == FRONT && at != 0 -> /* K1 */
+  :: d_step { step == FRONT && at != 0 -> /* claim.K1 */
        if
        :: LAP_AHEAD(SLOT(at), at) < 0 -> if :: moved -> step = RAISE :: else -> at = 0 fi
        :: LAP_AHEAD(SLOT(at), at) > 0 -> step = FOLLOW_HEAD
        :: else -> hinted = SLOT(at) & 7; step = JUDGE
        fi }
   :: d_step { step == FOLLOW_HEAD -> if :: head > at -> at = head :: else -> at++ fi; moved = 1; step = FRONT }
-  :: d_step { step == JUDGE -> /* K2 */
+  :: d_step { step == JUDGE -> /* claim.K2 */
        c = CELL(hinted); mine = cell[c];
        if
 #ifdef HEAD_RAISED_BEFORE_WON
@@ -342,10 +342,10 @@ end:
        :: else -> mine = 0; c = 0; at++; moved = 1; step = FRONT
        fi;
        hinted = 0 }
-  :: d_step { step == LEASE_DEADLINE -> lease_deadline[me] = now + 1; step = LEASE_NOTE } /* K3 */
+  :: d_step { step == LEASE_DEADLINE -> lease_deadline[me] = now + 1; step = LEASE_NOTE } /* claim.K3 */
   :: d_step { step == LEASE_NOTE -> lease_note[me] = NOTE(VERSION(mine) + 1, COMPLETE); step = LEASE_ID }
   :: d_step { step == LEASE_ID -> lease_id[me] = ID(mine, c); step = CLAIM }
-  :: d_step { step == CLAIM -> /* K4 */
+  :: d_step { step == CLAIM -> /* claim.K4 */
        if
        :: cell[c] == mine ->
           assert(VERSION(mine) < 29);
@@ -355,7 +355,7 @@ end:
           at++; step = RAISE
        :: else -> mine = 0; c = 0; step = FRONT
        fi }
-  :: d_step { step == RAISE -> /* K5 */
+  :: d_step { step == RAISE -> /* claim.K5 */
        RAISE_HEAD(at);
        at = 0; moved = 0;
        if :: holds[me] -> step = HOLD :: else -> step = FRONT fi }
@@ -376,10 +376,10 @@ end:
        fi }
 #endif
 #if FAILS > 0
-  :: d_step { step == HOLD && fails_left > 0 -> /* E1 */
+  :: d_step { step == HOLD && fails_left > 0 -> /* settle.E1 */
        fails_left--; failing = 1; lease_note[me] = NOTE(VERSION(mine), REQUEUE); step = WIN }
 #endif
-  :: d_step { (step == HOLD && !failing) || step == WIN -> /* E2; E1 was done in K3 */
+  :: d_step { (step == HOLD && !failing) || step == WIN -> /* settle.E2; settle.E1 was done in claim.K3 */
        if
 #ifdef SKIP_LEASE_CHECK
        :: true ->
@@ -397,12 +397,12 @@ end:
        fi;
        failing = 0; holds[me] = 0 }
   :: d_step { step == STORE -> STORE_FREE; step = LIST_CELL }
-  :: d_step { step == LIST_CELL -> free_map = free_map | (1 << c); step = GIVE_BACK } /* F1 */
-  :: d_step { step == NOTE_PLACING -> placing[me] = ID(mine, c); step = STORE_AGAIN } /* E4 */
+  :: d_step { step == LIST_CELL -> free_map = free_map | (1 << c); step = GIVE_BACK } /* free.F1 */
+  :: d_step { step == NOTE_PLACING -> placing[me] = ID(mine, c); step = STORE_AGAIN } /* settle.E4 */
   :: d_step { step == STORE_AGAIN -> STORE_QUEUED; step = CLEAR_PLACING }
-     push() /* E6 */
+     push() /* settle.E6 */
   :: d_step { step == CLEAR_PLACING -> placing[me] = 0; check_nobody_forgotten(); step = GIVE_BACK }
-  :: d_step { step == GIVE_BACK -> lease_id[me] = 0; mine = 0; c = 0; step = FRONT } /* E7 */
+  :: d_step { step == GIVE_BACK -> lease_id[me] = 0; mine = 0; c = 0; step = FRONT } /* settle.E7 */
   od
   } unless { gone[me] != HERE }
 }

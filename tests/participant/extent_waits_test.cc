@@ -154,7 +154,7 @@ TEST(ExtentWaitsInProcess, a_claim_that_was_lost_before_it_was_handed_out_wakes)
   arenas.quarantine_one_extent();
   const WaitingProducer producer(arenas);
   ASSERT_TRUE(producer.sleeps());
-  Job next = must(arenas.late->claim());  // K6 fails for the first, and the next one is another's large job
+  Job next = must(arenas.late->claim());  // claim.K6 fails for the first, and the next one is another's large job
   EXPECT_TRUE(producer.is_woken_and_in());
   must(next.complete());
 }
@@ -192,7 +192,8 @@ TEST(ExtentWaitsInProcess, a_claimer_that_loses_a_large_job_to_another_does_not_
   LeaseBook book(segment, segment.participant(number), JobTable(segment).inline_bytes());
   const JobId id = arenas.world.enqueue(*arenas.other, arenas.large);
   const StateWord seen = JobTable(segment).word(index_of(id));
-  book.reserve(id, seen.next(CellState::running, number + 1), far_future_ns);  // K3, and another's K4 comes first
+  book.reserve(id, seen.next(CellState::running, number + 1),
+               far_future_ns);  // claim.K3, and another's claim.K4 comes first
   must(must(arenas.other->claim()).complete());
   arenas.fill(3);
   const WaitingProducer producer(arenas);
@@ -268,8 +269,9 @@ TEST(ExtentWaitsInProcess, an_enqueue_that_does_away_with_the_cell_of_another_on
   EXPECT_TRUE(producer.is_woken_and_in());
 }
 
-/// The end of a large job against a producer that begins to wait: E7, then W2 on one side, S2, then S3 on the other. On
-/// machines that let a load pass an earlier store this is what the fence of wake_for_extent() is for.
+/// The end of a large job against a producer that begins to wait: settle.E7, then wake.W2 on one side, wake.S2, then
+/// wake.S3 on the other. On machines that let a load pass an earlier store this is what the fence of wake_for_extent()
+/// is for.
 TEST(ExtentWaitsInProcess, no_wake_is_lost_between_the_end_of_a_large_job_and_a_producer_that_begins_to_wait) {
   Arenas arenas;
   const auto waiting = arenas.world.attach(Role::producer);
@@ -307,8 +309,8 @@ TEST(ExtentWaitsInProcess, no_wake_is_lost_between_the_end_of_a_large_job_and_a_
   for (std::uint64_t round = 1; steady_clock_ns() < end_ns; ++round) {
     while (begun.load() != round) std::this_thread::yield();
     pause(random);
-    waiters.announce(number);                           // S2
-    const bool has_room = arena.has_room(whole_chunk);  // S3
+    waiters.announce(number);                           // wake.S2
+    const bool has_room = arena.has_room(whole_chunk);  // wake.S3
     while (ended.load() != round) std::this_thread::yield();
     if (!has_room && waiters.is_announced(number)) ++lost;
     waiters.withdraw(number);

@@ -184,7 +184,7 @@ TEST(ReaperInProcess, nothing_of_a_dead_participants_bundle_is_left_to_its_follo
     number = dead->number();
   }
   ParticipantEntry& entry = inside.segment().participant(static_cast<std::uint32_t>(number));
-  // As one that died between L2 and E2 of a completion with follow-ups.
+  // As one that died between lead.L2 and settle.E2 of a completion with follow-ups.
   entry.state.store(EntryState::bits(ParticipantState::alive, EntryState::of(entry).epoch));
   entry.bundle.store(running.value());
   entry.bundle_after.store(running.value());

@@ -62,7 +62,7 @@ TEST(Scheduler, a_tick_that_a_dead_keeper_had_enqueued_and_not_marked_is_not_enq
   ScheduleBook book(world.scratch.directory());
   const auto now = std::chrono::system_clock::now();
   must(book.add(every("hourly", 1h), now - 1h - 1s));
-  // As the dead one: T1 and T2 of the one tick that has passed, and no T3. Its job is over by now.
+  // As the dead one: tick.T1 and tick.T2 of the one tick that has passed, and no tick.T3. Its job is over by now.
   const auto due = must(book.due(now));
   ASSERT_EQ(due.size(), 1U);
   ASSERT_EQ(due[0].ticks.size(), 1U);

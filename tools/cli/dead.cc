@@ -217,7 +217,7 @@ int run_purge(const DeadWords& words, DeadLetterStore& store) {
   return output.finish(exit_done);
 }
 
-/// Steps T2 to T4 (core/dead_letters/store.h), a batch at a time.
+/// Steps retry.T2 to retry.T4 (core/dead_letters/store.h), a batch at a time.
 class Retrying {
  public:
   Retrying(const DeadWords& words, DeadLetterStore& store, Engine& engine, Participant& participant)
@@ -321,7 +321,7 @@ class Retrying {
 };
 
 int run_retry(const DeadWords& words, DeadLetterStore& store) {
-  const auto lock = store.lock_retries();  // T1
+  const auto lock = store.lock_retries();  // retry.T1
   if (!lock) return fail("dead", lock.error());
   auto engine = Engine::open(words.directory);
   if (!engine) return fail("dead", engine.error());
