@@ -5,7 +5,7 @@
 //   settle.E1  stage outcome, attempts and what else there is   running: as if nothing had been decided
 //              in an own slot and the own staging room
 //   settle.E2  CAS the cell: running, queued or delayed         completing: finished as the slot says
-//              -> completing; lost: somebody else's word
+//              -> completing; lost: another word
 //              stands; told so
 //   settle.E3  not over: write into the cell what changes       again, to the same values
 //   settle.E4  not over, or kept: id into the own placing list  again
@@ -13,9 +13,9 @@
 //                                                               others: the placing list, which marks and places
 //   settle.M   mark the cell for the journal                    a doubled mark is harmless
 //   settle.E6  queued: push the hint; delayed, kept, burying:   a doubled hint is harmless, so is a mark; the reaper,
-//              mark it for the keeper; then ring the journal,   for whom the list still names the job, rings again
+//              mark it for the keeper; then ring the journal,   for which the list still names the job, rings again
 //              clear the placing list
-//   settle.W   over: wake who waits for it                      who waits looks again by itself
+//   settle.W   over: wake its waiters                           waiters check again after 1 s
 //   settle.E7  clear the slot                                   it names a word that is no more: marked once more
 //
 // From E2 to E5 the cell is ours alone, so E5 is a plain store: only our reaper may write it then, and only when we are
@@ -93,13 +93,13 @@ class Settling {
 
   /// What an end came to.
   enum class Ended : std::uint8_t {
-    lost,  // somebody else's word stood there
+    lost,  // another word stood there
     kept,  // the job goes on, or its cell is kept
     free,  // the cell is free, and the caller lists it
   };
   /// E1 to W. `from` is the word that must stand there.
   Ended end(CellIndex index, StateWord from, LeaseSlot& slot, const Ending& ending) noexcept;
-  /// The same on behalf of one who is dead or late: what it has staged for this job, if its note says that it has, is
+  /// The same on behalf of one that is dead or late: what it has staged for this job, if its note says that it has, is
   /// taken over first.
   Ended end_for(const ParticipantEntry& other, CellIndex index, StateWord from, LeaseSlot& slot,
                 LeaseNote note) noexcept;
@@ -108,7 +108,7 @@ class Settling {
   bool swap_to_completing(CellIndex index, StateWord from) noexcept {
     std::uint64_t expected = from.bits();
     // Acquires the cell as its last writer left it, releases what is staged; seq_cst, because it comes
-    // before the look whether somebody waits (core/inspect/job_wait.h). ORDER relaxed: a lost swap reads nothing.
+    // before the look whether a participant waits (core/inspect/job_wait.h). ORDER relaxed: a lost swap reads nothing.
     return table_.state(index).compare_exchange_strong(expected, from.next(CellState::completing, owner_).bits(),
                                                        std::memory_order_seq_cst,
                                                        std::memory_order_relaxed);  // settle.E2
@@ -117,7 +117,7 @@ class Settling {
   /// E5 for a job that is over. The cell is free afterwards; the caller lists it.
   void free_cell(CellIndex index, StateWord completing) noexcept {
     RINGMILL_INVARIANT(table_.word(index) == completing);  // only its owner moves a cell that is completing
-    // ORDER state: releases the cell's last use to whoever fills it next.
+    // ORDER state: releases the cell's last use to its next producer.
     table_.state(index).store(table_.freed(completing).bits(), std::memory_order_release);  // settle.E5
   }
 
