@@ -153,6 +153,13 @@ TEST_F(LookCommand, dump_filters_by_state_level_kind_and_number) {
   expect_error(on_engine("dump", {"--state", "asleep"}), 2, "--state");
 }
 
+TEST_F(LookCommand, a_number_of_jobs_that_cannot_be_is_a_usage_error) {
+  for (const std::string number : {"-1", "99999999999999999999", "one"}) {
+    expect_error(on_engine("dump", {"--limit", number}), 2, "--limit");
+    expect_error(on_engine("dead", {"list", "--limit", number}), 2, "--limit");
+  }
+}
+
 TEST_F(LookCommand, dump_shows_rings_and_participants) {
   enqueue("x", "greet", "high");
   Command worker(words_for("work", {"--exec", long_command, "--levels", "low"}));
