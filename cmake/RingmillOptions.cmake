@@ -45,6 +45,8 @@ if(RINGMILL_SANITIZE)
   target_link_options(ringmill-rooms INTERFACE -fsanitize=${RINGMILL_SANITIZE})
 endif()
 
+include(RingmillHardening)
+
 # The files of one room (found again at each build, so a new file needs no edit here).
 function(ringmill_room_sources VARIABLE)
   file(GLOB files CONFIGURE_DEPENDS ${ARGN})

@@ -1,0 +1,46 @@
+# What makes a fault of ours harder to use: docs/decisions/0032-hardening.md. tools/hardening looks at what was built.
+# Not at -O0, where FORTIFY does nothing, nor under the sanitizers, which look at more than all of it.
+
+option(RINGMILL_HARDENING "Harden optimised builds: RELRO, BIND_NOW, PIE, stack protector, FORTIFY, CET" ON)
+set(RINGMILL_HARDENS "$<AND:$<BOOL:${RINGMILL_HARDENING}>,$<NOT:$<BOOL:${RINGMILL_SANITIZE}>>,\
+$<NOT:$<CONFIG:Debug>>,$<NOT:$<STREQUAL:$<CONFIG>,>>>")
+
+include(CheckPIESupported)
+check_pie_supported(LANGUAGES CXX)
+
+target_compile_options(ringmill-rooms INTERFACE "$<${RINGMILL_HARDENS}:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=3>")
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")
+  target_compile_options(ringmill-rooms INTERFACE "$<${RINGMILL_HARDENS}:-fcf-protection=return>")
+endif()
+target_link_options(ringmill-rooms INTERFACE "$<${RINGMILL_HARDENS}:LINKER:-z,relro,-z,now,-z,noexecstack>")
+
+# A canary in these files. Not for all: on the hot path it has a price.
+function(ringmill_protect_stack)
+  set_property(SOURCE ${ARGN} TARGET_DIRECTORY ringmill APPEND PROPERTY
+    COMPILE_OPTIONS "$<${RINGMILL_HARDENS}:-fstack-protector-strong>")
+endfunction()
+
+# The standard library's own checks of bounds, for files that take apart what others may have written. They are
+# compiled without the precompiled headers, which were parsed without these checks. A Debug build has them everywhere.
+function(ringmill_check_bounds)
+  set_property(SOURCE ${ARGN} TARGET_DIRECTORY ringmill APPEND PROPERTY
+    COMPILE_OPTIONS "$<${RINGMILL_HARDENS}:-D_GLIBCXX_ASSERTIONS>")
+  if(RINGMILL_HARDENING AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+    set_property(SOURCE ${ARGN} TARGET_DIRECTORY ringmill PROPERTY SKIP_PRECOMPILE_HEADERS ON)
+  endif()
+endfunction()
+
+# Of the files in LIST those with these names (X for X.cc), in whichever folder. A name that none has is an error: a
+# file that moves or is renamed keeps its options, or says that it has lost them.
+function(ringmill_files_named VARIABLE LIST)
+  set(named "")
+  foreach(name IN LISTS ARGN)
+    set(matching ${${LIST}})
+    list(FILTER matching INCLUDE REGEX "/${name}\\.cc$")
+    if(NOT matching)
+      message(FATAL_ERROR "no file ${name}.cc is among the sources: name the one that took its place")
+    endif()
+    list(APPEND named ${matching})
+  endforeach()
+  set(${VARIABLE} ${named} PARENT_SCOPE)
+endfunction()
