@@ -39,7 +39,7 @@ TEST_F(LookCommand, status_has_the_keys_of_the_contract) {
   EXPECT_EQ(keys_of(json["keeper"]), (Keys{"pid", "alive", "since"}));
   EXPECT_EQ(keys_of(json["memory"]), (Keys{"bytes", "cells_free", "cells_used", "arena_bytes", "arena_used"}));
   EXPECT_EQ(keys_of(json["journal"]), (Keys{"mode", "segments", "bytes", "limit", "durable_lag_us", "bytes_per_s",
-                                            "last_error", "bytes_written", "records_written", "jobs_elided"}));
+                                            "last_error", "bytes_written", "records_written", "jobs_elided", "note"}));
   EXPECT_EQ(keys_of(json["dead_letters"]),
             (Keys{"count", "bytes", "limit", "count_limit", "oldest", "dropped", "expired"}));
 }
