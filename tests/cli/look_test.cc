@@ -230,7 +230,8 @@ TEST_F(LookCommand, looking_writes_no_byte_of_shared_memory) {
   const std::string before = segment_bytes();
   ASSERT_GT(before.size(), 256U * 256U);
   for (const auto& more : {std::vector<std::string>{"--payload"}, {"--rings", "--participants", "--check"}}) {
-    EXPECT_EQ(on_engine("dump", more).exit_code, 0);
+    const auto dumped = on_engine("dump", more);
+    EXPECT_EQ(dumped.exit_code, 0) << dumped.out << dumped.err;
   }
   EXPECT_EQ(on_engine("status").exit_code, 0);
   EXPECT_EQ(on_engine("job", {id}).exit_code, 0);
