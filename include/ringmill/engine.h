@@ -43,8 +43,8 @@ class Engine {
   Engine& operator=(Engine&&) noexcept;
   ~Engine();
 
-  /// Gives the calling thread a participant. Costs a few system calls.
-  /// Error too_many_participants: all entries belong to the living.
+  /// Gives the calling thread a participant: a few system calls. Reads a file of the directory, as this user may.
+  /// Errors: too_many_participants (all entries belong to the living), stale, not_found, permission_denied, system.
   Result<std::unique_ptr<Participant>> attach(Role role);
 
   /// Interns a task name: 1 to 63 characters of [A-Za-z0-9._:/-]. The same name gives the same Kind in every process.

@@ -215,7 +215,9 @@ TEST(ExecWorkers, whatever_descriptor_is_lacking_no_process_has_begun) {
 
 TEST(ExecWorkers, a_user_without_processes_left_is_no_attempt) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can become a user who may have none";
-  ExecWorld world;
+  CreateOptions options = small_engine();
+  options.mode = 0755;  // entering reads which memory is the newest
+  ExecWorld world(options, OpenOptions{});
   Child child([&] {
     Engine opened = world.scratch.open(without_keeper);
     const auto producer = must(opened.attach(Role::producer));
