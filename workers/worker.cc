@@ -77,6 +77,7 @@ Result<void> Worker::Implementation::prepare() {
     commons.levels.push_back(*level);
   }
   commons.idle_threads.store(0);
+  commons.to_enter.store(static_cast<std::uint32_t>(threads.size()));
   ended.store(0);
   first_error.reset();
   return commons.handlers.resolve(commons.engine);

@@ -4,6 +4,7 @@
 #include <bit>
 #include <chrono>
 #include <exception>
+#include <limits>
 #include <system_error>
 #include <thread>
 
@@ -47,9 +48,23 @@ bool is_just_empty(const Error& error) noexcept {
 
 }  // namespace
 
+void WorkerCommons::note_entered() noexcept {
+  if (to_enter.fetch_sub(1) == 1) futex_wake(to_enter, std::numeric_limits<int>::max());
+}
+
+void WorkerCommons::wait_for_entries() noexcept {
+  // A thread that could not be started never enters; that stops the worker, which is looked at from time to time.
+  constexpr std::uint64_t look_again_ns = 10'000'000;
+  for (std::uint32_t left = to_enter.load(); left != 0 && !stopping.load(); left = to_enter.load()) {
+    futex_wait(to_enter, left, look_again_ns);
+  }
+}
+
 Result<void> WorkerThread::run() {
   auto participant = commons_.engine.attach(Role::worker);
+  commons_.note_entered();
   if (!participant) return std::unexpected(participant.error());
+  commons_.wait_for_entries();
   ClaimOptions claims{.levels = commons_.levels,
                       .kinds = commons_.handlers.kinds(),
                       .policy = commons_.options.policy,

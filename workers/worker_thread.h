@@ -40,6 +40,14 @@ struct WorkerCommons {
   std::atomic<std::uint32_t> visitors{0};
   /// Draining: how many threads found nothing to claim since they last ran a job, those that have left included.
   std::atomic<std::uint32_t> idle_threads{0};
+  /// Futex: how many threads have still to enter the engine. None runs a job before: what its handler takes
+  /// (descriptors, memory) may be what another thread needs to enter.
+  std::atomic<std::uint32_t> to_enter{0};
+
+  /// By each thread that was to enter, once, also if it could not.
+  void note_entered() noexcept;
+  /// Until all have entered, or the worker stops.
+  void wait_for_entries() noexcept;
 };
 
 class alignas(64) WorkerThread {

@@ -291,11 +291,6 @@ void JournalWork::finish(std::chrono::nanoseconds most) {
   }
 }
 
-void JournalWork::take_back_failure() noexcept {
-  if (is_in(JournalCondition::none) || is_in(JournalCondition::working)) return;
-  set_condition(JournalCondition::none, 0);
-}
-
 void JournalWork::wake() noexcept {
   is_woken_.store(true);
   ring_journal(engine_->segment);
@@ -319,7 +314,6 @@ JournalThread::~JournalThread() {
   stop_.store(true);
   work_.wake();
   thread_.join();
-  work_.take_back_failure();
 }
 
 void JournalThread::run() noexcept {

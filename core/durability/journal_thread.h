@@ -29,9 +29,6 @@ class JournalWork {
   void finish(std::chrono::nanoseconds most);
   /// From any thread: ends the wait of a turn.
   void wake() noexcept;
-  /// The last call of a thread that ends in order. What failed for it the next one tries for itself, so its failure
-  /// does not refuse the jobs of a process that comes before that one.
-  void take_back_failure() noexcept;
   /// Says that the thread cannot go on, to those who wait and in the log.
   void fail(const Error& error) noexcept;
   void call_keeper() noexcept;
