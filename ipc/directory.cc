@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <climits>
 
 namespace ringmill {
 
@@ -17,18 +18,21 @@ namespace {
 constexpr std::string_view half_made_ending = ".new";
 constexpr std::size_t random_digits = 16;
 
-/// The system's functions want a zero behind a name; a name with a slash would be a path.
+/// The system's functions want a zero behind a name; a name with a slash would be a path. Allocates nothing: the keeper
+/// looks at names while there is no memory.
 class Name {
  public:
-  explicit Name(std::string_view text) : text_(text) {}
-  const char* c_str() const noexcept { return text_.c_str(); }
-  bool is_one() const noexcept {
-    return !text_.empty() && text_ != "." && text_ != ".." && text_.find('/') == std::string::npos &&
-           text_.find('\0') == std::string::npos;
+  explicit Name(std::string_view text) noexcept
+      : is_one_(!text.empty() && text.size() <= NAME_MAX && text != "." && text != ".." &&
+                text.find('/') == std::string_view::npos && text.find('\0') == std::string_view::npos) {
+    if (is_one_) text.copy(text_.data(), text.size());
   }
+  const char* c_str() const noexcept { return text_.data(); }
+  bool is_one() const noexcept { return is_one_; }
 
  private:
-  std::string text_;
+  std::array<char, NAME_MAX + 1> text_{};
+  bool is_one_;
 };
 
 Error not_a_name(const fs::path& path) { return Error(ErrorCode::invalid_argument, "not a name", path.string()); }

@@ -168,7 +168,7 @@ Result<void> change_flow_rules(const EngineDirectory& directory, Segment& segmen
   return {};
 }
 
-FlowRulesWatch::Sign FlowRulesWatch::sign_of(const EngineDirectory& directory) noexcept {
+FlowRulesWatch::Sign FlowRulesWatch::sign_of(const EngineDirectory& directory) {
   const auto facts = directory.folder().look(flow_file);
   if (!facts || !*facts) return {};
   const timespec& changed = (*facts)->st_mtim;

@@ -47,7 +47,7 @@ class FlowRulesWatch {
     std::int64_t changed_ns = 0;
     bool operator==(const Sign&) const noexcept = default;
   };
-  static Sign sign_of(const EngineDirectory& directory) noexcept;
+  static Sign sign_of(const EngineDirectory& directory);
 
   std::optional<Sign> applied_;
 };
