@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "core/base/exceptions.h"
+#include "core/base/kinds.h"
 #include "core/base/log.h"
 #include "core/dead_letters/store.h"
 #include "core/flow_control/flow_book.h"
@@ -138,16 +139,7 @@ Result<std::unique_ptr<Participant>> Engine::attach(Role role) try {
 
 Result<Kind> Engine::kind(std::string_view name) try {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
-  if (!is_valid_name(name)) {
-    return std::unexpected(Error(ErrorCode::invalid_argument,
-                                 "a kind's name has 1 to 63 characters of [A-Za-z0-9._:/-]", std::string(name)));
-  }
-  const auto number = implementation_->core->segment.kinds().intern(name);
-  if (!number)
-    return std::unexpected(Error(ErrorCode::no_space, "this engine knows 1024 kinds, which is the most",
-                                 "end its processes, then `ringmill recover DIR --from-journal` gives back "
-                                 "those that no job has; `ringmill status` counts them"));
-  return Kind{*number};
+  return intern_kind(implementation_->core->segment, name);
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
@@ -165,16 +157,7 @@ Result<RetryPolicy> Engine::retry_policy(std::string_view text) try {
 
 Result<Level> Engine::level(std::string_view name) const try {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
-  const Segment& segment = implementation_->core->segment;
-  if (const auto number = find_level(segment, name)) return level_of_number(segment, *number);
-  std::string known;
-  for (std::uint32_t n = 0; n < segment.geometry().level_count; ++n) {
-    known += (n == 0 ? "" : ", ") + ringmill::level_name(segment, n);
-  }
-  const std::size_t more = levels_in_use(segment).size() - segment.geometry().level_count;
-  if (more != 0) known += " and " + std::to_string(more) + " made at run time";
-  return std::unexpected(
-      Error(ErrorCode::not_found, "no such level", std::string(name) + "; this engine has " + known));
+  return level_named(implementation_->core->segment, name);
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }

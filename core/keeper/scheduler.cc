@@ -4,11 +4,11 @@
 
 #include "core/base/engine_thread.h"
 #include "core/base/exceptions.h"
+#include "core/base/kinds.h"
 #include "core/base/log.h"
 #include "core/levels/level_names.h"
 #include "core/participant/attach.h"
 #include "ipc/file.h"
-#include "ipc/name_table.h"
 
 namespace ringmill {
 
@@ -134,23 +134,16 @@ Result<void> Scheduler::enqueue(std::span<const DueSchedule> due, ScheduleBook& 
 Scheduler::Enqueued Scheduler::enqueue(const DueSchedule& due, Participant& producer, std::chrono::seconds wait) {
   const Schedule& schedule = due.schedule;
   const Segment& segment = engine_->segment;
-  const auto refused = [](ErrorCode code, const char* why, std::string what) {
-    return Enqueued{.last = std::nullopt, .error = Error(code, why, std::move(what))};
-  };
-  const auto level = find_level(segment, schedule.level);
-  if (!level) return refused(ErrorCode::not_found, "no such level", schedule.level);
-  if (!is_valid_name(schedule.kind)) {
-    return refused(ErrorCode::invalid_argument, "a kind's name has 1 to 63 characters of [A-Za-z0-9._:/-]",
-                   schedule.kind);
-  }
+  const auto refused = [](Error error) { return Enqueued{.last = std::nullopt, .error = std::move(error)}; };
+  const auto level = level_named(segment, schedule.level);
+  if (!level) return refused(level.error());
   if (schedule.payload.size() > segment.geometry().max_payload) {
-    return refused(ErrorCode::too_large, "the payload is too long for this engine",
-                   std::to_string(schedule.payload.size()) + " bytes");
+    return refused(Error(ErrorCode::too_large, "the payload is too long for this engine",
+                         std::to_string(schedule.payload.size()) + " bytes"));
   }
-  const auto kind = segment.kinds().intern(schedule.kind);
-  if (!kind) return refused(ErrorCode::no_space, "this engine knows 1024 kinds, which is the most", schedule.kind);
-  const JobRequest request{
-      .kind = Kind{*kind}, .level = level_of_number(segment, *level), .payload = as_payload(schedule.payload)};
+  const auto kind = intern_kind(segment, schedule.kind);
+  if (!kind) return refused(kind.error());
+  const JobRequest request{.kind = *kind, .level = *level, .payload = as_payload(schedule.payload)};
   Enqueued enqueued;
   for (const TickTime tick : due.ticks) {
     const auto job = producer.enqueue_unique(request, unique_key_of(schedule.name, tick), unique_for, wait);  // tick.T2

@@ -24,6 +24,18 @@ std::optional<std::uint32_t> find_level(const Segment& segment, std::string_view
   return std::nullopt;
 }
 
+Result<Level> level_named(const Segment& segment, std::string_view name) {
+  if (const auto number = find_level(segment, name)) return level_of_number(segment, *number);
+  std::string known;
+  for (std::uint32_t n = 0; n < segment.geometry().level_count; ++n) {
+    known += (n == 0 ? "" : ", ") + level_name(segment, n);
+  }
+  const std::size_t more = levels_in_use(segment).size() - segment.geometry().level_count;
+  if (more != 0) known += " and " + std::to_string(more) + " made at run time";
+  return std::unexpected(
+      Error(ErrorCode::not_found, "no such level", std::string(name) + "; this engine has " + known));
+}
+
 Level level_of_number(const Segment& segment, std::uint32_t number) noexcept {
   if (number < segment.geometry().level_count) return Level{number};
   return Level{level_value(number, segment.level_word(number).epoch)};

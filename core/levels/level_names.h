@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include <ringmill/error.h>
 #include <ringmill/job.h>
 
 #include "ipc/segment.h"
@@ -15,6 +16,8 @@ namespace ringmill {
 
 /// The number of a level that is in use, first levels included.
 std::optional<std::uint32_t> find_level(const Segment& segment, std::string_view name) noexcept;
+/// The same, as its users name it. Error not_found: the message lists the levels that are.
+Result<Level> level_named(const Segment& segment, std::string_view name);
 /// What its users name it by.
 Level level_of_number(const Segment& segment, std::uint32_t number) noexcept;
 /// The numbers of all levels, the first ones and those made at run time.
