@@ -91,17 +91,9 @@ Result<void> Engine::create(const std::filesystem::path& directory, const Create
 }
 
 Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions& options) try {
-  auto directory = EngineDirectory::open(path);
-  if (!directory) return std::unexpected(directory.error());
-  auto locks = directory->open_locks();
-  if (!locks) return std::unexpected(locks.error());
-  auto probe = directory->open_locks();
-  if (!probe) return std::unexpected(probe.error());
-  auto segment = directory->open_segment(*locks, options.dump_segment);
-  if (!segment) return std::unexpected(segment.error());
-  auto core =
-      std::make_shared<EngineCore>(std::move(*directory), std::move(*locks), std::move(*probe), std::move(*segment));
-  return Engine(std::make_shared<Implementation>(std::move(core), options.embedded_keeper));
+  auto core = EngineCore::open(path, options.dump_segment);
+  if (!core) return std::unexpected(core.error());
+  return Engine(std::make_shared<Implementation>(*std::move(core), options.embedded_keeper));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }

@@ -5,30 +5,23 @@
 namespace ringmill {
 
 Result<std::unique_ptr<Forgetting>> Forgetting::begin(const std::filesystem::path& directory) {
-  auto opened = EngineDirectory::open(directory);
-  if (!opened) return std::unexpected(opened.error());
-  auto locks = opened->open_locks();
-  if (!locks) return std::unexpected(locks.error());
-  auto probe = opened->open_locks();
-  if (!probe) return std::unexpected(probe.error());
-  auto segment = opened->open_segment(*locks, false);
-  if (!segment) return std::unexpected(segment.error());
-  std::unique_ptr<Forgetting> begun(
-      new Forgetting(*std::move(opened), *std::move(locks), *std::move(probe), *std::move(segment)));
+  auto core = EngineCore::open(directory, false);
+  if (!core) return std::unexpected(core.error());
+  std::unique_ptr<Forgetting> begun(new Forgetting(*std::move(core)));
   if (auto entered = begun->enter(); !entered) return std::unexpected(entered.error());
   return begun;
 }
 
 Forgetting::~Forgetting() {
-  if (settling_) core_.registry.leave(number_);
+  if (settling_) core_->registry.leave(number_);
 }
 
 Result<void> Forgetting::enter() {
-  const auto number = enter_engine(core_, Role::tool);
+  const auto number = enter_engine(*core_, Role::tool);
   if (!number) return std::unexpected(number.error());
   number_ = *number;
-  settling_ = std::make_unique<Settling>(core_.segment, number_);
-  ring_keeper(core_.segment);  // so that it watches us from now on
+  settling_ = std::make_unique<Settling>(core_->segment, number_);
+  ring_keeper(core_->segment);  // so that it watches us from now on
   return {};
 }
 
@@ -38,7 +31,7 @@ const char* Forgetting::need_of(CellIndex index, StateWord word) const noexcept 
   const bool is_cancelled = word.state() == CellState::cancelled;
   if (is_cancelled && (flags & cell_flag::has_children) != 0) return "another job needs to know how it ended";
   const bool leads = (flags & cell_flag::leads_bundle) != 0 && (flags & cell_flag::memory_only) == 0;
-  if (leads && core_.segment.marks().is_marked(index)) return "the journal has not written all that came with it yet";
+  if (leads && core_->segment.marks().is_marked(index)) return "the journal has not written all that came with it yet";
   return nullptr;
 }
 
@@ -48,7 +41,7 @@ Result<bool> Forgetting::forget(JobId id) {
   const auto unknown = [id] { return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string())); };
   const auto busy = [id](const char* why) { return std::unexpected(Error(ErrorCode::busy, why, id.to_string())); };
   if (!table.can_have_given(id)) return unknown();
-  ParticipantEntry& entry = core_.segment.participant(number_);
+  ParticipantEntry& entry = core_->segment.participant(number_);
   while (true) {
     const StateWord word = table.word(index);
     if (!JobTable::was_enqueued(id, word)) return unknown();
@@ -62,8 +55,8 @@ Result<bool> Forgetting::forget(JobId id) {
     entry.placing_count.store(1);                       // forget.G1
     const bool dropped = settling_->drop(index, word);  // forget.G2, and the mark of forget.G3
     if (dropped) {
-      core_.segment.free_map().put(index & ~CellIndex{63}, std::uint64_t{1} << (index % 64));
-      wake_for_space(core_.segment);
+      core_->segment.free_map().put(index & ~CellIndex{63}, std::uint64_t{1} << (index % 64));
+      wake_for_space(core_->segment);
     }
     entry.placing_count.store(0);  // forget.G3
     if (dropped) return true;

@@ -11,6 +11,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <utility>
 
 #include <ringmill/error.h>
 #include <ringmill/job.h>
@@ -29,19 +30,18 @@ class Forgetting {
   Forgetting(const Forgetting&) = delete;
   Forgetting& operator=(const Forgetting&) = delete;
 
-  const Segment& segment() const noexcept { return core_.segment; }
+  const Segment& segment() const noexcept { return core_->segment; }
   /// False: nothing is kept of it. Errors: not_found (no such job ever was); busy (it is not over, or another job needs
   /// to know how it ended).
   Result<bool> forget(JobId id);
 
  private:
-  Forgetting(EngineDirectory directory, File locks, File probe, Segment segment)
-      : core_(std::move(directory), std::move(locks), std::move(probe), std::move(segment)) {}
+  explicit Forgetting(std::shared_ptr<EngineCore> core) noexcept : core_(std::move(core)) {}
   Result<void> enter();
   /// Why the cell of a job that is over must stay; nothing: it need not.
   const char* need_of(CellIndex index, StateWord word) const noexcept;
 
-  EngineCore core_;
+  std::shared_ptr<EngineCore> core_;
   std::uint32_t number_ = most_participants;
   std::unique_ptr<Settling> settling_;
 };

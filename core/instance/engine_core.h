@@ -18,6 +18,9 @@ namespace ringmill {
 /// Directory, locks and segment of one open engine. Everything here may be used by any thread.
 class EngineCore {
  public:
+  /// Opens the engine of a directory; makes its shared memory anew where that is gone. Errors: those of Engine::open().
+  static Result<std::shared_ptr<EngineCore>> open(const std::filesystem::path& directory, bool dump_in_core);
+
   EngineCore(EngineDirectory opened_directory, File lock_file, File probe_file, Segment mapped)
       : directory(std::move(opened_directory)),
         locks(std::move(lock_file)),

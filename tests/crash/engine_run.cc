@@ -104,11 +104,7 @@ void EngineRun::found(CrashTrouble trouble, const std::string& what) {
 void EngineRun::open_engine() {
   ++worlds_;
   engine_ = must(Engine::open(place_.directory(), {.embedded_keeper = false}));
-  EngineDirectory opened = must(EngineDirectory::open(place_.directory()));
-  File locks = must(opened.open_locks());
-  File probe = must(opened.open_locks());
-  Segment segment = must(opened.open_segment(locks, false));
-  core_ = std::make_shared<EngineCore>(std::move(opened), std::move(locks), std::move(probe), std::move(segment));
+  core_ = must(EngineCore::open(place_.directory(), false));
   for (std::uint32_t kind = 0; kind < kind_count; ++kind) {
     kinds_.push_back(must(engine_->kind(fmt::format("kind-{}", kind))));
   }

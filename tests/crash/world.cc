@@ -35,11 +35,7 @@ T must(Result<T> result, const char* what) {
 }  // namespace
 
 std::shared_ptr<EngineCore> open_core(const std::filesystem::path& directory) {
-  EngineDirectory opened = must(EngineDirectory::open(directory), "open the directory");
-  File locks = must(opened.open_locks(), "open the lock file");
-  File probe = must(opened.open_locks(), "open the lock file");
-  Segment segment = must(opened.open_segment(locks, false), "map the segment");
-  return std::make_shared<EngineCore>(std::move(opened), std::move(locks), std::move(probe), std::move(segment));
+  return must(EngineCore::open(directory, false), "open the engine");
 }
 
 World::World(const std::filesystem::path& folder, const std::filesystem::path& shm_folder)

@@ -65,11 +65,7 @@ std::filesystem::path ScratchEngine::segment_file() const {
 Engine ScratchEngine::open(const OpenOptions& options) const { return must(Engine::open(directory(), options)); }
 
 std::shared_ptr<EngineCore> ScratchEngine::open_core() const {
-  EngineDirectory opened = must(EngineDirectory::open(directory()));
-  File locks = must(opened.open_locks());
-  File probe = must(opened.open_locks());
-  Segment segment = must(opened.open_segment(locks, false));
-  return std::make_shared<EngineCore>(std::move(opened), std::move(locks), std::move(probe), std::move(segment));
+  return must(EngineCore::open(directory(), false));
 }
 
 }  // namespace ringmill::test
