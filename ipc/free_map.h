@@ -62,6 +62,9 @@ class FreeMap {
     if (before == 0) summary_[word / 64].fetch_or(std::uint64_t{1} << (word % 64));  // free.F2
   }
 
+  /// Lists one cell.
+  void put_cell(std::uint32_t cell) noexcept { put(cell & ~std::uint32_t{63}, std::uint64_t{1} << (cell % 64)); }
+
   /// True when the cell's bit is set. One moment's view, for the keeper's scan and for inspection.
   bool lists(std::uint32_t cell) const noexcept {
     return (words_[cell / 64].load(std::memory_order_relaxed) >> (cell % 64) & 1) != 0;  // ORDER relaxed: a hint

@@ -55,7 +55,7 @@ Result<bool> Forgetting::forget(JobId id) {
     entry.placing_count.store(1);                       // forget.G1
     const bool dropped = settling_->drop(index, word);  // forget.G2, and the mark of forget.G3
     if (dropped) {
-      core_->segment.free_map().put(index & ~CellIndex{63}, std::uint64_t{1} << (index % 64));
+      core_->segment.free_map().put_cell(index);
       wake_for_space(core_->segment);
     }
     entry.placing_count.store(0);  // forget.G3

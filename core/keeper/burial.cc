@@ -142,7 +142,7 @@ Result<void> Burial::bury_all(std::span<const Grave> graves) {
   if (const auto done = store_->bury(letters); !done) return std::unexpected(done.error());  // bury.G2
   for (const Grave& grave : graves) {
     if (!settling_.drop(grave.index, grave.word)) continue;  // bury.G3
-    engine_->segment.free_map().put(grave.index & ~CellIndex{63}, std::uint64_t{1} << (grave.index % 64));
+    engine_->segment.free_map().put_cell(grave.index);
   }
   wake_for_space(engine_->segment);
   return {};

@@ -113,7 +113,7 @@ bool Reaper::act(CellIndex index, StateWord word, const End& end) noexcept {
 }
 
 void Reaper::list(CellIndex index) noexcept {
-  segment_->free_map().put(index & ~CellIndex{63}, std::uint64_t{1} << (index % 64));
+  segment_->free_map().put_cell(index);
   wake_for_space(*segment_);
 }
 
