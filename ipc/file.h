@@ -41,7 +41,7 @@ class File {
 
 /// While one lives, a write beyond the process's limit on the size of files (RLIMIT_FSIZE) is the error EFBIG for its
 /// thread. The signal SIGXFSZ, which comes with it, would end a process that has only opened an engine. Every write to
-/// a file has one around it, or runs on a thread of ours that has one. It begins and ends on one thread.
+/// a file has one around it, or runs on a thread of ours, which block all signals. It begins and ends on one thread.
 class NoFileSizeSignal {
  public:
   NoFileSizeSignal() noexcept;

@@ -8,7 +8,6 @@
 #include "core/base/exceptions.h"
 #include "core/base/log.h"
 #include "ipc/clock.h"
-#include "ipc/file.h"
 #include "ipc/futex.h"
 #include "ipc/time_slice.h"
 #include "ipc/waking.h"
@@ -317,7 +316,6 @@ JournalThread::~JournalThread() {
 }
 
 void JournalThread::run() noexcept {
-  const NoFileSizeSignal no_signal;
   ask_for_short_time_slices();
   try {
     while (!stop_.load()) work_.turn(std::chrono::nanoseconds(longest_journal_rest_ns));

@@ -9,7 +9,6 @@
 #include "core/base/log.h"
 #include "core/retry/retry_policies.h"
 #include "ipc/clock.h"
-#include "ipc/file.h"
 
 namespace ringmill {
 
@@ -59,7 +58,6 @@ void Burial::add(std::vector<CellIndex>& cells) {
 }
 
 void Burial::run() noexcept {
-  const NoFileSizeSignal no_signal;
   bool is_over = false;
   while (!is_over) {
     try {

@@ -8,7 +8,6 @@
 #include "core/base/log.h"
 #include "core/levels/level_names.h"
 #include "core/participant/attach.h"
-#include "ipc/file.h"
 
 namespace ringmill {
 
@@ -40,7 +39,6 @@ Scheduler::~Scheduler() {
 }
 
 void Scheduler::run() noexcept {
-  const NoFileSizeSignal no_signal;
   bool is_over = false;
   while (!is_over) {
     try {
