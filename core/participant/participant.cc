@@ -164,9 +164,11 @@ Error lease_revoked() noexcept {
   return Error(ErrorCode::lease_lost, "the lease was revoked: somebody else has the job");
 }
 
-}  // namespace
-
-namespace {
+/// What a call returns that has settled or kept a job, or lost its lease.
+inline Result<void> won_or_revoked(bool won) noexcept {
+  if (!won) return std::unexpected(lease_revoked());
+  return {};
+}
 
 /// Milliseconds that count: negative ones do not.
 std::uint64_t to_ms(std::chrono::milliseconds time) noexcept {
@@ -175,14 +177,31 @@ std::uint64_t to_ms(std::chrono::milliseconds time) noexcept {
 
 }  // namespace
 
-Result<void> Job::complete(std::span<const std::byte> result) try {
-  if (!held()) return std::unexpected(not_held());
-  Participant::Implementation& participant = *participant_->implementation_;
-  if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  if (!participant.complete(*this, result)) return std::unexpected(lease_revoked());
-  return {};
+inline Participant::Implementation* Participant::Implementation::holder_of(const Job& job) noexcept {
+  if (!job.held()) return nullptr;
+  Implementation* const participant = job.participant_->implementation_.get();
+  return participant->is_mine() ? participant : nullptr;
+}
+
+Error Participant::Implementation::no_holder(const Job& job) noexcept {
+  return job.held() ? job.participant_->implementation_->misuse() : not_held();
+}
+
+Result<Settled> Participant::Implementation::fail_held(Job& job, std::string_view error, std::string_view said,
+                                                       std::optional<std::uint64_t> delay_ms, DeathCause cause) try {
+  Implementation* const holder = holder_of(job);
+  if (holder == nullptr) return std::unexpected(no_holder(job));
+  const auto settled = holder->fail(job, error, said, delay_ms, cause);
+  if (!settled) return std::unexpected(lease_revoked());
+  return *settled;
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
+}
+
+Result<void> Job::complete(std::span<const std::byte> result) {
+  auto* const holder = Participant::Implementation::holder_of(*this);
+  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(*this));
+  return won_or_revoked(holder->complete(*this, result));
 }
 
 std::size_t Job::result_room() const noexcept {
@@ -190,102 +209,59 @@ std::size_t Job::result_room() const noexcept {
   return participant_->implementation_->room_for_result(*this);
 }
 
-Result<Settled> Job::fail(std::string_view error, std::string_view said) try {
-  if (!held()) return std::unexpected(not_held());
-  Participant::Implementation& participant = *participant_->implementation_;
-  if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  const auto settled = participant.fail(*this, error, said, std::nullopt);
-  if (!settled) return std::unexpected(lease_revoked());
-  return *settled;
-} catch (const std::exception& thrown) {
-  return std::unexpected(error_of(thrown));
+Result<Settled> Job::fail(std::string_view error, std::string_view said) {
+  return Participant::Implementation::fail_held(*this, error, said, std::nullopt);
 }
 
-Result<Settled> Job::retry_in(std::chrono::milliseconds delay, std::string_view error, std::string_view said) try {
-  if (!held()) return std::unexpected(not_held());
-  Participant::Implementation& participant = *participant_->implementation_;
-  if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  const auto settled = participant.fail(*this, error, said, to_ms(delay));
-  if (!settled) return std::unexpected(lease_revoked());
-  return *settled;
-} catch (const std::exception& thrown) {
-  return std::unexpected(error_of(thrown));
+Result<Settled> Job::retry_in(std::chrono::milliseconds delay, std::string_view error, std::string_view said) {
+  return Participant::Implementation::fail_held(*this, error, said, to_ms(delay));
 }
 
-Result<Settled> Job::time_out(std::string_view error, std::string_view said) try {
-  if (!held()) return std::unexpected(not_held());
-  Participant::Implementation& participant = *participant_->implementation_;
-  if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  const auto settled = participant.fail(*this, error, said, std::nullopt, DeathCause::timeout);
-  if (!settled) return std::unexpected(lease_revoked());
-  return *settled;
-} catch (const std::exception& thrown) {
-  return std::unexpected(error_of(thrown));
+Result<Settled> Job::time_out(std::string_view error, std::string_view said) {
+  return Participant::Implementation::fail_held(*this, error, said, std::nullopt, DeathCause::timeout);
 }
 
-Result<void> Job::snooze(std::chrono::milliseconds delay) try {
-  if (!held()) return std::unexpected(not_held());
-  Participant::Implementation& participant = *participant_->implementation_;
-  if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  if (!participant.snooze(*this, to_ms(delay))) return std::unexpected(lease_revoked());
-  return {};
-} catch (const std::exception& thrown) {
-  return std::unexpected(error_of(thrown));
+Result<void> Job::snooze(std::chrono::milliseconds delay) {
+  auto* const holder = Participant::Implementation::holder_of(*this);
+  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(*this));
+  return won_or_revoked(holder->snooze(*this, to_ms(delay)));
 }
 
-Result<void> Job::reject(std::string_view error, std::string_view said) try {
-  if (!held()) return std::unexpected(not_held());
-  Participant::Implementation& participant = *participant_->implementation_;
-  if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  if (!participant.reject(*this, error, said)) return std::unexpected(lease_revoked());
-  return {};
-} catch (const std::exception& thrown) {
-  return std::unexpected(error_of(thrown));
+Result<void> Job::reject(std::string_view error, std::string_view said) {
+  auto* const holder = Participant::Implementation::holder_of(*this);
+  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(*this));
+  return won_or_revoked(holder->reject(*this, error, said));
 }
 
-Result<void> Job::cancel() try {
-  if (!held()) return std::unexpected(not_held());
-  Participant::Implementation& participant = *participant_->implementation_;
-  if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  if (!participant.end_as_cancelled(*this)) return std::unexpected(lease_revoked());
-  return {};
-} catch (const std::exception& thrown) {
-  return std::unexpected(error_of(thrown));
+Result<void> Job::cancel() {
+  auto* const holder = Participant::Implementation::holder_of(*this);
+  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(*this));
+  return won_or_revoked(holder->end_as_cancelled(*this));
 }
 
-Result<void> Job::release() try {
-  if (!held()) return std::unexpected(not_held());
-  Participant::Implementation& participant = *participant_->implementation_;
-  if (!participant.is_mine()) {
+Result<void> Job::release() {
+  auto* const holder = Participant::Implementation::holder_of(*this);
+  if (holder == nullptr) {
+    const Error why = Participant::Implementation::no_holder(*this);
     participant_ = nullptr;
-    return std::unexpected(participant.misuse());
+    return std::unexpected(why);
   }
-  if (!participant.release(*this)) return std::unexpected(lease_revoked());
-  return {};
-} catch (const std::exception& thrown) {
-  return std::unexpected(error_of(thrown));
+  return won_or_revoked(holder->release(*this));
 }
 
-Result<void> Job::extend(std::chrono::milliseconds lease) try {
-  if (!held()) return std::unexpected(not_held());
-  Participant::Implementation& participant = *participant_->implementation_;
-  if (!participant.is_mine()) return std::unexpected(participant.misuse());
+Result<void> Job::extend(std::chrono::milliseconds lease) {
+  auto* const holder = Participant::Implementation::holder_of(*this);
+  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(*this));
   if (lease.count() < 1 || lease > std::chrono::hours{24 * 24}) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days"));
   }
-  if (!participant.extend(*this, static_cast<std::uint64_t>(lease.count()) * 1'000'000)) {
-    return std::unexpected(lease_revoked());
-  }
-  return {};
-} catch (const std::exception& thrown) {
-  return std::unexpected(error_of(thrown));
+  return won_or_revoked(holder->extend(*this, static_cast<std::uint64_t>(lease.count()) * 1'000'000));
 }
 
 Result<JobId> Job::follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait) try {
-  if (!held()) return std::unexpected(not_held());
-  Participant::Implementation& participant = *participant_->implementation_;
-  if (!participant.is_mine()) return std::unexpected(participant.misuse());
-  return participant.follow_up(*this, request, to_ns(wait));
+  auto* const holder = Participant::Implementation::holder_of(*this);
+  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(*this));
+  return holder->follow_up(*this, request, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }

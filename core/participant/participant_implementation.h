@@ -48,6 +48,11 @@ class Participant::Implementation {
   /// Every public call starts here: the right thread, of the right process.
   bool is_mine() const noexcept { return thread_number_ == this_thread_number; }
   Error misuse() const noexcept;
+  /// Calls on a job start here: the participant that holds it, for a call by its own thread. Null: no_holder() says
+  /// why.
+  static Implementation* holder_of(const Job& job) noexcept;
+  /// Errors: lease_lost (the job was settled before), and misuse().
+  static Error no_holder(const Job& job) noexcept;
 
   // enqueueing.cc
   bool accepts(const JobRequest& request);
@@ -65,7 +70,7 @@ class Participant::Implementation {
   std::uint32_t follow_ups_of(const Job& job) const noexcept;
   std::vector<JobId> parents_of(const Job& job) const;
 
-  // durability.cc
+  // tickets.cc
   DurabilityTicket ticket() const noexcept;
   Result<void> wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns);
   Result<bool> is_durable(DurabilityTicket ticket) const;
@@ -88,6 +93,9 @@ class Participant::Implementation {
   /// Nothing as the delay: as the job's retry policy says. Nothing comes back: the lease was lost.
   std::optional<Settled> fail(Job& job, std::string_view error, std::string_view said,
                               std::optional<std::uint64_t> delay_ms, DeathCause cause = DeathCause::failed);
+  /// The same by the job's holder, as its calls return it.
+  static Result<Settled> fail_held(Job& job, std::string_view error, std::string_view said,
+                                   std::optional<std::uint64_t> delay_ms, DeathCause cause = DeathCause::failed);
   bool reject(Job& job, std::string_view error, std::string_view said) noexcept;
   bool end_as_cancelled(Job& job) noexcept;
   /// How long a result of this job may be; any length if it is not kept.

@@ -64,8 +64,6 @@ std::filesystem::path ScratchEngine::segment_file() const {
 
 Engine ScratchEngine::open(const OpenOptions& options) const { return must(Engine::open(directory(), options)); }
 
-std::shared_ptr<EngineCore> ScratchEngine::open_core() const {
-  return must(EngineCore::open(directory(), false));
-}
+std::shared_ptr<EngineCore> ScratchEngine::open_core() const { return must(EngineCore::open(directory(), false)); }
 
 }  // namespace ringmill::test
