@@ -1,4 +1,4 @@
-// Numbers of JSON files that anybody may have written.
+// Numbers of JSON files that other users may have written.
 #pragma once
 
 #include <concepts>

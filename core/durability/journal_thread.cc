@@ -45,7 +45,7 @@ void tell_waiters_of(JournalWords& words) noexcept {
   futex_wake(words.durable_sequence, everybody);
 }
 
-/// For those who wait: why, as the system says it.
+/// The system's reason, for waiting callers.
 int errno_of(const Error& error) noexcept {
   if (error.system_number() != 0) return error.system_number();
   switch (error.code()) {

@@ -29,7 +29,7 @@ class JournalWork {
   void finish(std::chrono::nanoseconds most);
   /// From any thread: ends the wait of a turn.
   void wake() noexcept;
-  /// Says that the thread cannot go on, to those who wait and in the log.
+  /// Tells waiting callers, and the log, that the thread cannot go on.
   void fail(const Error& error) noexcept;
   void call_keeper() noexcept;
 
@@ -79,7 +79,7 @@ inline constexpr std::uint64_t behind_after_ns = 1'000'000'000;
 /// For the keeper's thread: says that the journal is behind where the journal thread cannot, because a write holds it.
 void hold_back_if_late(const Segment& segment) noexcept;
 
-/// For a keeper whose journal cannot run: those who wait for it are told, until a JournalWork is made again.
+/// For a keeper whose journal cannot run: waiting callers are told, until a JournalWork is made again.
 void tell_journal_failed(const Segment& segment, int error_number) noexcept;
 
 class JournalThread {

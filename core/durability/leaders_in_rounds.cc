@@ -7,7 +7,7 @@ namespace ringmill {
 
 namespace {
 
-/// Follow-ups of follow-ups, in front of a copy. Only a cell that somebody scribbled over leads further.
+/// Follow-ups of follow-ups, in front of a copy. Only a corrupted cell leads further.
 constexpr std::uint32_t most_depth = 64;
 /// After so many further looks of a round at the marks a job that moves on all the time is taken as it is.
 constexpr std::uint32_t most_further_looks = 2;

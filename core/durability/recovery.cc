@@ -20,7 +20,7 @@ constexpr std::uint64_t ns_per_ms = 1'000'000;
 constexpr std::uint64_t most_enqueued_ms = std::numeric_limits<std::int64_t>::max() / ns_per_ms;
 constexpr std::size_t most_damage = 10'000;
 
-/// What rec.R2 notes in a cell, in words that mean nothing before rec.R3 has cleared them. Nobody else sees the
+/// What rec.R2 notes in a cell, in words that mean nothing before rec.R3 has cleared them. No other process sees the
 /// segment: ORDER relaxed: the whole segment is published by its rename. generation 40 | attempts 16, of the highest
 /// generation that an ended, attempts, change or part record names: lives before it are over.
 SharedWord<std::uint64_t>& life_note(CellHeader& header) noexcept { return header.extent; }

@@ -12,8 +12,8 @@
 // Up to C6 the engine is half-made: the next create() or remove() takes apart what the note names, and begins anew, or
 // ends. Both hold the structure lock meanwhile, so what they take apart is never a creation that still runs.
 //
-// The lock file goes last, and only by the hand that holds its lock. So whoever has got the lock looks whether the file
-// still stands at its path: if not, somebody took the engine apart in between, and it begins again at C1.
+// The lock file goes last, and only by the process that holds its lock. So a process that has got the lock checks that
+// the file still stands at its path: if not, the engine was taken apart in between, and it begins again at C1.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>

@@ -1,7 +1,7 @@
-// Shared memory made anew from the journal: by whoever opens an engine whose segment is gone, or on demand.
+// Shared memory made anew from the journal: by a process that opens an engine whose segment is gone, or on demand.
 //
-// The structure lock is held all the while, and no keeper lives: nobody writes the journal. The segment is made under
-// another name and put in place whole (ipc/segment.h), so a kill here leaves nothing that the next one minds.
+// The structure lock is held all the while, and no keeper lives: no process writes the journal. The segment is made
+// under another name and put in place whole (ipc/segment.h), so a kill here leaves nothing that the next one minds.
 #include <unistd.h>
 
 #include <fmt/format.h>

@@ -70,7 +70,7 @@ Result<EngineDirectory> EngineDirectory::open(const Directory& folder, For purpo
   auto configured = from_json(*text, folder.path_of(configuration_file));
   if (!configured) return std::unexpected(configured.error());
   directory.configuration_ = *std::move(configured);
-  // Whoever can write the directory can replace the engine: that must be what its mode says, and not more.
+  // Write access to the directory is enough to replace the engine: no user may have more of it than the mode says.
   const std::uint32_t foreign_write = folder.mode() & 0022;
   if ((foreign_write & ~directory.config().mode) != 0) {
     return std::unexpected(Error(ErrorCode::permission_denied,
@@ -151,9 +151,9 @@ Result<void> EngineDirectory::write_configuration() const {
 }
 
 Result<void> EngineDirectory::write_generation_limit(std::uint64_t limit) const {
-  // Never lowered, whoever believes in a lower one.
+  // Never lowered, even where the caller has a lower one.
   if (const auto present = read_generation_limit(); present && *present >= limit) return {};
-  // The keeper may be any user of the engine, and the next one another: whoever is let into the directory reads it.
+  // The keeper may be any user of the engine, and the next one another: every user of the directory may read it.
   return write_durably(generation_file, std::to_string(limit) + "\n", config().mode | 0444);
 }
 

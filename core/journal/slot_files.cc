@@ -142,7 +142,7 @@ Result<void> SlotFiles::make_whole(std::string_view name, std::uint64_t bytes) c
   return {};
 }
 
-/// What a death left of making this slot's file. Whoever holds the keeper's lock makes them, so no maker lives.
+/// What a death left of making this slot's file. Only the holder of the keeper's lock makes them, so no maker lives.
 void SlotFiles::remove_half_made(SlotNumber slot) const {
   const std::string name = file_name_of(slot);
   const auto names = directory_.names();
@@ -256,7 +256,7 @@ Result<WriteBuffers> WriteBuffers::make(std::size_t count, std::size_t bytes) {
   void* memory = ::mmap(nullptr, count * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return std::unexpected(system_error("no memory for", "the journal's buffers"));
   ::madvise(memory, count * bytes, MADV_DONTFORK);
-  ::madvise(memory, count * bytes, MADV_DONTDUMP);  // payloads, which are not for who reads a core dump
+  ::madvise(memory, count * bytes, MADV_DONTDUMP);  // payloads do not belong into core dumps
   WriteBuffers made;
   made.fork_generation_ = fork_generation();
   made.all_ = {static_cast<std::byte*>(memory), count * bytes};

@@ -112,7 +112,7 @@ std::vector<Burial::Grave> Burial::graves_of(std::span<const CellIndex> cells) c
   std::vector<Grave> graves;
   for (const CellIndex index : cells) {
     const auto view = view_job(engine_->segment, index);
-    // Named twice, or gone by now. Nobody but this thread moves a cell that is burying, so a view of one is whole.
+    // Named twice, or gone by now. Only this thread moves a cell that is burying, so a view of one is whole.
     if (!view || view->word.state() != CellState::burying) continue;
     graves.push_back({.index = index, .word = view->word, .letter = letter_of(*view)});
   }

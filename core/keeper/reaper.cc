@@ -27,7 +27,7 @@ bool Reaper::take_over(std::uint32_t number) noexcept {
   if (has_decided_bundle(settling_.table(), entry, owner)) publish_bundle(settling_, entry, owner);  // reap.B
   for (const LeaseSlot& slot : entry.leases) reap_slot(slot, owner);                                 // reap.D3
   reap_slot(entry.settling, owner);
-  entry.bundle.store(0);  // one that was not decided is nobody's now: the scan frees its cells
+  entry.bundle.store(0);  // one that was not decided has no owner now: the scan frees its cells
   entry.bundle_after.store(0);
   // ORDER placing: acquires the ids, and the queued cells they name.
   const std::uint32_t placing = entry.placing_count.load_once().at_most(placing_slots);

@@ -87,7 +87,7 @@ Result<void> LevelList::write(const Directory& directory, std::uint32_t file_mod
                               {"ring", level.ring.slots},
                               {"removed", level.is_removed}});
   }
-  // Any user of the engine may make levels, and the next one another: whoever is let into the directory reads it.
+  // Any user of the engine may make levels, and the next one another: every user of the directory may read it.
   return directory.write_file_durably(level_list_file, json.dump(1) + "\n", file_mode | 0444);
 }
 

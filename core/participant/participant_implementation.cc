@@ -322,7 +322,7 @@ void Participant::Implementation::settled_plain(Job& job) noexcept {
 void Participant::Implementation::settled(Job& job) noexcept {
   const bool was_large = (job.flags_ & cell_flag::in_arena) != 0;
   settled_plain(job);
-  if (was_large) wake_for_extent(segment_);  // until settle.E7 nobody could have its extent
+  if (was_large) wake_for_extent(segment_);  // until settle.E7 no other job could have its extent
 }
 
 [[gnu::always_inline]] inline Participant::Implementation::Won Participant::Implementation::win_end(

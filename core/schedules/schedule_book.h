@@ -87,8 +87,8 @@ class ScheduleBook {
   Result<std::vector<DueSchedule>> due(Time now);
   /// The last due() did not come to the end of the schedules; the next one begins where it stopped.
   bool has_more() const noexcept { return !goes_on_at_.empty(); }
-  /// When due() will have something, unless somebody changes the book. As of the last due(). What was due then and is
-  /// in trouble does not count: it is tried again whenever due() is called.
+  /// When due() will have something, unless another process changes the book. As of the last due(). What was
+  /// due then and is in trouble does not count: it is tried again whenever due() is called.
   std::optional<TickTime> next_due() const noexcept;
   /// T3, in one transaction. A schedule that is marked has no trouble any more. The count is of those whose mark went
   /// forward: not of a tick that is marked already, nor of a schedule that is not there any more.

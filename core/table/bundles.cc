@@ -42,7 +42,7 @@ void publish_bundle(Settling& settling, ParticipantEntry& entry, std::uint32_t o
   do {
     steps = 0;
     JobId id(entry.bundle.load());
-    // Bounded, because the links of a cell that somebody scribbled over may lead round for ever.
+    // Bounded, because the links of a corrupted cell may lead round for ever.
     while (id && index_of(id) < table.capacity() && steps < table.capacity()) {
       const StateWord word = table.word(index_of(id));
       if (!word.is(CellState::filling, owner) || word.generation() != generation_of(id)) {

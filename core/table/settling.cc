@@ -152,7 +152,7 @@ bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noe
       header.cause.store(0, std::memory_order_relaxed);  // no WaitMark of before; ORDER relaxed: the cell is ours
       note_attempt(index, note);
       write_text(index, id, note);  // settle.E3
-      // A job given back before its first attempt has nothing to tell. Not "if it changed": who died after settle.E3
+      // A job given back before its first attempt has nothing to tell. Not "if it changed": a death after settle.E3
       // has changed it for us.
       settle_in(index, completing, CellState::queued, {}, note.attempts != 0);
       return false;
