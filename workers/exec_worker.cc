@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <csignal>
 #include <new>
 #include <string>
@@ -69,11 +68,8 @@ Result<Parents> hand_over_parents(const std::vector<JobId>& parents) {
   File file(::memfd_create("ringmill-parents", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!file) return std::unexpected(system_error("memfd_create", "the list of a job's parents"));
   ids += '\n';
-  for (std::string_view rest = ids; !rest.empty();) {
-    const ssize_t written = ::write(file.descriptor(), rest.data(), rest.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return std::unexpected(system_error("write", "the list of a job's parents"));
-    rest.remove_prefix(static_cast<std::size_t>(written));
+  if (auto written = write_all(file, ids, "the list of a job's parents"); !written) {
+    return std::unexpected(written.error());
   }
   ::lseek(file.descriptor(), 0, SEEK_SET);
   ::fcntl(file.descriptor(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);

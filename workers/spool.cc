@@ -45,7 +45,8 @@ void Spool::add(std::string_view bytes) {
     why_cut_ = "it is longer than the bound";
     bytes = bytes.substr(0, most_bytes_ - size_);
   }
-  if (!bytes.empty() && !file_) {
+  if (bytes.empty()) return;
+  if (!file_) {
     auto made = make_temporary();
     if (!made) {
       why_cut_ = made.error().message();
@@ -53,16 +54,8 @@ void Spool::add(std::string_view bytes) {
     }
     file_ = std::move(*made);
   }
-  while (!bytes.empty()) {
-    const ssize_t written = ::pwrite(file_.descriptor(), bytes.data(), bytes.size(), static_cast<off_t>(size_));
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      why_cut_ = system_error("cannot write", "a temporary file").message();
-      return;
-    }
-    size_ += static_cast<std::uint64_t>(written);
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
+  if (const auto written = write_all(file_, bytes, "a temporary file"); !written) why_cut_ = written.error().message();
+  size_ = static_cast<std::uint64_t>(::lseek(file_.descriptor(), 0, SEEK_CUR));  // a part may be there all the same
 }
 
 Result<void> Spool::read(const std::function<bool(std::string_view)>& take) const {

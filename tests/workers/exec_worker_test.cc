@@ -213,6 +213,24 @@ TEST(ExecWorkers, whatever_descriptor_is_lacking_no_process_has_begun) {
   EXPECT_EQ(child.wait(), 0);
 }
 
+TEST(ExecWorkers, a_limit_of_file_size_cuts_what_a_command_said_and_ends_no_program) {
+  ExecWorld world;
+  Child child([&] {
+    Engine opened = world.scratch.open(without_keeper);
+    const JobId id = add_by(*must(opened.attach(Role::producer)), opened);
+    bool was_cut = false;
+    ExecOptions options{.command = "seq 100000"};  // more than what is kept in memory
+    options.drain = true;
+    options.on_result = [&was_cut](const ExecResult& result) { was_cut = result.was_cut; };
+    ExecWorker worker(opened, std::move(options));
+    const rlimit little{.rlim_cur = 4096, .rlim_max = 4096};
+    ::setrlimit(RLIMIT_FSIZE, &little);
+    if (!worker.run()) return 1;
+    return was_cut && must(opened.job(id)).state == JobState::ended ? 0 : 2;
+  });
+  EXPECT_EQ(child.wait(), 0);
+}
+
 TEST(ExecWorkers, a_user_without_processes_left_is_no_attempt) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can become a user who may have none";
   CreateOptions options = small_engine();
