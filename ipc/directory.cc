@@ -2,12 +2,13 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <climits>
+
+#include "ipc/random.h"
 
 namespace ringmill {
 
@@ -81,19 +82,10 @@ Result<void> let_it_wait(const File& file, const fs::path& path) {
 }
 
 Result<std::string> random_word() {
-  std::array<unsigned char, random_digits / 2> bytes{};
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t got = ::getrandom(bytes.data() + done, bytes.size() - done, 0);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return std::unexpected(system_error("cannot get", "random bytes"));
-    done += static_cast<std::size_t>(got);
-  }
+  const auto number = random_number();
+  if (!number) return std::unexpected(number.error());
   std::string word;
-  for (const unsigned char byte : bytes) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    word.append(1, digits[byte >> 4]).append(1, digits[byte & 0xf]);
-  }
+  for (std::size_t n = 0; n < random_digits; ++n) word += "0123456789abcdef"[*number >> (4 * n) & 0xf];
   return word;
 }
 

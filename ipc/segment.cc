@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -18,6 +17,7 @@
 
 #include "ipc/clock.h"
 #include "ipc/directory.h"
+#include "ipc/random.h"
 #include "ipc/state_word.h"
 
 namespace ringmill {
@@ -101,12 +101,9 @@ void remove_half_made(const Directory& folder, const std::string& name) {
 }
 
 /// Random, and not zero. Where the kernel gives none, clock and address space are better than nothing.
-std::uint64_t random_seed() noexcept {
-  std::uint64_t seed = 0;
-  if (::getrandom(&seed, sizeof seed, 0) != static_cast<ssize_t>(sizeof seed)) {
-    seed = wall_clock_ns() ^ reinterpret_cast<std::uintptr_t>(&seed);
-  }
-  return seed != 0 ? seed : 1;
+std::uint64_t random_seed() {
+  const auto number = random_number();
+  return number ? *number : (wall_clock_ns() ^ reinterpret_cast<std::uintptr_t>(&number)) | 1;
 }
 
 /// All but the cells.

@@ -15,6 +15,7 @@
 #include "core/instance/engine_directory.h"
 #include "core/journal/file_names.h"
 #include "core/journal/slot_files.h"
+#include "ipc/random.h"
 #include "ipc/registry.h"
 
 namespace ringmill {

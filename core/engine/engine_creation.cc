@@ -34,6 +34,7 @@
 #include "core/schedules/schedule_book.h"
 #include "ipc/directory.h"
 #include "ipc/file_modes.h"
+#include "ipc/random.h"
 #include "ipc/registry.h"
 
 namespace ringmill {

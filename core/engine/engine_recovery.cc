@@ -13,6 +13,7 @@
 #include "core/levels/runtime_levels.h"
 #include "ipc/clock.h"
 #include "ipc/file_modes.h"
+#include "ipc/random.h"
 #include "ipc/registry.h"
 #include "ipc/state_word.h"
 #include "ipc/waking.h"

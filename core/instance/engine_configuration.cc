@@ -11,6 +11,7 @@
 #include "core/base/json_number.h"
 #include "core/base/shown_text.h"
 #include "ipc/name_table.h"
+#include "ipc/random.h"
 
 namespace ringmill {
 

@@ -1,16 +1,12 @@
 #include "core/instance/engine_identity.h"
 
-#include <sys/random.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include <array>
-#include <cerrno>
 #include <optional>
 
 #include <ringmill/job.h>
-
-#include "ipc/file.h"
 
 namespace ringmill {
 
@@ -71,17 +67,6 @@ std::string segment_name(std::uint64_t number) { return std::string(segment_pref
 
 bool is_segment_name(std::string_view name) noexcept {
   return name.starts_with(segment_prefix) && JobId::parse(name.substr(segment_prefix.size())).has_value();
-}
-
-Result<std::uint64_t> random_number() {
-  std::uint64_t number = 0;
-  while (number == 0) {
-    const ssize_t got = ::getrandom(&number, sizeof number, 0);
-    if (got == sizeof number) continue;
-    if (got < 0 && errno == EINTR) continue;
-    return std::unexpected(system_error("cannot get", "a random number"));
-  }
-  return number;
 }
 
 }  // namespace ringmill

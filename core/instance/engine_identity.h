@@ -80,9 +80,6 @@ inline constexpr const char* memory_note_file = "memory";
 std::string segment_name(std::uint64_t number);
 bool is_segment_name(std::string_view name) noexcept;
 
-/// Not 0.
-Result<std::uint64_t> random_number();
-
 /// The two words of the segment's header that tie it to its directory; both 0: the memory was made before there were
 /// any. Written by the maker before the segment has its name, and never again. The header's checksum does not cover
 /// them: a peer that scribbles over them makes the memory one that is out of date, or another directory's.

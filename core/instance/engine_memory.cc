@@ -7,6 +7,7 @@
 #include "core/base/log.h"
 #include "core/instance/engine_directory.h"
 #include "ipc/file_modes.h"
+#include "ipc/random.h"
 
 namespace ringmill {
 
