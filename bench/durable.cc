@@ -145,7 +145,7 @@ Measured run_single(const Surroundings& surroundings) {
                  .notes = {{"samples", static_cast<double>(microseconds.size())}}};
 }
 
-/// 64 threads of one process, each with one durable job at a time; nobody works, so that every job is written.
+/// 64 threads of one process, each with one durable job at a time. No worker runs, so every job is written.
 Measured run_64_waiters(const Surroundings& surroundings) {
   constexpr std::size_t waiters = 64;
   auto scratch = ScratchEngine::create(surroundings.scratch, 1'000'000);
@@ -316,7 +316,7 @@ Measured run_bytes_per_job(const Surroundings& surroundings) {
                  .notes = {}};
 }
 
-/// Jobs of 1 KiB, all of them written because nobody works meanwhile: payload and all, over the time until the last is
+/// Jobs of 1 KiB. No worker runs meanwhile, so all are written, payload and all; over the time until the last is
 /// durable. The journal has gone round all of its files before, so that none has to be made.
 Measured run_payload_1k(const Surroundings& surroundings) {
   constexpr std::uint32_t count = 60'000;

@@ -132,7 +132,8 @@ std::expected<std::uint64_t, std::string> kill_one(HandoverControl& control, Sub
   const std::uint64_t killed = now_ns();
   if (kill(control.victim_process.load(std::memory_order_relaxed), SIGKILL) != 0)
     return std::unexpected("the victim had gone");
-  if (!reaches(control.rescued, number, processes)) return std::unexpected("nobody took over the job of the dead");
+  if (!reaches(control.rescued, number, processes))
+    return std::unexpected("no worker took over the job of the killed one");
   if (!reaches(control.victim_reaped, number, processes)) return std::unexpected("the victim did not die");
   return control.started_ns.load(std::memory_order_relaxed) - killed;
 }

@@ -1,5 +1,5 @@
-// A thousand levels made at run time, with many more jobs in each than its ring has places for. Nobody works while they
-// are put in, so most of them wait in the keeper's overflow queue; then workers drain them.
+// A thousand dynamic levels, with many more jobs in each than its ring has places for. No worker runs while they are
+// enqueued, so most of them wait in the keeper's overflow queue; then workers drain them.
 //
 // One producer process goes round the levels, a batch of 64 into each. Two worker processes claim batches of 64, each
 // from half of the levels, so the worker of a level sees all of its jobs: each has to be the next one by its number.
@@ -55,7 +55,7 @@ struct LevelsControl {
 
 std::string name_of_level(std::size_t n) { return fmt::format("tenant-{}", n); }
 
-/// Resident memory that this process shares with nobody.
+/// Resident memory that no other process shares.
 std::uint64_t private_bytes() {
   constexpr std::string_view field = "RssAnon:";
   std::ifstream status("/proc/self/status");

@@ -18,7 +18,8 @@ class ProcessGroup;
 
 inline constexpr std::size_t most_processes_of_a_role = 8;
 
-/// Written by one process, read by the bench now and then: a line pair of its own, so counting disturbs nobody.
+/// Written by one process, read by the bench now and then. It has a line pair of its own, so counting slows no other
+/// word down.
 struct alignas(128) Count {
   std::atomic<std::uint64_t> value{0};
 

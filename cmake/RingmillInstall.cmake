@@ -18,7 +18,7 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/ringmill-config-version.
 install(FILES "${PROJECT_BINARY_DIR}/ringmill-config.cmake" "${PROJECT_BINARY_DIR}/ringmill-config-version.cmake"
         DESTINATION "${package_folder}")
 
-# Whoever links the static library must link what it uses; the shared one brings that along.
+# A program that links the static library must link what that uses; the shared one brings it along.
 if(BUILD_SHARED_LIBS)
   set(RINGMILL_PKG_CONFIG_REQUIRES "Requires.private")
 else()

@@ -16,8 +16,8 @@ inline std::uint64_t read_clock(clockid_t clock) noexcept {
 }
 }  // namespace detail
 
-/// Leases and waits. It counts while the machine sleeps and knows no steps: after a suspend, leases that ended
-/// meanwhile are over.
+/// The clock of leases and waits. It counts while the machine sleeps, and has no steps: leases also end during a
+/// suspend.
 inline std::uint64_t lease_clock_ns() noexcept { return detail::read_clock(CLOCK_BOOTTIME); }
 
 /// Handler times within one process.
@@ -32,8 +32,8 @@ constexpr std::uint64_t later_by(std::uint64_t now_ns, std::uint64_t wait_ns) no
   return now_ns + (wait_ns < left_ns ? wait_ns : left_ns);
 }
 
-/// What people read: to a scheduler tick (1 to 4 ms), at a fifth of the price of the exact clock. A step of the wall
-/// clock changes what is shown and nothing else.
+/// The clock of times that people read: exact to a scheduler tick (1 to 4 ms), at a fifth of the price of the exact
+/// clock. A step of the wall clock changes only what is shown.
 inline std::uint64_t wall_clock_ns() noexcept { return detail::read_clock(CLOCK_REALTIME_COARSE); }
 
 inline std::chrono::system_clock::time_point wall_time(std::uint64_t ns) noexcept {

@@ -38,7 +38,7 @@ class Name {
 
 Error not_a_name(const fs::path& path) { return Error(ErrorCode::invalid_argument, "not a name", path.string()); }
 
-/// A path without what would make the system follow a link in its last part.
+/// Returns the path without the slashes that would make the system follow a link in its last part.
 fs::path without_end_slashes(const fs::path& given) {
   fs::path path = given;
   while (path.has_relative_path() && (!path.has_filename() || path.filename() == ".") && path != path.parent_path()) {
@@ -49,12 +49,12 @@ fs::path without_end_slashes(const fs::path& given) {
 
 Error is_link(const fs::path& path) {
   return Error(ErrorCode::permission_denied, "this is a symbolic link",
-               path.string() + "; somebody put it there: find out who did");
+               path.string() + "; ringmill did not make it: remove it, or move it away");
 }
 
 Error of_another_user(const fs::path& path) {
   return Error(ErrorCode::permission_denied, "this file belongs to another user than the engine",
-               path.string() + "; somebody put it there: find out who did");
+               path.string() + "; ringmill did not make it: remove it, or move it away");
 }
 
 const char* kind_of(mode_t mode) noexcept {
@@ -69,7 +69,7 @@ Error open_error(const fs::path& path, int number) {
   if (number == ELOOP) return is_link(path);
   if (number == ENXIO || number == EISDIR) {
     return Error(ErrorCode::permission_denied, "this is not a plain file",
-                 path.string() + "; somebody put it there: find out who did");
+                 path.string() + "; ringmill did not make it: remove it, or move it away");
   }
   return system_error("cannot open", path, number);
 }
@@ -133,7 +133,7 @@ Result<fs::path> Directory::lasting_path() const {
   fs::path own = "/proc/self/fd/" + std::to_string(descriptor());
   if (leads_here(own)) return own;
   if (leads_here(path())) return fs::absolute(path());
-  return std::unexpected(Error(ErrorCode::not_found, "the directory has another name by now", path().string()));
+  return std::unexpected(Error(ErrorCode::not_found, "the directory was renamed or replaced", path().string()));
 }
 
 Result<struct stat> Directory::facts() const {
@@ -241,9 +241,9 @@ Result<File> Directory::open_plain_file(std::string_view given, int flags, struc
   if (!file) return std::unexpected(open_error(path, errno));
   if (::fstat(file.descriptor(), &facts) != 0) return std::unexpected(system_error("cannot stat", path));
   if (!S_ISREG(facts.st_mode)) {
-    return std::unexpected(
-        Error(ErrorCode::permission_denied, "this is not a plain file",
-              path.string() + " is " + kind_of(facts.st_mode) + "; somebody put it there: find out who did"));
+    return std::unexpected(Error(
+        ErrorCode::permission_denied, "this is not a plain file",
+        path.string() + " is " + kind_of(facts.st_mode) + "; ringmill did not make it: remove it, or move it away"));
   }
   if (auto waits = let_it_wait(file, path); !waits) return std::unexpected(waits.error());
   return file;
@@ -256,14 +256,15 @@ Result<File> Directory::open_file(std::string_view name, int flags, Owners owner
   const bool is_owned = owners == Owners::let_in ? lets_in(facts.st_uid) : facts.st_uid == owner();
   if (!is_owned) return std::unexpected(of_another_user(path_of(name)));
   if (owners == Owners::alone && (facts.st_mode & 0022) != 0) {
-    return std::unexpected(Error(
-        ErrorCode::permission_denied, "others than the owner may write this file",
-        path_of(name).string() + "; look whether it is as it was, then `chmod go-w " + path_of(name).string() + "`"));
+    return std::unexpected(
+        Error(ErrorCode::permission_denied, "users other than the owner can write this file",
+              path_of(name).string() + "; check its content, then `chmod go-w " + path_of(name).string() + "`"));
   }
   if (static_cast<std::uint64_t>(facts.st_size) > most_bytes) {
     return std::unexpected(Error(ErrorCode::corrupt, "this file is larger than it can be",
                                  path_of(name).string() + " has " + std::to_string(facts.st_size) + " bytes, at most " +
-                                     std::to_string(most_bytes) + "; somebody changed it: find out who did"));
+                                     std::to_string(most_bytes) +
+                                     "; ringmill did not write that: restore the file from a backup"));
   }
   return file;
 }
@@ -331,7 +332,7 @@ Result<void> Directory::write_file_durably(std::string_view name, std::string_vi
   const auto all = names();
   if (!all) return std::unexpected(all.error());
   for (const std::string& left : *all) {
-    // Of a writer that died. What is somebody's who may not be robbed stays: it is never read.
+    // Left by a writer that died. A file that this user may not remove stays: it is never read.
     if (is_half_made(left, name)) static_cast<void>(remove(left));
   }
   const auto fresh = half_made_name(name);
@@ -415,7 +416,7 @@ Result<Directory> Directory::open_folder(std::string_view given) const {
   const int number = errno;
   if (number == ENOTDIR || number == ELOOP) {
     return std::unexpected(Error(ErrorCode::permission_denied, "this is not a folder, or a link to one",
-                                 path.string() + "; somebody put it there: find out who did"));
+                                 path.string() + "; ringmill did not make it: remove it, or move it away"));
   }
   return std::unexpected(system_error("cannot open", path, number));
 }
@@ -441,7 +442,7 @@ Result<void> Directory::remove_itself() const {
   struct stat named {};
   if (!name.is_one() || ::fstatat(parent.descriptor(), name.c_str(), &named, AT_SYMLINK_NOFOLLOW) != 0 ||
       named.st_dev != device() || named.st_ino != inode()) {
-    return std::unexpected(Error(ErrorCode::not_found, "the directory has another name by now", path().string()));
+    return std::unexpected(Error(ErrorCode::not_found, "the directory was renamed or replaced", path().string()));
   }
   if (::unlinkat(parent.descriptor(), name.c_str(), AT_REMOVEDIR) == 0) return {};
   return std::unexpected(system_error("cannot remove", path()));

@@ -2,7 +2,7 @@
 // descriptor. A name is a name in this directory, never a path, so nothing that is swapped in at a path between two
 // steps leads a process elsewhere (hazard 27 in docs/hazards.md).
 //
-// What this holds, for every caller:
+// This class guarantees:
 //   - A link is never followed below the directory; the directory itself is not one, unless the caller wants that.
 //   - A file is opened without waiting (a pipe may stand there), and is looked at through its descriptor before a byte
 //     is read: a regular file, of an owner that may have made it, not larger than it can be.
@@ -32,14 +32,14 @@ namespace ringmill {
 
 class Directory {
  public:
-  /// Of the last part of a path: the system's own folders may be links (/dev/shm is one on some systems).
+  /// Whether the last part of a path may be a link: some system folders are (/dev/shm on some systems).
   enum class Links { refused, followed };
 
-  /// Files whose owner must be the directory's, or may be any user whom the directory's mode lets write, this one and
-  /// root included. `alone`: the directory's owner, and no other user may write it.
+  /// The allowed owners of a file: the directory's owner, or any user with write access to the directory, this one and
+  /// root included. `alone`: the directory's owner, and no other user may write the file.
   enum class Owners { directorys, alone, let_in };
 
-  /// A file of the engine that is read whole has at most so many bytes.
+  /// The most bytes of a file that is read whole.
   static constexpr std::uint64_t most_small_file_bytes = std::uint64_t{1} << 20;
 
   /// A user of the system, and a group, for what is made.
@@ -53,7 +53,7 @@ class Directory {
   /// mkdir. Error already_exists: something of that name is there.
   static Result<void> make(const std::filesystem::path& path, std::uint32_t mode);
 
-  /// For messages. It may lead elsewhere by now.
+  /// Returns the path at which the directory was opened, for messages: it may have been renamed since.
   const std::filesystem::path& path() const noexcept { return opened_->path; }
   std::filesystem::path path_of(std::string_view name) const { return opened_->path / name; }
   int descriptor() const noexcept { return opened_->file.descriptor(); }
@@ -74,10 +74,10 @@ class Directory {
   Result<void> set_mode(std::uint32_t mode) const;
   /// Error permission_denied: this process may make nothing in it.
   Result<void> check_writable() const;
-  /// A file that is no file of ours has this owner.
+  /// Returns whether files of this owner are accepted.
   bool lets_in(uid_t owner) const noexcept;
 
-  /// Of what has this name, a link not followed; nothing: there is nothing.
+  /// Returns the facts of what has this name, or nothing if the name is free. Follows no link.
   Result<std::optional<struct stat>> look(std::string_view name) const;
   bool has(std::string_view name) const noexcept;
   bool has_folder(std::string_view name) const noexcept;
@@ -102,9 +102,9 @@ class Directory {
   /// pipe, a device, or of another owner), corrupt (more than `most_bytes`), system.
   Result<File> open_file(std::string_view name, int flags, Owners owners,
                          std::uint64_t most_bytes = std::uint64_t{INT64_MAX}) const;
-  /// Any plain file, whoever owns it: one that the user of a command chose.
+  /// Opens a plain file of any owner: one that the user of a command chose.
   Result<File> open_any_file(std::string_view name, int flags) const;
-  /// A file of just this user, who need not be the directory's: the folder of the shared memory is everybody's.
+  /// Opens a file of exactly this user, not of the directory's owner: all users share the folder of the shared memory.
   Result<File> open_file_of(uid_t owner, std::string_view name, int flags) const;
   /// Errors as above.
   Result<std::string> read_small_file(std::string_view name, Owners owners,
@@ -123,18 +123,18 @@ class Directory {
   /// lock of its caller's: what an earlier one left half-made is removed. `owner`: from root, whose the file is.
   Result<void> write_file_durably(std::string_view name, std::string_view text, std::uint32_t mode,
                                   std::optional<Owner> owner = {}) const;
-  /// A new empty file in place. Nothing can have it open before it stands there, and its maker has closed it by then
-  /// (core/base/sqlite.h says why). False: something of that name is there.
+  /// Creates an empty file. Its maker closes it before it gets its name, so no process has it open then
+  /// (core/base/sqlite.h says why). Returns false if the name is taken.
   Result<bool> make_empty_file(std::string_view name, std::uint32_t mode, std::optional<Owner> owner = {}) const;
 
   Result<void> rename(std::string_view from, std::string_view to) const;
   /// Error not_found. A link itself is removed, not what it leads to.
   Result<void> remove(std::string_view name) const;
   Result<void> remove_if_there(std::string_view name) const;
-  /// What was made, renamed or removed in it is durable when this returns.
+  /// Makes earlier creations, renames and removals in it durable.
   Result<void> sync() const;
 
-  /// Below this one; a link is refused.
+  /// Opens a folder of this directory; refuses a link.
   Result<Directory> open_folder(std::string_view name) const;
   /// Error already_exists.
   Result<void> make_folder(std::string_view name, std::uint32_t mode) const;

@@ -192,7 +192,7 @@ void unlock_bytes(const File& file, std::uint64_t first, std::uint64_t count) no
 
 bool is_byte_locked_by_other(const File& file, std::uint64_t byte) noexcept {
   struct flock lock = one_byte(F_WRLCK, byte);
-  // What cannot be asked is taken to live: never call the living dead.
+  // If the question fails, report the process as alive: a living one must never be called dead.
   if (::fcntl(file.descriptor(), F_OFD_GETLK, &lock) != 0) return true;
   return lock.l_type != F_UNLCK;
 }

@@ -53,7 +53,7 @@ class NoFileSizeSignal {
   bool was_blocked_ = true;
 };
 
-/// What an errno means, in English whatever the program's locale is.
+/// Returns the text of an errno, in English, whatever the program's locale is.
 std::string error_text(int number);
 
 /// The error of the system call that just failed: "open: PATH: No such file or directory". errno decides the code.
@@ -76,8 +76,7 @@ Result<File> open_file(const std::filesystem::path& path, int flags, std::uint32
 Result<std::string> read_file(const std::filesystem::path& path);
 
 /// Locks on single bytes of a file, held by the open file description: the kernel drops them when the last process that
-/// has it is gone. Locks of one File never conflict with each other; to ask whether a byte is held by anybody, ask
-/// through another File.
+/// has it is gone. Locks of one File never conflict with each other; ask through another File whether a byte is held.
 Result<bool> try_lock_byte(const File& file, std::uint64_t byte);
 /// All of them, or none.
 Result<bool> try_lock_bytes(const File& file, std::uint64_t first, std::uint64_t count);

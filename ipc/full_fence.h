@@ -5,8 +5,8 @@
 
 namespace ringmill {
 
-/// Of two threads that each store to one word, call this, and load the other's word, at least one sees the other's
-/// store, whatever the orders of the stores and the loads.
+/// Two threads each store to one word, call this, and load the other's word: at least one sees the other's store. The
+/// memory orders of the stores and loads do not matter.
 inline void full_fence() noexcept {
 #if defined(__SANITIZE_THREAD__)
   // The thread sanitizer knows no fences that stand alone.

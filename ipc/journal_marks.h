@@ -1,4 +1,4 @@
-// Which cells the journal has to look at: three bits per cell, in three maps.
+// The cells that the journal has to check: three bits per cell, in three maps.
 //
 //   participant                                           journal thread (one, of the keeper's process)
 //   marks.M1  store the cell's word                       marks.J1  announce the round: round_started + 1

@@ -1,5 +1,5 @@
-// Which cells the keeper has to look at: jobs that wait for their time, that are on their way to the dead letters, or
-// that are kept for a while. One bit per cell; nothing can fill up.
+// The cells that the keeper has to check: jobs that wait for their time, that are on their way to the dead letters, or
+// that are kept for a while. One bit per cell, so nothing can fill up.
 //
 //   participant                                        keeper
 //   due.B1  store the cell's word                      due.C1  awake: keeper_sleeps_until = 0

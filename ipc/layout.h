@@ -37,14 +37,14 @@ inline constexpr std::uint32_t keeper_entries = 4;
 inline constexpr std::uint32_t most_kinds = 1024;
 inline constexpr std::uint32_t most_retry_policies = 256;
 inline constexpr std::uint32_t most_first_levels = 16;
-/// Numbers of levels that can be made at run time; they come after those of the first levels.
+/// The most dynamic levels at a time; their numbers follow those of the fixed levels.
 inline constexpr std::uint32_t most_runtime_levels = 1024;
 inline constexpr std::uint32_t most_cells = 1U << 24;
 inline constexpr std::uint32_t lease_slots = 64;
 inline constexpr std::uint32_t placing_slots = 64;
 inline constexpr std::uint32_t name_bytes = 64;
 inline constexpr std::uint32_t participant_words = most_participants / 64;
-/// So many kinds can have a concurrency limit at a time, each of at most so many jobs: about one per participant.
+/// The most kinds with a concurrency limit at a time, and the highest limit: about one job per participant.
 inline constexpr std::uint32_t most_slot_rows = 64;
 inline constexpr std::uint32_t most_concurrency = 256;
 /// Participants that wait for the end of a job wait in one of these, by the job's cell.
@@ -57,7 +57,7 @@ inline constexpr std::uint32_t least_arena_chunk_bytes = 64 * 1024;
 inline constexpr std::uint32_t most_payload_limit = 64U << 20;
 inline constexpr std::uint64_t most_arena_bytes = std::uint64_t{1} << 36;
 
-/// What stands at the beginning of the segment. Written by the creator before `state` becomes ready, and never again,
+/// The beginning of the segment. The creator writes it before `state` becomes ready; it never changes afterwards,
 /// except where a field says otherwise.
 struct alignas(padding_bytes) SegmentHeader {
   std::atomic<std::uint64_t> magic;        // segment_magic
@@ -68,11 +68,11 @@ struct alignas(padding_bytes) SegmentHeader {
   std::atomic<std::uint64_t> bytes;        // the size of the segment's file
   std::atomic<std::uint32_t> capacity;     // cells
   std::atomic<std::uint32_t> cell_bytes;   // a power of two
-  std::atomic<std::uint32_t> level_count;  // first levels
+  std::atomic<std::uint32_t> level_count;  // fixed levels
   std::atomic<std::uint32_t> default_lease_ms;
   std::atomic<std::uint64_t> created_at_ns;     // wall clock
   std::atomic<std::uint64_t> first_generation;  // every cell began with this generation
-  std::atomic<std::uint64_t> level_ring_slots;  // hints that the rings of all levels made at run time share
+  std::atomic<std::uint64_t> level_ring_slots;  // ring slots that all dynamic levels share
   std::atomic<std::uint64_t> arena_bytes;       // a multiple of the arena's chunks
   std::atomic<std::uint32_t> max_payload;       // bytes: the longest payload
   std::uint32_t reserved_payload;               // zero
@@ -95,10 +95,10 @@ struct alignas(padding_bytes) Signals {
   /// The highest generation a cell may get: durable in the engine's directory before it is written here. Written by the
   /// keeper, only ever raised.
   std::atomic<std::uint64_t> generation_limit;
-  /// 1: the engine was removed; participants are told when they next wait or run out of cells. Written by remove().
+  /// 1: the engine was removed; participants get an error when they next wait or run out of cells. Written by remove().
   std::atomic<std::uint32_t> removed;
-  /// Of flow_bit: what every claim has to look at beside the rings; 0: nothing. Written under the flow lock, a bit is
-  /// set before the rule that it stands for, and taken down after the last one.
+  /// Bits of flow_bit: the rules that every claim has to check; 0: none. Written under the flow lock: a bit is set
+  /// before the first rule that it stands for, and cleared after the last one.
   std::atomic<std::uint32_t> flow;
   /// The generation limit that producers ask for. Raised by producers, only ever to more; the keeper bounds what it
   /// believes.
@@ -144,23 +144,23 @@ static_assert(offsetof(Signals, keeper_doorbell) == 128 && offsetof(Signals, kee
 static_assert(offsetof(Signals, waited_for) == 256 && offsetof(Signals, ended_sequence) == 384);
 static_assert(std::is_trivially_destructible_v<Signals> && std::is_standard_layout_v<Signals>);
 
-/// How the journal is. An enqueue of a journaled job reports every condition but `working` and `none`.
+/// The journal's condition. An enqueue of a journaled job reports every condition but `working` and `none`.
 enum class JournalCondition : std::uint32_t {
-  none = 0,  // no journal thread has had anything to write yet
+  none = 0,  // nothing has been written
   working = 1,
-  behind = 2,    // the disk does not keep up: what was marked a second ago is not durable yet
+  behind = 2,    // the disk does not keep up: marks of a second ago are not durable
   no_space = 3,  // the disk is full; it goes on by itself when there is space
-  failed = 4,    // a write failed: nothing becomes durable any more until another keeper takes over
+  failed = 4,    // a write failed: nothing becomes durable until another keeper takes over
 };
 
-/// How the journal thread rests.
+/// How the journal thread waits.
 enum class JournalRest : std::uint32_t {
   none = 0,   // it works, or waits for the device: it looks at all marks before it rests
   nap = 1,    // until the next round is due: only a participant that waits for a round rings
   sleep = 2,  // until it is called: each mark rings
 };
 
-/// What participants and the journal thread tell each other; the marks are a region of their own (ipc/journal_marks.h).
+/// The words between participants and the journal thread; the marks are a region of their own (ipc/journal_marks.h).
 /// Written by the journal thread of the keeper's process unless a word says otherwise.
 struct alignas(padding_bytes) JournalWords {
   /// JournalRest: what would wake the journal thread. Set to `none` by the participant that rings.
@@ -188,7 +188,7 @@ struct alignas(padding_bytes) JournalWords {
   /// Futex: changes when round_durable or the condition does.
   std::atomic<std::uint32_t> durable_sequence;
   std::atomic<std::uint32_t> segments;  // files that count
-  /// Of the last journal thread that wrote; the next one takes a higher one.
+  /// The epoch of the last journal thread that wrote; the next one takes a higher one.
   std::atomic<std::uint64_t> epoch;
   std::atomic<std::uint64_t> bytes_on_disk;
   std::atomic<std::uint64_t> bytes_written;    // since the segment was made
@@ -223,10 +223,10 @@ struct alignas(padding_bytes) LevelEntry {
   std::atomic<std::uint32_t> overflow;
   /// Wall clock of the pause; 0: not paused. Written under the flow lock.
   std::atomic<std::uint64_t> paused_since_ns;
-  /// LevelWord; zero in the entry of a first level. unused, removed -> open (maker), open -> closing (remover),
+  /// LevelWord; zero in the entry of a fixed level. unused, removed -> open (maker), open -> closing (remover),
   /// closing -> open (remover, or the keeper after its death), closing -> removed (remover).
   std::atomic<std::uint64_t> runtime_state;
-  std::atomic<std::uint64_t> runtime_ring;  // RingPiece; zero in the entry of a first level
+  std::atomic<std::uint64_t> runtime_ring;  // RingPiece; zero in the entry of a fixed level
   std::atomic<std::uint64_t> reserved[4];
   /// The hint at every position below is dead. Raised by claimers and pushers, only ever by a compare-and-swap to more.
   /// 64 bits of positions do not wrap (20 M jobs/s: 29,000 years).
@@ -328,7 +328,7 @@ struct AttemptStart {
   std::uint32_t owner = 0;
 
   static constexpr std::uint64_t ms_mask = (std::uint64_t{1} << 48) - 1;
-  /// Of a lease; `started_at_ns` is zero where no handler has seen the job.
+  /// Returns the start of a leased attempt; `started_at_ns` is zero if no handler has seen the job.
   static constexpr AttemptStart of_lease(std::uint64_t started_at_ns, std::uint32_t owner) noexcept {
     return {started_at_ns / 1'000'000 & ms_mask, owner};
   }
@@ -339,8 +339,9 @@ struct AttemptStart {
   }
 };
 
-/// What a lease note has no room for, of the one job that the participant is settling. Written by the participant
-/// before the compare-and-swap it belongs to; after its death read by the reaper, if the note says that it is staged.
+/// The outcome of the job that the participant is settling, as far as the lease note has no room for it. The
+/// participant writes it before the compare-and-swap that it belongs to. After the participant's death the reaper reads
+/// it, if the note says that it is staged.
 struct Staging {
   std::atomic<std::uint64_t> job_id;
   std::atomic<std::uint64_t> due_at;   // DueTime
@@ -352,8 +353,8 @@ struct Staging {
 static_assert(sizeof(Staging) == 32 + most_staged_bytes);
 static_assert(std::is_trivially_destructible_v<Staging> && std::is_standard_layout_v<Staging>);
 
-/// What the handler of one job of a participant says of its progress. Written by the participant; a reader believes it
-/// if the job id is the same before and after.
+/// The progress of one job that the participant runs. The participant writes it; a reader accepts it if the job id is
+/// the same before and after.
 struct Progress {
   std::atomic<std::uint64_t> job_id;
   std::atomic<std::uint64_t> number;
@@ -468,16 +469,16 @@ inline constexpr std::uint16_t memory_only = 1;          // the journal does not
 inline constexpr std::uint16_t has_options = 2;          // the cell ends with CellOptions
 inline constexpr std::uint16_t bury_on_worker_lost = 4;  // a run without an outcome ends in the dead letters
 inline constexpr std::uint16_t has_links = 8;            // CellLinks stands before the CellOptions, which are there too
-/// Others wait for its end. Set by the keeper, at any time, by fetch_or: on a cell whose job has changed meanwhile it
-/// means nothing, and costs that job a look of the keeper.
+/// Other jobs wait for its end. Set by the keeper, at any time, by fetch_or. If the cell got another job in between,
+/// the flag costs that job one check by the keeper.
 inline constexpr std::uint16_t has_children = 16;
-/// Others were enqueued together with it, or by it: the journal writes it behind all of them, and its cell stays until
-/// that is durable. Set by the owner while the state is filling or completing.
+/// It leads a bundle: the journal writes it after all jobs of the bundle, and its cell stays until that is durable. Set
+/// by the owner while the state is filling or completing.
 inline constexpr std::uint16_t leads_bundle = 32;
 inline constexpr std::uint16_t in_arena = 64;  // the payload is in the arena, and all behind the header is text
 /// The result was longer than the text. Set by the owner while the state is completing, by fetch_or; by recovery.
 inline constexpr std::uint16_t result_cut = 128;
-/// Those that the journal keeps. Where a payload is says the job's own record.
+/// The flags that the journal keeps. The job's own record says where a payload is.
 inline constexpr std::uint16_t journaled = has_options | bury_on_worker_lost | has_links;
 inline constexpr std::uint16_t all = 255;
 /// The keeper has to see the end of such a job.
@@ -489,7 +490,7 @@ static_assert(offsetof(CellHeader, enqueued_at_ns) == 24 && offsetof(CellHeader,
 static_assert(offsetof(CellHeader, revision) == 56);
 static_assert(std::is_trivially_destructible_v<CellHeader> && std::is_standard_layout_v<CellHeader>);
 
-/// The last bytes of a cell whose job asks for more than the plain; a payload has that much less room. Writers and
+/// The last bytes of a cell whose job has options beyond the default; a payload has that much less room. Writers and
 /// readers: as in CellHeader.
 struct CellOptions {
   std::atomic<std::uint64_t> expires_at_ms;  // wall clock: no attempt begun by then, it is dead; 0: never
@@ -503,15 +504,15 @@ struct CellOptions {
 static_assert(sizeof(CellOptions) == 48);
 static_assert(std::is_trivially_destructible_v<CellOptions> && std::is_standard_layout_v<CellOptions>);
 
-/// When a job of a bundle counts, if its bundle's leader is of another fate.
+/// The condition under which a job of a bundle counts.
 enum class BornRule : std::uint16_t {
   alone = 0,     // it is of no bundle
   with_it = 1,   // it was enqueued together with `born_of`: counts if that one is known
   after_it = 2,  // it is a follow-up of `born_of`: counts if that one is over
 };
 
-/// Before the CellOptions of a job that has parents, or is of a bundle. The parents' ids stand in front of its payload,
-/// and are counted in payload_bytes. Writers and readers: as in CellHeader.
+/// Stands before the CellOptions of a job that has parents, or that belongs to a bundle. The parents' ids stand in
+/// front of its payload, and are counted in payload_bytes. Writers and readers: as in CellHeader.
 struct CellLinks {
   std::atomic<std::uint64_t> born_of;            // the leader of its bundle; 0: none
   std::atomic<std::uint64_t> next;               // the next job of the bundle to be published before this one; 0: none
@@ -522,17 +523,17 @@ struct CellLinks {
 static_assert(sizeof(CellLinks) == 24);
 static_assert(std::is_trivially_destructible_v<CellLinks> && std::is_standard_layout_v<CellLinks>);
 
-/// What stands for a unit of the arena (core/table/arena.h): the id of the job that has, or had last, the extent that
+/// The word of one unit of the arena (core/table/arena.h): the id of the job that has, or had last, the extent that
 /// begins there; 0: none. Set by compare-and-swap to the id of the job that is being filled, if the job it names has
-/// ended; reset to 0 by the same producer. The table decides what it is worth: nothing when the job has ended.
+/// ended; reset to 0 by the same producer. The table decides: if that job has ended, the extent is free.
 struct ArenaUnit {
   std::atomic<std::uint64_t> job_id;
 };
 static_assert(sizeof(ArenaUnit) == 8);
 static_assert(std::is_trivially_destructible_v<ArenaUnit> && std::is_standard_layout_v<ArenaUnit>);
 
-/// Into how many extents a chunk of the arena is cut, 2^(low 8 bits), and how often that was changed, in the bits above
-/// (2^56 changes do not wrap). Written only by a producer that has taken every extent of the chunk for its job.
+/// The number of extents of a chunk of the arena, 2^(low 8 bits), and a count of its changes in the bits above (2^56
+/// changes do not wrap). Written only by a producer that has taken every extent of the chunk for its job.
 struct ArenaChunk {
   SharedWord<std::uint64_t> cut;
 };

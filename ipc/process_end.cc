@@ -31,7 +31,7 @@ constexpr unsigned long pidfd_get_info = _IOWR(0xff, 11, PidfdInfo);
 
 /// Flags of a task in /proc/PID/stat: it ends; it was killed.
 constexpr std::uint64_t task_ends = 0x4 | 0x400;
-/// Who looks at the threads of a big process stops after so many.
+/// The most threads of a process that are looked at.
 constexpr int most_threads_looked_at = 16;
 
 /// The fields of /proc/PID/stat that we need.
@@ -66,7 +66,8 @@ std::string folder_of(pid_t process) { return "/proc/" + std::to_string(process)
 /// The code of a group that is stopped, not ended.
 bool is_stop(int code) noexcept { return code == SIGSTOP || code == SIGTSTP || code == SIGTTIN || code == SIGTTOU; }
 
-/// Who has SIGKILL before him ends in a moment. Asked for before the flags are: whoever has taken it shows that there.
+/// Returns whether SIGKILL is pending, so that the process ends within moments. Read before the flags: once the signal
+/// is taken, the flags show it.
 bool has_kill_pending(const std::string& folder) {
   const auto text = read_file(folder + "/status");
   if (!text) return false;
@@ -85,10 +86,10 @@ bool lives_on(const std::string& folder) {
   return facts && (facts->flags & task_ends) == 0;
 }
 
-bool another_thread_lives(const ProcessName& who) {
+bool another_thread_lives(const ProcessName& name) {
   std::error_code ignored;
-  const std::string own = std::to_string(who.thread);
-  std::filesystem::directory_iterator task(folder_of(who.process) + "/task", ignored);
+  const std::string own = std::to_string(name.thread);
+  std::filesystem::directory_iterator task(folder_of(name.process) + "/task", ignored);
   for (int looks = 0; !ignored && task != std::filesystem::directory_iterator() && looks < most_threads_looked_at;
        task.increment(ignored), ++looks) {
     if (task->path().filename() != own && lives_on(task->path())) return true;
@@ -96,7 +97,7 @@ bool another_thread_lives(const ProcessName& who) {
   return false;
 }
 
-/// Nothing: this kernel does not know the question.
+/// Returns nothing if this kernel does not support the call.
 std::optional<PidfdInfo> ask_descriptor(int process_descriptor) noexcept {
   PidfdInfo info{};
   info.mask = pidfd_info_exit;
@@ -104,7 +105,7 @@ std::optional<PidfdInfo> ask_descriptor(int process_descriptor) noexcept {
   return info;
 }
 
-/// The kernel shows an exit code of zero to those who may not see it.
+/// Returns whether this process may see the exit code: to others the kernel shows zero.
 bool may_see(pid_t process) noexcept {
   struct stat facts {};
   return ::stat(folder_of(process).c_str(), &facts) == 0 && (::geteuid() == 0 || facts.st_uid == ::geteuid());
@@ -117,19 +118,19 @@ ProcessEnd process_end_of(int wait_status) noexcept {
   return {ProcessEnd::How::exited, WEXITSTATUS(wait_status)};
 }
 
-std::string sentence_of(const ProcessEnd& end, const ProcessName& who) {
-  const std::string process = "process " + std::to_string(who.process);
+std::string sentence_of(const ProcessEnd& end, const ProcessName& name) {
+  const std::string process = "process " + std::to_string(name.process);
   const std::string number = std::to_string(end.number);
   switch (end.how) {
     case ProcessEnd::How::killed: {
-      const char* const name = ::sigabbrev_np(end.number);
+      const char* const signal = ::sigabbrev_np(end.number);
       return process + " was killed by signal " + number +
-             (name != nullptr ? std::string(" (SIG").append(name).append(")") : "");
+             (signal != nullptr ? std::string(" (SIG").append(signal).append(")") : "");
     }
     case ProcessEnd::How::exited:
       return process + " exited with status " + number;
     case ProcessEnd::How::thread_ended:
-      return "thread " + std::to_string(who.thread) + " ended, " + process + " goes on";
+      return "thread " + std::to_string(name.thread) + " ended, " + process + " goes on";
     case ProcessEnd::How::replaced:
       return process + " went over to another program (exec)";
     case ProcessEnd::How::unknown:
@@ -148,15 +149,15 @@ std::uint64_t own_pid_namespace() noexcept {
   return ::stat("/proc/self/ns/pid", &facts) == 0 ? facts.st_ino : 0;
 }
 
-ProcessEnd end_by_proc(const ProcessName& who) {
-  const auto process = read_task(folder_of(who.process));
-  if (!process || process->started_ticks != who.started_ticks) return {};
+ProcessEnd end_by_proc(const ProcessName& name) {
+  const auto process = read_task(folder_of(name.process));
+  if (!process || process->started_ticks != name.started_ticks) return {};
   // Not zero: all of the process ends. It is there as soon as its first thread is killed.
   if (process->exit_code != 0 && !is_stop(process->exit_code)) return process_end_of(process->exit_code);
-  const auto thread = read_task(folder_of(who.process) + "/task/" + std::to_string(who.thread));
+  const auto thread = read_task(folder_of(name.process) + "/task/" + std::to_string(name.thread));
   if (thread && (thread->flags & task_ends) == 0) return {ProcessEnd::How::replaced, 0};
-  if (another_thread_lives(who)) return {ProcessEnd::How::thread_ended, 0};
-  return may_see(who.process) ? ProcessEnd{ProcessEnd::How::exited, 0} : ProcessEnd{};
+  if (another_thread_lives(name)) return {ProcessEnd::How::thread_ended, 0};
+  return may_see(name.process) ? ProcessEnd{ProcessEnd::How::exited, 0} : ProcessEnd{};
 }
 
 ProcessEnd end_by_descriptor(int process_descriptor) noexcept {
@@ -169,12 +170,12 @@ bool descriptors_tell_ends() noexcept {
   return own && ask_descriptor(own.descriptor());
 }
 
-std::optional<ProcessHandle> ProcessHandle::open(const ProcessName& who) {
-  File file = File::above_standard(static_cast<int>(::syscall(SYS_pidfd_open, who.process, 0)));
+std::optional<ProcessHandle> ProcessHandle::open(const ProcessName& name) {
+  File file = File::above_standard(static_cast<int>(::syscall(SYS_pidfd_open, name.process, 0)));
   if (!file || !ask_descriptor(file.descriptor())) return std::nullopt;
   // Behind the opening: a pid is not used again while its process lives.
-  const auto process = read_task(folder_of(who.process));
-  if (!process || process->started_ticks != who.started_ticks) return std::nullopt;
+  const auto process = read_task(folder_of(name.process));
+  if (!process || process->started_ticks != name.started_ticks) return std::nullopt;
   return ProcessHandle(std::move(file));
 }
 

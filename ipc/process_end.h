@@ -1,4 +1,4 @@
-// How a process ended, as the kernel tells. Nothing here waits: what cannot be told at the moment of asking is unknown.
+// How a process ended, as the kernel tells. Nothing here waits: what the kernel cannot tell at that moment is unknown.
 //
 // A killed process is told apart for as long as its parent has not reaped it, by /proc/PID/stat, where the kernel shows
 // the exit code from the moment at which the process begins to end. After it was reaped, a pidfd that was opened while
@@ -46,11 +46,11 @@ std::uint64_t own_start_ticks();
 /// The inode of the calling process's pid namespace; 0 where it cannot be read.
 std::uint64_t own_pid_namespace() noexcept;
 
-/// What /proc tells of a thread that is known to be dead. Costs one small file in the usual case, a kill.
+/// Returns what /proc tells of a thread that is known to be dead. In the usual case, a kill, it reads one small file.
 ProcessEnd end_by_proc(const ProcessName& who);
 
-/// What a pidfd tells of a process that was reaped, by its parent or by the kernel because the parent ignores SIGCHLD.
-/// Unknown while it is not reaped, and on kernels before 6.15.
+/// Returns what a pidfd tells of a process that was reaped, by its parent or by the kernel because the parent ignores
+/// SIGCHLD. Unknown while it is not reaped, and on kernels before 6.15.
 ProcessEnd end_by_descriptor(int process_descriptor) noexcept;
 /// Whether this kernel answers end_by_descriptor(). A kernel of 6.13 or 6.14 says yes and tells nothing.
 bool descriptors_tell_ends() noexcept;
@@ -58,7 +58,7 @@ bool descriptors_tell_ends() noexcept;
 /// A descriptor of a living process, to ask for its exit code after it was reaped.
 class ProcessHandle {
  public:
-  /// Nothing: it has ended, or is another one's by now, or this kernel does not tell of exits.
+  /// Returns nothing if the process has ended, if its id was reused, or if this kernel does not report exits.
   static std::optional<ProcessHandle> open(const ProcessName& who);
   /// Unknown until it was reaped.
   ProcessEnd end() const noexcept;

@@ -58,7 +58,7 @@ bool Registry::try_enter(std::uint32_t number, Role role, std::uint64_t started_
 
 namespace {
 
-/// Of the entries from `begin` to `end`, how many are this process's: also those that another Engine of it took.
+/// Returns how many of the entries from `begin` to `end` belong to this process, through any Engine.
 std::uint32_t own_entries(const Segment& segment, std::uint32_t begin, std::uint32_t end) noexcept {
   std::uint32_t count = 0;
   for (std::uint32_t number = begin; number < end; ++number) {

@@ -69,7 +69,7 @@ class Ring {
   static constexpr std::uint64_t lap_mask = (std::uint64_t{1} << (64 - hint_bits)) - 1;
 
   Ring() noexcept = default;
-  /// What a pusher does that finds a live hint at the front of a full ring.
+  /// The action of a pusher that finds a live hint at the front of a full ring.
   enum class Full { rotates, keeps_order };
   /// `slot_count` is a power of two; `slots` points at that many words.
   Ring(LevelEntry* level, std::atomic<std::uint64_t>* slots, std::uint64_t slot_count,
@@ -82,7 +82,7 @@ class Ring {
 
   std::uint64_t slot_count() const noexcept { return mask_ + 1; }
 
-  /// What a slot's word says about a position.
+  /// The meaning of a slot's word for a position.
   enum class Turn { before, now, after };
   Turn turn_of(std::uint64_t slot_word, std::uint64_t position) const noexcept {
     const std::uint64_t ahead = ((slot_word >> hint_bits) - (position >> shift_)) & lap_mask;

@@ -15,8 +15,7 @@
 //   | the entry's page, shared            word | previous next      private page |
 //   ^ page                     4096 - 24 ^     ^ 4096
 //
-// Where the list has another offset than glibc's on x86-64, there is no link, and death is noticed by the lock byte
-// alone.
+// If the list has another offset than glibc's on x86-64, there is no link, and only the lock byte shows the death.
 #pragma once
 
 #include <cstdint>

@@ -1,13 +1,14 @@
-// Levels made at run time: what the two words of a LevelEntry say of one, and how much room their rings have.
+// Dynamic levels: the two words of a LevelEntry, and the room of their rings.
 //
-// A level is named by its number and its epoch: a number that was used before comes back with the next epoch, so that
-// a holder of the Level of a removed one is told. The number with the lowest epoch is given first. 16 bits of
-// epoch wrap: after 67 million levels an old Level may name a new level, if its holder has kept it all the while.
+// A level is named by its number and its epoch. A reused number has the next epoch, so the Level of a removed one is
+// recognised. The number with the lowest epoch is given first. The 16 bits of epoch wrap after 67 million levels: a
+// Level that was kept for all that time may name a new level.
 //
-// A piece of ring may have been another level's before. A pusher that was stopped in the middle of a push to that one
-// may still swap a slot, if it holds the word that was read then: the hint that it leaves is dead (the level was empty
-// when it was removed), and a lap too high makes the slot be stepped over, which costs one place for a while. Counters
-// go on where they were, far enough on that no stopped pusher can raise them (RingPiece::begin_behind).
+// A piece of ring may have belonged to another level before. A pusher that was stopped inside a push to that level may
+// still swap a slot, if the slot's word is the one that it read. The hint that it leaves is dead, because the level was
+// empty when it was removed. A lap that is too high makes others step over the slot, which costs one place until the
+// next lap. Counters go on far enough beyond their old values that no stopped pusher can raise them
+// (RingPiece::begin_behind).
 #pragma once
 
 #include <algorithm>
@@ -61,14 +62,14 @@ struct RingPiece {
     return std::has_single_bit(slots) && slots >= least_level_ring && slots <= most_level_ring &&
            std::uint64_t{first} + slots <= all_slots;
   }
-  /// Where the counters of a ring in this piece begin when they stood at `position` before: at a lap's beginning, and
-  /// beyond what a pusher to the former ring may still raise them to.
+  /// Returns where the counters of a ring in this piece begin, if they stood at `position` before: at a lap's
+  /// beginning, and beyond what a stopped pusher to the former ring may still raise them to.
   constexpr std::uint64_t begin_behind(std::uint64_t position) const noexcept {
     return (position + 2 * std::uint64_t{most_level_ring}) / slots * slots + slots;
   }
 };
 
-/// What a Level's value is: number 16 | epoch above. Of a first level the epoch is 0.
+/// Returns the value of a Level: number 16 | epoch above. The epoch of a fixed level is 0.
 constexpr std::uint32_t level_value(std::uint32_t number, std::uint16_t epoch) noexcept {
   return number | std::uint32_t{epoch} << 16;
 }

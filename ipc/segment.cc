@@ -66,7 +66,7 @@ std::uint64_t checksum_of(const SegmentHeader& header) noexcept {
 
 std::string in_mib(std::uint64_t bytes) { return std::to_string((bytes + (1U << 20) - 1) >> 20) + " MiB"; }
 
-/// Every byte is there, or a clear error: the first touch of a page that tmpfs cannot give is SIGBUS (hazard 11 in
+/// Allocates every byte, or returns an error: the first touch of a page that tmpfs cannot give is SIGBUS (hazard 11 in
 /// docs/hazards.md).
 Result<void> allocate(const File& file, std::uint64_t bytes, const Directory& folder) {
   const NoFileSizeSignal no_signal;
@@ -91,7 +91,8 @@ Result<Directory> folder_of(const std::filesystem::path& path) {
   return Directory::open(path.has_parent_path() ? path.parent_path() : ".", Directory::Links::followed);
 }
 
-/// What a creator that died has left: the caller holds the structure lock. Another user's stays, and is in no way.
+/// Removes what a dead creator has left; the caller holds the structure lock. A file of another user stays, and does no
+/// harm.
 void remove_half_made(const Directory& folder, const std::string& name) {
   const auto names = folder.names();
   if (!names) return;
@@ -140,7 +141,7 @@ void make_ready(SegmentHeader& header) noexcept {
   header.state.store(static_cast<std::uint32_t>(SegmentState::ready));
 }
 
-/// What the header of a file says, before any of it is believed.
+/// Checks the header of a file before any of it is used.
 Result<Geometry> checked_geometry(const SegmentHeader& header, std::uint64_t file_bytes,
                                   const std::filesystem::path& path) {
   const std::string where = path.string();
@@ -264,7 +265,8 @@ Result<void> Segment::make_all_cells_free(Segment& segment) {
       StateWord::make(segment.header().first_generation.load(), 0, CellState::free, 0).bits();
   for (std::uint32_t cell = 0; cell < geometry.capacity; ++cell) {
     auto& header = *reinterpret_cast<CellHeader*>(segment.cells() + std::uint64_t{cell} * geometry.cell_bytes);
-    header.state.store(free_word, std::memory_order_relaxed);  // ORDER relaxed: nobody sees the file before the rename
+    header.state.store(free_word,
+                       std::memory_order_relaxed);  // ORDER relaxed: no process sees the file before the rename
   }
   FreeMap free_map = segment.free_map();
   for (std::uint32_t cell = 0; cell < geometry.capacity; cell += 64) free_map.put(cell, ~std::uint64_t{0});

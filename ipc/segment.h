@@ -36,7 +36,7 @@ struct FileOwner {
   gid_t group;
 };
 
-/// What fixes the layout of a segment, and which users may use it.
+/// The parameters that fix the layout of a segment, and its access rights.
 struct SegmentConfig {
   std::uint64_t engine_id = 0;
   std::uint32_t capacity = 0;
@@ -195,7 +195,7 @@ class Segment {
   std::atomic<std::uint64_t>* level_ring_slots(RingPiece piece) const noexcept {
     return &at<std::atomic<std::uint64_t>>(geometry_.level_rings + std::uint64_t{piece.first} * 8);
   }
-  /// What the entry of a level made at run time says of its life. `n` as in ring().
+  /// Returns the state word of a dynamic level's entry. `n` as in ring().
   LevelWord level_word(std::uint32_t n) const noexcept { return LevelWord::of(level(n).runtime_state.load()); }
   /// No level at or behind this number was ever in use. At most level_numbers().
   std::uint32_t levels_end() const noexcept {

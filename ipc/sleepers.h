@@ -25,8 +25,8 @@
 
 namespace ringmill {
 
-/// A sleeper looks again after this long even without a wake: one that was woken and then stopped by a debugger or
-/// SIGSTOP must not keep a job from the others for longer. No wake-up relies on it; the tests switch it off.
+/// A sleeper checks again after 1 s even without a wake: a participant that was woken and then stopped (SIGSTOP, a
+/// debugger) must not withhold a job from the others for longer. No wake-up relies on it; the tests switch it off.
 inline std::uint64_t longest_sleep_ns = 1'000'000'000;
 
 class Sleepers {

@@ -32,7 +32,7 @@ struct WaitMark {
   static constexpr WaitMark of(std::uint32_t bits) noexcept {
     return {.reason = static_cast<Reason>(bits >> 10 & 7), .revision = bits >> 13 & 7, .version = bits & 0x3ff};
   }
-  /// What a lease note carries of it: all but the version.
+  /// Returns the part of it that a lease note carries: all but the version.
   constexpr std::uint8_t note() const noexcept { return static_cast<std::uint8_t>(bits() >> 10); }
   static constexpr WaitMark of_note(std::uint32_t note, std::uint64_t version) noexcept {
     return of(note << 10 | static_cast<std::uint32_t>(version & 0x3ff));

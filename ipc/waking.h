@@ -8,7 +8,7 @@
 
 namespace ringmill {
 
-/// What has come: which levels and which kinds.
+/// The levels and kinds of jobs that have arrived.
 struct Arrival {
   std::uint64_t levels = 0;  // bit per level
   std::uint64_t kinds = 0;   // bit per kind, modulo 64
@@ -20,9 +20,9 @@ struct Arrival {
   }
 };
 
-/// For `count` jobs of one level. Wakes up to `count` sleepers that take any kind, and each sleeper that takes some
-/// kinds and may want one of these: its bit stands for several kinds, so one that was woken in vain must not be the
-/// only one. No system call when none sleeps.
+/// Wakes sleepers for `count` jobs of one level: up to `count` of those that take any kind, and all that take some
+/// kinds and may want these. A kind's bit stands for several kinds, so some are woken in vain; hence all. No system
+/// call when none sleeps.
 inline void wake_for_jobs(const Segment& segment, Arrival arrival, std::uint32_t count) noexcept {
   Sleepers sleepers(segment, segment.signals().sleepers);
   if (!sleepers.any()) return;
@@ -60,7 +60,7 @@ inline void ring_keeper(const Segment& segment) noexcept {
   futex_wake(doorbell, 1);
 }
 
-/// Participants that still use the segment are told at their next wait; none can enter it any more.
+/// Marks the segment as removed: its participants get an error at their next wait, and no new one can enter.
 inline void mark_removed(const Segment& segment) noexcept {
   segment.signals().removed.store(1);
   Sleepers(segment, segment.signals().sleepers).wake_all();

@@ -157,7 +157,7 @@ class Orders(RuleTest):
         self.fires(tidy.rule_orders, {"ipc/a.h": RELAXED + "\n"}, "relaxed without an `ORDER name`")
 
     def test_a_label_without_a_partner(self):
-        self.fires(tidy.rule_orders, {"ipc/a.h": f"{ACQUIRE}  // ORDER slot\n"}, "`ORDER slot` stands nowhere else")
+        self.fires(tidy.rule_orders, {"ipc/a.h": f"{ACQUIRE}  // ORDER slot\n"}, "`ORDER slot` has no partner")
 
     def test_two_that_acquire_are_no_partners(self):
         text = f"{ACQUIRE}  // ORDER slot\n{ACQUIRE}  // ORDER slot\n"

@@ -44,7 +44,7 @@ Result<Pipe> make_pipe() {
 
 void make_nonblocking(const File& file) noexcept { ::fcntl(file.descriptor(), F_SETFL, O_NONBLOCK); }
 
-/// What the child needs, made before the fork: between fork and exec it may not allocate.
+/// The child's data, made before the fork: between fork and exec it may not allocate.
 struct Launch {
   const char* text;
   char* const* environment;
@@ -83,15 +83,15 @@ struct Launch {
   ::_exit(127);
 }
 
-/// A new process, or minus one: errno says why.
+/// Starts a process. Returns minus one on failure; errno says why.
 struct Forked {
   pid_t process = -1;
   int descriptor = -1;
 };
 
 /// Forks with every signal blocked, so that no handler of the parent runs in the child. The kernel makes the pidfd with
-/// the process: where no descriptor is to be had nothing has begun, and a child that nobody keeps as a zombie
-/// (SIGCHLD ignored) cannot be gone before it is opened. glibc's fork() has no way to ask for that. The handlers of
+/// the process: where no descriptor is to be had nothing has begun, and a child that does not stay as a zombie (SIGCHLD
+/// ignored) cannot be gone before it is opened. glibc's fork() has no way to ask for that. The handlers of
 /// pthread_atfork() do not run: the child makes only system calls before exec.
 Forked fork_shell(const Launch& launch) noexcept {
   sigset_t all;
@@ -108,7 +108,7 @@ Forked fork_shell(const Launch& launch) noexcept {
   return forked;
 }
 
-/// The end of a child that somebody else has reaped. The kernel may be just about to note it.
+/// Returns the end of a child that other code of the process reaped. The kernel may be just about to note it.
 ProcessEnd end_of_reaped(const File& process_descriptor) noexcept {
   constexpr int most_tries = 100;
   constexpr int try_every_ms = 10;
@@ -249,7 +249,7 @@ Command::Event Command::wait(int interrupt, std::uint64_t until_ns) {
   }
 }
 
-/// False: everything is written, or the command does not read any more. Either way the pipe can be closed.
+/// Returns false when everything is written, or the command no longer reads: the pipe can be closed.
 bool Command::write_input() noexcept {
   while (!input_.empty()) {
     const ssize_t written = ::write(input_pipe_.descriptor(), input_.data(), input_.size());
@@ -259,7 +259,7 @@ bool Command::write_input() noexcept {
   return false;
 }
 
-/// The next bytes into chunk_. Closes a pipe that has nothing more to give.
+/// Reads the next bytes into chunk_. Closes a pipe at its end.
 Command::Read Command::read_chunk(File& pipe) {
   chunk_.resize(16 * 1024);
   ssize_t got = 0;
@@ -292,8 +292,8 @@ Command::Read Command::read_error() {
   return read;
 }
 
-/// What stands in the pipes when the shell has ended. Whoever has their other ends may go on writing: so much that the
-/// largest pipe is emptied once, and no more.
+/// Reads what the pipes hold when the shell has ended. Processes that have the other ends may go on writing, so it
+/// reads at most as much as the largest pipe holds.
 void Command::read_rest() {
   constexpr int most_reads = 128;
   for (int n = 0; n < most_reads && output_pipe_ && read_output() == Read::some; ++n) continue;

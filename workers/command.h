@@ -36,7 +36,7 @@ struct CommandEnd {
 };
 
 struct CommandExtras {
-  /// Of standard output beyond Command::most_output bytes so many go to a temporary file.
+  /// The most bytes of standard output beyond Command::most_output that go to a temporary file.
   std::uint64_t most_spooled = 0;
   /// A file that the command has as descriptor 3. Null: none.
   const File* handed_over = nullptr;

@@ -23,7 +23,7 @@ namespace {
 constexpr int status_rejected = 100;
 constexpr int no_interrupt = -1;
 constexpr std::uint64_t for_ever_ns = ~std::uint64_t{0};
-/// How often a running command's job is looked at: whether somebody has cancelled it.
+/// The interval at which a running command's job is checked for a cancellation.
 constexpr std::uint64_t look_every_ns = 50'000'000;
 
 Result<File> make_event() {
@@ -45,7 +45,7 @@ std::uint64_t to_ns(std::chrono::milliseconds time) noexcept {
   return static_cast<std::uint64_t>(time.count()) * 1'000'000;
 }
 
-/// The worker's own trouble: what it hands over itself fits.
+/// A failure of the worker itself: its own arguments fit.
 JobOutcome not_started(const Error& error) {
   return JobOutcome::unable("the command could not be started: " + error.message());
 }
@@ -60,7 +60,7 @@ struct Parents {
   File file;  // with the ids, if they are too many
 };
 
-/// A longer list is a file in memory, which is there for as long as somebody has it open.
+/// Puts a longer list into a file in memory, which lives as long as a process has it open.
 Result<Parents> hand_over_parents(const std::vector<JobId>& parents) {
   std::string ids;
   for (const JobId parent : parents) ids += (ids.empty() ? "" : ",") + parent.to_string();
@@ -115,11 +115,11 @@ void ExecWorker::stop_now() noexcept {
 Result<SignalStop> ExecWorker::stop_on_signals() {
   return SignalStop::install([this](std::uint32_t count) {
     if (count > 1) {
-      log().info("told to stop once more: running commands are ended, their jobs wait again");
+      log().info("second stop signal: running commands are ended, and their jobs wait again");
       stop_now();
       return;
     }
-    log().info("told to stop: running commands end, nothing new is started; once more ends the commands");
+    log().info("stop signal: running commands go on to their end, and no new one starts; a second signal ends them");
     stop();
   });
 }
@@ -133,7 +133,7 @@ JobOutcome ExecWorker::run_command(JobContext& job) {
 }
 
 JobOutcome ExecWorker::run_shell(JobContext& job) {
-  // From here on the lease is ours to know: a job may have one that is not the engine's.
+  // From here on the lease's length is known: a job may have one of its own.
   if (!job.extend(options_.lease)) return JobOutcome::release();
   const std::uint64_t half_lease_ns = to_ns(options_.lease) / 2;
   const std::uint64_t begin_ns = steady_clock_ns();
@@ -184,7 +184,7 @@ JobOutcome ExecWorker::run_shell(JobContext& job) {
 }
 
 /// SIGTERM, time to obey, then SIGKILL for whatever is left of the group. The shell is reaped last: until then its
-/// process id, which names the group, is nobody else's.
+/// process id, which names the group, is not used again.
 CommandEnd ExecWorker::end(Command& command) const {
   command.signal_group(SIGTERM);
   command.wait(no_interrupt, steady_clock_ns() + to_ns(options_.kill_grace));

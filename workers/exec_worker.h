@@ -13,8 +13,8 @@
 //   its job is cancelled   likewise, and the job is over as cancelled, however the command ends
 //
 // Standard error's last bytes are the error text, which is kept with the job and logged. While a command runs,
-// its lease is extended whenever half of it is over. When the lease is lost all the same (the process stood still for
-// longer than that), somebody else has the job: the group gets SIGTERM, and SIGKILL after `kill_grace`.
+// its lease is extended whenever half of it is over. If the process stood still for longer than that, the lease is lost
+// and another worker has the job: the group gets SIGTERM, and SIGKILL after `kill_grace`.
 #pragma once
 
 #include <chrono>
@@ -32,7 +32,7 @@
 
 namespace ringmill {
 
-/// What a command that ended with 0 wrote on its standard output.
+/// The standard output of a command that ended with 0.
 struct ExecResult {
   JobId id;
   std::string_view output;  // the first Command::most_output bytes, valid during the call

@@ -20,7 +20,7 @@ class HandlerRegistry {
   /// Errors: invalid_argument (nothing or something twice registered, an empty handler, a bad name), no_space.
   Result<void> resolve(Engine& engine);
 
-  /// What to subscribe to. Empty: every kind, because there is a default handler.
+  /// Returns the kinds to subscribe to. Empty: every kind, because there is a default handler.
   const std::vector<Kind>& kinds() const noexcept { return kinds_; }
   bool takes(std::string_view kind) const noexcept;
   /// Null: no handler for this kind.

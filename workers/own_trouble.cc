@@ -41,7 +41,7 @@ bool OwnTrouble::note(const std::string& reason, std::uint64_t began_ns, std::ui
         "when it could run nothing for {} s",
         reason, std::chrono::duration<double>(give_up_after_).count());
   }
-  // It had nothing to run meanwhile: that is no trouble.
+  // The worker had nothing to run in between: that is no trouble.
   const bool was_idle = began_ns > last_ns_ && began_ns - last_ns_ > 2 * to_ns(longest_wait);
   if (since_ns_ == 0 || was_idle || others_run) since_ns_ = now_ns;
   last_ns_ = now_ns;

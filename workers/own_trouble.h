@@ -19,7 +19,7 @@ class OwnTrouble {
   /// The first wait, and the longest: each is twice as long as the one before.
   static constexpr std::chrono::milliseconds first_wait{100};
   static constexpr std::chrono::milliseconds longest_wait{2000};
-  /// What was said once is said again when there was no trouble for so long.
+  /// A trouble is logged again after this long without it.
   static constexpr std::chrono::minutes quiet_time{10};
 
   void begin(std::chrono::milliseconds give_up_after);

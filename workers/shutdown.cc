@@ -42,7 +42,7 @@ SignalPipe signal_pipe;
 void on_stop_signal(int signal) {
   const int saved_errno = errno;
   if (signal_pipe.maker.load() == ::getpid()) {
-    // A full pipe holds more signals than anybody counts.
+    // A full pipe already holds enough signals: one more changes nothing.
     [[maybe_unused]] const ssize_t written = ::write(signal_pipe.write_end.load(), &signal_byte, 1);
   } else {
     // The child of a fork shares the pipe with its parent. It ends as if we had never been here, when this handler

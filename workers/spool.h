@@ -18,7 +18,7 @@ class Spool {
   Spool() noexcept = default;
   explicit Spool(std::uint64_t most_bytes) noexcept : most_bytes_(most_bytes) {}
 
-  /// What does not fit, or cannot be written, is dropped, and so is all that comes later: what is kept has no gap.
+  /// Bytes that do not fit, or cannot be written, are dropped, and so are all later ones: the kept bytes have no gap.
   void add(std::string_view bytes);
   std::uint64_t size() const noexcept { return size_; }
   bool was_cut() const noexcept { return !why_cut_.empty(); }

@@ -150,7 +150,8 @@ bool WorkerThread::is_drained() const {
     const bool passes_jobs_on = !participant.alive || participant.role == name_of(Role::keeper);
     if (passes_jobs_on && participant.running != 0) return false;
   }
-  // What failed and waits for its next attempt is left to run; what nobody has begun, and is not due, is not.
+  // A failed job that waits for its next attempt is still left to run. A job that was never begun and is not due is
+  // not.
   return std::ranges::none_of(status.left, [this, &status](const JobsLeft& left) {
     const bool is_ours = commons_.handlers.kinds().empty() || commons_.handlers.takes(left.kind);
     const auto level = std::ranges::find(status.levels, left.level, &LevelStatus::name);

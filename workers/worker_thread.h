@@ -18,7 +18,7 @@ namespace ringmill {
 
 class WorkerThread;
 
-/// What the threads of one worker share. The first part is fixed while they run.
+/// The state that the threads of one worker share. The first part is fixed while they run.
 struct WorkerCommons {
   explicit WorkerCommons(Engine& used_engine, WorkerOptions given_options)
       : engine(used_engine), options(std::move(given_options)) {}
@@ -44,7 +44,7 @@ struct WorkerCommons {
   /// (descriptors, memory) may be what another thread needs to enter.
   std::atomic<std::uint32_t> to_enter{0};
 
-  /// By each thread that was to enter, once, also if it could not.
+  /// Called once by each thread when it has entered, or failed to.
   void note_entered() noexcept;
   /// Until all have entered, or the worker stops.
   void wait_for_entries() noexcept;

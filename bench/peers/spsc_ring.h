@@ -28,7 +28,7 @@ class SpscRing {
       if (written_ - head_seen_by_producer_ == slots) return false;
     }
     ring_[written_ % slots] = message;
-    // [spsc-full] pairs with the acquire in pop_all(): who sees the position sees the messages.
+    // [spsc-full] pairs with the acquire in pop_all(): a reader that sees the position sees the messages.
     if (++written_ % run == 0) tail_.store(written_, std::memory_order_release);
     return true;
   }

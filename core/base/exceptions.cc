@@ -18,7 +18,8 @@ Error error_with_text(const std::exception& thrown) {
   }
   const auto* failed = dynamic_cast<const std::system_error*>(&thrown);
   if (failed != nullptr && failed->code() == std::errc::resource_unavailable_try_again) {
-    return Error(ErrorCode::system, "no thread to be had; the limit of processes of this user, or of its control group",
+    return Error(ErrorCode::system,
+                 "no thread can be started; the limit of processes of this user, or of its control group",
                  failed->what());
   }
   return Error(ErrorCode::system, "the standard library failed", thrown.what());

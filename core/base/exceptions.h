@@ -1,5 +1,5 @@
-// What the standard library throws, as an error. No exception crosses a public call, and none ends a thread of the
-// engine inside a host program: public calls and the threads' functions end with
+// Turns what the standard library throws into an error. No exception crosses a public call, and none ends a thread of
+// the engine inside a host program: public calls and the threads' functions end with
 //
 //   } catch (const std::exception& thrown) {
 //     return std::unexpected(error_of(thrown));

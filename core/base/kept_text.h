@@ -1,4 +1,4 @@
-// What a job keeps of an error that is longer than the room for it: the reason, a mark, and the end of what was said.
+// Shortens an error to the room in the cell: the reason, a mark, and the end of the output.
 #pragma once
 
 #include <array>

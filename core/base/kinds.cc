@@ -13,7 +13,7 @@ Result<Kind> intern_kind(const Segment& segment, std::string_view name) {
   }
   const auto number = segment.kinds().intern(name);
   if (!number)
-    return std::unexpected(Error(ErrorCode::no_space, "this engine knows 1024 kinds, which is the most",
+    return std::unexpected(Error(ErrorCode::no_space, "all 1024 names of kinds are in use",
                                  "end its processes, then `ringmill recover DIR --from-journal` gives back "
                                  "those that no job has; `ringmill status` counts them"));
   return Kind{*number};

@@ -13,7 +13,7 @@ namespace ringmill {
 
 namespace {
 
-/// Lines hold names, paths and words of others: none of them reaches a terminal as it is.
+/// Lines hold names, paths and texts from outside: all are escaped before they reach a terminal.
 class Logger : public spdlog::logger {
  public:
   using spdlog::logger::logger;

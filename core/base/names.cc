@@ -57,7 +57,7 @@ std::string_view name_of(ErrorCode code) noexcept {
 
 std::string Error::message() const {
   std::string text = *summary_ != '\0' ? std::string(summary_) : std::string(name_of(code_));
-  // A path, a name, text of others: the message is one line without what a terminal obeys.
+  // Paths, names and texts come from outside: the message is one line without terminal controls.
   if (!detail_.empty()) text += ": " + shown_line(detail_);
   return text;
 }

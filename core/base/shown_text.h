@@ -1,8 +1,8 @@
 // Text that came from jobs, files or names, before it reaches a terminal: output, errors and the log, all by this.
 //
-// What a terminal would obey, or what would make a line look like another one, is written as an escape: control
-// characters (C0, DEL, C1), controls of the writing direction, the line and paragraph separators, and bytes that are
-// no UTF-8.
+// Characters that a terminal would obey, or that would make a line look like another one, are written as escapes:
+// control characters (C0, DEL, C1), controls of the writing direction, the line and paragraph separators, and bytes
+// that are no UTF-8.
 #pragma once
 
 #include <string>

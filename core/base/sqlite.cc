@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// What went wrong in the last call on this connection to `file`, as one of our codes, with what to do about it.
+/// Returns the error of the last call on this connection to `file`, with our code and a remedy.
 Error error_of(sqlite3* connection, int result, const SqlWords& words, const std::string& file) {
   const int last = errno;
   const std::string reason = file + ": " + sqlite3_errmsg(connection);
@@ -47,7 +47,7 @@ Error error_of(sqlite3* connection, int result, const SqlWords& words, const std
       if (const int number = sqlite3_system_errno(connection); number != 0) {
         return system_error(words.unusable, file, number);
       }
-      // Of a commit that failed it keeps no number. Nothing but a write gives these.
+      // SQLite keeps no errno of a failed commit. Only a write gives these codes.
       if (last == EFBIG || last == EDQUOT) return system_error(words.unusable, file, last);
       [[fallthrough]];
     default:
@@ -141,7 +141,7 @@ Result<std::optional<struct stat>> facts_of_database(const Directory& directory,
   return std::unexpected(
       Error(ErrorCode::permission_denied,
             is_file ? "this file belongs to another user than the engine" : "this is not a plain file",
-            directory.path_of(name).string() + "; somebody put it there: find out who did"));
+            directory.path_of(name).string() + "; ringmill did not make it: remove it, or move it away"));
 }
 
 Result<void> make_database_files(const Directory& directory, std::span<const std::string_view> names) {
@@ -248,7 +248,7 @@ void SqlConnection::Close::operator()(sqlite3* connection) const noexcept {
 Result<SqlConnection> SqlConnection::open(const Directory& directory, std::string_view name, Access access,
                                           std::chrono::milliseconds busy_wait, const SqlWords& words) {
   static const LastingPaths paths;  // for as long as any connection may be open
-  // One that stands there is taken for what a transaction has left.
+  // SQLite takes an existing one for what a transaction has left.
   const auto journal = facts_of_database(directory, std::string(name) + "-journal");
   if (!journal) return std::unexpected(journal.error());
   const auto folder = directory.lasting_path();
@@ -268,7 +268,7 @@ Result<SqlConnection> SqlConnection::open(const Directory& directory, std::strin
   return connection;
 }
 
-/// A file that somebody has made for us to stumble over must not run anything of its own.
+/// A database that another user planted must not run code: no triggers, views or functions of its own.
 Result<void> SqlConnection::harden() {
   sqlite3* const connection = connection_.get();
   for (const auto& [option, value] : {std::pair{SQLITE_DBCONFIG_DEFENSIVE, 1},
@@ -281,7 +281,7 @@ Result<void> SqlConnection::harden() {
   }
   sqlite3_limit(connection, SQLITE_LIMIT_LENGTH, 16 << 20);
   sqlite3_limit(connection, SQLITE_LIMIT_ATTACHED, 0);
-  // -wal and -shm stay when the last connection closes: whoever may only read has no right to make them.
+  // -wal and -shm stay when the last connection closes: a user without write access could not make them again.
   int keep = 1;
   sqlite3_file_control(connection, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
   return {};

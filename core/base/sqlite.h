@@ -46,13 +46,13 @@ struct SqlWords {
   ErrorCode cannot_open;
 };
 
-/// Facts of a database's file; nothing: there is none. Error permission_denied: it is no plain file, or of a user whom
-/// the directory does not let write.
+/// Returns the facts of a database's file, or nothing if there is none. Error permission_denied: it is no plain file,
+/// or its owner has no write access to the directory.
 Result<std::optional<struct stat>> facts_of_database(const Directory& directory, std::string_view name);
 
-/// Makes those of the files that are not there, empty: with the directory's mode without its x bits, for no user to
-/// read who may not write (ipc/file_modes.h), its group where that is allowed, and from root its owner. Errors: as
-/// above, no_space, system.
+/// Creates the missing files, empty. Their mode is the directory's without x bits, and without r for a class of users
+/// that has no w (ipc/file_modes.h). Their group is the directory's where that is allowed; root also sets the owner.
+/// Errors: as above, no_space, system.
 Result<void> make_database_files(const Directory& directory, std::span<const std::string_view> names);
 
 /// One prepared statement, to be used again and again. What is bound must live until the statement is reset.

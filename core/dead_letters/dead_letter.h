@@ -42,10 +42,10 @@ struct DeadLetter {
 };
 
 inline constexpr std::size_t most_error_bytes = 4096;
-/// Of a payload that is cut, so much is kept: enough to see what it was.
+/// The bytes that are kept of a payload that is cut: enough to recognise it.
 inline constexpr std::size_t most_cut_payload_bytes = 4096;
 
-/// What is known of a job that is dead.
+/// A dead job, with its history.
 inline JobInfo info_of(const DeadLetter& letter) {
   JobInfo info;
   info.id = letter.id;

@@ -22,7 +22,7 @@ constexpr std::int64_t schema_version = 1;
 
 // Letters are numbered in the order in which they were buried, so that new ones go to the end of the table and the
 // oldest stand at its beginning. Job ids are unsigned; the file has their 64 bits as a signed number. Times are
-// nanoseconds since 1970. What is long stands last in a row, so that looking for a kind does not read payloads.
+// nanoseconds since 1970. Long columns are last in a row, so that a search by kind reads no payloads.
 constexpr const char* make_letter = R"sql(CREATE TABLE letter(
   number INTEGER PRIMARY KEY,
   id INTEGER NOT NULL UNIQUE,
@@ -55,7 +55,8 @@ constexpr const char* make_meta = R"sql(CREATE TABLE meta(
   expired INTEGER NOT NULL
 ) STRICT)sql";
 
-// For a file that was made before letters were cut. A program of that time goes on with the file: it names its columns.
+// Adds the column to a file from before letters were cut. An older program can go on with the file, because it names
+// its columns.
 constexpr std::string_view cut_column = ",\n  payload_cut_from INTEGER NOT NULL DEFAULT 0";
 constexpr const char* add_cuts = "ALTER TABLE letter ADD COLUMN payload_cut_from INTEGER NOT NULL DEFAULT 0";
 
@@ -80,7 +81,7 @@ Result<void> check_limits(const DeadLetterLimits& limits) {
   return {};
 }
 
-/// Changing the journal mode does not wait for others that do the same at this moment.
+/// SQLite does not wait here for another process that changes the journal mode at the same moment.
 Result<void> use_wal(SqlConnection& connection, std::chrono::milliseconds busy_wait) {
   const auto end = std::chrono::steady_clock::now() + busy_wait;
   while (true) {
@@ -103,7 +104,7 @@ Result<void> insert_limits(SqlConnection& connection, const DeadLetterLimits& li
 /// Two processes may be here at once, and a third may have been killed here: the first that gets the right to write
 /// makes the tables, all or none of them.
 Result<void> make(SqlConnection& connection, const DeadLetterLimits& limits, std::chrono::milliseconds busy_wait) {
-  // Must be said before there is any table; later it changes nothing.
+  // Must be set before there is any table; later it has no effect.
   if (auto set = connection.execute("PRAGMA auto_vacuum = INCREMENTAL"); !set) return set;
   if (auto set = use_wal(connection, busy_wait); !set) return set;
   auto transaction = SqlTransaction::begin(connection);
@@ -144,7 +145,7 @@ Result<bool> has_our_tables(SqlConnection& connection) {
 
 /// False: there are no tables yet.
 Result<bool> is_ours(SqlConnection& connection, const fs::path& file) {
-  // In one statement, which sees one moment: another process may be making the tables.
+  // One statement sees one moment: another process may be creating the tables.
   auto signs = connection.prepare(
       "SELECT (SELECT count(*) FROM sqlite_schema), (SELECT application_id FROM pragma_application_id), "
       "(SELECT user_version FROM pragma_user_version)");
@@ -158,8 +159,9 @@ Result<bool> is_ours(SqlConnection& connection, const fs::path& file) {
     const auto exact = has_our_tables(connection);
     if (!exact) return std::unexpected(exact.error());
     if (*exact) return true;
-    return std::unexpected(Error(ErrorCode::corrupt, "the tables of the dead letters' file are not ours",
-                                 file.string() + "; something else has made it: move it away, then a new one is made"));
+    return std::unexpected(
+        Error(ErrorCode::corrupt, "the tables of the dead letters' file are not ours",
+              file.string() + "; ringmill did not write it: move it away, then a new one is created"));
   }
   if (id == 0 && version == 0 && tables == 0) return false;
   return std::unexpected(Error(
@@ -171,7 +173,7 @@ Result<bool> is_ours(SqlConnection& connection, const fs::path& file) {
 constexpr const char* settings =
     // In WAL mode a commit is then one sync of the log; without it, it may be lost with the power.
     "PRAGMA synchronous = FULL;"
-    // What a burst of burials made of the log is given back.
+    // The space that a burst of burials took in the log is given back.
     "PRAGMA journal_size_limit = 16777216;"
     "PRAGMA secure_delete = FAST;"
     "PRAGMA cell_size_check = ON;"
@@ -230,7 +232,7 @@ std::chrono::system_clock::time_point time_of_column(std::int64_t ns) noexcept {
 
 namespace {
 
-/// By kinds of values. The table is STRICT, but only for what is written through SQLite.
+/// Checks the types of values. The table is STRICT, but only for writes through SQLite.
 bool has_right_types(const SqlStatement& row) {
   constexpr std::string_view types = "iittiiiiiitiiibbi";  // integer, text, blob: letter_columns
   static_assert(types.size() == letter_column_count);

@@ -32,7 +32,7 @@ constexpr std::uint64_t bytes_beside_texts = 144;
 constexpr std::int64_t page_letters = 64;
 constexpr std::uint64_t most_page_bytes = std::uint64_t{32} << 20;
 
-/// What no total comes near.
+/// A total above this is corrupt.
 constexpr std::int64_t most_total = std::int64_t{1} << 60;
 
 /// Letters are numbered from 1 on in the order in which they were buried.
@@ -126,13 +126,13 @@ class DeadLetterStore::Implementation {
   Result<Meta> meta();
   Result<void> store(const Meta& meta);
   Result<void> insert_all(std::span<const DeadLetter> letters, Meta& meta, std::size_t& fresh);
-  /// Ids of the letters that `filter` means, behind `after`, which goes to the last of them.
+  /// Returns the ids of the letters that `filter` selects behind `after`, and moves `after` to the last of them.
   Result<std::vector<std::int64_t>> some_ids(const FilterColumns& filter, std::int64_t& after);
-  /// How many of them were there.
+  /// Returns how many of them existed.
   Result<std::int64_t> erase_all(std::span<const std::int64_t> ids, Meta& meta);
   Result<std::int64_t> erase_expired(Meta& meta);
   Result<std::int64_t> make_room(Meta& meta);
-  /// The next letters behind `after`, which goes to the last of them; none: that was all.
+  /// Returns the next letters behind `after`, and moves `after` to the last of them; none: the end.
   Result<std::vector<DeadLetter>> page(const FilterColumns& filter, Order order, std::int64_t& after);
   void give_back_pages();
 
@@ -142,7 +142,7 @@ class DeadLetterStore::Implementation {
 
  private:
   std::string text_of(Query query) const;
-  /// Each row is behind the one before: what a walk needs to come to an end, whatever the file says.
+  /// Checks that each row is behind the one before, so that a walk ends, whatever the file says.
   static bool goes_on(const SqlStatement& row, int column, std::int64_t after, bool newest_first) noexcept {
     const std::int64_t number = row.integer(column);
     return row.is_integer(column) && (newest_first ? number < after : number > after);
@@ -306,7 +306,7 @@ Result<std::int64_t> DeadLetterStore::Implementation::erase_expired(Meta& meta) 
     const auto more = row.step();
     if (!more) return std::unexpected(more.error());
     if (!*more) break;
-    // Whoever died later was, but for steps of the clock, buried later.
+    // Except for steps of the clock, a job that died later was buried later.
     if (row.integer(1) >= oldest_kept) {
       row.reset();
       break;
@@ -361,8 +361,8 @@ Result<std::vector<DeadLetter>> DeadLetterStore::Implementation::page(const Filt
   return letters;
 }
 
-/// What a purge has emptied goes back to the disk, but not so much at once that others wait long for the right to
-/// write. Where it fails, pages stay for the next letters.
+/// Returns emptied pages to the disk, a few at a time, so that other writers do not wait long. If it fails, the pages
+/// stay for the next letters.
 void DeadLetterStore::Implementation::give_back_pages() {
   auto vacuum = connection.prepare("PRAGMA incremental_vacuum(4096)");
   if (vacuum) static_cast<void>(vacuum->run());
@@ -414,7 +414,7 @@ Result<std::size_t> DeadLetterStore::bury(std::span<const DeadLetter> letters) {
   if (auto erased = self.erase_expired(*meta); !erased) return std::unexpected(erased.error());
   std::size_t fresh = 0;
   if (auto inserted = self.insert_all(cut, *meta, fresh); !inserted) return std::unexpected(inserted.error());
-  // Those that are cut are there by now, and so stay as they are.
+  // Letters that are cut exist already, so they stay as they are.
   if (auto inserted = self.insert_all(letters, *meta, fresh); !inserted) return std::unexpected(inserted.error());
   std::int64_t dropped = 0;
   if (fresh != 0 && meta->is_over()) {

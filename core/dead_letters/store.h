@@ -1,16 +1,16 @@
-// The dead letters of one engine: the file `dead-letters.db` in its directory, written by whichever process buries,
-// retries or purges (docs/decisions/0013). Beside it stand SQLite's own dead-letters.db-wal and dead-letters.db-shm.
+// The dead letters of one engine: the file `dead-letters.db` in its directory, written by any process that buries,
+// retries or purges (docs/decisions/0013). SQLite keeps dead-letters.db-wal and dead-letters.db-shm beside it.
 //
-// Each change is one transaction: all of it is durable when the call returns, or nothing has changed, whoever is killed
-// in between. No lock outlives its process. Readers never wait for writers, nor writers for readers; a writer waits for
-// another one for at most `busy_wait`, then answers busy.
+// Each change is one transaction: it is durable when the call returns, or nothing has changed. A kill at any moment
+// keeps that. No lock outlives its process. Readers never wait for writers, nor writers for readers. A writer waits for
+// another one for at most `busy_wait`, then returns busy.
 //
 // Another try for a letter (`ringmill dead retry`) goes in steps, so that a kill between any two of them loses nothing:
 //   retry.T1  lock_retries()         one process at a time; the kernel ends the lock with its holder
 //   retry.T2  list() or find()       nothing is changed
 //   retry.T3  enqueue, Durability::durable  killed now: a job and its letter; the next retry makes a second one
 //   retry.T4  remove()               the letter is gone; the job has begun anew, under another id
-// No transaction is open during T3: the journal, and with it whoever buries, never waits for a retry.
+// No transaction is open during T3, so the journal and the burial thread never wait for a retry.
 //
 // Burying goes the other way round: the letter is durable first, then the job leaves the table. Killed in between, the
 // job is buried once more, which changes nothing while its letter is there.
@@ -44,7 +44,7 @@ inline constexpr std::string_view dead_letter_files[] = {"dead-letters.db-wal", 
 struct DeadLetterLimits {
   enum class WhenFull : std::uint8_t {
     drop_oldest,  ///< the oldest letters make room; they are counted, and the log says so
-    block,        ///< bury() answers no_space until somebody retries or purges
+    block,        ///< bury() returns no_space until letters are retried or purged
   };
 
   std::uint64_t letters = 1'000'000;
@@ -74,7 +74,7 @@ struct DeadLetterTotals {
   DeadLetterLimits limits{};
 };
 
-/// What a letter counts for: its texts and its payload, and what the file needs beside them.
+/// Returns the bytes that a letter counts for: its texts, its payload, and the file's overhead.
 std::uint64_t size_of(const DeadLetter& letter) noexcept;
 
 /// An open file of dead letters. Used by one thread at a time. In the child of a fork every call answers after_fork.
@@ -102,10 +102,10 @@ class DeadLetterStore {
   DeadLetterStore& operator=(DeadLetterStore&&) noexcept;
   ~DeadLetterStore();
 
-  /// One transaction. How many are new: a letter whose id is there already changes nothing, so that whoever does not
-  /// know whether a burial became durable repeats it. Of a payload that is longer than all letters may be together only
-  /// the beginning is kept (DeadLetter::payload_cut_from), and the log says so. Errors: no_space (the disk is full; or
-  /// the store, and its limits say block), invalid_argument (a name or a text that is too long, more than
+  /// Stores the letters in one transaction and returns how many are new. A letter whose id is there already changes
+  /// nothing, so a caller that does not know whether a burial became durable repeats it. A payload longer than the
+  /// limit for all letters is cut (DeadLetter::payload_cut_from), and the log says so. Errors: no_space (the disk is
+  /// full; or the store is, and its limits say block), invalid_argument (a name or a text that is too long, more than
   /// most_in_transaction), busy, corrupt, permission_denied, system.
   Result<std::size_t> bury(std::span<const DeadLetter> letters);
 

@@ -17,7 +17,7 @@ Admission::Verdict Admission::judge(const Claim& claim, std::uint64_t now_ns) no
   using Reason = WaitMark::Reason;
   const CellHeader& header = settling_->table().header(claim.index);
   const auto known_kind = header.kind.load_once().below(most_kinds);
-  if (!known_kind) return Verdict::begins;  // somebody scribbled over the cell: it is buried when it is handed out
+  if (!known_kind) return Verdict::begins;  // the cell is corrupted: it is buried when it is handed out
   const std::uint32_t kind = *known_kind;
   KindRule& rule = settling_->segment().kind_rule(kind);
   const std::uint32_t revision = rule.revision.load() & 7;
@@ -41,7 +41,7 @@ Admission::Verdict Admission::judge(const Claim& claim, std::uint64_t now_ns) no
   }
   if (limit == 0 || row == 0) return Verdict::begins;
   ConcurrencySlots slots(settling_->segment().concurrency_row(row - 1), settling_->table(), kind);
-  // Those that wait with the keeper came before one that was never parked.
+  // Jobs that wait with the keeper came before one that was never parked.
   if (mark.reason != Reason::none || rule.waiting.load() == 0) {
     if (const auto slot = slots.take(claim.index, claim.word, limit)) {  // admit.A4
       book_->note_concurrency_slot(claim.slot, {.row = row - 1, .slot = *slot, .kind = kind, .run = claim.word});
@@ -55,7 +55,7 @@ Admission::Verdict Admission::judge(const Claim& claim, std::uint64_t now_ns) no
 }
 
 void Admission::park(const Claim& claim, WaitMark mark, DueTime due) noexcept {
-  // The lease may have been revoked meanwhile: then whoever did that has the job.
+  // If the lease was revoked meanwhile, the revoker has the job.
   static_cast<void>(settling_->end(claim.index, claim.word, book_->slot(claim.slot),
                                    {.outcome = Outcome::park, .due = due, .wait_note = mark.note()}));  // admit.P1
   book_->give_back(claim.slot);

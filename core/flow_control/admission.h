@@ -13,13 +13,13 @@
 //   admit.P2  waiting = 1, then look for a free slot; there is                   the reaper's turn looks at all kinds
 //             one now: ring the keeper                                           that wait
 //
-// A job is judged by the one that has claimed it, so each job takes one token, however many workers meet at it. A
-// parked job has no hint in a ring: nobody walks over it again, and what is behind it is claimed as if it were not
-// there. The keeper promotes it (core/keeper/parked.h), and the mark says what it has had already. Parking is a matter
-// of memory: the journal says of a parked job that it waits.
+// Only the worker that has claimed a job asks for admission, so each job takes one token, however many workers compete
+// for it. A parked job has no hint in a ring: claims do not meet it again, and the jobs behind it are not held up. The
+// keeper promotes it (core/keeper/parked.h); the mark says which admissions it has already. The journal does not know
+// of parking: it stores such a job as queued.
 //
-// No free slot is overlooked: whoever ends a run frees its slot, then looks at `waiting`; whoever parks marks the job,
-// raises `waiting`, then looks at the slots. All are seq_cst, so one of the two rings, and the keeper finds the mark.
+// No free slot is overlooked. The end of a run frees its slot, then reads `waiting`. Parking marks the job, raises
+// `waiting`, then reads the slots. All are seq_cst, so at least one of the two rings the keeper, which finds the mark.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,7 @@ class Admission {
  public:
   Admission(Settling& settling, LeaseBook& book) noexcept : settling_(&settling), book_(&book) {}
 
-  /// Of flow_bit; 0: there are no rules.
+  /// Returns the bits of flow_bit; 0: there are no rules.
   std::uint32_t rules() const noexcept { return settling_->segment().signals().flow.load(); }
   bool is_paused(std::uint32_t level) const noexcept {
     return settling_->segment().level(level).paused_since_ns.load() != 0;

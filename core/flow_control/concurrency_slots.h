@@ -45,8 +45,8 @@ class ConcurrencySlots {
   ConcurrencySlots(ConcurrencyRow& row, const JobTable& table, std::uint32_t kind) noexcept
       : row_(&row), table_(&table), kind_(kind) {}
 
-  /// S2 for a job that the caller has claimed; at most `limit` run afterwards. Nothing: they do already, or somebody
-  /// writes into the slots all the time.
+  /// Does S2 for a job that the caller has claimed; at most `limit` jobs run afterwards. Returns nothing if `limit` run
+  /// already, or if the slots kept changing for `most_attempts` attempts.
   std::optional<std::uint32_t> take(CellIndex index, StateWord running, std::uint32_t limit) noexcept {
     const std::uint64_t wanted = ConcurrencySlot::of_run(index, running).bits();
     for (int attempt = 0; attempt < most_attempts; ++attempt) {

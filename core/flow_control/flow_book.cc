@@ -27,7 +27,7 @@ class FlowLock {
 };
 
 Error too_many_rows() {
-  return Error(ErrorCode::no_space, "64 kinds have a concurrency limit, which is the most",
+  return Error(ErrorCode::no_space, "64 kinds have a concurrency limit already, the most",
                "`ringmill limit` lists them; take one off");
 }
 
@@ -36,7 +36,7 @@ Result<void> write_flow_rules(const EngineDirectory& directory, const FlowRules&
   return directory.folder().write_file_durably(flow_file, to_json(rules), directory.config().mode | 0444);
 }
 
-/// A word of a rule. True: it was another one.
+/// Stores a word of a rule. Returns true if it changed.
 template <class Word>
 bool put(std::atomic<Word>& word, Word value) noexcept {
   if (word.load() == value) return false;
@@ -49,7 +49,7 @@ bool put(SharedWord<std::uint32_t>& word, std::uint32_t value) noexcept {
   return true;
 }
 
-/// A row that no kind has; what stands in it of an earlier kind counts as nothing. 0: all are taken.
+/// Returns a row that no kind has, or 0 if all are in use. Words of an earlier kind in it do not count.
 std::uint32_t free_row(const Segment& segment) noexcept {
   std::array<bool, most_slot_rows + 1> is_used{};
   for (std::uint32_t kind = 0; kind < most_kinds; ++kind) {
@@ -61,7 +61,7 @@ std::uint32_t free_row(const Segment& segment) noexcept {
   return 0;
 }
 
-/// Jobs of the kind that run already when it gets its limit have a slot each, too: as many as there are.
+/// Gives a slot to each job of the kind that runs when the limit is set, as far as there are slots.
 void give_slots_to_running(const Segment& segment, std::uint32_t kind, std::uint32_t row) noexcept {
   const JobTable table(segment);
   ConcurrencySlots slots(segment.concurrency_row(row - 1), table, kind);
@@ -72,7 +72,7 @@ void give_slots_to_running(const Segment& segment, std::uint32_t kind, std::uint
   }
 }
 
-/// True: something was written.
+/// Returns true if a word changed.
 Result<bool> apply_to_kind(const Segment& segment, std::uint32_t kind, const KindRules& wanted) {
   KindRule& rule = segment.kind_rule(kind);
   bool changed = false;
@@ -102,7 +102,7 @@ Result<bool> apply_to_kind(const Segment& segment, std::uint32_t kind, const Kin
 
 bool apply_to_levels(const Segment& segment, const FlowRules& rules) {
   bool changed = false;
-  // Those made at run time, too; of numbers that are not in use nothing is paused.
+  // Dynamic levels, too; unused numbers are not paused.
   for (std::uint32_t n = 0; n < segment.geometry().level_numbers(); ++n) {
     const auto paused = rules.paused_levels.find(level_name(segment, n));
     const std::uint64_t since_ns = paused == rules.paused_levels.end() ? 0 : paused->second;
@@ -125,10 +125,10 @@ Result<bool> apply_flow_rules(const Segment& segment, const FlowRules& rules) {
     if (const auto number = segment.kinds().intern(name)) {
       by_number[*number] = &kind;
     } else {
-      refused = Error(ErrorCode::no_space, "this engine knows 1024 kinds, which is the most", name);
+      refused = Error(ErrorCode::no_space, "all 1024 names of kinds are in use", name);
     }
   }
-  // First those without a limit: a row that one gives up is there for another.
+  // First the kinds without a limit, so that their rows are free for the others.
   for (const bool with_rows : {false, true}) {
     for (std::uint32_t number = 0; number < most_kinds; ++number) {
       const KindRules kind = by_number[number] != nullptr ? *by_number[number] : KindRules{};
@@ -145,7 +145,7 @@ Result<bool> apply_flow_rules(const Segment& segment, const FlowRules& rules) {
 
 Result<void> change_flow_rules(const EngineDirectory& directory, Segment& segment,
                                const std::function<Result<void>(FlowRules&)>& change) {
-  // Opened anew: locks of one open file do not exclude each other, and any thread may be here.
+  // A file of its own: locks of one open file do not exclude each other, and any thread may be here.
   const auto locks = directory.open_locks();
   if (!locks) return std::unexpected(locks.error());
   if (auto locked = lock_byte(*locks, flow_lock_byte); !locked) return std::unexpected(locked.error());  // flow.F1
@@ -180,18 +180,18 @@ void FlowRulesWatch::apply_if_changed(const EngineCore& engine) {
   if (applied_ == sign) return;
   const auto locks = engine.directory.open_locks();
   if (!locks) return;  // the engine was removed
-  // Whoever has the lock applies, and is looked after at the next turn.
+  // The holder of the lock applies the rules; the keeper's next turn checks that it did.
   const auto locked = try_lock_byte(*locks, flow_lock_byte);
   if (!locked || !*locked) return;
   const FlowLock held(*locks);
   applied_ = sign;
   const auto rules = read_flow_rules(engine.directory.folder());
   if (!rules) {
-    log().error("{}; the rules that held before go on", rules.error().message());
+    log().error("{}; the former rules stay in force", rules.error().message());
     return;
   }
   const auto applied = apply_flow_rules(engine.segment, *rules);
-  if (!applied) log().error("some rules of flow control do not hold: {}", applied.error().message());
+  if (!applied) log().error("some rules of flow control could not be applied: {}", applied.error().message());
   if (applied && *applied) Sleepers(engine.segment, engine.segment.signals().sleepers).wake_all();
 }
 

@@ -5,12 +5,12 @@
 //   flow.F2  read the rules, change them, write them durably      the file says it; the keeper sees within its thorough
 //                                                                 turn (50 ms) that the file is new, and goes on at F3
 //   flow.F3  write the words of kinds and levels that differ      again: what is there already is left alone
-//   flow.F4  ring the keeper, which brings back what was parked;  the keeper's turn looks at all kinds that wait; who
-//            wake all sleepers                                    sleeps looks again when the keeper has applied, or
+//   flow.F4  ring the keeper, which brings back what was parked;  the keeper's turn checks all kinds that wait; a
+//            wake all sleepers                                    sleeper checks again when the keeper has applied, or
 //                                                                 within a second
 //   flow.F5  unlock                                               the kernel does it
 //
-// A segment that is made anew gets the rules before anybody sees it.
+// A segment that is made anew gets the rules before any other process can map it.
 #pragma once
 
 #include <cstdint>

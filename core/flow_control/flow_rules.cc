@@ -85,7 +85,7 @@ std::string to_json(const FlowRules& rules) {
 Result<FlowRules> flow_rules_from_json(const std::string& text, const fs::path& path) {
   const auto broken = [&path](const std::string& why) {
     return std::unexpected(Error(ErrorCode::corrupt, "the rules of flow control cannot be used",
-                                 path.string() + ": " + why + "; mend it, or remove it to have no rules"));
+                                 path.string() + ": " + why + "; repair it, or remove it to have no rules"));
   };
   expect_memory_for_json(text.size());
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);

@@ -1,4 +1,4 @@
-// What is paused, and what is limited: the rules of one engine, as its directory keeps them in flow-control.json.
+// The rules of one engine, pauses and limits, as its directory keeps them in flow-control.json.
 //
 // They are few and seldom change, so the file is written anew, whole, with each change. It is the truth about the
 // rules; the words in shared memory follow it (core/flow_control/flow_book.h).

@@ -50,7 +50,7 @@ std::vector<KindStatus> KindCounts::take() && { return std::move(kinds_); }
 
 namespace {
 
-/// A job that runs in two slots would take two places of the limit.
+/// Finds jobs in two slots: such a job would count twice towards the limit.
 void check_row(const Segment& segment, std::uint32_t row, const std::string& name, std::vector<std::string>& findings) {
   std::vector<std::uint64_t> words;
   for (const auto& slot : segment.concurrency_row(row).slot) {

@@ -1,8 +1,8 @@
 // A rate limit: the generic cell rate algorithm, a token bucket in one word.
 //
-// The word is the time at which the bucket will be full again. Whoever takes a token moves it on by the interval
-// between two tokens. A token that is not there yet is taken all the same: then it comes with the time from which it
-// may be used. So tokens are given in order, to one each, and nobody has to ask again.
+// The word is the time at which the bucket will be full again. Taking a token moves it on by the interval between two
+// tokens. A caller may take a token of the future: it gets the time from which the token may be used. So tokens are
+// given in order, one to each caller, and no caller has to retry.
 #pragma once
 
 #include <algorithm>
@@ -50,7 +50,7 @@ constexpr Token next_token(std::uint64_t word, std::uint64_t now_ns, TokenRate r
 inline std::uint64_t take_token(std::atomic<std::uint64_t>& word, std::uint64_t now_ns, TokenRate rate) noexcept {
   std::uint64_t seen = word.load();
   Token token = next_token(seen, now_ns, rate);
-  // A lost swap means that somebody else has got this token: not so often in a row.
+  // A lost swap means that another worker got this token: that does not happen 1,000 times in a row.
   for (int left = 1000; left != 0 && !word.compare_exchange_weak(seen, token.next_ns); --left) {
     token = next_token(seen, now_ns, rate);
   }

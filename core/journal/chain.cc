@@ -13,11 +13,11 @@ namespace ringmill {
 
 namespace {
 
-/// How many segments of a gap are named one by one.
+/// The most segments of a gap that are named one by one.
 constexpr std::size_t most_named_missing = 1000;
 
 Error newer_journal(SlotNumber slot, std::uint32_t version) {
-  return Error(ErrorCode::incompatible, "this journal was written by a newer ringmill, which must read it",
+  return Error(ErrorCode::incompatible, "this journal was written by a newer ringmill: use that version",
                fmt::format("{} has format {}, this program knows {}", file_name_of(slot), version, journal_version));
 }
 
@@ -40,7 +40,7 @@ Result<JournalChain> JournalChain::open(JournalDevice& device, std::uint64_t eng
                             .is_longer = *bytes > most_bytes,
                             .head = std::nullopt});
   }
-  // All heads first: a foreign or newer file ends it before anything is read for long.
+  // Read all heads first: a foreign or newer file ends the reading before it takes long.
   for (Slot& slot : chain.slots_) {
     if (auto read = chain.read_head(slot); !read) return std::unexpected(std::move(read.error()));
   }
@@ -96,7 +96,7 @@ Result<void> JournalChain::add_candidate(const Slot& slot) {
 }
 
 void JournalChain::keep_one_of_each() {
-  // Two of one number: a head that a dead keeper wrote arrived after the next keeper had taken the same number.
+  // Two segments with one number: the head of a dead keeper arrived after the next keeper had taken the number.
   std::ranges::sort(candidates_, [](const SegmentCandidate& one, const SegmentCandidate& other) {
     if (one.head.segment != other.head.segment) return one.head.segment < other.head.segment;
     if (one.has_head != other.has_head) return one.has_head;
@@ -113,7 +113,7 @@ std::optional<BlockNote> JournalChain::note_of(const BlockHead& head, std::uint6
   if (std::uint64_t{head.offset_in_units} * journal_unit != offset) return std::nullopt;
   if (head.bytes == 0 || head.bytes % journal_unit != 0 || head.bytes > most_block_bytes) return std::nullopt;
   if (head.bytes > end - offset || head.record_bytes > head.bytes - sizeof(BlockHead)) return std::nullopt;
-  // What no writer says: then these bytes are none of ours, whatever their checksum.
+  // No writer writes this: the bytes are not ours, whatever their checksum.
   if (head.segment == 0 || head.number <= head.durable || head.oldest > head.segment) return std::nullopt;
   if (head.index >= head.number || head.number - head.index > head.durable + 1) return std::nullopt;
   const std::uint64_t durable_end = std::uint64_t{head.durable_end_in_units} * journal_unit;
@@ -130,7 +130,7 @@ std::optional<BlockNote> JournalChain::note_of(const BlockHead& head, std::uint6
                    .previous_end_in_units = head.previous_end_in_units};
 }
 
-/// All right blocks in a slot, in the order of their offsets; of one segment, or (0) of any.
+/// Returns all right blocks of a slot in the order of their offsets: of one segment, or of any (0).
 Result<std::vector<BlockNote>> JournalChain::right_blocks(SlotNumber slot, std::uint64_t bytes, std::uint64_t segment) {
   std::vector<BlockNote> blocks;
   bytes_.use(slot, bytes);
@@ -152,7 +152,7 @@ Result<std::vector<BlockNote>> JournalChain::right_blocks(SlotNumber slot, std::
   return blocks;
 }
 
-/// Something that was meant to be this block stands there: all but one of its marks are right.
+/// Returns whether the bytes were meant to be this block: all but one of its marks are right.
 Result<bool> JournalChain::looks_like_block(const SegmentCandidate& segment, std::uint64_t offset,
                                             std::uint64_t number) {
   if (offset + journal_unit > segment.bytes) return false;
@@ -166,7 +166,7 @@ Result<bool> JournalChain::looks_like_block(const SegmentCandidate& segment, std
   return marks >= 4;
 }
 
-/// What should stand from the end of the link so far up to `to`.
+/// Reports as damage what is missing from the present end of the link up to `to`.
 Result<void> JournalChain::add_damage(std::uint64_t to, ChainLink& link) {
   const SegmentCandidate& segment = *link.segment;
   const auto is_there = looks_like_block(segment, link.end, link.last_number + 1);
@@ -229,7 +229,7 @@ Result<void> JournalChain::add_known(const Reach& reach, std::span<const BlockNo
 Result<void> JournalChain::add_run(std::size_t at, const Reach& reach, std::span<const BlockNote> blocks,
                                    ChainLink& link) {
   const bool is_newest = at + 1 == candidates_.size();
-  // Segments are missing behind this one; their first block is not known, that of the one behind them is.
+  // Segments are missing behind this one. Their first blocks are unknown; that of the next existing one is known.
   const std::uint64_t bound = is_newest ? ~std::uint64_t{0} : candidates_[at + 1].head.first_block;
   std::uint64_t epoch = link.blocks.empty() ? reach.epoch : std::max(reach.epoch, link.blocks.back().epoch);
   for (const BlockNote& note : blocks) {
@@ -246,7 +246,8 @@ Result<void> JournalChain::add_run(std::size_t at, const Reach& reach, std::span
   return {};
 }
 
-/// A block was begun behind the end of the newest segment, in the same or a later epoch than the block that said it.
+/// Returns whether a block was begun behind the end of the newest segment, in the same or a later epoch than the block
+/// that recorded the end.
 Result<bool> JournalChain::is_begun_behind(const ChainLink& link, std::uint64_t epoch) {
   const SegmentCandidate& segment = *link.segment;
   auto begun = looks_like_block(segment, link.end, link.last_number + 1);

@@ -1,6 +1,6 @@
-// The chain of blocks: which blocks of which segments count, where it ends, and what is missing in it.
+// The chain of blocks: which blocks of which segments are valid, where the chain ends, and what it lacks.
 //
-// What writers do (take_over.h, writer.cc), faults of the disk aside:
+// Writers (take_over.h, writer.cc) follow these rules; only faults of the disk break them:
 //   chain.W1  One keeper writes at a time, each with a higher epoch. Its blocks follow one another, numbers rise by
 //             one.
 //   chain.W2  A keeper goes on right behind the end of the chain in the newest segment, once all before it is durable:
@@ -90,9 +90,9 @@ class JournalChain {
   static Result<JournalChain> open(JournalDevice& device, std::uint64_t engine_id,
                                    std::uint64_t most_bytes = any_length);
 
-  /// By rising number. Those below oldest() do not count; all others do.
+  /// Returns the candidates by rising number. Those below oldest() do not count; all others do.
   std::span<const SegmentCandidate> candidates() const noexcept { return candidates_; }
-  /// Every slot that is there.
+  /// Returns every existing slot.
   struct Slot {
     SlotNumber number = 0;
     std::uint64_t bytes = 0;  // of the file, as far as it is read
@@ -104,7 +104,7 @@ class JournalChain {
   /// The newest segment's part of the chain, without reading more than is needed for it and for oldest(): as a rule
   /// that segment. Nothing: there is no segment.
   Result<std::optional<ChainLink>> find_end();
-  /// The oldest segment that counts, after find_end(). (It may be missing.)
+  /// Returns the oldest segment that counts, after find_end(). (It may be missing.)
   std::uint64_t oldest() const noexcept { return oldest_; }
   /// The first candidate that counts, after find_end().
   std::size_t first() const noexcept;
@@ -118,11 +118,11 @@ class JournalChain {
   std::uint64_t most_epoch() const noexcept { return most_epoch_; }
 
  private:
-  /// Up to where a segment's bytes are known to be of the chain, and the number of the block that ends there.
+  /// The place up to which a segment's bytes belong to the chain, and the number of the block that ends there.
   struct Reach {
     std::uint64_t end = journal_unit;
     std::uint64_t last_number = 0;
-    std::uint64_t epoch = 0;  // of whoever says so
+    std::uint64_t epoch = 0;  // of the head that states it
     bool is_all = false;      // nothing behind it counts
   };
 

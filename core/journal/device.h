@@ -47,14 +47,14 @@ class JournalDevice {
   virtual Result<void> remove(SlotNumber slot) = 0;
 
   /// Takes the fence: a lock on the very file that is written, which writes of a dead process that are still in flight
-  /// hold too. False: somebody, or something in flight, has it. Held until the device is destroyed or release() is
-  /// called.
+  /// hold too. Returns false if another process, or a write in flight, has it. It is held until release(), or until the
+  /// device is destroyed.
   virtual Result<bool> try_fence(SlotNumber slot) = 0;
   virtual void release(SlotNumber slot) noexcept = 0;
 
   /// Reads; a read beyond the end is an error. Returns when done.
   virtual Result<void> read(SlotNumber slot, std::uint64_t offset, std::span<std::byte> to) = 0;
-  /// Everything ever written to the slot by anybody is durable when this returns.
+  /// Everything that any process ever wrote to the slot is durable when this returns.
   virtual Result<void> sync(SlotNumber slot) = 0;
 
   /// Buffers for submit(), aligned and registered where that helps: `count` of `bytes` each. Called once, before the

@@ -13,7 +13,7 @@ void FileDevice::submit(SlotNumber slot, std::uint64_t offset, std::span<const s
 }
 
 void FileDevice::collect(std::vector<WriteOutcome>& outcomes, std::chrono::nanoseconds wait) {
-  // Who does not wait leaves the bell rung: it ends the next wait.
+  // A call that does not wait leaves the bell rung: it ends the next wait.
   if (done_.empty() && wait.count() > 0) bell_.wait(wait);
   outcomes.insert(outcomes.end(), done_.begin(), done_.end());
   done_.clear();

@@ -76,7 +76,7 @@ enum class RecordType : std::uint8_t {
   change = 5,        // ChangeRecord: what else became of a job
   options = 6,       // OptionsRecord: what a job asks for beyond the plain
   retry_policy = 7,  // KindRecord: the text of a retry policy
-  links = 8,         // LinksRecord: whom a job waits for, and what it came with
+  links = 8,         // LinksRecord: a job's parents, and its bundle
   part = 9,          // PartRecord: a piece of a payload that is too long for a job record
   large_job = 10,    // LargeJobRecord: as job; its payload stands in parts, further ahead
 };
@@ -199,8 +199,8 @@ struct OptionsRecord {
 static_assert(sizeof(OptionsRecord) == 48 && offsetof(OptionsRecord, id) == 8);
 static_assert(std::is_trivially_copyable_v<OptionsRecord> && std::has_unique_object_representations_v<OptionsRecord>);
 
-/// Whom the job of the record before it waits for, and whether it counts by itself; always in the same block as that.
-/// The parents' ids, 8 bytes each, are the first bytes of its payload.
+/// Names the parents of the job of the record before it, and says whether that job counts without its bundle. It is
+/// always in the same block as that record. Its payload begins with the parents' ids, 8 bytes each.
 struct LinksRecord {
   RecordType type = RecordType::links;
   std::uint8_t flags = 0;
@@ -221,9 +221,9 @@ constexpr std::uint32_t in_whole_units(std::uint32_t bytes) noexcept {
 /// The longest payload that a block can carry.
 inline constexpr std::uint32_t most_journaled_payload = most_block_bytes - sizeof(BlockHead) - sizeof(JobRecord) - 8;
 
-/// A part fits the smallest segment that anybody makes, and several fit a block.
+/// A part fits the smallest segment, and several fit a block.
 inline constexpr std::uint32_t most_part_bytes = 32 * 1024;
-/// The longest payload that anybody writes in parts: as many as their numbers have room for.
+/// The longest payload that is written in parts: part numbers have 16 bits.
 inline constexpr std::uint64_t most_parted_payload = std::uint64_t{65536} * most_part_bytes;
 constexpr std::uint64_t parts_of(std::uint64_t payload_bytes) noexcept {
   return (payload_bytes + most_part_bytes - 1) / most_part_bytes;

@@ -1,7 +1,7 @@
-// Payloads that stand in the journal in parts: which parts of which cell's latest life were read.
+// Payloads that the journal holds in parts: the parts that were read, for the latest life of each cell.
 //
-// A job may be written several times, and each time its parts may come in between those of others. What they say is the
-// same each time, so it does not matter of which time a part is. A life ends all that were before it in its cell.
+// A job may be written several times, its parts between those of others. Its parts hold the same bytes each time, so
+// parts of different times can be joined. A life ends all earlier lives of its cell.
 //
 // Memory is taken for the parts that came, never for what a record says of a payload's length: a record of 32 bytes may
 // speak of gigabytes.
@@ -49,7 +49,7 @@ class JournalParts {
     const auto found = cells_.find(index_of(id));
     return found != cells_.end() && found->second.id == id && found->second.bytes == bytes && found->second.is_whole();
   }
-  /// Of a job that is whole. Its parts are joined when this is first asked for; valid until the next call of add() or
+  /// Returns the payload of a whole job. The first call joins the parts; valid until the next call of add() or
   /// end_below().
   std::span<const std::byte> payload(JobId id) {
     const auto found = cells_.find(index_of(id));

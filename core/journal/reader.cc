@@ -14,7 +14,7 @@ namespace ringmill {
 namespace {
 
 Error unknown_record(const SegmentCandidate& segment, const BlockNote& note, const RecordFinding& finding) {
-  return Error(ErrorCode::incompatible, "this journal has records of a newer ringmill, which must read it",
+  return Error(ErrorCode::incompatible, "this journal has records of a newer ringmill: use that version",
                fmt::format("{}, block at {}, record at {}: type {}", file_name_of(segment.slot), note.offset,
                            finding.offset, finding.type));
 }
@@ -202,7 +202,7 @@ class JournalReading {
       const bool is_head = head.magic == block_magic;
       const bool is_sound = is_head && head.bytes != 0 && head.bytes % journal_unit == 0 && head.bytes <= bytes->size();
       const std::uint64_t length = is_sound ? head.bytes : bytes->size();
-      // What a recycled file still has of an older segment is no loss.
+      // Bytes of an older segment in a reused file are no loss.
       const bool is_old = is_sound && head.segment < segment.head.segment;
       if (!is_old) ids.look_in(bytes->subspan(sizeof(BlockHead), length - sizeof(BlockHead)));
       from += length;

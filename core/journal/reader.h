@@ -17,7 +17,7 @@
 
 namespace ringmill {
 
-/// Where a record stands.
+/// The place of a record.
 struct JournalPlace {
   std::uint64_t segment = 0;
   std::uint64_t offset = 0;  // of its block in the segment
@@ -46,13 +46,13 @@ class JournalVisitor {
   virtual void on_retry_policy(const JournalPlace&, std::uint32_t /*policy*/, std::string_view /*text*/) {}
 };
 
-/// So many ids of a damaged block are named.
+/// The most ids of a damaged block that are named.
 inline constexpr std::size_t most_suspects = 1000;
 
-/// So many places of damage are named.
+/// The most places of damage that are named.
 inline constexpr std::size_t most_named_damage = 10'000;
 
-/// Bytes that were durable once and cannot be believed any more.
+/// Bytes that were durable and are no longer right.
 struct JournalDamage {
   std::uint64_t segment = 0;  // 0: not known
   SlotNumber slot = 0;

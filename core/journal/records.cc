@@ -15,8 +15,8 @@ std::optional<RecordFinding> check_records(std::span<const std::byte> records, s
 
 namespace {
 
-/// Stricter than length_of_record(), because anything may stand here: what has to be zero is, and the moment in a job
-/// record is one that a clock may show (up to the year 2527).
+/// Stricter than length_of_record(), because the bytes may be anything: reserved fields are zero, and the time of a job
+/// record is one that a clock can show (up to the year 2527).
 bool looks_like_a_record(std::span<const std::byte> rest) noexcept {
   constexpr std::uint64_t latest_ms = std::uint64_t{1} << 44;
   switch (static_cast<RecordType>(value_at<std::uint8_t>(rest))) {

@@ -41,10 +41,10 @@ inline std::uint64_t word_at(std::span<const std::byte> bytes, std::size_t offse
   return value_at<std::uint64_t>(bytes, offset);
 }
 
-/// Whether the second word of such a record is the id of a job.
+/// Returns whether the second word of such a record is the id of a job.
 constexpr bool has_id(RecordType type) noexcept { return type != RecordType::kind && type != RecordType::retry_policy; }
 
-/// How long the record is with which `rest` begins, its padding included: at most rest.size().
+/// Returns the length of the first record in `rest`, its padding included: at most rest.size().
 inline std::expected<std::uint32_t, RecordFault> length_of_record(std::span<const std::byte> rest) noexcept {
   if (rest.size() < 8) return std::unexpected(RecordFault::malformed);
   const auto type = value_at<std::uint8_t>(rest, 0);
@@ -112,7 +112,7 @@ inline std::span<const std::byte> records_of(std::span<const std::byte> block, c
   return block.subspan(sizeof(BlockHead), head.record_bytes);
 }
 
-/// Where the first record stands that cannot be read, and why; nothing when all can be.
+/// Returns the place of the first unreadable record, and why it is unreadable; nothing if all are readable.
 struct RecordFinding {
   std::size_t offset;
   std::uint8_t type;

@@ -1,4 +1,4 @@
-// What a recovery tells of itself.
+// The report of a recovery.
 #pragma once
 
 #include <chrono>
@@ -10,7 +10,7 @@
 
 namespace ringmill {
 
-/// What a recovery did.
+/// The counts of a recovery.
 struct RecoveryReport {
   std::uint64_t jobs = 0;
   std::uint64_t kinds = 0;

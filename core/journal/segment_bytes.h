@@ -17,7 +17,7 @@ namespace ringmill {
 class SegmentBytes {
  public:
   /// A segment up to this long is read once and stays whole in memory while it is the one in use; a longer one is read
-  /// again when somebody goes back in it.
+  /// again when the reader goes back in it.
   static constexpr std::size_t most_kept = std::size_t{64} << 20;
   static constexpr std::size_t piece = std::size_t{4} << 20;
 

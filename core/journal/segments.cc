@@ -14,7 +14,7 @@ JournalSegments::JournalSegments(JournalDevice& device, const JournalGeometry& g
       free_(std::move(found.free)),
       oldest_(in_use_.empty() ? 1 : in_use_.front().segment),
       oldest_to_say_(found.oldest) {
-  // The limit may have been higher once.
+  // The limit may have been higher before.
   while (!free_.empty() && files() > geometry_.most_segments) {
     static_cast<void>(device_.remove(free_.back()));
     free_.pop_back();
@@ -54,7 +54,7 @@ Result<std::optional<SlotNumber>> JournalSegments::take(Take how) {
   auto made = make_files(how == Take::usual ? 2 : 1);
   for (std::size_t at = 0; made && at < free_.size(); ++at) {
     const SlotNumber slot = free_[at];
-    // Also for a file that is there: it may have another size, from another geometry.
+    // Also for an existing file: it may have the size of another geometry.
     made = device_.prepare(slot, geometry_.segment_bytes);
     if (!made) break;
     const auto fenced = device_.try_fence(slot);
@@ -80,7 +80,7 @@ void JournalSegments::begin(std::uint64_t segment, SlotNumber slot) {
 
 void JournalSegments::retire_oldest(std::uint64_t survivors, std::uint64_t durable) {
   assert(oldest_ < newest().segment);
-  // The next that is there: numbers are missing where a file was lost.
+  // The next existing one: a lost file leaves a gap in the numbers.
   oldest_ = std::ranges::upper_bound(in_use_, oldest_, {}, &SegmentInUse::segment)->segment;
   retirements_.push_back({.oldest = oldest_, .survivors = survivors});
   say_retired(durable);

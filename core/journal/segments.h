@@ -1,7 +1,7 @@
-// The journal's files as the writer uses them: which segment stands in which, which are free, which is the oldest that
-// counts. A segment's life:
+// The journal's files as the writer uses them: the segment in each, the free ones, and the oldest that counts. The life
+// of a segment:
 //
-//   1. free       a file of zeros, or of a segment that does not count any more
+//   1. free       a file of zeros, or of a segment that no longer counts
 //   2. in use     its head is durable; blocks are written while it is the newest
 //   3. retired    its survivors were written again in newer blocks (retire_oldest), which may be in flight
 //   4. said       those are durable, and a later block says that this segment does not count (oldest_to_say)
@@ -50,7 +50,7 @@ class JournalSegments {
 
   /// The oldest does not count any more once the blocks up to `survivors` are durable; those up to `durable` are.
   void retire_oldest(std::uint64_t survivors, std::uint64_t durable);
-  /// What the head of the next block says.
+  /// Returns what the head of the next block says.
   std::uint64_t oldest_to_say() const noexcept { return oldest_to_say_; }
   /// The blocks up to `block` are durable; the last of them says `oldest`.
   void on_durable(std::uint64_t block, std::uint64_t oldest);

@@ -1,4 +1,4 @@
-// What the devices that write to files have in common: the files, a bell, buffers.
+// The common part of devices that write to files: the files, a bell, buffers.
 #pragma once
 
 #include <utility>

@@ -32,7 +32,7 @@ AlignedMemory aligned_zeros(std::size_t bytes) {
   return memory;
 }
 
-/// The first errno of a write of zeros over all of the file; 0: done.
+/// Fills the whole file with zeros. Returns the first errno, or 0.
 int write_zeros(int descriptor, std::uint64_t bytes) {
   const auto zeros = aligned_zeros(zeros_at_a_time);
   std::uint64_t done = 0;
@@ -61,7 +61,7 @@ Result<void> SlotFiles::find_abilities() {
   auto file = directory_.make_nameless_file(0600, O_DIRECT);
   abilities_.direct = file.has_value();
   if (!file) file = directory_.make_nameless_file(0600);
-  // The journal's own files may be there already: then a full disk is no reason not to write to them.
+  // The journal's own files may exist already: then a full disk does not prevent writes to them.
   if (!file && file.error().code() == ErrorCode::no_space) return {};
   if (!file) return std::unexpected(file.error());
 
@@ -106,7 +106,7 @@ Result<std::vector<SlotNumber>> slots_in(const Directory& directory) {
     if (*facts && S_ISREG((*facts)->st_mode)) {
       found.push_back(*slot);
     } else if (*facts) {
-      log().warn("{} is no plain file and no part of the journal: somebody put it there; find out who did",
+      log().warn("{} is no plain file and no part of the journal: remove it, or move it away",
                  directory.path_of(name).string());
     }
   }
@@ -129,9 +129,9 @@ Result<void> SlotFiles::make_whole(std::string_view name, std::uint64_t bytes) c
   if (!file) return std::unexpected(file.error());
   const std::filesystem::path path = directory_.path_of(name);
   const int descriptor = file->descriptor();
-  // Asks for all of it at once: a disk that is too full says so before anything is written, and what it gives is more
-  // likely to be in one piece. Zeros must be written all the same: space that was only promised costs a change of
-  // metadata at the first write to it. File systems that promise nothing answer EOPNOTSUPP.
+  // Allocate the whole file at once: a full disk is found before anything is written, and the space is more likely
+  // contiguous. The zeros must still be written: the first write to space that is only allocated changes metadata. File
+  // systems without allocation return EOPNOTSUPP.
   if (::fallocate(descriptor, 0, 0, static_cast<off_t>(bytes)) != 0 && errno != EOPNOTSUPP && errno != EINTR) {
     return std::unexpected(system_error("cannot allocate", path));
   }
@@ -142,7 +142,8 @@ Result<void> SlotFiles::make_whole(std::string_view name, std::uint64_t bytes) c
   return {};
 }
 
-/// What a death left of making this slot's file. Only the holder of the keeper's lock makes them, so no maker lives.
+/// Removes the half-made file that a death left. Only the holder of the keeper's lock makes such files, so its maker is
+/// dead.
 void SlotFiles::remove_half_made(SlotNumber slot) const {
   const std::string name = file_name_of(slot);
   const auto names = directory_.names();
@@ -153,26 +154,26 @@ void SlotFiles::remove_half_made(SlotNumber slot) const {
   }
 }
 
-/// A folder that stands there is nothing of the journal's, and cannot be replaced: it goes aside.
+/// Moves a folder aside: it is not the journal's, and a file cannot replace it.
 Result<void> SlotFiles::put_in_place(std::string_view half_made, std::string_view name) const {
   if (directory_.has_folder(name)) {
     const auto aside = Directory::half_made_name("foreign");
     if (!aside) return std::unexpected(aside.error());
     if (auto moved = directory_.rename(name, *aside); !moved) return moved;
-    log().warn("{} was a folder, which somebody put there; it is {} now", directory_.path_of(name).string(), *aside);
+    log().warn("{} was a folder, which ringmill did not make; it is {} now", directory_.path_of(name).string(), *aside);
   }
   return directory_.rename(half_made, name);
 }
 
-// A kill leaves: before the rename, a file with another name, which the next prepare() of the slot removes; after it, a
-// whole file whose name may not be durable: nothing was written to it that counts.
+// A kill before the rename leaves a file with another name, which the next prepare() of the slot removes. A kill after
+// it leaves a whole file whose name may not be durable, and no block in it.
 Result<void> SlotFiles::prepare(SlotNumber slot, std::uint64_t bytes) {
   if (slot >= most_slots) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "a journal has at most 10000 files"));
   }
   remove_half_made(slot);
   const auto there = bytes_of(slot);
-  // Its name may be younger than the last sync of the directory, when the process that made it was killed.
+  // If its maker was killed, its name may be younger than the last sync of the directory.
   if (there && *there == bytes) return directory_.sync();
   close(slot);
   const std::string name = file_name_of(slot);

@@ -23,7 +23,7 @@
 
 namespace ringmill {
 
-/// What the file system under the journal takes, found out by trying (tmpfs and FUSE refuse one or the other).
+/// The abilities of the file system under the journal, found by trying (tmpfs and FUSE lack some).
 struct WriteAbilities {
   bool direct = false;   // O_DIRECT with units of journal_unit; else through the page cache
   bool durable = false;  // RWF_DSYNC (Linux 4.7): the write ends when it is durable; else fdatasync follows it

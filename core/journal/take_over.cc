@@ -16,10 +16,10 @@ namespace {
 using std::chrono::nanoseconds;
 using Clock = std::chrono::steady_clock;
 
-// Writes of the dead end within milliseconds unless the disk hangs; then ours would hang as well.
+// Writes of a dead process end within milliseconds unless the disk hangs; then ours would hang as well.
 constexpr std::chrono::seconds longest_write{10};
 
-/// The fence first: what the walk finds behind it is all that there will be.
+/// Take the fence first: after that no more blocks can appear.
 Result<void> walk(JournalChain& chain, JournalDevice& device, nanoseconds patience, FoundJournal& found) {
   const auto candidates = chain.candidates();
   if (candidates.empty()) return {};
@@ -53,7 +53,7 @@ void sort_files(JournalChain& chain, FoundJournal& found) {
   }
 }
 
-/// Whether the file begins otherwise than when the chain was opened.
+/// Returns whether the head of the file has changed since the chain was opened.
 Result<bool> has_another_head(JournalDevice& device, const JournalChain::Slot& slot) {
   if (slot.bytes < journal_unit) return false;
   alignas(journal_unit) std::array<std::byte, journal_unit> unit;
@@ -62,8 +62,8 @@ Result<bool> has_another_head(JournalDevice& device, const JournalChain::Slot& s
   return head && (!slot.head || std::memcmp(&*head, &*slot.head, sizeof(SegmentHead)) != 0);
 }
 
-/// Waits until no write is in flight to a free file. True: a head has landed in one, so what was read before is out of
-/// date.
+/// Waits until no write is in flight to a free file. Returns true if a head has landed in one, so that the chain must
+/// be read again.
 Result<bool> wait_for_free(JournalDevice& device, const JournalChain& chain, const FoundJournal& found) {
   bool is_stale = false;
   for (const SlotNumber slot : found.free) {
@@ -73,7 +73,7 @@ Result<bool> wait_for_free(JournalDevice& device, const JournalChain& chain, con
       return std::unexpected(
           Error(ErrorCode::busy, "a write of a dead keeper to the journal does not end", file_name_of(slot)));
     }
-    // Only now, with the fence: it may have landed since the chain was opened, without our having waited for it.
+    // Check with the fence held: the head may have landed since the chain was opened.
     const auto changed = has_another_head(device, *std::ranges::find(chain.slots(), slot, &JournalChain::Slot::number));
     if (!changed) return std::unexpected(changed.error());
     is_stale = is_stale || *changed;
@@ -104,7 +104,7 @@ Result<FoundJournal> take_over_journal(JournalDevice& device, std::uint64_t engi
     const auto is_stale = wait_for_free(device, *chain, found);
     if (!is_stale) return std::unexpected(is_stale.error());
     if (!*is_stale) return found;
-    // A file whose fence we had has no write in flight any more, so this ends.
+    // A file whose fence was held once has no write in flight, so this loop ends.
     if (found.has_fence) device.release(chain->candidates().back().slot);
   }
 }

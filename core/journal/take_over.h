@@ -1,4 +1,4 @@
-// What a new keeper finds in the journal's directory, and may go on with.
+// What a new keeper finds in the journal's directory, and where it may append.
 #pragma once
 
 #include <chrono>

@@ -22,10 +22,11 @@ constexpr unsigned ring_entries = 64;
 constexpr unsigned file_table_entries = 256;
 constexpr std::uint64_t bell_data = ~std::uint64_t{0};
 constexpr int most_tries = 100;
-/// A write of up to this many bytes that would be alone is done at once: what several who wait for one round need.
+/// A write of up to this many bytes that would be alone is done at once: enough for several callers that wait for one
+/// round.
 constexpr std::size_t most_written_at_once = 16384;
 
-/// What the kernel has taken from the ring ends by itself, unless the disk hangs.
+/// Requests that the kernel has taken end within this time, unless the disk hangs.
 constexpr std::chrono::seconds longest_end_wait{5};
 
 bool is_worth_another_try(int error) noexcept { return error == EAGAIN || error == EINTR || error == ECANCELED; }
@@ -70,7 +71,7 @@ Result<std::unique_ptr<JournalDevice>> UringDevice::open(SlotFiles& files) {
   if (!ring) return std::unexpected(ring.error());
   auto bell = WakeBell::make();
   if (!bell) return std::unexpected(bell.error());
-  // Nothing is prepared: asks only whether the call is allowed.
+  // Nothing is prepared: this only asks whether the call is allowed.
   if (const int tried = ::io_uring_enter((*ring)->get().ring_fd, 0, 0, 0, nullptr); tried < 0 && is_refusal(-tried)) {
     return std::unexpected(system_error("no io_uring", "io_uring_enter", -tried));
   }
@@ -88,7 +89,7 @@ UringDevice::UringDevice(SlotFiles files, std::unique_ptr<IoRing> ring, WakeBell
 
 UringDevice::~UringDevice() {
   if (fork_generation_ != fork_generation()) return;
-  // What is in flight reads the buffers: give it time. It ends by itself unless the disk hangs.
+  // Writes in flight read the buffers, so wait for them. They end unless the disk hangs.
   try {
     std::vector<WriteOutcome> outcomes;
     const auto end = Clock::now() + longest_end_wait;
@@ -203,7 +204,7 @@ void UringDevice::arm_bell() {
   ::io_uring_sqe_set_data64(made, bell_data);
 }
 
-/// The kernel does not take requests any more.
+/// Handles a kernel that no longer takes requests.
 void UringDevice::look_at_refusal(int error) {
   if (is_refusal(error) && broken_ == 0) {
     leave_ring(error);
@@ -212,8 +213,8 @@ void UringDevice::look_at_refusal(int error) {
   }
 }
 
-/// From now on writes are done at once. What the kernel has taken is waited for: a write that came later than its
-/// block's next life would destroy it. What it has not taken it never sees, and that is written here.
+/// Switches to synchronous writes. It waits for the requests that the kernel has taken: a late write would destroy the
+/// next contents of its block. It writes the others itself.
 void UringDevice::leave_ring(int error) {
   has_left_ring_ = true;
   std::vector<bool> is_taken(writes_.size());
@@ -256,12 +257,12 @@ bool UringDevice::wait_for_taken(const std::vector<bool>& is_taken) {
 void UringDevice::write_without_ring(std::size_t number) {
   const Write& write = writes_[number];
   int error = write.syncs ? 0 : files_.write_durably(write.slot, write.offset, write.data);
-  // What the ring has written of it is not on the device yet: the writes above sync their own bytes alone.
+  // Bytes that the ring wrote before are not on the device: the writes above sync only their own bytes.
   if (error == 0 && (write.syncs || write.is_parted)) error = files_.sync(write.slot) ? 0 : EIO;
   end(number, error, done_);
 }
 
-/// Hands over what is prepared, and lets the kernel bring what is done; waits for something to be done.
+/// Submits the prepared requests, and waits for a completion.
 void UringDevice::enter(nanoseconds wait) {
   int result = 0;
   if (wait.count() <= 0) {
@@ -272,7 +273,7 @@ void UringDevice::enter(nanoseconds wait) {
     io_uring_cqe* first = nullptr;
     result = ::io_uring_submit_and_wait_timeout(&ring_->get(), &first, 1, &bound, nullptr);
   }
-  // EBUSY: more is done than was collected. What was not handed over is tried again at the next call.
+  // EBUSY: completions were not collected. The next call submits the rest.
   if (result < 0 && result != -ETIME && result != -EBUSY && !is_worth_another_try(-result)) look_at_refusal(-result);
 }
 
@@ -295,7 +296,7 @@ void UringDevice::collect(std::vector<WriteOutcome>& outcomes, nanoseconds wait)
   take_done(outcomes);
   if (broken_ != 0) end_all(broken_, outcomes);
   if (has_left_ring_ && longest.count() > 0 && outcomes.size() == before) bell_.wait(longest);
-  // Who did not wait leaves the bell rung: it ends the next wait.
+  // A call that did not wait leaves the bell rung: it ends the next wait.
   if (is_rung_ && longest.count() > 0 && outcomes.size() == before) {
     is_rung_ = false;
     bell_.take_in();

@@ -6,12 +6,12 @@
 //   registered buffers         Linux 5.1; they count as locked memory, so RLIMIT_MEMLOCK refuses them to a user without
 //                              CAP_IPC_LOCK: then the kernel looks the pages up at each write, and the log says so
 //   registered files           Linux 5.5 with empty places in the table
-// A write is two requests, one after the other: WRITE_FIXED (or WRITE, 5.6), then FSYNC of the data. One with RWF_DSYNC
-// would do, but the kernel ends it in a worker of its own that is bound to the CPU of the disk's interrupt: on a busy
-// machine it waits there for the end of somebody's time slice, 4 ms instead of 0.15 (docs/decisions/0011-io-uring.md).
+// A write is two requests, one after the other: WRITE_FIXED (or WRITE, 5.6), then FSYNC of the data. One write with
+// RWF_DSYNC would do, but the kernel ends it in a worker that is bound to the CPU of the disk's interrupt. On a busy
+// machine that worker waits for the end of a time slice: 4 ms instead of 0.15 (docs/decisions/0011-io-uring.md).
 //
 // A small write that would be alone in flight is no request at all: the calling thread does it, with RWF_DSYNC, before
-// submit() returns. Somebody may wait for it, and the ring would have a kernel thread sync it and then wake ours.
+// submit() returns. A caller may wait for it, and through the ring a kernel thread would sync it and then wake ours.
 //
 // Not used: IORING_SETUP_SINGLE_ISSUER and DEFER_TASKRUN (6.0, 6.1) bind the ring to one thread for life, and a device
 // may be opened by one thread and used by another (docs/decisions/0011-io-uring.md).

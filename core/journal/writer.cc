@@ -21,7 +21,7 @@
 //   2. submit      the head gets number, epoch, `durable` and `oldest`; the device starts to write; the next may follow
 //   3. collect()   writes end in any order; a block counts when all before it have ended
 //
-// How the next segment is begun, within room(), which says NoRoom::buffers meanwhile instead of waiting:
+// How room() begins the next segment; it returns NoRoom::buffers in between instead of waiting:
 //
 //   1. all blocks in flight become durable, so that a segment's first block never stands behind a hole of this epoch,
 //      and a death leaves blocks in flight in one segment only
@@ -30,12 +30,12 @@
 //   3. the head is written. A death before it is durable leaves a free file, whose head is torn or old (take_over.h).
 //   4. the fence of the segment before is released, and blocks go to the new one
 //
-// What a power cut has torn behind the chain's end could become whole with what a second one leaves of a block that is
-// written over it. So the next keeper begins a segment, and leaves it alone. Where no segment is to be had, one unit of
-// noise is made durable first where the torn block begins; then it has no head any more, whatever lands later.
+// A block that a power cut tore behind the chain's end could become whole: a second cut may tear a block that is
+// written over it. So the next keeper begins another segment. If no segment is free, it first makes one unit of noise
+// durable where the torn block begins, which destroys that block's head.
 //
-// The last unit of a segment is kept for a block without records, so that a full journal can still say that its oldest
-// segment does not count any more.
+// The last unit of a segment is reserved for a block without records, so that a full journal can still retire its
+// oldest segment.
 
 namespace ringmill {
 
@@ -98,7 +98,7 @@ struct JournalWriter::State {
   void drop_empty();
   void fail(Error failure);
 
-  /// For blocks with records; and for one without.
+  /// Return the room for blocks with records, and for one without.
   std::uint64_t room_left() const noexcept;
   std::uint64_t room_left_in_all() const noexcept { return segments.newest().bytes - offset; }
   bool has_records() const noexcept { return builder && !builder->is_empty(); }
@@ -152,7 +152,7 @@ std::expected<BlockBuilder*, JournalWriter::NoRoom> JournalWriter::State::room(s
       if (const auto none = next_segment(JournalSegments::Take::last)) return std::unexpected(*none);
       continue;
     }
-    // What copying forward has begun with the last segment, it alone writes in until the oldest is free.
+    // Once copying forward has begun the last segment, only it writes there until the oldest is free.
     if (!copying_forward && segments.free() == 0) return std::unexpected(NoRoom::segments);
     if (builder && builder->room() >= bytes) return &*builder;
     if (has_records()) {
@@ -185,7 +185,7 @@ void JournalWriter::State::drop_empty() {
   builder.reset();
 }
 
-/// Nothing: begun, or on the way; else why not.
+/// Returns nothing if the segment is begun or being begun; else the reason why not.
 std::optional<JournalWriter::NoRoom> JournalWriter::State::next_segment(JournalSegments::Take how) {
   drop_empty();
   if (!in_flight.empty()) collect(std::chrono::nanoseconds(0));
@@ -249,7 +249,7 @@ void JournalWriter::State::submit_block() {
   device->submit(segments.newest().slot, at, block, next_block++);
 }
 
-/// Says in a block of its own that the oldest segment does not count any more, where no open block will say so.
+/// Writes a block that only retires the oldest segment, if no open block will do so.
 void JournalWriter::State::announce() {
   if (error || beginning || has_records() || !has_to_announce() || room_left_in_all() < journal_unit) return;
   drop_empty();
@@ -285,7 +285,7 @@ void JournalWriter::State::take_in(const WriteOutcome& outcome) {
   }
 }
 
-/// The first segment of an engine, or one after a segment that cannot be gone on with. Waits for it.
+/// Begins the first segment of an engine, or one after a segment that cannot be continued. Waits for it.
 Result<void> JournalWriter::State::begin_first() {
   const auto how = segments.is_empty() ? JournalSegments::Take::usual : JournalSegments::Take::in_haste;
   if (const auto none = next_segment(how)) {
@@ -301,7 +301,7 @@ Result<void> JournalWriter::State::begin_first() {
   return {};
 }
 
-/// Noise, because any pattern might be just what a sector of the torn block lacks. Waits until it is durable.
+/// Writes noise, because a pattern might be just what a sector of the torn block lacks. Waits until it is durable.
 Result<void> JournalWriter::State::end_what_is_torn() {
   if (room_left_in_all() < journal_unit) return {};  // nothing can stand there
   const std::span<std::byte> unit = buffers[free_buffers.back()].first(journal_unit);
@@ -320,17 +320,17 @@ Result<void> JournalWriter::State::end_what_is_torn() {
 
 namespace {
 
-/// Behind the highest number there is none, and what is written under a smaller one the next keeper takes for torn. So
-/// nothing is written then, and callers that wait for durability are told.
+/// There is no number after the highest, and the next keeper would take a block with a smaller one for torn. So nothing
+/// is written, and callers that wait for durability get an error.
 Result<void> check_numbers(const FoundJournal& found, std::uint64_t least_epoch) {
   const std::uint64_t segment = found.in_use.empty() ? 0 : found.in_use.back().segment;
   const std::uint64_t epoch = std::max(found.highest_epoch, least_epoch);
   const std::uint64_t highest = std::max({segment, epoch, found.last_block, found.first_block, found.oldest});
   if (highest < most_journal_number) return {};
-  return std::unexpected(
-      Error(ErrorCode::corrupt, "the journal's numbers are higher than any engine's: something else has written them",
-            std::to_string(highest) + " of at most " + std::to_string(most_journal_number) +
-                "; what it holds can be read: `ringmill recover --from-journal`, then enqueue it in a new engine"));
+  return std::unexpected(Error(
+      ErrorCode::corrupt, "the journal's numbers are higher than any engine can reach: ringmill did not write them",
+      std::to_string(highest) + " of at most " + std::to_string(most_journal_number) +
+          "; what it holds can be read: `ringmill recover --from-journal`, then enqueue it in a new engine"));
 }
 
 }  // namespace
@@ -357,8 +357,8 @@ Result<std::unique_ptr<JournalWriter>> JournalWriter::open(std::unique_ptr<Journ
   state = std::make_unique<State>(std::move(device), std::move(*buffers), engine_id, geometry, least_epoch,
                                   std::move(*found));
   if (!begins) return writer;
-  // A new segment is better than waiting for the fence, or than going on behind damage. Behind something torn as well:
-  // a second cut could make it whole with what it leaves of ours.
+  // Begin a new segment rather than wait for the fence, or go on behind damage or a torn block: a second cut could make
+  // that block whole.
   const auto begun = state->begin_first();
   if (begun) return writer;
   if (is_new || begun.error().code() != ErrorCode::no_space) return std::unexpected(begun.error());

@@ -1,5 +1,5 @@
-// Writes blocks in order, several at a time, and knows up to which one all are durable. Owns the journal's segments:
-// which file is written, which are free, which one goes next.
+// Writes blocks in order, several at a time, and tracks up to which one all are durable. Owns the journal's segments:
+// the file that is written, the free files, the file that is reused next.
 //
 // Used by one thread, the keeper's journal thread (core/durability/rounds.h decides what is written).
 #pragma once
@@ -45,7 +45,7 @@ class JournalWriter {
   /// before it is touched, and while it is the one that is written and no other is free. A pointer is good until the
   /// next call. Waits for the disk only when a file has to be made; while a segment is begun it says NoRoom::buffers.
   std::expected<BlockBuilder*, NoRoom> room(std::uint32_t bytes, bool copying_forward = false);
-  /// The number that the open block has or will have.
+  /// Returns the number that the open block has or will have.
   std::uint64_t open_block() const noexcept;
   /// The segment that the open block will stand in. Changes only within room().
   std::uint64_t open_segment() const noexcept;
@@ -55,14 +55,14 @@ class JournalWriter {
   /// Takes in what the device has finished, waiting for up to `wait` for the first. After an error of a write nothing
   /// is durable any more beyond what was.
   void collect(std::chrono::nanoseconds wait);
-  /// Every block up to this one is durable.
+  /// Returns the number up to which every block is durable.
   std::uint64_t durable_block() const noexcept;
   std::uint64_t blocks_in_flight() const noexcept;
   /// Set once, by the first write or sync that failed, and never cleared. Running out of space while a file is prepared
   /// is no failure: room() says NoRoom::segments, and `no_space()` is true until a later try succeeds.
   const std::optional<Error>& error() const noexcept;
   bool no_space() const noexcept;
-  /// The errno of that: ENOSPC, EDQUOT, EFBIG; 0: there was space.
+  /// Returns the errno of that: ENOSPC, EDQUOT or EFBIG; 0 if there was space.
   int no_space_number() const noexcept;
 
   std::uint64_t oldest_segment() const noexcept;

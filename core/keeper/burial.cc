@@ -14,14 +14,15 @@ namespace ringmill {
 
 namespace {
 
-/// In one transaction.
+/// The most burials in one transaction.
 constexpr std::size_t most_at_once = 256;
-/// After a failure: the disk is full, or the letters are, and somebody has to make room.
+/// The pause after a failure: the disk, or the store of letters, is full until an operator makes room.
 constexpr std::chrono::seconds try_again_after{1};
-/// Of those that are tried one by one: then the others wait as well.
+/// The most refused letters of those tried one by one; then the rest waits, too.
 constexpr std::size_t most_refused = 8;
 
-/// Whether another letter may be taken where one was refused. `no_space` is of one as well: a short one may still fit.
+/// Returns whether another letter may succeed after this error. `no_space` may concern one letter: a short one may
+/// still fit.
 bool may_be_of_one_letter(const Error& error) noexcept {
   return error.code() == ErrorCode::too_large || error.code() == ErrorCode::invalid_argument ||
          error.code() == ErrorCode::no_space;
@@ -80,7 +81,7 @@ void Burial::bury_until_stopped() {
     lock.unlock();
     const bool done = bury(cells);
     lock.lock();
-    // Others add behind ours. What is left of ours goes to the end, where there is room for it without an allocation.
+    // Other threads add behind our cells. Our remaining cells go to the end, where they fit without an allocation.
     waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(count));
     if (done) continue;
     waiting_.insert(waiting_.end(), cells.begin(), cells.end());
@@ -112,7 +113,7 @@ std::vector<Burial::Grave> Burial::graves_of(std::span<const CellIndex> cells) c
   std::vector<Grave> graves;
   for (const CellIndex index : cells) {
     const auto view = view_job(engine_->segment, index);
-    // Named twice, or gone by now. Only this thread moves a cell that is burying, so a view of one is whole.
+    // The cell was named twice, or its job is gone. Only this thread moves a burying cell, so its view is consistent.
     if (!view || view->word.state() != CellState::burying) continue;
     graves.push_back({.index = index, .word = view->word, .letter = letter_of(*view)});
   }
@@ -182,7 +183,7 @@ DeadLetter Burial::letter_of(const JobView& view) const {
         letter.id.to_string(), engine_->directory.path().string());
   }
   letter.lease = std::chrono::milliseconds(header.lease_ms.load());
-  // What is no policy has no text.
+  // An invalid policy has no text.
   const std::uint32_t policy = header.retry_policy.load_once().at_most(most_retry_policies + 1);
   if (policy != 0) letter.backoff = RetryPolicies::text_of(engine_->segment, policy).value_or("");
   if (const CellOptions* const options = table.options(index); options != nullptr) {

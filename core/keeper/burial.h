@@ -1,5 +1,5 @@
-// From the table to the dead letters: a thread of the keeper's process, because a transaction waits for the disk, and
-// whoever reaps must not.
+// Moves jobs from the table to the dead letters. It is a thread of its own: a transaction waits for the disk, and the
+// keeper must not.
 //
 //                                                            killed just after the step
 //   bury.G1  the timers find a cell that is burying          the next keeper's scan finds it
@@ -31,12 +31,12 @@ class Burial {
  public:
   /// `number` is the keeper's participant; nothing is written to its entry.
   Burial(EngineCore& engine, std::uint32_t number);
-  /// Ends after the transaction that is under way: what is left is the next keeper's.
+  /// Ends the thread after its present transaction; the next keeper buries the rest.
   ~Burial();
   Burial(const Burial&) = delete;
   Burial& operator=(const Burial&) = delete;
 
-  /// Takes the cells over. Any thread.
+  /// Takes over the cells to bury. Any thread may call it.
   void add(std::vector<CellIndex>& cells);
 
  private:
@@ -48,11 +48,11 @@ class Burial {
 
   void run() noexcept;
   void bury_until_stopped();
-  /// Takes those that are buried out of `cells`. False: some are left, and are to be tried again later.
+  /// Removes the buried ones from `cells`. Returns false if some are left to be retried later.
   bool bury(std::vector<CellIndex>& cells);
-  /// Those of `cells` that are burying.
+  /// Returns the letters of those `cells` that are burying.
   std::vector<Grave> graves_of(std::span<const CellIndex> cells) const;
-  /// Each on its own. Returns those that were refused, behind those that there was no sense in trying.
+  /// Buries each cell in its own transaction. Returns the untried cells, then those that were refused.
   std::vector<CellIndex> bury_each(std::span<const Grave> graves);
   /// G2 and G3.
   Result<void> bury_all(std::span<const Grave> graves);

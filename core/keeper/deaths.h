@@ -1,5 +1,5 @@
-// How the participants died, for those who ask after their jobs: told in the error of each job that a death took from
-// its worker. The keeper's private memory; a keeper that has just come knows what /proc tells it, and no more.
+// Records how each participant died. The error text of each job that a death took from its worker says it. This is the
+// keeper's private memory: a keeper that was just elected knows only what /proc shows.
 //
 // The handover does not wait for it: what the kernel tells at the moment of reaping is what is written. A killed
 // process costs the keeper two reads of small files (/proc/PID/stat, its control group's counter) before its first job
@@ -21,8 +21,9 @@ class Deaths {
  public:
   explicit Deaths(const Segment& segment) noexcept : segment_(&segment), pid_namespace_(own_pid_namespace()) {}
 
-  /// Makes ready for the deaths of all who are in the registry. A few system calls per process that is new, and a read
-  /// per process once a second: a kill for lack of memory that was counted seconds ago says nothing of a death now.
+  /// Prepares for the death of every participant in the registry: a few system calls per new process, and one read per
+  /// process and second. The read is needed because an out-of-memory kill that was counted seconds ago says nothing of
+  /// a death now.
   void expect();
   /// One sentence about the participant of an entry, whose thread is dead. The first call asks the kernel.
   const std::string& sentence_about(std::uint32_t number);

@@ -10,7 +10,7 @@ namespace ringmill {
 
 Families::Fate Families::fate_of(JobId parent) {
   const JobTable& table = reaper_->settling().table();
-  if (!table.can_have_given(parent)) return Fate::well;  // somebody scribbled over the list
+  if (!table.can_have_given(parent)) return Fate::well;  // the list is corrupted
   const CellIndex index = index_of(parent);
   if (table.stands(parent)) {
     table.header(index).flags.fetch_or(cell_flag::has_children);  // fam.F1
@@ -57,7 +57,8 @@ bool Families::look_at(CellIndex index, StateWord word) {
     if (fate == Fate::badly) bad_parent = parent;
     if (is_new && table.stands(parent)) children_[parent.value()].ids.push_back(id.value());
   }
-  // The end of a parent that is over already may not be noted yet: it counts down once too often, and we look again.
+  // The end of a parent may be noted later than it was seen here. Then it counts down once too often, which costs one
+  // more check.
   waits_for_[id.value()] = living;
   if (living == 0) decide(index, word, bad_parent);
   return again;

@@ -6,7 +6,7 @@
 //           the flags of each parent that lives            settle.E3 has_children is set: the cell is kept, and marked
 //   fam.F2  look at each parent's word again: all are          for the keeper (settle.E6)
 //           over: F4
-//   fam.F3  remember it; look again when a parent's end    (the keeper: F4 for jobs that waited for this one only)
+//   fam.F3  remember it; check again when a parent's end   (the keeper: F4 for jobs that waited for this one only)
 //           is marked
 //   fam.F4  CAS the cell: blocked -> queued, or delayed; or, where a parent is dead, -> completing, and then to the
 //           dead letters
@@ -37,11 +37,11 @@ class Families {
   /// F1 to F4 for a job that is blocked, as `word` says. True: check it again soon, no mark will come.
   bool look_at(CellIndex index, StateWord word);
 
-  /// A job is over, or on its way to the dead letters. Those that waited for it alone go on; the parents that were kept
-  /// for it are added to `no_longer_kept`.
+  /// Handles the end of a job. Jobs that waited for it alone go on; parents that were kept for it are added to
+  /// `no_longer_kept`.
   void note_end(CellIndex index, StateWord word, std::vector<JobId>& no_longer_kept);
 
-  /// Whether children of it live, which may want its result.
+  /// Returns whether it has living children, which may read its result.
   bool is_wanted(JobId parent) const { return children_.contains(parent.value()); }
 
  private:

@@ -71,7 +71,7 @@ bool GenerationLimit::raise(std::uint64_t limit) {
   raised_at_ns_ = steady_clock_ns();
   has_raised_ = true;
   if (auto written = engine_->directory.write_generation_limit(raised); !written) {  // gen.V3
-    log().error("cannot note the generation limit: {}; new jobs will be refused when it is reached",
+    log().error("cannot write the generation limit: {}; new jobs will be refused when it is reached",
                 written.error().message());
     return false;
   }

@@ -1,10 +1,10 @@
-// How high the generations of cells may get: raised by the keeper, durably, before any cell gets there
-// (hazard 2 in docs/hazards.md).
+// The upper bound of all generations. The keeper raises it, durably, before any cell reaches it (hazard 2 in
+// docs/hazards.md).
 //
 // Producers ask for more by a word in shared memory, and any process that may use the engine can write anything there.
-// So the word only makes the keeper look: the limit is raised when a cell of the table is near it, by one step, and not
-// sooner after the last time than a cell could have lived through a step. A wish that no cell bears out is taken back.
-// The limit itself is believed from the engine's directory; what shared memory says of it is put right.
+// So the word only makes the keeper check. The limit is raised by one step if a cell of the table is near it, and not
+// before a cell could have used up the last step. A request that no cell confirms is reset. The limit itself is read
+// from the engine's directory, and the word in shared memory is corrected.
 //
 //                                                            killed just after the step
 //   gen.V1  the wish is above the limit: look at the cells,  the next keeper looks
@@ -30,11 +30,11 @@ class GenerationLimit {
   /// One turn, at most `most_looks` cells of V1. True: the limit was raised, and cells that producers passed over are
   /// to be listed again.
   bool turn(std::uint32_t most_looks);
-  /// A look at the table is under way.
+  /// A check of the table is under way.
   bool is_looking() const noexcept { return is_looking_; }
 
  private:
-  /// What the directory says; nothing: it cannot be read now.
+  /// Returns the limit in the directory, or nothing if it cannot be read.
   std::optional<std::uint64_t> durable_limit();
   /// V1. True: a cell that is near the limit was found, or all of them were looked at.
   bool look(std::uint64_t limit, std::uint32_t most_looks) noexcept;

@@ -26,36 +26,36 @@ namespace ringmill {
 namespace {
 
 constexpr std::uint64_t ms = 1'000'000;
-/// How often every entry's lock byte is asked.
+/// The interval at which every entry's lock byte is queried.
 constexpr std::uint64_t thorough_every_ns = 50 * ms;
-/// Without any sign that something is lost, the table is scanned this often all the same.
+/// The interval of table scans without any sign of a loss.
 constexpr std::uint64_t scan_every_ns = 30'000 * ms;
-/// Scans on demand keep this distance.
+/// The least time between two scans on demand.
 constexpr std::uint64_t scan_distance_ns = 20 * ms;
-/// For a producer that waits for room it grows with the table, up to a second: what the living keep back is a few cells
-/// each, which only a small table misses, and a death asks for a scan by itself.
+/// For a producer that waits for room it grows with the table, up to 1 s. Living participants hold back only a few
+/// cells each, which matters in small tables only; and a death requests a scan anyway.
 constexpr std::uint64_t scan_for_room_ns_per_cell = 8'000;
 constexpr std::uint64_t longest_scan_for_room_distance_ns = 1'000 * ms;
-/// A scan goes on in steps of about 100 us with pauses between them: what a death left in a worker's hands was given
-/// back before it, and the worker that was woken for it needs a CPU now.
+/// A scan runs in steps of about 100 us, with pauses. The jobs of a dead worker were handed over before the scan, and
+/// the worker that was woken for them needs the CPU.
 constexpr std::uint32_t scan_step = 8192;
 constexpr std::uint64_t scan_pause_ns = ms / 5;
-/// Deadlines are looked at this often while the keeper is busy with something else.
+/// The interval of checks of deadlines while the keeper is busy.
 constexpr std::uint64_t expire_every_ns = 1 * ms;
-/// While a worker sleeps before a ring that is full of what others claim.
+/// The interval of turns while a worker sleeps and its level's ring is full of kinds that it does not claim.
 constexpr std::uint64_t serve_pause_ns = 2 * ms;
 constexpr std::uint64_t election_retry_ns = 1 * ms;
 constexpr std::uint64_t registration_retry_ns = 100 * ms;
-/// After a term that ended because this process lacks something.
+/// The pause after a term that ended for lack of a resource.
 constexpr std::uint64_t failed_term_pause_ns = 1'000 * ms;
-/// About a millisecond: deaths are looked at in between.
+/// About a millisecond of work: deaths are checked in between.
 constexpr std::uint32_t most_due_in_a_turn = 4096;
 constexpr int everybody = std::numeric_limits<int>::max();
 
 }  // namespace
 
 void KeeperWork::turn(bool thorough) {
-  // The worker that was woken for what a death gave back needs a CPU now: the rest of the turn waits.
+  // The worker that was woken for a dead worker's jobs needs the CPU: the rest of the turn waits.
   if (reap_dead(thorough)) {
     bring_back_parked();  // the dead have left the slots of their kinds
     return;
@@ -88,8 +88,7 @@ bool KeeperWork::reap_dead(bool thorough) {
       reopen_levels_closed_by(engine_->segment, number);
       dead_.set(number);
       scan_wanted_ = reaped = true;
-      log().info("participant {} is gone: {}; what it held is waiting again", number,
-                 reaper_.deaths().sentence_about(number));
+      log().info("participant {} is gone: {}; its jobs wait again", number, reaper_.deaths().sentence_about(number));
     }
   });
   return reaped;
@@ -159,8 +158,8 @@ void KeeperWork::notice_unlinked() {
       engine_->directory.path().string());
 }
 
-/// The directory was deleted, or a backup was put in its place. What is done here is in no journal that anything reads
-/// again, so all processes that use it are told to end.
+/// Handles a directory that was deleted, or replaced by a backup. No recovery will read this engine's journal, so all
+/// processes that use it get an error.
 void KeeperWork::notice_deleted_directory() {
   struct stat facts {};
   if (deletion_noticed_ || ::fstat(engine_->locks.file().descriptor(), &facts) != 0 || facts.st_nlink != 0) return;
@@ -198,7 +197,7 @@ Keeper::~Keeper() {
 void Keeper::run() noexcept {
   // The kernel wakes us on the CPU of the process that dies, where unmapping a big table takes milliseconds.
   ask_for_short_time_slices();
-  // Stands at least once: what this process has enqueued is journaled even if it ends at once.
+  // Stands for election at least once, so that jobs of a process that ends at once are journaled.
   do {
     const Sign seen = sign_of_keeper();  // keep.B1
     try {
@@ -275,9 +274,9 @@ void Keeper::keep() {
   if (!is_over) futex_wait(stop_, 0, failed_term_pause_ns);
 }
 
-/// One term in office. False, or an exception: this process lacks memory or threads. That ends the term and not the
-/// process: another one may keep meanwhile, and what this one knew is found again, as after a death. Callers that wait
-/// for the journal are told, unless it works again before.
+/// Serves one term as the keeper. Returns false, or throws, if the process lacks memory or threads. That ends the term,
+/// not the process. Another process may be the keeper next, and rebuilds the keeper's state as after a death. Callers
+/// that wait for the journal get an error, unless it works again before.
 bool Keeper::serve(std::uint32_t number) {
   Signals& signals = engine_->segment.signals();
   const JournalThread journal(*engine_);
@@ -301,11 +300,11 @@ bool Keeper::serve(std::uint32_t number) {
   return !journal.has_failed();
 }
 
-/// Once, if there is memory to say it.
+/// Logs an error once, if there is memory for that.
 void Keeper::say(const Error& error) noexcept {
   if (std::exchange(has_said_, true)) return;
   try {
-    log().error("this process cannot keep the engine, and tries again each second: {}", error.message());
+    log().error("this process cannot run the keeper, and retries each second: {}", error.message());
   } catch (const std::exception&) {
   }
 }
@@ -318,7 +317,7 @@ void Keeper::leave_office(std::uint32_t number) noexcept {
   futex_wake(engine_->segment.participant(number).robust_word, everybody);  // keep.L4
 }
 
-/// Sleeps on the doorbell and on the robust words of the living.
+/// Sleeps on the doorbell and on the robust words of living participants.
 void Keeper::wait(std::uint32_t bell, std::uint64_t ns) noexcept {
   std::array<FutexWatch, most_watches> watches;
   std::size_t count = 0;

@@ -1,5 +1,5 @@
-// The keeper: the one participant that reaps the dead, revokes late leases, and repairs hints. Elected by a lock that
-// the kernel frees at death; everything it knows can be found again in shared memory.
+// The keeper: the one participant that reaps the dead, revokes late leases, and repairs hints. It is elected by a lock
+// that the kernel frees at its death. All its state can be rebuilt from shared memory.
 #pragma once
 
 #include <atomic>
@@ -29,12 +29,13 @@ class KeeperWork {
         scan_(engine, reaper_, timers_),
         generation_limit_(engine) {}
 
-  /// One turn. `thorough` asks the kernel for each entry in use; otherwise only the fast sign is looked at.
+  /// Takes one turn. If `thorough`, it asks the kernel about each entry in use; otherwise it reads only the robust
+  /// words.
   void turn(bool thorough);
-  /// Everything that a death leaves behind is repaired when this returns: the instant part and a whole scan.
+  /// Repairs everything that deaths have left: reaps, then scans the whole table.
   void reap_all();
 
-  /// How long the keeper may sleep now.
+  /// Returns how long the keeper may sleep.
   std::uint64_t idle_ns() const noexcept;
   /// True if a cell was marked since the last turn.
   bool has_marks() const noexcept { return engine_->segment.keeper_marks().any(); }
@@ -73,12 +74,11 @@ class KeeperWork {
 /// its election and its first word. No handover relies on it; the tests switch it off.
 inline std::uint64_t longest_standby_ns = 100'000'000;
 
-/// The keeper takes a turn by itself after this long: it looks for deaths that gave no sign, for leases that were taken
-/// since it looked last, and for producers that wait for room. Whatever is marked for it, or called for, does not rely
-/// on it; the tests switch it off.
+/// The keeper takes a turn at least this often: it checks for deaths that gave no sign, for leases taken since its last
+/// turn, and for producers that wait for room. Marks and calls do not rely on it; the tests switch it off.
 inline std::uint64_t longest_keeper_rest_ns = 50'000'000;
 
-/// A thread that stands for election, and keeps while elected.
+/// A thread that stands for election, and is the keeper while elected.
 ///
 ///   one that leaves                                       one that stands by
 ///   keep.L1  unlock the keeper's byte                     keep.B1  read keeper_participant, and that one's robust word
@@ -101,7 +101,7 @@ class Keeper {
   void abandon() noexcept { thread_.detach(); }
 
  private:
-  /// What a standby has read of the keeper.
+  /// The words of the keeper that a standby has read.
   struct Sign {
     std::uint32_t keeper = 0;       // number + 1; 0: none that can be
     std::uint32_t keeper_word = 0;  // keeper_participant, as it was read

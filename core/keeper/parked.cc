@@ -25,7 +25,7 @@ void Parked::note(const JobTable& table, CellIndex index, StateWord word, WaitMa
   const Entry entry{header.level.load_once().unbounded(), header.enqueued_at_ns.load(), job_id_of(word, index).value()};
   const auto [place, is_new] = kinds_.try_emplace(number);
   if (is_new) place->second.revision = segment_->kind_rule(number).revision.load();
-  // Its token was of an older rule: nobody would honour it.
+  // Its token is of an older rule, so claims would not accept it.
   const std::uint32_t mark_revision = WaitMark::of(header.cause.load()).revision;
   if (reason == WaitMark::Reason::rate && mark_revision != (segment_->kind_rule(number).revision.load() & 7)) {
     reason = WaitMark::Reason::paused;

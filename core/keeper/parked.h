@@ -29,9 +29,9 @@ class Parked {
  public:
   explicit Parked(Segment& segment) noexcept : segment_(&segment) {}
 
-  /// Q1. `word` is delayed, for this reason.
+  /// Does Q1. `word` is delayed, for this reason.
   void note(const JobTable& table, CellIndex index, StateWord word, WaitMark::Reason reason);
-  /// Q2 and Q3 for all kinds, at most `most` jobs. True: there is more to do at once.
+  /// Does Q2 and Q3 for all kinds, at most `most` jobs. Returns true if more can be done at once.
   bool bring_back(Settling& settling, std::uint32_t most);
 
   /// As Timers::begin_rebuild() and end_rebuild().
@@ -57,7 +57,7 @@ class Parked {
   static void add(OfKind& kind, const Entry& entry, WaitMark::Reason reason);
   static bool is_parked(const JobTable& table, std::uint64_t id) noexcept;
   bool bring_back(Settling& settling, std::uint32_t number, OfKind& kind, std::uint32_t& most);
-  /// How many jobs the rule lets begin now.
+  /// Returns how many jobs the rule allows to begin at this moment.
   std::uint32_t allowed(const JobTable& table, std::uint32_t number, OfKind& kind) const;
 
   Segment* segment_;

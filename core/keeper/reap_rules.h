@@ -28,7 +28,7 @@ inline constexpr std::array<ReapRule, most_cell_state + 1> reap_rules{{
     {CellState::filling, ReapAction::free, "the enqueue was never acknowledged"},
     {CellState::queued, ReapAction::place, "acknowledged or about to be; a doubled hint is harmless"},
     {CellState::delayed, ReapAction::place, "as queued: its mark for the keeper may be missing"},
-    {CellState::blocked, ReapAction::place, "as delayed: the keeper has to know whom it waits for"},
+    {CellState::blocked, ReapAction::place, "as delayed: the keeper has to know its parents"},
     {CellState::running, ReapAction::retry, "worker lost: another one gets it, or the dead letters"},
     {CellState::completing, ReapAction::finish, "the end of this run was won and must not be undone"},
     {CellState::completed, ReapAction::place, "over, and kept: the keeper has to know until when"},

@@ -58,7 +58,7 @@ void Reaper::reap_slot(const LeaseSlot& slot, std::uint32_t owner) noexcept {
   const CellIndex index = index_of(id);
   if (!id || index >= settling_.table().capacity()) return;
   const StateWord word = settling_.table().word(index);
-  // Over, but perhaps not marked: the owner died between settle.E5 and settle.E7.
+  // The job is over, but perhaps not marked: the owner died between settle.E5 and settle.E7.
   if (word.generation() > generation_of(id)) settling_.mark_ended(index);
   if (word.owner() != owner || word.generation() != generation_of(id) || !speaks_of(slot, id, word)) return;
   apply_rule(index, word, owner);
@@ -117,7 +117,7 @@ void Reaper::list(CellIndex index) noexcept {
   wake_for_space(*segment_);
 }
 
-/// Short where there is no memory for more: the library keeps so few bytes in the string itself.
+/// A short text if there is no memory for more: strings of this length need no allocation.
 std::string Reaper::sentence_on_loss(std::uint32_t owner) noexcept {
   try {
     return "worker lost: " + deaths_.sentence_about(owner - 1);
@@ -167,8 +167,8 @@ std::uint64_t Reaper::expire_leases(std::uint32_t number, std::uint64_t now_ns) 
     const JobId id(slot.job_id.load());
     const CellIndex index = index_of(id);
     if (!id || index >= settling_.table().capacity()) continue;
-    // The word first, the deadline after it: whoever extends writes the deadline before the word, so a deadline that we
-    // read too early belongs to a word that we fail to swap (hazard 7 in docs/hazards.md).
+    // Read the word first, then the deadline. An extension writes the deadline before the word, so a deadline that is
+    // read too early belongs to a word that the swap below fails on (hazard 7 in docs/hazards.md).
     const StateWord word = settling_.table().word(index);
     if (!word.is(CellState::running, owner) || word.generation() != generation_of(id)) continue;
     const std::uint64_t deadline = slot.deadline_ns.load();

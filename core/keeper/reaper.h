@@ -1,4 +1,4 @@
-// Taking back what the dead and the late hold.
+// Reaps dead participants, and revokes leases whose deadline has passed.
 //
 //                                                              killed just after the step (the reaper may die too)
 //   reap.D1  CAS the entry: alive or starting -> reaping       the next keeper sees reaping, and begins at D2
@@ -36,9 +36,9 @@ class Reaper {
         me_(&engine.segment.participant(number)),
         deaths_(engine.segment) {}
 
-  /// D1 to D5. False: the entry is not in use any more.
+  /// Does D1 to D5. Returns false if the entry is no longer in use.
   bool take_over(std::uint32_t number) noexcept;
-  /// The rule for one cell that the scan came by; `owner` is known to be dead.
+  /// Applies the rule of one cell's state, for the scan; `owner` is known to be dead.
   void apply_rule(CellIndex index, StateWord word, std::uint32_t owner) noexcept;
   /// D7.
   void release_entry(std::uint32_t number) noexcept;
@@ -47,11 +47,11 @@ class Reaper {
   static constexpr std::uint64_t no_deadline = ~std::uint64_t{0};
   std::uint64_t expire_leases(std::uint32_t number, std::uint64_t now_ns) noexcept;
 
-  /// A job that nobody began in time goes to the dead letters.
+  /// Moves a job that was not begun in time to the dead letters.
   void expire_job(CellIndex index, StateWord word) noexcept;
-  /// A job that waits goes to the dead letters.
+  /// Moves a waiting job to the dead letters.
   void bury(CellIndex index, StateWord word, DeathCause cause, std::string_view text) noexcept;
-  /// Frees a cell whose job was kept, or buried; lists it. False: `word` does not stand there any more.
+  /// Frees the cell of a kept or buried job, and lists it. Returns false if the cell's word is no longer `word`.
   bool drop(CellIndex index, StateWord word) noexcept;
 
   Settling& settling() noexcept { return settling_; }
@@ -60,14 +60,15 @@ class Reaper {
 
  private:
   void reap_slot(const LeaseSlot& slot, std::uint32_t owner) noexcept;
-  /// Ends a run on somebody's behalf: our own slot is staged first, so that our reaper goes on if we die.
+  /// Ends the run of another participant. The keeper stages its own slot first, so that the next keeper finishes if
+  /// this one dies.
   bool finish_for(const ParticipantEntry& other, CellIndex index, StateWord word, LeaseNote note) noexcept;
   bool settle(CellIndex index, StateWord word, const Ending& ending) noexcept;
   /// Names the job in our own slot while `end` acts on its cell; lists the cell if that has freed it.
   template <class End>
   bool act(CellIndex index, StateWord word, const End& end) noexcept;
   void list(CellIndex index) noexcept;
-  /// What becomes of a run that ended without a word from its worker.
+  /// Decides the outcome of a run whose worker died, or lost its lease.
   void retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::uint32_t owner, DeathCause cause) noexcept;
   std::string sentence_on_loss(std::uint32_t owner) noexcept;
   const LeaseSlot* slot_of(std::uint32_t owner, CellIndex index, StateWord word) const noexcept;

@@ -15,13 +15,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// How often the book is looked at for what others have changed.
+/// The interval at which the book is checked for changes of other processes.
 constexpr auto look_every = 1s;
 /// A tick's key outlives its job by this much: the next keeper has taken over long before.
 constexpr auto unique_for = 10min;
 constexpr auto room_wait = 1s;
 constexpr auto durable_wait = 5s;
-/// Many can fail for one reason.
+/// The most failing schedules that are logged at once: many can fail for one reason.
 constexpr std::size_t most_lines_in_turn = 10;
 
 }  // namespace
@@ -52,12 +52,12 @@ void Scheduler::run() noexcept {
   participant_.reset();  // belongs to this thread
 }
 
-/// Once, if there is memory to say it.
+/// Logs an error once, if there is memory for that.
 void Scheduler::say(const Error& error) noexcept {
   try {
     std::string text = error.message();
     if (text == said_) return;
-    log().error("recurring jobs are not enqueued, and are tried again: {}", text);
+    log().error("recurring jobs cannot be enqueued, and are retried: {}", text);
     said_ = std::move(text);
   } catch (const std::exception&) {
   }
@@ -74,11 +74,11 @@ void Scheduler::tick_until_stopped() {
       said_.clear();
     }
     auto until = std::chrono::system_clock::now() + look_every;
-    // What a turn that failed has left is tried again at the next look.
+    // The next check retries what a failed turn has left.
     if (const auto next = said_.empty() ? book.next_due() : std::nullopt)
       until = std::min<std::chrono::system_clock::time_point>(until, *next);
     lock.lock();
-    // By the wall clock, as ticks are; a step of it is noticed within a second.
+    // Ticks are wall-clock times; a step of the clock is noticed within a second.
     changed_.wait_for(lock, std::max<std::chrono::nanoseconds>(until - std::chrono::system_clock::now(), 1ms),
                       [this] { return stop_; });
   }
@@ -112,12 +112,12 @@ Result<void> Scheduler::enqueue(std::span<const DueSchedule> due, ScheduleBook& 
     if (enqueued.last) marks.push_back({one.schedule.name, *enqueued.last});
     if (!enqueued.error) continue;
     troubles.push_back({one.schedule.name, enqueued.error->message()});
-    // The engine is full: the others are tried, but not waited for.
+    // The engine is full: try the other ticks without waiting.
     if (enqueued.error->code() == ErrorCode::timed_out) wait = 0s;
   }
   if (all && !marks.empty()) all = (*producer)->wait_durable((*producer)->ticket(), durable_wait);
   if (!all) {
-    // None is over. Its job, if there is one, is found again under its key.
+    // No tick is marked as done. A job that was enqueued is found again under its key.
     marks.clear();
     troubles.clear();
     for (const DueSchedule& one : due) troubles.push_back({one.schedule.name, all.error().message()});
@@ -160,7 +160,7 @@ void Scheduler::say(std::span<const TickMark> marks, std::span<const TickTrouble
     const auto is_it = [&mark](const TickTrouble& trouble) { return trouble.schedule == mark.schedule; };
     if (std::ranges::any_of(troubles, is_it)) continue;  // only some of its ticks went in
     said_of_.erase(mark.schedule);
-    log().info("schedule {} goes on", mark.schedule);
+    log().info("schedule {} works again", mark.schedule);
   }
   std::size_t unsaid = 0;
   std::size_t lines = 0;
@@ -169,7 +169,7 @@ void Scheduler::say(std::span<const TickMark> marks, std::span<const TickTrouble
     if (said == trouble.error) continue;
     said = trouble.error;
     if (++lines <= most_lines_in_turn) {
-      log().error("schedule {} is not enqueued, and is tried again: {}", trouble.schedule, trouble.error);
+      log().error("schedule {} is not enqueued, and is retried: {}", trouble.schedule, trouble.error);
     } else {
       ++unsaid;
     }

@@ -34,12 +34,13 @@ class Scheduler {
 
   void run() noexcept;
   void tick_until_stopped();
-  /// One look at all schedules. Errors are those that concern all of them: of the book, of attaching, of the journal.
+  /// Checks all schedules once. Returns only errors that concern all of them: of the book, of attaching, of the
+  /// journal.
   Result<void> turn(ScheduleBook& book);
   /// tick.T2 and tick.T3 of many. A schedule that fails is noted in the book, and holds up no other.
   Result<void> enqueue(std::span<const DueSchedule> due, ScheduleBook& book);
   Enqueued enqueue(const DueSchedule& due, Participant& producer, std::chrono::seconds wait);
-  /// Names in the log what fails, or goes on, when that changes.
+  /// Logs which schedules fail, or work again, when that changes.
   void say(std::span<const TickMark> marks, std::span<const TickTrouble> troubles);
   void say(const Error& error) noexcept;
   bool is_stopping();

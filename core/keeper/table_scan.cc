@@ -13,8 +13,8 @@ void TableScan::start(const Owners& dead) {
   generation_limit_ = segment_->signals().generation_limit.load();
   notes_.assign(segment_->geometry().capacity, 0);
   timers_->begin_rebuild();
-  // Lowered before we look: who finds a ring full from now on raises it again. Of levels made at run time the waiting
-  // room does that.
+  // Reset before the scan: a producer that finds a ring full afterwards sets it again. The overflow queue does that for
+  // dynamic levels.
   for (std::uint32_t n = 0; n < segment_->geometry().level_count; ++n) segment_->level(n).overflow.store(0);
 }
 
@@ -89,7 +89,7 @@ void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
   if (reaper_->settling().table().word(index).state() == CellState::free) unlisted |= std::uint64_t{1} << (index % 64);
 }
 
-/// Where no worker claims it, for there is none of its kind or level, nobody else would come by.
+/// Buries a damaged job. Without this, one whose kind or level has no worker would stay for ever.
 bool TableScan::is_buried_as_damaged(CellIndex index, StateWord word) {
   const auto damage = damage_of(*segment_, job_id_of(word, index));
   if (!damage) return false;

@@ -1,10 +1,10 @@
-// A pass over the whole table, in steps, that repairs what the hints have lost.
+// Scans the whole table, in steps, and restores lost hints.
 //
 //   scan.T1  each cell: of a dead owner: its rule; free and listed nowhere: listed; queued: its generation is noted;
 //            what waits for a time, or for its burial: the timers look at it
 //   scan.T2  each hint of each ring, from the head on: the note of the job it speaks of is crossed out
-//   scan.T3  each note that is left: if the job still waits, its hint is pushed again, or, where its level was made at
-//            run time, it joins the overflow queue
+//   scan.T3  each note that is left: if the job still waits, its hint is pushed again, or, if its level is dynamic, it
+//            joins the overflow queue
 //
 // A job that comes after T1 is not noted, and one that waited in T1 has its hint until it is claimed, so T3 pushes only
 // what is missing, and a few more that moved meanwhile: a doubled hint is harmless, and so is a cell listed twice. A
@@ -27,11 +27,11 @@ class TableScan {
 
   using Owners = std::bitset<most_participants>;
   bool is_running() const noexcept { return phase_ != Phase::over; }
-  /// The entries whose owners are dead: they may be freed when this scan has ended.
+  /// Returns the entries whose owners are dead: they may be freed when this scan has ended.
   const Owners& dead() const noexcept { return dead_; }
 
   void start(const Owners& dead);
-  /// Looks at about the next `count` cells or hints. True when the scan has ended with this step.
+  /// Visits about the next `count` cells or hints. Returns true if this step ended the scan.
   bool step(std::uint32_t count);
   void run(const Owners& dead) {
     start(dead);
@@ -59,7 +59,7 @@ class TableScan {
   std::uint32_t level_ = 0;
   std::uint64_t position_ = 0;
   std::uint64_t left_ = 0;
-  /// Cells beyond it are not listed: nobody may use them yet, or ever.
+  /// Cells beyond it are not listed: no producer may use them before the limit is raised.
   std::uint64_t generation_limit_ = 0;
   /// Per cell: 1 + the 12 bits of the generation that a hint carries; 0: no job waits there, or it has its hint.
   std::vector<std::uint16_t> notes_;

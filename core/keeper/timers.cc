@@ -11,7 +11,7 @@ namespace ringmill {
 namespace {
 
 constexpr std::uint64_t ns_per_ms = 1'000'000;
-/// For what nobody marks: a parent that is completing, records that are not durable yet.
+/// The interval of checks for what sets no mark: a parent that is completing, records that are not durable yet.
 constexpr std::uint64_t soon_ns = 2 * ns_per_ms;
 
 std::uint64_t expiry_ns(const JobTable& table, CellIndex index) noexcept {
@@ -34,7 +34,7 @@ void Timers::look_at(CellIndex index) {
   const JobTable& table = reaper_->settling().table();
   const StateWord word = table.word(index);
   const JobId id = job_id_of(word, index);
-  // Read before the word is looked at again by run(): what is torn here costs a look.
+  // Read before run() checks the word again: a torn value costs one check.
   switch (word.state()) {
     case CellState::delayed: {
       const WaitMark::Reason reason = WaitMark::of_parked(table.header(index).cause.load(), word);
@@ -83,7 +83,7 @@ bool Timers::may_go(CellIndex index, StateWord word) const {
   const std::uint16_t flags = reaper_->settling().table().header(index).flags.load();
   const bool has_records_to_come = (flags & cell_flag::leads_bundle) != 0 && (flags & cell_flag::memory_only) == 0 &&
                                    segment_->marks().is_marked(index);
-  // A dead one's result is nothing that anybody could want.
+  // A dead job has no result to keep.
   return !has_records_to_come && (word.state() == CellState::burying || !families_.is_wanted(job_id_of(word, index)));
 }
 
@@ -103,7 +103,7 @@ void Timers::run(JobId id, Now now) {
   const DueTime due = DueTime::of(table.header(index).due_at.load());
   const bool is_due = due.ns <= (due.is_wall ? now.wall_ns : now.lease_ns);
   const std::uint64_t expires_ns = expiry_ns(table, index);
-  // Each of these swaps `word`: what was read above belongs to it, or the swap fails.
+  // Each of these swaps `word`: the values read above belong to it, or the swap fails.
   if (waits_to_begin(word.state()) && expires_ns != 0 && expires_ns <= now.wall_ns) {
     reaper_->expire_job(index, word);
     return;

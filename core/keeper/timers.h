@@ -1,5 +1,6 @@
-// What is due when: jobs that wait for their time, and jobs that are kept for a while. Private memory of the keeper: a
-// heap of hints, rebuilt by a pass over the table. An entry is believed only if its cell still says the same.
+// The keeper's timers: jobs that wait for their time, and jobs that are kept until some time. They are a heap of hints
+// in the keeper's private memory, rebuilt by a scan of the table. An entry is used only if its cell still says the
+// same.
 #pragma once
 
 #include <cstdint>
@@ -23,32 +24,32 @@ class Timers {
         parked_(segment),
         overflow_queue_(segment, reaper.settling()) {}
 
-  /// Looks at a cell that was marked, or that a scan came by: what has a time is remembered, what is to be buried is
-  /// added to burying(), what the rules of its kind hold back to parked().
+  /// Checks a cell that was marked, or that a scan visits. A job with a time enters the heap; one to be buried goes to
+  /// burying(); one that the rules of its kind hold back goes to parked().
   void look_at(CellIndex index);
   /// due.C2 of ipc/keeper_marks.h.
   void look_at_marked();
-  /// Those who wait for a place in a ring come by the same marks.
+  /// Jobs that wait for a place in a ring come by the same marks.
   OverflowQueue& overflow_queue() noexcept { return overflow_queue_; }
   const OverflowQueue& overflow_queue() const noexcept { return overflow_queue_; }
-  /// Does what is due, at most `most` jobs. True: there is more that is due already.
+  /// Handles at most `most` due jobs. Returns true if more are due.
   bool run_due(std::uint32_t most);
   struct Now {
     std::uint64_t lease_ns;
     std::uint64_t wall_ns;
   };
-  /// Does what is due of this job when it is `now`.
+  /// Handles what is due of this job at `now`.
   void run(JobId id, Now now);
-  /// CLOCK_BOOTTIME of the next due time; or no_deadline.
+  /// Returns the next due time in CLOCK_BOOTTIME, or no_deadline.
   std::uint64_t next_due_ns() const noexcept;
 
-  /// A scan looks at every cell between these two: what is remembered afterwards is what it found and what came
-  /// meanwhile, so that entries of jobs that are over do not gather.
+  /// Bracket a scan of all cells. Afterwards the heap holds what the scan found and what arrived during it, so entries
+  /// of ended jobs do not accumulate.
   void begin_rebuild();
   void end_rebuild();
 
   Parked& parked() noexcept { return parked_; }
-  /// Cells that wait to be buried; the caller takes them away.
+  /// Returns the cells that wait to be buried; the caller takes them.
   std::vector<CellIndex>& burying() noexcept { return burying_; }
 
  private:
@@ -62,9 +63,10 @@ class Timers {
   void remember(JobId id, DueTime due);
   static void push(Heap& heap, Entry entry);
   bool run_due(Heap& heap, std::uint64_t until_ns, Now now, std::uint32_t& most);
-  /// A job is over that has parents, or children, or leads a bundle.
+  /// Handles the end of a job that has parents, or children, or leads a bundle.
   void note_end(CellIndex index, StateWord word);
-  /// False: its records, and those of its bundle, are not durable yet, or somebody may want its result.
+  /// Returns false while its records, or those of its bundle, are not durable, or while a waiting job or caller may
+  /// read its result.
   bool may_go(CellIndex index, StateWord word) const;
   void look_again_soon(JobId id);
 

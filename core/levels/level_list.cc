@@ -14,11 +14,11 @@ namespace ringmill {
 namespace {
 
 constexpr int list_format = 1;
-/// A level without a wish takes a sixteenth of what no number has to be kept for, so that the first ones get the usual
-/// ring and every number gets one.
+/// The default ring takes at most a sixteenth of the free room that is not reserved for other numbers. So the first
+/// levels get rings of the usual size, and every number gets one.
 constexpr std::uint64_t share_of_spare = 16;
 
-/// Nothing when it cannot be true. Pieces of levels that are gone mean nothing.
+/// Returns nothing for an impossible entry. Pieces of removed levels have no meaning.
 std::optional<ListedLevel> level_from(const nlohmann::json& json, std::uint64_t ring_slots) {
   ListedLevel level;
   level.name = json.at("name").get<std::string>();
@@ -49,8 +49,7 @@ Result<LevelList> LevelList::from_json(const std::string& text, const std::files
   LevelList list;
   list.ring_slots_ = ring_slots;
   const auto broken = [&path] {
-    return std::unexpected(
-        Error(ErrorCode::corrupt, "the list of levels made at run time cannot be used", path.string()));
+    return std::unexpected(Error(ErrorCode::corrupt, "the list of dynamic levels cannot be used", path.string()));
   };
   expect_memory_for_json(text.size());
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
@@ -87,7 +86,7 @@ Result<void> LevelList::write(const Directory& directory, std::uint32_t file_mod
                               {"ring", level.ring.slots},
                               {"removed", level.is_removed}});
   }
-  // Any user of the engine may make levels, and the next one another: every user of the directory may read it.
+  // Every user of the engine may make levels, so every user may read the list.
   return directory.write_file_durably(level_list_file, json.dump(1) + "\n", file_mode | 0444);
 }
 
@@ -130,7 +129,7 @@ std::uint32_t LevelList::usual_ring() const noexcept {
 Result<RingPiece> LevelList::piece_for(std::uint32_t wanted) const {
   if (wanted != 0 && (wanted < least_level_ring || wanted > most_level_ring)) {
     return std::unexpected(
-        Error(ErrorCode::invalid_argument, "a level's ring has 16 to 65536 hints", std::to_string(wanted)));
+        Error(ErrorCode::invalid_argument, "a level's ring has 16 to 65536 slots", std::to_string(wanted)));
   }
   std::uint32_t slots = wanted != 0 ? std::bit_ceil(wanted) : usual_ring();
   for (; slots >= least_level_ring; slots /= 2) {
@@ -139,9 +138,9 @@ Result<RingPiece> LevelList::piece_for(std::uint32_t wanted) const {
     if (piece) break;
   }
   return std::unexpected(
-      Error(ErrorCode::no_space, "the room for the rings of levels made at run time is used up",
+      Error(ErrorCode::no_space, "the room for rings of dynamic levels is used up",
             slots < least_level_ring
-                ? "remove a level, or make an engine with more --level-rings"
+                ? "remove a level, or create an engine with more --level-rings"
                 : "the largest ring that fits has " + std::to_string(slots) +
                       " hints; ask for that (what does not fit a ring waits with the keeper), or remove a level"));
 }

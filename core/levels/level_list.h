@@ -1,8 +1,8 @@
-// The durable list of the levels made at run time: the file levels.json in the engine's directory. The journal names a
-// job's level by its number, so a number stands here, durably, before a job can have it, and stays as long as a job of
-// it may come back: a removed level stays in the list until its number is given to another one.
+// The durable list of dynamic levels: the file levels.json in the engine's directory. The journal names a job's level
+// by its number. So a number is in this list, durably, before a job can have it, and stays as long as a job of it may
+// come back. A removed level stays in the list until its number is reused.
 //
-// Read and written only by whoever holds the structure lock.
+// Read and written only under the structure lock.
 #pragma once
 
 #include <cstdint>
@@ -33,18 +33,18 @@ class LevelList {
  public:
   /// No file: an empty list. Error corrupt.
   static Result<LevelList> read(const Directory& directory, std::uint64_t ring_slots);
-  /// What the file says; `path` is for messages. Error corrupt.
+  /// Parses the file's text; `path` is for messages. Error corrupt.
   static Result<LevelList> from_json(const std::string& text, const std::filesystem::path& path,
                                      std::uint64_t ring_slots);
   Result<void> write(const Directory& directory, std::uint32_t file_mode) const;
 
   std::vector<ListedLevel>& levels() noexcept { return levels_; }
   const std::vector<ListedLevel>& levels() const noexcept { return levels_; }
-  /// One that is not removed.
+  /// Returns the level of this name that is not removed.
   ListedLevel* find(std::string_view name) noexcept;
 
-  /// A piece for a ring of about so many hints; 0: as many as is usual, less where the room for all goes to an end.
-  /// Errors: invalid_argument, no_space (says what is left).
+  /// A piece for a ring of about so many hints; 0: the default size, and less if the room for all rings is nearly used
+  /// up. Errors: invalid_argument, no_space (says what is left).
   Result<RingPiece> piece_for(std::uint32_t wanted) const;
 
  private:

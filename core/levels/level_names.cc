@@ -53,7 +53,7 @@ std::string level_name(const Segment& segment, std::uint32_t level) {
   if (!has_ever_been_level(segment, level)) return "?";
   const std::uint64_t state = segment.level(level).runtime_state.load();
   std::string name = decode_name(segment.level(level).name).value_or("?");
-  // Its number may just become another level's.
+  // Its number may be reused at this moment.
   return segment.level(level).runtime_state.load() == state ? name : "?";
 }
 

@@ -1,4 +1,4 @@
-// Which levels there are, and what they are called, as the segment says.
+// Numbers and names of levels, read from the segment.
 #pragma once
 
 #include <cstdint>
@@ -14,17 +14,17 @@
 
 namespace ringmill {
 
-/// The number of a level that is in use, first levels included.
+/// Returns the number of a level in use, fixed levels included.
 std::optional<std::uint32_t> find_level(const Segment& segment, std::string_view name) noexcept;
-/// The same, as its users name it. Error not_found: the message lists the levels that are.
+/// Returns the Level of this name. Error not_found: the message lists the levels that exist.
 Result<Level> level_named(const Segment& segment, std::string_view name);
-/// What its users name it by.
+/// Returns the Level value of a number.
 Level level_of_number(const Segment& segment, std::uint32_t number) noexcept;
-/// The numbers of all levels, the first ones and those made at run time.
+/// Returns the numbers of all levels, fixed and dynamic.
 std::vector<std::uint32_t> levels_in_use(const Segment& segment);
-/// Also of one that was removed, until its number is another one's.
+/// Returns a level's name; also of a removed level, until its number is reused.
 std::string level_name(const Segment& segment, std::uint32_t level);
-/// True also for a removed level: a job that is kept may be of one.
+/// Returns true also for a removed level: a kept job may belong to one.
 bool has_ever_been_level(const Segment& segment, std::uint32_t level);
 
 }  // namespace ringmill

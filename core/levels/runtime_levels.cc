@@ -11,7 +11,7 @@ namespace ringmill {
 
 namespace {
 
-/// How long a removal waits for producers that are just filling a cell.
+/// How long a removal waits for producers that are filling a cell.
 constexpr std::uint64_t filling_wait_ns = 100'000'000;
 
 Error no_such_level(std::string_view name) {
@@ -26,7 +26,7 @@ void reopen(const Segment& segment, std::uint32_t number, LevelWord closing) noe
       expected, LevelWord{.state = LevelState::open, .epoch = closing.epoch}.bits());
 }
 
-/// Levels that some cell is of, by their places.
+/// The levels that cells have, by their places.
 std::bitset<most_runtime_levels> places_in_cells(const Segment& segment) {
   std::bitset<most_runtime_levels> places;
   const JobTable table(segment);
@@ -43,7 +43,7 @@ std::bitset<most_runtime_levels> places_in_cells(const Segment& segment) {
 
 void open_level(const Segment& segment, const ListedLevel& level) noexcept {
   const std::uint32_t number = segment.geometry().level_count + level.place;
-  // Before the level can be seen, or who dies in between leaves one that nobody finds.
+  // Raised before the level is visible: a maker that dies in between must not leave a level beyond the end.
   segment.signals().levels_end.raise_to(number + 1);
   LevelEntry& entry = segment.level(number);
   const std::uint64_t begin = level.ring.begin_behind(std::max(entry.head.load(), entry.tail.load()));
@@ -122,7 +122,8 @@ Result<ListedLevel> RuntimeLevels::take_place(LevelList& list, const WaitDurable
   for (std::uint32_t place = 0; place < most_runtime_levels; ++place) {
     if (!taken.test(place)) return ListedLevel{.place = place};
   }
-  // A removed one whose kept jobs are gone, durably, so that none of them comes back with another level's name.
+  // Reuse the number of a removed level only when its kept jobs are gone, durably: none may come back with another
+  // level's name.
   const auto in_cells = places_in_cells(engine_->segment);
   const ListedLevel* oldest = nullptr;
   for (const ListedLevel& level : list.levels()) {
@@ -130,8 +131,8 @@ Result<ListedLevel> RuntimeLevels::take_place(LevelList& list, const WaitDurable
     if (oldest == nullptr || level.epoch < oldest->epoch) oldest = &level;
   }
   if (oldest == nullptr) {
-    return std::unexpected(Error(ErrorCode::no_space, "this engine has 1024 levels made at run time, which is the most",
-                                 "remove one; those of which results are kept count until these are gone"));
+    return std::unexpected(Error(ErrorCode::no_space, "this engine has 1024 dynamic levels, the most",
+                                 "remove one; a removed level counts as long as results of its jobs are kept"));
   }
   ListedLevel again{.place = oldest->place, .epoch = static_cast<std::uint16_t>(oldest->epoch + 1)};
   if (auto durable = wait_durable(); !durable) return std::unexpected(durable.error());
@@ -146,7 +147,7 @@ Result<Level> RuntimeLevels::add(std::string_view name, const LevelOptions& opti
   if (!list) return std::unexpected(list.error());
   const Segment& segment = engine_->segment;
   if (find_level(segment, name)) {
-    return std::unexpected(Error(ErrorCode::already_exists, "there is such a level already", std::string(name)));
+    return std::unexpected(Error(ErrorCode::already_exists, "a level of this name exists already", std::string(name)));
   }
   const auto ring = list->piece_for(options.ring);
   if (!ring) return std::unexpected(ring.error());
@@ -168,7 +169,7 @@ RuntimeLevels::Jobs RuntimeLevels::count_jobs(std::uint32_t number) const noexce
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     const CellState state = StateWord(table.state(index).load()).state();  // seq_cst: pairs with fill_runtime_level()
     if (state == CellState::free || is_over(state) || table.header(index).level.load_once() != number) continue;
-    // A cell that is being filled may still show the level of the job before.
+    // A cell that is being filled may still show the level of its former job.
     ++(state == CellState::filling ? jobs.filling : jobs.live);
   }
   return jobs;
@@ -185,8 +186,8 @@ Result<void> RuntimeLevels::wait_until_empty(std::string_view name, std::uint32_
                                        " jobs that are not over; let them run or cancel them, then remove it"));
     }
     if (steady_clock_ns() > end_ns) {
-      return std::unexpected(
-          Error(ErrorCode::busy, "somebody is just putting a job into the level", std::string(name) + "; try again"));
+      return std::unexpected(Error(ErrorCode::busy, "a producer is enqueueing into the level at this moment",
+                                   std::string(name) + "; try again"));
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }

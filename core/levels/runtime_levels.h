@@ -1,4 +1,4 @@
-// Making and removing levels while the engine works. All of it under the structure lock.
+// Makes and removes dynamic levels. All of it happens under the structure lock.
 //
 //   making                                                     killed just after the step
 //   level.A1  bring segment and list to the same (see below)   nothing happened
@@ -51,10 +51,10 @@ class RuntimeLevels {
   Result<File> lock() const;
   /// A1.
   Result<LevelList> read_list();
-  /// A number that nothing means, or the error.
+  /// Returns an unused number, or the error.
   Result<ListedLevel> take_place(LevelList& list, const WaitDurable& wait_durable) const;
   Result<void> write(const LevelList& list) const;
-  /// `live` counts those that are not over; of the others only that there are some matters.
+  /// `live` counts the jobs that are not over; of the others only whether there are any.
   struct Jobs {
     std::uint64_t live = 0;
     std::uint64_t filling = 0;
@@ -66,12 +66,12 @@ class RuntimeLevels {
   EngineCore* engine_;
 };
 
-/// A3 for the entry alone. No other process uses it meanwhile: it is unused or removed, or the segment is not visible
-/// yet.
+/// Does A3 for the entry alone. No other process uses the entry: it is unused or removed, or the segment is not
+/// visible.
 void open_level(const Segment& segment, const ListedLevel& level) noexcept;
-/// For a recovery: all levels of the list, those that are removed without a ring.
+/// Restores, for a recovery, all levels of the list; removed ones get no ring.
 void restore_levels(const Segment& fresh, const LevelList& list) noexcept;
-/// After R1 to R4 of one that died.
+/// Opens a level again after its remover died in R1 to R4.
 void reopen_levels_closed_by(const Segment& segment, std::uint32_t participant) noexcept;
 
 }  // namespace ringmill

@@ -27,7 +27,7 @@ Result<RetryPolicy> RetryPolicies::intern(const Segment& segment, std::string_vi
   }
   const auto number = segment.retry_policies().intern(name);
   if (!number) {
-    return std::unexpected(Error(ErrorCode::no_space, "this engine knows 256 retry policies, which is the most",
+    return std::unexpected(Error(ErrorCode::no_space, "all 256 retry policies are in use",
                                  "end its processes, then `ringmill recover DIR --from-journal` gives back those that "
                                  "no job has; `ringmill status` counts them"));
   }

@@ -19,9 +19,9 @@ class RetryPolicies {
  public:
   /// Errors: invalid_argument, no_space.
   static Result<RetryPolicy> intern(const Segment& segment, std::string_view text);
-  /// The canonical text; nothing for a number that nobody was given.
+  /// Returns the policy's canonical text, or nothing for a number that is not in use.
   static std::optional<std::string> text_of(const Segment& segment, std::uint32_t policy);
-  /// Whether somebody was given this number. Allocates when a policy is met for the first time.
+  /// Returns whether the number is in use. Allocates when it meets a policy for the first time.
   bool knows(const Segment& segment, RetryPolicy policy);
 
   /// How long a job waits after so many attempts; by the standard policy if the number means nothing. Allocates when a
@@ -29,7 +29,8 @@ class RetryPolicies {
   std::uint64_t delay_ms(const Segment& segment, std::uint32_t policy, std::uint32_t attempts);
 
  private:
-  /// The policy of a number up to most_retry_policies; nothing: nobody was given it, or its text is none.
+  /// Returns the policy of a number up to most_retry_policies, or nothing if the number is not in use or its text is
+  /// invalid.
   const std::optional<Backoff>& find(const Segment& segment, std::uint32_t policy);
 
   std::vector<std::optional<Backoff>> known_;  // by number

@@ -1,4 +1,4 @@
-// The file of the schedules: who may use it, and how it is opened.
+// The file of the schedules: its access rights, and how it is opened.
 #pragma once
 
 #include <chrono>

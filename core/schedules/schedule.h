@@ -1,8 +1,8 @@
-// A recurring job: what is enqueued, when, and what becomes of ticks that nobody was there for.
+// A recurring job: what is enqueued, when, and what becomes of ticks that passed without a keeper.
 //
 // A tick is a time at which the job is to be enqueued. Ticks are wall-clock time. A jump forward makes the ticks in
-// between missed ones, as if nobody had kept the engine meanwhile. A jump back brings no tick again: until the clock is
-// where it was, there are none; ScheduleBook::resume() begins anew before that (hazard 16 in docs/hazards.md).
+// between missed ones, as if the engine had had no keeper. A jump back brings no tick again: until the clock is where
+// it was, there are none; ScheduleBook::resume() begins anew before that (hazard 16 in docs/hazards.md).
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,7 @@ namespace ringmill {
 /// To the millisecond, as it is stored.
 using TickTime = std::chrono::sys_time<std::chrono::milliseconds>;
 
-/// What is done for ticks that have passed while nobody kept the engine. (While a schedule is paused it has no ticks.)
+/// Says what is done for ticks that passed while the engine had no keeper. (A paused schedule has no ticks.)
 enum class MissedTicks : std::uint8_t {
   once,  ///< one job for all of them, the last one's
   skip,  ///< nothing: only a tick that is at most a second old counts
@@ -47,8 +47,8 @@ struct EveryTimes {
   std::chrono::milliseconds interval;
 };
 
-/// What was stored and cannot be understood here: an older tzdata than where it was added, or a newer ringmill. It has
-/// no ticks; `reason` says why.
+/// A stored schedule that this process cannot read: its tzdata is older than where the schedule was added, or its
+/// ringmill is. It has no ticks; `reason` says why.
 struct BrokenTimes {
   std::string cron;
   std::string zone;
@@ -96,7 +96,7 @@ std::optional<TickTime> coming_tick(const Schedule& schedule, TickTime now);
 /// The ticks up to `now` that are to be enqueued, in order, by the policy for missed ones. None while it is paused.
 std::vector<TickTime> due_ticks(const Schedule& schedule, TickTime now);
 
-/// The key under which a tick is enqueued, so that it is one job whoever enqueues it, and however often.
+/// Returns the unique key under which a tick is enqueued: one job, however many keepers enqueue it, and however often.
 std::string unique_key_of(std::string_view schedule, TickTime tick);
 
 }  // namespace ringmill

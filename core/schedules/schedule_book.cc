@@ -165,8 +165,8 @@ Error ScheduleBook::no_schedule(std::string_view name) const {
 }
 
 Error ScheduleBook::too_many() const {
-  return Error(ErrorCode::corrupt, "the schedules' file holds more of them than an engine may have",
-               file_.string() + "; something else has made it: move it away");
+  return Error(ErrorCode::corrupt, "the schedules' file holds more schedules than an engine may have",
+               file_.string() + "; ringmill did not write it: move it away");
 }
 
 Result<bool> ScheduleBook::has_tables(SqlConnection& database) const {
@@ -215,7 +215,7 @@ Result<SqlConnection*> ScheduleBook::made() {
   if (!database) return std::unexpected(database.error());
   auto transaction = SqlTransaction::begin(*database);
   if (!transaction) return std::unexpected(transaction.error());
-  const auto ready = has_tables(*database);  // somebody else was quicker
+  const auto ready = has_tables(*database);  // another process was quicker
   if (!ready) return std::unexpected(ready.error());
   if (!*ready) {
     for (const char* const part : {make_schedules, make_troubles, make_signs}) {
@@ -228,7 +228,7 @@ Result<SqlConnection*> ScheduleBook::made() {
 }
 
 Error ScheduleBook::is_there_already(std::string_view name) {
-  return Error(ErrorCode::already_exists, "there is such a schedule already",
+  return Error(ErrorCode::already_exists, "a schedule of this name exists already",
                fmt::format("'{}'; remove it before you add another one", name));
 }
 
@@ -239,7 +239,7 @@ Result<void> ScheduleBook::add(const Schedule& schedule, Time now) {
   const auto count = (*database)->number("SELECT count(*) FROM schedule");
   if (!count) return std::unexpected(count.error());
   if (*count >= static_cast<std::int64_t>(most_schedules)) {
-    return std::unexpected(Error(ErrorCode::no_space, "there are as many schedules as an engine may have",
+    return std::unexpected(Error(ErrorCode::no_space, "the engine has the most schedules that it may have",
                                  fmt::format("{} in {}; remove some", *count, file_.string())));
   }
   if (auto inserted = insert(**database, schedule, tick_time(now)); !inserted) return inserted;
@@ -397,7 +397,7 @@ Result<std::vector<DueSchedule>> ScheduleBook::due(Time now) {
     auto schedule = find(entry.schedule.name);
     if (!schedule && schedule.error().code() == ErrorCode::not_found) continue;  // removed since it was read
     if (!schedule) return std::unexpected(schedule.error());
-    // By what is stored now: somebody may have paused it, or marked a tick.
+    // Ask what is stored now: another process may have paused it, or marked a tick.
     if (auto ticks = due_ticks(*schedule, until); !ticks.empty()) {
       ticks_found += ticks.size();
       payload_bytes += schedule->payload.size();

@@ -47,7 +47,7 @@ Result<Zone> Zone::load(std::string_view name) {
   if (!may_be_zone(name) || !absl::LoadTimeZone(std::string(name), &zone)) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "no such time zone",
                                  "'" + std::string(name) +
-                                     "'; it is a name as Europe/Berlin or UTC, and needs the "
+                                     "'; expected a name like Europe/Berlin or UTC; it needs the "
                                      "package tzdata"));
   }
   return Zone(std::string(name), std::make_shared<const Rules>(zone));

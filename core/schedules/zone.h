@@ -1,7 +1,7 @@
 // A time zone: between instants and what the clocks on its walls show. Abseil reads the system's tzdata
-// (docs/decisions/0014). Nobody but zone.cc sees Abseil.
+// (docs/decisions/0014). Only zone.cc includes Abseil.
 //
-// A process reads each zone once: after an update of tzdata, whoever keeps schedules must be started again.
+// A process reads each zone once: restart the keeper after an update of tzdata.
 #pragma once
 
 #include <chrono>
@@ -24,7 +24,7 @@ class Zone {
 
   const std::string& name() const noexcept { return name_; }
 
-  /// What the wall shows at an instant.
+  /// Returns what the zone's clocks show at an instant.
   std::chrono::local_seconds local(std::chrono::sys_seconds instant) const;
 
   /// When the wall shows it: once, as a rule. When clocks were set back over it, it shows it twice: this is the first

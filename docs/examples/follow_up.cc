@@ -28,7 +28,7 @@ int main(int count, char** arguments) {
   worker.on("order", [&](JobContext& job) {
     const auto next = job.follow_up({.kind = *mail, .payload = job.payload()});
     if (!next) return JobOutcome::fail(next.error().message());
-    // The first attempt fails: its follow-up never was, and nobody gets two mails.
+    // The first attempt fails: its follow-up is dropped, so no customer gets two mails.
     if (job.attempt() == 1) return JobOutcome::retry_in(std::chrono::milliseconds(1), "the warehouse is closed");
     std::cout << "order " << as_text(job.payload()) << " is shipped in attempt " << job.attempt() << '\n';
     return JobOutcome::complete();

@@ -1,4 +1,4 @@
-// Enqueues three greetings. Run it first: it makes the engine if there is none.
+// Enqueues three greetings. Run it first: it creates the engine if there is none.
 #include <iostream>
 #include <string_view>
 

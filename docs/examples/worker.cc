@@ -1,4 +1,4 @@
-// Greets until it gets SIGTERM or SIGINT; then it ends the greeting it is at, and gives back those it has not begun.
+// Greets until SIGTERM or SIGINT. Then it finishes its current greeting, and releases those that it has not begun.
 #include <iostream>
 
 #include <ringmill/engine.h>

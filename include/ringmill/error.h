@@ -9,35 +9,35 @@
 
 namespace ringmill {
 
-/// Why a call did not do what was asked. A caller may switch over these; the text is for people.
+/// Why a call failed. A caller may switch over these codes; the text is for people.
 enum class ErrorCode {
   would_block,            ///< nothing to claim, or no room: try again or wait. The state of the engine is unchanged.
-  timed_out,              ///< the wait that was asked for is over.
+  timed_out,              ///< the wait is over.
   not_found,              ///< no such engine, level, kind or job.
   already_exists,         ///< `create` found something at that place.
-  invalid_argument,       ///< the caller's words are off: a bound, a name, an option.
+  invalid_argument,       ///< an argument is wrong: out of bounds, a bad name, a bad option.
   too_large,              ///< the payload is longer than the engine takes.
   level_removed,          ///< the level was removed while this handle, or this worker, still used it.
   lease_lost,             ///< the lease was revoked (expired, or taken back): another worker has the job.
   wrong_thread,           ///< a participant was used by another thread than the one that attached it.
   after_fork,             ///< a handle of the parent was used in the child of a fork: attach again.
-  too_many_participants,  ///< every registry entry is taken by the living.
-  permission_denied,      ///< the file system says no, or owner or mode of a file are not ours.
+  too_many_participants,  ///< living participants have all registry entries.
+  permission_denied,      ///< the file system refused, or a file's owner or mode is wrong.
   incompatible,           ///< another layout version, or another engine.
   stale,                  ///< the shared memory was left by an earlier boot.
   corrupt,                ///< shared memory or a file contradicts itself.
   no_space,               ///< the tmpfs or the disk is too small.
   journal_failed,         ///< the disk failed: nothing more becomes durable. The text says how, and what to do.
-  out_of_memory,          ///< this process gets no more memory. What was enqueued before that stays, as with timed_out.
+  out_of_memory,          ///< this process gets no more memory. Jobs enqueued before stay, as with timed_out.
   busy,                   ///< participants live, or another process holds the engine's lock.
   system,                 ///< a system call failed; the text has its name and reason.
 };
 
-/// The name of a code as it appears in messages: "would_block", "lease_lost", ...
+/// Returns the name of a code as messages have it: "would_block", "lease_lost", ...
 std::string_view name_of(ErrorCode code) noexcept;
 
 /// One failure: a code to act on, and one sentence that says what, where and what to do.
-/// Making one without detail allocates nothing, so the hot path's `would_block` is free.
+/// An Error without detail allocates nothing, so the hot path's `would_block` is free.
 class Error {
  public:
   /// `summary` must be a string literal (it is not copied); `detail` says where: a path, an id, an errno text.
@@ -45,9 +45,9 @@ class Error {
       : code_(code), system_number_(system_number), summary_(summary), detail_(std::move(detail)) {}
 
   ErrorCode code() const noexcept { return code_; }
-  /// The errno of the system call that failed; 0: there was none, or it says nothing more than the code.
+  /// Returns the errno of the failed system call; 0 if there was none, or if it says no more than the code.
   int system_number() const noexcept { return system_number_; }
-  /// "summary: detail", or the code's name where nothing else was said. Allocates.
+  /// Returns "summary: detail", or the code's name if both are empty. Allocates.
   std::string message() const;
 
  private:

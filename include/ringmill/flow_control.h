@@ -6,7 +6,7 @@
 
 namespace ringmill {
 
-/// So many jobs may begin in each such time. `count` 0: no limit; at most 10^9. `period`: 1 us to 7 days.
+/// `count` jobs may begin in each `period`. `count`: 0 (no limit) to 10^9. `period`: 1 us to 7 days.
 struct Rate {
   std::uint32_t count = 0;
   std::chrono::nanoseconds period{std::chrono::seconds{1}};
@@ -14,15 +14,15 @@ struct Rate {
   bool operator==(const Rate&) const noexcept = default;
 };
 
-/// Of one kind, in the whole engine, in all levels and all processes.
+/// The limits of one kind, over all levels and all processes of the engine.
 struct KindLimits {
-  /// Each attempt takes a token. In any span of time tokens for at most burst + span * rate jobs come due; a job never
-  /// begins before its token, and may begin later, when no worker is free.
+  /// Each attempt takes a token. In any span of time, tokens for at most burst + span * rate attempts come due. A job
+  /// never begins before its token is due, and later if no worker is free.
   Rate rate{};
-  /// So many may begin at once after a time without any: 1 to 10000.
+  /// The size of the token bucket: how many may begin at once after a pause. 1 to 10000.
   std::uint32_t burst = 1;
-  /// So many run at a time, over all workers; 0: any number; at most 256. A job that a worker has claimed in advance
-  /// counts as one that runs. The place of a worker that dies is free again with the job.
+  /// The most jobs that run at a time, over all workers: 0 (no limit) to 256. A job that a worker has claimed in
+  /// advance counts. When a worker dies, its place is free again with its job.
   std::uint32_t concurrency = 0;
 
   bool operator==(const KindLimits&) const noexcept = default;

@@ -1,4 +1,4 @@
-// Jobs that depend on each other, put together before they are enqueued: chains, groups, and what comes after a group.
+// Jobs that depend on each other, built before they are enqueued: chains, groups, and a callback after a group.
 #pragma once
 
 #include <chrono>
@@ -14,36 +14,37 @@
 
 namespace ringmill {
 
-/// A set of jobs and their dependencies. It keeps copies of payloads and options, so nothing that was given to it has
-/// to last. One thread at a time; allocates. Costs nothing in the engine until enqueue().
+/// A set of jobs and their dependencies. It copies payloads and options. One thread at a time; allocates. It takes no
+/// room in the engine before enqueue().
 class JobGraph {
  public:
   /// Names a job of this graph.
   using Node = std::uint32_t;
 
-  /// Adds a job that waits for these, which were added before.
+  /// Adds a job that waits for the nodes `after`, which were added before.
   Node add(const JobRequest& request, std::span<const Node> after = {},
            OnParentDead on_parent_dead = OnParentDead::cancel);
   Node add(const JobRequest& request, std::initializer_list<Node> after,
            OnParentDead on_parent_dead = OnParentDead::cancel) {
     return add(request, std::span<const Node>(after.begin(), after.size()), on_parent_dead);
   }
-  /// The job waits for these as well, which are in the engine already.
+  /// Makes the node wait for `jobs` of the engine, too.
   void wait_for(Node node, std::span<const JobId> jobs);
 
-  /// Each job after the one before it.
+  /// Makes a graph in which each job waits for the one before it.
   static JobGraph chain(std::span<const JobRequest> requests);
-  /// All of them side by side, then `callback`, which sees their results (Job::parents()). What Celery calls a chord.
+  /// Makes a graph in which the requests run in parallel, then `callback`, which can read their results
+  /// (Job::parents()). Celery calls this a chord.
   static JobGraph group(std::span<const JobRequest> requests, const JobRequest& callback,
                         OnParentDead on_parent_dead = OnParentDead::cancel);
 
   std::size_t size() const noexcept { return jobs_.size(); }
 
-  /// Participant::enqueue_together(): all or none. The ids in the order of the nodes.
+  /// Enqueues all jobs or none (Participant::enqueue_together()). Returns the ids in the order of the nodes.
   Result<std::vector<JobId>> enqueue(Participant& participant,
                                      std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero()) const;
-  /// Job::follow_up() for each: they become visible with the job's completion. After an error some of them are
-  /// follow-ups already: fail the job.
+  /// Makes each node a follow-up of `job` (Job::follow_up()): they become visible with its completion. After an error
+  /// some of them are follow-ups already: fail the job.
   Result<std::vector<JobId>> follow(Job& job, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero()) const;
 
  private:

@@ -13,8 +13,7 @@
 
 namespace ringmill {
 
-/// Names one job for its whole life and never another one: the cell's index and the cell's generation.
-/// Zero names no job.
+/// Names one job, and never another one: the cell's index and the cell's generation. Zero names no job.
 class JobId {
  public:
   constexpr JobId() noexcept = default;
@@ -24,9 +23,9 @@ class JobId {
   constexpr explicit operator bool() const noexcept { return value_ != 0; }
   constexpr auto operator<=>(const JobId&) const noexcept = default;
 
-  /// 16 lower-case hexadecimal digits.
+  /// Returns 16 lower-case hexadecimal digits.
   std::string to_string() const;
-  /// Reads what to_string() writes; nothing else.
+  /// Parses what to_string() writes, and nothing else.
   static std::optional<JobId> parse(std::string_view text) noexcept;
 
  private:
@@ -41,7 +40,7 @@ enum class Kind : std::uint32_t {};
 /// level's value is invalid after the level's removal; a new level of the same name gets a new value.
 enum class Level : std::uint32_t {};
 
-/// Where a job stands, as every tool shows it. `ended` says: over, and nothing was asked to be kept.
+/// The state of a job, as every tool shows it. `ended`: the job is over, and nothing of it was asked to be kept.
 enum class JobState { queued, delayed, blocked, running, completed, dead, cancelled, ended };
 
 std::string_view name_of(JobState state) noexcept;
@@ -77,7 +76,7 @@ enum class RetryPolicy : std::uint16_t { standard = 0 };
 /// What becomes of a job whose worker died, or held it for too long.
 enum class OnWorkerLost : std::uint8_t {
   retry,  ///< the attempt counts, and another worker gets it at once
-  bury,   ///< the outcome is unknown: it goes to the dead letters, and never runs twice by itself
+  bury,   ///< the outcome is unknown, so it goes to the dead letters; it does not run again unless it is retried there
 };
 
 /// How often a job is tried if it does not say otherwise. With the default retry policy the last attempt comes after
@@ -85,22 +84,21 @@ enum class OnWorkerLost : std::uint8_t {
 /// the same day.
 inline constexpr std::uint16_t default_max_attempts = 15;
 
-/// What a job may ask for beyond the plain. A job with any of retry_policy, expires and keep_result has 48 bytes less
-/// room in its cell.
+/// Options of a job. A job with any of retry_policy, expires and keep_result has 48 bytes less room in its cell.
 struct JobOptions {
-  /// Attempts until it is dead; 0: no bound.
+  /// The number of attempts after which the job is dead; 0: no bound.
   std::uint16_t max_attempts = default_max_attempts;
   RetryPolicy retry_policy = RetryPolicy::standard;
   OnWorkerLost on_worker_lost = OnWorkerLost::retry;
-  /// It waits for so long before it can be claimed. CLOCK_BOOTTIME: a step of the wall clock does not matter, the time
-  /// that the machine sleeps counts. At most ten years, as all times here.
+  /// The time before the job can be claimed. It runs on CLOCK_BOOTTIME: steps of the wall clock do not change it, and
+  /// the time that the machine sleeps counts. At most ten years, as all times here.
   std::chrono::milliseconds delay{0};
-  /// Or: it waits until the wall clock shows this. A step of the wall clock moves it. Zero: at once.
+  /// Or: the wall-clock time at which the job can be claimed. A step of the wall clock moves it. Zero: at once.
   std::chrono::system_clock::time_point at{};
-  /// Not begun within this time (of the wall clock) after its enqueue, it is dead, with the cause `expired`. A job of
-  /// which an attempt has counted was begun: its retries come, however late. Zero: never.
+  /// A job that is not begun within this wall-clock time after its enqueue is dead, with the cause `expired`. A job
+  /// with a counted attempt was begun: its retries come, however late. Zero: it never expires.
   std::chrono::milliseconds expires{0};
-  /// How long result and history are kept after its end. Zero: not.
+  /// How long result and history are kept after the job's end. Zero: not at all.
   std::chrono::milliseconds keep_result{0};
 };
 
@@ -109,72 +107,72 @@ struct JobRequest {
   Kind kind{};
   Level level{};
   std::span<const std::byte> payload{};
-  /// How long a worker may hold the job before the keeper takes it back. Zero: the engine's default lease.
+  /// How long a worker may hold the job before the keeper revokes the lease. Zero: the engine's default lease.
   /// Rounded up to a millisecond, at most 24 days.
   std::chrono::milliseconds lease{0};
   Durability durability = Durability::journaled;
-  /// Nothing: the plain job. Read during the call.
+  /// nullptr: default options. Read during the call only.
   const JobOptions* options = nullptr;
 };
 
-/// What becomes of a job when one that it waits for is dead, or was cancelled.
+/// What happens to a job when one of its parents is dead or was cancelled.
 enum class OnParentDead : std::uint8_t {
-  cancel,  ///< it goes to the dead letters, with the cause `parent_dead`, and so do those that wait for it
-  run,     ///< it runs when all the others are over
+  cancel,  ///< it goes to the dead letters, with the cause `parent_dead`, and so do its own children
+  run,     ///< it runs when all its parents are over
 };
 
-/// One job that is linked to others: it waits until they are over, or comes together with them.
+/// One job with dependencies: it waits until its parents are over.
 struct LinkedRequest {
   JobRequest request{};
-  /// Jobs that were enqueued before. A parent that ended and left no record (no kept result, no dead letter) counts as
-  /// succeeded. Each id takes 8 bytes of the payload's room.
+  /// Parents that were enqueued before. A parent that ended and left no record (no kept result, no dead letter) counts
+  /// as succeeded. Each id takes 8 bytes of the payload's room.
   std::span<const JobId> after{};
-  /// Jobs that come with it: their places in the same call, each before its own.
+  /// Parents in the same call, by their index there; each must be smaller than the job's own.
   std::span<const std::uint32_t> after_earlier{};
   OnParentDead on_parent_dead = OnParentDead::cancel;
 };
 
-/// What is known of one job. Times are wall clock, to about 4 ms; zero where the moment did not come.
+/// What is known of one job. Times are wall clock, to about 4 ms; zero if the moment has not come.
 struct JobInfo {
   JobId id;
   std::string kind;
   std::string level;
   JobState state = JobState::ended;
-  /// Attempts that began, the present one included.
+  /// The number of attempts that began, the present one included.
   std::uint32_t attempts = 0;
   /// 0: no bound.
   std::uint32_t max_attempts = 0;
   std::uint32_t payload_size = 0;
   std::chrono::system_clock::time_point enqueued_at{};
-  /// Of the present attempt; of the last one where the job asked for keep_result.
+  /// When the present attempt began; the last one, if the job asked for keep_result.
   std::chrono::system_clock::time_point started_at{};
   std::chrono::system_clock::time_point ended_at{};
   /// When a delayed job can be claimed.
   std::chrono::system_clock::time_point due_at{};
   /// The participant that holds it, or held it last; -1: none.
   int worker = -1;
-  /// What the last failed attempt said, as far as the cell has room for it (see Job::fail()); of a lost worker, how it
-  /// died.
+  /// The error of the last failed attempt, as far as the cell has room for it (see Job::fail()). For a lost worker it
+  /// says how the worker died.
   std::string last_error;
-  /// Why it is dead; nothing in any other state.
+  /// Why the job is dead; nothing in any other state.
   std::optional<DeathCause> cause;
-  /// What the handler gave, while it is kept.
+  /// The handler's result, while it is kept.
   std::string result;
-  /// The handler gave more than there was room for: `result` is its beginning.
+  /// True if the result did not fit: `result` is its beginning.
   bool result_cut = false;
-  /// The jobs that it waits for, or has waited for.
+  /// The parents: jobs that it waits for, or has waited for.
   std::vector<JobId> parents;
-  /// Of the running handler: what it said last.
+  /// The last progress that the running handler reported.
   std::uint64_t progress = 0;
   std::string progress_text;
 };
 
-/// Bytes of a text, for a payload.
+/// Returns the bytes of a text, for a payload.
 inline std::span<const std::byte> as_payload(std::string_view text) noexcept {
   return std::as_bytes(std::span<const char>(text.data(), text.size()));
 }
 
-/// A payload read as text.
+/// Returns a payload as text.
 inline std::string_view as_text(std::span<const std::byte> payload) noexcept {
   return {reinterpret_cast<const char*>(payload.data()), payload.size()};
 }

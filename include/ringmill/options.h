@@ -11,51 +11,51 @@ namespace ringmill {
 
 /// How to make an engine. Everything is fixed at creation; levels can be added later.
 struct CreateOptions {
-  /// The first levels, the most urgent first: 1 to 16 names of 1 to 63 characters of [A-Za-z0-9._:/-].
+  /// The fixed levels, the most urgent first: 1 to 16 names of 1 to 63 characters of [A-Za-z0-9._:/-].
   std::vector<std::string> levels{"high", "default", "low"};
   /// One weight per level, 1 to 1000: its share under Policy::weighted. Empty: 6, 3, 1 for three levels, else all 1.
   std::vector<std::uint32_t> weights{};
   /// How many jobs the engine holds at most; 64 to 16 Mi, rounded up to a multiple of 64. The default fits the 64 MB of
   /// shared memory that containers get.
   std::uint32_t capacity = 120'000;
-  /// Bytes of one cell: a power of two, 128 to 65536. A payload of cell_size - 64 bytes stands in it (48 less with some
-  /// of JobOptions); longer ones go to the arena.
+  /// Bytes of one cell: a power of two, 128 to 65536. It holds a payload of up to cell_size - 64 bytes (48 less with
+  /// some of JobOptions); longer ones go to the arena.
   std::uint32_t cell_size = 256;
-  /// The longest payload, at most 64 MiB. 0: 1 MiB. What fits a cell, or less: there is no arena.
+  /// The longest payload, at most 64 MiB. 0: 1 MiB. If it fits a cell, the engine has no arena.
   std::uint32_t max_payload = 0;
   /// Bytes of shared memory for payloads that do not fit a cell, rounded up to whole chunks: each takes max_payload,
-  /// rounded up to a power of two. At least four chunks. 0: 16 MiB, or four chunks if that is more; less, and with it
-  /// the default of max_payload, where a journal_limit that was given has no room for so much.
+  /// rounded up to a power of two. At least four chunks. 0: 16 MiB, or four chunks if that is more. If `journal_limit`
+  /// is given and too small for that, the defaults of `arena` and `max_payload` shrink.
   std::uint64_t arena = 0;
   /// Which users may use the engine, as of chmod. Applies to the directory and, without the x bits, to its files and
   /// segment.
   std::uint32_t mode = 0700;
   /// A tmpfs for the segment.
   std::filesystem::path shm_dir = "/dev/shm";
-  /// How long a worker may hold a job that does not say otherwise; at most 24 days.
+  /// The default lease: how long a worker may hold a job that sets none. At most 24 days.
   std::chrono::milliseconds lease{std::chrono::minutes{5}};
-  /// The most bytes that the journal's files take on the disk; they are made as they are needed. It must hold a full
-  /// engine twice and a half, records of the longest payload and the arena included, and 4 MiB. 0: three times a full
+  /// The most bytes that the journal's files take on the disk; they are created as needed. It must be at least 2.5
+  /// times a full engine (records of the longest payload and the arena included) and 4 MiB. 0: three times a full
   /// engine, at least 64 MiB.
   std::uint64_t journal_limit = 0;
-  /// Hints that the rings of all levels made at run time share, 8 bytes each: 16 Ki to 64 Mi. 0: one for every second
+  /// The ring slots that all dynamic levels share, 8 bytes each: 16 Ki to 64 Mi. 0: one for every second
   /// job, 64 Ki to 512 Ki.
   std::uint64_t level_rings = 0;
 };
 
-/// How to make a level at run time.
+/// How to make a dynamic level.
 struct LevelOptions {
   /// As CreateOptions::weights.
   std::uint32_t weight = 1;
-  /// How many jobs of it have their place in shared memory's ring: 16 to 65536, rounded up to a power of two. What does
-  /// not fit waits with the keeper and is fed in, in order; a small ring costs the keeper more. 0: 4096, and less where
-  /// CreateOptions::level_rings goes to an end.
+  /// The slots of the level's ring: 16 to 65536, rounded up to a power of two. Jobs that do not fit wait in the
+  /// keeper's overflow queue, in order; a small ring costs the keeper CPU time. 0: 4096, and less if
+  /// CreateOptions::level_rings is nearly used up.
   std::uint32_t ring = 0;
 };
 
 struct OpenOptions {
   /// Run the keeper in a thread of this process whenever no other process does. Leave it on, unless `ringmill keeper`
-  /// runs as a daemon or the process only looks.
+  /// runs as a daemon or the process only reads.
   bool embedded_keeper = true;
   /// Leave the segment in core dumps. A dump of a large mapping delays every sign of this process's death by as long as
   /// it takes.

@@ -1,4 +1,4 @@
-// What an engine looks like from outside, as `ringmill status` prints it.
+// The state of an engine, as `ringmill status` prints it.
 #pragma once
 
 #include <chrono>
@@ -17,17 +17,17 @@ struct LevelStatus {
   std::uint32_t weight = 0;
   std::uint64_t queued = 0;
   std::uint64_t delayed = 0;
-  /// Of the delayed ones those that were tried before.
+  /// Delayed jobs that have failed before and wait for their next attempt; part of `delayed`.
   std::uint64_t retrying = 0;
   std::uint64_t blocked = 0;
   std::uint64_t running = 0;
   std::uint64_t completed = 0;
   bool paused = false;
   std::chrono::system_clock::time_point paused_since{};
-  /// Of the queued ones those whose kind is paused.
+  /// Jobs whose kind is paused; part of `queued`.
   std::uint64_t held = 0;
   bool is_made_at_run_time = false;
-  /// Places of its ring.
+  /// The number of slots of the level's ring.
   std::uint64_t ring = 0;
 };
 
@@ -38,13 +38,13 @@ struct KindStatus {
   std::chrono::system_clock::time_point paused_since{};
   KindLimits limits;
   std::uint64_t queued = 0;
-  /// Of the queued ones those that its limits hold back.
+  /// Jobs that the kind's limits hold back; part of `queued`.
   std::uint64_t waiting = 0;
   std::uint64_t running = 0;
 };
 
-/// Jobs of one kind in one level that are left to run: they wait for a worker, for what their kind's limits allow, or
-/// for their next attempt. Without those whose level or kind is paused.
+/// Jobs of one kind in one level that are left to run: they wait for a worker, for a limit of their kind, or for their
+/// next attempt. Jobs of a paused level or kind are not counted.
 struct JobsLeft {
   std::string kind;
   std::string level;
@@ -59,8 +59,7 @@ struct ParticipantStatus {
   std::uint64_t running = 0;
 };
 
-/// Sums over the engine's life, statistics only: each participant counts for itself, so a reader may be a few jobs
-/// behind.
+/// Sums over the engine's life. Each participant has its own counters, so a reader may be a few jobs behind.
 struct Totals {
   std::uint64_t enqueued = 0;
   std::uint64_t completed = 0;
@@ -72,25 +71,25 @@ struct Totals {
   std::uint64_t cancelled = 0;
 };
 
-/// The journal at one moment. Numbers are the keeper's own, a flush interval old at most.
+/// The journal at one moment, in the keeper's own numbers: they are at most one flush interval old.
 struct JournalStatus {
-  /// "none" (nothing was to be written yet), "io_uring" or "pwritev2".
+  /// "none" (nothing has been written), "io_uring" or "pwritev2".
   std::string mode = "none";
-  /// What the process that keeps was refused, where that makes the journal slower; else empty.
+  /// What the system refused to the keeper's process, if that makes the journal slower; else empty.
   std::string note;
-  /// Files that count, and their bytes on the disk.
+  /// The files in use, and their bytes on the disk.
   std::uint32_t segments = 0;
   std::uint64_t bytes = 0;
   std::uint64_t limit = 0;
-  /// How long the oldest change has waited that is not durable yet; zero when everything is.
+  /// The age of the oldest change that is not durable; zero when all are.
   std::chrono::microseconds durable_lag{0};
-  /// Written since the journal was opened, over that time.
+  /// The average since the journal was opened.
   std::uint64_t bytes_per_s = 0;
   /// Since the engine's shared memory was made.
   std::uint64_t bytes_written = 0;
   std::uint64_t records_written = 0;
-  /// Looks that found nothing to write, because the job had come and ended in between: each stands for one such job, or
-  /// for several that followed each other in one cell.
+  /// How often a flush found nothing to write for a cell, because its job came and ended between two flushes. Each may
+  /// stand for several jobs that followed each other in one cell.
   std::uint64_t jobs_elided = 0;
   /// Empty while the journal works.
   std::string last_error;
@@ -117,7 +116,7 @@ struct EngineStatus {
   std::uint64_t memory_bytes = 0;
   std::uint64_t cells_free = 0;
   std::uint64_t cells_used = 0;
-  /// Of shared memory, for payloads that do not fit a cell; and those of the extents that jobs have.
+  /// The bytes of shared memory for payloads that do not fit a cell, and how many of them jobs have.
   std::uint64_t arena_bytes = 0;
   std::uint64_t arena_used = 0;
   JournalStatus journal;

@@ -1,4 +1,5 @@
-// A worker: threads that hand each job to the handler of its kind, and settle the job by what the handler says.
+// A worker: threads that pass each job to the handler of its kind, and settle the job by the outcome that the handler
+// returns.
 #pragma once
 
 #include <atomic>
@@ -20,39 +21,38 @@
 
 namespace ringmill {
 
-/// How a handler says that its run ended.
+/// The outcome of a run, which the handler returns.
 class JobOutcome {
  public:
   enum class What : std::uint8_t { complete, fail, retry_in, time_out, snooze, reject, release, cancel, unable };
 
-  /// The job is done. The result is kept if the job asked for that; of one that does not fit the cell the beginning
-  /// is (see Job::complete()), and the log says so once.
+  /// The job is done. The result is kept if the job asked for that. A result that does not fit the cell is cut (see
+  /// Job::complete()), and the log says so once.
   static JobOutcome complete(std::string result = {}) noexcept { return JobOutcome(What::complete, std::move(result)); }
   /// This attempt failed: it counts, and the job waits as its retry policy says, or is dead when its attempts are used
   /// up. The reason is shown with the job, and logged at the attempts 1, 2, 4, 8, ...: a job that always fails does not
-  /// fill the log. `said` is what the run wrote meanwhile: where there is no room for all of it, the end is kept.
+  /// fill the log. `said` is the output of the run; if there is no room for all of it, the end is kept.
   static JobOutcome fail(std::string reason = {}, std::string said = {}) {
     return {What::fail, std::move(reason), std::move(said)};
   }
-  /// The same, and the next attempt comes after this time, whatever the policy says: what the server's Retry-After
-  /// said.
+  /// The same, with the next attempt after `delay` instead of the policy's time: for a server's Retry-After.
   static JobOutcome retry_in(std::chrono::milliseconds delay, std::string reason = {}, std::string said = {}) {
     return {What::retry_in, std::move(reason), std::move(said), delay};
   }
-  /// As fail(): it ran for too long. Its last one makes a dead letter with the cause `timeout`.
+  /// As fail(), for a run that took too long. After the last attempt the dead letter's cause is `timeout`.
   static JobOutcome time_out(std::string reason = {}, std::string said = {}) {
     return {What::time_out, std::move(reason), std::move(said)};
   }
-  /// Later; the attempt does not count. For what is not a failure: it is not time yet.
+  /// The job is put off; the attempt does not count. For a job that came too early, which is no failure.
   static JobOutcome snooze(std::chrono::milliseconds delay) noexcept { return JobOutcome(What::snooze, {}, delay); }
-  /// It can never succeed: dead at once, whatever attempts are left.
+  /// The job can never succeed: it is dead at once, with attempts left or not.
   static JobOutcome reject(std::string reason = {}, std::string said = {}) {
     return {What::reject, std::move(reason), std::move(said)};
   }
-  /// Over, and cancelled: for a handler that sees JobContext::should_stop().
+  /// The job ends as cancelled: for a handler that saw JobContext::should_stop().
   static JobOutcome cancel() noexcept { return JobOutcome(What::cancel); }
-  /// Back to its level as if it had not been claimed: the attempt does not count. Meant for a handler that sees
-  /// JobContext::is_stopping(); otherwise this worker may get the job again at once.
+  /// The job goes back to its level as if it had not been claimed: the attempt does not count. For a handler that saw
+  /// JobContext::is_stopping(); otherwise this worker may claim the job again at once.
   static JobOutcome release() noexcept { return JobOutcome(What::release); }
   /// This worker cannot run the job for a reason of its own: it lacks descriptors, processes, a database. The job goes
   /// back as by release(). The thread waits before its next claim: 100 ms, and twice as long each further time, 2 s at
@@ -60,7 +60,7 @@ class JobOutcome {
   static JobOutcome unable(std::string reason) noexcept { return JobOutcome(What::unable, std::move(reason)); }
 
   What what() const noexcept { return what_; }
-  /// Of a failure "reason: said", or what there is of it; the reason of what is unable; the result of what is complete.
+  /// Returns "reason: said" of a failure (either may be missing), the reason of unable(), the result of complete().
   const std::string& text() const noexcept { return text_; }
   std::string_view reason() const noexcept { return std::string_view(text_).substr(0, reason_bytes_); }
   std::string_view said() const noexcept { return std::string_view(text_).substr(said_at_); }
@@ -90,46 +90,47 @@ class JobContext {
   JobContext& operator=(const JobContext&) = delete;
 
   JobId id() const noexcept { return job_->id(); }
-  /// The kind's name, and the level's.
+  /// Return the names of kind and level.
   std::string_view kind() const noexcept { return kind_; }
   std::string_view level() const noexcept { return level_; }
   /// 1 for the first attempt.
   std::uint32_t attempt() const noexcept { return job_->attempt(); }
-  /// As Job::payload(): a private copy of an inline payload; a larger one is read in place, and stays unchanged.
+  /// As Job::payload(): a private copy of an inline payload; a larger one is read in place and stays unchanged.
   std::span<const std::byte> payload() const noexcept { return job_->payload(); }
 
-  /// Holds the job until `lease` from now: for a run that takes longer than the job's lease. Costs one
-  /// compare-and-swap. Errors: lease_lost (another worker has the job: stop, whatever is returned does not count),
-  /// invalid_argument (not 1 ms to 24 days).
+  /// Extends the lease until `lease` from now, for a run that takes longer than the job's lease. One compare-and-swap.
+  /// Errors: lease_lost (another worker has the job: stop, the outcome will not count), invalid_argument (not 1 ms to
+  /// 24 days).
   Result<void> extend(std::chrono::milliseconds lease) { return job_->extend(lease); }
 
-  /// Enqueues a job that becomes visible exactly when this run completes: no crash leaves one without the other.
-  /// However else the run ends, the job never was. See Job::follow_up(); for a graph: JobGraph::follow(job()).
+  /// Enqueues a job that becomes visible exactly when this run completes: no crash leaves one without the other. If the
+  /// run ends in any other way, the new job is dropped. See Job::follow_up(); for a graph: JobGraph::follow(job()).
   Result<JobId> follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait = std::chrono::seconds{1}) {
     return job_->follow_up(request, wait);
   }
   Result<JobId> follow_up(const JobRequest& request, std::chrono::nanoseconds wait = std::chrono::seconds{1}) {
     return job_->follow_up({.request = request}, wait);
   }
-  /// The jobs that this one has waited for: their results can be had by Engine::job() during this run.
+  /// Returns the jobs that this one has waited for; Engine::job() has their results during this run.
   std::vector<JobId> parents() const { return job_->parents(); }
-  /// The job itself, for calls that this class does not repeat. Settling it here makes the handler's outcome not count.
+  /// Returns the job itself, for calls that this class does not repeat. If the handler settles it here, its outcome
+  /// does not count.
   Job& job() noexcept { return *job_; }
 
-  /// How long this run still has before the keeper gives the job to others; a handler that sees that it will not end
-  /// in time extends, or stops. Costs a clock.
+  /// Returns how long this run has before the keeper revokes the lease. A handler that will not end in time extends it,
+  /// or stops. Reads a clock.
   std::chrono::nanoseconds time_left() const noexcept { return job_->time_left(); }
-  /// What the job asked for as its timeout; zero: nothing, the engine's default lease holds.
+  /// Returns the timeout that the job asked for; zero: the engine's default lease holds.
   std::chrono::milliseconds timeout() const noexcept { return job_->timeout(); }
 
-  /// The worker was told to stop. A long handler looks at this from time to time, and returns JobOutcome::release()
-  /// when it can be done again from the start. One atomic load.
+  /// Returns true once the worker is stopping. A long handler checks this from time to time, and returns
+  /// JobOutcome::release() if the job can be run again from the start. One atomic load.
   bool is_stopping() const noexcept { return stopping_->load(); }
 
-  /// True once this job was cancelled: a handler that can stop half-way does so, and returns JobOutcome::cancel(). One
-  /// atomic load.
+  /// Returns true once this job was cancelled. A handler that can stop half-way does so, and returns
+  /// JobOutcome::cancel(). One atomic load.
   bool should_stop() const noexcept { return job_->should_stop(); }
-  /// Shows how far the run is, as Job::report_progress().
+  /// Publishes the run's progress, as Job::report_progress().
   void report_progress(std::uint64_t number, std::string_view text = {}) noexcept {
     job_->report_progress(number, text);
   }
@@ -144,67 +145,67 @@ class JobContext {
   const std::atomic<bool>* stopping_;
 };
 
-/// Called by the worker's threads at moments of a job's life, several at once: for metrics and tracing. They must not
-/// throw, and a job waits while they run. Empty ones cost nothing.
+/// Callbacks for metrics and tracing. The worker's threads call them, several at once. They must not throw, and the job
+/// waits while they run. An empty one costs nothing.
 struct WorkerHooks {
   std::function<void(JobContext&)> before{};
   /// After the handler, before the outcome is settled.
   std::function<void(JobContext&, const JobOutcome&, std::chrono::nanoseconds duration)> after{};
   /// After `after`, when the attempt failed or was rejected.
   std::function<void(JobContext&, const JobOutcome&)> on_failure{};
-  /// After the job went to the dead letters by this worker's hand.
+  /// After this worker sent the job to the dead letters.
   std::function<void(JobId, std::string_view kind, const JobOutcome&)> on_dead{};
 };
 
 /// Runs one job. Called by several threads at once when the worker has more than one. An exception that leaves a
-/// handler counts as JobOutcome::fail() with the exception's text; a std::system_error that says that the process has
-/// no descriptors, threads, processes or memory left, as unable().
+/// handler counts as JobOutcome::fail() with the exception's text. A std::system_error for a lack of descriptors,
+/// threads, processes or memory counts as unable().
 using Handler = std::function<JobOutcome(JobContext&)>;
 
 struct WorkerOptions {
   /// How many jobs run at once: 1 to 128. Each thread takes a registry entry of the engine, which has 256.
   std::uint32_t threads = 1;
-  /// The names of the levels to take jobs from. Empty: all, and those that are made later. One that is removed
-  /// meanwhile is logged; when none is left run() ends with level_removed.
+  /// The names of the levels to take jobs from. Empty: all levels, also those made later. The removal of a level is
+  /// logged; when none is left run() ends with level_removed.
   std::vector<std::string> levels{};
   Policy policy = Policy::weighted;
   /// As ClaimOptions::prefetch: the most jobs that a thread takes in advance while handlers are fast, 1 to 64.
   std::uint32_t prefetch = 64;
-  /// End when nothing is left to run: no thread runs a job, and no job of our kinds and levels waits, waits for its
-  /// next attempt, or was left by a worker that died. Delayed jobs that were not begun are not waited for. Jobs that
-  /// other workers run are theirs, and are not waited for.
+  /// End run() when nothing is left to run: no thread runs a job, and no job of this worker's kinds and levels waits
+  /// for a worker, waits for its next attempt, or was left by a dead worker. It does not wait for delayed jobs that
+  /// were never begun, nor for jobs that other workers run.
   bool drain = false;
-  /// When run() still waits for a handler this long after stop(), the log says which job holds it up, and says so again
-  /// after each further such time. At least 1 ms.
+  /// If run() still waits for a handler this long after stop(), the log names the job that holds it up, and again after
+  /// each further such time. At least 1 ms.
   std::chrono::milliseconds grace{std::chrono::seconds{10}};
-  /// run() ends with the error `system` when every run for so long came to JobOutcome::unable(), and no thread runs a
-  /// job. At least 1 ms.
+  /// run() ends with the error `system` when every run for this long ended with JobOutcome::unable(), and no thread
+  /// runs a job. At least 1 ms.
   std::chrono::milliseconds give_up_after{std::chrono::seconds{60}};
   WorkerHooks hooks{};
 };
 
-/// What a worker did since it was made: statistics, summed over its threads.
+/// Counts since the worker was made, summed over its threads.
 struct WorkerStatus {
   std::uint64_t completed = 0;
   /// Attempts that failed, exceptions included.
   std::uint64_t failed = 0;
-  /// Runs that a handler gave back, or was unable to do. Jobs that were never started and went back at shutdown are not
-  /// counted here.
+  /// Runs that ended with release() or unable(). Jobs that were never started and went back at shutdown are not
+  /// counted.
   std::uint64_t released = 0;
   /// Jobs that went to the dead letters; their last attempts are among `failed`.
   std::uint64_t dead = 0;
   std::uint64_t cancelled = 0;
-  /// Runs whose lease was revoked before they ended: the job runs, or ran, elsewhere.
+  /// Runs whose lease was revoked before they ended: another worker runs, or ran, the job.
   std::uint64_t lost = 0;
 };
 
-/// Threads that claim jobs and run their handlers. Names are registered first, then run() does the rest:
+/// Threads that claim jobs and run their handlers. Register the handlers, then call run():
 ///
 ///   Worker worker(engine, {.threads = 4});
 ///   worker.on("resize", [](JobContext& job) { resize(job.payload()); return JobOutcome::complete(); });
 ///   auto ran = worker.run();
 ///
-/// A worker that is killed loses nothing: the keeper hands its jobs to others.
+/// A killed worker loses no job: the keeper hands its jobs to other workers.
 class Worker {
  public:
   /// `engine` must outlive the worker. Opens and starts nothing yet.
@@ -228,11 +229,11 @@ class Worker {
   /// too_many_participants, busy (it runs already), system. An error of one thread stops all of them gracefully.
   Result<void> run();
 
-  /// Makes run() return soon, now or whenever it is called. For any thread, a handler, or a signal handler; as often as
-  /// one likes. A few system calls.
+  /// Makes run() return: the present call, or the next. Any thread, handler or signal handler may call it, any number
+  /// of times. A few system calls.
   void stop() noexcept;
 
-  /// From any thread, at any time. A reader may be a job behind each thread.
+  /// Returns the counts. Any thread may call it; each thread's counts may be one job behind.
   WorkerStatus status() const noexcept;
 
  private:
@@ -240,10 +241,10 @@ class Worker {
   std::unique_ptr<Implementation> implementation_;
 };
 
-/// While it lives, SIGTERM and SIGINT stop a worker instead of ending the process. The signal handlers only write a
-/// byte into a pipe; a thread does the rest. It works whichever thread a signal reaches, and puts the former signal
-/// actions back at the end. One at a time in a process. The child of a fork that has no exec behind it ends by these
-/// signals.
+/// While this object lives, SIGTERM and SIGINT stop a worker instead of ending the process. The signal handlers only
+/// write a byte into a pipe; a thread does the rest, so any thread may get the signal. The destructor restores the
+/// former signal actions. One object at a time in a process. In a forked child without exec these signals end the
+/// child.
 class SignalStop {
  public:
   /// Each signal stops `worker`, which must outlive this. Errors: busy (there is one already), system.

@@ -41,7 +41,7 @@ struct Row {
   std::atomic<std::uint64_t> id{0};
   std::atomic<std::uint8_t> acknowledged{0};
   std::atomic<std::uint8_t> runs{0};
-  /// Calls that may end the job and whose answer nobody wrote down yet. Not 0 at the end: the caller was killed.
+  /// Calls that may end the job and whose answer is not written down yet. Not 0 at the end: the caller was killed.
   std::atomic<std::uint8_t> ending{0};
   std::atomic<std::uint8_t> ended{0};
 };
@@ -179,7 +179,8 @@ void settle(Row& row, Job& job, Random& random) {
   if (!answer && answer.error().code() != ErrorCode::lease_lost) must(std::move(answer));
 }
 
-/// Where not all had their leases, nobody says which: those rows stay `ending`, and the job itself is asked at the end.
+/// If not all had their leases, the call does not say which: those rows stay `ending`, and the job itself is asked at
+/// the end.
 void complete_all(Participant& participant, std::span<Job> jobs, std::span<Row*> rows) {
   for (Row* row : rows) row->ending.fetch_add(1);
   if (participant.complete_batch(jobs) != jobs.size()) return;

@@ -11,7 +11,7 @@ namespace ringmill::crash {
 enum class CrashTrouble {
   lost,         // acknowledged as durable, and not there after the cut, or not as it was
   resurrected,  // its end was acknowledged as durable, and it is there; or it never was
-  undetected,   // the disk lied, something is missing, and nobody says so; or something wrong was served
+  undetected,   // the disk lied, something is missing, and no report says so; or something wrong was served
   false_alarm,  // damage is reported where the disk did what it said
   crashed,      // a process ended by a signal or hung, or a call failed that must not
 };

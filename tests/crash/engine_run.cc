@@ -27,7 +27,7 @@ constexpr std::size_t participant_count = 3;
 constexpr std::uint32_t kind_count = 4;
 constexpr std::uint32_t capacity = 128;
 constexpr std::uint32_t cell_bytes = 256;
-/// Steps after which everything must have become durable on a sound disk, with nobody at work.
+/// Steps after which everything must have become durable on a sound disk, while no participant works.
 constexpr int most_steps_of_drain = 20'000;
 
 CreateOptions options_of_run() {
@@ -234,7 +234,7 @@ void EngineRun::advance() {
   }
 }
 
-/// Nobody is at work and the disk is sound by now: every ticket becomes durable.
+/// No participant works, and the disk is sound again: every ticket becomes durable.
 void EngineRun::drain() {
   disk_->watch({});
   disk_->let_all_land();

@@ -196,7 +196,7 @@ void EngineRun::enqueue_batch() {
 }
 
 /// A second job of a key comes only when the first is over. (A power cut may bring both back: the first one's end, and
-/// the second one, which nobody was told to be durable.)
+/// the second one, which was not acknowledged as durable.)
 void EngineRun::enqueue_unique() {
   const std::string key = fmt::format("key {}", random_.below(key_count));
   std::vector<std::byte> payload;

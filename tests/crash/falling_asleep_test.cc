@@ -34,7 +34,7 @@ bool comes_back(SteppedProcess& process) {
   return true;
 }
 
-/// Nobody else is there who could wake the worker or take its job: no keeper, no other worker, no look after a second.
+/// Nothing else can wake the worker or take its job: no keeper, no other worker, no check after a second.
 class FallingAsleep : public SteppedTest {
  protected:
   /// The addresses that an undisturbed worker goes through until it sleeps; the last is the system call that it sleeps
@@ -61,7 +61,7 @@ class FallingAsleep : public SteppedTest {
     if (!is_awake) worker.wait_longer();
     ASSERT_TRUE(comes_back(worker)) << "the job is left beside a sleeper";
     worker.run_to_end();
-    ASSERT_TRUE(comes_back(worker)) << "the job is left beside one who falls asleep";
+    ASSERT_TRUE(comes_back(worker)) << "the job is left beside a worker that falls asleep";
     ASSERT_EQ(worker.state(), State::at_end) << worker.ending();
     ASSERT_EQ(worker.let_go(), State::ended);
     ASSERT_TRUE(worker.ended_well()) << worker.ending();

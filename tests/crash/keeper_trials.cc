@@ -2,8 +2,8 @@
 //
 // A victim dies at a chosen point of an operation, or stands before it with a lease that is over; another process
 // becomes the keeper and repairs; it is killed or stopped after its n-th instruction. Then a victim that lives does
-// its whole operation: keeper and holder settle who has the job. At last the next keeper takes office, which must
-// finish the work.
+// its whole operation: keeper and holder decide which of them has the job. At last the next keeper takes office, which
+// must finish the work.
 #include <unistd.h>
 
 #include <array>
@@ -103,7 +103,7 @@ class KeeperSubject final : public Subject {
       keeper.kill();
       if (n % 2 == 1) stage.world->drain(stage.trial, runs_);
     } else {
-      // Without a keeper nobody repairs, but the survivors' own work goes on.
+      // Without a keeper nothing is repaired, but the survivors' own work goes on.
       churn(*stage.world, stage.trial, runs_, false, problems);
       if (n % 2 == 1) stage.world->fill(stage.trial, runs_);
       if (remains_->lives) victim.run_to_end();

@@ -84,7 +84,7 @@ void judge_job(std::uint32_t serial, const Report& report, const JobRuns& seen, 
     add(Trouble::lost, fmt::format("ran under id {:016x} instead of {:016x}", seen.id, job.id.load()));
   }
   if (mode == Mode::stop || seen.claims == 0) return;
-  if (seen.leases_lost > 0) add(Trouble::doubled, "a survivor lost its lease to nobody");
+  if (seen.leases_lost > 0) add(Trouble::doubled, "a survivor lost its lease, and no other participant got it");
   const Bounds attempts = attempts_allowed(job, report.is_claiming == 1);
   if (seen.lowest_attempt < attempts.least || seen.highest_attempt > attempts.most) {
     add(Trouble::doubled, fmt::format("ran as attempt {}..{}, expected {}..{}", seen.lowest_attempt,
@@ -119,7 +119,7 @@ void judge_bundles(const Report& report, const Runs& runs, std::vector<Problem>&
         {Trouble::lost, fmt::format("{} of {} jobs that come together came", there, report.together.load())});
   }
   if (report.follows == 0) return;
-  // Whoever completes the job itself takes its follow-up back, or never sees it.
+  // If a survivor completed the job itself, its follow-up was taken back, or was never seen.
   const bool child_completed = runs.jobs[0].completions == 0;
   if (child_completed && !ran(first_own_serial)) {
     problems.push_back({Trouble::lost, "its job is complete, and the follow-up did not come"});
@@ -140,7 +140,7 @@ std::vector<Problem> judge(const Report& report, const Runs& runs, std::size_t s
   judge_bundles(report, runs, problems);
   if (runs.torn_payloads > 0) {
     problems.push_back(
-        {Trouble::lost, fmt::format("{} claims with a payload that nobody enqueued", runs.torn_payloads)});
+        {Trouble::lost, fmt::format("{} claims with a payload that was never enqueued", runs.torn_payloads)});
   }
   for (const std::string& refusal : runs.refusals) problems.push_back({Trouble::stuck, refusal});
   if (report.surprise != 0) {

@@ -106,7 +106,7 @@ int work(Ledger& ledger, const ScratchEngine& scratch, std::uint64_t seed) {
   const auto participant = must(engine.attach(Role::worker));
   std::vector<std::uint64_t> completed;
   while (true) {
-    // Now and then nobody works for a while, so that jobs wait, and the journal has them to hold.
+    // Now and then no worker runs for a while, so that jobs wait and the journal holds them.
     if (random() % 256 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(random() % 300));
     std::array<Job, Participant::most_in_batch> jobs;
     const auto count = participant->claim_batch(jobs, 10ms);

@@ -1,5 +1,5 @@
-// scribble: a hostile peer writes into each region of the shared memory, at rest and beside those who work. Each round
-// is an engine of its own. Prints the seed of each round with a finding; ends with one line of JSON.
+// scribble: a hostile peer writes into each region of the shared memory, at rest and while other processes work. Each
+// round is an engine of its own. Prints the seed of each round with a finding; ends with one line of JSON.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

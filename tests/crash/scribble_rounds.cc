@@ -50,7 +50,7 @@ CreateOptions engine_to_scribble() {
 
 /// Jobs in every state, in turns; some are held until the process ends.
 void fill(Engine& engine) {
-  auto& held = *new std::vector<Job>;  // never given back: whoever held them is dead
+  auto& held = *new std::vector<Job>;  // never given back: their holder is dead
   Participant& holder = *must(engine.attach(Role::worker)).release();
   const Kind kind = must(engine.kind(kind_name));
   const auto request = [kind](std::string_view payload, std::uint32_t level = 1) {

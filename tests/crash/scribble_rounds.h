@@ -24,9 +24,9 @@ std::string_view name_of(ScribbleEnd::How how) noexcept;
 /// The names of all regions, in the order of the segment.
 std::vector<std::string> scribbled_regions();
 
-/// One round. At rest the region is scribbled over while nobody works; then a process looks at everything, at a copy of
-/// the segment too, opens the engine, and works for a moment with a keeper of its own. Live, a peer scribbles while it
-/// works. The round is a function of its seed, but for the moments at which a peer writes.
+/// Runs one round. At rest, the region is corrupted while no process works. Then a process reads everything, a copy of
+/// the segment too, opens the engine, and works for a moment with a keeper of its own. Live, a peer writes while that
+/// process works. The round is a function of its seed, but for the moments at which a peer writes.
 ScribbleEnd run_scribble_round(ScribbleMode mode, std::string_view region, std::uint64_t seed);
 
 }  // namespace ringmill::test

@@ -32,7 +32,7 @@ class Scribbler {
 
   /// One to some hundred words, or now and then all of the region.
   void scribble();
-  /// A few words: beside those who work.
+  /// Writes a few words, while other processes work.
   void scribble_a_little();
 
  private:

@@ -58,7 +58,7 @@ class WorkerSubject final : public Subject {
       let_finish(process, problems);
       stage.world->drain(stage.trial, runs);
       if (problems.empty() && stage.world->cells_in(CellState::queued) > 0) {
-        problems.push_back({Trouble::stuck, "nobody died, and yet a job waits for the keeper's scan"});
+        problems.push_back({Trouble::stuck, "no process died, and yet a job waits for the keeper's scan"});
       }
     }
     check_all(stage, runs, operation_->standing.size(), stage.mode, problems);
@@ -98,7 +98,8 @@ class WorkerSubject final : public Subject {
       problems.push_back({Trouble::stuck, "its lease is over, and is not revoked while it stands"});
     }
     if (world.jobs_out_of_reach() > 0) {
-      problems.push_back({Trouble::stuck, "nobody died, and yet a job waits for the scan while the process stands"});
+      problems.push_back(
+          {Trouble::stuck, "no process died, and yet a job waits for the scan while the process stands"});
     }
     churn(world, stage.trial, runs, true, problems);
     if (leave_full) world.fill(stage.trial, runs);
@@ -165,7 +166,7 @@ void check_all(Stage& stage, Runs& runs, std::size_t standing, Mode ledger_mode,
   check_marks(world, problems);
   world.drain(stage.trial, runs);
   if (const std::uint32_t queued = world.cells_in(CellState::queued); queued > 0) {
-    add(Trouble::stuck, fmt::format("{} jobs wait, and nobody can claim them", queued));
+    add(Trouble::stuck, fmt::format("{} jobs wait, and no worker can claim them", queued));
   } else if (const std::uint32_t used = world.used_cells(); used > 0) {
     add(Trouble::leaked, fmt::format("{} cells are not free when all is done", used));
   }

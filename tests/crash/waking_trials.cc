@@ -116,7 +116,7 @@ class WakingSubject final : public Subject {
     }
   }
 
-  /// Nobody but the sleeper claims now.
+  /// Only the sleeper claims now.
   static void finish(Stage& stage, Sleeper& sleeper, Runs& runs, std::vector<Problem>& problems) {
     World& world = *stage.world;
     const auto nothing_waits = [&] { return world.cells_in(CellState::queued) == 0; };

@@ -182,7 +182,7 @@ void World::reap() {
   bury();
 }
 
-/// Nothing: a filler, or nobody's.
+/// Returns nothing for a filler, or for a job that no participant has.
 JobRuns* World::departure_of(CellIndex index) {
   Payload payload{};
   JobTable(core_->segment).copy_words_out(index, payload.data(), payload.size());

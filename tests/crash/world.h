@@ -1,4 +1,4 @@
-// The engine that a sweep works on, and those who survive: one participant that enqueues, claims and completes, and
+// The engine that a sweep works on, and the survivors: one participant that enqueues, claims and completes, and
 // the keeper's work, done turn by turn in this process, so that the sweep decides what happens before and after it.
 #pragma once
 
@@ -93,18 +93,18 @@ class World {
 
   /// How many cells are not free.
   std::uint32_t used_cells() const noexcept;
-  /// Nobody has, or still reads, an extent of at least one whole chunk, and no job has any.
+  /// Returns whether no participant has, or still reads, an extent of at least one whole chunk, and no job has any.
   bool arena_is_free() const noexcept;
   /// How many cells are held in states that only their owner can end: filling or completing.
   std::uint32_t unfinished_cells() const noexcept;
   std::uint32_t cells_in(CellState state) const noexcept;
   /// How many cells are running without a lease slot of their owner's that gives them more time.
   std::uint32_t cells_without_lease() const noexcept;
-  /// How many jobs wait that nobody has in its placing list. After a drain they have no hint: only a scan finds them.
+  /// Returns how many waiting jobs are in no placing list. After a drain they have no hint: only a scan finds them.
   std::uint32_t jobs_out_of_reach() const noexcept;
   /// Registry entries in use, the survivors' own aside.
   std::uint32_t strangers() const noexcept;
-  /// Broken invariants, with nobody at work.
+  /// Returns the broken invariants, while no participant works.
   std::vector<std::string> broken_invariants() const;
   /// How many participants can attach beside the survivors', tried out by a process of its own.
   std::uint32_t room_in_registry() const;

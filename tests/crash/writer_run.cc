@@ -451,7 +451,7 @@ void WriterRun::check_flips(const Disk& cut, const ReadBack& before) {
   std::set<std::uint64_t> hit;
   std::set<std::pair<std::uint64_t, std::uint64_t>> places;  // none twice: a bit may change, and change back
   std::string where;
-  // A head alone, or blocks: with its head and its first blocks gone, nobody can tell where a segment began.
+  // A head alone, or blocks: with its head and its first blocks gone, no reader can tell where a segment began.
   const bool in_head = cutting_.one_in(6);
   for (std::uint64_t flips = in_head ? 1 : 1 + cutting_.below(3); flips > 0; --flips) {
     const ReadBack::Block& block = before.blocks[cutting_.below(before.blocks.size())];

@@ -126,7 +126,7 @@ TEST_F(BadDeadLetterFiles, a_missing_directory_is_not_found) {
 }
 
 /// The right to read a database is the right to lock it, and such a lock, held for ever, holds burials up.
-TEST_F(BadDeadLetterFiles, a_user_who_may_only_read_the_directory_is_refused_the_letters) {
+TEST_F(BadDeadLetterFiles, a_user_with_read_access_only_is_refused_the_letters) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
   ASSERT_EQ(::chmod(folder_.path().c_str(), 0755), 0);
   fill(3);

@@ -109,7 +109,7 @@ TEST(DeadLetterProcesses, a_listing_goes_on_while_another_process_buries_and_see
   EXPECT_TRUE(std::ranges::is_sorted(seen, std::greater<>()));
 }
 
-TEST(DeadLetterProcesses, whoever_waits_too_long_for_a_stopped_writer_is_told_and_goes_on_when_it_is_dead) {
+TEST(DeadLetterProcesses, a_writer_that_waits_too_long_for_a_stopped_one_gets_busy_and_goes_on_when_that_one_is_dead) {
   const ScratchFolder folder;
   const SharedBlock<Progress> progress;
   Child child([&] { return bury_for_ever(folder.path(), 1, *progress); });
@@ -123,7 +123,7 @@ TEST(DeadLetterProcesses, whoever_waits_too_long_for_a_stopped_writer_is_told_an
     return false;
   };
   ASSERT_TRUE(await(busy)) << "never stopped inside of a transaction";
-  EXPECT_NO_THROW(numbers_in(store));  // readers wait for nobody
+  EXPECT_NO_THROW(numbers_in(store));  // readers never wait
   child.kill();
   EXPECT_EQ(must(store.bury(letters_from_to(1'000'000, 1'000'000))), 1U);
 }
@@ -145,7 +145,7 @@ TEST(DeadLetterProcesses, the_child_of_a_fork_is_told_and_does_its_parent_no_har
   EXPECT_EQ(numbers_in(open_store_to_read(folder.path())).size(), 20U);
 }
 
-TEST(DeadLetterProcesses, one_process_at_a_time_retries_and_a_dead_one_holds_nobody_up) {
+TEST(DeadLetterProcesses, one_process_at_a_time_retries_and_a_dead_one_blocks_no_other) {
   const ScratchEngine scratch;
   const SharedBlock<Progress> progress;
   Child child([&] {

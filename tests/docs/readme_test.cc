@@ -41,9 +41,10 @@ std::string replaced(const std::string& text, const std::string& pattern, const 
   return std::regex_replace(text, std::regex(pattern), by);
 }
 
-/// Every engine has an id of its own.
-std::string without_engine_id(const std::string& text) {
-  return replaced(text, "made engine [0-9a-f]{16}", "made engine ID");
+/// Each run has an engine id and times of its own.
+std::string without_id_and_times(const std::string& text) {
+  const std::string without_id = replaced(text, "made engine [0-9a-f]{16}", "made engine ID");
+  return replaced(without_id, "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z", "TIME");
 }
 
 TEST(Readme, its_first_session_goes_as_it_shows) {
@@ -56,7 +57,7 @@ TEST(Readme, its_first_session_goes_as_it_shows) {
     const Ran ran =
         Program("/bin/sh", {"-c", "PATH=\"$1:$PATH\"; eval \"$2\"", "sh", RINGMILL_PROGRAMS, command}).end();
     EXPECT_EQ(ran.exit_code, 0) << shown.command << "\n" << testing::PrintToString(ran);
-    EXPECT_EQ(without_engine_id(ran.out + ran.err), without_engine_id(replaced(shown.output, "/tmp/", scratch)))
+    EXPECT_EQ(without_id_and_times(ran.out + ran.err), without_id_and_times(replaced(shown.output, "/tmp/", scratch)))
         << shown.command;
   }
   static_cast<void>(Engine::remove(folder.path() / "mill", true));

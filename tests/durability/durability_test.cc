@@ -55,7 +55,7 @@ TEST(Durability, a_journaled_job_is_there_after_its_ticket_is_durable) {
     const auto producer = must(engine.attach(Role::producer));
     must(producer->enqueue(request(engine, "later", Durability::journaled)));
     const DurabilityTicket ticket = producer->ticket();
-    EXPECT_TRUE(await([&] { return must(producer->is_durable(ticket)); })) << "nobody asked, and the keeper does it";
+    EXPECT_TRUE(await([&] { return must(producer->is_durable(ticket)); })) << "no caller asked, and the keeper does it";
   }
   machine.reboot();
   Engine engine = machine.scratch.open();
@@ -173,7 +173,7 @@ TEST(Durability, a_job_that_ended_before_it_was_written_is_never_written) {
     must(worker->enqueue(request(engine, "short", Durability::journaled)));
     must(must(worker->claim(generous)).complete());
   }
-  const Engine keeping = machine.scratch.open();  // only now somebody keeps
+  const Engine keeping = machine.scratch.open();  // only now there is a keeper
   wait_for_all(*worker);
   const JournalStatus journal = engine.status().journal;
   EXPECT_EQ(journal.records_written, 0U);
@@ -194,7 +194,7 @@ TEST(Durability, a_promised_call_is_made_when_the_ticket_is_durable) {
   EXPECT_EQ(calls, 1);
 }
 
-TEST(Durability, without_anybody_who_keeps_a_ticket_does_not_become_durable) {
+TEST(Durability, without_a_keeper_a_ticket_does_not_become_durable) {
   Machine machine;
   Engine engine = machine.scratch.open(without_keeper);
   const auto producer = must(engine.attach(Role::producer));

@@ -97,7 +97,8 @@ TEST_F(FullDisk, in_the_middle_of_a_journal_refuses_and_goes_on_as_well) {
   EXPECT_TRUE(await([&] { return worker->enqueue(request(engine, payload, Durability::durable)).has_value(); }));
 }
 
-/// The journal tries again for what waits for space; when that is over unwritten, nobody would.
+/// The journal tries again for what waits for space; when those jobs end unwritten, nothing is left that would make it
+/// try.
 TEST_F(FullDisk, in_the_middle_of_a_journal_goes_on_when_the_jobs_that_waited_for_space_are_over) {
   Engine engine = must(Engine::open(directory()));
   const auto worker = must(engine.attach(Role::worker));
@@ -130,7 +131,7 @@ TEST(JournalTrouble, a_folder_that_is_gone_is_named_in_the_error_and_in_the_log)
   EXPECT_TRUE(log.has((scratch.directory() / "journal").string()));
 }
 
-TEST(JournalTrouble, those_who_wait_for_a_ticket_are_told_when_the_journal_fails) {
+TEST(JournalTrouble, callers_that_wait_for_a_ticket_get_an_error_when_the_journal_fails) {
   const ScratchEngine scratch;
   std::filesystem::remove_all(scratch.directory() / "journal");
   Engine engine = scratch.open(without_keeper);

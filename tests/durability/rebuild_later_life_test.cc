@@ -37,7 +37,7 @@ TEST(RebuildLaterLife, a_job_that_is_delayed_for_a_span_waits_for_what_is_left_o
   EXPECT_FALSE(rebuilt.due(job.id).is_wall);
   EXPECT_GE(rebuilt.due(job.id).ns + 10 * ns_per_ms, lease_before + hour_ms * ns_per_ms);
   EXPECT_LE(rebuilt.due(job.id).ns, lease_clock_ns() + hour_ms * ns_per_ms);
-  EXPECT_EQ(rebuilt.order(1), std::vector<CellIndex>{}) << "nobody can claim it";
+  EXPECT_EQ(rebuilt.order(1), std::vector<CellIndex>{}) << "no worker can claim it";
   EXPECT_EQ(rebuilt.jobs, 1U);
   EXPECT_EQ(check_invariants(*rebuilt.segment, true), std::vector<std::string>{});
 }

@@ -55,7 +55,7 @@ TEST(RebuildLinks, without_their_leader_they_never_were_and_the_journal_is_told)
     EXPECT_TRUE(rebuilt.segment->marks().is_marked(index));
     EXPECT_NE(JobTable(*rebuilt.segment).header(index).revision.load(), 0U) << "so that an ended record is written";
   }
-  EXPECT_TRUE(rebuilt.damage.empty()) << "a crash in between is nothing that anybody must hear of";
+  EXPECT_TRUE(rebuilt.damage.empty()) << "a crash in between is no damage to report";
 }
 
 TEST(RebuildLinks, a_leader_that_is_over_was_there) {

@@ -352,7 +352,7 @@ TEST(RecoveryOnDemand, takes_what_the_journal_has_in_the_place_of_what_the_memor
   EXPECT_EQ(code_of(worker->claim()), ErrorCode::would_block);
 }
 
-TEST(RecoveryOnDemand, tells_those_who_have_the_old_memory_open) {
+TEST(RecoveryOnDemand, is_reported_to_processes_that_have_the_old_memory_open) {
   const LostEngine lost;
   Engine engine = lost.open();
   must(lost.rebuild());

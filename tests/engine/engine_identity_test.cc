@@ -28,7 +28,7 @@ JobId enqueue_durably(Engine& engine, std::string_view payload) {
                                  .durability = Durability::durable}));
 }
 
-/// An engine with one durable job, which nobody has open any more.
+/// An engine with one durable job, which no process has open any more.
 struct Rig {
   ScratchEngine scratch;
   fs::path directory = scratch.directory();

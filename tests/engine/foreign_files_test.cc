@@ -1,4 +1,4 @@
-// Somebody else's files where the engine's should be: a symbolic link, a foreign owner, a directory that others may
+// Files of another user where the engine's should be: a symbolic link, a foreign owner, a directory that others may
 // write (hazard 18 in docs/hazards.md). Refused, with a sentence that names the file. The segment's own file:
 // tests/ipc/segment_test.cc.
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 namespace ringmill::test {
 namespace {
 
-constexpr uid_t somebody = 12345;
+constexpr uid_t other_user = 12345;
 
 struct Rig {
   ScratchEngine scratch;
@@ -184,13 +184,13 @@ class FilesOfAnotherUserInProcess : public testing::Test {
 
 TEST_F(FilesOfAnotherUserInProcess, a_configuration_of_another_user_is_refused) {
   const Rig rig;
-  ASSERT_EQ(::chown((rig.directory / "engine.json").c_str(), somebody, somebody), 0);
+  ASSERT_EQ(::chown((rig.directory / "engine.json").c_str(), other_user, other_user), 0);
   expect_refused(rig.open(), "engine.json");
 }
 
 TEST_F(FilesOfAnotherUserInProcess, a_lock_file_of_another_user_is_refused) {
   const Rig rig;
-  ASSERT_EQ(::chown((rig.directory / "lock").c_str(), somebody, somebody), 0);
+  ASSERT_EQ(::chown((rig.directory / "lock").c_str(), other_user, other_user), 0);
   expect_refused(rig.open(), "lock");
   expect_refused(Engine::remove(rig.directory, true), "lock");
 }
@@ -198,7 +198,7 @@ TEST_F(FilesOfAnotherUserInProcess, a_lock_file_of_another_user_is_refused) {
 TEST_F(FilesOfAnotherUserInProcess, a_segment_of_another_user_is_not_looked_into_and_not_removed) {
   const Rig rig;
   const auto segment = rig.scratch.segment_file();
-  ASSERT_EQ(::chown(segment.c_str(), somebody, somebody), 0);
+  ASSERT_EQ(::chown(segment.c_str(), other_user, other_user), 0);
   expect_refused(must(EngineDirectory::open(rig.directory, EngineDirectory::For::look)).open_segment_to_read(),
                  segment.string());
   expect_refused(Engine::remove(rig.directory), segment.string());
@@ -210,7 +210,7 @@ TEST_F(FilesOfAnotherUserInProcess, a_segments_name_that_another_user_took_is_pa
   const auto taken = rig.scratch.segment_file();
   std::filesystem::remove(taken);
   must(write_file_durably(taken, "mine", 0600));
-  ASSERT_EQ(::chown(taken.c_str(), somebody, somebody), 0);
+  ASSERT_EQ(::chown(taken.c_str(), other_user, other_user), 0);
   EXPECT_TRUE(rig.open().has_value());
   EXPECT_NE(rig.scratch.segment_file(), taken);
   EXPECT_TRUE(rig.open().has_value());
@@ -222,7 +222,7 @@ TEST_F(FilesOfAnotherUserInProcess, a_segments_name_that_another_user_took_is_pa
 TEST_F(FilesOfAnotherUserInProcess, no_engine_is_made_in_a_directory_of_another_user) {
   const ScratchPlace place;
   std::filesystem::create_directory(place.directory());
-  ASSERT_EQ(::chown(place.directory().c_str(), somebody, somebody), 0);
+  ASSERT_EQ(::chown(place.directory().c_str(), other_user, other_user), 0);
   expect_refused(Engine::create(place.directory(), place.here(small_engine())), place.directory().string());
   EXPECT_TRUE(std::filesystem::is_empty(place.directory()));
 }
@@ -231,57 +231,57 @@ TEST_F(FilesOfAnotherUserInProcess, no_engine_is_made_with_a_lock_file_of_anothe
   const ScratchPlace place;
   std::filesystem::create_directory(place.directory());
   must(write_file_durably(place.directory() / "lock", "", 0666));
-  ASSERT_EQ(::chown((place.directory() / "lock").c_str(), somebody, somebody), 0);
+  ASSERT_EQ(::chown((place.directory() / "lock").c_str(), other_user, other_user), 0);
   expect_refused(Engine::create(place.directory(), place.here(small_engine())), "lock");
 }
 
-/// An engine of `somebody` whose segment is gone.
-struct EngineOfSomebody {
+/// An engine of the other user whose segment is gone.
+struct EngineOfOtherUser {
   ScratchEngine scratch;
 
-  EngineOfSomebody() {
+  EngineOfOtherUser() {
     std::filesystem::remove(scratch.segment_file());
     for (const auto& file : std::filesystem::directory_iterator(scratch.directory())) {
-      EXPECT_EQ(::chown(file.path().c_str(), somebody, somebody), 0);
+      EXPECT_EQ(::chown(file.path().c_str(), other_user, other_user), 0);
     }
-    EXPECT_EQ(::chown(scratch.directory().c_str(), somebody, somebody), 0);
+    EXPECT_EQ(::chown(scratch.directory().c_str(), other_user, other_user), 0);
   }
 };
 
 TEST_F(FilesOfAnotherUserInProcess, root_does_not_act_on_another_users_engine) {
-  const EngineOfSomebody rig;
+  const EngineOfOtherUser rig;
   expect_refused(Engine::open(rig.scratch.directory(), without_keeper), "sudo -u");
   expect_refused(Engine::remove(rig.scratch.directory(), true), "sudo -u");
   EXPECT_TRUE(rig.scratch.place().shm_names().empty());
 }
 
 TEST_F(FilesOfAnotherUserInProcess, root_looks_at_another_users_engine) {
-  const EngineOfSomebody rig;
+  const EngineOfOtherUser rig;
   const auto looked = EngineDirectory::open(rig.scratch.directory(), EngineDirectory::For::look);
   ASSERT_TRUE(looked.has_value()) << looked.error().message();
   EXPECT_EQ(code_of(looked->open_segment_to_read()), ErrorCode::not_found);
 }
 
-void let_everybody_in(const ScratchEngine& scratch) {
+void let_all_users_in(const ScratchEngine& scratch) {
   for (const auto& folder : {scratch.directory().parent_path(), scratch.place().shm_dir()}) {
     ASSERT_EQ(::chmod(folder.c_str(), 01777), 0);
   }
 }
 
-/// Runs `body` as somebody.
-Child as_somebody(const std::function<int()>& body) {
-  return Child([&body] { return ::setgid(somebody) == 0 && ::setuid(somebody) == 0 ? body() : 99; });
+/// Runs `body` as the other user.
+Child as_other_user(const std::function<int()>& body) {
+  return Child([&body] { return ::setgid(other_user) == 0 && ::setuid(other_user) == 0 ? body() : 99; });
 }
 
-/// Theirs would be refused by everybody, the owner included.
-TEST(FilesOfAnotherUser, a_user_who_is_not_the_owner_does_not_make_the_segment_anew) {
+/// A segment made by another user would be refused by all users, the owner included.
+TEST(FilesOfAnotherUser, a_user_that_is_not_the_owner_does_not_make_the_segment_anew) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
   CreateOptions options = small_engine();
   options.mode = 0777;
   const ScratchEngine scratch(options);
   std::filesystem::remove(scratch.segment_file());
-  let_everybody_in(scratch);
-  Child other = as_somebody([&scratch] {
+  let_all_users_in(scratch);
+  Child other = as_other_user([&scratch] {
     const auto opened = Engine::open(scratch.directory(), without_keeper);
     if (opened || opened.error().code() != ErrorCode::permission_denied) return 1;
     return opened.error().message().find("owner") != std::string::npos ? 0 : 3;
@@ -382,7 +382,7 @@ TEST_P(Readers, a_reader_looks_and_gets_hold_of_no_file_that_carries_locks) {
   use_databases(scratch.directory());
   Child reader = Child([&] {
     // A member of the engine's group, which is root's here, by that group alone.
-    if (::setgroups(0, nullptr) != 0 || ::setgid(0) != 0 || ::setuid(somebody) != 0) return 99;
+    if (::setgroups(0, nullptr) != 0 || ::setgid(0) != 0 || ::setuid(other_user) != 0) return 99;
     const auto directory = EngineDirectory::open(scratch.directory(), EngineDirectory::For::look);
     if (!directory) return 1;
     const auto segment = directory->open_segment_to_read();

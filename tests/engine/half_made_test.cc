@@ -99,7 +99,7 @@ TEST(KilledCreation, leaves_what_a_user_put_beside_it_to_the_user) {
     static_cast<void>(Engine::remove(place.directory()));
     EXPECT_EQ(place.shm_names(), Names{}) << n;
     Names names = names_in(place.directory());
-    // A file `lock` and nothing else that we know: it may be anybody's.
+    // A file `lock` and nothing else that we know: it may belong to another program.
     if (names.size() == 2) std::erase(names, "lock");
     EXPECT_EQ(names, Names{"letter.new"}) << n;
   });

@@ -1,4 +1,4 @@
-// An engine that is removed while somebody is in it.
+// An engine that is removed while it has participants.
 #include "tests/support/core_test.h"
 
 namespace ringmill::test {

@@ -1,4 +1,4 @@
-// What is paused does not begin; what is limited begins as its rule says, whoever runs it and whoever dies.
+// What is paused does not begin. What is limited begins as its rule says, across all workers and their deaths.
 #include <unistd.h>
 
 #include <algorithm>
@@ -108,7 +108,7 @@ TEST(Pause, a_worker_that_sleeps_is_woken_when_its_level_goes_on) {
   longest_sleep_ns = 1'000'000'000;
 }
 
-TEST(Pause, jobs_of_a_paused_kind_are_shown_as_queued_and_hold_nobody_up) {
+TEST(Pause, jobs_of_a_paused_kind_are_shown_as_queued_and_hold_no_other_jobs_up) {
   FlowWorld world;
   must(world.engine.pause(world.kind));
   const JobId held = world.add();
@@ -323,7 +323,7 @@ TEST(Limits, workers_killed_while_they_hold_every_slot_leave_the_limit_whole) {
   EXPECT_TRUE(world.broken().empty());
 }
 
-TEST(Limits, a_lowered_limit_lets_nobody_begin_until_enough_have_ended) {
+TEST(Limits, a_lowered_limit_lets_no_job_begin_until_enough_have_ended) {
   FlowWorld world;
   must(world.engine.limit(world.kind, at_a_time(4)));
   for (int n = 0; n < 8; ++n) world.add();
@@ -349,7 +349,7 @@ TEST(Limits, a_job_that_comes_new_counts_those_that_run_above_a_lowered_limit) {
   for (int n = 0; n < 4; ++n) jobs.push_back(world.claim());
   must(world.engine.limit(world.kind, at_a_time(2)));
   for (std::size_t n = 0; n < 2; ++n) must(jobs[n].complete());  // the slots within the new limit are free
-  // Nobody waits: the keeper has no say in it, the claim alone decides.
+  // No job waits, so the claim alone decides, without the keeper.
   const JobId late = world.add();
   EXPECT_TRUE(world.has_nothing());
   EXPECT_EQ(world.parked(late), WaitMark::Reason::concurrency);

@@ -1,4 +1,4 @@
-// The file of dead letters as somebody else may have made it: an error, or letters that can be, in walks that end.
+// The file of dead letters as another user may have made it: an error, or letters that can be, in walks that end.
 #include "core/base/log.h"
 #include "core/dead_letters/store.h"
 #include "ipc/name_table.h"

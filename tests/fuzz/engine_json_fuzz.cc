@@ -1,4 +1,4 @@
-// engine.json as somebody else may have written it: refused, or sizes that can be, and that come back as they were.
+// engine.json as another user may have written it: refused, or sizes that can be, and that come back as they were.
 #include "core/instance/engine_configuration.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,4 +1,4 @@
-// flow-control.json as somebody else may have written it: refused, or rules within their bounds, which come back.
+// flow-control.json as another user may have written it: refused, or rules within their bounds, which come back.
 #include "core/flow_control/flow_rules.h"
 #include "tests/fuzz/fuzz.h"
 

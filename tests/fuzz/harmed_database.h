@@ -1,4 +1,4 @@
-// A database of ours that somebody else has changed, as an input says: statements and bytes.
+// A database of ours that another user has changed, as an input says: statements and bytes.
 //
 // Statements go through SQLite's own doors, with the schema writable and no check; bytes go past them. Both end in a
 // file that is opened as any other is.

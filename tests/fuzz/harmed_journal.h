@@ -1,4 +1,4 @@
-// A journal that somebody else has harmed, as an input says: which one, what is signed again afterwards (so that
+// A journal that another user has damaged, as an input says: which one, what is signed again afterwards (so that
 // checksums do not keep the fuzzer out), and steps.
 #pragma once
 

@@ -1,4 +1,4 @@
-// The journal's reader on bytes that somebody else has chosen: it answers, it does not take long, and what it serves of
+// The journal's reader on bytes that an attacker has chosen: it answers, it does not take long, and what it serves of
 // a journal that was only damaged was written once.
 #include "tests/fuzz/harmed_journal.h"
 

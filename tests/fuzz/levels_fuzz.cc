@@ -1,4 +1,4 @@
-// levels.json as somebody else may have written it: refused, or levels whose rings lie in their room.
+// levels.json as another user may have written it: refused, or levels whose rings lie in their room.
 #include "core/levels/level_list.h"
 #include "ipc/name_table.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,5 +1,5 @@
-// Recovery on a journal that somebody else has harmed and signed: a table comes of it whose invariants hold, or an
-// error; and `verify` counts the jobs that come back.
+// Recovery on a journal that another user has damaged, with right checksums: a table comes of it whose invariants hold,
+// or an error; and `verify` counts the jobs that come back.
 #include <unistd.h>
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// The file of schedules as somebody else may have made it: an error, or schedules whose ticks go on, in bounded turns.
+// The file of schedules as another user may have made it: an error, or schedules whose ticks go on, in bounded turns.
 #include "core/base/log.h"
 #include "core/schedules/schedule_book.h"
 #include "ipc/name_table.h"

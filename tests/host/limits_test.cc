@@ -114,9 +114,9 @@ TEST(ScarceFileSize, making_an_engine_is_an_error_that_leaves_none) {
 }
 
 /// Root has as many processes as it likes.
-bool become_nobody() {
-  constexpr uid_t nobody = 65534;
-  return ::setgroups(0, nullptr) == 0 && ::setgid(nobody) == 0 && ::setuid(nobody) == 0;
+bool become_unprivileged() {
+  constexpr uid_t unprivileged = 65534;
+  return ::setgroups(0, nullptr) == 0 && ::setgid(unprivileged) == 0 && ::setuid(unprivileged) == 0;
 }
 
 class ScarceThreads : public testing::Test {
@@ -124,10 +124,10 @@ class ScarceThreads : public testing::Test {
   void SetUp() override {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   }
-  /// An engine of nobody's, in a child that has no more threads.
+  /// Runs `body` on an engine of an unprivileged user, in a child that may start no more threads.
   static int in_child(const std::function<int(const std::filesystem::path&)>& body) {
     Child child([&] {
-      if (!become_nobody()) return 99;
+      if (!become_unprivileged()) return 99;
       const ScratchEngine engine;
       limit(RLIMIT_NPROC, 0);
       return body(engine.directory());
@@ -161,7 +161,7 @@ TEST_F(ScarceThreads, a_worker_of_more_threads_than_there_can_be_ends_with_an_er
 TEST_F(ScarceThreads, a_keeper_whose_threads_cannot_be_started_says_so_and_tries_again) {
   // The keeper's own thread is there when threads become scarce: it waits behind the lock of another keeper.
   Child child([] {
-    if (!become_nobody()) return 99;
+    if (!become_unprivileged()) return 99;
     const ScratchEngine scratch;
     auto first = std::make_unique<Engine>(scratch.open());
     if (!await([&] { return first->keeps(); })) return 1;

@@ -1,5 +1,5 @@
-// Random flips all over the shared memory: whoever looks or works afterwards must answer, with a value or an error, and
-// never crash or hang.
+// Random flips all over the shared memory: each later call must answer, with a value or an error, and never crash or
+// hang.
 #include <unistd.h>
 
 #include <chrono>
@@ -52,7 +52,7 @@ void use(Participant& participant, const JobRequest& request) {
   }
 }
 
-/// Jobs queued and running, ended and cancelled; then flips below the feet of those who hold them.
+/// Jobs queued and running, ended and cancelled; then flips while their holders still hold them.
 int round_of(const World& world, std::uint64_t seed, bool with_header) {
   ::alarm(10);
   Random random(seed);

@@ -1,4 +1,4 @@
-// A peer scribbles over the shared memory: nobody may crash, hang, or read out of bounds.
+// A peer corrupts the shared memory: no other process may crash, hang, or read out of bounds.
 #include <cstring>
 
 #include "ipc/state_word.h"

@@ -1,5 +1,5 @@
-// A peer writes into words that say how long, where, or of what number something is: between two reads of one call, or
-// before it. Nobody reads or writes elsewhere for it, and nobody goes on for ever.
+// A peer writes into words that hold a length, a place or a number: between two reads of one call, or before it. No
+// other process reads or writes out of bounds, or loops for ever.
 #include <unistd.h>
 
 #include <atomic>
@@ -143,7 +143,7 @@ const Scribble impossible_fields[] = {
     {"payload", [](CellHeader& cell) { cell.flags.store(cell_flag::in_arena); }},
 };
 
-TEST(HostileWords, whoever_claims_a_job_with_impossible_fields_buries_it) {
+TEST(HostileWords, a_claim_of_a_job_with_impossible_fields_buries_it) {
   for (const Scribble& scribble : impossible_fields) {
     SCOPED_TRACE(scribble.word);
     World world;
@@ -210,7 +210,7 @@ TEST(HostileWords, a_job_of_another_level_goes_on_to_that_levels_ring) {
   EXPECT_EQ(must(other->claim(1s)).id(), id);
 }
 
-/// A job of no level that is queued again whenever somebody has buried it.
+/// A job of no level that is queued again each time it was buried.
 void queue_again(const Segment& segment, JobId id) {
   const JobTable table(segment);
   const CellIndex index = index_of(id);

@@ -1,4 +1,4 @@
-// Names under fixed numbers: the same for everybody, whoever dies half-way.
+// Names under fixed numbers: the same in all processes, also if one dies half-way.
 #include <array>
 #include <atomic>
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The registry: who is in, and who has died, by the kernel's two signs.
+// The registry: its participants, and their deaths by the kernel's two signs.
 #include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
@@ -28,7 +28,7 @@ struct Rig {
   ParticipantState state(std::uint32_t number) const { return EntryState::of(entry(number)).state; }
 };
 
-TEST(RegistryInProcess, who_has_entered_is_alive) {
+TEST(RegistryInProcess, a_participant_that_has_entered_is_alive) {
   Rig rig;
   const std::uint32_t number = must(rig.core->registry.enter(Role::worker));
   EXPECT_EQ(rig.state(number), ParticipantState::alive);
@@ -36,7 +36,7 @@ TEST(RegistryInProcess, who_has_entered_is_alive) {
   rig.core->registry.leave(number);
 }
 
-TEST(RegistryInProcess, who_has_left_is_free_and_not_dead) {
+TEST(RegistryInProcess, an_entry_whose_participant_has_left_is_free_and_not_dead) {
   Rig rig;
   const std::uint32_t number = must(rig.core->registry.enter(Role::worker));
   rig.core->registry.leave(number);

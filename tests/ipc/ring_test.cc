@@ -1,4 +1,4 @@
-// The ring of hints: order, laps, room, counters that lag behind, and counters that somebody scribbled over.
+// The ring of hints: order, laps, room, counters that lag behind, and corrupted counters.
 #include <array>
 #include <atomic>
 #include <bit>

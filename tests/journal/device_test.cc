@@ -283,7 +283,7 @@ TEST_P(JournalDevices, a_wake_is_kept_for_the_next_wait) {
   outcomes.clear();
   const auto began = std::chrono::steady_clock::now();
   device->collect(outcomes, 2 * generous);
-  EXPECT_LT(std::chrono::steady_clock::now() - began, generous) << "who does not wait takes no wake away";
+  EXPECT_LT(std::chrono::steady_clock::now() - began, generous) << "a call that does not wait takes no wake away";
   EXPECT_TRUE(outcomes.empty());
 }
 

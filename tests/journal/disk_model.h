@@ -6,8 +6,8 @@
 // 2. collect() ends some of the writes in flight, in any order: all of such a write is durable before its outcome is
 //    handed out.
 // 3. A device that is destroyed, or killed, leaves its writes in flight. Each lands some calls later, whole, in part or
-//    not at all, and holds the fence of its slot until then, if its owner had it. What has landed so is not durable
-//    before somebody calls sync().
+// not at all, and holds the fence of its slot until then, if its owner had it. What has landed so is not durable before
+// a call of sync().
 // 4. A power cut gives a new disk: each sector that was landed or in flight is there, is not, or is a mixture.
 #pragma once
 
@@ -56,7 +56,7 @@ struct DiskFault {
     delay,      // of a write: its outcome comes only after `calls` more calls of collect()
     misdirect,  // of a write: said to be durable, but it stands elsewhere in its slot
     forget,     // of a write: said to be durable, and nothing was written
-    busy,       // of a fence: somebody else has it
+    busy,       // of a fence: another device has it
   };
   DiskCall call = DiskCall::submit;
   std::uint64_t nth = 1;  // counted per kind of call from the disk's beginning
@@ -114,7 +114,7 @@ class Disk {
     std::shared_ptr<Bytes> durable;          // shared with other disks until written
     std::map<std::uint64_t, Sector> landed;  // visible, not durable
     std::set<std::uint64_t> forsaken;        // of those: no sync helps any more
-    std::uint64_t fence = 0;                 // the device that has it, 0: nobody
+    std::uint64_t fence = 0;                 // the device that has it, 0: none
     std::uint64_t made = 0;                  // which making of the slot's file this is
     bool half_made = false;
   };
@@ -130,7 +130,7 @@ class Disk {
     std::uint64_t token = 0;
     int error = 0;
     bool forgotten = false;
-    std::uint64_t wait_calls = 0;  // owner lives: calls of collect(); dead: calls of anybody
+    std::uint64_t wait_calls = 0;  // owner lives: calls of collect(); dead: calls of any device
     std::set<std::uint64_t> to_land{};
   };
 

@@ -24,7 +24,7 @@ bool is_part_of(const std::vector<std::string>& lines, const std::vector<std::st
   return true;
 }
 
-/// What a reader found otherwise than it should have: for whoever looks for the reason.
+/// Returns how what a reader found differs from what it should have found: for the failure message.
 std::string difference(const Read& read, const std::vector<std::string>& before,
                        const std::vector<std::string>& whole) {
   std::string text;

@@ -1,4 +1,4 @@
-// Journals with right checksums that somebody else has written: time and memory stay within what their bytes are worth.
+// Journals with right checksums that an attacker has written: time and memory stay within what their bytes are worth.
 #include <malloc.h>
 
 #include <cstdlib>
@@ -96,7 +96,7 @@ TEST(HostileLinksInProcess, verify_takes_no_room_for_cells_that_the_engine_does_
 
 // --- unique keys
 
-/// Keys of which anybody who knows the hash can find as many as wanted: those of one place, without a seed.
+/// Keys of one place of the table. Without a seed, an attacker that knows the hash can find any number of them.
 std::vector<std::string> keys_of_one_place(std::size_t count, std::uint64_t slots) {
   std::vector<std::string> keys;
   for (std::uint64_t n = 0; keys.size() < count; ++n) {
@@ -174,7 +174,7 @@ TEST(HostileKeys, a_full_table_of_keys_is_placed_and_each_is_in_its_window) {
 
 // --- files
 
-/// A file that says to be endless: whoever reads far into it is found out.
+/// A file that claims to be endless: it notes reads far into it.
 class SparseDevice : public MemoryDevice {
  public:
   Result<std::uint64_t> bytes_of(SlotNumber slot) override {

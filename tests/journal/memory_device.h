@@ -51,7 +51,7 @@ class MemoryDevice : public JournalDevice {
   Result<void> sync(SlotNumber) override { return {}; }
 
   Result<std::vector<std::span<std::byte>>> buffers(std::size_t, std::size_t) override {
-    return std::unexpected(Error(ErrorCode::system, "nobody writes here"));
+    return std::unexpected(Error(ErrorCode::system, "this device takes no writes"));
   }
   void submit(SlotNumber, std::uint64_t, std::span<const std::byte>, std::uint64_t) override {}
   void collect(std::vector<WriteOutcome>&, std::chrono::nanoseconds) override {}

@@ -232,7 +232,7 @@ TEST_F(JournalReaderInProcess, stale_blocks_are_not_believed_though_all_that_was
   EXPECT_EQ(read.report.damage[0].bytes, 2 * journal_unit);
 }
 
-TEST_F(JournalReaderInProcess, sound_blocks_between_damaged_ones_are_read_though_nobody_is_left_who_names_them) {
+TEST_F(JournalReaderInProcess, sound_blocks_between_damaged_ones_are_read_though_no_block_names_them) {
   journal.lag = 8;
   journal.begin(0);
   for (std::uint64_t id = 1; id <= 6; ++id) places.push_back(journal.job(id));

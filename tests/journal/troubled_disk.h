@@ -31,7 +31,7 @@ struct DiskSwitches {
   std::atomic<bool> fails_in_the_sync{false};
   /// Nothing is told of any write.
   std::atomic<bool> is_silent{false};
-  /// Who begins a write does not come back.
+  /// A call that begins a write does not return.
   std::atomic<bool> hangs{false};
   /// One write is told of in this time, and no more.
   std::atomic<std::chrono::milliseconds> pace{std::chrono::milliseconds(0)};

@@ -130,7 +130,7 @@ class FailedDisk : public testing::TestWithParam<bool> {
   TroubledEngine world;
 };
 
-TEST_P(FailedDisk, wakes_who_sleeps_for_a_ticket_and_says_that_the_journal_failed) {
+TEST_P(FailedDisk, wakes_a_caller_that_waits_for_a_ticket_and_says_that_the_journal_failed) {
   const WithoutFallback without_fallback;
   const DurabilityTicket ticket = world.enqueue_into_failure();
   Waiter waiter(world, [ticket](Participant& participant) { return participant.wait_durable(ticket, generous); });
@@ -138,7 +138,7 @@ TEST_P(FailedDisk, wakes_who_sleeps_for_a_ticket_and_says_that_the_journal_faile
   EXPECT_EQ(code_of(waiter.outcome()), ErrorCode::journal_failed);
 }
 
-TEST_P(FailedDisk, wakes_who_sleeps_in_a_durable_enqueue_and_says_that_the_journal_failed) {
+TEST_P(FailedDisk, wakes_a_caller_in_a_durable_enqueue_and_says_that_the_journal_failed) {
   const WithoutFallback without_fallback;
   world.enqueue_into_failure();
   Waiter waiter = patient_producer(world, "durable", Durability::durable);
@@ -156,7 +156,7 @@ TEST_P(FailedDisk, makes_the_promised_call_with_the_error) {
   EXPECT_EQ(calls, std::vector{ErrorCode::journal_failed});
 }
 
-TEST_P(FailedDisk, tells_who_asks_after_a_ticket_without_waiting) {
+TEST_P(FailedDisk, is_reported_to_a_caller_that_asks_for_a_ticket_without_waiting) {
   const DurabilityTicket ticket = world.enqueue_into_failure();
   EXPECT_FALSE(must(world.worker().is_durable(ticket)));
   world.disk().is_silent = false;
@@ -252,7 +252,7 @@ INSTANTIATE_TEST_SUITE_P(Either, FailedDisk, testing::Bool(), [](const auto& par
   return std::string(parameters.param ? "in_the_sync" : "in_the_write");
 });
 
-TEST(FailedTakeOver, a_sync_that_fails_then_is_told_to_those_who_wait_and_is_tried_again) {
+TEST(FailedTakeOver, a_sync_that_fails_then_is_reported_to_waiting_callers_and_is_tried_again) {
   const ScratchEngine scratch(options_of_test());
   const LogCapture log;
   Engine engine = scratch.open(without_keeper);

@@ -68,7 +68,7 @@ TEST(UringDevice, where_it_is_refused_the_journal_takes_pwritev2_and_says_so_onc
             0);
 }
 
-TEST(UringDevice, who_asks_for_it_by_name_is_told_that_it_is_refused) {
+TEST(UringDevice, a_caller_that_asks_for_it_by_name_gets_an_error_when_it_is_refused) {
   const ScratchFolder folder;
   EXPECT_EQ(in_a_child(refuse_io_uring,
                        [&] {

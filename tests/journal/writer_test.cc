@@ -469,7 +469,7 @@ class Lives {
     // What the dead one wrote beyond that does not count, or does.
     std::erase_if(blocks_, [&](const auto& block) { return block.first > durable_; });
     for (std::uint64_t steps = random_.below(120); steps > 0; --steps) step(keeper);
-    // Of an epoch from which nothing is durable nobody can know.
+    // No reader can know of an epoch from which nothing is durable.
     if (keeper.writer->durable_block() > before) epoch_ = keeper.writer->epoch();
     durable_ = std::max(durable_, keeper.writer->durable_block());
     if (random_.one_in(4)) {

@@ -350,7 +350,7 @@ TEST(FollowUps, of_a_worker_that_dies_never_were_and_its_job_runs_again) {
   EXPECT_TRUE(world.becomes_empty());
 }
 
-/// An engine that is full, so that whoever puts a job in has said to which level, and waits for room.
+/// A full engine: a producer has named its level, and waits for room.
 struct CrowdedWorld : FamilyWorld {
   CrowdedWorld() : FamilyWorld(crowded()) {
     while (participant->enqueue(request("crowd"))) {
@@ -367,7 +367,7 @@ struct CrowdedWorld : FamilyWorld {
     into.level = tube;
     return into;
   }
-  /// Removes the level under whoever waits for room, then makes room.
+  /// Removes the level while a producer waits for room, then makes room.
   void remove_tube_and_make_room(std::size_t cells) {
     EXPECT_TRUE(await([&] { return Sleepers(core->segment, core->segment.signals().space_waiters).any(); }));
     must(engine.remove_level("tube"));
@@ -417,7 +417,7 @@ TEST(FollowUps, one_that_waited_for_room_while_its_level_was_removed_is_refused_
   world.expect_that_the_rest_runs();
 }
 
-TEST(Families, the_next_keeper_knows_who_waits_for_whom) {
+TEST(Families, the_next_keeper_knows_which_job_waits_for_which) {
   const ScratchEngine scratch(with_room_for_links());
   std::vector<JobId> ids;
   {

@@ -1,4 +1,4 @@
-// The keeper: who it is, who comes after it, and the generations it hands out.
+// The keeper: its election, its successor, and the generations that it hands out.
 #include <sys/syscall.h>
 #include <unistd.h>
 

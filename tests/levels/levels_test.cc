@@ -119,7 +119,7 @@ TEST(RuntimeLevel, a_worker_of_all_levels_that_sleeps_gets_a_job_of_a_level_made
   EXPECT_EQ(world.engine.level_name(job->level()), "later");
 }
 
-TEST(RuntimeLevel, one_that_is_removed_refuses_who_still_has_its_handle) {
+TEST(RuntimeLevel, a_removed_level_refuses_calls_with_its_old_handle) {
   World world(small_engine(), {});
   const Level level = must(world.engine.add_level("brief"));
   const auto producer = world.attach();
@@ -259,7 +259,7 @@ TEST(RuntimeLevel, a_level_that_is_listed_and_not_yet_open_is_opened_by_the_next
   EXPECT_TRUE(world.engine.level("first"));
 }
 
-TEST(RuntimeLevel, hostile_words_of_a_level_hurt_nobody_else) {
+TEST(RuntimeLevel, hostile_words_of_a_level_harm_no_other_level) {
   World world(small_engine(), {});
   const Level level = must(world.engine.add_level("victim", {.ring = 16}));
   const Inside inside(world.scratch);
@@ -467,7 +467,7 @@ TEST(OverflowQueue, a_new_job_does_not_overtake_while_the_ring_drains) {
   drain(*full.worker, 16);
   JobId newcomer;
   full.room.begin_pass();
-  full.room.turn([&] {  // it knows of nobody, and looks once more
+  full.room.turn([&] {  // it knows of no job, and scans once more
     full.room.begin_pass();
     newcomer = full.enqueue(17);
     full.room.add_marked(index_of(before));

@@ -1,6 +1,6 @@
 /* The keeper of the model in ringmill.pml: core/keeper/reaper.cc and core/keeper/table_scan.cc. */
 
-/* True when somebody's slot was written for the run that `mine` stands in. While a holder extends, the note is one
+/* True when a slot was written for the run that `mine` stands in. While a holder extends, the note is one
  * version ahead. */
 #ifdef EXPIRY_WANTS_EXACT_NOTE
 #define SPEAKS_OF_RUNNING(note) ((note) >> 1 == VERSION(mine))
@@ -11,7 +11,7 @@
                                                   (STATE(mine) == RUNNING && SPEAKS_OF_RUNNING(note))))
 
 /* The rule for cell `c`, whose word `mine` names the dead owner `d`. Reading the slot of `d` is part of the step:
- * nobody writes it any more. */
+ * its owner is dead, so no process writes it. */
 #define CHOOSE_RULE \
   if \
   :: STATE(mine) == FILLING -> step = FREE_CELL \
@@ -170,7 +170,7 @@ end:
        if
        :: SPEAKS(lease_id[d], lease_note[d]) -> outcome = REQUEUE; step = STAGE_ID
        :: else ->
-          assert(gone[d] != STOPPED || cell[c] != mine); /* who stands still for ever does not keep its job for ever */
+          assert(gone[d] != STOPPED || cell[c] != mine); /* a stopped process does not keep its job for ever */
           step = CHOOSE; c = 0; mine = 0
        fi;
        d = 0 }
@@ -181,15 +181,15 @@ end:
   :: d_step { step == WIN_CELL -> /* settle.E2 */
        if
        :: cell[c] == mine ->
-          who = OWNER(mine);
+          owner = OWNER(mine);
           if
-          :: STATE(mine) == RUNNING && gone[who] != DEAD ->
-             assert(holds[who]);
-             assert(now >= promised[who]); /* an extension that was granted holds */
-             was_revoked[who] = 1
+          :: STATE(mine) == RUNNING && gone[owner] != DEAD ->
+             assert(holds[owner]);
+             assert(now >= promised[owner]); /* an extension that was granted holds */
+             was_revoked[owner] = 1
           :: else
           fi;
-          who = 0;
+          owner = 0;
           mine = NEXT(mine, COMPLETING, me); cell[c] = mine;
           if :: outcome == COMPLETE -> step = STORE_CELL :: else -> step = PLACE_NOTE fi
        :: else -> step = CLEAR_SLOT

@@ -91,7 +91,7 @@ bit overflow;
 byte lease_id[MOST_PARTICIPANT + 1]; /* a worker's lease slot, a keeper's settling slot */
 byte lease_note[MOST_PARTICIPANT + 1];
 byte lease_deadline[MOST_PARTICIPANT + 1];
-byte placing[MOST_PARTICIPANT + 1]; /* an id with its count: before the count is written nobody looks */
+byte placing[MOST_PARTICIPANT + 1]; /* an id with its count: readers look only after the count is written */
 bit is_free_entry[MOST_PARTICIPANT + 1]; /* reaped, or left */
 
 /* ---- the world ---- */
@@ -126,11 +126,11 @@ inline check_nobody_forgotten() {
   for (check : 0 .. CELLS - 1) {
     if
     :: STATE(cell[check]) == QUEUED && !REACHABLE(check) && !overflow && !scanning ->
-       for (who : 1 .. MOST_PARTICIPANT) {
-         placed = placed || (placing[who] == ID(cell[check], check) && !is_free_entry[who])
+       for (owner : 1 .. MOST_PARTICIPANT) {
+         placed = placed || (placing[owner] == ID(cell[check], check) && !is_free_entry[owner])
        }
        assert(placed);
-       placed = false; who = 0
+       placed = false; owner = 0
     :: else
     fi
   }
@@ -237,7 +237,7 @@ inline push() {
   od
 }
 
-#define RING_LOCALS byte position, known_head, hint, hinted, seen, push_step, moves, check, who; bit placed
+#define RING_LOCALS byte position, known_head, hint, hinted, seen, push_step, moves, check, owner; bit placed
 
 /* ---- producer ---- */
 proctype producer(byte me) {
@@ -391,7 +391,7 @@ end:
           if :: failing -> step = NOTE_PLACING :: else -> step = STORE fi
 #ifndef SKIP_LEASE_CHECK
        :: else ->
-          assert(was_revoked[me]); /* the loser is told, and nobody else */
+          assert(was_revoked[me]); /* only the loser receives lease_lost */
           step = GIVE_BACK
 #endif
        fi;
@@ -424,7 +424,7 @@ inline check_the_end() {
     :: STATE(cell[c]) == FREE -> is_full = 0
     :: STATE(cell[c]) == QUEUED -> assert(!worker_lives); assert(REACHABLE(c) || overflow)
     :: STATE(cell[c]) == RUNNING -> assert(gone[p] == STOPPED && lease_deadline[p] > now)
-    :: else -> assert(gone[p] == STOPPED) /* filling and completing: of nobody who is dead, or done */
+    :: else -> assert(gone[p] == STOPPED) /* filling and completing: their owner is neither dead nor done */
     fi
   }
   for (id : 4 .. 30) {

@@ -183,8 +183,8 @@ TEST(ExtentWaitsInProcess, a_large_job_that_is_cancelled_wakes) {
   }
 }
 
-/// The reservation of a claim that lost its job to another named the job until the slot was used again: nobody else got
-/// the extent meanwhile, for as long as the loser had nothing to claim.
+/// The reservation of a claim that lost its job to another named the job until the slot was used again: no other
+/// producer got the extent meanwhile, for as long as the loser had nothing to claim.
 TEST(ExtentWaitsInProcess, a_claimer_that_loses_a_large_job_to_another_does_not_keep_its_extent) {
   Arenas arenas;
   const Segment& segment = arenas.core->segment;

@@ -1,4 +1,4 @@
-// What is told of a job and of a full engine: errors that say what to do, states, and who is woken.
+// What calls report of a job and of a full engine: errors that say what to do, states, and wake-ups.
 #include <array>
 #include <atomic>
 #include <string>
@@ -165,7 +165,7 @@ TEST(ReaperInProcess, a_worker_that_sleeps_in_claim_gets_the_job_of_the_dead) {
   EXPECT_EQ(code_of(held.complete()), ErrorCode::lease_lost);
 }
 
-/// The wake for a job went to one who died before it woke: the other sleeper knows nothing of the job.
+/// The wake for a job went to a sleeper that died before it woke. The other sleeper knows nothing of the job.
 TEST(ReaperInProcess, a_sleeper_gets_the_job_whose_wake_had_gone_to_the_dead) {
   const WithoutFallback without_fallback;
   World world;
@@ -201,7 +201,8 @@ TEST(ReaperInProcess, a_sleeper_gets_the_job_whose_wake_had_gone_to_the_dead) {
 }
 
 /// Producers in threads, each of which lists every cell again and again, as any number of scans might. All cells but
-/// one are in use, so that they reach for the same one. Who takes it when another has done so gets its generation, too.
+/// one are in use, so that they reach for the same one. A producer that takes it after another one has gets a new
+/// generation, too.
 TEST(FreeCellsInProcess, no_two_producers_get_one_cell_while_free_cells_are_listed_all_the_time) {
   CreateOptions options = small_engine();
   options.capacity = 64;

@@ -62,7 +62,7 @@ TEST(KindsInProcess, jobs_that_a_filter_passed_over_are_there_for_their_own_work
   EXPECT_EQ(code_of(other->claim()), ErrorCode::would_block);
 }
 
-TEST(KindsInProcess, one_waiting_job_of_a_kind_that_nobody_serves_does_not_stop_the_level) {
+TEST(KindsInProcess, one_waiting_job_of_a_kind_without_workers_does_not_stop_the_level) {
   TwoKinds world(smallest_engine());
   const auto producer = world.attach(Role::producer);
   const auto worker = world.worker_of(world.kind);

@@ -248,7 +248,7 @@ TEST(Deaths, a_job_that_must_not_be_repeated_is_buried_when_its_worker_dies) {
   EXPECT_TRUE(world.letter(id).bury_when_worker_lost);
 }
 
-TEST(Deaths, a_job_that_nobody_begins_in_time_is_dead_as_expired) {
+TEST(Deaths, a_job_that_is_not_begun_in_time_is_dead_as_expired) {
   KeptWorld world;
   const JobId id = world.add({.expires = 50ms});
   EXPECT_EQ(world.state_of(id), JobState::queued);
@@ -364,7 +364,7 @@ TEST(Results, a_cell_whose_result_was_cut_has_a_whole_one_in_its_next_life) {
   }
 }
 
-TEST(Results, nobody_asked_for_a_result_and_it_is_dropped_whatever_its_length) {
+TEST(Results, a_result_that_was_not_asked_for_is_dropped_whatever_its_length) {
   KeptWorld world;
   const JobId id = world.add({});
   Job job = world.claim();
@@ -390,7 +390,7 @@ TEST(Results, the_error_of_an_earlier_attempt_is_no_result) {
   EXPECT_EQ(world.info(id).result, "");
 }
 
-TEST(Waits, who_waits_is_woken_at_the_end_with_the_result) {
+TEST(Waits, a_waiting_caller_is_woken_at_the_end_with_the_result) {
   longest_sleep_for_end_ns = ~std::uint64_t{0};
   KeptWorld world;
   const JobId id = world.add({.keep_result = 1min});
@@ -402,7 +402,7 @@ TEST(Waits, who_waits_is_woken_at_the_end_with_the_result) {
   EXPECT_EQ(must(got).result, "done");
 }
 
-TEST(Waits, who_waits_for_a_plain_job_is_told_that_it_is_over) {
+TEST(Waits, a_caller_that_waits_for_a_plain_job_learns_that_it_is_over) {
   KeptWorld world;
   const JobId id = world.enqueue(*world.participant, "plain");
   Result<JobInfo> got;

@@ -1,4 +1,4 @@
-// Leases: who has a job, who is told that it has not, and what a death or a late end leaves.
+// Leases: which participant has a job, which receives lease_lost, and what a death or a late end leaves.
 #include <unistd.h>
 
 #include <array>
@@ -140,7 +140,7 @@ TEST(KilledWorker, an_attempt_counts_only_if_a_handler_saw_the_job) {
     Engine engine = world.scratch.open(without_keeper);
     auto worker = must(engine.attach(Role::worker));
     must(worker->subscribe({.prefetch = 2}));
-    // Who is fast claims in advance. Under load, or a sanitizer, that takes more than one try.
+    // A fast worker claims in advance. Under load, or a sanitizer, that takes more than one try.
     for (std::size_t n = 0; n < ids.size(); ++n) {
       Job job = must(worker->claim());
       if (worker->held() == 2) {

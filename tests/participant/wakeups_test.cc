@@ -1,4 +1,4 @@
-// Who sleeps is woken, and by the right thing: the fall-back that looks again after a second is switched off here.
+// A sleeper is woken, and by the right event: the fall-back that checks again after a second is switched off here.
 #include <unistd.h>
 
 #include <array>
@@ -38,8 +38,8 @@ struct SleepingWorld : World {
   std::shared_ptr<EngineCore> core;
 };
 
-/// A thread that claims one job of one level, with a long wait, and completes it. It stays until it is told to leave: a
-/// participant that leaves wakes everybody.
+/// A thread that claims one job of one level, with a long wait, and completes it. It stays until told to leave, because
+/// a participant that leaves wakes all sleepers.
 class SleepingWorker {
  public:
   SleepingWorker(SleepingWorld& world, Level level)
@@ -91,7 +91,7 @@ TEST(WakeupsInProcess, a_batch_over_two_levels_wakes_a_worker_of_each) {
   must(producer->enqueue_batch(batch, ids));
   EXPECT_TRUE(await([&] { return world.state_of(ids[1]) == JobState::ended; }, 5s))
       << "the job of level low was left to sleepers";
-  // Whoever still sleeps gets a job of its own.
+  // A worker that still sleeps gets a job of its own.
   must(producer->enqueue({.kind = world.kind, .level = high}));
   must(producer->enqueue({.kind = world.kind, .level = low}));
   EXPECT_TRUE(first_high.got_its_job());
@@ -108,7 +108,7 @@ TEST(WakeupsInProcess, wake_is_kept_for_the_next_wait) {
   EXPECT_EQ(code_of(worker->claim(5s)), ErrorCode::would_block) << "a claim that did not wait took the wake for itself";
 }
 
-/// Whoever falls asleep sets its sign first and looks once more then. Each job comes about when the worker gives up its
+/// A worker that falls asleep sets its sign first, then checks once more. Each job comes about when the worker stops
 /// spinning, so that in time every moment of falling asleep is met.
 TEST(WakeupsInProcess, a_job_that_comes_while_a_worker_falls_asleep_is_not_left_waiting) {
   const WithoutFallback without_fallback;
@@ -201,7 +201,7 @@ TEST(WakeupsInProcess, a_kept_job_goes_at_its_time_with_a_keeper_that_only_marks
   EXPECT_TRUE(await([&] { return called.world.engine.status().cells_used == 0; }, 10s));
 }
 
-TEST(WakeupsInProcess, a_journal_thread_that_sleeps_is_called_by_marks_and_by_those_who_wait) {
+TEST(WakeupsInProcess, a_sleeping_journal_thread_is_woken_by_marks_and_by_waiting_callers) {
   CalledKeeper called;
   for (int n = 0; n < 20; ++n) {
     called.add({}, Durability::durable);

@@ -55,7 +55,7 @@ using Names = std::vector<std::string>;
 class ScheduleBookInProcess : public testing::Test {
  protected:
   std::filesystem::path file() const { return folder_.path() / schedules_file; }
-  /// Runs SQL on the file, as nobody of ours would.
+  /// Runs SQL on the file that ringmill never runs.
   void tamper(const char* sql) const {
     sqlite3* connection = nullptr;
     ASSERT_EQ(sqlite3_open(file().c_str(), &connection), SQLITE_OK);

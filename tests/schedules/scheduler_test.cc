@@ -58,7 +58,7 @@ TEST(Scheduler, ticks_of_an_engine_that_was_renamed_go_to_it_and_not_to_the_next
 }
 
 TEST(Scheduler, a_tick_that_a_dead_keeper_had_enqueued_and_not_marked_is_not_enqueued_again) {
-  World world;  // nobody keeps it
+  World world;  // it has no keeper
   ScheduleBook book(world.scratch.directory());
   const auto now = std::chrono::system_clock::now();
   must(book.add(every("hourly", 1h), now - 1h - 1s));

@@ -1,4 +1,4 @@
-// Payloads that do not fit a cell: where they lie, who gets whose place, and what stays in place for whom.
+// Payloads that do not fit a cell: where they lie, which job gets which place, and what stays for a revoked holder.
 #include <array>
 #include <atomic>
 #include <cstring>
@@ -222,7 +222,7 @@ TEST(Arena, a_producer_that_is_killed_while_it_fills_a_large_job_leaves_no_hole)
   await([&] { return number->load() != 0; });
   child.kill();
   EXPECT_EQ(large.used(), 65536U);
-  EXPECT_EQ(large.fill(65536).size(), 3U) << "nobody knows yet that it is dead";
+  EXPECT_EQ(large.fill(65536).size(), 3U) << "its death is not known yet";
   const auto owner = static_cast<std::uint32_t>(number->load() - 1);
   Reaper reaper(inside.core(), inside.number());
   reaper.take_over(owner);

@@ -232,7 +232,7 @@ TEST(ExecWorkers, a_limit_of_file_size_cuts_what_a_command_said_and_ends_no_prog
 }
 
 TEST(ExecWorkers, a_user_without_processes_left_is_no_attempt) {
-  if (::geteuid() != 0) GTEST_SKIP() << "only root can become a user who may have none";
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can become a user that may have none";
   CreateOptions options = small_engine();
   options.mode = 0755;  // entering reads which memory is the newest
   ExecWorld world(options, OpenOptions{});
@@ -380,7 +380,7 @@ TEST(ExecWorkers, a_command_that_does_not_exist_fails_the_attempt_and_the_log_ha
 
 TEST(ExecWorkers, a_command_that_does_not_read_its_payload_completes_its_job) {
   ExecWorld world;
-  world.add("nobody reads this");
+  world.add("never read");
   EXPECT_EQ(world.drain({.command = "exec 0<&-; exit 0"}).completed, 1U);
 }
 

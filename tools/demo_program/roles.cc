@@ -103,7 +103,7 @@ int run_worker(const RunFolder& folder, int number) {
     const std::string digest = digester.sha256_of(path);
     append(*ledger, fmt::format("{} {} {} {}", job->id().to_string(), job->attempt(),
                                 digest.empty() ? unreadable : digest, path));
-    // Whoever lost the lease has written a record too many; the comparison knows that a file may have several.
+    // A run that lost its lease has written a record too many; the comparison knows that a file may have several.
     static_cast<void>(job->complete());
   }
   sleeping_participant.store(nullptr);

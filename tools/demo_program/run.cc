@@ -104,7 +104,7 @@ class Progress {
   Clock::time_point next_ = began_;
 };
 
-/// Looks at who holds what, without taking part.
+/// Reads which participant holds which job, without taking part.
 class Holders {
  public:
   explicit Holders(const RunFolder& folder)
@@ -170,7 +170,7 @@ bool have_ended(std::vector<Child>& children) {
   return all;
 }
 
-/// Only who is in the registry is ready for signals, and for a fair start.
+/// Waits until every child is in the registry: only then it is ready for signals, and the start is fair.
 void await_attached(const Engine& engine, std::vector<Child>& children) {
   for (Child& child : children) {
     while (!participant_of(engine, child.pid())) {

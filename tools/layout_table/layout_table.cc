@@ -1,6 +1,6 @@
 // Prints every word of shared memory as the compiler lays it out: struct, offset, bytes, field. tools/tidy compares the
-// tables of docs/shared-memory-layout.md with it. A byte that no row covers is an error, so a field cannot be forgotten
-// here, and no struct has padding that nobody named.
+// tables of docs/shared-memory-layout.md with it. A byte that no row covers is an error, so no field is forgotten here,
+// and no struct has unnamed padding.
 #include <cstddef>
 #include <cstdio>
 #include <initializer_list>
