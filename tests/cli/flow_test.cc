@@ -41,7 +41,7 @@ TEST_F(FlowCommand, a_paused_level_keeps_its_jobs_and_says_so) {
   EXPECT_EQ(status()["levels"][2]["paused"], false);
 }
 
-TEST_F(FlowCommand, a_paused_kind_holds_nobody_up_and_goes_on_later) {
+TEST_F(FlowCommand, a_paused_kind_holds_no_other_jobs_up_and_goes_on_later) {
   done("pause", {"--kind", "mail"});
   const std::string held = enqueue("a", "mail");
   const std::string free = enqueue("b");
@@ -114,7 +114,7 @@ TEST_F(FlowCommand, words_that_make_no_sense_are_usage_errors) {
   expect_error(on_engine("limit", {"--kind", "a"}), 2, "--rate");
   expect_error(on_engine("limit", {"--kind", "a", "--burst", "3"}), 2, "give --rate as well");
   for (const char* rate : {"10", "10/", "/s", "0/s", "10/10", "ten/s", "-1/s"}) {
-    expect_error(on_engine("limit", {"--kind", "a", "--rate", rate}), 2, "is no rate like");
+    expect_error(on_engine("limit", {"--kind", "a", "--rate", rate}), 2, "is not a rate like");
   }
   expect_error(on_engine("limit", {"--kind", "a", "--concurrency", "257"}), 2, "--concurrency");
 }

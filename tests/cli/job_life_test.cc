@@ -48,7 +48,7 @@ TEST_F(LifeCommand, times_that_are_none_and_two_beginnings_are_usage_errors) {
   for (const char* at :
        {"tomorrow", "2100-02-30T00:00:00Z", "2100-02-28 00:00:00Z", "2100-02-28T00:00:00", "2100-02-28T24:00:00Z",
         "2100-02-28T00:00:00.Z", "2100-02-28T00:00:00+0100", "2100-02-28T00:00:00Zx"}) {
-    expect_error(enqueue_with({"--at", at}), 2, "is no time like");
+    expect_error(enqueue_with({"--at", at}), 2, "is not a time like");
   }
   expect_error(enqueue_with({"--delay", "1s", "--at", "2100-01-01T00:00:00Z"}), 2, "excludes");
   expect_error(enqueue_with({"--delay", "soon"}), 2, "--delay");
@@ -74,7 +74,7 @@ TEST_F(LifeCommand, a_job_dies_after_its_attempts_and_every_command_says_why) {
   EXPECT_EQ(status()["totals"]["dead"], 1);
 }
 
-TEST_F(LifeCommand, a_job_that_nobody_begins_in_time_is_dead_as_expired) {
+TEST_F(LifeCommand, a_job_that_is_not_begun_in_time_is_dead_as_expired) {
   const Command keeper(words_for("keeper", {"--foreground"}));
   const std::string id = id_with({"--expires", "50ms"});
   expect_error(on_engine("wait", {id, "--timeout", "20s"}), 1, "is dead (expired)");
@@ -232,7 +232,7 @@ TEST_F(LifeCommand, keys_of_a_json_job_that_are_off_name_their_line) {
     EXPECT_HAS(ran.err, "line 1: ");
   };
   refused(R"({"kind":"k","delay":"x"})", "delay: x");
-  refused(R"({"kind":"k","at":"x"})", "at is no time");
+  refused(R"({"kind":"k","at":"x"})", "at is not a time");
   refused(R"({"kind":"k","delay":"1s","at":"2100-01-01T00:00:00Z"})", "not both");
   refused(R"({"kind":"k","max_attempts":-1})", "0 to 65535");
   refused(R"({"kind":"k","on_worker_lost":"cry"})", "retry or bury");

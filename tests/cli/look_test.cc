@@ -70,7 +70,7 @@ TEST_F(LookCommand, status_tells_the_living_from_the_dead) {
   EXPECT_EQ(alive["keeper"]["alive"], true);
   for (const auto& participant : alive["participants"]) EXPECT_EQ(participant["alive"], true) << participant;
   worker.end_by(SIGKILL);
-  const auto dead = status();  // the keeper died with the worker: nobody has cleaned up
+  const auto dead = status();  // the keeper died with the worker: nothing has been cleaned up
   EXPECT_EQ(dead["participants"].size(), alive["participants"].size());
   for (const auto& participant : dead["participants"]) EXPECT_EQ(participant["alive"], false) << participant;
   EXPECT_EQ(dead["keeper"]["alive"], false);
@@ -203,7 +203,7 @@ TEST_F(LookCommand, dump_reads_a_copy_and_finds_what_is_broken_in_it) {
   EXPECT_EQ(ringmill({"dump", "--from", folder.path(), "--check"}).exit_code, 0);
 
   std::fstream file(copy, std::ios::binary | std::ios::in | std::ios::out);
-  // The last cell's state word: a state that nobody knows.
+  // The last cell's state word: an unknown state.
   file.seekp(static_cast<std::streamoff>(std::filesystem::file_size(copy)) - 256);
   const std::string nonsense(8, '\xff');
   file.write(nonsense.data(), static_cast<std::streamsize>(nonsense.size()));

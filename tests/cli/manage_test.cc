@@ -145,7 +145,7 @@ TEST_F(ManageCommand, keeper_as_a_daemon_prints_its_process_id_and_ends_with_its
   EXPECT_EQ(status()["keeper"]["pid"], daemon);
   EXPECT_EQ(::getsid(daemon), daemon);
   EXPECT_EQ(on_engine("remove", {"--force"}).exit_code, 0);
-  // It is nobody's child here: a process that is gone, or waits for its new parent to notice.
+  // It is no child of the test: it is gone, or it waits for its new parent to reap it.
   const auto has_ended = [daemon] {
     const auto text = read_file("/proc/" + std::to_string(daemon) + "/stat");
     return !text || text->find(") Z ") != std::string::npos;

@@ -73,7 +73,7 @@ TEST_F(ProcessStart, a_keeper_becomes_a_daemon_whatever_is_closed) {
 TEST_F(ProcessStart, a_keepers_daemon_keeps_no_lock_and_no_pipe_of_its_caller) {
   const ScratchFolder folder;
   const std::string lock = folder.path() / "script.lock";
-  // The command substitution ends when nobody has the write end of its pipe, which is 3 as well.
+  // The command substitution ends when no process has the write end of its pipe, which is 3 as well.
   const Ran ran = shell("exec 9>" + lock + "; flock -n 9 || exit 9; out=$(" + quoted(program()) + " keeper " +
                         quoted(directory()) + " 3>&1 >/dev/null) && exec 9>&- && flock -n " + lock + " true");
   EXPECT_EQ(ran.exit_code, 0) << testing::PrintToString(ran);

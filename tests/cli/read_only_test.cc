@@ -24,7 +24,7 @@ int with_read_only_mount(const std::filesystem::path& directory, const std::func
   return is_mounted ? body() : 98;
 }
 
-TEST(ReadOnlyMount, whoever_may_only_read_may_look) {
+TEST(ReadOnlyMount, a_user_with_read_access_only_can_look) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can mount a directory read-only";
   const ScratchEngine scratch;
   const std::string directory = scratch.directory().string();
@@ -70,8 +70,8 @@ TEST(ReadOnlyMount, a_job_that_ends_is_waited_for_by_what_may_only_read) {
   EXPECT_EQ(reader.wait(), 0);
 }
 
-/// A user whom the mode lets read, and no more.
-TEST(ReaderOfTheCommandLine, looks_and_is_told_what_is_for_those_who_may_write) {
+/// A user with read access only.
+TEST(ReaderOfTheCommandLine, looks_and_gets_an_error_where_write_access_is_needed) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
   CreateOptions options = small_engine();
   options.mode = 0755;
@@ -87,8 +87,8 @@ TEST(ReaderOfTheCommandLine, looks_and_is_told_what_is_for_those_who_may_write) 
   ASSERT_EQ(ringmill({"work", directory, "--kind", "bad", "--exec", "exit 100", "--drain"}).exit_code, 0);
   ASSERT_TRUE(await([&] { return !ringmill({"dead", directory, "list", "--json"}).out.empty(); }));
   Child reader([&] {
-    constexpr uid_t somebody = 12345;
-    if (::setgroups(0, nullptr) != 0 || ::setgid(somebody) != 0 || ::setuid(somebody) != 0) return 99;
+    constexpr uid_t other_user = 12345;
+    if (::setgroups(0, nullptr) != 0 || ::setgid(other_user) != 0 || ::setuid(other_user) != 0) return 99;
     int number = 0;
     const auto is = [&number](int exit_code, const std::vector<std::string>& words, const std::string& part = "") {
       ++number;
@@ -100,7 +100,7 @@ TEST(ReaderOfTheCommandLine, looks_and_is_told_what_is_for_those_who_may_write) 
     const bool all = is(0, {"status", directory}) && is(0, {"status", directory, "--json"}) &&
                      is(0, {"dump", directory, "--check"}, "every invariant holds") &&
                      is(0, {"job", directory, waiting}, "queued") &&
-                     is(0, {"job", directory, ended}, "whether it has a dead letter is not known") &&
+                     is(0, {"job", directory, ended}, "cannot tell whether the job has a dead letter") &&
                      is(0, {"explain", directory, waiting}) && is(0, {"explain", directory, dead}) &&
                      is(0, {"level", directory, "list"}) && is(0, {"limit", directory}) &&
                      is(1, {"wait", directory, waiting, "--timeout", "50ms"}) &&

@@ -1,4 +1,4 @@
-// ringmill cancel: ends a job that waits, asks one that runs to stop.
+// ringmill cancel: ends a waiting job, or asks a running one to stop.
 #include <memory>
 
 #include <ringmill/engine.h>
@@ -42,14 +42,14 @@ Command add_cancel(CLI::App& program) {
     std::string id;
   };
   auto words = std::make_shared<Words>();
-  CLI::App* app = program.add_subcommand("cancel", "End a job that waits; ask one that runs to stop");
+  CLI::App* app = program.add_subcommand("cancel", "End a waiting job, or ask a running one to stop");
   add_directory(*app, words->directory);
   app->add_option("ID", words->id, "The job's id, as enqueue printed it")->required();
   app->footer(
-      "Exit code 0: it waited and will never run, or it runs and the request was placed; standard output says which.\n"
-      "A command of `ringmill work` that is asked to stop gets SIGTERM, and after 5 s SIGKILL; a handler sees\n"
-      "JobContext::should_stop(). It may end well all the same: `ringmill wait` tells.\n"
-      "Exit code 1: it is over, or never was; standard error says which.\n"
+      "Exit code 0: the job was waiting and will never run, or it runs and was asked to stop; standard output says\n"
+      "which. A command of `ringmill work` that is asked to stop gets SIGTERM, and after 5 s SIGKILL; a handler sees\n"
+      "JobContext::should_stop(). The job may still complete: `ringmill wait` tells. Exit code 1: the job is over, or\n"
+      "never existed; standard error says which.\n"
       "\n"
       "Example:\n"
       "  id=$(ringmill enqueue /tmp/jobs --kind greet --payload world)\n"

@@ -1,4 +1,4 @@
-// ringmill dead: looks at jobs that ended badly, gives them another try, or lets them go.
+// ringmill dead: lists, retries, exports and purges dead letters.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -51,7 +51,7 @@ struct DeadWords {
   }
 };
 
-/// What the words lack, or have too much of. Empty: nothing.
+/// Returns what the arguments lack, or have too much of; empty if they are right.
 std::string fault_of(const DeadWords& words) {
   const bool changes = words.action == "retry" || words.action == "purge";
   if (words.has_id() && !words.id()) return "a job id has 16 lower-case hexadecimal digits: " + words.id_text;
@@ -74,8 +74,7 @@ int fail_to_find(const DeadWords& words, const Error& error) {
   return error.code() == ErrorCode::not_found ? no_letter(words) : fail("dead", error);
 }
 
-/// Calls `visit` for the letter, or the letters, that the words mean. Nothing: `visit` was called for none, because the
-/// one that has this id is not there.
+/// Calls `visit` for each letter that the arguments select. Returns nothing if there is no letter of the given id.
 Result<std::optional<std::uint64_t>> each(const DeadWords& words, const DeadLetterStore& store, Order order,
                                           const std::function<bool(const DeadLetter&)>& visit) {
   if (!words.has_id()) {
@@ -223,7 +222,7 @@ class Retrying {
   Retrying(const DeadWords& words, DeadLetterStore& store, Engine& engine, Participant& participant)
       : words_(words), store_(store), engine_(engine), participant_(participant), option_reader_(engine) {}
 
-  /// False: stop.
+  /// Returns false to stop.
   bool add(const DeadLetter& letter) {
     const auto kind = engine_.kind(letter.kind);
     const auto level = engine_.level(letter.level);
@@ -280,7 +279,7 @@ class Retrying {
  private:
   static constexpr std::chrono::seconds room_wait{5};
 
-  /// As the job had asked for; but its time has come, and it has all of it.
+  /// Returns the job's own options, without delay and expiry.
   Result<JobOptions> options_of(const DeadLetter& letter) {
     OptionWords words{.keep_result = letter.keep_result};
     words.max_attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(letter.max_attempts, 0xffff));
@@ -288,7 +287,7 @@ class Retrying {
     if (letter.bury_when_worker_lost) words.on_worker_lost = OnWorkerLost::bury;
     return option_reader_.read(words);
   }
-  /// One letter that cannot be retried keeps no other back.
+  /// A letter that cannot be retried does not hold up the others.
   bool keep(const DeadLetter& letter, const Error& error) {
     if (kept_++ == 0) first_kept_ = letter.id.to_string() + ": " + error.message();
     return true;
@@ -372,7 +371,7 @@ Command add_dead(CLI::App& program) {
   app->add_option("ACTION", words->action, "list, show, retry, export or purge")
       ->required()
       ->check(CLI::IsMember({"list", "show", "retry", "export", "purge"}));
-  app->add_option("ID", words->id_text, "The job's id: for show, or for one of the letters");
+  app->add_option("ID", words->id_text, "The job's id, for show, or to name one letter");
   app->add_option("--kind", words->kind, "Only letters of this kind")->type_name("NAME");
   app->add_option("--level", words->level, "Only letters of this level")->type_name("NAME");
   app->add_option("--cause", words->cause, "Only letters of this cause")
@@ -383,9 +382,10 @@ Command add_dead(CLI::App& program) {
   app->add_flag("--all", words->all, "retry, purge: every letter");
   app->add_flag("--json", words->json, "JSON: a line per letter, with the keys of `ringmill job` and cause");
   app->footer(
-      "retry puts jobs back into their levels under new ids, their attempts at zero; a letter goes when its job is\n"
-      "durable. A retry that is killed may have put in a job and left its letter. export prints what\n"
-      "`ringmill enqueue --from-json` reads, the oldest first, and removes nothing.\n"
+      "retry enqueues jobs again in their levels, under new ids, with their attempts at zero. A letter is removed\n"
+      "once its job is durable. A retry that is killed may have enqueued a job and left its letter. export prints\n"
+      "what `ringmill enqueue --from-json` reads, the oldest first, and removes nothing.\n"
+      "\n"
       "Exit code 1: no such letter, the engine is full, or a letter could not be retried; standard error says which.\n"
       "\n"
       "Examples:\n"

@@ -37,7 +37,7 @@ Result<std::optional<DeadLetter>> look_for_letter(std::string_view command, cons
                                                   JobId id) {
   auto letter = find_dead_letter(path, id);
   if (letter || letter.error().code() != ErrorCode::permission_denied) return letter;
-  fail(command, exit_done, "whether it has a dead letter is not known: " + letter.error().message());
+  fail(command, exit_done, "cannot tell whether the job has a dead letter: " + letter.error().message());
   return std::nullopt;
 }
 

@@ -1,4 +1,4 @@
-// ringmill dump: what stands in shared memory, or in a copy of it. Nothing is written; no lock is taken.
+// ringmill dump: the contents of shared memory, or of a copy of it. Nothing is written; no lock is taken.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -164,7 +164,7 @@ void dump_participants(const DumpWords& words, const EngineView& view, Output& o
   if (!words.json) table.print(output);
 }
 
-/// What is broken in the dead letters of an engine. A copy has none.
+/// Returns the findings in the dead letters of an engine. A copy has no dead letters.
 std::vector<std::string> check_dead_letters(const DumpWords& words, const EngineView& view) {
   if (view.is_copy()) return {};
   const auto store = open_dead_letters_to_read(words.directory);
@@ -270,8 +270,8 @@ Command add_dump(CLI::App& program) {
       ->check(CLI::IsMember({"queued", "delayed", "blocked", "running", "completed", "dead", "cancelled"}));
   app->add_option("--level", words->level, "Only jobs of this level")->type_name("NAME");
   app->add_option("--kind", words->kind, "Only jobs of this kind")->type_name("NAME");
-  add_count(*app, "--limit", words->limit, "At most so many jobs");
-  app->add_flag("--payload", words->payload, "With payloads (JSON: payload, or payload_base64 if it is no UTF-8)");
+  add_count(*app, "--limit", words->limit, "The most jobs to list");
+  app->add_flag("--payload", words->payload, "With payloads (JSON: payload, or payload_base64 if it is not UTF-8)");
   app->add_flag("--rings", words->rings, "The levels' rings instead of jobs");
   app->add_flag("--participants", words->participants, "The registry's entries instead of jobs");
   CLI::Option* journal = app->add_flag("--journal", words->journal,
@@ -282,15 +282,15 @@ Command add_dump(CLI::App& program) {
   CLI::Option* dead = app->add_flag("--dead", words->dead, "The dead letters instead, the newest first");
   for (const char* name : {"--state", "--rings", "--participants", "--journal"}) dead->excludes(app->get_option(name));
   app->add_flag("--check", words->check, "Verify every invariant; exit code 1 if one is broken");
-  app->add_flag("--at-rest", words->at_rest,
-                "With --check: also what holds only while nobody works (done anyway when nobody is in)");
+  app->add_flag(
+      "--at-rest", words->at_rest,
+      "With --check: also what holds only while no process works (done anyway if the engine has no participants)");
   app->add_option("--from", words->from,
                   "Read a copy: a segment's file, or a folder with ringmill-ID (and engine.json)")
       ->type_name("PATH");
   app->footer(
-      "Nothing is written and no lock is taken: jobs that move while it looks may be shown as they were before, or "
-      "not\n"
-      "at all. Jobs stand in the order of their cells, not of their age.\n"
+      "The command writes nothing and takes no lock. A job that changes meanwhile may be shown as it was before, or\n"
+      "not at all. Jobs are listed in the order of their cells, not of their age.\n"
       "\n"
       "Examples:\n"
       "  ringmill dump /tmp/jobs --state running\n"

@@ -1,4 +1,4 @@
-// ringmill enqueue: puts jobs in and prints their ids.
+// ringmill enqueue: enqueues jobs and prints their ids.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -47,7 +47,7 @@ struct EnqueueWords {
   bool wait = false;
   bool quiet = false;
 
-  /// Jobs with links come all or none.
+  /// Linked jobs are enqueued all or none.
   bool are_linked() const noexcept { return !after.empty() || chain || !callback.empty(); }
 };
 
@@ -86,7 +86,7 @@ class Enqueueing {
     return *unique;
   }
 
-  /// All that was added, at once, if it is linked; the callback behind it.
+  /// Enqueues all added jobs at once, if they are linked, and the callback after them.
   std::optional<Stop> finish() {
     if (!words_.are_linked()) return flush();
     if (!words_.callback.empty()) {
@@ -140,7 +140,7 @@ class Enqueueing {
                               "--max-payload",
                               job.payload.size(), most)};
     }
-    // Names are taken for good: last, when nothing else is wrong with the job.
+    // Intern names last, when nothing else is wrong with the job: they stay for good.
     const auto options = option_reader_.read(option_words);
     if (!options) return stop_at(options.error());
     const auto kind = kind_of(kind_name);
@@ -161,7 +161,7 @@ class Enqueueing {
     return words_.on_parent_dead == "run" ? OnParentDead::run : OnParentDead::cancel;
   }
 
-  /// The job that was gathered goes to the others that come with it.
+  /// Adds the gathered job to the linked ones.
   std::optional<Stop> link() {
     count_ = 0;
     std::vector<JobGraph::Node> before;
@@ -230,7 +230,7 @@ class Enqueueing {
 };
 
 Stop stop_of(const Error& error) {
-  // A file that is not there is the caller's word; not_found elsewhere means the engine.
+  // A missing input file is a usage error; not_found elsewhere means the engine.
   const bool usage = error.code() == ErrorCode::not_found || error.code() == ErrorCode::permission_denied;
   return {usage ? exit_usage : exit_code_of(error.code()), error.message()};
 }
@@ -244,7 +244,7 @@ std::optional<Stop> enqueue_lines(const EnqueueWords& words, std::size_t most_pa
                                  json ? 6 * most_payload + most_beside_payload : most_payload);
   if (!reader) return stop_of(reader.error());
   const auto at_line = [&](Stop stop) {
-    // The jobs before it are the caller's business as much as if the line were not there.
+    // Enqueue the jobs before a wrong line, as if that line did not exist.
     auto earlier = enqueueing.flush();
     if (earlier) return *earlier;
     stop.message = fmt::format("line {}: {}", reader->number(), stop.message);
@@ -286,7 +286,7 @@ std::optional<Stop> enqueue_one(const EnqueueWords& words, std::size_t most_payl
   return enqueueing.finish();
 }
 
-/// --unique and --wait: they want to know the job.
+/// Handles --unique and --wait, which need the single job.
 int run_known(const EnqueueWords& words, Engine& engine, std::unique_ptr<Participant> participant) {
   Enqueueing enqueueing(words, engine, *participant);
   auto job = one_job(words, engine.most_payload_bytes());
@@ -295,14 +295,14 @@ int run_known(const EnqueueWords& words, Engine& engine, std::unique_ptr<Partici
   if (!entered) return fail("enqueue", entered.error().exit_code, entered.error().message);
   const std::string id = entered->id.to_string();
   if (!entered->is_new) fail("enqueue", exit_done, "the job with this unique key is there already: " + id);
-  // A caller that waits needs no entry, and there are few: workers must get theirs.
+  // A waiting caller gives up its registry entry: entries are few, and workers need them.
   participant.reset();
   if (words.wait) return wait_and_tell("enqueue", engine, entered->id, words.wait_timeout);
   enqueueing.output().line(words.quiet ? std::to_string(enqueueing.total()) : id);
   return enqueueing.output().finish(exit_done);
 }
 
-/// What the words lack, or have too much of. Empty: nothing.
+/// Returns what the arguments lack, or have too much of; empty if they are right.
 std::string fault_of(const EnqueueWords& words) {
   const bool is_one = words.lines.empty() && words.from_json.empty();
   if (words.kind.empty() && words.from_json.empty()) return "--kind is required";
@@ -324,7 +324,7 @@ int run_enqueue(EnqueueWords words) {
   if (const std::string fault = fault_of(words); !fault.empty()) {
     return fail("enqueue", exit_usage, fault + "; see `ringmill enqueue --help`");
   }
-  // The result must be there when we look, and for whoever waits once more after we gave up.
+  // The result must be there when this command reads it, and for a `wait` after this one gave up.
   if (words.wait && !words.options.keep_result) {
     constexpr std::chrono::nanoseconds least = std::chrono::minutes(5);
     constexpr std::chrono::nanoseconds most = std::chrono::days(3650);  // the most that a result is kept
@@ -346,18 +346,18 @@ int run_enqueue(EnqueueWords words) {
 }
 
 void add_links(CLI::App& app, EnqueueWords& words) {
-  app.add_option("--after", words.after, "Not before these jobs are over")->delimiter(',')->type_name("ID,...");
-  app.add_flag("--chain", words.chain, "Each job waits for the one of the line before; all of them come, or none");
+  app.add_option("--after", words.after, "Wait until these jobs are over")->delimiter(',')->type_name("ID,...");
+  app.add_flag("--chain", words.chain, "Each job waits for that of the line before; all are enqueued, or none");
   auto* callback = app.add_option("--callback", words.callback,
-                                  "A job of this kind waits for all of them; all come, or none. Its worker finds their "
-                                  "ids in RINGMILL_PARENTS")
+                                  "Add a job of this kind that waits for all the others; all are enqueued, or none. "
+                                  "Its worker finds their ids in RINGMILL_PARENTS")
                        ->type_name("KIND");
-  app.add_option("--callback-payload", words.callback_payload, "The payload of that one")
+  app.add_option("--callback-payload", words.callback_payload, "The payload of the callback")
       ->needs(callback)
       ->type_name("TEXT");
-  app.add_option(
-         "--on-parent-dead", words.on_parent_dead,
-         "When a job that it waits for is dead or cancelled: cancel: it is dead, too; run: it runs all the same")
+  app.add_option("--on-parent-dead", words.on_parent_dead,
+                 "When a job that it waits for is dead or cancelled: cancel (the job is dead, too) or run (it runs in "
+                 "any case)")
       ->check(CLI::IsMember({"cancel", "run"}))
       ->capture_default_str();
 }
@@ -366,48 +366,45 @@ void add_links(CLI::App& app, EnqueueWords& words) {
 
 Command add_enqueue(CLI::App& program) {
   auto words = std::make_shared<EnqueueWords>();
-  CLI::App* app = program.add_subcommand("enqueue", "Put jobs in; print an id per job");
+  CLI::App* app = program.add_subcommand("enqueue", "Enqueue jobs; print an id per job");
   add_directory(*app, words->directory);
   app->add_option("--kind", words->kind, "The task's name: 1 to 63 characters of [A-Za-z0-9._:/-]")->type_name("NAME");
   app->add_option("--level", words->level, "The priority level (the one called default, or the only one)")
       ->type_name("NAME");
   auto* input = app->add_option_group("payload", "Without one of these the payload is empty; `-` is standard input");
-  input->add_option("--payload", words->payload, "This text")->type_name("TEXT");
-  input->add_option("--payload-file", words->payload_file, "The file's bytes")->type_name("FILE");
+  input->add_option("--payload", words->payload, "The payload itself")->type_name("TEXT");
+  input->add_option("--payload-file", words->payload_file, "A file with the payload")->type_name("FILE");
   input->add_option("--lines", words->lines, "A job per line: each line is a payload")->type_name("FILE");
   input
-      ->add_option(
-          "--from-json", words->from_json,
-          "A job per line: each an object with payload (or payload_base64), kind, level, timeout, delay, at, "
-          "max_attempts, backoff, expires, keep_result, on_worker_lost; what is left out is as the command line says")
+      ->add_option("--from-json", words->from_json,
+                   "A job per line: a JSON object with payload (or payload_base64), kind, level, timeout, delay, at, "
+                   "max_attempts, backoff, expires, keep_result, on_worker_lost; the command line gives the defaults")
       ->type_name("FILE");
   input->require_option(0, 1);
   add_duration(*app, "--timeout", words->lease, "How long a worker may hold the job (the engine's default lease)");
-  add_duration(*app, "--wait-for-room", words->room_wait,
-               "How long to wait, for each batch, while the engine is full (30s)");
+  add_duration(*app, "--wait-for-room", words->room_wait, "How long each batch waits while the engine is full (30s)");
   app->add_option("--durability", words->durability,
                   "memory: survives any process, not a reboot; journaled: on the disk within about a millisecond; "
                   "durable: on the disk before its id is printed")
       ->check(CLI::IsMember({"memory", "journaled", "durable"}))
       ->capture_default_str();
   add_job_options(*app, words->options);
-  auto* unique = app->add_option("--unique", words->unique,
-                                 "Only if no job with this key lives; else the id of that one is printed, and standard "
-                                 "error says so")
-                     ->type_name("KEY")
-                     ->check([](const std::string& key) { return key.empty() ? "the key is empty" : ""; });
-  add_duration(*app, "--unique-for", words->unique_for, "The key counts for so long after the job's end, too (0s)")
+  auto* unique =
+      app->add_option(
+             "--unique", words->unique,
+             "Enqueue only if no job with this key lives; otherwise print that job's id, and say so on standard error")
+          ->type_name("KEY")
+          ->check([](const std::string& key) { return key.empty() ? "the key is empty" : ""; });
+  add_duration(*app, "--unique-for", words->unique_for, "The key also counts for this long after the job's end (0s)")
       ->needs(unique);
   add_links(*app, *words);
   auto* wait = app->add_flag("--wait", words->wait, "Wait for the job's end and print its result, not its id");
-  add_duration(*app, "--wait-timeout", words->wait_timeout, "Wait no longer than this (for ever)")->needs(wait);
+  add_duration(*app, "--wait-timeout", words->wait_timeout, "Wait at most this long (for ever)")->needs(wait);
   app->add_flag("--quiet", words->quiet, "Print only the count");
   app->footer(
-      "Exit code 1: the engine stayed full; standard error says how many jobs went in. Or, with --wait: the job is "
-      "dead\n"
-      "or cancelled, or not over in time; standard error says which. --wait keeps the result for as long as it waits, "
-      "at\n"
-      "least for 5 minutes, unless --keep-result says otherwise.\n"
+      "Exit code 1: the engine stayed full; standard error says how many jobs were enqueued. With --wait also: the\n"
+      "job is dead or cancelled, or not over in time; standard error says which. --wait keeps the result while it\n"
+      "waits, and at least 5 minutes, unless --keep-result says otherwise.\n"
       "\n"
       "Examples:\n"
       "  ringmill enqueue /tmp/jobs --kind greet --payload world\n"

@@ -1,5 +1,5 @@
-// ringmill explain: why a job does not run, in one sentence. It reads, never guesses, and takes one pass over a ring
-// and over the registry at most, or, of a limited job, over the table.
+// ringmill explain: why a job does not run, in one sentence. It only reads. It takes at most one pass over a ring and
+// the registry or, for a limited job, over the table.
 #include <fmt/format.h>
 
 #include <memory>
@@ -19,7 +19,7 @@ namespace ringmill::cli {
 
 namespace {
 
-/// How many jobs stand before this one in its level's ring. Nothing: it has no place there.
+/// Returns how many jobs are before this one in its level's ring, or nothing if it has no place there.
 std::optional<std::uint64_t> jobs_before(const Segment& segment, const JobView& job) {
   if (!segment.has_level(job.level_number)) return std::nullopt;
   const JobTable table(segment);
@@ -37,8 +37,8 @@ std::optional<std::uint64_t> jobs_before(const Segment& segment, const JobView& 
   return std::nullopt;
 }
 
-/// Whether the entry's thread claims jobs of this kind and level. The registry has a bit for 64 kinds, and for 64
-/// levels: `is_sure` is false where another kind or level may have set it.
+/// Returns whether the entry's thread claims jobs of this kind and level. The registry has a bit for 64 kinds, and for
+/// 64 levels: `is_sure` is false where another kind or level may have set it.
 struct Takes {
   bool yes = false;
   bool is_sure = true;
@@ -79,7 +79,7 @@ std::string without_keeper(const EngineView& view, std::string_view what) {
                        : fmt::format("; no keeper lives to {}: the next process that opens the engine keeps", what);
 }
 
-/// With how many of them wait and run: a pass over the table.
+/// Counts how many of them wait and run, in a pass over the table.
 std::optional<KindStatus> counts_of(const EngineView& view, const std::string& kind) {
   for (const KindStatus& status : view.status().kinds) {
     if (status.name == kind) return status;
@@ -95,7 +95,7 @@ std::string of_attempts(const JobInfo& info) {
                                 : fmt::format("{} of {}", info.attempts, info.max_attempts);
 }
 
-/// The rules that keep a job from beginning; empty: none does.
+/// Returns the rules that keep a job from beginning; empty if none does.
 std::string explain_rules(const EngineView& view, const JobView& job) {
   const std::uint64_t since_ns = view.segment().level(job.level_number).paused_since_ns.load();
   const bool is_parked = job.parked != WaitMark::Reason::none;
@@ -121,7 +121,7 @@ std::string explain_rules(const EngineView& view, const JobView& job) {
          without_keeper(view, "do it");
 }
 
-/// The ring of a level made at run time is small; who finds it full lines up with the keeper.
+/// The ring of a dynamic level is small; a producer that finds it full leaves its job to the keeper's overflow queue.
 bool waits_with_keeper(const Segment& segment, const JobView& job) {
   return job.level_number >= segment.geometry().level_count && segment.has_level(job.level_number) &&
          !SpillState::is_direct(segment.level(job.level_number).overflow.load());
@@ -176,15 +176,16 @@ std::string explain_running(const EngineView& view, const JobView& job) {
   if (info.worker < 0) return "ends at this moment";
   const auto worker = static_cast<std::uint32_t>(info.worker);
   const auto process = view.segment().participant(worker).process_id.load();
-  const std::string who = fmt::format("participant {} (process {})", worker, process);
+  const std::string holder = fmt::format("participant {} (process {})", worker, process);
   if (!view.is_alive(worker).value_or(false)) {
-    return "was held by " + who + ", which died: the keeper hands it on" + without_keeper(view, "do it");
+    return "was held by " + holder + ", which died: the keeper hands it on" + without_keeper(view, "do it");
   }
-  if (job.word.state() == CellState::completing) return "ends at this moment, on " + who;
-  if (info.started_at.time_since_epoch().count() == 0) return "was taken in advance by " + who + ", which is busy";
+  if (job.word.state() == CellState::completing) return "ends at this moment, on " + holder;
+  if (info.started_at.time_since_epoch().count() == 0) return "was taken in advance by " + holder + ", which is busy";
   const std::string progress =
       has_progress(info) ? fmt::format("; it is at {} {}", info.progress, shown(info.progress_text)) : "";
-  return fmt::format("runs on {} since {}, attempt {}{}", who, time_text(info.started_at), of_attempts(info), progress);
+  return fmt::format("runs on {} since {}, attempt {}{}", holder, time_text(info.started_at), of_attempts(info),
+                     progress);
 }
 
 /// Completed or cancelled, and kept.
@@ -239,7 +240,7 @@ int run_explain(const std::filesystem::path& directory, const std::string& text)
   std::string sentence;
   if (info && info->state != JobState::ended) {
     const auto job = view_job(view->segment(), index_of(*id));
-    // Between the two looks it may have ended, or changed again and again.
+    // Between the two reads it may have ended, or changed several times.
     if (job && job->info.id == *id) sentence = explain(*view, *job);
   }
   if (sentence.empty()) {
@@ -261,11 +262,11 @@ Command add_explain(CLI::App& program) {
     std::string id;
   };
   auto words = std::make_shared<Words>();
-  CLI::App* app = program.add_subcommand("explain", "Say in one sentence why a job does not run");
+  CLI::App* app = program.add_subcommand("explain", "Explain in one sentence why a job does not run");
   add_directory(*app, words->directory);
   app->add_option("ID", words->id, "The job's id, as enqueue printed it")->required();
   app->footer(
-      "What is read is true of one moment; nothing is written. Exit code 1: no job ever had this id.\n"
+      "The answer is true of one moment; nothing is written. Exit code 1: no job ever had this id.\n"
       "\n"
       "Example:\n"
       "  ringmill explain /tmp/jobs 0000000001000000");

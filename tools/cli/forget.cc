@@ -1,4 +1,4 @@
-// ringmill forget: gives up what is kept of jobs that are over.
+// ringmill forget: deletes kept results and unique keys of ended jobs.
 #include <fmt/format.h>
 
 #include <chrono>
@@ -88,18 +88,19 @@ int run_forget(const ForgetWords& words) {
 
 Command add_forget(CLI::App& program) {
   auto words = std::make_shared<ForgetWords>();
-  CLI::App* app = program.add_subcommand("forget", "Give up what is kept of jobs that are over");
+  CLI::App* app = program.add_subcommand("forget", "Delete kept results and unique keys of ended jobs");
   add_directory(*app, words->directory);
   app->add_option("ID", words->id, "One job");
   app->add_option("--kind", words->kind, "Only jobs of this kind")->type_name("NAME");
   app->add_option("--level", words->level, "Only jobs of this level")->type_name("NAME");
   add_duration(*app, "--older", words->older, "Only jobs that ended longer ago than this");
-  app->add_flag("--all", words->all, "Every job that is over");
+  app->add_flag("--all", words->all, "All ended jobs");
   app->footer(
-      "A job enqueued with --keep-result, or with --unique-for, takes a place in the engine until that time is over.\n"
-      "This frees the place at once: result, history and unique key are gone, the job is `ended`. Jobs that are dead\n"
-      "are in a file of their own: `ringmill dead DIR purge`.\n"
-      "Exit code 1: nothing is kept of this job, it is not over, or another one needs to know how it ended.\n"
+      "A job enqueued with --keep-result or --unique-for occupies a cell until that time is over. This command frees\n"
+      "the cell at once: result, history and unique key are gone, and the job's state is `ended`. Dead jobs are in a\n"
+      "file of their own: `ringmill dead DIR purge`.\n"
+      "\n"
+      "Exit code 1: nothing is kept of this job, it is not over, or another job needs to know how it ended.\n"
       "\n"
       "Examples:\n"
       "  ringmill forget /tmp/jobs 0000000001000000\n"

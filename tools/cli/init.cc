@@ -1,4 +1,4 @@
-// ringmill init: makes an engine.
+// ringmill init: creates an engine.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -64,29 +64,29 @@ int run_init(const InitWords& words) {
 
 Command add_init(CLI::App& program) {
   auto words = std::make_shared<InitWords>();
-  CLI::App* app = program.add_subcommand("init", "Make an engine: a directory, and its shared memory");
+  CLI::App* app = program.add_subcommand("init", "Create an engine: a directory and its shared memory");
   add_directory(*app, words->directory);
-  app->add_option("--levels", words->levels, "Names of the levels, the most urgent first (high,default,low)")
+  app->add_option("--levels", words->levels, "Names of the fixed levels, the most urgent first (high,default,low)")
       ->type_name("NAME,...");
   app->add_option("--weights", words->weights, "Each level's share of the claims (6,3,1 for three levels, else all 1)")
       ->type_name("N,...");
-  app->add_option("--capacity", words->options.capacity, "How many jobs it holds at most")
+  app->add_option("--capacity", words->options.capacity, "The most jobs that the engine holds")
       ->capture_default_str()
       ->type_name("N");
   add_size(*app, "--cell-size", words->options.cell_size,
-           "Bytes of one cell, a power of two (256); a payload of 64 less stands in it");
+           "Bytes of one cell, a power of two (256); it holds a payload of up to 64 bytes less");
   add_size(*app, "--max-payload", words->options.max_payload,
-           "The longest payload, at most 64MiB (1MiB); what fits a cell or less: no arena is made");
+           "The longest payload, at most 64MiB (1MiB); if it fits a cell, no arena is made");
   add_size(*app, "--arena", words->options.arena,
-           "Shared memory for payloads that do not fit a cell (16MiB; at least four of the longest)");
-  app->add_option("--mode", words->mode, "Who may use the engine, as of chmod (0700)")->type_name("MODE");
+           "Shared memory for payloads that do not fit a cell (16MiB; at least four times the longest)");
+  app->add_option("--mode", words->mode, "Access rights of the engine's files, as of chmod (0700)")->type_name("MODE");
   app->add_option("--shm-dir", words->options.shm_dir, "A tmpfs for the shared memory (/dev/shm)")->type_name("PATH");
   add_size(*app, "--journal-limit", words->options.journal_limit,
-           "The most that the journal takes on the disk (three times a full engine, at least 64MiB)");
+           "The most bytes of the journal on the disk (three times a full engine, at least 64MiB)");
   app->add_option("--level-rings", words->options.level_rings,
-                  "Hints that the rings of levels made at run time share (one per second job, 65536 to 524288)")
+                  "Ring slots that all dynamic levels share (half of the capacity, 65536 to 524288)")
       ->type_name("N");
-  add_duration(*app, "--lease", words->lease, "How long a worker may hold a job that does not say otherwise (5m)");
+  add_duration(*app, "--lease", words->lease, "How long a worker may hold a job that sets no --timeout (5m)");
   app->footer(
       "Examples:\n"
       "  ringmill init /var/lib/jobs\n"

@@ -1,4 +1,4 @@
-// ringmill job: what is known of one job.
+// ringmill job: shows one job.
 #include <fmt/format.h>
 
 #include <memory>
@@ -58,7 +58,7 @@ int run_job(const JobWords& words) {
   const auto view = EngineView::open(words.directory);
   if (!view) return fail("job", view.error());
   auto info = find_job(view->segment(), *id);
-  // What the table knows of an ended job, or of one from before a recovery, is less than its letter says.
+  // The table says less of an ended job, or of one from before a recovery, than its letter does.
   if (!info || info->state == JobState::ended) {
     const auto letter = look_for_letter("job", words.directory, *id);
     if (!letter) return fail("job", letter.error());
@@ -78,13 +78,13 @@ int run_job(const JobWords& words) {
 
 Command add_job(CLI::App& program) {
   auto words = std::make_shared<JobWords>();
-  CLI::App* app = program.add_subcommand("job", "Show what is known of one job");
+  CLI::App* app = program.add_subcommand("job", "Show one job");
   add_directory(*app, words->directory);
   app->add_option("ID", words->id, "The job's id, as enqueue printed it")->required();
-  app->add_flag("--json", words->json, "One JSON object; what is not known is null");
+  app->add_flag("--json", words->json, "One JSON object; unknown values are null");
   app->footer(
-      "A job that is over and of which nothing was kept is in state `ended`; one that ended badly is `dead`, with its\n"
-      "cause (see `ringmill dead`). Exit code 1: no job ever had this id.\n"
+      "A job that is over, and of which nothing was kept (--keep-result of enqueue), is in state `ended`. One that\n"
+      "ended badly is `dead`, with its cause (see `ringmill dead`). Exit code 1: no job ever had this id.\n"
       "\n"
       "Examples:\n"
       "  ringmill job /tmp/jobs 0000000001000000\n"

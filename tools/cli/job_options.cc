@@ -34,7 +34,7 @@ Result<void> read_text(const std::string& key, const std::string& text, OptionWo
   if (key == "at") {
     options.at = parse_time(text);
     return options.at ? Result<void>()
-                      : invalid("at is no time like 2026-02-28T13:05:09Z, in a year from 1678 to 2261", text);
+                      : invalid("at is not a time like 2026-02-28T13:05:09Z, in a year from 1678 to 2261", text);
   }
   if (key == "backoff") {
     options.backoff = text;
@@ -46,7 +46,7 @@ Result<void> read_text(const std::string& key, const std::string& text, OptionWo
   }
   auto& duration = key == "delay" ? options.delay : key == "expires" ? options.expires : options.keep_result;
   duration = parse_duration(text);
-  return duration ? Result<void>() : invalid("no duration like 250us, 10ms, 30s, 5m, 2h, 7d", key + ": " + text);
+  return duration ? Result<void>() : invalid("not a duration like 250us, 10ms, 30s, 5m, 2h, 7d", key + ": " + text);
 }
 
 }  // namespace
@@ -68,31 +68,36 @@ OptionWords OptionWords::or_else(const OptionWords& other) const {
 }
 
 void add_job_options(CLI::App& words, OptionWords& options) {
-  auto* delay = add_duration(words, "--delay", options.delay, "It can be claimed after this time at the earliest");
+  auto* delay = add_duration(words, "--delay", options.delay, "The job can be claimed after this time");
   const auto read_time = [&options](const std::string& text) {
     options.at = parse_time(text);
     if (!options.at)
       throw CLI::ValidationError("--at",
-                                 "'" + text + "' is no time like 2026-02-28T13:05:09Z, in a year from 1678 to 2261");
+                                 "'" + text + "' is not a time like 2026-02-28T13:05:09Z, in a year from 1678 to 2261");
   };
-  words.add_option_function<std::string>("--at", read_time, "Or: when the wall clock shows this (RFC 3339)")
+  words
+      .add_option_function<std::string>("--at", read_time,
+                                        "The job can be claimed when the wall clock shows this (RFC 3339)")
       ->type_name("TIME")
       ->excludes(delay);
-  words.add_option("--max-attempts", options.max_attempts, "Attempts until it is dead; 0: no bound (15)")
+  words
+      .add_option("--max-attempts", options.max_attempts,
+                  "The number of attempts before the job is dead; 0: no bound (15)")
       ->type_name("N");
   words
       .add_option("--backoff", options.backoff,
                   "The wait between attempts: fixed:100ms, exponential:1s,2,1h (base, factor, cap; a random part of "
                   "it) or list:1s,10s,5m (exponential:1s,2,1h)")
       ->type_name("POLICY");
-  add_duration(words, "--expires", options.expires, "Not begun within this time it is dead (never)");
+  add_duration(words, "--expires", options.expires, "A job that is not begun within this time is dead (never)");
   add_duration(words, "--keep-result", options.keep_result,
-               "How long result and history are kept after its end (not at all)");
+               "How long result and history are kept after the job's end (not at all)");
   const auto read_loss = [&options](const std::string& text) { options.on_worker_lost = on_worker_lost_of(text); };
   words
-      .add_option_function<std::string>("--on-worker-lost", read_loss,
-                                        "When its worker dies: retry, or bury, for work that must not be repeated "
-                                        "(retry)")
+      .add_option_function<std::string>(
+          "--on-worker-lost", read_loss,
+          "When the job's worker dies: retry, or bury, for work that must not be repeated "
+          "(retry)")
       ->check(CLI::IsMember({"retry", "bury"}))
       ->type_name("WHAT");
 }

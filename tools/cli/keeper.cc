@@ -1,4 +1,4 @@
-// ringmill keeper: keeps an engine as its own process, in the background or the foreground.
+// ringmill keeper: runs the keeper as its own process, in the background or the foreground.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
@@ -46,7 +46,7 @@ void wait_for_end(const sigset_t& signals, const Directory& directory) {
   }
 }
 
-/// Waits until this process keeps, or finds that another one does. Both are fine: whoever stands by takes over one day.
+/// Waits until this process is the keeper, or finds that another one is. Both are fine: a standby takes over later.
 std::string await_election(const Engine& engine) {
   while (true) {
     if (engine.keeps()) return "keeps";
@@ -71,14 +71,14 @@ int keep_in_foreground(const std::filesystem::path& directory) {
   return output.finish(exit_done);
 }
 
-/// What the caller has open besides the standard descriptors is not the daemon's to keep: a lock would stay locked and
-/// the reader of a pipe would wait for as long as the daemon lives. None of it is the engine's, which is not open yet.
+/// Closes all descriptors of the caller but the standard ones. Otherwise a lock would stay locked, and the reader of a
+/// pipe would wait, for as long as the daemon lives. The engine is not open yet, so none of them is the engine's.
 void close_inherited_but(int kept) noexcept {
   if (kept > STDERR_FILENO + 1) ::syscall(SYS_close_range, STDERR_FILENO + 1, kept - 1, 0);
   ::syscall(SYS_close_range, kept + 1, UINT_MAX, 0);
 }
 
-/// In the daemon. Nobody reads its standard error: the engine's log goes to syslog.
+/// Runs in the daemon, which has no standard error: the engine's log goes to syslog.
 int keep_in_background(const std::filesystem::path& directory, const File& report) {
   ::setsid();
   close_inherited_but(report.descriptor());
@@ -144,14 +144,14 @@ Command add_keeper(CLI::App& program) {
     bool foreground = false;
   };
   auto words = std::make_shared<Words>();
-  CLI::App* app = program.add_subcommand("keeper", "Keep an engine as a process of its own");
+  CLI::App* app = program.add_subcommand("keeper", "Run the keeper as a process of its own");
   add_directory(*app, words->directory);
   app->add_flag("--foreground", words->foreground, "Do not become a daemon; log to standard error");
   app->footer(
-      "The keeper hands the jobs of the dead to others and ends leases whose time is over. Every process that opens "
-      "an\n"
-      "engine can keep; this one does so while no worker runs. It ends on SIGTERM, SIGINT, or when the engine is\n"
-      "removed. As a daemon it prints its process id once it keeps or stands by, and logs to syslog.\n"
+      "The keeper hands jobs of dead workers to others, revokes leases past their deadline, and writes the journal.\n"
+      "Every process that opens an engine can be its keeper; this one is the keeper while no worker runs. It ends on\n"
+      "SIGTERM, SIGINT, or when the engine is removed. As a daemon it prints its process id once it is the keeper or\n"
+      "a standby, and logs to syslog.\n"
       "\n"
       "Examples:\n"
       "  pid=$(ringmill keeper /var/lib/jobs)\n"

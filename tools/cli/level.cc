@@ -1,4 +1,4 @@
-// ringmill level: levels made at run time.
+// ringmill level: dynamic levels.
 #include <fmt/format.h>
 
 #include <memory>
@@ -62,7 +62,7 @@ int run_list(const LevelWords& words) {
   return output.finish(exit_done);
 }
 
-/// Recurring jobs of a level that is gone fail until there is one of its name again.
+/// Recurring jobs of a removed level fail until a level of that name exists again.
 void tell_of_schedules(const LevelWords& words) {
   const auto engine = EngineDirectory::open(words.directory);
   if (!engine) return;
@@ -104,7 +104,7 @@ int run_level(const LevelWords& words) {
 
 Command add_level(CLI::App& program) {
   auto words = std::make_shared<LevelWords>();
-  CLI::App* app = program.add_subcommand("level", "Add, list and remove levels at run time");
+  CLI::App* app = program.add_subcommand("level", "Add, list and remove dynamic levels");
   add_directory(*app, words->directory);
   app->add_option("ACTION", words->action, "add, list or remove")
       ->required()
@@ -114,14 +114,16 @@ Command add_level(CLI::App& program) {
                             ->capture_default_str()
                             ->type_name("N");
   CLI::Option* ring = app->add_option("--ring", words->options.ring,
-                                      "How many jobs have a place in its ring, 16 to 65536 (4096, or what is left); "
-                                      "more wait with the keeper, in order")
+                                      "The slots of its ring, 16 to 65536 (4096, or what is left); further jobs wait "
+                                      "in the keeper's overflow queue, in order")
                           ->type_name("N");
   app->add_flag("--json", words->json, "list: one JSON object per level");
   app->footer(
-      "Up to 1024 levels can be added; they come after those that the engine was made with. A worker of all levels\n"
-      "takes their jobs too. Only an empty level can be removed; who still claims from it is told.\n"
-      "Exit code 1: there is one already; or, for remove, there is none, or it is not empty.\n"
+      "Up to 1024 dynamic levels can be added while the engine runs. They are less urgent than the fixed ones, and a\n"
+      "worker of all levels takes their jobs too. Only an empty level can be removed; workers that claim from it get\n"
+      "an error.\n"
+      "\n"
+      "Exit code 1: the level exists already; or, for remove, there is none, or it is not empty.\n"
       "\n"
       "Examples:\n"
       "  ringmill level /tmp/jobs add tenant-7 --weight 2\n"

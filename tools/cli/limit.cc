@@ -144,28 +144,29 @@ int run(const Words& words) {
 
 Command add_limit(CLI::App& program) {
   auto words = std::make_shared<Words>();
-  CLI::App* app = program.add_subcommand("limit", "Bound how often jobs of a kind begin, and how many run at a time");
+  CLI::App* app = program.add_subcommand("limit", "Limit how often jobs of a kind begin, and how many run at a time");
   add_directory(*app, words->directory);
   app->add_option("--kind", words->kind, "The kind; without it the limits are listed")->type_name("NAME");
   app->add_option_function<std::string>(
          "--rate",
          [words](const std::string& text) {
            words->rate = parse_rate(text);
-           if (!words->rate) throw CLI::ValidationError("--rate", "'" + text + "' is no rate like 10/1s, 100/m, 1/30s");
+           if (!words->rate)
+             throw CLI::ValidationError("--rate", "'" + text + "' is not a rate like 10/1s, 100/m, 1/30s");
          },
-         "So many may begin in each such time")
+         "N jobs may begin in each period, as 10/s or 100/m")
       ->type_name("N/PERIOD");
-  app->add_option("--burst", words->burst, "So many may begin at once after a time without any [1]")
+  app->add_option("--burst", words->burst, "How many may begin at once after a pause [1]")
       ->check(CLI::Range(1U, 10'000U));
-  app->add_option("--concurrency", words->concurrency, "So many may run at a time, over all workers")
+  app->add_option("--concurrency", words->concurrency, "The most jobs that run at a time, over all workers")
       ->check(CLI::Range(1U, 256U));
-  app->add_flag("--off", words->off, "Take off what is not named beside it");
+  app->add_flag("--off", words->off, "Remove the limits that are not named");
   app->add_flag("--json", words->json, "List as JSON lines");
   app->footer(
-      "Limits hold in the whole engine: over all levels, workers and processes, at once, and after a restart of the\n"
-      "machine. Another rate begins with a full bucket. Jobs that wait for their turn are shown as queued, hold up\n"
-      "nobody behind them, and need a keeper to come back: any process that has the engine open, or\n"
-      "`ringmill keeper`. What is not named stays as it is; with --off it is taken off.\n"
+      "Limits hold in the whole engine, over all levels, workers and processes, at once and across a restart of the\n"
+      "machine. A changed rate begins with a full bucket. Jobs that a limit holds back are shown as queued, and do\n"
+      "not delay the jobs behind them. Only a keeper brings them back: any process that has the engine open, or\n"
+      "`ringmill keeper`. Limits that are not named stay as they are; with --off they are removed.\n"
       "\n"
       "Examples:\n"
       "  ringmill limit /tmp/jobs --kind mail --rate 10/s --burst 20\n"

@@ -1,4 +1,4 @@
-// The command `ringmill`: reads the words, runs one command.
+// The command `ringmill`: parses the arguments, runs one command.
 #include <exception>
 #include <string>
 #include <vector>

@@ -1,4 +1,4 @@
-// ringmill pause and resume: nothing of a level, or of a kind, begins for a while.
+// ringmill pause and resume: stop and restart the jobs of a level or a kind.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -66,7 +66,7 @@ Command add(CLI::App& program, Change change, const char* name, const char* desc
   CLI::App* app = program.add_subcommand(name, description);
   add_directory(*app, words->directory);
   auto* what = app->add_option_group("what");
-  what->add_option("--level", words->level, "A level: nothing is claimed from it")->type_name("NAME");
+  what->add_option("--level", words->level, "A level: no job of it is claimed")->type_name("NAME");
   what->add_option("--kind", words->kind, "A kind: none of its jobs begins, at any level")->type_name("NAME");
   what->require_option(1);
   app->footer(footer);
@@ -77,10 +77,10 @@ Command add(CLI::App& program, Change change, const char* name, const char* desc
 
 Command add_pause(CLI::App& program) {
   return add(
-      program, Change::pause, "pause", "Let nothing of a level, or of a kind, begin until `resume`",
-      "What runs goes on, and so does what a worker has claimed in advance. It holds in all processes at once, and\n"
-      "after a restart of the machine. Jobs of other kinds behind those of a paused kind are not held up. Jobs\n"
-      "that are paused are shown as queued; `ringmill explain` says why they wait.\n"
+      program, Change::pause, "pause", "Pause a level or a kind: none of its jobs begins until `resume`",
+      "Running jobs go on, and so do those that a worker has claimed in advance. A pause holds in all processes at\n"
+      "once, and across a restart of the machine. A paused kind does not hold up jobs of other kinds. Paused jobs are\n"
+      "shown as queued; `ringmill explain` says why they wait.\n"
       "\n"
       "Examples:\n"
       "  ringmill pause /tmp/jobs --kind mail\n"
@@ -89,10 +89,10 @@ Command add_pause(CLI::App& program) {
 
 Command add_resume(CLI::App& program) {
   return add(
-      program, Change::resume, "resume", "Let a level, or a kind, that was paused go on",
-      "Jobs of a kind come back in the order of their levels, then of their enqueues, each at the end of its\n"
-      "level; that takes a keeper: any process that has the engine open, or `ringmill keeper`. Those of a level\n"
-      "have kept their places. Resuming what is not paused changes nothing.\n"
+      program, Change::resume, "resume", "Resume a paused level or kind",
+      "Jobs of a kind come back at the ends of their levels, ordered by level, then by time of enqueue. That needs a\n"
+      "keeper: any process that has the engine open, or `ringmill keeper`. Jobs of a level have kept their places.\n"
+      "Resuming what is not paused changes nothing.\n"
       "\n"
       "Example:\n"
       "  ringmill resume /tmp/jobs --kind mail");

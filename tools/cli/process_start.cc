@@ -70,7 +70,7 @@ void leave_first_process_behind() noexcept {
   if (command > 0) forward_signals_to(command);
   ::sigprocmask(SIG_SETMASK, &former, nullptr);
   if (command > 0) ::_exit(reap_until_end(command));
-  // The command; or no process is to be had, and we go on as the first one.
+  // The child runs the command. If no process can be made, the command runs here, as the first process.
 }
 
 }  // namespace ringmill::cli

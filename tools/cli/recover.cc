@@ -1,4 +1,4 @@
-// ringmill recover: makes shared memory anew from the journal.
+// ringmill recover: rebuilds shared memory from the journal.
 #include <fmt/format.h>
 
 #include <memory>
@@ -73,13 +73,15 @@ Command add_recover(CLI::App& program) {
     bool from_journal = false;
   };
   auto words = std::make_shared<Words>();
-  CLI::App* app = program.add_subcommand("recover", "Make shared memory anew from the journal");
+  CLI::App* app = program.add_subcommand("recover", "Rebuild shared memory from the journal");
   add_directory(*app, words->directory);
   app->add_flag("--from-journal", words->from_journal,
-                "Even where shared memory is there: damaged, or of another version; not while participants live");
+                "Also if shared memory exists: damaged, or of another version; not while participants live");
   app->footer(
-      "Whoever opens an engine whose shared memory is gone recovers it; this command does it now, and says what came\n"
-      "back. Damaged blocks are kept aside in the journal's folder, as damaged-SEGMENT-OFFSET.\n"
+      "The first process that opens an engine whose shared memory is gone recovers it. This command only recovers,\n"
+      "and prints what came back. The bytes of damaged blocks are kept in the journal's folder, as\n"
+      "damaged-SEGMENT-OFFSET.\n"
+      "\n"
       "Exit code 1: damage has cost something, or the engine is in use.\n"
       "\n"
       "Examples:\n"

@@ -17,10 +17,10 @@ Command add_remove(CLI::App& program) {
   auto words = std::make_shared<Words>();
   CLI::App* app = program.add_subcommand("remove", "Remove an engine: its directory, its shared memory, its jobs");
   add_directory(*app, words->directory);
-  app->add_flag("--force", words->force, "Even while participants live; they are told when they next wait");
+  app->add_flag("--force", words->force, "Also while participants live; they get an error at their next wait");
   app->footer(
-      "Exit code 1: participants or a keeper live, or another process makes or removes it right now.\n"
-      "What a killed init has left is removed as well.\n"
+      "Exit code 1: participants or a keeper live, or another process creates or removes the engine at this moment.\n"
+      "Also removes what a killed init has left.\n"
       "\n"
       "Examples:\n"
       "  ringmill remove /tmp/jobs\n"

@@ -39,7 +39,7 @@ int fail(std::string_view command, int exit_code, std::string_view message) {
   std::string line = "ringmill";
   if (!command.empty()) line.append(" ").append(command);
   line.append(": ").append(shown_line(message)).append("\n");
-  // Nothing can be done when standard error cannot be written: the exit code still says it.
+  // If standard error cannot be written, only the exit code tells of the failure.
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
   return exit_code;
 }

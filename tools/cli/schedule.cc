@@ -47,7 +47,7 @@ int refuse(const std::string& message) {
   return fail("schedule", exit_usage, message + "; see `ringmill schedule --help`");
 }
 
-/// A schedule that is not there, or is there already, is an answer.
+/// A missing or existing schedule is an answer (exit code 1), not a failure.
 int fail_by(const Error& error) {
   return fail("schedule", error.code() == ErrorCode::not_found ? exit_no : exit_code_of(error.code()), error.message());
 }
@@ -63,7 +63,7 @@ Result<TickTimes> times_of(const ScheduleWords& words) {
   return CronTimes{*std::move(cron), *std::move(zone)};
 }
 
-/// The engine must be able to take the job, as far as can be said today.
+/// Checks that the engine can take the job, as far as that is known.
 Result<void> check_job(const ScheduleWords& words) {
   auto engine = Engine::open(words.directory, {.embedded_keeper = false});
   if (!engine) return std::unexpected(engine.error());
@@ -75,7 +75,8 @@ Result<void> check_job(const ScheduleWords& words) {
                                  fmt::format("{} bytes, at most {}; make the engine with a larger --max-payload",
                                              words.payload.size(), engine->most_payload_bytes())));
   }
-  // Interned last, and now: a name that is none, or one too many, is told to the command that adds it.
+  // Intern the names last, and at once: the command that adds a schedule gets the error of a bad name, or of one too
+  // many.
   if (const auto kind = engine->kind(words.kind); !kind) return std::unexpected(kind.error());
   return {};
 }
@@ -89,7 +90,7 @@ std::string times_text(const TickTimes& times) {
   return broken.cron + " " + broken.zone;
 }
 
-/// What a list says of a schedule: its next tick only where one will come.
+/// The line of a schedule in the list; it has a next tick only if one will come.
 class Outlook {
  public:
   explicit Outlook(const EngineDirectory& engine) : now_(now_ms()) {
@@ -99,7 +100,7 @@ class Outlook {
   std::optional<TickTime> next_tick(const Schedule& schedule) const {
     return lacks_level(schedule) ? std::nullopt : coming_tick(schedule, now_);
   }
-  /// Why none comes, or only much later; empty: it goes on.
+  /// Why no tick comes, or only much later; empty if the schedule works.
   std::string trouble(const Schedule& schedule) const {
     if (const auto* broken = std::get_if<BrokenTimes>(&schedule.times)) return broken->reason;
     if (lacks_level(schedule)) return "there is no level " + schedule.level;
@@ -114,7 +115,7 @@ class Outlook {
   }
 
  private:
-  /// Where shared memory is gone the levels made at run time are not looked for.
+  /// If shared memory is gone, dynamic levels are not checked.
   bool lacks_level(const Schedule& schedule) const { return segment_ && !find_level(*segment_, schedule.level); }
 
   TickTime now_;
@@ -162,7 +163,7 @@ int run_add(const ScheduleWords& words, const EngineDirectory& engine, ScheduleB
   if (!missed) return refuse("--missed is skip, once or all, not '" + words.missed + "'");
   auto times = times_of(words);
   if (!times) return fail_by(times.error());
-  // Before anything is taken of the engine; add() looks again.
+  // Check before anything is interned; add() checks again.
   if (book.find(words.name)) return fail_by(ScheduleBook::is_there_already(words.name));
   if (auto checked = check_job(words); !checked) return fail("schedule", checked.error());
   Schedule schedule{.name = words.name, .times = *std::move(times)};
@@ -244,7 +245,7 @@ Command add_schedule(CLI::App& program) {
                                    "Five fields (minute hour day-of-month month day-of-week), or @hourly @daily "
                                    "@weekly @monthly @yearly")
                        ->type_name("EXPR"));
-  CLI::Option* zone = app->add_option("--zone", words->zone, "Whose clocks --cron reads, as Europe/Berlin")
+  CLI::Option* zone = app->add_option("--zone", words->zone, "The time zone of --cron, such as Europe/Berlin")
                           ->capture_default_str()
                           ->type_name("ZONE");
   CLI::Option* every = add_duration(*app, "--every", words->every, "An interval from now on, 1s to 3650d");
@@ -253,19 +254,19 @@ Command add_schedule(CLI::App& program) {
       app->add_option("--level", words->level, "The priority level")->capture_default_str()->type_name("NAME"));
   of_add.push_back(app->add_option("--payload", words->payload, "Each job's payload")->type_name("TEXT"));
   of_add.push_back(app->add_option("--missed", words->missed,
-                                   "What is enqueued for ticks that passed while nobody kept the engine: once (one job "
+                                   "What is enqueued for ticks that passed while no keeper ran: once (one job "
                                    "for all of them), skip (none), all (a job for each)")
                        ->capture_default_str()
                        ->type_name("skip|once|all"));
   of_add.insert(of_add.end(), {zone, every});
   app->add_flag("--json", words->json, "One JSON object per schedule");
   app->footer(
-      "Times on the wall that a change of the clocks leaves out come at the first instant after it; those shown twice\n"
-      "come once. Entries with * in the minute or hour follow real time. Ticks of a pause do not take place.\n"
-      "One that cannot be enqueued (its level was removed, the engine is full) holds up no other: list says since when "
-      "it\n"
-      "fails and why, and it is tried again. After the clock was set back, resume lets one begin anew.\n"
-      "Exit code 1: no such schedule, or, for add, there is one already.\n"
+      "A time that a clock change skips comes at the first instant after the change; a time that it repeats comes\n"
+      "once. Entries with * in the minute or hour follow real time. A paused schedule has no ticks. A schedule whose\n"
+      "job cannot be enqueued (its level was removed, the engine is full) does not delay the others: list shows since\n"
+      "when it fails and why, and it is retried. After the clock was set back, resume lets a schedule begin anew.\n"
+      "\n"
+      "Exit code 1: no such schedule, or, for add, it exists already.\n"
       "\n"
       "Examples:\n"
       "  ringmill schedule /tmp/jobs add report --cron '30 2 * * mon-fri' --zone Europe/Berlin --kind report\n"

@@ -1,4 +1,4 @@
-// ringmill status: an engine at one moment.
+// ringmill status: shows an engine at one moment.
 #include <fmt/format.h>
 
 #include <memory>
@@ -75,7 +75,7 @@ Json status_json(const EngineStatus& status) {
   return json;
 }
 
-/// A file that cannot be read is said, and keeps nothing else from being shown.
+/// An unreadable file is reported; the rest is shown all the same.
 Json dead_letters_json(const Result<DeadLetterTotals>& totals) {
   if (!totals) return {{"count", Json()}, {"bytes", Json()}, {"limit", Json()}, {"error", totals.error().message()}};
   return {{"count", totals->letters},
@@ -98,7 +98,7 @@ std::string dead_letters_text(const Result<DeadLetterTotals>& totals) {
 Result<DeadLetterTotals> dead_letter_totals(const std::filesystem::path& directory) {
   const auto store = open_dead_letters_to_read(directory);
   if (!store) return std::unexpected(store.error());
-  // Where nothing was ever buried, the limits are those that the first burial will set.
+  // Before the first burial, the limits are those that it will set.
   return *store ? (*store)->totals() : DeadLetterTotals{};
 }
 
@@ -122,7 +122,7 @@ std::string journal_text(const JournalStatus& journal) {
                      format_size(journal.limit), state);
 }
 
-/// Names are given for good, or until `recover --from-journal`.
+/// Names stay until `recover --from-journal`.
 std::uint32_t names_taken(const NameTable& names) {
   std::uint32_t count = 0;
   for (std::uint32_t n = 0; n < names.count(); ++n) count += names.name_of(n) ? 1U : 0U;
@@ -220,8 +220,8 @@ Command add_status(CLI::App& program) {
   add_directory(*app, words->directory);
   app->add_flag("--json", words->json, "One JSON object");
   app->footer(
-      "Counts of jobs are read from the table; the totals are statistics. Nothing is written: it works when no\n"
-      "participant lives.\n"
+      "Counts of jobs are read from the table; the totals are statistics. The command writes nothing, and works\n"
+      "without living participants.\n"
       "\n"
       "Examples:\n"
       "  ringmill status /tmp/jobs\n"

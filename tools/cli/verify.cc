@@ -1,4 +1,4 @@
-// ringmill verify: every block of the journal, checked. Nothing is written and no lock is taken.
+// ringmill verify: checks every block of the journal. Nothing is written and no lock is taken.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -39,8 +39,8 @@ Result<Verified> read_once(const EngineDirectory& engine) {
   return Verified{.report = *std::move(report), .jobs_live = jobs.count()};
 }
 
-/// A journal that is being written changes while it is read, and what was read of it may not fit together. Damage is
-/// what two readings find in the same place.
+/// The journal may be written while it is read, so one reading may be inconsistent. Damage is what two readings find in
+/// the same place.
 Result<Verified> read_steadily(const EngineDirectory& engine) {
   constexpr int most_readings = 5;
   std::vector<JournalDamage> before;
@@ -121,8 +121,9 @@ Command add_verify(CLI::App& program) {
   add_directory(*app, words->directory);
   app->add_flag("--json", words->json, "One JSON object");
   app->footer(
-      "Nothing is written and no lock is taken: it works while the engine runs, and without its shared memory.\n"
-      "Exit code 1: bytes that were durable once cannot be believed any more.\n"
+      "The command writes nothing and takes no lock. It works while the engine runs, and without its shared memory.\n"
+      "\n"
+      "Exit code 1: the journal is damaged: bytes that were durable are no longer right.\n"
       "\n"
       "Examples:\n"
       "  ringmill verify /tmp/jobs\n"

@@ -60,10 +60,10 @@ Result<EngineView> EngineView::open(const fs::path& path) {
     const bool is_gone = code == ErrorCode::not_found;
     return std::unexpected(
         Error(code,
-              is_gone ? "the engine's shared memory is gone (a reboot, or somebody removed it)"
+              is_gone ? "the engine's shared memory is gone (a reboot, or its file was removed)"
                       : "the engine's shared memory is out of date",
               (is_gone ? directory->segment_path().string() : segment.error().message()) +
-                  "; whoever next enqueues, works or keeps makes it anew from the journal, or `ringmill recover`"));
+                  "; the next enqueue, worker or keeper makes it anew from the journal; so does `ringmill recover`"));
   }
   auto probe = directory->open_locks_to_look();
   if (!probe) return std::unexpected(probe.error());

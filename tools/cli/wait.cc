@@ -1,4 +1,4 @@
-// ringmill wait: until a job is over.
+// ringmill wait: waits until a job is over.
 #include "tools/cli/wait.h"
 
 #include <fmt/format.h>
@@ -19,7 +19,7 @@ namespace ringmill::cli {
 
 namespace {
 
-/// Why, and what its last attempt said.
+/// Returns the cause, and the error of the last attempt.
 int tell_dead(std::string_view command, const JobInfo& info) {
   const std::string cause = info.cause ? fmt::format(" ({})", name_of(*info.cause)) : "";
   const std::string why = info.last_error.empty() ? "" : ": " + shown(info.last_error);
@@ -49,7 +49,7 @@ int tell(std::string_view command, JobId id, const Result<JobInfo>& info) {
   }
 }
 
-/// The job's end as one JSON object, whatever it is.
+/// Prints the job's end as one JSON object.
 int show(const Result<JobInfo>& info) {
   if (!info && info.error().code() == ErrorCode::not_found) return fail("wait", exit_no, info.error().message());
   if (!info) return fail("wait", info.error());
@@ -58,7 +58,7 @@ int show(const Result<JobInfo>& info) {
   return output.finish(info->state == JobState::dead || info->state == JobState::cancelled ? exit_no : exit_done);
 }
 
-/// What may only read cannot say that it waits: it looks now and then.
+/// A process with read access only cannot announce that it waits, so it polls.
 constexpr std::chrono::milliseconds look_every{20};
 constexpr int looks_per_check = 50;
 
@@ -119,16 +119,16 @@ Command add_wait(CLI::App& program) {
   CLI::App* app = program.add_subcommand("wait", "Wait until a job is over; print its result");
   add_directory(*app, words->directory);
   app->add_option("ID", words->id, "The job's id, as enqueue printed it")->required();
-  add_duration(*app, "--timeout", words->timeout, "Wait no longer than this (for ever); 0s: only look");
+  add_duration(*app, "--timeout", words->timeout, "Wait no longer than this (for ever); 0s: do not wait");
   app->add_flag("--json", words->json,
-                "One JSON object as of `ringmill job`; a result that is no UTF-8 is result_base64");
+                "One JSON object, as of `ringmill job`; a result that is not UTF-8 is in result_base64");
   app->footer(
-      "A result is there if the job was enqueued with --keep-result, for so long. Nothing is printed if the job "
-      "ended\n"
-      "without a kept result or a dead letter: exit code 0. Of a result that was too long for its "
-      "cell the beginning\n"
-      "is printed, and standard error says so (result_cut in JSON).\n"
-      "Exit code 1: the job is dead or was cancelled, is not over in time, or never was; standard error says which.\n"
+      "The result is kept if the job was enqueued with --keep-result, for that time. If the job ended without a kept\n"
+      "result or a dead letter, nothing is printed, and the exit code is 0. Of a result that was too long for its\n"
+      "cell the beginning is printed, and standard error says so (result_cut in JSON).\n"
+      "\n"
+      "Exit code 1: the job is dead or was cancelled, is not over in time, or never existed; standard error says\n"
+      "which.\n"
       "\n"
       "Example:\n"
       "  id=$(ringmill enqueue /tmp/jobs --kind add --payload '1 2' --keep-result 1h)\n"

@@ -66,38 +66,34 @@ Command add_work(CLI::App& program) {
                   "weighted: each level gets its share; strict: always the most urgent level that has a job")
       ->check(CLI::IsMember({"weighted", "strict"}))
       ->capture_default_str();
-  app->add_option("--concurrency", words->concurrency, "How many commands run at once, 1 to 128")
+  app->add_option("--concurrency", words->concurrency, "The number of commands that run at once, 1 to 128")
       ->capture_default_str()
       ->type_name("N");
   app->add_flag("--drain", words->drain, "End when nothing is left to run");
   add_duration(*app, "--give-up-after", words->give_up_after,
-               "End with exit code 3 when no command could be started for so long (60s)");
-  add_size(
-      *app, "--most-output", words->most_output,
-      "How much of what a command writes is passed on (1GiB); beyond 64 KiB it waits in a temporary file, in TMPDIR "
-      "or /var/tmp");
+               "End with exit code 3 after no command could be started for this long (60s)");
+  add_size(*app, "--most-output", words->most_output,
+           "The most output of one command that is passed on (1GiB); beyond 64 KiB it is in a temporary file, in "
+           "TMPDIR or /var/tmp");
   app->footer(
-      "The command gets the payload on standard input, and RINGMILL_JOB_ID, RINGMILL_KIND, RINGMILL_LEVEL,\n"
-      "RINGMILL_ATTEMPT and RINGMILL_PARENTS (the ids of the jobs it has waited for, with commas between; their "
-      "results\n"
-      "are shown by `ringmill job` meanwhile) in its environment; more than 64 KiB of ids are in the file that\n"
-      "RINGMILL_PARENTS_FILE names.\n"
-      "Exit status 0: the job is done; what the command wrote on standard output is written to ours when it has "
-      "ended,\n"
-      "byte for byte, and kept as the job's result if the job asked for that (of a long one the beginning). 100: it\n"
-      "failed for good, and goes to the dead letters. Any other, or longer than the job's timeout: the attempt "
-      "failed,\n"
-      "and the job waits as its backoff says, or is dead when its attempts are used up; the end of standard error is\n"
-      "kept with it. A command that leaves its process group (setsid) is not ended by a timeout.\n"
+      "The command gets the payload on standard input. Its environment has RINGMILL_JOB_ID, RINGMILL_KIND,\n"
+      "RINGMILL_LEVEL, RINGMILL_ATTEMPT and RINGMILL_PARENTS: the ids of the jobs that it has waited for, separated\n"
+      "by commas. `ringmill job` shows their results while the command runs. Ids of more than 64 KiB are in the file\n"
+      "that RINGMILL_PARENTS_FILE names.\n"
+      "\n"
+      "Exit status 0: the job is done. After the command has ended, its standard output is written to ours, byte for\n"
+      "byte, and kept as the job's result if the job asked for that (its beginning, if it is too long). Exit status\n"
+      "100: the job failed for good, and goes to the dead letters. Any other status, or a run longer than the job's\n"
+      "timeout: the attempt failed. Then the job waits as its backoff says, or is dead when its attempts are used up;\n"
+      "the end of standard error is kept with it. A timeout does not end a command that leaves its process group\n"
+      "(setsid).\n"
       "\n"
       "A command that cannot be started for lack of descriptors, processes, memory or a shell is no attempt: its job\n"
-      "goes back, and this worker waits before it takes another one. Exit code 3: it stayed so for --give-up-after, "
-      "or\n"
-      "something that commands wrote could not be passed on.\n"
+      "goes back, and this worker waits before its next claim. Exit code 3: no command could be started for\n"
+      "--give-up-after, or output of commands could not be passed on.\n"
       "\n"
-      "SIGTERM or SIGINT: commands that run end, nothing new begins. A second one ends them (SIGTERM, after 5 s "
-      "SIGKILL)\n"
-      "and gives their jobs back.\n"
+      "SIGTERM or SIGINT: running commands end, and no new one begins. A second signal ends them (SIGTERM, after 5 s\n"
+      "SIGKILL) and gives their jobs back.\n"
       "\n"
       "Examples:\n"
       "  ringmill work /tmp/jobs --exec 'cat'\n"
