@@ -173,7 +173,7 @@ TEST_F(ScarceThreads, a_keeper_whose_threads_cannot_be_started_says_so_and_tries
     few.rlim_cur = 0;
     ::setrlimit(RLIMIT_NPROC, &few);
     first.reset();
-    if (!await([&] { return captured.has("cannot keep"); })) return 2;
+    if (!await([&] { return captured.has("cannot run the keeper"); })) return 2;
     few.rlim_cur = before;
     ::setrlimit(RLIMIT_NPROC, &few);
     return await([&] { return second.keeps() && second.status().journal.last_error.empty(); }) ? 0 : 3;

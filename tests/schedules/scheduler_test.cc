@@ -116,7 +116,7 @@ TEST(Scheduler, a_schedule_goes_on_when_what_it_lacked_is_there) {
   must(world.engine.add_level("tenant-7"));
   ASSERT_TRUE(await([&] { return must(book.find("tenant")).last_tick.has_value(); }));
   EXPECT_EQ(must(book.find("tenant")).failing_since, std::nullopt);
-  EXPECT_TRUE(await([&] { return log.has("schedule tenant goes on"); }));
+  EXPECT_TRUE(await([&] { return log.has("schedule tenant works again"); }));
 }
 
 CreateOptions engine_for_many() {
