@@ -224,8 +224,9 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
   return {};
 }
 
-Result<JobId> Participant::Implementation::follow_up(Job& job, const LinkedRequest& request, std::uint64_t wait_ns) {
-  std::vector<FreeCells::Filling>& earlier = follow_ups_[job.slot_];
+Result<JobId> Participant::Implementation::follow_up(HeldLease& lease, const LinkedRequest& request,
+                                                     std::uint64_t wait_ns) {
+  std::vector<FreeCells::Filling>& earlier = follow_ups_[lease.slot];
   if (earlier.size() == most_together) return std::unexpected(refused("a job has at most 65536 follow-ups"));
   if (auto checked = check_linked(request, earlier.size()); !checked) return std::unexpected(checked.error());
   FreeCells::Filling filling;
@@ -247,9 +248,9 @@ Result<JobId> Participant::Implementation::follow_up(Job& job, const LinkedReque
   CellLinks& links = table.links_place(filling.index);
   if (!earlier.empty()) links.next.store(id_of(earlier.back()).value());
   const bool both_journaled =
-      request.request.durability != Durability::memory && settling_.is_journaled(index_of(job.id_));
+      request.request.durability != Durability::memory && settling_.is_journaled(index_of(lease.id));
   if (both_journaled) {
-    links.born_of.store(job.id_.value());
+    links.born_of.store(lease.id.value());
     links.rule.store(static_cast<std::uint16_t>(BornRule::after_it));
   }
   earlier.push_back(filling);
@@ -257,19 +258,19 @@ Result<JobId> Participant::Implementation::follow_up(Job& job, const LinkedReque
   return id_of(filling);
 }
 
-void Participant::Implementation::drop_follow_ups(const Job& job) noexcept {
-  const auto dropped = follow_ups_.extract(job.slot_);
+void Participant::Implementation::drop_follow_ups(const HeldLease& lease) noexcept {
+  const auto dropped = follow_ups_.extract(lease.slot);
   if (dropped) take_back_all(dropped.mapped());
 }
 
-bool Participant::Implementation::complete_with(Job& job, std::span<const std::byte> result) {
-  const auto follow_ups = follow_ups_.extract(job.slot_);  // settling the job would drop them
+bool Participant::Implementation::complete_with(HeldLease& lease, std::span<const std::byte> result) {
+  const auto follow_ups = follow_ups_.extract(lease.slot);  // settling the job would drop them
   if (follow_ups && !follow_ups.mapped().empty()) {
     const std::vector<FreeCells::Filling>& filled = follow_ups.mapped();
-    entry_.bundle_after.store(job.id_.value());
+    entry_.bundle_after.store(lease.id.value());
     entry_.bundle.store(id_of(filled.back()).value());  // lead.L2
     const bool won = settle(
-        job, {.outcome = Outcome::complete, .attempts = attempts_of(job), .text = as_text(result), .leads = true});
+        lease, {.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result), .leads = true});
     if (won) {
       add(entry_.enqueued, filled.size());
       return true;
@@ -278,26 +279,26 @@ bool Participant::Implementation::complete_with(Job& job, std::span<const std::b
     take_back_all(filled);
     return false;
   }
-  const std::uint16_t flags = settling_.table().header(index_of(job.id_)).flags.load();
-  if ((job.flags_ & not_plain) != 0 || (flags & cell_flag::has_children) != 0) {
-    return settle(job, {.outcome = Outcome::complete, .attempts = attempts_of(job), .text = as_text(result)});
+  const std::uint16_t flags = settling_.table().header(index_of(lease.id)).flags.load();
+  if ((lease.flags & not_plain) != 0 || (flags & cell_flag::has_children) != 0) {
+    return settle(lease, {.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result)});
   }
-  const bool won = end(job);  // the result was not asked for
+  const bool won = end(lease);  // the result was not asked for
   if (won) add(entry_.completed, 1);
   free_.list_if_wanted();
   return won;
 }
 
-std::uint32_t Participant::Implementation::follow_ups_of(const Job& job) const noexcept {
-  const auto found = follow_ups_.find(job.slot_);
+std::uint32_t Participant::Implementation::follow_ups_of(const HeldLease& lease) const noexcept {
+  const auto found = follow_ups_.find(lease.slot);
   return found != follow_ups_.end() ? static_cast<std::uint32_t>(found->second.size()) : 0;
 }
 
-std::vector<JobId> Participant::Implementation::parents_of(const Job& job) const {
+std::vector<JobId> Participant::Implementation::parents_of(const HeldLease& lease) const {
   const JobTable& table = settling_.table();
-  const CellIndex index = index_of(job.id_);
+  const CellIndex index = index_of(lease.id);
   std::vector<JobId> parents = table.parent_ids(index);
-  if (table.word(index) != StateWord(job.word_)) parents.clear();  // the lease was lost
+  if (table.word(index) != StateWord(lease.word)) parents.clear();  // the lease was lost
   return parents;
 }
 

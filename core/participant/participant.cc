@@ -143,15 +143,8 @@ void Participant::release_prefetched() {
 Job& Job::operator=(Job&& other) noexcept {
   if (this == &other) return *this;
   if (held()) static_cast<void>(release());
-  participant_ = std::exchange(other.participant_, nullptr);
-  id_ = other.id_;
-  word_ = other.word_;
-  payload_ = other.payload_;
-  kind_ = other.kind_;
-  attempt_ = other.attempt_;
-  slot_ = other.slot_;
-  level_ = other.level_;
-  flags_ = other.flags_;
+  lease_ = other.lease_;
+  other.lease_.holder = nullptr;
   return *this;
 }
 
@@ -177,21 +170,21 @@ std::uint64_t to_ms(std::chrono::milliseconds time) noexcept {
 
 }  // namespace
 
-inline Participant::Implementation* Participant::Implementation::holder_of(const Job& job) noexcept {
-  if (!job.held()) return nullptr;
-  Implementation* const participant = job.participant_->implementation_.get();
+inline Participant::Implementation* Participant::Implementation::holder_of(const HeldLease& lease) noexcept {
+  if (!is_held(lease)) return nullptr;
+  Implementation* const participant = lease.holder->implementation_.get();
   return participant->is_mine() ? participant : nullptr;
 }
 
-Error Participant::Implementation::no_holder(const Job& job) noexcept {
-  return job.held() ? job.participant_->implementation_->misuse() : not_held();
+Error Participant::Implementation::no_holder(const HeldLease& lease) noexcept {
+  return is_held(lease) ? lease.holder->implementation_->misuse() : not_held();
 }
 
-Result<Settled> Participant::Implementation::fail_held(Job& job, std::string_view error, std::string_view said,
+Result<Settled> Participant::Implementation::fail_held(HeldLease& lease, std::string_view error, std::string_view said,
                                                        std::optional<std::uint64_t> delay_ms, DeathCause cause) try {
-  Implementation* const holder = holder_of(job);
-  if (holder == nullptr) return std::unexpected(no_holder(job));
-  const auto settled = holder->fail(job, error, said, delay_ms, cause);
+  Implementation* const holder = holder_of(lease);
+  if (holder == nullptr) return std::unexpected(no_holder(lease));
+  const auto settled = holder->fail(lease, error, said, delay_ms, cause);
   if (!settled) return std::unexpected(lease_revoked());
   return *settled;
 } catch (const std::exception& thrown) {
@@ -199,94 +192,94 @@ Result<Settled> Participant::Implementation::fail_held(Job& job, std::string_vie
 }
 
 Result<void> Job::complete(std::span<const std::byte> result) {
-  auto* const holder = Participant::Implementation::holder_of(*this);
-  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(*this));
-  return won_or_revoked(holder->complete(*this, result));
+  auto* const holder = Participant::Implementation::holder_of(lease_);
+  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
+  return won_or_revoked(holder->complete(lease_, result));
 }
 
 std::size_t Job::result_room() const noexcept {
-  if (!held() || !participant_->implementation_->is_mine()) return 0;
-  return participant_->implementation_->room_for_result(*this);
+  if (!held() || !lease_.holder->implementation_->is_mine()) return 0;
+  return lease_.holder->implementation_->room_for_result(lease_);
 }
 
 Result<Settled> Job::fail(std::string_view error, std::string_view said) {
-  return Participant::Implementation::fail_held(*this, error, said, std::nullopt);
+  return Participant::Implementation::fail_held(lease_, error, said, std::nullopt);
 }
 
 Result<Settled> Job::retry_in(std::chrono::milliseconds delay, std::string_view error, std::string_view said) {
-  return Participant::Implementation::fail_held(*this, error, said, to_ms(delay));
+  return Participant::Implementation::fail_held(lease_, error, said, to_ms(delay));
 }
 
 Result<Settled> Job::time_out(std::string_view error, std::string_view said) {
-  return Participant::Implementation::fail_held(*this, error, said, std::nullopt, DeathCause::timeout);
+  return Participant::Implementation::fail_held(lease_, error, said, std::nullopt, DeathCause::timeout);
 }
 
 Result<void> Job::snooze(std::chrono::milliseconds delay) {
-  auto* const holder = Participant::Implementation::holder_of(*this);
-  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(*this));
-  return won_or_revoked(holder->snooze(*this, to_ms(delay)));
+  auto* const holder = Participant::Implementation::holder_of(lease_);
+  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
+  return won_or_revoked(holder->snooze(lease_, to_ms(delay)));
 }
 
 Result<void> Job::reject(std::string_view error, std::string_view said) {
-  auto* const holder = Participant::Implementation::holder_of(*this);
-  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(*this));
-  return won_or_revoked(holder->reject(*this, error, said));
+  auto* const holder = Participant::Implementation::holder_of(lease_);
+  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
+  return won_or_revoked(holder->reject(lease_, error, said));
 }
 
 Result<void> Job::cancel() {
-  auto* const holder = Participant::Implementation::holder_of(*this);
-  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(*this));
-  return won_or_revoked(holder->end_as_cancelled(*this));
+  auto* const holder = Participant::Implementation::holder_of(lease_);
+  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
+  return won_or_revoked(holder->end_as_cancelled(lease_));
 }
 
 Result<void> Job::release() {
-  auto* const holder = Participant::Implementation::holder_of(*this);
+  auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) {
-    const Error why = Participant::Implementation::no_holder(*this);
-    participant_ = nullptr;
+    const Error why = Participant::Implementation::no_holder(lease_);
+    lease_.holder = nullptr;
     return std::unexpected(why);
   }
-  return won_or_revoked(holder->release(*this));
+  return won_or_revoked(holder->release(lease_));
 }
 
 Result<void> Job::extend(std::chrono::milliseconds lease) {
-  auto* const holder = Participant::Implementation::holder_of(*this);
-  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(*this));
+  auto* const holder = Participant::Implementation::holder_of(lease_);
+  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
   if (lease.count() < 1 || lease > std::chrono::hours{24 * 24}) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days"));
   }
-  return won_or_revoked(holder->extend(*this, static_cast<std::uint64_t>(lease.count()) * 1'000'000));
+  return won_or_revoked(holder->extend(lease_, static_cast<std::uint64_t>(lease.count()) * 1'000'000));
 }
 
 Result<JobId> Job::follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait) try {
-  auto* const holder = Participant::Implementation::holder_of(*this);
-  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(*this));
-  return holder->follow_up(*this, request, to_ns(wait));
+  auto* const holder = Participant::Implementation::holder_of(lease_);
+  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
+  return holder->follow_up(lease_, request, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
 
 std::uint32_t Job::follow_ups() const noexcept {
-  return held() ? participant_->implementation_->follow_ups_of(*this) : 0;
+  return held() ? lease_.holder->implementation_->follow_ups_of(lease_) : 0;
 }
 
 std::vector<JobId> Job::parents() const {
-  return held() ? participant_->implementation_->parents_of(*this) : std::vector<JobId>{};
+  return held() ? lease_.holder->implementation_->parents_of(lease_) : std::vector<JobId>{};
 }
 
-bool Job::should_stop() const noexcept { return held() && participant_->implementation_->should_stop(*this); }
+bool Job::should_stop() const noexcept { return held() && lease_.holder->implementation_->should_stop(lease_); }
 
 std::chrono::nanoseconds Job::time_left() const noexcept {
-  return held() ? participant_->implementation_->time_left(*this) : std::chrono::nanoseconds::zero();
+  return held() ? lease_.holder->implementation_->time_left(lease_) : std::chrono::nanoseconds::zero();
 }
 
 std::chrono::milliseconds Job::timeout() const noexcept {
-  return held() ? participant_->implementation_->timeout(*this) : std::chrono::milliseconds::zero();
+  return held() ? lease_.holder->implementation_->timeout(lease_) : std::chrono::milliseconds::zero();
 }
 
 void Job::report_progress(std::uint64_t number, std::string_view text) noexcept {
-  if (!held() || !participant_->implementation_->is_mine()) return;
-  participant_->implementation_->report_progress(*this, number, text);
+  if (!held() || !lease_.holder->implementation_->is_mine()) return;
+  lease_.holder->implementation_->report_progress(lease_, number, text);
 }
 
 }  // namespace ringmill

@@ -181,7 +181,7 @@ Result<Job> Participant::Implementation::claim(Participant& self, std::uint64_t 
         return result;
       }
     }
-    if (hand_out(self, claims_[next_claim_++], *result)) return result;
+    if (hand_out(self, claims_[next_claim_++], lease_of(*result))) return result;
     if (auto goes_on = go_on_claiming(patience); !goes_on) {
       result = std::unexpected(goes_on.error());
       return result;
@@ -242,14 +242,14 @@ Result<std::size_t> Participant::Implementation::claim_batch(Participant& self, 
     }
     std::size_t handed_out = 0;
     for (std::uint32_t n = 0; n < count; ++n) {
-      if (hand_out(self, claims[n], out[handed_out])) ++handed_out;
+      if (hand_out(self, claims[n], lease_of(out[handed_out]))) ++handed_out;
     }
     if (handed_out != 0) return handed_out;
     if (auto goes_on = go_on_claiming(patience); !goes_on) return std::unexpected(goes_on.error());
   }
 }
 
-inline bool Participant::Implementation::hand_out(Participant& self, const Claim& claim, Job& job) noexcept {
+inline bool Participant::Implementation::hand_out(Participant& self, const Claim& claim, HeldLease& lease) noexcept {
   const JobTable& table = settling_.table();
   const CellHeader& header = table.header(claim.index);
   // ORDER second-look: what is read here belongs to our lease if the word is still ours afterwards.
@@ -293,17 +293,17 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
     }
     level_for_users = *known;
   }
-  job.participant_ = &self;
-  job.id_ = job_id_of(claim.word, claim.index);
-  job.word_ = claim.word.bits();
-  job.payload_ = payload.subspan(std::min(parents_bytes, payload.size()));
-  job.kind_ = Kind{*kind};
-  job.level_ = level_for_users;
-  job.attempt_ = attempts + 1;
-  job.slot_ = claim.slot;
-  job.flags_ = flags;
+  lease.holder = &self;
+  lease.id = job_id_of(claim.word, claim.index);
+  lease.word = claim.word.bits();
+  lease.payload = payload.subspan(std::min(parents_bytes, payload.size()));
+  lease.kind = Kind{*kind};
+  lease.level = level_for_users;
+  lease.attempt = attempts + 1;
+  lease.slot = claim.slot;
+  lease.flags = flags;
   if (book_.has_concurrency_slot(claim.slot)) [[unlikely]]
-    job.flags_ |= holds_concurrency_slot;
+    lease.flags |= holds_concurrency_slot;
   return true;
 }
 
@@ -312,23 +312,23 @@ void Participant::Implementation::give_back(const Claim& claim) noexcept {
   book_.give_back(claim.slot);
 }
 
-void Participant::Implementation::settled_plain(Job& job) noexcept {
+void Participant::Implementation::settled_plain(HeldLease& lease) noexcept {
   if (!follow_ups_.empty()) [[unlikely]]
-    drop_follow_ups(job);
-  book_.give_back_plain(job.slot_);  // settle.E7
-  job.participant_ = nullptr;
+    drop_follow_ups(lease);
+  book_.give_back_plain(lease.slot);  // settle.E7
+  lease.holder = nullptr;
 }
 
-void Participant::Implementation::settled(Job& job) noexcept {
-  const bool was_large = (job.flags_ & cell_flag::in_arena) != 0;
-  settled_plain(job);
+void Participant::Implementation::settled(HeldLease& lease) noexcept {
+  const bool was_large = (lease.flags & cell_flag::in_arena) != 0;
+  settled_plain(lease);
   if (was_large) wake_for_extent(segment_);  // until settle.E7 no other job could have its extent
 }
 
 [[gnu::always_inline]] inline Participant::Implementation::Won Participant::Implementation::win_end(
-    const Job& job) noexcept {
-  const CellIndex index = index_of(job.id_);
-  const StateWord held(job.word_);
+    const HeldLease& lease) noexcept {
+  const CellIndex index = index_of(lease.id);
+  const StateWord held(lease.word);
   if (!settling_.swap_to_completing(index, held))
     return Won::nothing;  // settle.E1 was done when the lease was reserved
   const StateWord completing = held.next(CellState::completing, settling_.owner());
@@ -339,19 +339,19 @@ void Participant::Implementation::settled(Job& job) noexcept {
     return Won::kept_cell;
   }
   if (claiming_.was_queue_short() && (flags & cell_flag::in_arena) == 0) {
-    settling_.table().own_payload_lines(index, job.payload_.size());
+    settling_.table().own_payload_lines(index, lease.payload.size());
   }
   settling_.free_cell(index, completing);
   return (flags & cell_flag::memory_only) != 0 ? Won::cell : Won::cell_to_mark;
 }
 
 // Kept for enqueueing_together.cc too, where the files are not compiled as one.
-[[gnu::used]] inline bool Participant::Implementation::end(Job& job) noexcept {
-  const CellIndex index = index_of(job.id_);
-  const Won won = win_end(job);
+[[gnu::used]] inline bool Participant::Implementation::end(HeldLease& lease) noexcept {
+  const CellIndex index = index_of(lease.id);
+  const Won won = win_end(lease);
   if (won == Won::cell_to_mark) settling_.mark_ended(index);            // settle.M
   if (won >= Won::cell) settling_.wake_waiters(wait_group_bit(index));  // settle.W
-  settled_plain(job);
+  settled_plain(lease);
   if (won >= Won::cell) free_.keep_back(index);
   return won != Won::nothing;
 }
@@ -363,28 +363,30 @@ std::size_t Participant::Implementation::end_run(std::span<Job> jobs) noexcept {
   std::uint64_t wait_groups_ended = 0;
   std::size_t count = 0;
   for (std::size_t n = 0; n < jobs.size(); ++n) {
-    won[n] = jobs[n].held() ? win_end(jobs[n]) : Won::nothing;
+    const HeldLease& lease = lease_of(jobs[n]);
+    won[n] = is_held(lease) ? win_end(lease) : Won::nothing;
     if (won[n] == Won::nothing) continue;
     ++count;
-    wait_groups_ended |= wait_group_bit(index_of(jobs[n].id_));
-    if (won[n] == Won::cell_to_mark) marks.add(index_of(jobs[n].id_));  // settle.M
+    wait_groups_ended |= wait_group_bit(index_of(lease.id));
+    if (won[n] == Won::cell_to_mark) marks.add(index_of(lease.id));  // settle.M
   }
   marks.flush();
   settling_.wake_waiters(wait_groups_ended);  // settle.W
   for (std::size_t n = 0; n < jobs.size(); ++n) {
-    if (!jobs[n].held()) continue;
-    const CellIndex index = index_of(jobs[n].id_);
-    settled_plain(jobs[n]);  // settle.E7
+    HeldLease& lease = lease_of(jobs[n]);
+    if (!is_held(lease)) continue;
+    const CellIndex index = index_of(lease.id);
+    settled_plain(lease);  // settle.E7
     if (won[n] >= Won::cell) free_.keep_back(index);
   }
   return count;
 }
 
-bool Participant::Implementation::complete(Job& job, std::span<const std::byte> result) noexcept {
-  if ((job.flags_ & not_plain) != 0 || !result.empty() || !follow_ups_.empty()) [[unlikely]] {
-    return complete_with(job, result);
+bool Participant::Implementation::complete(HeldLease& lease, std::span<const std::byte> result) noexcept {
+  if ((lease.flags & not_plain) != 0 || !result.empty() || !follow_ups_.empty()) [[unlikely]] {
+    return complete_with(lease, result);
   }
-  const bool won = end(job);
+  const bool won = end(lease);
   if (won) add(entry_.completed, 1);
   free_.list_if_wanted();
   return won;
@@ -394,8 +396,9 @@ std::size_t Participant::Implementation::complete_batch(std::span<Job> jobs) noe
   std::size_t completed = 0;
   std::size_t kept = 0;  // those have counted themselves
   for (Job& job : jobs) {
-    const bool is_plain = (job.flags_ & not_plain) == 0 && follow_ups_.empty();
-    if (job.held() && !is_plain && complete(job, {})) ++kept;
+    HeldLease& lease = lease_of(job);
+    const bool is_plain = (lease.flags & not_plain) == 0 && follow_ups_.empty();
+    if (is_held(lease) && !is_plain && complete(lease, {})) ++kept;
   }
   for (std::size_t done = 0; done < jobs.size(); done += most_in_batch) {
     completed += end_run(jobs.subspan(done, std::min<std::size_t>(most_in_batch, jobs.size() - done)));
@@ -405,11 +408,11 @@ std::size_t Participant::Implementation::complete_batch(std::span<Job> jobs) noe
   return completed + kept;
 }
 
-bool Participant::Implementation::extend(Job& job, std::uint64_t lease_ns) noexcept {
-  const CellIndex index = index_of(job.id_);
-  const StateWord held(job.word_);
+bool Participant::Implementation::extend(HeldLease& lease, std::uint64_t lease_ns) noexcept {
+  const CellIndex index = index_of(lease.id);
+  const StateWord held(lease.word);
   const StateWord extended = held.next(CellState::running, settling_.owner());
-  LeaseSlot& slot = book_.slot(job.slot_);
+  LeaseSlot& slot = book_.slot(lease.slot);
   // The deadline is in place before the word changes: a keeper that decides by the old deadline then fails to swap the
   // old word (hazard 7 in docs/hazards.md). ORDER lease: released by the swap.
   slot.deadline_ns.store(lease_clock_ns() + lease_ns, std::memory_order_relaxed);
@@ -417,13 +420,13 @@ bool Participant::Implementation::extend(Job& job, std::uint64_t lease_ns) noexc
   // ORDER state: nothing in the cell is read or written here; the release carries the slot.
   if (!settling_.table().state(index).compare_exchange_strong(expected, extended.bits(), std::memory_order_acq_rel,
                                                               std::memory_order_relaxed)) {
-    leave_slot(job);
-    settled(job);
+    leave_slot(lease);
+    settled(lease);
     return false;
   }
   slot.note.store(LeaseNote{Outcome::complete, 0, static_cast<std::uint16_t>(extended.version())}.bits(),
                   std::memory_order_relaxed);
-  job.word_ = extended.bits();
+  lease.word = extended.bits();
   return true;
 }
 

@@ -14,6 +14,7 @@
 
 #include "core/instance/engine_core.h"
 #include "core/participant/claiming.h"
+#include "core/participant/held_lease.h"
 #include "core/retry/retry_policies.h"
 #include "core/table/arena.h"
 #include "core/table/damage.h"
@@ -31,12 +32,6 @@ inline constexpr std::uint64_t spin_ns = 20'000;
 
 inline constexpr std::uint64_t most_lease_ms = 24ULL * 24 * 3600 * 1000;
 
-/// Of Job::flags_, beside the cell's: the run has a concurrency slot.
-inline constexpr std::uint16_t holds_concurrency_slot = 1U << 15;
-static_assert((cell_flag::all & holds_concurrency_slot) == 0);
-/// Jobs that do not end by the short way.
-inline constexpr std::uint16_t not_plain = cell_flag::has_options | cell_flag::in_arena | holds_concurrency_slot;
-
 class Participant::Implementation {
  public:
   /// `number` is an entry that this thread has entered; the implementation leaves it.
@@ -50,9 +45,9 @@ class Participant::Implementation {
   Error misuse() const noexcept;
   /// Calls on a job start here: the participant that holds it, for a call by its own thread. Null: no_holder() says
   /// why.
-  static Implementation* holder_of(const Job& job) noexcept;
+  static Implementation* holder_of(const HeldLease& lease) noexcept;
   /// Errors: lease_lost (the job was settled before), and misuse().
-  static Error no_holder(const Job& job) noexcept;
+  static Error no_holder(const HeldLease& lease) noexcept;
 
   // enqueueing.cc
   bool accepts(const JobRequest& request);
@@ -66,9 +61,9 @@ class Participant::Implementation {
 
   // enqueueing_together.cc
   Result<void> enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids, std::uint64_t wait_ns);
-  Result<JobId> follow_up(Job& job, const LinkedRequest& request, std::uint64_t wait_ns);
-  std::uint32_t follow_ups_of(const Job& job) const noexcept;
-  std::vector<JobId> parents_of(const Job& job) const;
+  Result<JobId> follow_up(HeldLease& lease, const LinkedRequest& request, std::uint64_t wait_ns);
+  std::uint32_t follow_ups_of(const HeldLease& lease) const noexcept;
+  std::vector<JobId> parents_of(const HeldLease& lease) const;
 
   // tickets.cc
   DurabilityTicket ticket() const noexcept;
@@ -83,28 +78,28 @@ class Participant::Implementation {
   Result<void> subscribe(const ClaimOptions& options);
   Result<Job> claim(Participant& self, std::uint64_t wait_ns);
   Result<std::size_t> claim_batch(Participant& self, std::span<Job> out, std::uint64_t wait_ns);
-  bool complete(Job& job, std::span<const std::byte> result) noexcept;
+  bool complete(HeldLease& lease, std::span<const std::byte> result) noexcept;
   std::size_t complete_batch(std::span<Job> jobs) noexcept;
-  bool extend(Job& job, std::uint64_t lease_ns) noexcept;
+  bool extend(HeldLease& lease, std::uint64_t lease_ns) noexcept;
 
   // other ends than the plain one: participant_settling.cc. False: the lease was lost.
-  bool release(Job& job) noexcept;
-  bool snooze(Job& job, std::uint64_t delay_ms) noexcept;
+  bool release(HeldLease& lease) noexcept;
+  bool snooze(HeldLease& lease, std::uint64_t delay_ms) noexcept;
   /// Nothing as the delay: as the job's retry policy says. Nothing comes back: the lease was lost.
-  std::optional<Settled> fail(Job& job, std::string_view error, std::string_view said,
+  std::optional<Settled> fail(HeldLease& lease, std::string_view error, std::string_view said,
                               std::optional<std::uint64_t> delay_ms, DeathCause cause = DeathCause::failed);
   /// The same by the job's holder, as its calls return it.
-  static Result<Settled> fail_held(Job& job, std::string_view error, std::string_view said,
+  static Result<Settled> fail_held(HeldLease& lease, std::string_view error, std::string_view said,
                                    std::optional<std::uint64_t> delay_ms, DeathCause cause = DeathCause::failed);
-  bool reject(Job& job, std::string_view error, std::string_view said) noexcept;
-  bool end_as_cancelled(Job& job) noexcept;
+  bool reject(HeldLease& lease, std::string_view error, std::string_view said) noexcept;
+  bool end_as_cancelled(HeldLease& lease) noexcept;
   /// How long a result of this job may be; any length if it is not kept.
-  std::size_t room_for_result(const Job& job) const noexcept;
+  std::size_t room_for_result(const HeldLease& lease) const noexcept;
   Result<Cancelled> cancel(JobId id);
-  bool should_stop(const Job& job) const noexcept;
-  std::chrono::nanoseconds time_left(const Job& job) noexcept;
-  std::chrono::milliseconds timeout(const Job& job) const noexcept;
-  void report_progress(const Job& job, std::uint64_t number, std::string_view text) noexcept;
+  bool should_stop(const HeldLease& lease) const noexcept;
+  std::chrono::nanoseconds time_left(const HeldLease& lease) noexcept;
+  std::chrono::milliseconds timeout(const HeldLease& lease) const noexcept;
+  void report_progress(const HeldLease& lease, std::uint64_t number, std::string_view text) noexcept;
   void release_prefetched() noexcept;
 
   std::uint32_t number() const noexcept { return number_; }
@@ -118,7 +113,7 @@ class Participant::Implementation {
   }
 
   /// Frees the cells of the follow-ups that this job has not been completed with.
-  [[gnu::noinline]] void drop_follow_ups(const Job& job) noexcept;
+  [[gnu::noinline]] void drop_follow_ups(const HeldLease& lease) noexcept;
   /// lead.L1: the cell of a job of a bundle. False: as fill().
   bool fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked, std::span<const JobId> parents,
                    std::uint64_t wall_ns);
@@ -216,26 +211,20 @@ class Participant::Implementation {
   /// with its wait, with wake() and with the engine.
   [[gnu::noinline]] Result<void> go_on_claiming(Patience& patience) noexcept;
   /// claim.K6. False: the lease was revoked meanwhile, and the slot given back; or the job was dead, or damaged.
-  bool hand_out(Participant& self, const Claim& claim, Job& job) noexcept;
+  bool hand_out(Participant& self, const Claim& claim, HeldLease& lease) noexcept;
   /// settle.E7 for what was never handed out.
   void give_back(const Claim& claim) noexcept;
   /// A run is over whose kind is limited: another one may begin.
-  void leave_slot(const Job& job) noexcept;
+  void leave_slot(const HeldLease& lease) noexcept;
   void release_claim(const Claim& claim) noexcept;
   /// Gives back the jobs whose Job objects still exist when we leave: no other could end them.
   void release_forgotten() noexcept;
   /// Drops the follow-ups that the job was not completed with; settle.E7.
-  void settled(Job& job) noexcept;
+  void settled(HeldLease& lease) noexcept;
   /// The same for a job that is known to have no extent of the arena.
-  void settled_plain(Job& job) noexcept;
-  static std::uint16_t attempts_of(const Job& job) noexcept {
-    return static_cast<std::uint16_t>(std::min(job.attempt_, 65535U));
-  }
-  static std::uint16_t attempts_before(const Job& job) noexcept {
-    return static_cast<std::uint16_t>(std::min(job.attempt_ - 1, 65535U));
-  }
+  void settled_plain(HeldLease& lease) noexcept;
   /// All of it, for a job that we hold. False: the lease was lost.
-  bool settle(Job& job, Ending ending) noexcept;
+  bool settle(HeldLease& lease, Ending ending) noexcept;
   /// Lists the cell that an end has freed. False: the end was lost.
   bool list_if_free(CellIndex index, Settling::Ended ended) noexcept;
   /// True: it was not begun in time, and is not begun now.
@@ -250,11 +239,11 @@ class Participant::Implementation {
   /// see its end; its cell; or its cell, of whose end the journal has to be told.
   enum class Won : std::uint8_t { nothing, kept_cell, cell, cell_to_mark };
   /// settle.E2 and settle.E5 of a completion.
-  Won win_end(const Job& job) noexcept;
+  Won win_end(const HeldLease& lease) noexcept;
   /// A completion that is more than the plain one: with options, a result or follow-ups.
-  [[gnu::noinline]] bool complete_with(Job& job, std::span<const std::byte> result);
+  [[gnu::noinline]] bool complete_with(HeldLease& lease, std::span<const std::byte> result);
   /// settle.E2 to settle.E7 of a completion; the freed cell is kept back.
-  bool end(Job& job) noexcept;
+  bool end(HeldLease& lease) noexcept;
   std::size_t end_run(std::span<Job> jobs) noexcept;
   std::uint32_t adapt(std::uint64_t now_ns) noexcept;
 

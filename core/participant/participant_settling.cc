@@ -18,20 +18,20 @@ constexpr std::uint32_t most_looks_to_cancel = 10'000;
 
 }  // namespace
 
-bool Participant::Implementation::settle(Job& job, Ending ending) noexcept {
-  const CellIndex index = index_of(job.id_);
-  LeaseSlot& slot = book_.slot(job.slot_);
-  if ((job.flags_ & cell_flag::has_options) != 0) {
+bool Participant::Implementation::settle(HeldLease& lease, Ending ending) noexcept {
+  const CellIndex index = index_of(lease.id);
+  LeaseSlot& slot = book_.slot(lease.slot);
+  if ((lease.flags & cell_flag::has_options) != 0) {
     ending.started = AttemptStart::of_lease(slot.started_at_ns.load(), settling_.owner());
   }
-  const Settling::Ended ended = settling_.end(index, StateWord(job.word_), slot, ending);
-  leave_slot(job);
-  settled(job);
+  const Settling::Ended ended = settling_.end(index, StateWord(lease.word), slot, ending);
+  leave_slot(lease);
+  settled(lease);
   return list_if_free(index, ended);
 }
 
-void Participant::Implementation::leave_slot(const Job& job) noexcept {
-  if ((job.flags_ & holds_concurrency_slot) != 0) claiming_.admission().leave(job.slot_, index_of(job.id_));
+void Participant::Implementation::leave_slot(const HeldLease& lease) noexcept {
+  if ((lease.flags & holds_concurrency_slot) != 0) claiming_.admission().leave(lease.slot, index_of(lease.id));
 }
 
 bool Participant::Implementation::list_if_free(CellIndex index, Settling::Ended ended) noexcept {
@@ -42,32 +42,34 @@ bool Participant::Implementation::list_if_free(CellIndex index, Settling::Ended 
   return ended != Settling::Ended::lost;
 }
 
-bool Participant::Implementation::release(Job& job) noexcept {
-  const bool won = settle(job, {.outcome = Outcome::requeue, .attempts = attempts_before(job)});
+bool Participant::Implementation::release(HeldLease& lease) noexcept {
+  const bool won = settle(lease, {.outcome = Outcome::requeue, .attempts = attempts_before(lease)});
   if (won) add(entry_.released, 1);
   return won;
 }
 
-bool Participant::Implementation::snooze(Job& job, std::uint64_t delay_ms) noexcept {
-  const bool won = settle(job, {.outcome = Outcome::delay, .attempts = attempts_before(job), .due = due_in(delay_ms)});
+bool Participant::Implementation::snooze(HeldLease& lease, std::uint64_t delay_ms) noexcept {
+  const bool won =
+      settle(lease, {.outcome = Outcome::delay, .attempts = attempts_before(lease), .due = due_in(delay_ms)});
   if (won) add(entry_.released, 1);
   return won;
 }
 
-bool Participant::Implementation::reject(Job& job, std::string_view error, std::string_view said) noexcept {
-  const bool won = settle(job, {.outcome = Outcome::bury,
-                                .attempts = attempts_of(job),
-                                .cause = DeathCause::rejected,
-                                .text = error,
-                                .said = said});
+bool Participant::Implementation::reject(HeldLease& lease, std::string_view error, std::string_view said) noexcept {
+  const bool won = settle(lease, {.outcome = Outcome::bury,
+                                  .attempts = attempts_of(lease),
+                                  .cause = DeathCause::rejected,
+                                  .text = error,
+                                  .said = said});
   if (won) add(entry_.failed, 1);
   return won;
 }
 
-std::optional<Settled> Participant::Implementation::fail(Job& job, std::string_view error, std::string_view said,
-                                                         std::optional<std::uint64_t> delay_ms, DeathCause cause) {
-  const CellHeader& header = settling_.table().header(index_of(job.id_));
-  Ending ending{.outcome = Outcome::requeue, .attempts = attempts_of(job), .text = error, .said = said};
+std::optional<Settled> Participant::Implementation::fail(HeldLease& lease, std::string_view error,
+                                                         std::string_view said, std::optional<std::uint64_t> delay_ms,
+                                                         DeathCause cause) {
+  const CellHeader& header = settling_.table().header(index_of(lease.id));
+  Ending ending{.outcome = Outcome::requeue, .attempts = attempts_of(lease), .text = error, .said = said};
   // ORDER relaxed: fixed for the job's life; the swap decides whether it is still ours.
   const std::uint32_t most_attempts = header.most_attempts.load(std::memory_order_relaxed);
   if (most_attempts != 0 && ending.attempts >= most_attempts) {
@@ -84,23 +86,23 @@ std::optional<Settled> Participant::Implementation::fail(Job& job, std::string_v
     }
   }
   const bool retried = ending.outcome != Outcome::bury;
-  if (!settle(job, ending)) return std::nullopt;
+  if (!settle(lease, ending)) return std::nullopt;
   add(entry_.failed, 1);
   if (retried) add(entry_.retried, 1);
   return retried ? Settled::waits : Settled::dead;
 }
 
-bool Participant::Implementation::end_as_cancelled(Job& job) noexcept {
-  return settle(job, {.outcome = Outcome::cancel, .attempts = attempts_of(job)});
+bool Participant::Implementation::end_as_cancelled(HeldLease& lease) noexcept {
+  return settle(lease, {.outcome = Outcome::cancel, .attempts = attempts_of(lease)});
 }
 
-std::size_t Participant::Implementation::room_for_result(const Job& job) const noexcept {
+std::size_t Participant::Implementation::room_for_result(const HeldLease& lease) const noexcept {
   const JobTable& table = settling_.table();
-  const CellOptions* const options = table.options(index_of(job.id_));
+  const CellOptions* const options = table.options(index_of(lease.id));
   const bool is_kept = options != nullptr && options->keep_ms.load() != 0;
-  const bool has_children = (table.header(index_of(job.id_)).flags.load() & cell_flag::has_children) != 0;
+  const bool has_children = (table.header(index_of(lease.id)).flags.load() & cell_flag::has_children) != 0;
   if (!is_kept && !has_children) return ~std::size_t{0};
-  return std::min(most_staged_bytes, settling_.table().text_room(index_of(job.id_)));
+  return std::min(most_staged_bytes, settling_.table().text_room(index_of(lease.id)));
 }
 
 bool Participant::Implementation::buried_as_expired(const Claim& claim) noexcept {
@@ -122,22 +124,22 @@ void Participant::Implementation::bury_as_damaged(const Claim& claim, Damage dam
   give_back(claim);
 }
 
-bool Participant::Implementation::should_stop(const Job& job) const noexcept {
+bool Participant::Implementation::should_stop(const HeldLease& lease) const noexcept {
   // ORDER relaxed: a sign, nothing hangs on it.
-  return entry_.stop_asked[job.slot_].load(std::memory_order_relaxed) == stop_tag(job.id_);
+  return entry_.stop_asked[lease.slot].load(std::memory_order_relaxed) == stop_tag(lease.id);
 }
 
-std::chrono::nanoseconds Participant::Implementation::time_left(const Job& job) noexcept {
-  const auto deadline = static_cast<std::int64_t>(book_.slot(job.slot_).deadline_ns.load());
+std::chrono::nanoseconds Participant::Implementation::time_left(const HeldLease& lease) noexcept {
+  const auto deadline = static_cast<std::int64_t>(book_.slot(lease.slot).deadline_ns.load());
   return std::chrono::nanoseconds(deadline - static_cast<std::int64_t>(lease_clock_ns()));
 }
 
-std::chrono::milliseconds Participant::Implementation::timeout(const Job& job) const noexcept {
+std::chrono::milliseconds Participant::Implementation::timeout(const HeldLease& lease) const noexcept {
   // What another job has there by now is no harm: the lease was lost then.
-  return std::chrono::milliseconds(settling_.table().header(index_of(job.id_)).lease_ms.load());
+  return std::chrono::milliseconds(settling_.table().header(index_of(lease.id)).lease_ms.load());
 }
 
-void Participant::Implementation::report_progress(const Job& job, std::uint64_t number,
+void Participant::Implementation::report_progress(const HeldLease& lease, std::uint64_t number,
                                                   std::string_view text) noexcept {
   Progress& progress = entry_.progress;
   progress.job_id.store(0);
@@ -145,7 +147,7 @@ void Participant::Implementation::report_progress(const Job& job, std::uint64_t 
   std::array<std::byte, sizeof progress.text> bytes{};
   std::memcpy(bytes.data(), text.data(), std::min(text.size(), bytes.size()));
   store_words(progress.text, bytes);
-  progress.job_id.store(job.id_.value());
+  progress.job_id.store(lease.id.value());
 }
 
 bool Participant::Implementation::ask_to_stop(JobId id, StateWord word) noexcept {

@@ -35,16 +35,7 @@ class Job {
  public:
   /// Makes an empty Job, for claim_batch() to fill.
   Job() noexcept = default;
-  Job(Job&& other) noexcept
-      : participant_(std::exchange(other.participant_, nullptr)),
-        id_(other.id_),
-        word_(other.word_),
-        payload_(other.payload_),
-        kind_(other.kind_),
-        attempt_(other.attempt_),
-        slot_(other.slot_),
-        level_(other.level_),
-        flags_(other.flags_) {}
+  Job(Job&& other) noexcept : lease_(other.lease_) { other.lease_.holder = nullptr; }
   Job& operator=(Job&& other) noexcept;
   Job(const Job&) = delete;
   Job& operator=(const Job&) = delete;
@@ -53,15 +44,15 @@ class Job {
   }
 
   /// Returns false once the job is settled, lost or moved from.
-  bool held() const noexcept { return participant_ != nullptr; }
-  JobId id() const noexcept { return id_; }
-  Kind kind() const noexcept { return kind_; }
-  Level level() const noexcept { return level_; }
+  bool held() const noexcept { return lease_.holder != nullptr; }
+  JobId id() const noexcept { return lease_.id; }
+  Kind kind() const noexcept { return lease_.kind; }
+  Level level() const noexcept { return lease_.level; }
   /// 1 for the first attempt.
-  std::uint32_t attempt() const noexcept { return attempt_; }
+  std::uint32_t attempt() const noexcept { return lease_.attempt; }
   /// Returns the payload, valid until this job is settled or this object is destroyed. An inline payload is a private
   /// copy. A longer one is read in place in shared memory, and stays unchanged until then, even if the lease is lost.
-  std::span<const std::byte> payload() const noexcept { return payload_; }
+  std::span<const std::byte> payload() const noexcept { return lease_.payload; }
 
   /// Completes the job. Error lease_lost: the lease was revoked before, and another worker has the job; discard the
   /// work. The completion is in the journal within about a millisecond. Take a Participant::ticket() afterwards to wait
@@ -117,19 +108,23 @@ class Job {
   void report_progress(std::uint64_t number, std::string_view text = {}) noexcept;
 
  private:
-  friend class Participant;
+  friend class LeaseAccess;  // core/participant/held_lease.h
   /// Releases the job and ignores the outcome.
   void give_back() noexcept;
 
-  Participant* participant_ = nullptr;
-  JobId id_{};
-  std::uint64_t word_ = 0;  // the state word that our lease rests on
-  std::span<const std::byte> payload_{};
-  Kind kind_{};
-  std::uint32_t attempt_ = 0;
-  std::uint32_t slot_ = 0;  // our lease slot in the registry entry
-  Level level_{};
-  std::uint16_t flags_ = 0;  // the cell's
+  /// What the job rests on. claim() fills it, the call that settles the job empties it.
+  struct HeldLease {
+    Participant* holder = nullptr;  // null: nothing is held
+    JobId id{};
+    std::uint64_t word = 0;  // the state word that the lease rests on
+    std::span<const std::byte> payload{};
+    Kind kind{};
+    std::uint32_t attempt = 0;
+    std::uint32_t slot = 0;  // the lease slot in the holder's registry entry
+    Level level{};
+    std::uint16_t flags = 0;  // the cell's, and whether the run has a concurrency slot
+  };
+  HeldLease lease_;
 };
 
 /// A moment in the journal: when a ticket is durable, so is everything that its participant had done before it took the
