@@ -77,16 +77,16 @@ bool Participant::Implementation::accepts_options(const JobRequest& request) {
   const bool has_times = is_time(options.delay) && is_time(options.expires) && is_time(options.keep_result) &&
                          options.at.time_since_epoch().count() >= 0;
   const bool is_known =
-      options.retry_policy == RetryPolicy::standard || retry_policies_.knows(segment_, options.retry_policy);
+      options.retry_policy == RetryPolicy::standard || retry_policies_.knows(context_.segment, options.retry_policy);
   return has_times && is_known && (options.delay.count() == 0 || options.at.time_since_epoch().count() == 0) &&
-         (request.payload.size() <= inline_room(request) || has_arena());
+         (request.payload.size() <= inline_room(request) || context_.has_arena());
 }
 
 Error Participant::Implementation::refusal_of(const JobRequest& request) const {
-  if (request.payload.size() > most_payload_) {
-    return too_large(request, most_payload_, "make the engine with a larger --max-payload");
+  if (request.payload.size() > context_.most_payload) {
+    return too_large(request, context_.most_payload, "make the engine with a larger --max-payload");
   }
-  if (static_cast<std::uint32_t>(request.level) >= level_count_ && !is_open(request.level)) {
+  if (static_cast<std::uint32_t>(request.level) >= context_.level_count && !is_open(request.level)) {
     return refusal_of_level(request.level);
   }
   if (static_cast<std::uint32_t>(request.kind) >= most_kinds) {
@@ -96,28 +96,28 @@ Error Participant::Implementation::refusal_of(const JobRequest& request) const {
     return Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days");
   }
   const JobOptions& options = *request.options;
-  if (request.payload.size() > inline_room(request) && !has_arena()) {
+  if (request.payload.size() > inline_room(request) && !context_.has_arena()) {
     return too_large(request, inline_room(request), no_arena);
   }
   if (options.delay.count() != 0 && options.at.time_since_epoch().count() != 0) {
     return Error(ErrorCode::invalid_argument, "a job has a delay or a time at which it begins, not both");
   }
   if (options.retry_policy != RetryPolicy::standard &&
-      !RetryPolicies::text_of(segment_, static_cast<std::uint32_t>(options.retry_policy))) {
+      !RetryPolicies::text_of(context_.segment, static_cast<std::uint32_t>(options.retry_policy))) {
     return Error(ErrorCode::invalid_argument, "not a retry policy of this engine: use Engine::retry_policy()");
   }
   return Error(ErrorCode::invalid_argument, "times are not negative, and ten years at most");
 }
 
 inline std::uint32_t Participant::Implementation::inline_room(const JobRequest& request) const noexcept {
-  const JobTable& table = settling_.table();
+  const JobTable& table = context_.settling.table();
   return request.options != nullptr && has_cell_options(*request.options) ? table.inline_bytes_beside_options()
                                                                           : table.inline_bytes();
 }
 
 inline bool Participant::Implementation::fill(const FreeCells::Filling& filling, const JobRequest& request,
                                               std::uint32_t inline_room, std::uint64_t wall_ns) noexcept {
-  const JobTable& table = settling_.table();
+  const JobTable& table = context_.settling.table();
   CellHeader& header = table.header(filling.index);
   // ORDER relaxed: the cell is ours; its word publishes all of this in N4.
   header.kind.store(static_cast<std::uint16_t>(request.kind), std::memory_order_relaxed);
@@ -141,11 +141,11 @@ inline bool Participant::Implementation::fill(const FreeCells::Filling& filling,
   header.lease_ms.store(static_cast<std::uint32_t>(request.lease.count()), std::memory_order_relaxed);
   if (!is_large) [[likely]]
     table.copy_in(filling.index, request.payload);  // enq.N2
-  return static_cast<std::uint32_t>(request.level) < level_count_ || fill_runtime_level(header, request.level);
+  return static_cast<std::uint32_t>(request.level) < context_.level_count || fill_runtime_level(header, request.level);
 }
 
 std::uint16_t Participant::Implementation::fill_options(CellIndex index, const JobOptions& options) noexcept {
-  CellHeader& header = settling_.table().header(index);
+  CellHeader& header = context_.settling.table().header(index);
   // ORDER relaxed: as in fill().
   header.most_attempts.store(options.max_attempts, std::memory_order_relaxed);
   header.retry_policy.store(static_cast<std::uint16_t>(options.retry_policy), std::memory_order_relaxed);
@@ -157,7 +157,7 @@ std::uint16_t Participant::Implementation::fill_options(CellIndex index, const J
 }
 
 void Participant::Implementation::fill_cell_options(CellIndex index, const JobOptions& options) noexcept {
-  CellOptions& cell = settling_.table().options_place(index);
+  CellOptions& cell = context_.settling.table().options_place(index);
   // ORDER relaxed: as in fill().
   cell.expires_at_ms.store(expiry_of(options), std::memory_order_relaxed);
   cell.keep_ms.store(static_cast<std::uint64_t>(options.keep_result.count()), std::memory_order_relaxed);
@@ -177,15 +177,16 @@ CellState Participant::Implementation::first_state(const JobRequest& request) no
 
 std::size_t Participant::Implementation::publish(std::span<const FreeCells::Filling> filled,
                                                  std::span<const JobRequest> requests, std::span<JobId> ids) noexcept {
-  const JobTable& table = settling_.table();
-  RINGMILL_INVARIANT(entry_.placing_count.load_once().below(1U).has_value());  // one list at a time
+  const JobTable& table = context_.settling.table();
+  RINGMILL_INVARIANT(context_.entry.placing_count.load_once().below(1U).has_value());  // one list at a time
   for (std::size_t n = 0; n < filled.size(); ++n) {
     ids[n] = job_id_of(filled[n].word, filled[n].index);
-    entry_.placing[n].store(ids[n].value(), std::memory_order_relaxed);  // ORDER placing: released by its length
+    context_.entry.placing[n].store(ids[n].value(),
+                                    std::memory_order_relaxed);  // ORDER placing: released by its length
   }
-  entry_.placing_count.store(static_cast<std::uint32_t>(filled.size()),
-                             std::memory_order_release);  // enq.N3, ORDER placing
-  MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { settling_.mark_changed(word, bits); });
+  context_.entry.placing_count.store(static_cast<std::uint32_t>(filled.size()),
+                                     std::memory_order_release);  // enq.N3, ORDER placing
+  MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { context_.settling.mark_changed(word, bits); });
   bool marked = false;
   for (std::size_t n = 0; n < filled.size(); ++n) {
     const FreeCells::Filling& filling = filled[n];
@@ -200,43 +201,43 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
   }
   marks.flush();
   place_filled(filled, requests, ids);
-  if (marked) wake_journal_if_asleep(segment_);
+  if (marked) wake_journal_if_asleep(context_.segment);
   return filled.size();
 }
 
 inline void Participant::Implementation::place_filled(std::span<const FreeCells::Filling> filled,
                                                       std::span<const JobRequest> requests,
                                                       std::span<const JobId> ids) noexcept {
-  const JobTable& table = settling_.table();
+  const JobTable& table = context_.settling.table();
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
   std::size_t n = 0;
   while (n < filled.size()) {  // one run of equal levels at a time
     const std::uint32_t level = level_number(static_cast<std::uint32_t>(requests[n].level));
-    Ring& ring = settling_.ring(level);
+    Ring& ring = context_.settling.ring(level);
     std::uint64_t position = ring.tail();
     Arrival arrival;
     const std::size_t begin = n;
     for (; n < filled.size() && requests[n].level == requests[begin].level; ++n) {
       if (requests[n].options != nullptr) [[unlikely]] {
         const DueTime look = first_look_at(*requests[n].options);
-        if (look.ns != 0) settling_.mark_for_keeper(filled[n].index, look);  // enq.N5
+        if (look.ns != 0) context_.settling.mark_for_keeper(filled[n].index, look);  // enq.N5
         if (first_state(requests[n]) != CellState::queued) continue;
       }
       arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
-      if (level >= level_count_) [[unlikely]] {
-        settling_.place_at_run_time(filled[n].index, ids[n], level);  // enq.N5
+      if (level >= context_.level_count) [[unlikely]] {
+        context_.settling.place_at_run_time(filled[n].index, ids[n], level);  // enq.N5
         continue;
       }
       if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);
       if (ring.push_at(position, JobTable::hint_of(ids[n]), is_live) == Ring::Pushed::full) {  // enq.N5
-        settling_.note_overflow(level);
+        context_.settling.note_overflow(level);
       }
     }
-    if (level < level_count_) ring.raise_tail(position);
-    wake_for_jobs(segment_, arrival, static_cast<std::uint32_t>(n - begin));
+    if (level < context_.level_count) ring.raise_tail(position);
+    wake_for_jobs(context_.segment, arrival, static_cast<std::uint32_t>(n - begin));
   }
-  entry_.placing_count.store(0, std::memory_order_release);  // enq.N6, ORDER placing
-  add(entry_.enqueued, filled.size());
+  context_.entry.placing_count.store(0, std::memory_order_release);  // enq.N6, ORDER placing
+  count_more(context_.entry.enqueued, filled.size());
 }
 
 Result<void> Participant::Implementation::reach_device(std::uint64_t wait_ns) {
@@ -245,14 +246,14 @@ Result<void> Participant::Implementation::reach_device(std::uint64_t wait_ns) {
 
 std::optional<std::uint32_t> Participant::Implementation::take_extent(const FreeCells::Filling& filling,
                                                                       std::size_t bytes) noexcept {
-  const auto unit = arena_.take(job_id_of(filling.word, filling.index), static_cast<std::uint32_t>(bytes));
-  if (!unit) take_back(filling);
+  const auto unit = context_.arena.take(job_id_of(filling.word, filling.index), static_cast<std::uint32_t>(bytes));
+  if (!unit) context_.take_back(filling);
   return unit;
 }
 
 bool Participant::Implementation::fill_extent(const FreeCells::Filling& filling, const JobRequest& request) noexcept {
   const auto unit = take_extent(filling, request.payload.size());
-  if (unit) arena_.fill(filling.index, *unit, request.payload);  // arena.A3
+  if (unit) context_.arena.fill(filling.index, *unit, request.payload);  // arena.A3
   return unit.has_value();
 }
 
@@ -270,14 +271,14 @@ inline Result<FreeCells::Filling> Participant::Implementation::take_and_fill(con
     return end_ns;
   };
   while (true) {
-    while (!free_.take(filling)) {  // enq.N1
+    while (!context_.free_cells.take(filling)) {  // enq.N1
       if (auto room = wait_for_space(wait_end_ns()); !room) return std::unexpected(room.error());
     }
     if (!is_large || fill_extent(filling, request)) break;
     if (auto room = wait_for_extent(request.payload.size(), wait_end_ns()); !room) return std::unexpected(room.error());
   }
   if (!fill(filling, request, inline_room, wall_clock_ns())) [[unlikely]] {
-    take_back(filling);
+    context_.take_back(filling);
     return std::unexpected(refusal_of_level(request.level));
   }
   return filling;
@@ -297,15 +298,6 @@ Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, st
   return std::unexpected(error_of(thrown));
 }
 
-void Participant::Implementation::take_back(const FreeCells::Filling& filling) noexcept {
-  std::uint64_t expected = filling.word.bits();
-  const JobTable& table = settling_.table();
-  // Lost: another one has done away with it, and did not list it.
-  static_cast<void>(table.state(filling.index).compare_exchange_strong(expected, table.freed(filling.word).bits()));
-  free_.keep_back(filling.index);
-  free_.list_if_wanted();
-}
-
 Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& request, std::string_view key,
                                                               std::chrono::milliseconds unique_for,
                                                               std::uint64_t wait_ns) {
@@ -319,10 +311,10 @@ Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& 
   JobRequest unique = request;
   unique.options = &options;
   if (!accepts(unique)) return std::unexpected(refusal_of(unique));
-  const std::uint32_t room = settling_.table().inline_bytes_beside_options();  // the key stands in them
-  if (unique.payload.size() > room && !has_arena()) return std::unexpected(too_large(unique, room, no_arena));
+  const std::uint32_t room = context_.settling.table().inline_bytes_beside_options();  // the key stands in them
+  if (unique.payload.size() > room && !context_.has_arena()) return std::unexpected(too_large(unique, room, no_arena));
   const UniqueKey hash = UniqueKey::of(key);
-  UniqueJobs jobs(segment_);
+  UniqueJobs jobs(context_.segment);
   std::uint32_t losses = 0;
   while (true) {
     if (const auto there = jobs.find(hash, JobId())) return finish_unique({*there, false}, unique, wait_ns);
@@ -337,32 +329,32 @@ Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& 
       if (other) break;
       taken = jobs.take(hash, id);  // uniq.U3
       if (taken == UniqueJobs::Taken::yes || looks < most_unique_looks) continue;
-      take_back(*filling);
+      context_.take_back(*filling);
       return std::unexpected(Error(ErrorCode::corrupt, "the slots of unique keys name more jobs than there are",
                                    "end all participants; `ringmill recover --from-journal` makes them anew"));
     }
     if (!other) other = jobs.find(hash, id);  // uniq.U4
     if (other) {
       jobs.give_way(hash, id);
-      take_back(*filling);
+      context_.take_back(*filling);
       return finish_unique({*other, false}, unique, wait_ns);
     }
     if (publish_unique(*filling, unique, id)) return finish_unique({id, true}, unique, wait_ns);  // uniq.U5
     jobs.give_way(hash, id);
-    free_.keep_back(filling->index);
-    free_.list_if_wanted();
+    context_.free_cells.keep_back(filling->index);
+    context_.free_cells.list_if_wanted();
     if (losses == most_unique_losses) {
       return std::unexpected(Error(ErrorCode::would_block, "others take this unique key again and again"));
     }
     // Two that do away with each other's cells begin anew at different times.
-    for (std::uint32_t n = 0; n < (number_ + 1) << std::min(losses, 6U); ++n) __builtin_ia32_pause();
+    for (std::uint32_t n = 0; n < (context_.number + 1) << std::min(losses, 6U); ++n) __builtin_ia32_pause();
     ++losses;
   }
 }
 
 void Participant::Implementation::set_unique(CellIndex index, UniqueKey key, const JobOptions& options) noexcept {
-  CellHeader& header = settling_.table().header(index);
-  CellOptions& cell = settling_.table().options_place(index);
+  CellHeader& header = context_.settling.table().header(index);
+  CellOptions& cell = context_.settling.table().options_place(index);
   // ORDER relaxed: the slot of uniq.U3 publishes it, and N4.
   if (!has_cell_options(options)) {
     fill_cell_options(index, options);
@@ -377,16 +369,16 @@ void Participant::Implementation::set_unique(CellIndex index, UniqueKey key, con
 bool Participant::Implementation::publish_unique(const FreeCells::Filling& filling, const JobRequest& request,
                                                  JobId id) noexcept {
   // ORDER placing: as in publish().
-  entry_.placing[0].store(id.value(), std::memory_order_relaxed);
-  entry_.placing_count.store(1, std::memory_order_release);  // enq.N3
+  context_.entry.placing[0].store(id.value(), std::memory_order_relaxed);
+  context_.entry.placing_count.store(1, std::memory_order_release);  // enq.N3
   std::uint64_t expected = filling.word.bits();
-  if (!settling_.table()
+  if (!context_.settling.table()
            .state(filling.index)
            .compare_exchange_strong(expected, filling.word.next(first_state(request), 0).bits())) {  // enq.N4
-    entry_.placing_count.store(0, std::memory_order_release);                                        // ORDER placing
+    context_.entry.placing_count.store(0, std::memory_order_release);                                // ORDER placing
     return false;
   }
-  if (request.durability != Durability::memory) settling_.mark_changed(filling.index);  // enq.M
+  if (request.durability != Durability::memory) context_.settling.mark_changed(filling.index);  // enq.M
   place_filled(std::span(&filling, 1), std::span(&request, 1), std::span(&id, 1));
   return true;
 }
@@ -395,7 +387,7 @@ bool Participant::Implementation::publish_unique(const FreeCells::Filling& filli
 /// from here on covers it.
 Result<UniqueJob> Participant::Implementation::finish_unique(UniqueJob job, const JobRequest& request,
                                                              std::uint64_t wait_ns) {
-  if (!job.is_new && request.durability != Durability::memory) settling_.mark_changed(index_of(job.id));
+  if (!job.is_new && request.durability != Durability::memory) context_.settling.mark_changed(index_of(job.id));
   if (request.durability == Durability::durable) {
     if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
   }
@@ -425,7 +417,7 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
     std::size_t count = 0;
     bool is_closed = false;
     bool lacks_extent = false;
-    while (!is_closed && done + count < requests.size() && free_.take(filled[count])) {  // enq.N1
+    while (!is_closed && done + count < requests.size() && context_.free_cells.take(filled[count])) {  // enq.N1
       const JobRequest& request = requests[done + count];
       const std::uint32_t room = inline_room(request);
       if (request.payload.size() > room && !fill_extent(filled[count], request)) [[unlikely]] {
@@ -436,7 +428,7 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
       ++count;
     }
     if (is_closed) [[unlikely]] {
-      for (std::size_t n = 0; n < count; ++n) take_back(filled[n]);
+      for (std::size_t n = 0; n < count; ++n) context_.take_back(filled[n]);
       if (done == 0) return std::unexpected(refusal_of_level(requests[count - 1].level));
       break;
     }
@@ -456,21 +448,13 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
   return done;
 }
 
-Result<void> Participant::Implementation::check_wait() {
-  if (segment_.signals().removed.load() != 0) {
-    return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
-  }
-  if (woken_.exchange(false)) return std::unexpected(Error(ErrorCode::would_block, "woken by wake()"));
-  return {};
-}
-
 template <class HasRoom>
 Result<void> Participant::Implementation::wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full,
                                                         HasRoom&& has_room) {
   const auto give_up = [](ErrorCode code, const char* why) { return std::unexpected(Error(code, why)); };
-  if (segment_.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
+  if (context_.segment.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
   if (end_ns == 0) return give_up(ErrorCode::would_block, full);
-  Sleepers waiters(segment_, segment_.signals().space_waiters);
+  Sleepers waiters(context_.segment, context_.segment.signals().space_waiters);
   const std::uint64_t begin_ns = steady_clock_ns();
   // There seemed to be room, again and again: others took it, or what is not free is listed.
   if (begin_ns >= end_ns) return give_up(ErrorCode::timed_out, stayed_full);
@@ -483,29 +467,30 @@ Result<void> Participant::Implementation::wait_for_room(std::uint64_t end_ns, co
   // Cells that are not listed may be all that is left: those of the dead, and those that workers keep back. The keeper
   // sees our sign within its thorough turn, and its scan finds them.
   while (true) {
-    if (auto waits = check_wait(); !waits) return waits;
+    if (auto waits = context_.check_wait(); !waits) return waits;
     const std::uint64_t now_ns = steady_clock_ns();
     if (now_ns >= end_ns) return give_up(ErrorCode::timed_out, stayed_full);
-    const std::uint32_t sequence = waiters.sequence_of(number_);  // wake.S1
-    waiters.announce(number_);                                    // wake.S2
-    if (has_room()) {                                             // wake.S3
-      waiters.withdraw(number_);
+    const std::uint32_t sequence = waiters.sequence_of(context_.number);  // wake.S1
+    waiters.announce(context_.number);                                    // wake.S2
+    if (has_room()) {                                                     // wake.S3
+      waiters.withdraw(context_.number);
       return {};
     }
-    waiters.sleep(number_, sequence, std::min(end_ns - now_ns, longest_sleep_ns));  // wake.S4
-    waiters.withdraw(number_);                                                      // wake.S5
+    waiters.sleep(context_.number, sequence, std::min(end_ns - now_ns, longest_sleep_ns));  // wake.S4
+    waiters.withdraw(context_.number);                                                      // wake.S5
     if (has_room()) return {};
   }
 }
 
 Result<void> Participant::Implementation::wait_for_space(std::uint64_t end_ns) {
-  return wait_for_room(end_ns, "the engine is full", "the engine stayed full", [this] { return free_.refill(); });
+  return wait_for_room(end_ns, "the engine is full", "the engine stayed full",
+                       [this] { return context_.free_cells.refill(); });
 }
 
 /// Two that wait may be woken for one extent: one that does not get it waits again.
 Result<void> Participant::Implementation::wait_for_extent(std::size_t bytes, std::uint64_t end_ns) {
   return wait_for_room(end_ns, "the arena is full", "the arena stayed full",
-                       [this, bytes] { return arena_.has_room(static_cast<std::uint32_t>(bytes)); });
+                       [this, bytes] { return context_.arena.has_room(static_cast<std::uint32_t>(bytes)); });
 }
 
 }  // namespace ringmill

@@ -25,7 +25,7 @@ Error refused(const char* why) { return Error(ErrorCode::invalid_argument, why);
 
 Result<void> Participant::Implementation::check_linked(const LinkedRequest& linked, std::size_t earlier) {
   if (!accepts(linked.request)) return std::unexpected(refusal_of(linked.request));
-  const JobTable& table = settling_.table();
+  const JobTable& table = context_.settling.table();
   for (const JobId parent : linked.after) {
     if (!table.can_have_given(parent)) {
       return std::unexpected(Error(ErrorCode::not_found, "no such job to wait for", parent.to_string()));
@@ -42,7 +42,7 @@ Result<void> Participant::Implementation::check_linked(const LinkedRequest& link
                                  std::to_string(ids) + " bytes, at most " + std::to_string(room) +
                                      "; make the engine with a larger --cell-size"));
   }
-  const std::size_t most = has_arena() ? most_payload_ : room;
+  const std::size_t most = context_.has_arena() ? context_.most_payload : room;
   if (bytes_of_body(linked) > most) {
     return std::unexpected(Error(ErrorCode::too_large,
                                  "a linked job's payload and the ids of those it waits for are too long",
@@ -64,12 +64,12 @@ bool Participant::Implementation::fill_linked(const FreeCells::Filling& filling,
   request.payload = body;
   const JobOptions plain;
   if (request.options == nullptr) request.options = &plain;
-  const JobTable& table = settling_.table();
+  const JobTable& table = context_.settling.table();
   CellHeader& header = table.header(filling.index);
   const std::uint32_t room = table.inline_bytes_beside_links();
   const bool is_open = fill(filling, request, room, wall_ns);
   if (body.size() > room) {
-    arena_.fill(filling.index, filling.extent, body);                         // arena.A3
+    context_.arena.fill(filling.index, filling.extent, body);                 // arena.A3
     table.copy_in(filling.index, std::span(body).first(parents.size() * 8));  // families read them without a lease
   }
   // ORDER relaxed: the cell is ours; its word publishes all of this in lead.L3, the bundle's word before that to our
@@ -88,7 +88,7 @@ bool Participant::Implementation::fill_linked(const FreeCells::Filling& filling,
 }
 
 void Participant::Implementation::take_back_all(std::span<const FreeCells::Filling> filled) noexcept {
-  for (const FreeCells::Filling& filling : filled) take_back(filling);
+  for (const FreeCells::Filling& filling : filled) context_.take_back(filling);
 }
 
 /// Cells that are given back at the end of the scope, unless they are kept: what follows may throw.
@@ -107,16 +107,17 @@ class Participant::Implementation::TakenCells {
 };
 
 Result<void> Participant::Implementation::check_room(std::span<const LinkedRequest> jobs) const {
-  const std::uint32_t capacity = settling_.table().capacity();
+  const std::uint32_t capacity = context_.settling.table().capacity();
   if (jobs.size() > capacity) {
     return std::unexpected(Error(ErrorCode::no_space, "more jobs than this engine has room for",
                                  std::to_string(jobs.size()) + ", at most " + std::to_string(capacity)));
   }
   std::uint64_t extents = 0;
   for (const LinkedRequest& job : jobs) {
-    if (const std::size_t bytes = bytes_of_body(job); is_large_body(bytes)) extents += arena_.extent_bytes(bytes);
+    if (const std::size_t bytes = bytes_of_body(job); is_large_body(bytes))
+      extents += context_.arena.extent_bytes(bytes);
   }
-  const std::uint64_t arena = segment_.header().arena_bytes.load();
+  const std::uint64_t arena = context_.segment.header().arena_bytes.load();
   if (extents > arena) {
     return std::unexpected(Error(ErrorCode::no_space, "longer payloads than this engine's arena has room for",
                                  std::to_string(extents) + " bytes in all, at most " + std::to_string(arena) +
@@ -126,7 +127,7 @@ Result<void> Participant::Implementation::check_room(std::span<const LinkedReque
 }
 
 bool Participant::Implementation::take_linked(const LinkedRequest& job, FreeCells::Filling& filling) {
-  if (!free_.take(filling)) return false;
+  if (!context_.free_cells.take(filling)) return false;
   const std::size_t bytes = bytes_of_body(job);
   if (!is_large_body(bytes)) return true;
   const auto unit = take_extent(filling, bytes);
@@ -144,21 +145,21 @@ Result<void> Participant::Implementation::take_all(std::span<const LinkedRequest
     while (count < filled.size() && take_linked(jobs[count], filled[count])) ++count;
     if (count == filled.size()) return {};
     take_back_all(filled.first(count));
-    free_.list();
+    context_.free_cells.list();
     if (end_ns == 0 || steady_clock_ns() >= end_ns) {
       return std::unexpected(end_ns == 0 ? Error(ErrorCode::would_block, "the engine has no room for all of them")
                                          : Error(ErrorCode::timed_out, "the engine got no room for all of them"));
     }
     // There may be room, and not for all: look again soon, and let others have it meanwhile.
     const std::uint64_t soon_ns = std::min(end_ns, later_by(steady_clock_ns(), 2'000'000));
-    if (count == 0 && !free_.refill()) {
+    if (count == 0 && !context_.free_cells.refill()) {
       if (auto room = wait_for_space(end_ns); !room) return std::unexpected(room.error());
       continue;
     }
-    const std::uint32_t sequence = entry_.wake_sequence.load();
-    if (auto waits = check_wait(); !waits) return waits;
+    const std::uint32_t sequence = context_.entry.wake_sequence.load();
+    if (auto waits = context_.check_wait(); !waits) return waits;
     const std::uint64_t now_ns = steady_clock_ns();
-    if (now_ns < soon_ns) futex_wait(entry_.wake_sequence, sequence, soon_ns - now_ns);
+    if (now_ns < soon_ns) futex_wait(context_.entry.wake_sequence, sequence, soon_ns - now_ns);
   }
 }
 
@@ -187,7 +188,7 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   if (auto taken = take_all(jobs, filled, end_ns); !taken) return taken;
 
-  const JobTable& table = settling_.table();
+  const JobTable& table = context_.settling.table();
   const std::uint64_t wall_ns = wall_clock_ns();
   TakenCells taken_cells(*this, filled);
   for (std::size_t n = 0; n < jobs.size(); ++n) ids[n] = id_of(filled[n]);
@@ -215,11 +216,12 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
     header.flags.store(header.flags.load() | more);
   }
   taken_cells.keep();
-  entry_.bundle_after.store(0);
-  entry_.bundle.store(leader.value());                                                                      // lead.L2
-  for (const FreeCells::Filling& filling : filled) publish_filled(settling_, filling.index, filling.word);  // lead.L3
-  entry_.bundle.store(0);                                                                                   // lead.L4
-  add(entry_.enqueued, jobs.size());
+  context_.entry.bundle_after.store(0);
+  context_.entry.bundle.store(leader.value());  // lead.L2
+  for (const FreeCells::Filling& filling : filled)
+    publish_filled(context_.settling, filling.index, filling.word);  // lead.L3
+  context_.entry.bundle.store(0);                                    // lead.L4
+  count_more(context_.entry.enqueued, jobs.size());
   if (to_device) return reach_device(wait_ns);
   return {};
 }
@@ -236,7 +238,7 @@ Result<JobId> Participant::Implementation::follow_up(HeldLease& lease, const Lin
   }
   TakenCells taken_cells(*this, std::span(&filling, 1));
   std::vector<JobId> parents(request.after.begin(), request.after.end());
-  const JobTable& table = settling_.table();
+  const JobTable& table = context_.settling.table();
   for (const std::uint32_t place : request.after_earlier) {
     parents.push_back(id_of(earlier[place]));
     CellHeader& parent = table.header(earlier[place].index);
@@ -248,7 +250,7 @@ Result<JobId> Participant::Implementation::follow_up(HeldLease& lease, const Lin
   CellLinks& links = table.links_place(filling.index);
   if (!earlier.empty()) links.next.store(id_of(earlier.back()).value());
   const bool both_journaled =
-      request.request.durability != Durability::memory && settling_.is_journaled(index_of(lease.id));
+      request.request.durability != Durability::memory && context_.settling.is_journaled(index_of(lease.id));
   if (both_journaled) {
     links.born_of.store(lease.id.value());
     links.rule.store(static_cast<std::uint16_t>(BornRule::after_it));
@@ -267,25 +269,25 @@ bool Participant::Implementation::complete_with(HeldLease& lease, std::span<cons
   const auto follow_ups = follow_ups_.extract(lease.slot);  // settling the job would drop them
   if (follow_ups && !follow_ups.mapped().empty()) {
     const std::vector<FreeCells::Filling>& filled = follow_ups.mapped();
-    entry_.bundle_after.store(lease.id.value());
-    entry_.bundle.store(id_of(filled.back()).value());  // lead.L2
+    context_.entry.bundle_after.store(lease.id.value());
+    context_.entry.bundle.store(id_of(filled.back()).value());  // lead.L2
     const bool won = settle(
         lease, {.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result), .leads = true});
     if (won) {
-      add(entry_.enqueued, filled.size());
+      count_more(context_.entry.enqueued, filled.size());
       return true;
     }
-    entry_.bundle.store(0);
+    context_.entry.bundle.store(0);
     take_back_all(filled);
     return false;
   }
-  const std::uint16_t flags = settling_.table().header(index_of(lease.id)).flags.load();
+  const std::uint16_t flags = context_.settling.table().header(index_of(lease.id)).flags.load();
   if ((lease.flags & not_plain) != 0 || (flags & cell_flag::has_children) != 0) {
     return settle(lease, {.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result)});
   }
   const bool won = end(lease);  // the result was not asked for
-  if (won) add(entry_.completed, 1);
-  free_.list_if_wanted();
+  if (won) count_more(context_.entry.completed, 1);
+  context_.free_cells.list_if_wanted();
   return won;
 }
 
@@ -295,7 +297,7 @@ std::uint32_t Participant::Implementation::follow_ups_of(const HeldLease& lease)
 }
 
 std::vector<JobId> Participant::Implementation::parents_of(const HeldLease& lease) const {
-  const JobTable& table = settling_.table();
+  const JobTable& table = context_.settling.table();
   const CellIndex index = index_of(lease.id);
   std::vector<JobId> parents = table.parent_ids(index);
   if (table.word(index) != StateWord(lease.word)) parents.clear();  // the lease was lost

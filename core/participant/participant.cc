@@ -34,28 +34,28 @@ Participant::Participant(std::unique_ptr<Implementation> implementation) noexcep
     : implementation_(std::move(implementation)) {}
 
 Participant::~Participant() {
-  if (implementation_->is_mine()) return;
+  if (implementation_->context().is_mine()) return;
   // In the child of a fork, or on another thread: the entry is not ours to leave. It is reaped when its own thread
   // ends; the mapping must stay, because that thread's robust list points into it.
-  const bool forked = implementation_->misuse().code() == ErrorCode::after_fork;
+  const bool forked = implementation_->context().misuse().code() == ErrorCode::after_fork;
   if (!forked)
     log().error("participant {} was destroyed by another thread than its own; its jobs return when that thread ends",
                 number());
   static_cast<void>(implementation_.release());
 }
 
-int Participant::number() const noexcept { return static_cast<int>(implementation_->number()); }
-std::uint32_t Participant::held() const noexcept { return implementation_->held(); }
-void Participant::wake() noexcept { implementation_->wake(); }
+int Participant::number() const noexcept { return static_cast<int>(implementation_->context().number); }
+std::uint32_t Participant::held() const noexcept { return implementation_->context().lease_book.held(); }
+void Participant::wake() noexcept { implementation_->context().wake(); }
 
 Result<JobId> Participant::enqueue(const JobRequest& request, std::chrono::nanoseconds wait) {
-  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
   return implementation_->enqueue(request, to_ns(wait));
 }
 
 Result<std::size_t> Participant::enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
                                                std::chrono::nanoseconds wait) try {
-  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
   return implementation_->enqueue_batch(requests, ids, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
@@ -63,7 +63,7 @@ Result<std::size_t> Participant::enqueue_batch(std::span<const JobRequest> reque
 
 Result<UniqueJob> Participant::enqueue_unique(const JobRequest& request, std::string_view key,
                                               std::chrono::milliseconds unique_for, std::chrono::nanoseconds wait) try {
-  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
   return implementation_->enqueue_unique(request, key, unique_for, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
@@ -71,7 +71,7 @@ Result<UniqueJob> Participant::enqueue_unique(const JobRequest& request, std::st
 
 Result<void> Participant::enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
                                            std::chrono::nanoseconds wait) try {
-  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
   return implementation_->enqueue_together(jobs, ids, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
@@ -80,7 +80,7 @@ Result<void> Participant::enqueue_together(std::span<const LinkedRequest> jobs, 
 DurabilityTicket Participant::ticket() const noexcept { return implementation_->ticket(); }
 
 Result<void> Participant::wait_durable(DurabilityTicket ticket, std::chrono::nanoseconds wait) try {
-  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
   return implementation_->wait_durable(ticket, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
@@ -93,51 +93,51 @@ Result<bool> Participant::is_durable(DurabilityTicket ticket) const try {
 }
 
 void Participant::when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done) {
-  if (!implementation_->is_mine()) {
-    done(std::unexpected(implementation_->misuse()));
+  if (!implementation_->context().is_mine()) {
+    done(std::unexpected(implementation_->context().misuse()));
     return;
   }
   implementation_->when_durable(ticket, std::move(done));
 }
 
 std::size_t Participant::poll_durable() {
-  if (!implementation_->is_mine()) return 0;
+  if (!implementation_->context().is_mine()) return 0;
   return implementation_->poll_durable();
 }
 
 Result<void> Participant::subscribe(const ClaimOptions& options) try {
-  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
   return implementation_->subscribe(options);
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
 
 Result<Job> Participant::claim(std::chrono::nanoseconds wait) {
-  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
   return implementation_->claim(*this, to_ns(wait));
 }
 
 Result<std::size_t> Participant::claim_batch(std::span<Job> out, std::chrono::nanoseconds wait) try {
-  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
   return implementation_->claim_batch(*this, out, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
 
 std::size_t Participant::complete_batch(std::span<Job> jobs) {
-  if (!implementation_->is_mine()) return 0;
+  if (!implementation_->context().is_mine()) return 0;
   return implementation_->complete_batch(jobs);
 }
 
 Result<Cancelled> Participant::cancel(JobId id) try {
-  if (!implementation_->is_mine()) return std::unexpected(implementation_->misuse());
+  if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
   return implementation_->cancel(id);
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
 
 void Participant::release_prefetched() {
-  if (implementation_->is_mine()) implementation_->release_prefetched();
+  if (implementation_->context().is_mine()) implementation_->release_prefetched();
 }
 
 Job& Job::operator=(Job&& other) noexcept {
@@ -173,11 +173,11 @@ std::uint64_t to_ms(std::chrono::milliseconds time) noexcept {
 inline Participant::Implementation* Participant::Implementation::holder_of(const HeldLease& lease) noexcept {
   if (!is_held(lease)) return nullptr;
   Implementation* const participant = lease.holder->implementation_.get();
-  return participant->is_mine() ? participant : nullptr;
+  return participant->context().is_mine() ? participant : nullptr;
 }
 
 Error Participant::Implementation::no_holder(const HeldLease& lease) noexcept {
-  return is_held(lease) ? lease.holder->implementation_->misuse() : not_held();
+  return is_held(lease) ? lease.holder->implementation_->context().misuse() : not_held();
 }
 
 Result<Settled> Participant::Implementation::fail_held(HeldLease& lease, std::string_view error, std::string_view said,
@@ -198,7 +198,7 @@ Result<void> Job::complete(std::span<const std::byte> result) {
 }
 
 std::size_t Job::result_room() const noexcept {
-  if (!held() || !lease_.holder->implementation_->is_mine()) return 0;
+  if (!held() || !lease_.holder->implementation_->context().is_mine()) return 0;
   return lease_.holder->implementation_->room_for_result(lease_);
 }
 
@@ -278,7 +278,7 @@ std::chrono::milliseconds Job::timeout() const noexcept {
 }
 
 void Job::report_progress(std::uint64_t number, std::string_view text) noexcept {
-  if (!held() || !lease_.holder->implementation_->is_mine()) return;
+  if (!held() || !lease_.holder->implementation_->context().is_mine()) return;
   lease_.holder->implementation_->report_progress(lease_, number, text);
 }
 

@@ -23,55 +23,30 @@ constexpr std::uint32_t pauses_per_job = 2;
 }  // namespace
 
 Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, std::uint32_t number)
-    : engine_(std::move(engine)),
-      segment_(engine_->segment),
-      entry_(segment_.participant(number)),
-      number_(number),
-      level_count_(segment_.geometry().level_count),
-      fork_generation_(fork_generation()),
-      thread_number_(number_this_thread()),
-      settling_(segment_, number),
-      free_(segment_, number + 1),
-      arena_(segment_),
-      most_payload_(segment_.geometry().max_payload),
-      book_(segment_, entry_, settling_.table().inline_bytes()),
-      claiming_(settling_, book_, segment_.header().default_lease_ms.load(), level_count_) {}
+    : context_(std::move(engine), number),
+      claiming_(context_.settling, context_.lease_book, context_.segment.header().default_lease_ms.load(),
+                context_.level_count) {}
 
 Participant::Implementation::~Implementation() {
   release_prefetched();
   release_forgotten();
-  free_.give_back();
-  Sleepers(segment_, segment_.signals().sleepers).withdraw(number_);
-  Sleepers(segment_, segment_.signals().space_waiters).withdraw(number_);
-  engine_->registry.leave(number_);
-  wake_for_extent(segment_);  // slots that were written over by others may name jobs until here
+  context_.free_cells.give_back();
+  Sleepers(context_.segment, context_.segment.signals().sleepers).withdraw(context_.number);
+  Sleepers(context_.segment, context_.segment.signals().space_waiters).withdraw(context_.number);
+  context_.engine->registry.leave(context_.number);
+  wake_for_extent(context_.segment);  // slots that were written over by others may name jobs until here
   // A wake that came to us is passed on: it may have been for a job that we now leave to others.
-  Sleepers(segment_, segment_.signals().sleepers).wake_all();
+  Sleepers(context_.segment, context_.segment.signals().sleepers).wake_all();
 }
 
 void Participant::Implementation::release_forgotten() noexcept {
   for (std::uint32_t n = 0; n < lease_slots; ++n) {
-    const JobId id(book_.slot(n).job_id.load());
-    if (!id || !book_.is_held(n) || index_of(id) >= settling_.table().capacity()) continue;
-    const std::uint64_t version = LeaseNote::of(book_.slot(n).note.load()).version;
-    const StateWord word = StateWord::make(generation_of(id), settling_.owner(), CellState::running, version);
+    const JobId id(context_.lease_book.slot(n).job_id.load());
+    if (!id || !context_.lease_book.is_held(n) || index_of(id) >= context_.settling.table().capacity()) continue;
+    const std::uint64_t version = LeaseNote::of(context_.lease_book.slot(n).note.load()).version;
+    const StateWord word = StateWord::make(generation_of(id), context_.settling.owner(), CellState::running, version);
     release_claim({index_of(id), n, word});
   }
-}
-
-Error Participant::Implementation::misuse() const noexcept {
-  if (fork_generation_ != fork_generation()) {
-    return Error(ErrorCode::after_fork,
-                 "this participant belongs to the parent process: open the engine and attach again after fork()");
-  }
-  return Error(ErrorCode::wrong_thread, "a participant belongs to the thread that attached it: attach one per thread");
-}
-
-void Participant::Implementation::wake() noexcept {
-  if (fork_generation_ != fork_generation()) return;  // the parent's participant is not ours to wake
-  woken_.store(true);
-  entry_.wake_sequence.fetch_add(1);
-  futex_wake(entry_.wake_sequence, 1);
 }
 
 Result<void> Participant::Implementation::subscribe(const ClaimOptions& options) {
@@ -87,7 +62,7 @@ Result<void> Participant::Implementation::subscribe(const ClaimOptions& options)
     kinds.add(static_cast<std::uint32_t>(kind));
     interest_kinds_ |= Arrival::kind_bit(static_cast<std::uint32_t>(kind));
   }
-  levels_version_ = segment_.signals().levels_version.load();  // before the levels are looked at
+  levels_version_ = context_.segment.signals().levels_version.load();  // before the levels are looked at
   if (auto taken = take_levels(options); !taken) return taken;
   release_prefetched();
   any_kind_ = kinds.is_all();
@@ -96,8 +71,8 @@ Result<void> Participant::Implementation::subscribe(const ClaimOptions& options)
   claim_from_levels();
   most_prefetched_ = options.prefetch;
   batch_ = 1;
-  entry_.interest_kinds.store(interest_kinds_);
-  entry_.interest_any_kind.store(any_kind_ ? 1 : 0);
+  context_.entry.interest_kinds.store(interest_kinds_);
+  context_.entry.interest_any_kind.store(any_kind_ ? 1 : 0);
   subscribed_ = true;
   return {};
 }
@@ -107,7 +82,7 @@ std::uint32_t Participant::Implementation::adapt(std::uint64_t now_ns) noexcept 
     const std::uint64_t each_ns = std::max<std::uint64_t>((now_ns - batch_began_ns_) / claim_count_, 1);
     const std::uint64_t fitting = std::clamp<std::uint64_t>(batch_target_ns / each_ns, 1, most_prefetched_);
     batch_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(fitting, std::uint64_t{batch_} * 2));
-    if (each_ns > slow_handler_ns) free_.list();
+    if (each_ns > slow_handler_ns) context_.free_cells.list();
   }
   return batch_;
 }
@@ -117,7 +92,7 @@ Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::u
   if (!subscribed_) {
     if (auto subscribed = subscribe({}); !subscribed) return std::unexpected(subscribed.error());
   }
-  if (book_.is_full()) {
+  if (context_.lease_book.is_full()) {
     return std::unexpected(
         Error(ErrorCode::would_block, "this participant holds 64 jobs, which is the most: settle some"));
   }
@@ -129,16 +104,16 @@ Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::u
   last_count_ = count;
   if (count != 0) return count;
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(now_ns, wait_ns);
-  free_.list();
+  context_.free_cells.list();
   while (true) {
-    if (segment_.signals().removed.load() != 0) {
+    if (context_.segment.signals().removed.load() != 0) {
       return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
     }
     if (have_levels_changed()) [[unlikely]] {
       if (auto followed = follow_levels(); !followed) return std::unexpected(followed.error());
     }
     if (wait_ns == 0) return std::unexpected(Error(ErrorCode::would_block, "nothing to claim"));
-    if (woken_.exchange(false)) return std::unexpected(Error(ErrorCode::would_block, "woken by wake()"));
+    if (context_.woken.exchange(false)) return std::unexpected(Error(ErrorCode::would_block, "woken by wake()"));
     if (now_ns >= end_ns) return std::unexpected(Error(ErrorCode::timed_out, "nothing to claim"));
     wait_for_jobs(now_ns, end_ns);
     now_ns = lease_clock_ns();
@@ -157,18 +132,19 @@ void Participant::Implementation::let_jobs_gather(std::uint32_t most) const noex
 
 void Participant::Implementation::wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept {
   for (std::uint64_t spin = 0;; ++spin) {
-    if (claiming_.has_work() || woken_.load() || have_levels_changed()) return;
+    if (claiming_.has_work() || context_.woken.load() || have_levels_changed()) return;
     __builtin_ia32_pause();
     if (spin % 16 == 15 && lease_clock_ns() - now_ns > spin_ns) break;
   }
-  Sleepers sleepers(segment_, segment_.signals().sleepers);
-  const std::uint32_t sequence = sleepers.sequence_of(number_);             // wake.S1
-  sleepers.announce(number_);                                               // wake.S2
-  if (!claiming_.has_work() && !woken_.load() && !have_levels_changed()) {  // wake.S3
+  Sleepers sleepers(context_.segment, context_.segment.signals().sleepers);
+  const std::uint32_t sequence = sleepers.sequence_of(context_.number);             // wake.S1
+  sleepers.announce(context_.number);                                               // wake.S2
+  if (!claiming_.has_work() && !context_.woken.load() && !have_levels_changed()) {  // wake.S3
     const std::uint64_t later_ns = lease_clock_ns();
-    if (later_ns < end_ns) sleepers.sleep(number_, sequence, std::min(end_ns - later_ns, longest_sleep_ns));  // wake.S4
+    if (later_ns < end_ns)
+      sleepers.sleep(context_.number, sequence, std::min(end_ns - later_ns, longest_sleep_ns));  // wake.S4
   }
-  sleepers.withdraw(number_);  // wake.S5
+  sleepers.withdraw(context_.number);  // wake.S5
 }
 
 Result<Job> Participant::Implementation::claim(Participant& self, std::uint64_t wait_ns) try {
@@ -193,13 +169,13 @@ Result<Job> Participant::Implementation::claim(Participant& self, std::uint64_t 
 
 Result<void> Participant::Implementation::go_on_claiming(Patience& patience) noexcept {
   const auto give_up = [](ErrorCode code, const char* why) { return std::unexpected(Error(code, why)); };
-  if (segment_.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
-  if (woken_.exchange(false)) return give_up(ErrorCode::would_block, "woken by wake()");
+  if (context_.segment.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
+  if (context_.woken.exchange(false)) return give_up(ErrorCode::would_block, "woken by wake()");
   const std::uint64_t now_ns = lease_clock_ns();
   if (patience.begin_ns == 0) patience.begin_ns = now_ns;
   if (patience.failures++ == 0) patience.end_ns = later_by(patience.begin_ns, patience.wait_ns);
   if (patience.wait_ns == 0) {  // does not wait, but steps over as many as there can be
-    if (patience.failures <= settling_.table().capacity() + lease_slots) return {};
+    if (patience.failures <= context_.settling.table().capacity() + lease_slots) return {};
     return give_up(ErrorCode::would_block, "nothing to claim");
   }
   if (now_ns >= patience.end_ns) return give_up(ErrorCode::timed_out, "nothing to claim");
@@ -250,7 +226,7 @@ Result<std::size_t> Participant::Implementation::claim_batch(Participant& self, 
 }
 
 inline bool Participant::Implementation::hand_out(Participant& self, const Claim& claim, HeldLease& lease) noexcept {
-  const JobTable& table = settling_.table();
+  const JobTable& table = context_.settling.table();
   const CellHeader& header = table.header(claim.index);
   // ORDER second-look: what is read here belongs to our lease if the word is still ours afterwards.
   const Untrusted payload_bytes = header.payload_bytes.load_once(std::memory_order_acquire);
@@ -259,11 +235,11 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
   const std::uint32_t bytes = payload_bytes.at_most(table.inline_bytes());
   const std::uint32_t attempts = header.attempts.load(std::memory_order_acquire);
   const std::uint16_t flags = header.flags.load(std::memory_order_acquire) & cell_flag::all;
-  std::byte* buffer = book_.buffer(claim.slot);
+  std::byte* buffer = context_.lease_book.buffer(claim.slot);
   std::span<const std::byte> payload{buffer, bytes};
   if ((flags & cell_flag::in_arena) == 0) {
     table.copy_out(claim.index, buffer, bytes);
-  } else if (const auto large = arena_.payload_of(job_id_of(claim.word, claim.index))) {
+  } else if (const auto large = context_.arena.payload_of(job_id_of(claim.word, claim.index))) {
     payload = *large;  // read in place: our lease slot keeps it from being used again
   } else {
     bury_as_damaged(claim, Damage::payload);
@@ -283,9 +259,10 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
     if (buried_as_expired(claim)) return false;
     parents_bytes = std::size_t{8} * table.parents(claim.index);
   }
-  book_.slot(claim.slot).started_at_ns.store(claimed_at_wall_ns_, std::memory_order_relaxed);  // ORDER lease
+  context_.lease_book.slot(claim.slot)
+      .started_at_ns.store(claimed_at_wall_ns_, std::memory_order_relaxed);  // ORDER lease
   Level level_for_users{level};
-  if (level >= level_count_) [[unlikely]] {
+  if (level >= context_.level_count) [[unlikely]] {
     const auto known = runtime_level_of(level);
     if (!known) {
       give_on(claim, level);
@@ -302,46 +279,46 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
   lease.attempt = attempts + 1;
   lease.slot = claim.slot;
   lease.flags = flags;
-  if (book_.has_concurrency_slot(claim.slot)) [[unlikely]]
+  if (context_.lease_book.has_concurrency_slot(claim.slot)) [[unlikely]]
     lease.flags |= holds_concurrency_slot;
   return true;
 }
 
 void Participant::Implementation::give_back(const Claim& claim) noexcept {
-  if (book_.has_concurrency_slot(claim.slot)) claiming_.admission().leave(claim.slot, claim.index);
-  book_.give_back(claim.slot);
+  if (context_.lease_book.has_concurrency_slot(claim.slot)) claiming_.admission().leave(claim.slot, claim.index);
+  context_.lease_book.give_back(claim.slot);
 }
 
 void Participant::Implementation::settled_plain(HeldLease& lease) noexcept {
   if (!follow_ups_.empty()) [[unlikely]]
     drop_follow_ups(lease);
-  book_.give_back_plain(lease.slot);  // settle.E7
+  context_.lease_book.give_back_plain(lease.slot);  // settle.E7
   lease.holder = nullptr;
 }
 
 void Participant::Implementation::settled(HeldLease& lease) noexcept {
   const bool was_large = (lease.flags & cell_flag::in_arena) != 0;
   settled_plain(lease);
-  if (was_large) wake_for_extent(segment_);  // until settle.E7 no other job could have its extent
+  if (was_large) wake_for_extent(context_.segment);  // until settle.E7 no other job could have its extent
 }
 
 [[gnu::always_inline]] inline Participant::Implementation::Won Participant::Implementation::win_end(
     const HeldLease& lease) noexcept {
   const CellIndex index = index_of(lease.id);
   const StateWord held(lease.word);
-  if (!settling_.swap_to_completing(index, held))
+  if (!context_.settling.swap_to_completing(index, held))
     return Won::nothing;  // settle.E1 was done when the lease was reserved
-  const StateWord completing = held.next(CellState::completing, settling_.owner());
+  const StateWord completing = held.next(CellState::completing, context_.settling.owner());
   // After the swap: a keeper that says later that the job has children looks at the word again.
-  const std::uint16_t flags = settling_.table().header(index).flags.load();
+  const std::uint16_t flags = context_.settling.table().header(index).flags.load();
   if ((flags & cell_flag::end_is_seen) != 0) [[unlikely]] {
-    settling_.keep_completed(index, completing);
+    context_.settling.keep_completed(index, completing);
     return Won::kept_cell;
   }
   if (claiming_.was_queue_short() && (flags & cell_flag::in_arena) == 0) {
-    settling_.table().own_payload_lines(index, lease.payload.size());
+    context_.settling.table().own_payload_lines(index, lease.payload.size());
   }
-  settling_.free_cell(index, completing);
+  context_.settling.free_cell(index, completing);
   return (flags & cell_flag::memory_only) != 0 ? Won::cell : Won::cell_to_mark;
 }
 
@@ -349,16 +326,16 @@ void Participant::Implementation::settled(HeldLease& lease) noexcept {
 [[gnu::used]] inline bool Participant::Implementation::end(HeldLease& lease) noexcept {
   const CellIndex index = index_of(lease.id);
   const Won won = win_end(lease);
-  if (won == Won::cell_to_mark) settling_.mark_ended(index);            // settle.M
-  if (won >= Won::cell) settling_.wake_waiters(wait_group_bit(index));  // settle.W
+  if (won == Won::cell_to_mark) context_.settling.mark_ended(index);            // settle.M
+  if (won >= Won::cell) context_.settling.wake_waiters(wait_group_bit(index));  // settle.W
   settled_plain(lease);
-  if (won >= Won::cell) free_.keep_back(index);
+  if (won >= Won::cell) context_.free_cells.keep_back(index);
   return won != Won::nothing;
 }
 
 /// A run of jobs: those of one word of the marks are marked together, and no slot is cleared before its job is marked.
 std::size_t Participant::Implementation::end_run(std::span<Job> jobs) noexcept {
-  MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { settling_.mark_ended(word, bits); });
+  MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { context_.settling.mark_ended(word, bits); });
   std::array<Won, most_in_batch> won;
   std::uint64_t wait_groups_ended = 0;
   std::size_t count = 0;
@@ -371,13 +348,13 @@ std::size_t Participant::Implementation::end_run(std::span<Job> jobs) noexcept {
     if (won[n] == Won::cell_to_mark) marks.add(index_of(lease.id));  // settle.M
   }
   marks.flush();
-  settling_.wake_waiters(wait_groups_ended);  // settle.W
+  context_.settling.wake_waiters(wait_groups_ended);  // settle.W
   for (std::size_t n = 0; n < jobs.size(); ++n) {
     HeldLease& lease = lease_of(jobs[n]);
     if (!is_held(lease)) continue;
     const CellIndex index = index_of(lease.id);
     settled_plain(lease);  // settle.E7
-    if (won[n] >= Won::cell) free_.keep_back(index);
+    if (won[n] >= Won::cell) context_.free_cells.keep_back(index);
   }
   return count;
 }
@@ -387,8 +364,8 @@ bool Participant::Implementation::complete(HeldLease& lease, std::span<const std
     return complete_with(lease, result);
   }
   const bool won = end(lease);
-  if (won) add(entry_.completed, 1);
-  free_.list_if_wanted();
+  if (won) count_more(context_.entry.completed, 1);
+  context_.free_cells.list_if_wanted();
   return won;
 }
 
@@ -403,23 +380,23 @@ std::size_t Participant::Implementation::complete_batch(std::span<Job> jobs) noe
   for (std::size_t done = 0; done < jobs.size(); done += most_in_batch) {
     completed += end_run(jobs.subspan(done, std::min<std::size_t>(most_in_batch, jobs.size() - done)));
   }
-  add(entry_.completed, completed);
-  free_.list_if_wanted();
+  count_more(context_.entry.completed, completed);
+  context_.free_cells.list_if_wanted();
   return completed + kept;
 }
 
 bool Participant::Implementation::extend(HeldLease& lease, std::uint64_t lease_ns) noexcept {
   const CellIndex index = index_of(lease.id);
   const StateWord held(lease.word);
-  const StateWord extended = held.next(CellState::running, settling_.owner());
-  LeaseSlot& slot = book_.slot(lease.slot);
+  const StateWord extended = held.next(CellState::running, context_.settling.owner());
+  LeaseSlot& slot = context_.lease_book.slot(lease.slot);
   // The deadline is in place before the word changes: a keeper that decides by the old deadline then fails to swap the
   // old word (hazard 7 in docs/hazards.md). ORDER lease: released by the swap.
   slot.deadline_ns.store(lease_clock_ns() + lease_ns, std::memory_order_relaxed);
   std::uint64_t expected = held.bits();
   // ORDER state: nothing in the cell is read or written here; the release carries the slot.
-  if (!settling_.table().state(index).compare_exchange_strong(expected, extended.bits(), std::memory_order_acq_rel,
-                                                              std::memory_order_relaxed)) {
+  if (!context_.settling.table().state(index).compare_exchange_strong(
+          expected, extended.bits(), std::memory_order_acq_rel, std::memory_order_relaxed)) {
     leave_slot(lease);
     settled(lease);
     return false;
@@ -431,18 +408,18 @@ bool Participant::Implementation::extend(HeldLease& lease, std::uint64_t lease_n
 }
 
 void Participant::Implementation::release_claim(const Claim& claim) noexcept {
-  const std::uint16_t attempts = settling_.table()
+  const std::uint16_t attempts = context_.settling.table()
                                      .header(claim.index)
                                      .attempts.load(std::memory_order_relaxed);  // ORDER relaxed: the swap decides
-  if (settling_.end(claim.index, claim.word, book_.slot(claim.slot),
-                    {.outcome = Outcome::requeue, .attempts = attempts}) != Settling::Ended::lost) {
-    add(entry_.released, 1);
+  if (context_.settling.end(claim.index, claim.word, context_.lease_book.slot(claim.slot),
+                            {.outcome = Outcome::requeue, .attempts = attempts}) != Settling::Ended::lost) {
+    count_more(context_.entry.released, 1);
   }
   give_back(claim);
 }
 
 void Participant::Implementation::give_on(const Claim& claim, std::uint32_t level) noexcept {
-  if (segment_.has_level(level)) {
+  if (context_.segment.has_level(level)) {
     release_claim(claim);  // goes to its level's ring
   } else {
     bury_as_damaged(claim, Damage::level);

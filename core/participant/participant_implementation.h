@@ -14,6 +14,7 @@
 
 #include "core/instance/engine_core.h"
 #include "core/participant/claiming.h"
+#include "core/participant/context.h"
 #include "core/participant/held_lease.h"
 #include "core/retry/retry_policies.h"
 #include "core/table/arena.h"
@@ -27,9 +28,6 @@
 
 namespace ringmill {
 
-/// How long a wait spins before it sleeps: about what a sleep and a wake cost.
-inline constexpr std::uint64_t spin_ns = 20'000;
-
 inline constexpr std::uint64_t most_lease_ms = 24ULL * 24 * 3600 * 1000;
 
 class Participant::Implementation {
@@ -40,9 +38,7 @@ class Participant::Implementation {
   Implementation(const Implementation&) = delete;
   Implementation& operator=(const Implementation&) = delete;
 
-  /// Every public call starts here: the right thread, of the right process.
-  bool is_mine() const noexcept { return thread_number_ == this_thread_number; }
-  Error misuse() const noexcept;
+  ParticipantContext& context() noexcept { return context_; }
   /// Calls on a job start here: the participant that holds it, for a call by its own thread. Null: no_holder() says
   /// why.
   static Implementation* holder_of(const HeldLease& lease) noexcept;
@@ -102,16 +98,7 @@ class Participant::Implementation {
   void report_progress(const HeldLease& lease, std::uint64_t number, std::string_view text) noexcept;
   void release_prefetched() noexcept;
 
-  std::uint32_t number() const noexcept { return number_; }
-  std::uint32_t held() const noexcept { return book_.held(); }
-  void wake() noexcept;
-
  private:
-  /// Adds to a counter of our own entry. ORDER relaxed: one writer; readers want a recent value, not an exact moment.
-  static void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
-    counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
-
   /// Frees the cells of the follow-ups that this job has not been completed with.
   [[gnu::noinline]] void drop_follow_ups(const HeldLease& lease) noexcept;
   /// lead.L1: the cell of a job of a bundle. False: as fill().
@@ -127,9 +114,10 @@ class Participant::Implementation {
   Result<void> take_all(std::span<const LinkedRequest> jobs, std::span<FreeCells::Filling> filled,
                         std::uint64_t end_ns);
   /// A linked job's body: the ids of those it waits for, then its payload.
-  bool is_large_body(std::size_t bytes) const noexcept { return bytes > settling_.table().inline_bytes_beside_links(); }
+  bool is_large_body(std::size_t bytes) const noexcept {
+    return bytes > context_.settling.table().inline_bytes_beside_links();
+  }
   bool accepts_options(const JobRequest& request);
-  bool has_arena() const noexcept { return segment_.geometry().arena_chunk_count != 0; }
 
   // runtime_levels.cc
   /// Whether a level made at run time takes jobs now, in the life that `level` means.
@@ -140,7 +128,9 @@ class Participant::Implementation {
   /// Levels were made or removed: looks at what it claims from. Error level_removed: one that was asked for by name is
   /// gone; the others are claimed from now on.
   Result<void> follow_levels();
-  bool have_levels_changed() const noexcept { return segment_.signals().levels_version.load() != levels_version_; }
+  bool have_levels_changed() const noexcept {
+    return context_.segment.signals().levels_version.load() != levels_version_;
+  }
   /// Fills `levels` with the numbers of all levels, or of those of `options`. Error invalid_argument.
   Result<void> take_levels(const ClaimOptions& options);
   void claim_from_levels();
@@ -157,8 +147,6 @@ class Participant::Implementation {
   std::optional<std::uint32_t> take_extent(const FreeCells::Filling& filling, std::size_t bytes) noexcept;
   /// arena.A1 to arena.A3. False: as above.
   [[gnu::noinline]] bool fill_extent(const FreeCells::Filling& filling, const JobRequest& request) noexcept;
-  /// Frees a cell that no caller has been told of.
-  void take_back(const FreeCells::Filling& filling) noexcept;
   /// enq.N5 and enq.N6 of jobs that have their words.
   void place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
                     std::span<const JobId> ids) noexcept;
@@ -175,15 +163,13 @@ class Participant::Implementation {
   Result<void> wait_for_space(std::uint64_t end_ns);
   /// The same until there is an extent for so many bytes.
   [[gnu::noinline]] Result<void> wait_for_extent(std::size_t bytes, std::uint64_t end_ns);
-  /// Errors would_block (wake()), not_found (the engine was removed): the wait ends.
-  Result<void> check_wait();
   /// `full` and `stayed_full` are what would_block and timed_out say.
   template <class HasRoom>
   Result<void> wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full, HasRoom&& has_room);
 
   /// False: the journal takes no new jobs now, for a reason that wait_for_journal() tells.
   bool journal_accepts() const noexcept {
-    return segment_.journal().condition.load() <= static_cast<std::uint32_t>(JournalCondition::working);
+    return context_.segment.journal().condition.load() <= static_cast<std::uint32_t>(JournalCondition::working);
   }
   /// Waits for the device, for what was enqueued just now with Durability::durable.
   Result<void> reach_device(std::uint64_t wait_ns);
@@ -225,8 +211,6 @@ class Participant::Implementation {
   void settled_plain(HeldLease& lease) noexcept;
   /// All of it, for a job that we hold. False: the lease was lost.
   bool settle(HeldLease& lease, Ending ending) noexcept;
-  /// Lists the cell that an end has freed. False: the end was lost.
-  bool list_if_free(CellIndex index, Settling::Ended ended) noexcept;
   /// True: it was not begun in time, and is not begun now.
   [[gnu::noinline]] bool buried_as_expired(const Claim& claim) noexcept;
   /// The arena or the cell is corrupted: what is there is not handed out.
@@ -247,20 +231,8 @@ class Participant::Implementation {
   std::size_t end_run(std::span<Job> jobs) noexcept;
   std::uint32_t adapt(std::uint64_t now_ns) noexcept;
 
-  std::shared_ptr<EngineCore> engine_;
-  Segment& segment_;
-  ParticipantEntry& entry_;
-  const std::uint32_t number_;
-  const std::uint32_t level_count_;
-  const std::uint32_t fork_generation_;
-  const std::uint64_t thread_number_;
-  Settling settling_;
-  FreeCells free_;
-  Arena arena_;
-  const std::uint32_t most_payload_;
-  LeaseBook book_;
+  ParticipantContext context_;
   Claiming claiming_;
-  std::atomic<bool> woken_{false};
   RetryPolicies retry_policies_;
   std::vector<std::pair<DurabilityTicket, std::function<void(Result<void>)>>> promised_;
 
@@ -299,8 +271,8 @@ class Participant::Implementation {
 
 // Here, because two files use it and enqueueing must not pay for a call.
 inline bool Participant::Implementation::accepts(const JobRequest& request) {
-  return request.payload.size() <= most_payload_ &&
-         (static_cast<std::uint32_t>(request.level) < level_count_ || is_open(request.level)) &&
+  return request.payload.size() <= context_.most_payload &&
+         (static_cast<std::uint32_t>(request.level) < context_.level_count || is_open(request.level)) &&
          static_cast<std::uint32_t>(request.kind) < most_kinds &&
          static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms &&
          (request.options == nullptr || accepts_options(request));

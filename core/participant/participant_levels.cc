@@ -9,16 +9,16 @@ namespace ringmill {
 bool Participant::Implementation::is_open(Level level) const noexcept {
   const auto value = static_cast<std::uint32_t>(level);
   const std::uint32_t number = level_number(value);
-  if (number < level_count_ || number >= segment_.geometry().level_numbers()) return false;
-  const LevelWord word = segment_.level_word(number);
+  if (number < context_.level_count || number >= context_.segment.geometry().level_numbers()) return false;
+  const LevelWord word = context_.segment.level_word(number);
   return word.state == LevelState::open && word.epoch == level_epoch(value);
 }
 
 Error Participant::Implementation::refusal_of_level(Level level) const {
   const auto value = static_cast<std::uint32_t>(level);
   const std::uint32_t number = level_number(value);
-  const bool is_known = number >= level_count_ && number < segment_.geometry().level_numbers() &&
-                        segment_.level_word(number).state != LevelState::unused;
+  const bool is_known = number >= context_.level_count && number < context_.segment.geometry().level_numbers() &&
+                        context_.segment.level_word(number).state != LevelState::unused;
   return is_known ? Error(ErrorCode::level_removed, "the level was removed, or is being removed: use Engine::level()")
                   : Error(ErrorCode::invalid_argument, "not a level of this engine: use Engine::level()");
 }
@@ -35,9 +35,9 @@ bool Participant::Implementation::fill_runtime_level(CellHeader& header, Level l
 std::optional<Level> Participant::Implementation::runtime_level_of(std::uint32_t number) const noexcept {
   const auto found = std::ranges::lower_bound(levels_, number, {}, &Subscribed::number);
   // A hint that stands in the wrong ring leads here as well: the job is for those who claim its level.
-  if (found == levels_.end() || found->number != number || number >= segment_.geometry().level_numbers())
+  if (found == levels_.end() || found->number != number || number >= context_.segment.geometry().level_numbers())
     return std::nullopt;
-  const LevelWord word = segment_.level_word(number);
+  const LevelWord word = context_.segment.level_word(number);
   if (!word.is_in_use() || word.epoch != LevelWord::of(found->word).epoch) return std::nullopt;
   return Level{level_value(number, word.epoch)};
 }
@@ -46,13 +46,13 @@ Result<void> Participant::Implementation::take_levels(const ClaimOptions& option
   std::vector<Subscribed> taken;
   for (const Level level : options.levels) {
     const auto value = static_cast<std::uint32_t>(level);
-    if (value >= level_count_ && !is_open(level)) return std::unexpected(refusal_of_level(level));
+    if (value >= context_.level_count && !is_open(level)) return std::unexpected(refusal_of_level(level));
     const std::uint32_t number = level_number(value);
-    taken.push_back({number, segment_.level(number).runtime_state.load()});
+    taken.push_back({number, context_.segment.level(number).runtime_state.load()});
   }
   all_levels_ = options.levels.empty();
-  for (std::uint32_t n = 0; all_levels_ && n < segment_.levels_end(); ++n) {
-    if (segment_.has_level(n)) taken.push_back({n, segment_.level(n).runtime_state.load()});
+  for (std::uint32_t n = 0; all_levels_ && n < context_.segment.levels_end(); ++n) {
+    if (context_.segment.has_level(n)) taken.push_back({n, context_.segment.level(n).runtime_state.load()});
   }
   std::ranges::sort(taken, {}, &Subscribed::number);
   const auto doubled = std::ranges::unique(taken, {}, &Subscribed::number);
@@ -67,17 +67,17 @@ void Participant::Implementation::claim_from_levels() {
   interest_levels_ = 0;
   for (const Subscribed& level : levels_) {
     numbers.push_back(level.number);
-    weights.push_back(std::max(segment_.level(level.number).weight.load_once().at_most(1000U), 1U));
+    weights.push_back(std::max(context_.segment.level(level.number).weight.load_once().at_most(1000U), 1U));
     interest_levels_ |= std::uint64_t{1} << (level.number % 64);
   }
   LevelChoice choice;
   choice.subscribe(numbers, weights, policy_);
-  claiming_.subscribe(std::move(choice), kinds_, segment_.geometry().level_numbers());
-  entry_.interest_levels.store(interest_levels_);
+  claiming_.subscribe(std::move(choice), kinds_, context_.segment.geometry().level_numbers());
+  context_.entry.interest_levels.store(interest_levels_);
 }
 
 Result<void> Participant::Implementation::follow_levels() {
-  const std::uint32_t version = segment_.signals().levels_version.load();
+  const std::uint32_t version = context_.segment.signals().levels_version.load();
   if (all_levels_) {
     levels_version_ = version;
     if (auto taken = take_levels({}); !taken) return taken;
@@ -86,12 +86,12 @@ Result<void> Participant::Implementation::follow_levels() {
   }
   std::string gone;
   const auto is_gone = [&](const Subscribed& level) {
-    if (level.number < level_count_) return false;
+    if (level.number < context_.level_count) return false;
     const LevelWord then = LevelWord::of(level.word);
-    const LevelWord now = segment_.level_word(level.number);
+    const LevelWord now = context_.segment.level_word(level.number);
     if (now.is_in_use() && now.epoch == then.epoch) return false;
     const bool is_named_still = now.epoch == then.epoch;
-    const auto name = is_named_still ? decode_name(segment_.level(level.number).name) : std::nullopt;
+    const auto name = is_named_still ? decode_name(context_.segment.level(level.number).name) : std::nullopt;
     gone += (gone.empty() ? "" : ", ") + name.value_or("(its number is another level's by now)");
     return true;
   };

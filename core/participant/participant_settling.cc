@@ -20,38 +20,30 @@ constexpr std::uint32_t most_looks_to_cancel = 10'000;
 
 bool Participant::Implementation::settle(HeldLease& lease, Ending ending) noexcept {
   const CellIndex index = index_of(lease.id);
-  LeaseSlot& slot = book_.slot(lease.slot);
+  LeaseSlot& slot = context_.lease_book.slot(lease.slot);
   if ((lease.flags & cell_flag::has_options) != 0) {
-    ending.started = AttemptStart::of_lease(slot.started_at_ns.load(), settling_.owner());
+    ending.started = AttemptStart::of_lease(slot.started_at_ns.load(), context_.settling.owner());
   }
-  const Settling::Ended ended = settling_.end(index, StateWord(lease.word), slot, ending);
+  const Settling::Ended ended = context_.settling.end(index, StateWord(lease.word), slot, ending);
   leave_slot(lease);
   settled(lease);
-  return list_if_free(index, ended);
+  return context_.list_if_free(index, ended);
 }
 
 void Participant::Implementation::leave_slot(const HeldLease& lease) noexcept {
   if ((lease.flags & holds_concurrency_slot) != 0) claiming_.admission().leave(lease.slot, index_of(lease.id));
 }
 
-bool Participant::Implementation::list_if_free(CellIndex index, Settling::Ended ended) noexcept {
-  if (ended == Settling::Ended::free) {
-    free_.keep_back(index);
-    free_.list_if_wanted();
-  }
-  return ended != Settling::Ended::lost;
-}
-
 bool Participant::Implementation::release(HeldLease& lease) noexcept {
   const bool won = settle(lease, {.outcome = Outcome::requeue, .attempts = attempts_before(lease)});
-  if (won) add(entry_.released, 1);
+  if (won) count_more(context_.entry.released, 1);
   return won;
 }
 
 bool Participant::Implementation::snooze(HeldLease& lease, std::uint64_t delay_ms) noexcept {
   const bool won =
       settle(lease, {.outcome = Outcome::delay, .attempts = attempts_before(lease), .due = due_in(delay_ms)});
-  if (won) add(entry_.released, 1);
+  if (won) count_more(context_.entry.released, 1);
   return won;
 }
 
@@ -61,14 +53,14 @@ bool Participant::Implementation::reject(HeldLease& lease, std::string_view erro
                                   .cause = DeathCause::rejected,
                                   .text = error,
                                   .said = said});
-  if (won) add(entry_.failed, 1);
+  if (won) count_more(context_.entry.failed, 1);
   return won;
 }
 
 std::optional<Settled> Participant::Implementation::fail(HeldLease& lease, std::string_view error,
                                                          std::string_view said, std::optional<std::uint64_t> delay_ms,
                                                          DeathCause cause) {
-  const CellHeader& header = settling_.table().header(index_of(lease.id));
+  const CellHeader& header = context_.settling.table().header(index_of(lease.id));
   Ending ending{.outcome = Outcome::requeue, .attempts = attempts_of(lease), .text = error, .said = said};
   // ORDER relaxed: fixed for the job's life; the swap decides whether it is still ours.
   const std::uint32_t most_attempts = header.most_attempts.load(std::memory_order_relaxed);
@@ -79,7 +71,8 @@ std::optional<Settled> Participant::Implementation::fail(HeldLease& lease, std::
     // ORDER relaxed: as above. What is no policy is the standard one.
     const std::uint32_t policy =
         header.retry_policy.load_once(std::memory_order_relaxed).below(most_retry_policies + 1).value_or(0);
-    const std::uint64_t wait_ms = delay_ms ? *delay_ms : retry_policies_.delay_ms(segment_, policy, ending.attempts);
+    const std::uint64_t wait_ms =
+        delay_ms ? *delay_ms : retry_policies_.delay_ms(context_.segment, policy, ending.attempts);
     if (wait_ms != 0) {
       ending.outcome = Outcome::delay;
       ending.due = due_in(wait_ms);
@@ -87,8 +80,8 @@ std::optional<Settled> Participant::Implementation::fail(HeldLease& lease, std::
   }
   const bool retried = ending.outcome != Outcome::bury;
   if (!settle(lease, ending)) return std::nullopt;
-  add(entry_.failed, 1);
-  if (retried) add(entry_.retried, 1);
+  count_more(context_.entry.failed, 1);
+  if (retried) count_more(context_.entry.retried, 1);
   return retried ? Settled::waits : Settled::dead;
 }
 
@@ -97,51 +90,53 @@ bool Participant::Implementation::end_as_cancelled(HeldLease& lease) noexcept {
 }
 
 std::size_t Participant::Implementation::room_for_result(const HeldLease& lease) const noexcept {
-  const JobTable& table = settling_.table();
+  const JobTable& table = context_.settling.table();
   const CellOptions* const options = table.options(index_of(lease.id));
   const bool is_kept = options != nullptr && options->keep_ms.load() != 0;
   const bool has_children = (table.header(index_of(lease.id)).flags.load() & cell_flag::has_children) != 0;
   if (!is_kept && !has_children) return ~std::size_t{0};
-  return std::min(most_staged_bytes, settling_.table().text_room(index_of(lease.id)));
+  return std::min(most_staged_bytes, context_.settling.table().text_room(index_of(lease.id)));
 }
 
 bool Participant::Implementation::buried_as_expired(const Claim& claim) noexcept {
-  const std::uint64_t expires_ms = expires_at_ms(settling_.table(), claim.index);
+  const std::uint64_t expires_ms = expires_at_ms(context_.settling.table(), claim.index);
   if (expires_ms == 0 || exact_wall_clock_ns() / 1'000'000 < expires_ms) return false;
   const Ending ending{.outcome = Outcome::bury, .cause = DeathCause::expired};
-  list_if_free(claim.index, settling_.end(claim.index, claim.word, book_.slot(claim.slot), ending));
+  context_.list_if_free(claim.index,
+                        context_.settling.end(claim.index, claim.word, context_.lease_book.slot(claim.slot), ending));
   give_back(claim);
   return true;
 }
 
 void Participant::Implementation::bury_as_damaged(const Claim& claim, Damage damage) noexcept {
-  const CellHeader& header = settling_.table().header(claim.index);
+  const CellHeader& header = context_.settling.table().header(claim.index);
   const Ending ending{.outcome = Outcome::bury,
                       .attempts = header.attempts.load(),
                       .cause = DeathCause::failed,
                       .text = sentence_of(damage)};
-  list_if_free(claim.index, settling_.end(claim.index, claim.word, book_.slot(claim.slot), ending));
+  context_.list_if_free(claim.index,
+                        context_.settling.end(claim.index, claim.word, context_.lease_book.slot(claim.slot), ending));
   give_back(claim);
 }
 
 bool Participant::Implementation::should_stop(const HeldLease& lease) const noexcept {
   // ORDER relaxed: a sign, nothing hangs on it.
-  return entry_.stop_asked[lease.slot].load(std::memory_order_relaxed) == stop_tag(lease.id);
+  return context_.entry.stop_asked[lease.slot].load(std::memory_order_relaxed) == stop_tag(lease.id);
 }
 
 std::chrono::nanoseconds Participant::Implementation::time_left(const HeldLease& lease) noexcept {
-  const auto deadline = static_cast<std::int64_t>(book_.slot(lease.slot).deadline_ns.load());
+  const auto deadline = static_cast<std::int64_t>(context_.lease_book.slot(lease.slot).deadline_ns.load());
   return std::chrono::nanoseconds(deadline - static_cast<std::int64_t>(lease_clock_ns()));
 }
 
 std::chrono::milliseconds Participant::Implementation::timeout(const HeldLease& lease) const noexcept {
   // What another job has there by now is no harm: the lease was lost then.
-  return std::chrono::milliseconds(settling_.table().header(index_of(lease.id)).lease_ms.load());
+  return std::chrono::milliseconds(context_.settling.table().header(index_of(lease.id)).lease_ms.load());
 }
 
 void Participant::Implementation::report_progress(const HeldLease& lease, std::uint64_t number,
                                                   std::string_view text) noexcept {
-  Progress& progress = entry_.progress;
+  Progress& progress = context_.entry.progress;
   progress.job_id.store(0);
   progress.number.store(number);
   std::array<std::byte, sizeof progress.text> bytes{};
@@ -152,14 +147,14 @@ void Participant::Implementation::report_progress(const HeldLease& lease, std::u
 
 bool Participant::Implementation::ask_to_stop(JobId id, StateWord word) noexcept {
   if (word.owner() == 0 || word.owner() > most_participants) return false;
-  ParticipantEntry& holder = segment_.participant(word.owner() - 1);
+  ParticipantEntry& holder = context_.segment.participant(word.owner() - 1);
   const auto slot = lease_slot_of(holder, id, word);
   if (slot) holder.stop_asked[*slot].store(stop_tag(id));
   return slot.has_value();
 }
 
 Result<Cancelled> Participant::Implementation::cancel(JobId id) {
-  const JobTable& table = settling_.table();
+  const JobTable& table = context_.settling.table();
   const CellIndex index = index_of(id);
   const auto unknown = [id] { return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string())); };
   if (!table.can_have_given(id)) return unknown();
@@ -178,14 +173,15 @@ Result<Cancelled> Participant::Implementation::cancel(JobId id) {
     if (!waits_to_begin(word.state())) return Cancelled::already_over;
     // The settling slot tells our reaper what was meant.
     // ORDER relaxed: released by the winning swap.
-    entry_.settling.job_id.store(id.value(), std::memory_order_relaxed);
+    context_.entry.settling.job_id.store(id.value(), std::memory_order_relaxed);
     const Ending ending{.outcome = Outcome::cancel};
     // ORDER relaxed: fixed for the job's life; the swap decides whether it was this job's.
     const bool is_large = (table.header(index).flags.load(std::memory_order_relaxed) & cell_flag::in_arena) != 0;
-    const Settling::Ended ended = settling_.end(index, word, entry_.settling, ending);
-    entry_.settling.job_id.store(0, std::memory_order_release);  // ORDER lease: after the cell's last transition
-    if (!list_if_free(index, ended)) continue;                   // claimed, or cancelled by another, in this moment
-    if (is_large) wake_for_extent(segment_);                     // settle.E5 has freed its extent with it
+    const Settling::Ended ended = context_.settling.end(index, word, context_.entry.settling, ending);
+    context_.entry.settling.job_id.store(0,
+                                         std::memory_order_release);  // ORDER lease: after the cell's last transition
+    if (!context_.list_if_free(index, ended)) continue;  // claimed, or cancelled by another, in this moment
+    if (is_large) wake_for_extent(context_.segment);     // settle.E5 has freed its extent with it
     return Cancelled::before_start;
   }
   return std::unexpected(Error(ErrorCode::corrupt, "the table says that the job runs, and nobody has it",

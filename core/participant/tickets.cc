@@ -69,23 +69,23 @@ std::optional<Error> trouble_of(const JournalWords& journal) {
 }  // namespace
 
 DurabilityTicket Participant::Implementation::ticket() const noexcept {
-  return {segment_.journal().round_started.load() + 1};
+  return {context_.segment.journal().round_started.load() + 1};
 }
 
 Result<bool> Participant::Implementation::is_durable(DurabilityTicket ticket) const {
-  const JournalWords& journal = segment_.journal();
+  const JournalWords& journal = context_.segment.journal();
   if (journal.round_durable.load() >= ticket.round) return true;
   if (auto trouble = trouble_of(journal)) return std::unexpected(*trouble);
   return false;
 }
 
 void Participant::Implementation::ask_for(DurabilityTicket ticket) noexcept {
-  raise_to(segment_.journal().round_wanted, ticket.round);
-  wake_journal_at_once(segment_);
+  raise_to(context_.segment.journal().round_wanted, ticket.round);
+  wake_journal_at_once(context_.segment);
 }
 
 Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns) {
-  JournalWords& journal = segment_.journal();
+  JournalWords& journal = context_.segment.journal();
   if (journal.round_durable.load() >= ticket.round) return {};
   const std::uint64_t begin_ns = steady_clock_ns();
   const std::uint64_t end_ns = later_by(begin_ns, wait_ns);
@@ -102,7 +102,7 @@ Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, 
       if (!durable) return std::unexpected(durable.error());
       return {};
     }
-    if (segment_.signals().removed.load() != 0)
+    if (context_.segment.signals().removed.load() != 0)
       return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
     if (now_ns >= end_ns) {
       return std::unexpected(Error(ErrorCode::timed_out, "not durable yet",
@@ -117,14 +117,14 @@ Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, 
 }
 
 Result<void> Participant::Implementation::wait_for_journal(std::uint64_t wait_ns) {
-  JournalWords& journal = segment_.journal();
+  JournalWords& journal = context_.segment.journal();
   const std::uint64_t end_ns = later_by(steady_clock_ns(), wait_ns);
   while (true) {
     const std::uint32_t sequence = journal.durable_sequence.load();
     journal.somebody_waits.store(1);
     if (journal_accepts()) return {};
     if (auto trouble = trouble_of(journal)) return std::unexpected(*trouble);
-    if (segment_.signals().removed.load() != 0)
+    if (context_.segment.signals().removed.load() != 0)
       return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
     const std::uint64_t now_ns = steady_clock_ns();
     if (now_ns >= end_ns) {
@@ -136,7 +136,7 @@ Result<void> Participant::Implementation::wait_for_journal(std::uint64_t wait_ns
 }
 
 void Participant::Implementation::when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done) {
-  if (segment_.journal().round_durable.load() < ticket.round) ask_for(ticket);
+  if (context_.segment.journal().round_durable.load() < ticket.round) ask_for(ticket);
   promised_.emplace_back(ticket, std::move(done));
 }
 

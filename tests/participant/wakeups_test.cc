@@ -9,7 +9,7 @@
 #include "core/durability/journal_thread.h"
 #include "core/instance/engine_core.h"
 #include "core/keeper/keeper.h"
-#include "core/participant/participant_implementation.h"
+#include "core/participant/context.h"
 #include "ipc/clock.h"
 #include "ipc/sleepers.h"
 #include "tests/support/child.h"

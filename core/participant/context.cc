@@ -1,0 +1,61 @@
+#include "core/participant/context.h"
+
+#include "ipc/futex.h"
+
+namespace ringmill {
+
+ParticipantContext::ParticipantContext(std::shared_ptr<EngineCore> opened_engine, std::uint32_t registry_number)
+    : engine(std::move(opened_engine)),
+      segment(engine->segment),
+      entry(segment.participant(registry_number)),
+      number(registry_number),
+      level_count(segment.geometry().level_count),
+      most_payload(segment.geometry().max_payload),
+      fork_generation(ringmill::fork_generation()),
+      thread_number(number_this_thread()),
+      settling(segment, number),
+      free_cells(segment, number + 1),
+      arena(segment),
+      lease_book(segment, entry, settling.table().inline_bytes()) {}
+
+Error ParticipantContext::misuse() const noexcept {
+  if (fork_generation != ringmill::fork_generation()) {
+    return Error(ErrorCode::after_fork,
+                 "this participant belongs to the parent process: open the engine and attach again after fork()");
+  }
+  return Error(ErrorCode::wrong_thread, "a participant belongs to the thread that attached it: attach one per thread");
+}
+
+void ParticipantContext::wake() noexcept {
+  if (fork_generation != ringmill::fork_generation()) return;  // the parent's participant is not ours to wake
+  woken.store(true);
+  entry.wake_sequence.fetch_add(1);
+  futex_wake(entry.wake_sequence, 1);
+}
+
+Result<void> ParticipantContext::check_wait() noexcept {
+  if (segment.signals().removed.load() != 0) {
+    return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
+  }
+  if (woken.exchange(false)) return std::unexpected(Error(ErrorCode::would_block, "woken by wake()"));
+  return {};
+}
+
+void ParticipantContext::take_back(const FreeCells::Filling& filling) noexcept {
+  std::uint64_t expected = filling.word.bits();
+  const JobTable& table = settling.table();
+  // Lost: another participant has freed the cell, and has not listed it.
+  static_cast<void>(table.state(filling.index).compare_exchange_strong(expected, table.freed(filling.word).bits()));
+  free_cells.keep_back(filling.index);
+  free_cells.list_if_wanted();
+}
+
+bool ParticipantContext::list_if_free(CellIndex index, Settling::Ended ended) noexcept {
+  if (ended == Settling::Ended::free) {
+    free_cells.keep_back(index);
+    free_cells.list_if_wanted();
+  }
+  return ended != Settling::Ended::lost;
+}
+
+}  // namespace ringmill

@@ -1,0 +1,66 @@
+// What the parts of a participant share: its place in the engine, and the tools that act in its name.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include <ringmill/error.h>
+
+#include "core/instance/engine_core.h"
+#include "core/table/arena.h"
+#include "core/table/free_cells.h"
+#include "core/table/lease_book.h"
+#include "core/table/settling.h"
+#include "ipc/fork_guard.h"
+
+namespace ringmill {
+
+/// How long a wait spins before it sleeps: about what a sleep and a wake cost.
+inline constexpr std::uint64_t spin_ns = 20'000;
+
+/// Adds to a counter of the participant's own entry. ORDER relaxed: one writer; readers want a recent value, not an
+/// exact moment.
+inline void count_more(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+struct ParticipantContext {
+  /// `registry_number` is an entry that the calling thread has entered.
+  ParticipantContext(std::shared_ptr<EngineCore> opened_engine, std::uint32_t registry_number);
+  ParticipantContext(const ParticipantContext&) = delete;
+  ParticipantContext& operator=(const ParticipantContext&) = delete;
+  ~ParticipantContext() = default;
+
+  /// Returns whether a public call is on the right thread of the right process. Every public call asks first.
+  bool is_mine() const noexcept { return thread_number == this_thread_number; }
+  /// Says why is_mine() is false. Errors: after_fork, wrong_thread.
+  Error misuse() const noexcept;
+  /// Ends the participant's wait. Any thread of its process may call this.
+  void wake() noexcept;
+  /// Ends a wait with an error: would_block (wake() was called), not_found (the engine was removed).
+  Result<void> check_wait() noexcept;
+
+  bool has_arena() const noexcept { return segment.geometry().arena_chunk_count != 0; }
+  /// Frees a cell whose id no caller has.
+  void take_back(const FreeCells::Filling& filling) noexcept;
+  /// Lists the cell that an end has freed. Returns false if the end was lost.
+  bool list_if_free(CellIndex index, Settling::Ended ended) noexcept;
+
+  std::shared_ptr<EngineCore> engine;
+  Segment& segment;
+  ParticipantEntry& entry;
+  const std::uint32_t number;
+  const std::uint32_t level_count;
+  const std::uint32_t most_payload;
+  const std::uint32_t fork_generation;
+  const std::uint64_t thread_number;
+  Settling settling;
+  FreeCells free_cells;
+  Arena arena;
+  LeaseBook lease_book;
+  /// Set by wake(), cleared by the wait that it ends.
+  std::atomic<bool> woken{false};
+};
+
+}  // namespace ringmill
