@@ -241,7 +241,7 @@ inline void Participant::Implementation::place_filled(std::span<const FreeCells:
 }
 
 Result<void> Participant::Implementation::reach_device(std::uint64_t wait_ns) {
-  return wait_durable(ticket(), std::max(wait_ns, least_durable_wait_ns));
+  return tickets_.wait_durable(tickets_.ticket(), std::max(wait_ns, least_durable_wait_ns));
 }
 
 std::optional<std::uint32_t> Participant::Implementation::take_extent(const FreeCells::Filling& filling,
@@ -260,8 +260,8 @@ bool Participant::Implementation::fill_extent(const FreeCells::Filling& filling,
 inline Result<FreeCells::Filling> Participant::Implementation::take_and_fill(const JobRequest& request,
                                                                              std::uint32_t inline_room,
                                                                              std::uint64_t wait_ns) {
-  if (request.durability != Durability::memory && !journal_accepts()) {
-    if (auto goes_on = wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
+  if (request.durability != Durability::memory && !journal_accepts(context_.segment)) {
+    if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
   }
   FreeCells::Filling filling;
   const bool is_large = request.payload.size() > inline_room;
@@ -406,8 +406,8 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
     to_journal |= request.durability != Durability::memory;
     to_device |= request.durability == Durability::durable;
   }
-  if (to_journal && !journal_accepts()) {
-    if (auto goes_on = wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
+  if (to_journal && !journal_accepts(context_.segment)) {
+    if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
   }
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
   const std::uint64_t wall_ns = wall_clock_ns();

@@ -179,8 +179,8 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
     }
     to_device |= durability == Durability::durable;
   }
-  if (to_journal && !journal_accepts()) {
-    if (auto goes_on = wait_for_journal(wait_ns); !goes_on) return goes_on;
+  if (to_journal && !journal_accepts(context_.segment)) {
+    if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return goes_on;
   }
   std::vector<FreeCells::Filling> filled(jobs.size());
   std::vector<JobId> parents;

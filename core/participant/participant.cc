@@ -77,17 +77,17 @@ Result<void> Participant::enqueue_together(std::span<const LinkedRequest> jobs, 
   return std::unexpected(error_of(thrown));
 }
 
-DurabilityTicket Participant::ticket() const noexcept { return implementation_->ticket(); }
+DurabilityTicket Participant::ticket() const noexcept { return implementation_->tickets().ticket(); }
 
 Result<void> Participant::wait_durable(DurabilityTicket ticket, std::chrono::nanoseconds wait) try {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
-  return implementation_->wait_durable(ticket, to_ns(wait));
+  return implementation_->tickets().wait_durable(ticket, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
 
 Result<bool> Participant::is_durable(DurabilityTicket ticket) const try {
-  return implementation_->is_durable(ticket);
+  return implementation_->tickets().is_durable(ticket);
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
@@ -97,12 +97,12 @@ void Participant::when_durable(DurabilityTicket ticket, std::function<void(Resul
     done(std::unexpected(implementation_->context().misuse()));
     return;
   }
-  implementation_->when_durable(ticket, std::move(done));
+  implementation_->tickets().when_durable(ticket, std::move(done));
 }
 
 std::size_t Participant::poll_durable() {
   if (!implementation_->context().is_mine()) return 0;
-  return implementation_->poll_durable();
+  return implementation_->tickets().poll_durable();
 }
 
 Result<void> Participant::subscribe(const ClaimOptions& options) try {

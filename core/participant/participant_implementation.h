@@ -16,6 +16,7 @@
 #include "core/participant/claiming.h"
 #include "core/participant/context.h"
 #include "core/participant/held_lease.h"
+#include "core/participant/tickets.h"
 #include "core/retry/retry_policies.h"
 #include "core/table/arena.h"
 #include "core/table/damage.h"
@@ -61,15 +62,6 @@ class Participant::Implementation {
   std::uint32_t follow_ups_of(const HeldLease& lease) const noexcept;
   std::vector<JobId> parents_of(const HeldLease& lease) const;
 
-  // tickets.cc
-  DurabilityTicket ticket() const noexcept;
-  Result<void> wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns);
-  Result<bool> is_durable(DurabilityTicket ticket) const;
-  void when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done);
-  std::size_t poll_durable();
-  /// Makes the journal thread begin the ticket's round at once.
-  void ask_for(DurabilityTicket ticket) noexcept;
-
   // claiming and settling: participant.cc
   Result<void> subscribe(const ClaimOptions& options);
   Result<Job> claim(Participant& self, std::uint64_t wait_ns);
@@ -97,6 +89,8 @@ class Participant::Implementation {
   std::chrono::milliseconds timeout(const HeldLease& lease) const noexcept;
   void report_progress(const HeldLease& lease, std::uint64_t number, std::string_view text) noexcept;
   void release_prefetched() noexcept;
+
+  DurabilityTickets& tickets() noexcept { return tickets_; }
 
  private:
   /// Frees the cells of the follow-ups that this job has not been completed with.
@@ -167,15 +161,8 @@ class Participant::Implementation {
   template <class HasRoom>
   Result<void> wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full, HasRoom&& has_room);
 
-  /// False: the journal takes no new jobs now, for a reason that wait_for_journal() tells.
-  bool journal_accepts() const noexcept {
-    return context_.segment.journal().condition.load() <= static_cast<std::uint32_t>(JournalCondition::working);
-  }
   /// Waits for the device, for what was enqueued just now with Durability::durable.
   Result<void> reach_device(std::uint64_t wait_ns);
-  /// Waits until the journal takes jobs again. Errors: would_block, timed_out (it is behind), no_space, journal_failed.
-  Result<void> wait_for_journal(std::uint64_t wait_ns);
-
   /// How long a claim goes on when what it gets cannot be handed out.
   struct Patience {
     std::uint64_t wait_ns = 0;   // what is left
@@ -232,9 +219,9 @@ class Participant::Implementation {
   std::uint32_t adapt(std::uint64_t now_ns) noexcept;
 
   ParticipantContext context_;
+  DurabilityTickets tickets_;
   Claiming claiming_;
   RetryPolicies retry_policies_;
-  std::vector<std::pair<DurabilityTicket, std::function<void(Result<void>)>>> promised_;
 
   /// What handlers have asked for, by the lease slots of their jobs: cells that are filled and wait for the job's
   /// completion.

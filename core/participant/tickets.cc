@@ -1,20 +1,11 @@
-// Tickets: knowing when what a participant has done is on the disk. The journal thread's side is
-// core/durability/rounds.h; why a ticket is right, ipc/journal_marks.h.
-//
-//   waiter                                           the journal thread
-//   dur.W1  raise round_wanted, ring if it rests     dur.R1  publish round_durable
-//   dur.W2  read durable_sequence                    dur.R2  somebody_waits? clear it, change durable_sequence, wake
-//   dur.W3  raise somebody_waits
-//   dur.W4  check again; sleep while that is unchanged
-//
-// All are seq_cst: either W4 sees what R1 published, or R2 sees somebody_waits. One left by the dead costs one wake. W1
-// is seen in the same way: the journal thread looks at round_wanted after it has said that it rests.
+#include "core/participant/tickets.h"
+
 #include <algorithm>
 #include <cerrno>
 
-#include "core/participant/participant_implementation.h"
 #include "ipc/file.h"
 #include "ipc/futex.h"
+#include "ipc/waking.h"
 
 namespace ringmill {
 
@@ -68,24 +59,24 @@ std::optional<Error> trouble_of(const JournalWords& journal) {
 
 }  // namespace
 
-DurabilityTicket Participant::Implementation::ticket() const noexcept {
-  return {context_.segment.journal().round_started.load() + 1};
+DurabilityTicket DurabilityTickets::ticket() const noexcept {
+  return {segment_.journal().round_started.load() + 1};
 }
 
-Result<bool> Participant::Implementation::is_durable(DurabilityTicket ticket) const {
-  const JournalWords& journal = context_.segment.journal();
+Result<bool> DurabilityTickets::is_durable(DurabilityTicket ticket) const {
+  const JournalWords& journal = segment_.journal();
   if (journal.round_durable.load() >= ticket.round) return true;
   if (auto trouble = trouble_of(journal)) return std::unexpected(*trouble);
   return false;
 }
 
-void Participant::Implementation::ask_for(DurabilityTicket ticket) noexcept {
-  raise_to(context_.segment.journal().round_wanted, ticket.round);
-  wake_journal_at_once(context_.segment);
+void DurabilityTickets::ask_for(DurabilityTicket ticket) noexcept {
+  raise_to(segment_.journal().round_wanted, ticket.round);
+  wake_journal_at_once(segment_);
 }
 
-Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns) {
-  JournalWords& journal = context_.segment.journal();
+Result<void> DurabilityTickets::wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns) {
+  JournalWords& journal = segment_.journal();
   if (journal.round_durable.load() >= ticket.round) return {};
   const std::uint64_t begin_ns = steady_clock_ns();
   const std::uint64_t end_ns = later_by(begin_ns, wait_ns);
@@ -102,7 +93,7 @@ Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, 
       if (!durable) return std::unexpected(durable.error());
       return {};
     }
-    if (context_.segment.signals().removed.load() != 0)
+    if (segment_.signals().removed.load() != 0)
       return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
     if (now_ns >= end_ns) {
       return std::unexpected(Error(ErrorCode::timed_out, "not durable yet",
@@ -116,15 +107,15 @@ Result<void> Participant::Implementation::wait_durable(DurabilityTicket ticket, 
   }
 }
 
-Result<void> Participant::Implementation::wait_for_journal(std::uint64_t wait_ns) {
-  JournalWords& journal = context_.segment.journal();
+Result<void> DurabilityTickets::wait_for_journal(std::uint64_t wait_ns) {
+  JournalWords& journal = segment_.journal();
   const std::uint64_t end_ns = later_by(steady_clock_ns(), wait_ns);
   while (true) {
     const std::uint32_t sequence = journal.durable_sequence.load();
     journal.somebody_waits.store(1);
-    if (journal_accepts()) return {};
+    if (journal_accepts(segment_)) return {};
     if (auto trouble = trouble_of(journal)) return std::unexpected(*trouble);
-    if (context_.segment.signals().removed.load() != 0)
+    if (segment_.signals().removed.load() != 0)
       return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
     const std::uint64_t now_ns = steady_clock_ns();
     if (now_ns >= end_ns) {
@@ -135,12 +126,12 @@ Result<void> Participant::Implementation::wait_for_journal(std::uint64_t wait_ns
   }
 }
 
-void Participant::Implementation::when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done) {
-  if (context_.segment.journal().round_durable.load() < ticket.round) ask_for(ticket);
+void DurabilityTickets::when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done) {
+  if (segment_.journal().round_durable.load() < ticket.round) ask_for(ticket);
   promised_.emplace_back(ticket, std::move(done));
 }
 
-std::size_t Participant::Implementation::poll_durable() {
+std::size_t DurabilityTickets::poll_durable() {
   // Calls may promise more: what is due is taken out first.
   std::vector<std::pair<Result<void>, std::function<void(Result<void>)>>> due;
   std::erase_if(promised_, [&](auto& promise) {
