@@ -8,6 +8,7 @@
 #include <ringmill/error.h>
 
 #include "core/instance/engine_core.h"
+#include "core/retry/retry_policies.h"
 #include "core/table/arena.h"
 #include "core/table/free_cells.h"
 #include "core/table/lease_book.h"
@@ -58,6 +59,7 @@ struct ParticipantContext {
   Settling settling;
   FreeCells free_cells;
   Arena arena;
+  RetryPolicies retry_policies;
   LeaseBook lease_book;
   /// Set by wake(), cleared by the wait that it ends.
   std::atomic<bool> woken{false};

@@ -35,13 +35,6 @@ constexpr std::uint32_t most_unique_looks = 1000;
 /// Nor are the cells that we fill done away with so often in a row.
 constexpr std::uint32_t most_unique_losses = 10'000;
 
-constexpr const char* no_arena = "this engine has no room for larger ones: make one with a larger --max-payload";
-
-Error too_large(const JobRequest& request, std::uint32_t most, const char* what_to_do) {
-  return Error(ErrorCode::too_large, "the payload is too long",
-               std::to_string(request.payload.size()) + " bytes, at most " + std::to_string(most) + "; " + what_to_do);
-}
-
 bool is_delayed(const JobOptions& options) noexcept {
   return options.delay.count() != 0 || options.at.time_since_epoch().count() != 0;
 }
@@ -68,52 +61,6 @@ DueTime first_look_at(const JobOptions& options) noexcept {
 }
 
 }  // namespace
-
-bool Participant::Implementation::accepts_options(const JobRequest& request) {
-  const JobOptions& options = *request.options;
-  const auto is_time = [](std::chrono::milliseconds time) {
-    return time.count() >= 0 && static_cast<std::uint64_t>(time.count()) <= most_wait_ms;
-  };
-  const bool has_times = is_time(options.delay) && is_time(options.expires) && is_time(options.keep_result) &&
-                         options.at.time_since_epoch().count() >= 0;
-  const bool is_known =
-      options.retry_policy == RetryPolicy::standard || retry_policies_.knows(context_.segment, options.retry_policy);
-  return has_times && is_known && (options.delay.count() == 0 || options.at.time_since_epoch().count() == 0) &&
-         (request.payload.size() <= inline_room(request) || context_.has_arena());
-}
-
-Error Participant::Implementation::refusal_of(const JobRequest& request) const {
-  if (request.payload.size() > context_.most_payload) {
-    return too_large(request, context_.most_payload, "make the engine with a larger --max-payload");
-  }
-  if (static_cast<std::uint32_t>(request.level) >= context_.level_count && !is_open(request.level)) {
-    return refusal_of_level(request.level);
-  }
-  if (static_cast<std::uint32_t>(request.kind) >= most_kinds) {
-    return Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()");
-  }
-  if (static_cast<std::uint64_t>(request.lease.count()) > most_lease_ms) {
-    return Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days");
-  }
-  const JobOptions& options = *request.options;
-  if (request.payload.size() > inline_room(request) && !context_.has_arena()) {
-    return too_large(request, inline_room(request), no_arena);
-  }
-  if (options.delay.count() != 0 && options.at.time_since_epoch().count() != 0) {
-    return Error(ErrorCode::invalid_argument, "a job has a delay or a time at which it begins, not both");
-  }
-  if (options.retry_policy != RetryPolicy::standard &&
-      !RetryPolicies::text_of(context_.segment, static_cast<std::uint32_t>(options.retry_policy))) {
-    return Error(ErrorCode::invalid_argument, "not a retry policy of this engine: use Engine::retry_policy()");
-  }
-  return Error(ErrorCode::invalid_argument, "times are not negative, and ten years at most");
-}
-
-inline std::uint32_t Participant::Implementation::inline_room(const JobRequest& request) const noexcept {
-  const JobTable& table = context_.settling.table();
-  return request.options != nullptr && has_cell_options(*request.options) ? table.inline_bytes_beside_options()
-                                                                          : table.inline_bytes();
-}
 
 inline bool Participant::Implementation::fill(const FreeCells::Filling& filling, const JobRequest& request,
                                               std::uint32_t inline_room, std::uint64_t wall_ns) noexcept {
@@ -279,14 +226,14 @@ inline Result<FreeCells::Filling> Participant::Implementation::take_and_fill(con
   }
   if (!fill(filling, request, inline_room, wall_clock_ns())) [[unlikely]] {
     context_.take_back(filling);
-    return std::unexpected(refusal_of_level(request.level));
+    return std::unexpected(check_.refusal_of_level(request.level));
   }
   return filling;
 }
 
 Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, std::uint64_t wait_ns) try {
-  if (!accepts(request)) return std::unexpected(refusal_of(request));
-  const auto filling = take_and_fill(request, inline_room(request), wait_ns);
+  if (!check_.accepts(request)) return std::unexpected(check_.refusal_of(request));
+  const auto filling = take_and_fill(request, check_.inline_room(request), wait_ns);
   if (!filling) return std::unexpected(filling.error());
   JobId id;
   publish(std::span(&*filling, 1), std::span(&request, 1), std::span(&id, 1));
@@ -310,9 +257,9 @@ Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& 
   options.keep_result = std::max(options.keep_result, unique_for);
   JobRequest unique = request;
   unique.options = &options;
-  if (!accepts(unique)) return std::unexpected(refusal_of(unique));
+  if (!check_.accepts(unique)) return std::unexpected(check_.refusal_of(unique));
   const std::uint32_t room = context_.settling.table().inline_bytes_beside_options();  // the key stands in them
-  if (unique.payload.size() > room && !context_.has_arena()) return std::unexpected(too_large(unique, room, no_arena));
+  if (unique.payload.size() > room && !context_.has_arena()) return std::unexpected(RequestCheck::too_large_for_cell(unique, room));
   const UniqueKey hash = UniqueKey::of(key);
   UniqueJobs jobs(context_.segment);
   std::uint32_t losses = 0;
@@ -402,7 +349,7 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
   bool to_journal = false;
   bool to_device = false;
   for (const JobRequest& request : requests) {
-    if (!accepts(request)) return std::unexpected(refusal_of(request));
+    if (!check_.accepts(request)) return std::unexpected(check_.refusal_of(request));
     to_journal |= request.durability != Durability::memory;
     to_device |= request.durability == Durability::durable;
   }
@@ -419,7 +366,7 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
     bool lacks_extent = false;
     while (!is_closed && done + count < requests.size() && context_.free_cells.take(filled[count])) {  // enq.N1
       const JobRequest& request = requests[done + count];
-      const std::uint32_t room = inline_room(request);
+      const std::uint32_t room = check_.inline_room(request);
       if (request.payload.size() > room && !fill_extent(filled[count], request)) [[unlikely]] {
         lacks_extent = true;
         break;
@@ -429,7 +376,7 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
     }
     if (is_closed) [[unlikely]] {
       for (std::size_t n = 0; n < count; ++n) context_.take_back(filled[n]);
-      if (done == 0) return std::unexpected(refusal_of_level(requests[count - 1].level));
+      if (done == 0) return std::unexpected(check_.refusal_of_level(requests[count - 1].level));
       break;
     }
     if (count != 0) {

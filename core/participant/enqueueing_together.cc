@@ -11,46 +11,9 @@ namespace {
 
 JobId id_of(const FreeCells::Filling& filling) noexcept { return job_id_of(filling.word, filling.index); }
 
-/// The body of a linked job: the ids of those it waits for, then its payload.
-std::size_t bytes_of_ids(const LinkedRequest& linked) noexcept {
-  return (linked.after.size() + linked.after_earlier.size()) * 8;
-}
-std::size_t bytes_of_body(const LinkedRequest& linked) noexcept {
-  return bytes_of_ids(linked) + linked.request.payload.size();
-}
-
 Error refused(const char* why) { return Error(ErrorCode::invalid_argument, why); }
 
 }  // namespace
-
-Result<void> Participant::Implementation::check_linked(const LinkedRequest& linked, std::size_t earlier) {
-  if (!accepts(linked.request)) return std::unexpected(refusal_of(linked.request));
-  const JobTable& table = context_.settling.table();
-  for (const JobId parent : linked.after) {
-    if (!table.can_have_given(parent)) {
-      return std::unexpected(Error(ErrorCode::not_found, "no such job to wait for", parent.to_string()));
-    }
-  }
-  for (const std::uint32_t place : linked.after_earlier) {
-    if (place >= earlier)
-      return std::unexpected(refused("a job waits for an earlier one of the call, not for a later"));
-  }
-  const std::uint32_t room = table.inline_bytes_beside_links();
-  const std::size_t ids = bytes_of_ids(linked);
-  if (!table.has_room_for_links() || ids > room) {
-    return std::unexpected(Error(ErrorCode::too_large, "the ids of the jobs that a job waits for have to fit its cell",
-                                 std::to_string(ids) + " bytes, at most " + std::to_string(room) +
-                                     "; make the engine with a larger --cell-size"));
-  }
-  const std::size_t most = context_.has_arena() ? context_.most_payload : room;
-  if (bytes_of_body(linked) > most) {
-    return std::unexpected(Error(ErrorCode::too_large,
-                                 "a linked job's payload and the ids of those it waits for are too long",
-                                 std::to_string(bytes_of_body(linked)) + " bytes, at most " + std::to_string(most) +
-                                     "; make the engine with a larger --max-payload"));
-  }
-  return {};
-}
 
 bool Participant::Implementation::fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked,
                                               std::span<const JobId> parents, std::uint64_t wall_ns) {
@@ -172,7 +135,7 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
   const bool to_journal = jobs.front().request.durability != Durability::memory;
   bool to_device = false;
   for (std::size_t n = 0; n < jobs.size(); ++n) {
-    if (auto checked = check_linked(jobs[n], n); !checked) return checked;
+    if (auto checked = check_.check_linked(jobs[n], n); !checked) return checked;
     const Durability durability = jobs[n].request.durability;
     if ((durability != Durability::memory) != to_journal) {
       return std::unexpected(refused("jobs that come together are all journaled, or all of durability memory"));
@@ -200,7 +163,7 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
       has_children[place] = true;
     }
     if (!fill_linked(filled[n], jobs[n], parents, wall_ns)) {
-      return std::unexpected(refusal_of_level(jobs[n].request.level));
+      return std::unexpected(check_.refusal_of_level(jobs[n].request.level));
     }
     CellLinks& links = table.links_place(filled[n].index);
     // ORDER relaxed: as in fill_linked().
@@ -230,7 +193,7 @@ Result<JobId> Participant::Implementation::follow_up(HeldLease& lease, const Lin
                                                      std::uint64_t wait_ns) {
   std::vector<FreeCells::Filling>& earlier = follow_ups_[lease.slot];
   if (earlier.size() == most_together) return std::unexpected(refused("a job has at most 65536 follow-ups"));
-  if (auto checked = check_linked(request, earlier.size()); !checked) return std::unexpected(checked.error());
+  if (auto checked = check_.check_linked(request, earlier.size()); !checked) return std::unexpected(checked.error());
   FreeCells::Filling filling;
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   if (auto taken = take_all(std::span(&request, 1), std::span(&filling, 1), end_ns); !taken) {
@@ -245,7 +208,7 @@ Result<JobId> Participant::Implementation::follow_up(HeldLease& lease, const Lin
     parent.flags.store(parent.flags.load() | cell_flag::has_children);
   }
   if (!fill_linked(filling, request, parents, wall_clock_ns())) {  // lead.L1
-    return std::unexpected(refusal_of_level(request.request.level));
+    return std::unexpected(check_.refusal_of_level(request.request.level));
   }
   CellLinks& links = table.links_place(filling.index);
   if (!earlier.empty()) links.next.store(id_of(earlier.back()).value());

@@ -25,6 +25,7 @@ constexpr std::uint32_t pauses_per_job = 2;
 Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, std::uint32_t number)
     : context_(std::move(engine), number),
       tickets_(context_.segment),
+      check_(context_.segment, context_.retry_policies),
       claiming_(context_.settling, context_.lease_book, context_.segment.header().default_lease_ms.load(),
                 context_.level_count) {}
 

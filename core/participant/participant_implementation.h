@@ -16,8 +16,8 @@
 #include "core/participant/claiming.h"
 #include "core/participant/context.h"
 #include "core/participant/held_lease.h"
+#include "core/participant/request_check.h"
 #include "core/participant/tickets.h"
-#include "core/retry/retry_policies.h"
 #include "core/table/arena.h"
 #include "core/table/damage.h"
 #include "core/table/free_cells.h"
@@ -28,8 +28,6 @@
 #include "ipc/fork_guard.h"
 
 namespace ringmill {
-
-inline constexpr std::uint64_t most_lease_ms = 24ULL * 24 * 3600 * 1000;
 
 class Participant::Implementation {
  public:
@@ -47,9 +45,6 @@ class Participant::Implementation {
   static Error no_holder(const HeldLease& lease) noexcept;
 
   // enqueueing.cc
-  bool accepts(const JobRequest& request);
-  /// What is wrong with a request that accepts() refused.
-  Error refusal_of(const JobRequest& request) const;
   Result<JobId> enqueue(const JobRequest& request, std::uint64_t wait_ns);
   Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids, std::uint64_t wait_ns);
 
@@ -98,7 +93,6 @@ class Participant::Implementation {
   /// lead.L1: the cell of a job of a bundle. False: as fill().
   bool fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked, std::span<const JobId> parents,
                    std::uint64_t wall_ns);
-  Result<void> check_linked(const LinkedRequest& linked, std::size_t earlier);
   class TakenCells;
   void take_back_all(std::span<const FreeCells::Filling> filled) noexcept;
   /// Error no_space: there will never be room for all of them.
@@ -111,12 +105,8 @@ class Participant::Implementation {
   bool is_large_body(std::size_t bytes) const noexcept {
     return bytes > context_.settling.table().inline_bytes_beside_links();
   }
-  bool accepts_options(const JobRequest& request);
 
   // runtime_levels.cc
-  /// Whether a level made at run time takes jobs now, in the life that `level` means.
-  bool is_open(Level level) const noexcept;
-  Error refusal_of_level(Level level) const;
   /// The value that a claimed job's level has for its users. Nothing: it was removed, and is another one by now.
   std::optional<Level> runtime_level_of(std::uint32_t number) const noexcept;
   /// Levels were made or removed: looks at what it claims from. Error level_removed: one that was asked for by name is
@@ -133,8 +123,6 @@ class Participant::Implementation {
   void set_unique(CellIndex index, UniqueKey key, const JobOptions& options) noexcept;
   bool publish_unique(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;
   Result<UniqueJob> finish_unique(UniqueJob job, const JobRequest& request, std::uint64_t wait_ns);
-  /// How long a payload may be to stand in the job's cell.
-  std::uint32_t inline_room(const JobRequest& request) const noexcept;
   /// enq.N1, enq.N2, waiting for the journal and for room; a payload longer than `inline_room` goes to the arena.
   Result<FreeCells::Filling> take_and_fill(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns);
   /// arena.A1 and arena.A2 of core/table/arena.h. Nothing: no room, and the cell is given back.
@@ -220,8 +208,8 @@ class Participant::Implementation {
 
   ParticipantContext context_;
   DurabilityTickets tickets_;
+  RequestCheck check_;
   Claiming claiming_;
-  RetryPolicies retry_policies_;
 
   /// What handlers have asked for, by the lease slots of their jobs: cells that are filled and wait for the job's
   /// completion.
@@ -255,14 +243,5 @@ class Participant::Implementation {
   bool any_kind_ = true;
   bool subscribed_ = false;
 };
-
-// Here, because two files use it and enqueueing must not pay for a call.
-inline bool Participant::Implementation::accepts(const JobRequest& request) {
-  return request.payload.size() <= context_.most_payload &&
-         (static_cast<std::uint32_t>(request.level) < context_.level_count || is_open(request.level)) &&
-         static_cast<std::uint32_t>(request.kind) < most_kinds &&
-         static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms &&
-         (request.options == nullptr || accepts_options(request));
-}
 
 }  // namespace ringmill

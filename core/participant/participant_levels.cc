@@ -6,30 +6,13 @@
 
 namespace ringmill {
 
-bool Participant::Implementation::is_open(Level level) const noexcept {
-  const auto value = static_cast<std::uint32_t>(level);
-  const std::uint32_t number = level_number(value);
-  if (number < context_.level_count || number >= context_.segment.geometry().level_numbers()) return false;
-  const LevelWord word = context_.segment.level_word(number);
-  return word.state == LevelState::open && word.epoch == level_epoch(value);
-}
-
-Error Participant::Implementation::refusal_of_level(Level level) const {
-  const auto value = static_cast<std::uint32_t>(level);
-  const std::uint32_t number = level_number(value);
-  const bool is_known = number >= context_.level_count && number < context_.segment.geometry().level_numbers() &&
-                        context_.segment.level_word(number).state != LevelState::unused;
-  return is_known ? Error(ErrorCode::level_removed, "the level was removed, or is being removed: use Engine::level()")
-                  : Error(ErrorCode::invalid_argument, "not a level of this engine: use Engine::level()");
-}
-
 /// The end of enq.N2. The level stands in the cell before we look whether it is open, both seq_cst: see
 /// core/levels/runtime_levels.h. The overflow queue goes by the exact time, so that arrivals within a tick keep their
 /// order.
 bool Participant::Implementation::fill_runtime_level(CellHeader& header, Level level) noexcept {
   header.enqueued_at_ns.store(exact_wall_clock_ns(), std::memory_order_relaxed);  // ORDER relaxed: as in fill()
   header.level.store(static_cast<std::uint16_t>(level_number(static_cast<std::uint32_t>(level))));
-  return is_open(level);
+  return check_.is_open(level);
 }
 
 std::optional<Level> Participant::Implementation::runtime_level_of(std::uint32_t number) const noexcept {
@@ -46,7 +29,7 @@ Result<void> Participant::Implementation::take_levels(const ClaimOptions& option
   std::vector<Subscribed> taken;
   for (const Level level : options.levels) {
     const auto value = static_cast<std::uint32_t>(level);
-    if (value >= context_.level_count && !is_open(level)) return std::unexpected(refusal_of_level(level));
+    if (value >= context_.level_count && !check_.is_open(level)) return std::unexpected(check_.refusal_of_level(level));
     const std::uint32_t number = level_number(value);
     taken.push_back({number, context_.segment.level(number).runtime_state.load()});
   }

@@ -72,7 +72,7 @@ std::optional<Settled> Participant::Implementation::fail(HeldLease& lease, std::
     const std::uint32_t policy =
         header.retry_policy.load_once(std::memory_order_relaxed).below(most_retry_policies + 1).value_or(0);
     const std::uint64_t wait_ms =
-        delay_ms ? *delay_ms : retry_policies_.delay_ms(context_.segment, policy, ending.attempts);
+        delay_ms ? *delay_ms : context_.retry_policies.delay_ms(context_.segment, policy, ending.attempts);
     if (wait_ms != 0) {
       ending.outcome = Outcome::delay;
       ending.due = due_in(wait_ms);

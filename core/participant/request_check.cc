@@ -1,0 +1,106 @@
+#include "core/participant/request_check.h"
+
+#include <string>
+
+namespace ringmill {
+
+namespace {
+
+Error too_large(const JobRequest& request, std::uint32_t most, const char* what_to_do) {
+  return Error(ErrorCode::too_large, "the payload is too long",
+               std::to_string(request.payload.size()) + " bytes, at most " + std::to_string(most) + "; " + what_to_do);
+}
+
+}  // namespace
+
+Error RequestCheck::too_large_for_cell(const JobRequest& request, std::uint32_t room) {
+  return too_large(request, room, "this engine has no room for larger ones: make one with a larger --max-payload");
+}
+
+bool RequestCheck::accepts_options(const JobRequest& request) const {
+  const JobOptions& options = *request.options;
+  const auto is_time = [](std::chrono::milliseconds time) {
+    return time.count() >= 0 && static_cast<std::uint64_t>(time.count()) <= most_wait_ms;
+  };
+  const bool has_times = is_time(options.delay) && is_time(options.expires) && is_time(options.keep_result) &&
+                         options.at.time_since_epoch().count() >= 0;
+  const bool is_known =
+      options.retry_policy == RetryPolicy::standard || retry_policies_.knows(segment_, options.retry_policy);
+  return has_times && is_known && (options.delay.count() == 0 || options.at.time_since_epoch().count() == 0) &&
+         (request.payload.size() <= inline_room(request) || has_arena_);
+}
+
+Error RequestCheck::refusal_of(const JobRequest& request) const {
+  if (request.payload.size() > most_payload_) {
+    return too_large(request, most_payload_, "make the engine with a larger --max-payload");
+  }
+  if (static_cast<std::uint32_t>(request.level) >= level_count_ && !is_open(request.level)) {
+    return refusal_of_level(request.level);
+  }
+  if (static_cast<std::uint32_t>(request.kind) >= most_kinds) {
+    return Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()");
+  }
+  if (static_cast<std::uint64_t>(request.lease.count()) > most_lease_ms) {
+    return Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days");
+  }
+  const JobOptions& options = *request.options;
+  if (request.payload.size() > inline_room(request) && !has_arena_) {
+    return too_large_for_cell(request, inline_room(request));
+  }
+  if (options.delay.count() != 0 && options.at.time_since_epoch().count() != 0) {
+    return Error(ErrorCode::invalid_argument, "a job has a delay or a time at which it begins, not both");
+  }
+  if (options.retry_policy != RetryPolicy::standard &&
+      !RetryPolicies::text_of(segment_, static_cast<std::uint32_t>(options.retry_policy))) {
+    return Error(ErrorCode::invalid_argument, "not a retry policy of this engine: use Engine::retry_policy()");
+  }
+  return Error(ErrorCode::invalid_argument, "times are not negative, and ten years at most");
+}
+
+bool RequestCheck::is_open(Level level) const noexcept {
+  const auto value = static_cast<std::uint32_t>(level);
+  const std::uint32_t number = level_number(value);
+  if (number < level_count_ || number >= segment_.geometry().level_numbers()) return false;
+  const LevelWord word = segment_.level_word(number);
+  return word.state == LevelState::open && word.epoch == level_epoch(value);
+}
+
+Error RequestCheck::refusal_of_level(Level level) const {
+  const auto value = static_cast<std::uint32_t>(level);
+  const std::uint32_t number = level_number(value);
+  const bool is_known = number >= level_count_ && number < segment_.geometry().level_numbers() &&
+                        segment_.level_word(number).state != LevelState::unused;
+  return is_known ? Error(ErrorCode::level_removed, "the level was removed, or is being removed: use Engine::level()")
+                  : Error(ErrorCode::invalid_argument, "not a level of this engine: use Engine::level()");
+}
+
+Result<void> RequestCheck::check_linked(const LinkedRequest& linked, std::size_t earlier) const {
+  if (!accepts(linked.request)) return std::unexpected(refusal_of(linked.request));
+  for (const JobId parent : linked.after) {
+    if (!table_.can_have_given(parent)) {
+      return std::unexpected(Error(ErrorCode::not_found, "no such job to wait for", parent.to_string()));
+    }
+  }
+  for (const std::uint32_t place : linked.after_earlier) {
+    if (place >= earlier)
+      return std::unexpected(
+          Error(ErrorCode::invalid_argument, "a job waits for an earlier one of the call, not for a later"));
+  }
+  const std::uint32_t room = table_.inline_bytes_beside_links();
+  const std::size_t ids = bytes_of_ids(linked);
+  if (!table_.has_room_for_links() || ids > room) {
+    return std::unexpected(Error(ErrorCode::too_large, "the ids of the jobs that a job waits for have to fit its cell",
+                                 std::to_string(ids) + " bytes, at most " + std::to_string(room) +
+                                     "; make the engine with a larger --cell-size"));
+  }
+  const std::size_t most = has_arena_ ? most_payload_ : room;
+  if (bytes_of_body(linked) > most) {
+    return std::unexpected(Error(ErrorCode::too_large,
+                                 "a linked job's payload and the ids of those it waits for are too long",
+                                 std::to_string(bytes_of_body(linked)) + " bytes, at most " + std::to_string(most) +
+                                     "; make the engine with a larger --max-payload"));
+  }
+  return {};
+}
+
+}  // namespace ringmill
