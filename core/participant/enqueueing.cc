@@ -35,92 +35,7 @@ constexpr std::uint32_t most_unique_looks = 1000;
 /// Nor are the cells that we fill done away with so often in a row.
 constexpr std::uint32_t most_unique_losses = 10'000;
 
-bool is_delayed(const JobOptions& options) noexcept {
-  return options.delay.count() != 0 || options.at.time_since_epoch().count() != 0;
-}
-
-/// Zero: at once.
-DueTime due_of(const JobOptions& options) noexcept {
-  if (options.delay.count() != 0) return due_in(static_cast<std::uint64_t>(options.delay.count()));
-  const auto at = std::chrono::duration_cast<std::chrono::nanoseconds>(options.at.time_since_epoch());
-  return {.ns = static_cast<std::uint64_t>(at.count()), .is_wall = at.count() != 0};
-}
-
-/// Milliseconds of the wall clock; zero: never. By the exact clock and rounded up, or the job would die before its
-/// time.
-std::uint64_t expiry_of(const JobOptions& options) noexcept {
-  if (options.expires.count() == 0) return 0;
-  return (exact_wall_clock_ns() + 999'999) / 1'000'000 + static_cast<std::uint64_t>(options.expires.count());
-}
-
-/// When the keeper has to look at the job first; zero: never.
-DueTime first_look_at(const JobOptions& options) noexcept {
-  if (is_delayed(options) || options.expires.count() == 0) return due_of(options);
-  return {.ns = later_by(exact_wall_clock_ns(), static_cast<std::uint64_t>(options.expires.count()) * 1'000'000),
-          .is_wall = true};
-}
-
 }  // namespace
-
-inline bool Participant::Implementation::fill(const FreeCells::Filling& filling, const JobRequest& request,
-                                              std::uint32_t inline_room, std::uint64_t wall_ns) noexcept {
-  const JobTable& table = context_.settling.table();
-  CellHeader& header = table.header(filling.index);
-  // ORDER relaxed: the cell is ours; its word publishes all of this in N4.
-  header.kind.store(static_cast<std::uint16_t>(request.kind), std::memory_order_relaxed);
-  header.payload_bytes.store(static_cast<std::uint32_t>(request.payload.size()), std::memory_order_relaxed);
-  header.level.store(static_cast<std::uint16_t>(request.level), std::memory_order_relaxed);
-  header.attempts.store(0, std::memory_order_relaxed);
-  header.text_bytes.store(0, std::memory_order_relaxed);
-  std::uint16_t flags = request.durability == Durability::memory ? cell_flag::memory_only : 0;
-  if (request.options == nullptr) {
-    header.most_attempts.store(default_max_attempts, std::memory_order_relaxed);
-    header.retry_policy.store(0, std::memory_order_relaxed);
-  } else {
-    flags |= fill_options(filling.index, *request.options);
-  }
-  const bool is_large = request.payload.size() > inline_room;  // then its payload is in place
-  if (is_large) [[unlikely]]
-    flags |= cell_flag::in_arena;
-  // ORDER relaxed: as above.
-  header.flags.store(flags, std::memory_order_relaxed);
-  header.enqueued_at_ns.store(wall_ns, std::memory_order_relaxed);
-  header.lease_ms.store(static_cast<std::uint32_t>(request.lease.count()), std::memory_order_relaxed);
-  if (!is_large) [[likely]]
-    table.copy_in(filling.index, request.payload);  // enq.N2
-  return static_cast<std::uint32_t>(request.level) < context_.level_count || fill_runtime_level(header, request.level);
-}
-
-std::uint16_t Participant::Implementation::fill_options(CellIndex index, const JobOptions& options) noexcept {
-  CellHeader& header = context_.settling.table().header(index);
-  // ORDER relaxed: as in fill().
-  header.most_attempts.store(options.max_attempts, std::memory_order_relaxed);
-  header.retry_policy.store(static_cast<std::uint16_t>(options.retry_policy), std::memory_order_relaxed);
-  header.due_at.store(due_of(options).bits(), std::memory_order_relaxed);
-  std::uint16_t flags = options.on_worker_lost == OnWorkerLost::bury ? cell_flag::bury_on_worker_lost : 0;
-  if (!has_cell_options(options)) return flags;
-  fill_cell_options(index, options);
-  return flags | cell_flag::has_options;
-}
-
-void Participant::Implementation::fill_cell_options(CellIndex index, const JobOptions& options) noexcept {
-  CellOptions& cell = context_.settling.table().options_place(index);
-  // ORDER relaxed: as in fill().
-  cell.expires_at_ms.store(expiry_of(options), std::memory_order_relaxed);
-  cell.keep_ms.store(static_cast<std::uint64_t>(options.keep_result.count()), std::memory_order_relaxed);
-  // ORDER relaxed: as above.
-  cell.started.store(0, std::memory_order_relaxed);
-  cell.ended_at_ms.store(0, std::memory_order_relaxed);
-  cell.unique_low.store(0, std::memory_order_relaxed);
-  cell.unique_high.store(0, std::memory_order_relaxed);
-}
-
-/// Beside the plain step N4: jobs that wait for their time, and those that the keeper has to know of for another
-/// reason.
-CellState Participant::Implementation::first_state(const JobRequest& request) noexcept {
-  if (request.options == nullptr) return CellState::queued;
-  return is_delayed(*request.options) ? CellState::delayed : CellState::queued;
-}
 
 std::size_t Participant::Implementation::publish(std::span<const FreeCells::Filling> filled,
                                                  std::span<const JobRequest> requests, std::span<JobId> ids) noexcept {
@@ -140,7 +55,7 @@ std::size_t Participant::Implementation::publish(std::span<const FreeCells::Fill
     RINGMILL_INVARIANT(table.word(filling.index) == filling.word);  // only its owner moves a cell that is filling
     // ORDER state: releases header and payload to the claimer.
     table.state(filling.index)
-        .store(filling.word.next(first_state(requests[n]), 0).bits(),
+        .store(filling.word.next(CellWriter::first_state(requests[n]), 0).bits(),
                std::memory_order_release);  // enq.N4
     if (requests[n].durability == Durability::memory) continue;
     marks.add(filling.index);  // enq.M
@@ -166,9 +81,9 @@ inline void Participant::Implementation::place_filled(std::span<const FreeCells:
     const std::size_t begin = n;
     for (; n < filled.size() && requests[n].level == requests[begin].level; ++n) {
       if (requests[n].options != nullptr) [[unlikely]] {
-        const DueTime look = first_look_at(*requests[n].options);
+        const DueTime look = CellWriter::first_look_at(*requests[n].options);
         if (look.ns != 0) context_.settling.mark_for_keeper(filled[n].index, look);  // enq.N5
-        if (first_state(requests[n]) != CellState::queued) continue;
+        if (CellWriter::first_state(requests[n]) != CellState::queued) continue;
       }
       arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
       if (level >= context_.level_count) [[unlikely]] {
@@ -191,19 +106,6 @@ Result<void> Participant::Implementation::reach_device(std::uint64_t wait_ns) {
   return tickets_.wait_durable(tickets_.ticket(), std::max(wait_ns, least_durable_wait_ns));
 }
 
-std::optional<std::uint32_t> Participant::Implementation::take_extent(const FreeCells::Filling& filling,
-                                                                      std::size_t bytes) noexcept {
-  const auto unit = context_.arena.take(job_id_of(filling.word, filling.index), static_cast<std::uint32_t>(bytes));
-  if (!unit) context_.take_back(filling);
-  return unit;
-}
-
-bool Participant::Implementation::fill_extent(const FreeCells::Filling& filling, const JobRequest& request) noexcept {
-  const auto unit = take_extent(filling, request.payload.size());
-  if (unit) context_.arena.fill(filling.index, *unit, request.payload);  // arena.A3
-  return unit.has_value();
-}
-
 inline Result<FreeCells::Filling> Participant::Implementation::take_and_fill(const JobRequest& request,
                                                                              std::uint32_t inline_room,
                                                                              std::uint64_t wait_ns) {
@@ -221,10 +123,10 @@ inline Result<FreeCells::Filling> Participant::Implementation::take_and_fill(con
     while (!context_.free_cells.take(filling)) {  // enq.N1
       if (auto room = wait_for_space(wait_end_ns()); !room) return std::unexpected(room.error());
     }
-    if (!is_large || fill_extent(filling, request)) break;
+    if (!is_large || writer_.fill_extent(filling, request)) break;
     if (auto room = wait_for_extent(request.payload.size(), wait_end_ns()); !room) return std::unexpected(room.error());
   }
-  if (!fill(filling, request, inline_room, wall_clock_ns())) [[unlikely]] {
+  if (!writer_.fill(filling, request, inline_room, wall_clock_ns())) [[unlikely]] {
     context_.take_back(filling);
     return std::unexpected(check_.refusal_of_level(request.level));
   }
@@ -267,7 +169,7 @@ Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& 
     if (const auto there = jobs.find(hash, JobId())) return finish_unique({*there, false}, unique, wait_ns);
     const auto filling = take_and_fill(unique, room, wait_ns);
     if (!filling) return std::unexpected(filling.error());
-    set_unique(filling->index, hash, options);  // uniq.U1
+    writer_.set_unique(filling->index, hash, options);  // uniq.U1
     const JobId id = job_id_of(filling->word, filling->index);
     std::optional<JobId> other;
     UniqueJobs::Taken taken = UniqueJobs::Taken::lost;
@@ -299,19 +201,6 @@ Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& 
   }
 }
 
-void Participant::Implementation::set_unique(CellIndex index, UniqueKey key, const JobOptions& options) noexcept {
-  CellHeader& header = context_.settling.table().header(index);
-  CellOptions& cell = context_.settling.table().options_place(index);
-  // ORDER relaxed: the slot of uniq.U3 publishes it, and N4.
-  if (!has_cell_options(options)) {
-    fill_cell_options(index, options);
-    header.flags.store(header.flags.load(std::memory_order_relaxed) | cell_flag::has_options,
-                       std::memory_order_relaxed);
-  }
-  cell.unique_low.store(key.low, std::memory_order_relaxed);
-  cell.unique_high.store(key.high, std::memory_order_relaxed);
-}
-
 /// N3 to N6, with N4 as a compare-and-swap.
 bool Participant::Implementation::publish_unique(const FreeCells::Filling& filling, const JobRequest& request,
                                                  JobId id) noexcept {
@@ -321,7 +210,7 @@ bool Participant::Implementation::publish_unique(const FreeCells::Filling& filli
   std::uint64_t expected = filling.word.bits();
   if (!context_.settling.table()
            .state(filling.index)
-           .compare_exchange_strong(expected, filling.word.next(first_state(request), 0).bits())) {  // enq.N4
+           .compare_exchange_strong(expected, filling.word.next(CellWriter::first_state(request), 0).bits())) {  // enq.N4
     context_.entry.placing_count.store(0, std::memory_order_release);                                // ORDER placing
     return false;
   }
@@ -367,11 +256,11 @@ Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const J
     while (!is_closed && done + count < requests.size() && context_.free_cells.take(filled[count])) {  // enq.N1
       const JobRequest& request = requests[done + count];
       const std::uint32_t room = check_.inline_room(request);
-      if (request.payload.size() > room && !fill_extent(filled[count], request)) [[unlikely]] {
+      if (request.payload.size() > room && !writer_.fill_extent(filled[count], request)) [[unlikely]] {
         lacks_extent = true;
         break;
       }
-      is_closed = !fill(filled[count], request, room, wall_ns);
+      is_closed = !writer_.fill(filled[count], request, room, wall_ns);
       ++count;
     }
     if (is_closed) [[unlikely]] {

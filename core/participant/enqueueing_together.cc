@@ -15,41 +15,6 @@ Error refused(const char* why) { return Error(ErrorCode::invalid_argument, why);
 
 }  // namespace
 
-bool Participant::Implementation::fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked,
-                                              std::span<const JobId> parents, std::uint64_t wall_ns) {
-  std::vector<std::byte> body(parents.size() * 8 + linked.request.payload.size());
-  for (std::size_t n = 0; n < parents.size(); ++n) {
-    const std::uint64_t id = parents[n].value();
-    std::memcpy(body.data() + n * 8, &id, 8);
-  }
-  std::ranges::copy(linked.request.payload, body.begin() + static_cast<std::ptrdiff_t>(parents.size() * 8));
-  JobRequest request = linked.request;
-  request.payload = body;
-  const JobOptions plain;
-  if (request.options == nullptr) request.options = &plain;
-  const JobTable& table = context_.settling.table();
-  CellHeader& header = table.header(filling.index);
-  const std::uint32_t room = table.inline_bytes_beside_links();
-  const bool is_open = fill(filling, request, room, wall_ns);
-  if (body.size() > room) {
-    context_.arena.fill(filling.index, filling.extent, body);                 // arena.A3
-    table.copy_in(filling.index, std::span(body).first(parents.size() * 8));  // families read them without a lease
-  }
-  // ORDER relaxed: the cell is ours; its word publishes all of this in lead.L3, the bundle's word before that to our
-  // reaper.
-  const std::uint16_t flags = header.flags.load(std::memory_order_relaxed);
-  if ((flags & cell_flag::has_options) == 0) fill_cell_options(filling.index, *request.options);
-  header.flags.store(flags | cell_flag::has_options | cell_flag::has_links, std::memory_order_relaxed);
-  CellLinks& links = table.links_place(filling.index);
-  links.born_of.store(0, std::memory_order_relaxed);
-  links.next.store(0, std::memory_order_relaxed);
-  links.parents.store(static_cast<std::uint32_t>(parents.size()), std::memory_order_relaxed);
-  // ORDER relaxed: as above.
-  links.rule.store(static_cast<std::uint16_t>(BornRule::alone), std::memory_order_relaxed);
-  links.runs_all_the_same.store(linked.on_parent_dead == OnParentDead::run ? 1 : 0, std::memory_order_relaxed);
-  return is_open;
-}
-
 void Participant::Implementation::take_back_all(std::span<const FreeCells::Filling> filled) noexcept {
   for (const FreeCells::Filling& filling : filled) context_.take_back(filling);
 }
@@ -93,7 +58,7 @@ bool Participant::Implementation::take_linked(const LinkedRequest& job, FreeCell
   if (!context_.free_cells.take(filling)) return false;
   const std::size_t bytes = bytes_of_body(job);
   if (!is_large_body(bytes)) return true;
-  const auto unit = take_extent(filling, bytes);
+  const auto unit = writer_.take_extent(filling, bytes);
   if (!unit) return false;
   filling.extent = *unit;
   return true;
@@ -162,11 +127,11 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
       parents.push_back(ids[place]);
       has_children[place] = true;
     }
-    if (!fill_linked(filled[n], jobs[n], parents, wall_ns)) {
+    if (!writer_.fill_linked(filled[n], jobs[n], parents, wall_ns)) {
       return std::unexpected(check_.refusal_of_level(jobs[n].request.level));
     }
     CellLinks& links = table.links_place(filled[n].index);
-    // ORDER relaxed: as in fill_linked().
+    // ORDER relaxed: as in writer_.fill_linked().
     if (n != 0) links.next.store(ids[n - 1].value(), std::memory_order_relaxed);
     if (!to_journal || ids[n] == leader) continue;
     links.born_of.store(leader.value(), std::memory_order_relaxed);
@@ -207,7 +172,7 @@ Result<JobId> Participant::Implementation::follow_up(HeldLease& lease, const Lin
     CellHeader& parent = table.header(earlier[place].index);
     parent.flags.store(parent.flags.load() | cell_flag::has_children);
   }
-  if (!fill_linked(filling, request, parents, wall_clock_ns())) {  // lead.L1
+  if (!writer_.fill_linked(filling, request, parents, wall_clock_ns())) {  // lead.L1
     return std::unexpected(check_.refusal_of_level(request.request.level));
   }
   CellLinks& links = table.links_place(filling.index);

@@ -26,6 +26,7 @@ Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, 
     : context_(std::move(engine), number),
       tickets_(context_.segment),
       check_(context_.segment, context_.retry_policies),
+      writer_(context_, check_),
       claiming_(context_.settling, context_.lease_book, context_.segment.header().default_lease_ms.load(),
                 context_.level_count) {}
 

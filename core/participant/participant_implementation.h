@@ -13,6 +13,7 @@
 #include <ringmill/participant.h>
 
 #include "core/instance/engine_core.h"
+#include "core/participant/cell_writer.h"
 #include "core/participant/claiming.h"
 #include "core/participant/context.h"
 #include "core/participant/held_lease.h"
@@ -90,9 +91,6 @@ class Participant::Implementation {
  private:
   /// Frees the cells of the follow-ups that this job has not been completed with.
   [[gnu::noinline]] void drop_follow_ups(const HeldLease& lease) noexcept;
-  /// lead.L1: the cell of a job of a bundle. False: as fill().
-  bool fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked, std::span<const JobId> parents,
-                   std::uint64_t wall_ns);
   class TakenCells;
   void take_back_all(std::span<const FreeCells::Filling> filled) noexcept;
   /// Error no_space: there will never be room for all of them.
@@ -118,26 +116,13 @@ class Participant::Implementation {
   /// Fills `levels` with the numbers of all levels, or of those of `options`. Error invalid_argument.
   Result<void> take_levels(const ClaimOptions& options);
   void claim_from_levels();
-  /// enq.N2 beyond the plain. Returns the cell's flags for them.
-  std::uint16_t fill_options(CellIndex index, const JobOptions& options) noexcept;
-  void set_unique(CellIndex index, UniqueKey key, const JobOptions& options) noexcept;
   bool publish_unique(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;
   Result<UniqueJob> finish_unique(UniqueJob job, const JobRequest& request, std::uint64_t wait_ns);
   /// enq.N1, enq.N2, waiting for the journal and for room; a payload longer than `inline_room` goes to the arena.
   Result<FreeCells::Filling> take_and_fill(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns);
-  /// arena.A1 and arena.A2 of core/table/arena.h. Nothing: no room, and the cell is given back.
-  std::optional<std::uint32_t> take_extent(const FreeCells::Filling& filling, std::size_t bytes) noexcept;
-  /// arena.A1 to arena.A3. False: as above.
-  [[gnu::noinline]] bool fill_extent(const FreeCells::Filling& filling, const JobRequest& request) noexcept;
   /// enq.N5 and enq.N6 of jobs that have their words.
   void place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
                     std::span<const JobId> ids) noexcept;
-  void fill_cell_options(CellIndex index, const JobOptions& options) noexcept;
-  static CellState first_state(const JobRequest& request) noexcept;
-  /// False: the level was closed meanwhile. The cell is filled, and the caller takes it back.
-  [[nodiscard]] bool fill(const FreeCells::Filling& filling, const JobRequest& request, std::uint32_t inline_room,
-                          std::uint64_t wall_ns) noexcept;
-  [[gnu::noinline]] bool fill_runtime_level(CellHeader& header, Level level) noexcept;
   std::size_t publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
                       std::span<JobId> ids) noexcept;
   /// Waits until a free cell is listed. `end_ns` is of the steady clock; zero: does not wait.
@@ -209,6 +194,7 @@ class Participant::Implementation {
   ParticipantContext context_;
   DurabilityTickets tickets_;
   RequestCheck check_;
+  CellWriter writer_;
   Claiming claiming_;
 
   /// What handlers have asked for, by the lease slots of their jobs: cells that are filled and wait for the job's

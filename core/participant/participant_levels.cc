@@ -6,15 +6,6 @@
 
 namespace ringmill {
 
-/// The end of enq.N2. The level stands in the cell before we look whether it is open, both seq_cst: see
-/// core/levels/runtime_levels.h. The overflow queue goes by the exact time, so that arrivals within a tick keep their
-/// order.
-bool Participant::Implementation::fill_runtime_level(CellHeader& header, Level level) noexcept {
-  header.enqueued_at_ns.store(exact_wall_clock_ns(), std::memory_order_relaxed);  // ORDER relaxed: as in fill()
-  header.level.store(static_cast<std::uint16_t>(level_number(static_cast<std::uint32_t>(level))));
-  return check_.is_open(level);
-}
-
 std::optional<Level> Participant::Implementation::runtime_level_of(std::uint32_t number) const noexcept {
   const auto found = std::ranges::lower_bound(levels_, number, {}, &Subscribed::number);
   // A hint that stands in the wrong ring leads here as well: the job is for those who claim its level.
