@@ -75,7 +75,7 @@ bool CellWriter::fill_runtime_level(CellHeader& header, Level level) noexcept {
 }
 
 bool CellWriter::fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked,
-                                              std::span<const JobId> parents, std::uint64_t wall_ns) {
+                             std::span<const JobId> parents, std::uint64_t wall_ns) {
   std::vector<std::byte> body(parents.size() * 8 + linked.request.payload.size());
   for (std::size_t n = 0; n < parents.size(); ++n) {
     const std::uint64_t id = parents[n].value();
@@ -90,7 +90,7 @@ bool CellWriter::fill_linked(const FreeCells::Filling& filling, const LinkedRequ
   const std::uint32_t room = table_.inline_bytes_beside_links();
   const bool is_open = fill(filling, request, room, wall_ns);
   if (body.size() > room) {
-    context_.arena.fill(filling.index, filling.extent, body);                 // arena.A3
+    context_.arena.fill(filling.index, filling.extent, body);                  // arena.A3
     table_.copy_in(filling.index, std::span(body).first(parents.size() * 8));  // families read them without a lease
   }
   // ORDER relaxed: the cell is ours; its word publishes all of this in lead.L3, the bundle's word before that to our
@@ -108,8 +108,7 @@ bool CellWriter::fill_linked(const FreeCells::Filling& filling, const LinkedRequ
   return is_open;
 }
 
-std::optional<std::uint32_t> CellWriter::take_extent(const FreeCells::Filling& filling,
-                                                                      std::size_t bytes) noexcept {
+std::optional<std::uint32_t> CellWriter::take_extent(const FreeCells::Filling& filling, std::size_t bytes) noexcept {
   const auto unit = context_.arena.take(job_id_of(filling.word, filling.index), static_cast<std::uint32_t>(bytes));
   if (!unit) context_.take_back(filling);
   return unit;

@@ -1,33 +1,11 @@
-// Enqueueing: from a request to a hint in a ring.
-//
-//                                                                killed just after the step
-//   enq.N1  CAS a free cell to filling(me)                       the scan after our death frees it
-//   enq.N2  write payload and header; a payload that does not    as N1
-//           fit goes to an extent (core/table/arena.h, arena.A1 to arena.A3)
-//   enq.N3  ids into the own placing list, then its length       the list names cells that are not queued: ignored
-//   enq.N4  store the cell's word: queued, or delayed            the reaper marks, and pushes the hints of, those that
-//   enq.M   mark the cell for the journal                        got here
-//   enq.N5  push the hint, wake sleepers; what finds no room in  pushed again by the reaper, which wakes all: a
-//           the ring is left to the keeper. A delayed job is     doubled hint is harmless, and so is a mark
-//           marked for the keeper instead
-//   enq.N6  clear the placing list                               nothing is left
-//
-// A job is marked before it can be claimed, so its end is marked after it: the journal never misses a life that it
-// should know.
+// Unique jobs: the steps are those of core/table/unique_jobs.h.
 #include <algorithm>
 
-#include "core/base/exceptions.h"
 #include "core/participant/participant_implementation.h"
-#include "ipc/invariant.h"
 
 namespace ringmill {
 
 namespace {
-
-/// How far ahead of a push the ring's slots are fetched: a few lines of eight.
-constexpr std::uint64_t push_prefetch_distance = 24;
-/// A durable enqueue waits this long for the device, however short its wait for room may be: the job is in already.
-constexpr std::uint64_t least_durable_wait_ns = 10'000'000'000;
 
 /// There is a slot for each cell, so a look that finds none, or loses it, means that others moved, or widened all
 /// windows: not so often in a row.
@@ -36,116 +14,6 @@ constexpr std::uint32_t most_unique_looks = 1000;
 constexpr std::uint32_t most_unique_losses = 10'000;
 
 }  // namespace
-
-std::size_t Participant::Implementation::publish(std::span<const FreeCells::Filling> filled,
-                                                 std::span<const JobRequest> requests, std::span<JobId> ids) noexcept {
-  const JobTable& table = context_.settling.table();
-  RINGMILL_INVARIANT(context_.entry.placing_count.load_once().below(1U).has_value());  // one list at a time
-  for (std::size_t n = 0; n < filled.size(); ++n) {
-    ids[n] = job_id_of(filled[n].word, filled[n].index);
-    context_.entry.placing[n].store(ids[n].value(),
-                                    std::memory_order_relaxed);  // ORDER placing: released by its length
-  }
-  context_.entry.placing_count.store(static_cast<std::uint32_t>(filled.size()),
-                                     std::memory_order_release);  // enq.N3, ORDER placing
-  MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { context_.settling.mark_changed(word, bits); });
-  bool marked = false;
-  for (std::size_t n = 0; n < filled.size(); ++n) {
-    const FreeCells::Filling& filling = filled[n];
-    RINGMILL_INVARIANT(table.word(filling.index) == filling.word);  // only its owner moves a cell that is filling
-    // ORDER state: releases header and payload to the claimer.
-    table.state(filling.index)
-        .store(filling.word.next(CellWriter::first_state(requests[n]), 0).bits(),
-               std::memory_order_release);  // enq.N4
-    if (requests[n].durability == Durability::memory) continue;
-    marks.add(filling.index);  // enq.M
-    marked = true;
-  }
-  marks.flush();
-  place_filled(filled, requests, ids);
-  if (marked) wake_journal_if_asleep(context_.segment);
-  return filled.size();
-}
-
-inline void Participant::Implementation::place_filled(std::span<const FreeCells::Filling> filled,
-                                                      std::span<const JobRequest> requests,
-                                                      std::span<const JobId> ids) noexcept {
-  const JobTable& table = context_.settling.table();
-  const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
-  std::size_t n = 0;
-  while (n < filled.size()) {  // one run of equal levels at a time
-    const std::uint32_t level = level_number(static_cast<std::uint32_t>(requests[n].level));
-    Ring& ring = context_.settling.ring(level);
-    std::uint64_t position = ring.tail();
-    Arrival arrival;
-    const std::size_t begin = n;
-    for (; n < filled.size() && requests[n].level == requests[begin].level; ++n) {
-      if (requests[n].options != nullptr) [[unlikely]] {
-        const DueTime look = CellWriter::first_look_at(*requests[n].options);
-        if (look.ns != 0) context_.settling.mark_for_keeper(filled[n].index, look);  // enq.N5
-        if (CellWriter::first_state(requests[n]) != CellState::queued) continue;
-      }
-      arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
-      if (level >= context_.level_count) [[unlikely]] {
-        context_.settling.place_at_run_time(filled[n].index, ids[n], level);  // enq.N5
-        continue;
-      }
-      if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);
-      if (ring.push_at(position, JobTable::hint_of(ids[n]), is_live) == Ring::Pushed::full) {  // enq.N5
-        context_.settling.note_overflow(level);
-      }
-    }
-    if (level < context_.level_count) ring.raise_tail(position);
-    wake_for_jobs(context_.segment, arrival, static_cast<std::uint32_t>(n - begin));
-  }
-  context_.entry.placing_count.store(0, std::memory_order_release);  // enq.N6, ORDER placing
-  count_more(context_.entry.enqueued, filled.size());
-}
-
-Result<void> Participant::Implementation::reach_device(std::uint64_t wait_ns) {
-  return tickets_.wait_durable(tickets_.ticket(), std::max(wait_ns, least_durable_wait_ns));
-}
-
-inline Result<FreeCells::Filling> Participant::Implementation::take_and_fill(const JobRequest& request,
-                                                                             std::uint32_t inline_room,
-                                                                             std::uint64_t wait_ns) {
-  if (request.durability != Durability::memory && !journal_accepts(context_.segment)) {
-    if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
-  }
-  FreeCells::Filling filling;
-  const bool is_large = request.payload.size() > inline_room;
-  std::uint64_t end_ns = 0;  // known when we have to wait
-  const auto wait_end_ns = [&end_ns, wait_ns] {
-    if (end_ns == 0 && wait_ns != 0) end_ns = later_by(steady_clock_ns(), wait_ns);
-    return end_ns;
-  };
-  while (true) {
-    while (!context_.free_cells.take(filling)) {  // enq.N1
-      if (auto room = wait_for_space(wait_end_ns()); !room) return std::unexpected(room.error());
-    }
-    if (!is_large || writer_.fill_extent(filling, request)) break;
-    if (auto room = wait_for_extent(request.payload.size(), wait_end_ns()); !room) return std::unexpected(room.error());
-  }
-  if (!writer_.fill(filling, request, inline_room, wall_clock_ns())) [[unlikely]] {
-    context_.take_back(filling);
-    return std::unexpected(check_.refusal_of_level(request.level));
-  }
-  return filling;
-}
-
-Result<JobId> Participant::Implementation::enqueue(const JobRequest& request, std::uint64_t wait_ns) try {
-  if (!check_.accepts(request)) return std::unexpected(check_.refusal_of(request));
-  const auto filling = take_and_fill(request, check_.inline_room(request), wait_ns);
-  if (!filling) return std::unexpected(filling.error());
-  JobId id;
-  publish(std::span(&*filling, 1), std::span(&request, 1), std::span(&id, 1));
-  if (request.durability == Durability::durable) {
-    if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
-  }
-  return id;
-} catch (const std::exception& thrown) {  // here and not in the public call, which stays a mere jump
-  return std::unexpected(error_of(thrown));
-}
 
 Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& request, std::string_view key,
                                                               std::chrono::milliseconds unique_for,
@@ -161,13 +29,14 @@ Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& 
   unique.options = &options;
   if (!check_.accepts(unique)) return std::unexpected(check_.refusal_of(unique));
   const std::uint32_t room = context_.settling.table().inline_bytes_beside_options();  // the key stands in them
-  if (unique.payload.size() > room && !context_.has_arena()) return std::unexpected(RequestCheck::too_large_for_cell(unique, room));
+  if (unique.payload.size() > room && !context_.has_arena())
+    return std::unexpected(RequestCheck::too_large_for_cell(unique, room));
   const UniqueKey hash = UniqueKey::of(key);
   UniqueJobs jobs(context_.segment);
   std::uint32_t losses = 0;
   while (true) {
     if (const auto there = jobs.find(hash, JobId())) return finish_unique({*there, false}, unique, wait_ns);
-    const auto filling = take_and_fill(unique, room, wait_ns);
+    const auto filling = producer_.take_filled(unique, room, wait_ns);
     if (!filling) return std::unexpected(filling.error());
     writer_.set_unique(filling->index, hash, options);  // uniq.U1
     const JobId id = job_id_of(filling->word, filling->index);
@@ -201,7 +70,7 @@ Result<UniqueJob> Participant::Implementation::enqueue_unique(const JobRequest& 
   }
 }
 
-/// N3 to N6, with N4 as a compare-and-swap.
+/// enq.N3 to enq.N6, with enq.N4 as a compare-and-swap.
 bool Participant::Implementation::publish_unique(const FreeCells::Filling& filling, const JobRequest& request,
                                                  JobId id) noexcept {
   // ORDER placing: as in publish().
@@ -210,12 +79,13 @@ bool Participant::Implementation::publish_unique(const FreeCells::Filling& filli
   std::uint64_t expected = filling.word.bits();
   if (!context_.settling.table()
            .state(filling.index)
-           .compare_exchange_strong(expected, filling.word.next(CellWriter::first_state(request), 0).bits())) {  // enq.N4
-    context_.entry.placing_count.store(0, std::memory_order_release);                                // ORDER placing
+           .compare_exchange_strong(expected,
+                                    filling.word.next(CellWriter::first_state(request), 0).bits())) {  // enq.N4
+    context_.entry.placing_count.store(0, std::memory_order_release);                                  // ORDER placing
     return false;
   }
   if (request.durability != Durability::memory) context_.settling.mark_changed(filling.index);  // enq.M
-  place_filled(std::span(&filling, 1), std::span(&request, 1), std::span(&id, 1));
+  producer_.place(filling, request, id);
   return true;
 }
 
@@ -225,108 +95,9 @@ Result<UniqueJob> Participant::Implementation::finish_unique(UniqueJob job, cons
                                                              std::uint64_t wait_ns) {
   if (!job.is_new && request.durability != Durability::memory) context_.settling.mark_changed(index_of(job.id));
   if (request.durability == Durability::durable) {
-    if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
+    if (auto reached = producer_.reach_device(wait_ns); !reached) return std::unexpected(reached.error());
   }
   return job;
-}
-
-Result<std::size_t> Participant::Implementation::enqueue_batch(std::span<const JobRequest> requests,
-                                                               std::span<JobId> ids, std::uint64_t wait_ns) {
-  if (requests.size() > most_in_batch || ids.size() < requests.size()) {
-    return std::unexpected(Error(ErrorCode::invalid_argument, "a batch has at most 64 jobs, and room for as many ids"));
-  }
-  bool to_journal = false;
-  bool to_device = false;
-  for (const JobRequest& request : requests) {
-    if (!check_.accepts(request)) return std::unexpected(check_.refusal_of(request));
-    to_journal |= request.durability != Durability::memory;
-    to_device |= request.durability == Durability::durable;
-  }
-  if (to_journal && !journal_accepts(context_.segment)) {
-    if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
-  }
-  const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
-  const std::uint64_t wall_ns = wall_clock_ns();
-  std::array<FreeCells::Filling, most_in_batch> filled;
-  std::size_t done = 0;
-  while (done < requests.size()) {
-    std::size_t count = 0;
-    bool is_closed = false;
-    bool lacks_extent = false;
-    while (!is_closed && done + count < requests.size() && context_.free_cells.take(filled[count])) {  // enq.N1
-      const JobRequest& request = requests[done + count];
-      const std::uint32_t room = check_.inline_room(request);
-      if (request.payload.size() > room && !writer_.fill_extent(filled[count], request)) [[unlikely]] {
-        lacks_extent = true;
-        break;
-      }
-      is_closed = !writer_.fill(filled[count], request, room, wall_ns);
-      ++count;
-    }
-    if (is_closed) [[unlikely]] {
-      for (std::size_t n = 0; n < count; ++n) context_.take_back(filled[n]);
-      if (done == 0) return std::unexpected(check_.refusal_of_level(requests[count - 1].level));
-      break;
-    }
-    if (count != 0) {
-      done += publish(std::span(filled).first(count), requests.subspan(done, count), ids.subspan(done, count));
-      continue;
-    }
-    if (auto room = lacks_extent ? wait_for_extent(requests[done].payload.size(), end_ns) : wait_for_space(end_ns);
-        !room) {
-      if (done == 0) return std::unexpected(room.error());
-      break;
-    }
-  }
-  if (to_device) {
-    if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
-  }
-  return done;
-}
-
-template <class HasRoom>
-Result<void> Participant::Implementation::wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full,
-                                                        HasRoom&& has_room) {
-  const auto give_up = [](ErrorCode code, const char* why) { return std::unexpected(Error(code, why)); };
-  if (context_.segment.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
-  if (end_ns == 0) return give_up(ErrorCode::would_block, full);
-  Sleepers waiters(context_.segment, context_.segment.signals().space_waiters);
-  const std::uint64_t begin_ns = steady_clock_ns();
-  // There seemed to be room, again and again: others took it, or what is not free is listed.
-  if (begin_ns >= end_ns) return give_up(ErrorCode::timed_out, stayed_full);
-  // Workers that are busy free cells every few microseconds: cheaper to wait for than a sleep and a wake.
-  const std::uint64_t spin_end_ns = std::min(end_ns, begin_ns + spin_ns);
-  for (std::uint32_t spin = 0; spin % 16 != 15 || steady_clock_ns() < spin_end_ns; ++spin) {
-    if (has_room()) return {};
-    __builtin_ia32_pause();
-  }
-  // Cells that are not listed may be all that is left: those of the dead, and those that workers keep back. The keeper
-  // sees our sign within its thorough turn, and its scan finds them.
-  while (true) {
-    if (auto waits = context_.check_wait(); !waits) return waits;
-    const std::uint64_t now_ns = steady_clock_ns();
-    if (now_ns >= end_ns) return give_up(ErrorCode::timed_out, stayed_full);
-    const std::uint32_t sequence = waiters.sequence_of(context_.number);  // wake.S1
-    waiters.announce(context_.number);                                    // wake.S2
-    if (has_room()) {                                                     // wake.S3
-      waiters.withdraw(context_.number);
-      return {};
-    }
-    waiters.sleep(context_.number, sequence, std::min(end_ns - now_ns, longest_sleep_ns));  // wake.S4
-    waiters.withdraw(context_.number);                                                      // wake.S5
-    if (has_room()) return {};
-  }
-}
-
-Result<void> Participant::Implementation::wait_for_space(std::uint64_t end_ns) {
-  return wait_for_room(end_ns, "the engine is full", "the engine stayed full",
-                       [this] { return context_.free_cells.refill(); });
-}
-
-/// Two that wait may be woken for one extent: one that does not get it waits again.
-Result<void> Participant::Implementation::wait_for_extent(std::size_t bytes, std::uint64_t end_ns) {
-  return wait_for_room(end_ns, "the arena is full", "the arena stayed full",
-                       [this, bytes] { return context_.arena.has_room(static_cast<std::uint32_t>(bytes)); });
 }
 
 }  // namespace ringmill

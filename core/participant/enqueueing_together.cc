@@ -81,7 +81,7 @@ Result<void> Participant::Implementation::take_all(std::span<const LinkedRequest
     // There may be room, and not for all: look again soon, and let others have it meanwhile.
     const std::uint64_t soon_ns = std::min(end_ns, later_by(steady_clock_ns(), 2'000'000));
     if (count == 0 && !context_.free_cells.refill()) {
-      if (auto room = wait_for_space(end_ns); !room) return std::unexpected(room.error());
+      if (auto room = producer_.wait_for_space(end_ns); !room) return std::unexpected(room.error());
       continue;
     }
     const std::uint32_t sequence = context_.entry.wake_sequence.load();
@@ -150,7 +150,7 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
     publish_filled(context_.settling, filling.index, filling.word);  // lead.L3
   context_.entry.bundle.store(0);                                    // lead.L4
   count_more(context_.entry.enqueued, jobs.size());
-  if (to_device) return reach_device(wait_ns);
+  if (to_device) return producer_.reach_device(wait_ns);
   return {};
 }
 

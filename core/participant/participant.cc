@@ -50,13 +50,13 @@ void Participant::wake() noexcept { implementation_->context().wake(); }
 
 Result<JobId> Participant::enqueue(const JobRequest& request, std::chrono::nanoseconds wait) {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
-  return implementation_->enqueue(request, to_ns(wait));
+  return implementation_->producer().enqueue(request, to_ns(wait));
 }
 
 Result<std::size_t> Participant::enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
                                                std::chrono::nanoseconds wait) try {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
-  return implementation_->enqueue_batch(requests, ids, to_ns(wait));
+  return implementation_->producer().enqueue_batch(requests, ids, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }

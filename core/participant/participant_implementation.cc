@@ -1,4 +1,4 @@
-// Claiming with a wait, and the plain end of a job. Enqueueing is in core/participant/enqueueing.cc, other ends are in
+// Claiming with a wait, and the plain end of a job. Enqueueing is in core/participant/producer.h, other ends are in
 // core/participant/participant_settling.cc.
 #include "core/participant/participant_implementation.h"
 
@@ -27,6 +27,7 @@ Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, 
       tickets_(context_.segment),
       check_(context_.segment, context_.retry_policies),
       writer_(context_, check_),
+      producer_(context_, check_, tickets_),
       claiming_(context_.settling, context_.lease_book, context_.segment.header().default_lease_ms.load(),
                 context_.level_count) {}
 

@@ -17,6 +17,7 @@
 #include "core/participant/claiming.h"
 #include "core/participant/context.h"
 #include "core/participant/held_lease.h"
+#include "core/participant/producer.h"
 #include "core/participant/request_check.h"
 #include "core/participant/tickets.h"
 #include "core/table/arena.h"
@@ -46,9 +47,6 @@ class Participant::Implementation {
   static Error no_holder(const HeldLease& lease) noexcept;
 
   // enqueueing.cc
-  Result<JobId> enqueue(const JobRequest& request, std::uint64_t wait_ns);
-  Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids, std::uint64_t wait_ns);
-
   Result<UniqueJob> enqueue_unique(const JobRequest& request, std::string_view key,
                                    std::chrono::milliseconds unique_for, std::uint64_t wait_ns);
 
@@ -87,6 +85,7 @@ class Participant::Implementation {
   void release_prefetched() noexcept;
 
   DurabilityTickets& tickets() noexcept { return tickets_; }
+  Producer& producer() noexcept { return producer_; }
 
  private:
   /// Frees the cells of the follow-ups that this job has not been completed with.
@@ -118,24 +117,6 @@ class Participant::Implementation {
   void claim_from_levels();
   bool publish_unique(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;
   Result<UniqueJob> finish_unique(UniqueJob job, const JobRequest& request, std::uint64_t wait_ns);
-  /// enq.N1, enq.N2, waiting for the journal and for room; a payload longer than `inline_room` goes to the arena.
-  Result<FreeCells::Filling> take_and_fill(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns);
-  /// enq.N5 and enq.N6 of jobs that have their words.
-  void place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
-                    std::span<const JobId> ids) noexcept;
-  std::size_t publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
-                      std::span<JobId> ids) noexcept;
-  /// Waits until a free cell is listed. `end_ns` is of the steady clock; zero: does not wait.
-  /// Errors: would_block (no wait asked for, or wake()), timed_out, not_found (the engine was removed).
-  Result<void> wait_for_space(std::uint64_t end_ns);
-  /// The same until there is an extent for so many bytes.
-  [[gnu::noinline]] Result<void> wait_for_extent(std::size_t bytes, std::uint64_t end_ns);
-  /// `full` and `stayed_full` are what would_block and timed_out say.
-  template <class HasRoom>
-  Result<void> wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full, HasRoom&& has_room);
-
-  /// Waits for the device, for what was enqueued just now with Durability::durable.
-  Result<void> reach_device(std::uint64_t wait_ns);
   /// How long a claim goes on when what it gets cannot be handed out.
   struct Patience {
     std::uint64_t wait_ns = 0;   // what is left
@@ -195,6 +176,7 @@ class Participant::Implementation {
   DurabilityTickets tickets_;
   RequestCheck check_;
   CellWriter writer_;
+  Producer producer_;
   Claiming claiming_;
 
   /// What handlers have asked for, by the lease slots of their jobs: cells that are filled and wait for the job's

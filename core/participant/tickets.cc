@@ -59,9 +59,7 @@ std::optional<Error> trouble_of(const JournalWords& journal) {
 
 }  // namespace
 
-DurabilityTicket DurabilityTickets::ticket() const noexcept {
-  return {segment_.journal().round_started.load() + 1};
-}
+DurabilityTicket DurabilityTickets::ticket() const noexcept { return {segment_.journal().round_started.load() + 1}; }
 
 Result<bool> DurabilityTickets::is_durable(DurabilityTicket ticket) const {
   const JournalWords& journal = segment_.journal();

@@ -11,7 +11,7 @@
 //             whose cell is filling(me)                             it, and so the extent
 //   arena.A2  read the chunk's cut again; it has changed: store 0,  as A1
 //             try another extent
-//   arena.A3  write CellHeader::extent and the payload              as A1; enq.N4 (core/participant/enqueueing.cc)
+//   arena.A3  write CellHeader::extent and the payload              as A1; enq.N4 (core/participant/producer.h)
 //                                                                   shows both
 //
 // Where no chunk of the wanted cut has room, one of which all extents are free is cut anew:

@@ -12,7 +12,7 @@
 // Where a window begins depends on a seed that each segment has for itself. So keys cannot be chosen for one place,
 // where they would widen the windows of all.
 //
-//   uniq.U1  enq.N1 and enq.N2 of core/participant/enqueueing.cc: a cell, filling, with the key's hash
+//   uniq.U1  enq.N1 and enq.N2 of core/participant/producer.h: a cell, filling, with the key's hash
 //   uniq.U2  look at the window for another cell with this hash: a job: it is the one, give the cell back, done.
 //            Filling: do away with it (CAS: filling -> free; it is that producer's word that decides)
 //   uniq.U3  CAS a slot that can be taken: -> own id. Lost, or none: widen the windows if none; again from U2

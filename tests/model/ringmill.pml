@@ -1,7 +1,7 @@
 /* Ring, claim, lease, revoke and reaping of ringmill. One d_step = one access to a shared word (plus private work), so
  * spin tries a kill, and a step of every other process, between any two accesses. The step names
  * (ring.P1, claim.K4, settle.E5, enq.N3, reap.D4) are those of ipc/ring.h, core/participant/claiming.h,
- * core/table/settling.h, core/participant/enqueueing.cc and core/keeper/reaper.h.
+ * core/table/settling.h, core/participant/producer.h and core/keeper/reaper.h.
  * README.md beside this file tells the scope and the switches. */
 
 /* The size of a run; each can be given with -D. */

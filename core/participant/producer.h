@@ -1,0 +1,77 @@
+// Enqueueing: from a request to a hint in a ring.
+//
+//                                                                killed just after the step
+//   enq.N1  CAS a free cell to filling(me)                       the scan after our death frees it
+//   enq.N2  write payload and header; a payload that does not    as N1
+//           fit goes to an extent (core/table/arena.h, arena.A1 to arena.A3)
+//   enq.N3  ids into the own placing list, then its length       the list names cells that are not queued: ignored
+//   enq.N4  store the cell's word: queued, or delayed            the reaper marks, and pushes the hints of, those that
+//   enq.M   mark the cell for the journal                        got here
+//   enq.N5  push the hint, wake sleepers; what finds no room in  pushed again by the reaper, which wakes all: a
+//           the ring is left to the keeper. A delayed job is     doubled hint is harmless, and so is a mark
+//           marked for the keeper instead
+//   enq.N6  clear the placing list                               nothing is left
+//
+// A job is marked before it can be claimed, so its end is marked after it: the journal never misses a life that it
+// should know.
+#pragma once
+
+#include <span>
+
+#include <ringmill/participant.h>
+
+#include "core/participant/cell_writer.h"
+#include "core/participant/context.h"
+#include "core/participant/request_check.h"
+#include "core/participant/tickets.h"
+
+namespace ringmill {
+
+class Producer {
+ public:
+  Producer(ParticipantContext& context, const RequestCheck& check, DurabilityTickets& tickets) noexcept
+      : context_(context),
+        check_(check),
+        tickets_(tickets),
+        writer_(context, check),
+        table_(context.settling.table()),
+        level_count_(context.level_count) {}
+
+  Result<JobId> enqueue(const JobRequest& request, std::uint64_t wait_ns);
+  Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids, std::uint64_t wait_ns);
+
+  /// Takes and fills a cell: enq.N1 and enq.N2. Waits for the journal and for room; a payload longer than `inline_room`
+  /// goes to the arena.
+  Result<FreeCells::Filling> take_filled(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns);
+  /// Pushes the hint of a job that has its word: enq.N5 and enq.N6.
+  void place(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;
+  /// Waits until the device has what was enqueued last.
+  Result<void> reach_device(std::uint64_t wait_ns);
+  /// Waits until a free cell is listed. `end_ns` is of the steady clock; zero: does not wait. Errors: would_block (no
+  /// wait was asked for, or wake() was called), timed_out, not_found (the engine was removed).
+  Result<void> wait_for_space(std::uint64_t end_ns);
+
+ private:
+  /// Does what take_filled() says.
+  Result<FreeCells::Filling> take_and_fill(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns);
+  /// Publishes cells that are filled: enq.N3 to enq.N6. Returns how many.
+  std::size_t publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
+                      std::span<JobId> ids) noexcept;
+  /// Does what place() says, for a run of jobs.
+  void place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
+                    std::span<const JobId> ids) noexcept;
+  /// Waits until the arena has an extent for `bytes`. `end_ns` and errors as in wait_for_space().
+  [[gnu::noinline]] Result<void> wait_for_extent(std::size_t bytes, std::uint64_t end_ns);
+  /// Waits until `has_room()`: wake.S1 to wake.S5. `full` and `stayed_full` are what would_block and timed_out say.
+  template <class HasRoom>
+  Result<void> wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full, HasRoom&& has_room);
+
+  ParticipantContext& context_;
+  const RequestCheck& check_;
+  DurabilityTickets& tickets_;
+  CellWriter writer_;
+  const JobTable table_;
+  const std::uint32_t level_count_;
+};
+
+}  // namespace ringmill
