@@ -64,7 +64,7 @@ Result<std::size_t> Participant::enqueue_batch(std::span<const JobRequest> reque
 Result<UniqueJob> Participant::enqueue_unique(const JobRequest& request, std::string_view key,
                                               std::chrono::milliseconds unique_for, std::chrono::nanoseconds wait) try {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
-  return implementation_->enqueue_unique(request, key, unique_for, to_ns(wait));
+  return implementation_->unique_producer().enqueue(request, key, unique_for, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }

@@ -28,6 +28,7 @@ Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, 
       check_(context_.segment, context_.retry_policies),
       writer_(context_, check_),
       producer_(context_, check_, tickets_),
+      unique_producer_(context_, check_, producer_),
       claiming_(context_.settling, context_.lease_book, context_.segment.header().default_lease_ms.load(),
                 context_.level_count) {}
 

@@ -20,12 +20,12 @@
 #include "core/participant/producer.h"
 #include "core/participant/request_check.h"
 #include "core/participant/tickets.h"
+#include "core/participant/unique_producer.h"
 #include "core/table/arena.h"
 #include "core/table/damage.h"
 #include "core/table/free_cells.h"
 #include "core/table/lease_book.h"
 #include "core/table/settling.h"
-#include "core/table/unique_jobs.h"
 #include "ipc/clock.h"
 #include "ipc/fork_guard.h"
 
@@ -47,9 +47,6 @@ class Participant::Implementation {
   static Error no_holder(const HeldLease& lease) noexcept;
 
   // enqueueing.cc
-  Result<UniqueJob> enqueue_unique(const JobRequest& request, std::string_view key,
-                                   std::chrono::milliseconds unique_for, std::uint64_t wait_ns);
-
   // enqueueing_together.cc
   Result<void> enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids, std::uint64_t wait_ns);
   Result<JobId> follow_up(HeldLease& lease, const LinkedRequest& request, std::uint64_t wait_ns);
@@ -86,6 +83,7 @@ class Participant::Implementation {
 
   DurabilityTickets& tickets() noexcept { return tickets_; }
   Producer& producer() noexcept { return producer_; }
+  UniqueProducer& unique_producer() noexcept { return unique_producer_; }
 
  private:
   /// Frees the cells of the follow-ups that this job has not been completed with.
@@ -115,8 +113,6 @@ class Participant::Implementation {
   /// Fills `levels` with the numbers of all levels, or of those of `options`. Error invalid_argument.
   Result<void> take_levels(const ClaimOptions& options);
   void claim_from_levels();
-  bool publish_unique(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;
-  Result<UniqueJob> finish_unique(UniqueJob job, const JobRequest& request, std::uint64_t wait_ns);
   /// How long a claim goes on when what it gets cannot be handed out.
   struct Patience {
     std::uint64_t wait_ns = 0;   // what is left
@@ -177,6 +173,7 @@ class Participant::Implementation {
   RequestCheck check_;
   CellWriter writer_;
   Producer producer_;
+  UniqueProducer unique_producer_;
   Claiming claiming_;
 
   /// What handlers have asked for, by the lease slots of their jobs: cells that are filled and wait for the job's
