@@ -50,6 +50,10 @@ void ParticipantContext::take_back(const FreeCells::Filling& filling) noexcept {
   free_cells.list_if_wanted();
 }
 
+void ParticipantContext::take_back(std::span<const FreeCells::Filling> filled) noexcept {
+  for (const FreeCells::Filling& filling : filled) take_back(filling);
+}
+
 bool ParticipantContext::list_if_free(CellIndex index, Settling::Ended ended) noexcept {
   if (ended == Settling::Ended::free) {
     free_cells.keep_back(index);

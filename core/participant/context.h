@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include <ringmill/error.h>
 
@@ -45,6 +46,7 @@ struct ParticipantContext {
   bool has_arena() const noexcept { return segment.geometry().arena_chunk_count != 0; }
   /// Frees a cell whose id no caller has.
   void take_back(const FreeCells::Filling& filling) noexcept;
+  void take_back(std::span<const FreeCells::Filling> filled) noexcept;
   /// Lists the cell that an end has freed. Returns false if the end was lost.
   bool list_if_free(CellIndex index, Settling::Ended ended) noexcept;
 

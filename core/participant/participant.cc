@@ -72,7 +72,7 @@ Result<UniqueJob> Participant::enqueue_unique(const JobRequest& request, std::st
 Result<void> Participant::enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
                                            std::chrono::nanoseconds wait) try {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
-  return implementation_->enqueue_together(jobs, ids, to_ns(wait));
+  return implementation_->linked_producer().enqueue_together(jobs, ids, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
@@ -254,13 +254,13 @@ Result<void> Job::extend(std::chrono::milliseconds lease) {
 Result<JobId> Job::follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait) try {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
-  return holder->follow_up(lease_, request, to_ns(wait));
+  return holder->linked_producer().follow_up(lease_, request, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
 
 std::uint32_t Job::follow_ups() const noexcept {
-  return held() ? lease_.holder->implementation_->follow_ups_of(lease_) : 0;
+  return held() ? static_cast<std::uint32_t>(lease_.holder->implementation_->follow_ups().of(lease_.slot).size()) : 0;
 }
 
 std::vector<JobId> Job::parents() const {

@@ -26,9 +26,10 @@ Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, 
     : context_(std::move(engine), number),
       tickets_(context_.segment),
       check_(context_.segment, context_.retry_policies),
-      writer_(context_, check_),
       producer_(context_, check_, tickets_),
       unique_producer_(context_, check_, producer_),
+      follow_ups_(context_),
+      linked_producer_(context_, check_, tickets_, producer_, follow_ups_),
       claiming_(context_.settling, context_.lease_book, context_.segment.header().default_lease_ms.load(),
                 context_.level_count) {}
 
@@ -296,7 +297,7 @@ void Participant::Implementation::give_back(const Claim& claim) noexcept {
 
 void Participant::Implementation::settled_plain(HeldLease& lease) noexcept {
   if (!follow_ups_.empty()) [[unlikely]]
-    drop_follow_ups(lease);
+    follow_ups_.drop(lease.slot);
   context_.lease_book.give_back_plain(lease.slot);  // settle.E7
   lease.holder = nullptr;
 }
@@ -327,8 +328,7 @@ void Participant::Implementation::settled(HeldLease& lease) noexcept {
   return (flags & cell_flag::memory_only) != 0 ? Won::cell : Won::cell_to_mark;
 }
 
-// Kept for enqueueing_together.cc too, where the files are not compiled as one.
-[[gnu::used]] inline bool Participant::Implementation::end(HeldLease& lease) noexcept {
+bool Participant::Implementation::end(HeldLease& lease) noexcept {
   const CellIndex index = index_of(lease.id);
   const Won won = win_end(lease);
   if (won == Won::cell_to_mark) context_.settling.mark_ended(index);            // settle.M

@@ -3,7 +3,6 @@
 
 #include <array>
 #include <atomic>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -13,10 +12,10 @@
 #include <ringmill/participant.h>
 
 #include "core/instance/engine_core.h"
-#include "core/participant/cell_writer.h"
 #include "core/participant/claiming.h"
 #include "core/participant/context.h"
 #include "core/participant/held_lease.h"
+#include "core/participant/linked_producer.h"
 #include "core/participant/producer.h"
 #include "core/participant/request_check.h"
 #include "core/participant/tickets.h"
@@ -47,10 +46,6 @@ class Participant::Implementation {
   static Error no_holder(const HeldLease& lease) noexcept;
 
   // enqueueing.cc
-  // enqueueing_together.cc
-  Result<void> enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids, std::uint64_t wait_ns);
-  Result<JobId> follow_up(HeldLease& lease, const LinkedRequest& request, std::uint64_t wait_ns);
-  std::uint32_t follow_ups_of(const HeldLease& lease) const noexcept;
   std::vector<JobId> parents_of(const HeldLease& lease) const;
 
   // claiming and settling: participant.cc
@@ -84,23 +79,10 @@ class Participant::Implementation {
   DurabilityTickets& tickets() noexcept { return tickets_; }
   Producer& producer() noexcept { return producer_; }
   UniqueProducer& unique_producer() noexcept { return unique_producer_; }
+  LinkedProducer& linked_producer() noexcept { return linked_producer_; }
+  const FollowUps& follow_ups() const noexcept { return follow_ups_; }
 
  private:
-  /// Frees the cells of the follow-ups that this job has not been completed with.
-  [[gnu::noinline]] void drop_follow_ups(const HeldLease& lease) noexcept;
-  class TakenCells;
-  void take_back_all(std::span<const FreeCells::Filling> filled) noexcept;
-  /// Error no_space: there will never be room for all of them.
-  Result<void> check_room(std::span<const LinkedRequest> jobs) const;
-  /// enq.N1, and arena.A1 and arena.A2 where the body does not fit the cell. False: no room now, and nothing is taken.
-  bool take_linked(const LinkedRequest& job, FreeCells::Filling& filling);
-  Result<void> take_all(std::span<const LinkedRequest> jobs, std::span<FreeCells::Filling> filled,
-                        std::uint64_t end_ns);
-  /// A linked job's body: the ids of those it waits for, then its payload.
-  bool is_large_body(std::size_t bytes) const noexcept {
-    return bytes > context_.settling.table().inline_bytes_beside_links();
-  }
-
   // runtime_levels.cc
   /// The value that a claimed job's level has for its users. Nothing: it was removed, and is another one by now.
   std::optional<Level> runtime_level_of(std::uint32_t number) const noexcept;
@@ -171,14 +153,11 @@ class Participant::Implementation {
   ParticipantContext context_;
   DurabilityTickets tickets_;
   RequestCheck check_;
-  CellWriter writer_;
   Producer producer_;
   UniqueProducer unique_producer_;
+  FollowUps follow_ups_;
+  LinkedProducer linked_producer_;
   Claiming claiming_;
-
-  /// What handlers have asked for, by the lease slots of their jobs: cells that are filled and wait for the job's
-  /// completion.
-  std::map<std::uint32_t, std::vector<FreeCells::Filling>> follow_ups_;
 
   // Claimed and not yet handed out: claims_[next_claim_ .. claim_count_).
   std::array<Claim, lease_slots> claims_{};

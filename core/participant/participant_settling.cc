@@ -89,6 +89,39 @@ bool Participant::Implementation::end_as_cancelled(HeldLease& lease) noexcept {
   return settle(lease, {.outcome = Outcome::cancel, .attempts = attempts_of(lease)});
 }
 
+bool Participant::Implementation::complete_with(HeldLease& lease, std::span<const std::byte> result) {
+  const FollowUps::Cells filled = follow_ups_.take(lease.slot);  // settling the job would drop them
+  if (!filled.empty()) {
+    context_.entry.bundle_after.store(lease.id.value());
+    context_.entry.bundle.store(job_id_of(filled.back().word, filled.back().index).value());  // lead.L2
+    const bool won = settle(
+        lease, {.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result), .leads = true});
+    if (won) {
+      count_more(context_.entry.enqueued, filled.size());
+      return true;
+    }
+    context_.entry.bundle.store(0);
+    context_.take_back(filled);
+    return false;
+  }
+  const std::uint16_t flags = context_.settling.table().header(index_of(lease.id)).flags.load();
+  if ((lease.flags & not_plain) != 0 || (flags & cell_flag::has_children) != 0) {
+    return settle(lease, {.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result)});
+  }
+  const bool won = end(lease);  // the result was not asked for
+  if (won) count_more(context_.entry.completed, 1);
+  context_.free_cells.list_if_wanted();
+  return won;
+}
+
+std::vector<JobId> Participant::Implementation::parents_of(const HeldLease& lease) const {
+  const JobTable& table = context_.settling.table();
+  const CellIndex index = index_of(lease.id);
+  std::vector<JobId> parents = table.parent_ids(index);
+  if (table.word(index) != StateWord(lease.word)) parents.clear();  // the lease was lost
+  return parents;
+}
+
 std::size_t Participant::Implementation::room_for_result(const HeldLease& lease) const noexcept {
   const JobTable& table = context_.settling.table();
   const CellOptions* const options = table.options(index_of(lease.id));

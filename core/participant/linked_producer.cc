@@ -1,13 +1,28 @@
-// Jobs that are linked: they wait for others, or become visible together. The steps are those of core/table/bundles.h.
-#include <algorithm>
-#include <cstring>
+#include "core/participant/linked_producer.h"
 
-#include "core/participant/participant_implementation.h"
-#include "core/table/bundles.h"
+#include <algorithm>
+
+#include "ipc/clock.h"
+#include "ipc/futex.h"
 
 namespace ringmill {
 
 namespace {
+
+/// Cells that are given back at the end of the scope, unless they are kept: what follows may throw.
+class TakenCells {
+ public:
+  TakenCells(ParticipantContext& context, std::span<const FreeCells::Filling> cells) noexcept
+      : context_(context), cells_(cells) {}
+  TakenCells(const TakenCells&) = delete;
+  TakenCells& operator=(const TakenCells&) = delete;
+  ~TakenCells() { context_.take_back(cells_); }
+  void keep() noexcept { cells_ = {}; }
+
+ private:
+  ParticipantContext& context_;
+  std::span<const FreeCells::Filling> cells_;
+};
 
 JobId id_of(const FreeCells::Filling& filling) noexcept { return job_id_of(filling.word, filling.index); }
 
@@ -15,27 +30,8 @@ Error refused(const char* why) { return Error(ErrorCode::invalid_argument, why);
 
 }  // namespace
 
-void Participant::Implementation::take_back_all(std::span<const FreeCells::Filling> filled) noexcept {
-  for (const FreeCells::Filling& filling : filled) context_.take_back(filling);
-}
-
-/// Cells that are given back at the end of the scope, unless they are kept: what follows may throw.
-class Participant::Implementation::TakenCells {
- public:
-  TakenCells(Implementation& participant, std::span<const FreeCells::Filling> cells) noexcept
-      : participant_(&participant), cells_(cells) {}
-  TakenCells(const TakenCells&) = delete;
-  TakenCells& operator=(const TakenCells&) = delete;
-  ~TakenCells() { participant_->take_back_all(cells_); }
-  void keep() noexcept { cells_ = {}; }
-
- private:
-  Implementation* participant_;
-  std::span<const FreeCells::Filling> cells_;
-};
-
-Result<void> Participant::Implementation::check_room(std::span<const LinkedRequest> jobs) const {
-  const std::uint32_t capacity = context_.settling.table().capacity();
+Result<void> LinkedProducer::check_room(std::span<const LinkedRequest> jobs) const {
+  const std::uint32_t capacity = table_.capacity();
   if (jobs.size() > capacity) {
     return std::unexpected(Error(ErrorCode::no_space, "more jobs than this engine has room for",
                                  std::to_string(jobs.size()) + ", at most " + std::to_string(capacity)));
@@ -54,7 +50,7 @@ Result<void> Participant::Implementation::check_room(std::span<const LinkedReque
   return {};
 }
 
-bool Participant::Implementation::take_linked(const LinkedRequest& job, FreeCells::Filling& filling) {
+bool LinkedProducer::take_linked(const LinkedRequest& job, FreeCells::Filling& filling) {
   if (!context_.free_cells.take(filling)) return false;
   const std::size_t bytes = bytes_of_body(job);
   if (!is_large_body(bytes)) return true;
@@ -64,15 +60,14 @@ bool Participant::Implementation::take_linked(const LinkedRequest& job, FreeCell
   return true;
 }
 
-/// Takes all cells or none: two producers that each hold a part could deadlock.
-Result<void> Participant::Implementation::take_all(std::span<const LinkedRequest> jobs,
-                                                   std::span<FreeCells::Filling> filled, std::uint64_t end_ns) {
+Result<void> LinkedProducer::take_all(std::span<const LinkedRequest> jobs, std::span<FreeCells::Filling> filled,
+                                      std::uint64_t end_ns) {
   if (auto checked = check_room(jobs); !checked) return checked;
   while (true) {
     std::size_t count = 0;
     while (count < filled.size() && take_linked(jobs[count], filled[count])) ++count;
     if (count == filled.size()) return {};
-    take_back_all(filled.first(count));
+    context_.take_back(filled.first(count));
     context_.free_cells.list();
     if (end_ns == 0 || steady_clock_ns() >= end_ns) {
       return std::unexpected(end_ns == 0 ? Error(ErrorCode::would_block, "the engine has no room for all of them")
@@ -91,10 +86,10 @@ Result<void> Participant::Implementation::take_all(std::span<const LinkedRequest
   }
 }
 
-Result<void> Participant::Implementation::enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
-                                                           std::uint64_t wait_ns) {
+Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
+                                              std::uint64_t wait_ns) {
   if (jobs.empty()) return {};
-  if (jobs.size() > most_together || ids.size() < jobs.size()) {
+  if (jobs.size() > Participant::most_together || ids.size() < jobs.size()) {
     return std::unexpected(refused("together are at most 65536 jobs, and there is room for as many ids"));
   }
   const bool to_journal = jobs.front().request.durability != Durability::memory;
@@ -116,9 +111,8 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   if (auto taken = take_all(jobs, filled, end_ns); !taken) return taken;
 
-  const JobTable& table = context_.settling.table();
   const std::uint64_t wall_ns = wall_clock_ns();
-  TakenCells taken_cells(*this, filled);
+  TakenCells taken_cells(context_, filled);
   for (std::size_t n = 0; n < jobs.size(); ++n) ids[n] = id_of(filled[n]);
   const JobId leader = ids[jobs.size() - 1];
   for (std::size_t n = 0; n < jobs.size(); ++n) {  // lead.L1
@@ -130,7 +124,7 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
     if (!writer_.fill_linked(filled[n], jobs[n], parents, wall_ns)) {
       return std::unexpected(check_.refusal_of_level(jobs[n].request.level));
     }
-    CellLinks& links = table.links_place(filled[n].index);
+    CellLinks& links = table_.links_place(filled[n].index);
     // ORDER relaxed: as in writer_.fill_linked().
     if (n != 0) links.next.store(ids[n - 1].value(), std::memory_order_relaxed);
     if (!to_journal || ids[n] == leader) continue;
@@ -140,7 +134,7 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
   for (std::size_t n = 0; n < jobs.size(); ++n) {
     std::uint16_t more = has_children[n] ? cell_flag::has_children : 0;
     if (to_journal && ids[n] == leader && jobs.size() > 1) more |= cell_flag::leads_bundle;
-    CellHeader& header = table.header(filled[n].index);
+    CellHeader& header = table_.header(filled[n].index);
     header.flags.store(header.flags.load() | more);
   }
   taken_cells.keep();
@@ -154,28 +148,28 @@ Result<void> Participant::Implementation::enqueue_together(std::span<const Linke
   return {};
 }
 
-Result<JobId> Participant::Implementation::follow_up(HeldLease& lease, const LinkedRequest& request,
-                                                     std::uint64_t wait_ns) {
-  std::vector<FreeCells::Filling>& earlier = follow_ups_[lease.slot];
-  if (earlier.size() == most_together) return std::unexpected(refused("a job has at most 65536 follow-ups"));
+Result<JobId> LinkedProducer::follow_up(const HeldLease& lease, const LinkedRequest& request, std::uint64_t wait_ns) {
+  const std::span<const FreeCells::Filling> earlier = follow_ups_.of(lease.slot);
+  if (earlier.size() == Participant::most_together) {
+    return std::unexpected(refused("a job has at most 65536 follow-ups"));
+  }
   if (auto checked = check_.check_linked(request, earlier.size()); !checked) return std::unexpected(checked.error());
   FreeCells::Filling filling;
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   if (auto taken = take_all(std::span(&request, 1), std::span(&filling, 1), end_ns); !taken) {
     return std::unexpected(taken.error());
   }
-  TakenCells taken_cells(*this, std::span(&filling, 1));
+  TakenCells taken_cells(context_, std::span(&filling, 1));
   std::vector<JobId> parents(request.after.begin(), request.after.end());
-  const JobTable& table = context_.settling.table();
   for (const std::uint32_t place : request.after_earlier) {
     parents.push_back(id_of(earlier[place]));
-    CellHeader& parent = table.header(earlier[place].index);
+    CellHeader& parent = table_.header(earlier[place].index);
     parent.flags.store(parent.flags.load() | cell_flag::has_children);
   }
   if (!writer_.fill_linked(filling, request, parents, wall_clock_ns())) {  // lead.L1
     return std::unexpected(check_.refusal_of_level(request.request.level));
   }
-  CellLinks& links = table.links_place(filling.index);
+  CellLinks& links = table_.links_place(filling.index);
   if (!earlier.empty()) links.next.store(id_of(earlier.back()).value());
   const bool both_journaled =
       request.request.durability != Durability::memory && context_.settling.is_journaled(index_of(lease.id));
@@ -183,53 +177,9 @@ Result<JobId> Participant::Implementation::follow_up(HeldLease& lease, const Lin
     links.born_of.store(lease.id.value());
     links.rule.store(static_cast<std::uint16_t>(BornRule::after_it));
   }
-  earlier.push_back(filling);
+  follow_ups_.add(lease.slot, filling);
   taken_cells.keep();
   return id_of(filling);
-}
-
-void Participant::Implementation::drop_follow_ups(const HeldLease& lease) noexcept {
-  const auto dropped = follow_ups_.extract(lease.slot);
-  if (dropped) take_back_all(dropped.mapped());
-}
-
-bool Participant::Implementation::complete_with(HeldLease& lease, std::span<const std::byte> result) {
-  const auto follow_ups = follow_ups_.extract(lease.slot);  // settling the job would drop them
-  if (follow_ups && !follow_ups.mapped().empty()) {
-    const std::vector<FreeCells::Filling>& filled = follow_ups.mapped();
-    context_.entry.bundle_after.store(lease.id.value());
-    context_.entry.bundle.store(id_of(filled.back()).value());  // lead.L2
-    const bool won = settle(
-        lease, {.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result), .leads = true});
-    if (won) {
-      count_more(context_.entry.enqueued, filled.size());
-      return true;
-    }
-    context_.entry.bundle.store(0);
-    take_back_all(filled);
-    return false;
-  }
-  const std::uint16_t flags = context_.settling.table().header(index_of(lease.id)).flags.load();
-  if ((lease.flags & not_plain) != 0 || (flags & cell_flag::has_children) != 0) {
-    return settle(lease, {.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result)});
-  }
-  const bool won = end(lease);  // the result was not asked for
-  if (won) count_more(context_.entry.completed, 1);
-  context_.free_cells.list_if_wanted();
-  return won;
-}
-
-std::uint32_t Participant::Implementation::follow_ups_of(const HeldLease& lease) const noexcept {
-  const auto found = follow_ups_.find(lease.slot);
-  return found != follow_ups_.end() ? static_cast<std::uint32_t>(found->second.size()) : 0;
-}
-
-std::vector<JobId> Participant::Implementation::parents_of(const HeldLease& lease) const {
-  const JobTable& table = context_.settling.table();
-  const CellIndex index = index_of(lease.id);
-  std::vector<JobId> parents = table.parent_ids(index);
-  if (table.word(index) != StateWord(lease.word)) parents.clear();  // the lease was lost
-  return parents;
 }
 
 }  // namespace ringmill

@@ -1,0 +1,52 @@
+// Jobs that are linked: they wait for others, or become visible together. The steps are those of core/table/bundles.h.
+#pragma once
+
+#include <span>
+
+#include <ringmill/participant.h>
+
+#include "core/participant/follow_ups.h"
+#include "core/participant/held_lease.h"
+#include "core/participant/producer.h"
+#include "core/table/bundles.h"
+
+namespace ringmill {
+
+class LinkedProducer {
+ public:
+  LinkedProducer(ParticipantContext& context, const RequestCheck& check, DurabilityTickets& tickets, Producer& producer,
+                 FollowUps& follow_ups) noexcept
+      : context_(context),
+        check_(check),
+        tickets_(tickets),
+        producer_(producer),
+        follow_ups_(follow_ups),
+        writer_(context, check),
+        table_(context.settling.table()) {}
+
+  /// Enqueues all jobs or none: lead.L1 to lead.L4.
+  Result<void> enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids, std::uint64_t wait_ns);
+  /// Fills a cell that becomes visible when the held job completes: lead.L1.
+  Result<JobId> follow_up(const HeldLease& lease, const LinkedRequest& request, std::uint64_t wait_ns);
+
+ private:
+  /// Checks that the engine can ever hold all of them. Error no_space.
+  Result<void> check_room(std::span<const LinkedRequest> jobs) const;
+  /// Takes a cell, and an extent where the body does not fit the cell: enq.N1, arena.A1 and arena.A2. Returns false if
+  /// there is no room: nothing is taken.
+  bool take_linked(const LinkedRequest& job, FreeCells::Filling& filling);
+  /// Takes all cells or none: two producers that each hold a part could deadlock.
+  Result<void> take_all(std::span<const LinkedRequest> jobs, std::span<FreeCells::Filling> filled,
+                        std::uint64_t end_ns);
+  bool is_large_body(std::size_t bytes) const noexcept { return bytes > table_.inline_bytes_beside_links(); }
+
+  ParticipantContext& context_;
+  const RequestCheck& check_;
+  DurabilityTickets& tickets_;
+  Producer& producer_;
+  FollowUps& follow_ups_;
+  CellWriter writer_;
+  const JobTable table_;
+};
+
+}  // namespace ringmill
