@@ -31,7 +31,8 @@ Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, 
       follow_ups_(context_),
       linked_producer_(context_, check_, tickets_, producer_, follow_ups_),
       claiming_(context_.settling, context_.lease_book, context_.segment.header().default_lease_ms.load(),
-                context_.level_count) {}
+                context_.level_count),
+      subscription_(context_, check_, claiming_) {}
 
 Participant::Implementation::~Implementation() {
   release_prefetched();
@@ -59,26 +60,10 @@ Result<void> Participant::Implementation::subscribe(const ClaimOptions& options)
   if (options.prefetch < 1 || options.prefetch > lease_slots) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "prefetch is 1 to 64"));
   }
-  KindSet kinds;
-  interest_kinds_ = 0;
-  for (const Kind kind : options.kinds) {
-    if (static_cast<std::uint32_t>(kind) >= most_kinds) {
-      return std::unexpected(Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()"));
-    }
-    kinds.add(static_cast<std::uint32_t>(kind));
-    interest_kinds_ |= Arrival::kind_bit(static_cast<std::uint32_t>(kind));
-  }
-  levels_version_ = context_.segment.signals().levels_version.load();  // before the levels are looked at
-  if (auto taken = take_levels(options); !taken) return taken;
+  if (auto subscribed = subscription_.subscribe(options); !subscribed) return subscribed;
   release_prefetched();
-  any_kind_ = kinds.is_all();
-  kinds_ = kinds;
-  policy_ = options.policy;
-  claim_from_levels();
   most_prefetched_ = options.prefetch;
   batch_ = 1;
-  context_.entry.interest_kinds.store(interest_kinds_);
-  context_.entry.interest_any_kind.store(any_kind_ ? 1 : 0);
   subscribed_ = true;
   return {};
 }
@@ -102,8 +87,8 @@ Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::u
     return std::unexpected(
         Error(ErrorCode::would_block, "this participant holds 64 jobs, which is the most: settle some"));
   }
-  if (have_levels_changed()) [[unlikely]] {
-    if (auto followed = follow_levels(); !followed) return std::unexpected(followed.error());
+  if (subscription_.have_levels_changed()) [[unlikely]] {
+    if (auto followed = subscription_.follow_levels(); !followed) return std::unexpected(followed.error());
   }
   let_jobs_gather(most);
   std::uint32_t count = claiming_.claim(out, most, now_ns);
@@ -115,8 +100,8 @@ Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::u
     if (context_.segment.signals().removed.load() != 0) {
       return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
     }
-    if (have_levels_changed()) [[unlikely]] {
-      if (auto followed = follow_levels(); !followed) return std::unexpected(followed.error());
+    if (subscription_.have_levels_changed()) [[unlikely]] {
+      if (auto followed = subscription_.follow_levels(); !followed) return std::unexpected(followed.error());
     }
     if (wait_ns == 0) return std::unexpected(Error(ErrorCode::would_block, "nothing to claim"));
     if (context_.woken.exchange(false)) return std::unexpected(Error(ErrorCode::would_block, "woken by wake()"));
@@ -138,14 +123,14 @@ void Participant::Implementation::let_jobs_gather(std::uint32_t most) const noex
 
 void Participant::Implementation::wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept {
   for (std::uint64_t spin = 0;; ++spin) {
-    if (claiming_.has_work() || context_.woken.load() || have_levels_changed()) return;
+    if (claiming_.has_work() || context_.woken.load() || subscription_.have_levels_changed()) return;
     __builtin_ia32_pause();
     if (spin % 16 == 15 && lease_clock_ns() - now_ns > spin_ns) break;
   }
   Sleepers sleepers(context_.segment, context_.segment.signals().sleepers);
-  const std::uint32_t sequence = sleepers.sequence_of(context_.number);             // wake.S1
-  sleepers.announce(context_.number);                                               // wake.S2
-  if (!claiming_.has_work() && !context_.woken.load() && !have_levels_changed()) {  // wake.S3
+  const std::uint32_t sequence = sleepers.sequence_of(context_.number);                           // wake.S1
+  sleepers.announce(context_.number);                                                             // wake.S2
+  if (!claiming_.has_work() && !context_.woken.load() && !subscription_.have_levels_changed()) {  // wake.S3
     const std::uint64_t later_ns = lease_clock_ns();
     if (later_ns < end_ns)
       sleepers.sleep(context_.number, sequence, std::min(end_ns - later_ns, longest_sleep_ns));  // wake.S4
@@ -269,7 +254,7 @@ inline bool Participant::Implementation::hand_out(Participant& self, const Claim
       .started_at_ns.store(claimed_at_wall_ns_, std::memory_order_relaxed);  // ORDER lease
   Level level_for_users{level};
   if (level >= context_.level_count) [[unlikely]] {
-    const auto known = runtime_level_of(level);
+    const auto known = subscription_.runtime_level_of(level);
     if (!known) {
       give_on(claim, level);
       return false;

@@ -18,6 +18,7 @@
 #include "core/participant/linked_producer.h"
 #include "core/participant/producer.h"
 #include "core/participant/request_check.h"
+#include "core/participant/subscription.h"
 #include "core/participant/tickets.h"
 #include "core/participant/unique_producer.h"
 #include "core/table/arena.h"
@@ -83,18 +84,6 @@ class Participant::Implementation {
   const FollowUps& follow_ups() const noexcept { return follow_ups_; }
 
  private:
-  // runtime_levels.cc
-  /// The value that a claimed job's level has for its users. Nothing: it was removed, and is another one by now.
-  std::optional<Level> runtime_level_of(std::uint32_t number) const noexcept;
-  /// Levels were made or removed: looks at what it claims from. Error level_removed: one that was asked for by name is
-  /// gone; the others are claimed from now on.
-  Result<void> follow_levels();
-  bool have_levels_changed() const noexcept {
-    return context_.segment.signals().levels_version.load() != levels_version_;
-  }
-  /// Fills `levels` with the numbers of all levels, or of those of `options`. Error invalid_argument.
-  Result<void> take_levels(const ClaimOptions& options);
-  void claim_from_levels();
   /// How long a claim goes on when what it gets cannot be handed out.
   struct Patience {
     std::uint64_t wait_ns = 0;   // what is left
@@ -158,6 +147,7 @@ class Participant::Implementation {
   FollowUps follow_ups_;
   LinkedProducer linked_producer_;
   Claiming claiming_;
+  Subscription subscription_;
 
   // Claimed and not yet handed out: claims_[next_claim_ .. claim_count_).
   std::array<Claim, lease_slots> claims_{};
@@ -171,20 +161,6 @@ class Participant::Implementation {
   std::uint32_t last_count_ = 0;
   std::uint64_t batch_began_ns_ = 0;
 
-  /// What it claims from: numbers, and of levels made at run time the words that they had then.
-  struct Subscribed {
-    std::uint32_t number = 0;
-    std::uint64_t word = 0;
-  };
-  std::vector<Subscribed> levels_;
-  bool all_levels_ = true;
-  Policy policy_ = Policy::weighted;
-  KindSet kinds_;
-  std::uint32_t levels_version_ = 0;
-
-  std::uint64_t interest_levels_ = 0;
-  std::uint64_t interest_kinds_ = 0;
-  bool any_kind_ = true;
   bool subscribed_ = false;
 };
 

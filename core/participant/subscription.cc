@@ -1,14 +1,34 @@
-// What a participant does beside the plain where a level was made at run time.
+#include "core/participant/subscription.h"
+
 #include <algorithm>
 
 #include "core/levels/runtime_levels.h"
-#include "core/participant/participant_implementation.h"
 
 namespace ringmill {
 
-std::optional<Level> Participant::Implementation::runtime_level_of(std::uint32_t number) const noexcept {
+Result<void> Subscription::subscribe(const ClaimOptions& options) {
+  KindSet kinds;
+  std::uint64_t interest = 0;
+  for (const Kind kind : options.kinds) {
+    if (static_cast<std::uint32_t>(kind) >= most_kinds) {
+      return std::unexpected(Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()"));
+    }
+    kinds.add(static_cast<std::uint32_t>(kind));
+    interest |= Arrival::kind_bit(static_cast<std::uint32_t>(kind));
+  }
+  levels_version_ = context_.segment.signals().levels_version.load();  // before the levels are looked at
+  if (auto taken = take_levels(options); !taken) return taken;
+  kinds_ = kinds;
+  policy_ = options.policy;
+  claim_from_levels();
+  context_.entry.interest_kinds.store(interest);
+  context_.entry.interest_any_kind.store(kinds.is_all() ? 1 : 0);
+  return {};
+}
+
+std::optional<Level> Subscription::runtime_level_of(std::uint32_t number) const noexcept {
   const auto found = std::ranges::lower_bound(levels_, number, {}, &Subscribed::number);
-  // A hint that stands in the wrong ring leads here as well: the job is for those who claim its level.
+  // A hint that stands in the wrong ring leads here as well: the job is for a participant that claims its level.
   if (found == levels_.end() || found->number != number || number >= context_.segment.geometry().level_numbers())
     return std::nullopt;
   const LevelWord word = context_.segment.level_word(number);
@@ -16,11 +36,11 @@ std::optional<Level> Participant::Implementation::runtime_level_of(std::uint32_t
   return Level{level_value(number, word.epoch)};
 }
 
-Result<void> Participant::Implementation::take_levels(const ClaimOptions& options) {
+Result<void> Subscription::take_levels(const ClaimOptions& options) {
   std::vector<Subscribed> taken;
   for (const Level level : options.levels) {
     const auto value = static_cast<std::uint32_t>(level);
-    if (value >= context_.level_count && !check_.is_open(level)) return std::unexpected(check_.refusal_of_level(level));
+    if (value >= level_count_ && !check_.is_open(level)) return std::unexpected(check_.refusal_of_level(level));
     const std::uint32_t number = level_number(value);
     taken.push_back({number, context_.segment.level(number).runtime_state.load()});
   }
@@ -35,22 +55,22 @@ Result<void> Participant::Implementation::take_levels(const ClaimOptions& option
   return {};
 }
 
-void Participant::Implementation::claim_from_levels() {
+void Subscription::claim_from_levels() {
   std::vector<std::uint32_t> numbers;
   std::vector<std::uint32_t> weights;
-  interest_levels_ = 0;
+  std::uint64_t interest = 0;
   for (const Subscribed& level : levels_) {
     numbers.push_back(level.number);
     weights.push_back(std::max(context_.segment.level(level.number).weight.load_once().at_most(1000U), 1U));
-    interest_levels_ |= std::uint64_t{1} << (level.number % 64);
+    interest |= std::uint64_t{1} << (level.number % 64);
   }
   LevelChoice choice;
   choice.subscribe(numbers, weights, policy_);
   claiming_.subscribe(std::move(choice), kinds_, context_.segment.geometry().level_numbers());
-  context_.entry.interest_levels.store(interest_levels_);
+  context_.entry.interest_levels.store(interest);
 }
 
-Result<void> Participant::Implementation::follow_levels() {
+Result<void> Subscription::follow_levels() {
   const std::uint32_t version = context_.segment.signals().levels_version.load();
   if (all_levels_) {
     levels_version_ = version;
@@ -60,7 +80,7 @@ Result<void> Participant::Implementation::follow_levels() {
   }
   std::string gone;
   const auto is_gone = [&](const Subscribed& level) {
-    if (level.number < context_.level_count) return false;
+    if (level.number < level_count_) return false;
     const LevelWord then = LevelWord::of(level.word);
     const LevelWord now = context_.segment.level_word(level.number);
     if (now.is_in_use() && now.epoch == then.epoch) return false;
