@@ -8,20 +8,6 @@
 
 namespace ringmill {
 
-namespace {
-
-/// A batch of claims should last this long by the measured handler time.
-constexpr std::uint64_t batch_target_ns = 200'000;
-/// Handlers slower than this get their freed cells listed at each claim.
-constexpr std::uint64_t slow_handler_ns = 5'000;
-
-/// A claim that found fewer than this lets the next ones gather for a moment.
-constexpr std::uint32_t gather_count = 16;
-/// About 50 ns: what a producer takes for a job.
-constexpr std::uint32_t pauses_per_job = 2;
-
-}  // namespace
-
 Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, std::uint32_t number)
     : context_(std::move(engine), number),
       tickets_(context_.segment),
@@ -62,20 +48,9 @@ Result<void> Participant::Implementation::subscribe(const ClaimOptions& options)
   }
   if (auto subscribed = subscription_.subscribe(options); !subscribed) return subscribed;
   release_prefetched();
-  most_prefetched_ = options.prefetch;
-  batch_ = 1;
+  window_.restart(options.prefetch);
   subscribed_ = true;
   return {};
-}
-
-std::uint32_t Participant::Implementation::adapt(std::uint64_t now_ns) noexcept {
-  if (claim_count_ != 0) {
-    const std::uint64_t each_ns = std::max<std::uint64_t>((now_ns - batch_began_ns_) / claim_count_, 1);
-    const std::uint64_t fitting = std::clamp<std::uint64_t>(batch_target_ns / each_ns, 1, most_prefetched_);
-    batch_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(fitting, std::uint64_t{batch_} * 2));
-    if (each_ns > slow_handler_ns) context_.free_cells.list();
-  }
-  return batch_;
 }
 
 Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::uint32_t most, std::uint64_t now_ns,
@@ -90,9 +65,9 @@ Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::u
   if (subscription_.have_levels_changed()) [[unlikely]] {
     if (auto followed = subscription_.follow_levels(); !followed) return std::unexpected(followed.error());
   }
-  let_jobs_gather(most);
+  for (std::uint32_t n = window_.pauses_to_gather(most); n != 0; --n) __builtin_ia32_pause();
   std::uint32_t count = claiming_.claim(out, most, now_ns);
-  last_count_ = count;
+  window_.note_found(count);
   if (count != 0) return count;
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(now_ns, wait_ns);
   context_.free_cells.list();
@@ -110,15 +85,10 @@ Result<std::uint32_t> Participant::Implementation::claim_some(Claim* out, std::u
     now_ns = lease_clock_ns();
     count = claiming_.claim(out, most, now_ns);
     if (count != 0) {
-      batch_began_ns_ = now_ns;
+      window_.begin_at(now_ns);
       return count;
     }
   }
-}
-
-void Participant::Implementation::let_jobs_gather(std::uint32_t most) const noexcept {
-  if (last_count_ == 0 || last_count_ >= gather_count || most < gather_count) return;
-  for (std::uint32_t n = last_count_ * pauses_per_job; n < gather_count * pauses_per_job; ++n) __builtin_ia32_pause();
 }
 
 void Participant::Implementation::wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept {
@@ -142,13 +112,13 @@ Result<Job> Participant::Implementation::claim(Participant& self, std::uint64_t 
   Result<Job> result;  // the only one, so that it is made where the caller finds it
   Patience patience{.wait_ns = wait_ns};
   while (true) {
-    if (next_claim_ == claim_count_) {
+    if (window_.is_empty()) {
       if (auto more = claim_in_advance(patience); !more) {
         result = std::unexpected(more.error());
         return result;
       }
     }
-    if (hand_out(self, claims_[next_claim_++], lease_of(*result))) return result;
+    if (hand_out(self, window_.next(), lease_of(*result))) return result;
     if (auto goes_on = go_on_claiming(patience); !goes_on) {
       result = std::unexpected(goes_on.error());
       return result;
@@ -177,12 +147,11 @@ Result<void> Participant::Implementation::go_on_claiming(Patience& patience) noe
 Result<void> Participant::Implementation::claim_in_advance(Patience& patience) {
   const std::uint64_t now_ns = lease_clock_ns();
   if (patience.begin_ns == 0) patience.begin_ns = now_ns;
-  const std::uint32_t most = adapt(now_ns);
-  next_claim_ = claim_count_ = 0;
-  batch_began_ns_ = now_ns;
-  const auto claimed = claim_some(claims_.data(), most, now_ns, patience.wait_ns);
+  const std::uint32_t most = window_.adapt(now_ns);
+  if (window_.is_slow()) context_.free_cells.list();
+  const auto claimed = claim_some(window_.begin(now_ns), most, now_ns, patience.wait_ns);
   if (!claimed) return std::unexpected(claimed.error());
-  claim_count_ = *claimed;
+  window_.fill(*claimed);
   claimed_at_wall_ns_ = wall_clock_ns();
   return {};
 }
@@ -198,7 +167,7 @@ Result<std::size_t> Participant::Implementation::claim_batch(Participant& self, 
   Patience patience{.wait_ns = wait_ns};
   while (true) {
     std::uint32_t count = 0;
-    while (next_claim_ < claim_count_ && count < most) claims[count++] = claims_[next_claim_++];
+    while (!window_.is_empty() && count < most) claims[count++] = window_.next();
     if (count == 0) {
       const std::uint64_t now_ns = lease_clock_ns();
       if (patience.begin_ns == 0) patience.begin_ns = now_ns;
@@ -417,7 +386,7 @@ void Participant::Implementation::give_on(const Claim& claim, std::uint32_t leve
 }
 
 void Participant::Implementation::release_prefetched() noexcept {
-  while (next_claim_ < claim_count_) release_claim(claims_[next_claim_++]);
+  while (!window_.is_empty()) release_claim(window_.next());
 }
 
 }  // namespace ringmill

@@ -16,6 +16,7 @@
 #include "core/participant/context.h"
 #include "core/participant/held_lease.h"
 #include "core/participant/linked_producer.h"
+#include "core/participant/prefetch_window.h"
 #include "core/participant/producer.h"
 #include "core/participant/request_check.h"
 #include "core/participant/subscription.h"
@@ -95,10 +96,6 @@ class Participant::Implementation {
   [[gnu::noinline]] Result<void> claim_in_advance(Patience& patience);
   /// Claims up to `most`, waiting until `wait_ns` from `now_ns`. Returns how many claims were written to `out`.
   Result<std::uint32_t> claim_some(Claim* out, std::uint32_t most, std::uint64_t now_ns, std::uint64_t wait_ns);
-  /// When jobs stream in and we are faster than they come, two processes fight over each line of the ring. A pause of
-  /// some hundred nanoseconds after a short batch makes the next one longer, and both sides faster. Never before a
-  /// first job, never when handlers are slow (then `most` is small).
-  void let_jobs_gather(std::uint32_t most) const noexcept;
   /// Spins, then sleeps, until there may be something to claim or the time is over.
   void wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept;
   /// After a claim that was not handed out. Errors as those of claim_some(): whatever the memory says, a claim ends
@@ -137,7 +134,6 @@ class Participant::Implementation {
   /// settle.E2 to settle.E7 of a completion; the freed cell is kept back.
   bool end(HeldLease& lease) noexcept;
   std::size_t end_run(std::span<Job> jobs) noexcept;
-  std::uint32_t adapt(std::uint64_t now_ns) noexcept;
 
   ParticipantContext context_;
   DurabilityTickets tickets_;
@@ -149,18 +145,8 @@ class Participant::Implementation {
   Claiming claiming_;
   Subscription subscription_;
 
-  // Claimed and not yet handed out: claims_[next_claim_ .. claim_count_).
-  std::array<Claim, lease_slots> claims_{};
-  std::uint32_t next_claim_ = 0;
-  std::uint32_t claim_count_ = 0;
+  PrefetchWindow window_;
   std::uint64_t claimed_at_wall_ns_ = 0;
-
-  // Adaptive batches: how long the last batch took.
-  std::uint32_t most_prefetched_ = lease_slots;
-  std::uint32_t batch_ = 1;
-  std::uint32_t last_count_ = 0;
-  std::uint64_t batch_began_ns_ = 0;
-
   bool subscribed_ = false;
 };
 
