@@ -107,19 +107,19 @@ std::size_t Participant::poll_durable() {
 
 Result<void> Participant::subscribe(const ClaimOptions& options) try {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
-  return implementation_->subscribe(options);
+  return implementation_->consumer().subscribe(options);
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
 
 Result<Job> Participant::claim(std::chrono::nanoseconds wait) {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
-  return implementation_->claim(*this, to_ns(wait));
+  return implementation_->consumer().claim(*this, to_ns(wait));
 }
 
 Result<std::size_t> Participant::claim_batch(std::span<Job> out, std::chrono::nanoseconds wait) try {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
-  return implementation_->claim_batch(*this, out, to_ns(wait));
+  return implementation_->consumer().claim_batch(*this, out, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
@@ -137,7 +137,7 @@ Result<Cancelled> Participant::cancel(JobId id) try {
 }
 
 void Participant::release_prefetched() {
-  if (implementation_->context().is_mine()) implementation_->release_prefetched();
+  if (implementation_->context().is_mine()) implementation_->consumer().release_prefetched();
 }
 
 Job& Job::operator=(Job&& other) noexcept {

@@ -13,17 +13,15 @@
 
 #include "core/instance/engine_core.h"
 #include "core/participant/claiming.h"
+#include "core/participant/consumer.h"
 #include "core/participant/context.h"
 #include "core/participant/held_lease.h"
 #include "core/participant/linked_producer.h"
-#include "core/participant/prefetch_window.h"
 #include "core/participant/producer.h"
 #include "core/participant/request_check.h"
-#include "core/participant/subscription.h"
 #include "core/participant/tickets.h"
 #include "core/participant/unique_producer.h"
 #include "core/table/arena.h"
-#include "core/table/damage.h"
 #include "core/table/free_cells.h"
 #include "core/table/lease_book.h"
 #include "core/table/settling.h"
@@ -51,9 +49,6 @@ class Participant::Implementation {
   std::vector<JobId> parents_of(const HeldLease& lease) const;
 
   // claiming and settling: participant.cc
-  Result<void> subscribe(const ClaimOptions& options);
-  Result<Job> claim(Participant& self, std::uint64_t wait_ns);
-  Result<std::size_t> claim_batch(Participant& self, std::span<Job> out, std::uint64_t wait_ns);
   bool complete(HeldLease& lease, std::span<const std::byte> result) noexcept;
   std::size_t complete_batch(std::span<Job> jobs) noexcept;
   bool extend(HeldLease& lease, std::uint64_t lease_ns) noexcept;
@@ -76,52 +71,23 @@ class Participant::Implementation {
   std::chrono::nanoseconds time_left(const HeldLease& lease) noexcept;
   std::chrono::milliseconds timeout(const HeldLease& lease) const noexcept;
   void report_progress(const HeldLease& lease, std::uint64_t number, std::string_view text) noexcept;
-  void release_prefetched() noexcept;
 
   DurabilityTickets& tickets() noexcept { return tickets_; }
   Producer& producer() noexcept { return producer_; }
   UniqueProducer& unique_producer() noexcept { return unique_producer_; }
   LinkedProducer& linked_producer() noexcept { return linked_producer_; }
+  Consumer& consumer() noexcept { return consumer_; }
   const FollowUps& follow_ups() const noexcept { return follow_ups_; }
 
  private:
-  /// How long a claim goes on when what it gets cannot be handed out.
-  struct Patience {
-    std::uint64_t wait_ns = 0;   // what is left
-    std::uint64_t begin_ns = 0;  // lease clock; 0: not read yet
-    std::uint64_t end_ns = 0;
-    std::uint32_t failures = 0;
-  };
-  /// The next claims for claim(): so many as its handlers end in a moment.
-  [[gnu::noinline]] Result<void> claim_in_advance(Patience& patience);
-  /// Claims up to `most`, waiting until `wait_ns` from `now_ns`. Returns how many claims were written to `out`.
-  Result<std::uint32_t> claim_some(Claim* out, std::uint32_t most, std::uint64_t now_ns, std::uint64_t wait_ns);
-  /// Spins, then sleeps, until there may be something to claim or the time is over.
-  void wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept;
-  /// After a claim that was not handed out. Errors as those of claim_some(): whatever the memory says, a claim ends
-  /// with its wait, with wake() and with the engine.
-  [[gnu::noinline]] Result<void> go_on_claiming(Patience& patience) noexcept;
-  /// claim.K6. False: the lease was revoked meanwhile, and the slot given back; or the job was dead, or damaged.
-  bool hand_out(Participant& self, const Claim& claim, HeldLease& lease) noexcept;
-  /// settle.E7 for what was never handed out.
-  void give_back(const Claim& claim) noexcept;
   /// A run is over whose kind is limited: another one may begin.
   void leave_slot(const HeldLease& lease) noexcept;
-  void release_claim(const Claim& claim) noexcept;
-  /// Gives back the jobs whose Job objects still exist when we leave: no other could end them.
-  void release_forgotten() noexcept;
   /// Drops the follow-ups that the job was not completed with; settle.E7.
   void settled(HeldLease& lease) noexcept;
   /// The same for a job that is known to have no extent of the arena.
   void settled_plain(HeldLease& lease) noexcept;
   /// All of it, for a job that we hold. False: the lease was lost.
   bool settle(HeldLease& lease, Ending ending) noexcept;
-  /// True: it was not begun in time, and is not begun now.
-  [[gnu::noinline]] bool buried_as_expired(const Claim& claim) noexcept;
-  /// The arena or the cell is corrupted: what is there is not handed out.
-  [[gnu::noinline]] void bury_as_damaged(const Claim& claim, Damage damage) noexcept;
-  /// For a job of a level that we do not claim from: its hint stood in the wrong ring, or is corrupted.
-  [[gnu::noinline]] void give_on(const Claim& claim, std::uint32_t level) noexcept;
   /// False: it has moved on.
   bool ask_to_stop(JobId id, StateWord word) noexcept;
   /// What the end of a plain run has won: nothing (the lease was lost); a job that is kept, because the keeper has to
@@ -143,11 +109,7 @@ class Participant::Implementation {
   FollowUps follow_ups_;
   LinkedProducer linked_producer_;
   Claiming claiming_;
-  Subscription subscription_;
-
-  PrefetchWindow window_;
-  std::uint64_t claimed_at_wall_ns_ = 0;
-  bool subscribed_ = false;
+  Consumer consumer_;
 };
 
 }  // namespace ringmill

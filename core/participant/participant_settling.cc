@@ -131,27 +131,6 @@ std::size_t Participant::Implementation::room_for_result(const HeldLease& lease)
   return std::min(most_staged_bytes, context_.settling.table().text_room(index_of(lease.id)));
 }
 
-bool Participant::Implementation::buried_as_expired(const Claim& claim) noexcept {
-  const std::uint64_t expires_ms = expires_at_ms(context_.settling.table(), claim.index);
-  if (expires_ms == 0 || exact_wall_clock_ns() / 1'000'000 < expires_ms) return false;
-  const Ending ending{.outcome = Outcome::bury, .cause = DeathCause::expired};
-  context_.list_if_free(claim.index,
-                        context_.settling.end(claim.index, claim.word, context_.lease_book.slot(claim.slot), ending));
-  give_back(claim);
-  return true;
-}
-
-void Participant::Implementation::bury_as_damaged(const Claim& claim, Damage damage) noexcept {
-  const CellHeader& header = context_.settling.table().header(claim.index);
-  const Ending ending{.outcome = Outcome::bury,
-                      .attempts = header.attempts.load(),
-                      .cause = DeathCause::failed,
-                      .text = sentence_of(damage)};
-  context_.list_if_free(claim.index,
-                        context_.settling.end(claim.index, claim.word, context_.lease_book.slot(claim.slot), ending));
-  give_back(claim);
-}
-
 bool Participant::Implementation::should_stop(const HeldLease& lease) const noexcept {
   // ORDER relaxed: a sign, nothing hangs on it.
   return context_.entry.stop_asked[lease.slot].load(std::memory_order_relaxed) == stop_tag(lease.id);
