@@ -126,7 +126,7 @@ Result<std::size_t> Participant::claim_batch(std::span<Job> out, std::chrono::na
 
 std::size_t Participant::complete_batch(std::span<Job> jobs) {
   if (!implementation_->context().is_mine()) return 0;
-  return implementation_->complete_batch(jobs);
+  return implementation_->settler().complete_batch(jobs);
 }
 
 Result<Cancelled> Participant::cancel(JobId id) try {
@@ -184,7 +184,7 @@ Result<Settled> Participant::Implementation::fail_held(HeldLease& lease, std::st
                                                        std::optional<std::uint64_t> delay_ms, DeathCause cause) try {
   Implementation* const holder = holder_of(lease);
   if (holder == nullptr) return std::unexpected(no_holder(lease));
-  const auto settled = holder->fail(lease, error, said, delay_ms, cause);
+  const auto settled = holder->settler().fail(lease, error, said, delay_ms, cause);
   if (!settled) return std::unexpected(lease_revoked());
   return *settled;
 } catch (const std::exception& thrown) {
@@ -194,12 +194,12 @@ Result<Settled> Participant::Implementation::fail_held(HeldLease& lease, std::st
 Result<void> Job::complete(std::span<const std::byte> result) {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
-  return won_or_revoked(holder->complete(lease_, result));
+  return won_or_revoked(holder->settler().complete(lease_, result));
 }
 
 std::size_t Job::result_room() const noexcept {
   if (!held() || !lease_.holder->implementation_->context().is_mine()) return 0;
-  return lease_.holder->implementation_->room_for_result(lease_);
+  return lease_.holder->implementation_->settler().room_for_result(lease_);
 }
 
 Result<Settled> Job::fail(std::string_view error, std::string_view said) {
@@ -217,19 +217,19 @@ Result<Settled> Job::time_out(std::string_view error, std::string_view said) {
 Result<void> Job::snooze(std::chrono::milliseconds delay) {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
-  return won_or_revoked(holder->snooze(lease_, to_ms(delay)));
+  return won_or_revoked(holder->settler().snooze(lease_, to_ms(delay)));
 }
 
 Result<void> Job::reject(std::string_view error, std::string_view said) {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
-  return won_or_revoked(holder->reject(lease_, error, said));
+  return won_or_revoked(holder->settler().reject(lease_, error, said));
 }
 
 Result<void> Job::cancel() {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
-  return won_or_revoked(holder->end_as_cancelled(lease_));
+  return won_or_revoked(holder->settler().end_as_cancelled(lease_));
 }
 
 Result<void> Job::release() {
@@ -239,7 +239,7 @@ Result<void> Job::release() {
     lease_.holder = nullptr;
     return std::unexpected(why);
   }
-  return won_or_revoked(holder->release(lease_));
+  return won_or_revoked(holder->settler().release(lease_));
 }
 
 Result<void> Job::extend(std::chrono::milliseconds lease) {
@@ -248,7 +248,7 @@ Result<void> Job::extend(std::chrono::milliseconds lease) {
   if (lease.count() < 1 || lease > std::chrono::hours{24 * 24}) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days"));
   }
-  return won_or_revoked(holder->extend(lease_, static_cast<std::uint64_t>(lease.count()) * 1'000'000));
+  return won_or_revoked(holder->settler().extend(lease_, static_cast<std::uint64_t>(lease.count()) * 1'000'000));
 }
 
 Result<JobId> Job::follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait) try {

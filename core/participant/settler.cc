@@ -1,0 +1,228 @@
+#include "core/participant/settler.h"
+
+#include <algorithm>
+#include <array>
+
+#include "ipc/clock.h"
+
+namespace ringmill {
+
+void Settler::settled_plain(HeldLease& lease) noexcept {
+  if (!follow_ups_.empty()) [[unlikely]]
+    follow_ups_.drop(lease.slot);
+  context_.lease_book.give_back_plain(lease.slot);  // settle.E7
+  lease.holder = nullptr;
+}
+
+void Settler::settled(HeldLease& lease) noexcept {
+  const bool was_large = (lease.flags & cell_flag::in_arena) != 0;
+  settled_plain(lease);
+  if (was_large) wake_for_extent(context_.segment);  // until settle.E7 no other job could have its extent
+}
+
+[[gnu::always_inline]] inline Settler::Won Settler::win_end(const HeldLease& lease) noexcept {
+  const CellIndex index = index_of(lease.id);
+  const StateWord held(lease.word);
+  if (!context_.settling.swap_to_completing(index, held))
+    return Won::nothing;  // settle.E1 was done when the lease was reserved
+  const StateWord completing = held.next(CellState::completing, context_.settling.owner());
+  // After the swap: a keeper that says later that the job has children looks at the word again.
+  const std::uint16_t flags = table_.header(index).flags.load();
+  if ((flags & cell_flag::end_is_seen) != 0) [[unlikely]] {
+    context_.settling.keep_completed(index, completing);
+    return Won::kept_cell;
+  }
+  if (claiming_.was_queue_short() && (flags & cell_flag::in_arena) == 0) {
+    table_.own_payload_lines(index, lease.payload.size());
+  }
+  context_.settling.free_cell(index, completing);
+  return (flags & cell_flag::memory_only) != 0 ? Won::cell : Won::cell_to_mark;
+}
+
+bool Settler::end(HeldLease& lease) noexcept {
+  const CellIndex index = index_of(lease.id);
+  const Won won = win_end(lease);
+  if (won == Won::cell_to_mark) context_.settling.mark_ended(index);            // settle.M
+  if (won >= Won::cell) context_.settling.wake_waiters(wait_group_bit(index));  // settle.W
+  settled_plain(lease);
+  if (won >= Won::cell) context_.free_cells.keep_back(index);
+  return won != Won::nothing;
+}
+
+std::size_t Settler::end_run(std::span<Job> jobs) noexcept {
+  MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { context_.settling.mark_ended(word, bits); });
+  std::array<Won, Participant::most_in_batch> won;
+  std::uint64_t wait_groups_ended = 0;
+  std::size_t count = 0;
+  for (std::size_t n = 0; n < jobs.size(); ++n) {
+    const HeldLease& lease = lease_of(jobs[n]);
+    won[n] = is_held(lease) ? win_end(lease) : Won::nothing;
+    if (won[n] == Won::nothing) continue;
+    ++count;
+    wait_groups_ended |= wait_group_bit(index_of(lease.id));
+    if (won[n] == Won::cell_to_mark) marks.add(index_of(lease.id));  // settle.M
+  }
+  marks.flush();
+  context_.settling.wake_waiters(wait_groups_ended);  // settle.W
+  for (std::size_t n = 0; n < jobs.size(); ++n) {
+    HeldLease& lease = lease_of(jobs[n]);
+    if (!is_held(lease)) continue;
+    const CellIndex index = index_of(lease.id);
+    settled_plain(lease);  // settle.E7
+    if (won[n] >= Won::cell) context_.free_cells.keep_back(index);
+  }
+  return count;
+}
+
+bool Settler::complete(HeldLease& lease, std::span<const std::byte> result) noexcept {
+  if ((lease.flags & not_plain) != 0 || !result.empty() || !follow_ups_.empty()) [[unlikely]] {
+    return complete_with(lease, result);
+  }
+  const bool won = end(lease);
+  if (won) count_more(context_.entry.completed, 1);
+  context_.free_cells.list_if_wanted();
+  return won;
+}
+
+std::size_t Settler::complete_batch(std::span<Job> jobs) noexcept {
+  std::size_t completed = 0;
+  std::size_t kept = 0;  // those have counted themselves
+  for (Job& job : jobs) {
+    HeldLease& lease = lease_of(job);
+    const bool is_plain = (lease.flags & not_plain) == 0 && follow_ups_.empty();
+    if (is_held(lease) && !is_plain && complete(lease, {})) ++kept;
+  }
+  for (std::size_t done = 0; done < jobs.size(); done += Participant::most_in_batch) {
+    completed += end_run(jobs.subspan(done, std::min<std::size_t>(Participant::most_in_batch, jobs.size() - done)));
+  }
+  count_more(context_.entry.completed, completed);
+  context_.free_cells.list_if_wanted();
+  return completed + kept;
+}
+
+bool Settler::complete_with(HeldLease& lease, std::span<const std::byte> result) {
+  const FollowUps::Cells filled = follow_ups_.take(lease.slot);  // settling the job would drop them
+  if (!filled.empty()) {
+    context_.entry.bundle_after.store(lease.id.value());
+    context_.entry.bundle.store(job_id_of(filled.back().word, filled.back().index).value());  // lead.L2
+    const bool won = settle(
+        lease, {.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result), .leads = true});
+    if (won) {
+      count_more(context_.entry.enqueued, filled.size());
+      return true;
+    }
+    context_.entry.bundle.store(0);
+    context_.take_back(filled);
+    return false;
+  }
+  const std::uint16_t flags = table_.header(index_of(lease.id)).flags.load();
+  if ((lease.flags & not_plain) != 0 || (flags & cell_flag::has_children) != 0) {
+    return settle(lease, {.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result)});
+  }
+  const bool won = end(lease);  // the result was not asked for
+  if (won) count_more(context_.entry.completed, 1);
+  context_.free_cells.list_if_wanted();
+  return won;
+}
+
+bool Settler::settle(HeldLease& lease, Ending ending) noexcept {
+  const CellIndex index = index_of(lease.id);
+  LeaseSlot& slot = context_.lease_book.slot(lease.slot);
+  if ((lease.flags & cell_flag::has_options) != 0) {
+    ending.started = AttemptStart::of_lease(slot.started_at_ns.load(), context_.settling.owner());
+  }
+  const Settling::Ended ended = context_.settling.end(index, StateWord(lease.word), slot, ending);
+  leave_slot(lease);
+  settled(lease);
+  return context_.list_if_free(index, ended);
+}
+
+void Settler::leave_slot(const HeldLease& lease) noexcept {
+  if ((lease.flags & holds_concurrency_slot) != 0) claiming_.admission().leave(lease.slot, index_of(lease.id));
+}
+
+bool Settler::extend(HeldLease& lease, std::uint64_t lease_ns) noexcept {
+  const CellIndex index = index_of(lease.id);
+  const StateWord held(lease.word);
+  const StateWord extended = held.next(CellState::running, context_.settling.owner());
+  LeaseSlot& slot = context_.lease_book.slot(lease.slot);
+  // The deadline is in place before the word changes: a keeper that decides by the old deadline then fails to swap the
+  // old word (hazard 7 in docs/hazards.md). ORDER lease: released by the swap.
+  slot.deadline_ns.store(lease_clock_ns() + lease_ns, std::memory_order_relaxed);
+  std::uint64_t expected = held.bits();
+  // ORDER state: nothing in the cell is read or written here; the release carries the slot.
+  if (!table_.state(index).compare_exchange_strong(expected, extended.bits(), std::memory_order_acq_rel,
+                                                   std::memory_order_relaxed)) {
+    leave_slot(lease);
+    settled(lease);
+    return false;
+  }
+  slot.note.store(LeaseNote{Outcome::complete, 0, static_cast<std::uint16_t>(extended.version())}.bits(),
+                  std::memory_order_relaxed);
+  lease.word = extended.bits();
+  return true;
+}
+
+bool Settler::release(HeldLease& lease) noexcept {
+  const bool won = settle(lease, {.outcome = Outcome::requeue, .attempts = attempts_before(lease)});
+  if (won) count_more(context_.entry.released, 1);
+  return won;
+}
+
+bool Settler::snooze(HeldLease& lease, std::uint64_t delay_ms) noexcept {
+  const bool won =
+      settle(lease, {.outcome = Outcome::delay, .attempts = attempts_before(lease), .due = due_in(delay_ms)});
+  if (won) count_more(context_.entry.released, 1);
+  return won;
+}
+
+std::optional<Settled> Settler::fail(HeldLease& lease, std::string_view error, std::string_view said,
+                                     std::optional<std::uint64_t> delay_ms, DeathCause cause) {
+  const CellHeader& header = table_.header(index_of(lease.id));
+  Ending ending{.outcome = Outcome::requeue, .attempts = attempts_of(lease), .text = error, .said = said};
+  // ORDER relaxed: fixed for the job's life; the swap decides whether it is still ours.
+  const std::uint32_t most_attempts = header.most_attempts.load(std::memory_order_relaxed);
+  if (most_attempts != 0 && ending.attempts >= most_attempts) {
+    ending.outcome = Outcome::bury;
+    ending.cause = cause;
+  } else {
+    // ORDER relaxed: as above. What is no policy is the standard one.
+    const std::uint32_t policy =
+        header.retry_policy.load_once(std::memory_order_relaxed).below(most_retry_policies + 1).value_or(0);
+    const std::uint64_t wait_ms =
+        delay_ms ? *delay_ms : context_.retry_policies.delay_ms(context_.segment, policy, ending.attempts);
+    if (wait_ms != 0) {
+      ending.outcome = Outcome::delay;
+      ending.due = due_in(wait_ms);
+    }
+  }
+  const bool retried = ending.outcome != Outcome::bury;
+  if (!settle(lease, ending)) return std::nullopt;
+  count_more(context_.entry.failed, 1);
+  if (retried) count_more(context_.entry.retried, 1);
+  return retried ? Settled::waits : Settled::dead;
+}
+
+bool Settler::reject(HeldLease& lease, std::string_view error, std::string_view said) noexcept {
+  const bool won = settle(lease, {.outcome = Outcome::bury,
+                                  .attempts = attempts_of(lease),
+                                  .cause = DeathCause::rejected,
+                                  .text = error,
+                                  .said = said});
+  if (won) count_more(context_.entry.failed, 1);
+  return won;
+}
+
+bool Settler::end_as_cancelled(HeldLease& lease) noexcept {
+  return settle(lease, {.outcome = Outcome::cancel, .attempts = attempts_of(lease)});
+}
+
+std::size_t Settler::room_for_result(const HeldLease& lease) const noexcept {
+  const CellOptions* const options = table_.options(index_of(lease.id));
+  const bool is_kept = options != nullptr && options->keep_ms.load() != 0;
+  const bool has_children = (table_.header(index_of(lease.id)).flags.load() & cell_flag::has_children) != 0;
+  if (!is_kept && !has_children) return ~std::size_t{0};
+  return std::min(most_staged_bytes, table_.text_room(index_of(lease.id)));
+}
+
+}  // namespace ringmill
