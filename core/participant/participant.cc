@@ -131,7 +131,7 @@ std::size_t Participant::complete_batch(std::span<Job> jobs) {
 
 Result<Cancelled> Participant::cancel(JobId id) try {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
-  return implementation_->cancel(id);
+  return implementation_->job_control().cancel(id);
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
@@ -264,22 +264,24 @@ std::uint32_t Job::follow_ups() const noexcept {
 }
 
 std::vector<JobId> Job::parents() const {
-  return held() ? lease_.holder->implementation_->parents_of(lease_) : std::vector<JobId>{};
+  return held() ? lease_.holder->implementation_->job_control().parents_of(lease_) : std::vector<JobId>{};
 }
 
-bool Job::should_stop() const noexcept { return held() && lease_.holder->implementation_->should_stop(lease_); }
+bool Job::should_stop() const noexcept {
+  return held() && lease_.holder->implementation_->job_control().should_stop(lease_);
+}
 
 std::chrono::nanoseconds Job::time_left() const noexcept {
-  return held() ? lease_.holder->implementation_->time_left(lease_) : std::chrono::nanoseconds::zero();
+  return held() ? lease_.holder->implementation_->job_control().time_left(lease_) : std::chrono::nanoseconds::zero();
 }
 
 std::chrono::milliseconds Job::timeout() const noexcept {
-  return held() ? lease_.holder->implementation_->timeout(lease_) : std::chrono::milliseconds::zero();
+  return held() ? lease_.holder->implementation_->job_control().timeout(lease_) : std::chrono::milliseconds::zero();
 }
 
 void Job::report_progress(std::uint64_t number, std::string_view text) noexcept {
   if (!held() || !lease_.holder->implementation_->context().is_mine()) return;
-  lease_.holder->implementation_->report_progress(lease_, number, text);
+  lease_.holder->implementation_->job_control().report_progress(lease_, number, text);
 }
 
 }  // namespace ringmill

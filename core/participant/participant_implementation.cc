@@ -1,8 +1,7 @@
 #include "core/participant/participant_implementation.h"
 
-#include <algorithm>
-
-#include "core/base/exceptions.h"
+#include "ipc/sleepers.h"
+#include "ipc/waking.h"
 
 namespace ringmill {
 
@@ -17,7 +16,8 @@ Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, 
       claiming_(context_.settling, context_.lease_book, context_.segment.header().default_lease_ms.load(),
                 context_.level_count),
       consumer_(context_, check_, claiming_),
-      settler_(context_, claiming_, follow_ups_) {}
+      settler_(context_, claiming_, follow_ups_),
+      job_control_(context_) {}
 
 Participant::Implementation::~Implementation() {
   consumer_.release_prefetched();
@@ -26,7 +26,7 @@ Participant::Implementation::~Implementation() {
   Sleepers(context_.segment, context_.segment.signals().sleepers).withdraw(context_.number);
   Sleepers(context_.segment, context_.segment.signals().space_waiters).withdraw(context_.number);
   context_.engine->registry.leave(context_.number);
-  wake_for_extent(context_.segment);  // slots that were written over by others may name jobs until here
+  wake_for_extent(context_.segment);  // until here, slots that a peer has written over may name jobs
   // A wake that came to us is passed on: it may have been for a job that we now leave to others.
   Sleepers(context_.segment, context_.segment.signals().sleepers).wake_all();
 }

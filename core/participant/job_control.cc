@@ -1,11 +1,9 @@
-// Ends of a job beside the plain one: results that are kept, failures, delays, burials, cancellation. All by the steps
-// of core/table/settling.h.
+#include "core/participant/job_control.h"
+
 #include <algorithm>
 #include <array>
 #include <cstring>
 
-#include "core/participant/participant_implementation.h"
-#include "core/table/expiry.h"
 #include "core/table/lease_slots.h"
 #include "ipc/clock.h"
 
@@ -18,31 +16,29 @@ constexpr std::uint32_t most_looks_to_cancel = 10'000;
 
 }  // namespace
 
-std::vector<JobId> Participant::Implementation::parents_of(const HeldLease& lease) const {
-  const JobTable& table = context_.settling.table();
+std::vector<JobId> JobControl::parents_of(const HeldLease& lease) const {
   const CellIndex index = index_of(lease.id);
-  std::vector<JobId> parents = table.parent_ids(index);
-  if (table.word(index) != StateWord(lease.word)) parents.clear();  // the lease was lost
+  std::vector<JobId> parents = table_.parent_ids(index);
+  if (table_.word(index) != StateWord(lease.word)) parents.clear();  // the lease was lost
   return parents;
 }
 
-bool Participant::Implementation::should_stop(const HeldLease& lease) const noexcept {
+bool JobControl::should_stop(const HeldLease& lease) const noexcept {
   // ORDER relaxed: a sign, nothing hangs on it.
   return context_.entry.stop_asked[lease.slot].load(std::memory_order_relaxed) == stop_tag(lease.id);
 }
 
-std::chrono::nanoseconds Participant::Implementation::time_left(const HeldLease& lease) noexcept {
+std::chrono::nanoseconds JobControl::time_left(const HeldLease& lease) noexcept {
   const auto deadline = static_cast<std::int64_t>(context_.lease_book.slot(lease.slot).deadline_ns.load());
   return std::chrono::nanoseconds(deadline - static_cast<std::int64_t>(lease_clock_ns()));
 }
 
-std::chrono::milliseconds Participant::Implementation::timeout(const HeldLease& lease) const noexcept {
+std::chrono::milliseconds JobControl::timeout(const HeldLease& lease) const noexcept {
   // What another job has there by now is no harm: the lease was lost then.
-  return std::chrono::milliseconds(context_.settling.table().header(index_of(lease.id)).lease_ms.load());
+  return std::chrono::milliseconds(table_.header(index_of(lease.id)).lease_ms.load());
 }
 
-void Participant::Implementation::report_progress(const HeldLease& lease, std::uint64_t number,
-                                                  std::string_view text) noexcept {
+void JobControl::report_progress(const HeldLease& lease, std::uint64_t number, std::string_view text) noexcept {
   Progress& progress = context_.entry.progress;
   progress.job_id.store(0);
   progress.number.store(number);
@@ -52,7 +48,7 @@ void Participant::Implementation::report_progress(const HeldLease& lease, std::u
   progress.job_id.store(lease.id.value());
 }
 
-bool Participant::Implementation::ask_to_stop(JobId id, StateWord word) noexcept {
+bool JobControl::ask_to_stop(JobId id, StateWord word) noexcept {
   if (word.owner() == 0 || word.owner() > most_participants) return false;
   ParticipantEntry& holder = context_.segment.participant(word.owner() - 1);
   const auto slot = lease_slot_of(holder, id, word);
@@ -60,18 +56,17 @@ bool Participant::Implementation::ask_to_stop(JobId id, StateWord word) noexcept
   return slot.has_value();
 }
 
-Result<Cancelled> Participant::Implementation::cancel(JobId id) {
-  const JobTable& table = context_.settling.table();
+Result<Cancelled> JobControl::cancel(JobId id) {
   const CellIndex index = index_of(id);
   const auto unknown = [id] { return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string())); };
-  if (!table.can_have_given(id)) return unknown();
+  if (!table_.can_have_given(id)) return unknown();
   for (std::uint32_t look = 0; look < most_looks_to_cancel; ++look) {
-    const StateWord word = table.word(index);
+    const StateWord word = table_.word(index);
     if (!JobTable::was_enqueued(id, word)) return unknown();
     if (generation_of(id) < word.generation()) return Cancelled::already_over;
     if (word.state() == CellState::running) {
       if (ask_to_stop(id, word)) return Cancelled::asked_to_stop;
-      if (table.word(index) != word) continue;  // it moved on in this moment
+      if (table_.word(index) != word) continue;  // it moved on in this moment
       return std::unexpected(Error(ErrorCode::corrupt, "no lease speaks of a job that is running",
                                    id.to_string() + ": another process wrote into the shared memory; end all " +
                                        "participants, then `ringmill recover --from-journal` makes it anew"));
@@ -83,7 +78,7 @@ Result<Cancelled> Participant::Implementation::cancel(JobId id) {
     context_.entry.settling.job_id.store(id.value(), std::memory_order_relaxed);
     const Ending ending{.outcome = Outcome::cancel};
     // ORDER relaxed: fixed for the job's life; the swap decides whether it was this job's.
-    const bool is_large = (table.header(index).flags.load(std::memory_order_relaxed) & cell_flag::in_arena) != 0;
+    const bool is_large = (table_.header(index).flags.load(std::memory_order_relaxed) & cell_flag::in_arena) != 0;
     const Settling::Ended ended = context_.settling.end(index, word, context_.entry.settling, ending);
     context_.entry.settling.job_id.store(0,
                                          std::memory_order_release);  // ORDER lease: after the cell's last transition
@@ -91,8 +86,9 @@ Result<Cancelled> Participant::Implementation::cancel(JobId id) {
     if (is_large) wake_for_extent(context_.segment);     // settle.E5 has freed its extent with it
     return Cancelled::before_start;
   }
-  return std::unexpected(Error(ErrorCode::corrupt, "the table says that the job runs, and nobody has it",
-                               id.to_string() + "; somebody wrote into the shared memory (`ringmill dump --check`)"));
+  return std::unexpected(
+      Error(ErrorCode::corrupt, "the table says that the job runs, and no participant has it",
+            id.to_string() + "; another process wrote into the shared memory (`ringmill dump --check`)"));
 }
 
 }  // namespace ringmill
