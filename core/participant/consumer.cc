@@ -152,6 +152,7 @@ Result<void> Consumer::go_on_claiming(Patience& patience) noexcept {
 }
 
 inline bool Consumer::hand_out(Participant& self, const Claim& claim, HeldLease& lease) noexcept {
+  LeaseBook& book = context_.lease_book;
   const CellHeader& header = table_.header(claim.index);
   // ORDER second-look: what is read here belongs to our lease if the word is still ours afterwards.
   const Untrusted payload_bytes = header.payload_bytes.load_once(std::memory_order_acquire);
@@ -160,7 +161,7 @@ inline bool Consumer::hand_out(Participant& self, const Claim& claim, HeldLease&
   const std::uint32_t bytes = payload_bytes.at_most(table_.inline_bytes());
   const std::uint32_t attempts = header.attempts.load(std::memory_order_acquire);
   const std::uint16_t flags = header.flags.load(std::memory_order_acquire) & cell_flag::all;
-  std::byte* buffer = context_.lease_book.buffer(claim.slot);
+  std::byte* buffer = book.buffer(claim.slot);
   std::span<const std::byte> payload{buffer, bytes};
   if ((flags & cell_flag::in_arena) == 0) {
     table_.copy_out(claim.index, buffer, bytes);
@@ -184,8 +185,7 @@ inline bool Consumer::hand_out(Participant& self, const Claim& claim, HeldLease&
     if (buried_as_expired(claim)) return false;
     parents_bytes = std::size_t{8} * table_.parents(claim.index);
   }
-  context_.lease_book.slot(claim.slot)
-      .started_at_ns.store(claimed_at_wall_ns_, std::memory_order_relaxed);  // ORDER lease
+  book.slot(claim.slot).started_at_ns.store(claimed_at_wall_ns_, std::memory_order_relaxed);  // ORDER lease
   Level level_for_users{level};
   if (level >= level_count_) [[unlikely]] {
     const auto known = subscription_.runtime_level_of(level);
@@ -204,7 +204,7 @@ inline bool Consumer::hand_out(Participant& self, const Claim& claim, HeldLease&
   lease.attempt = attempts + 1;
   lease.slot = claim.slot;
   lease.flags = flags;
-  if (context_.lease_book.has_concurrency_slot(claim.slot)) [[unlikely]]
+  if (book.has_concurrency_slot(claim.slot)) [[unlikely]]
     lease.flags |= holds_concurrency_slot;
   return true;
 }

@@ -18,15 +18,16 @@ constexpr std::uint64_t least_durable_wait_ns = 10'000'000'000;
 
 std::size_t Producer::publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
                               std::span<JobId> ids) noexcept {
-  RINGMILL_INVARIANT(context_.entry.placing_count.load_once().below(1U).has_value());  // one list at a time
+  ParticipantEntry& entry = context_.entry;
+  RINGMILL_INVARIANT(entry.placing_count.load_once().below(1U).has_value());  // one list at a time
   for (std::size_t n = 0; n < filled.size(); ++n) {
     ids[n] = job_id_of(filled[n].word, filled[n].index);
-    context_.entry.placing[n].store(ids[n].value(),
-                                    std::memory_order_relaxed);  // ORDER placing: released by its length
+    entry.placing[n].store(ids[n].value(), std::memory_order_relaxed);  // ORDER placing: released by its length
   }
-  context_.entry.placing_count.store(static_cast<std::uint32_t>(filled.size()),
-                                     std::memory_order_release);  // enq.N3, ORDER placing
-  MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { context_.settling.mark_changed(word, bits); });
+  entry.placing_count.store(static_cast<std::uint32_t>(filled.size()),
+                            std::memory_order_release);  // enq.N3, ORDER placing
+  Settling& settling = context_.settling;
+  MarkRun marks([&settling](std::uint32_t word, std::uint64_t bits) { settling.mark_changed(word, bits); });
   bool marked = false;
   for (std::size_t n = 0; n < filled.size(); ++n) {
     const FreeCells::Filling& filling = filled[n];
@@ -47,28 +48,29 @@ std::size_t Producer::publish(std::span<const FreeCells::Filling> filled, std::s
 
 inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
                                    std::span<const JobId> ids) noexcept {
+  Settling& settling = context_.settling;
   const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };
   std::size_t n = 0;
   while (n < filled.size()) {  // one run of equal levels at a time
     const std::uint32_t level = level_number(static_cast<std::uint32_t>(requests[n].level));
-    Ring& ring = context_.settling.ring(level);
+    Ring& ring = settling.ring(level);
     std::uint64_t position = ring.tail();
     Arrival arrival;
     const std::size_t begin = n;
     for (; n < filled.size() && requests[n].level == requests[begin].level; ++n) {
       if (requests[n].options != nullptr) [[unlikely]] {
         const DueTime look = CellWriter::first_look_at(*requests[n].options);
-        if (look.ns != 0) context_.settling.mark_for_keeper(filled[n].index, look);  // enq.N5
+        if (look.ns != 0) settling.mark_for_keeper(filled[n].index, look);  // enq.N5
         if (CellWriter::first_state(requests[n]) != CellState::queued) continue;
       }
       arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
       if (level >= level_count_) [[unlikely]] {
-        context_.settling.place_at_run_time(filled[n].index, ids[n], level);  // enq.N5
+        settling.place_at_run_time(filled[n].index, ids[n], level);  // enq.N5
         continue;
       }
       if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);
       if (ring.push_at(position, JobTable::hint_of(ids[n]), is_live) == Ring::Pushed::full) {  // enq.N5
-        context_.settling.note_overflow(level);
+        settling.note_overflow(level);
       }
     }
     if (level < level_count_) ring.raise_tail(position);
@@ -139,13 +141,14 @@ Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests
   }
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
   const std::uint64_t wall_ns = wall_clock_ns();
+  FreeCells& free_cells = context_.free_cells;
   std::array<FreeCells::Filling, Participant::most_in_batch> filled;
   std::size_t done = 0;
   while (done < requests.size()) {
     std::size_t count = 0;
     bool is_closed = false;
     bool lacks_extent = false;
-    while (!is_closed && done + count < requests.size() && context_.free_cells.take(filled[count])) {  // enq.N1
+    while (!is_closed && done + count < requests.size() && free_cells.take(filled[count])) {  // enq.N1
       const JobRequest& request = requests[done + count];
       const std::uint32_t room = check_.inline_room(request);
       if (request.payload.size() > room && !writer_.fill_extent(filled[count], request)) [[unlikely]] {

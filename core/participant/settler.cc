@@ -4,6 +4,7 @@
 #include <array>
 
 #include "ipc/clock.h"
+#include "ipc/invariant.h"
 
 namespace ringmill {
 
@@ -23,34 +24,36 @@ void Settler::settled(HeldLease& lease) noexcept {
 [[gnu::always_inline]] inline Settler::Won Settler::win_end(const HeldLease& lease) noexcept {
   const CellIndex index = index_of(lease.id);
   const StateWord held(lease.word);
-  if (!context_.settling.swap_to_completing(index, held))
-    return Won::nothing;  // settle.E1 was done when the lease was reserved
-  const StateWord completing = held.next(CellState::completing, context_.settling.owner());
+  Settling& settling = context_.settling;
+  if (!settling.swap_to_completing(index, held)) return Won::nothing;  // settle.E1 was done when the lease was reserved
+  const StateWord completing = held.next(CellState::completing, settling.owner());
   // After the swap: a keeper that says later that the job has children looks at the word again.
   const std::uint16_t flags = table_.header(index).flags.load();
   if ((flags & cell_flag::end_is_seen) != 0) [[unlikely]] {
-    context_.settling.keep_completed(index, completing);
+    settling.keep_completed(index, completing);
     return Won::kept_cell;
   }
   if (claiming_.was_queue_short() && (flags & cell_flag::in_arena) == 0) {
     table_.own_payload_lines(index, lease.payload.size());
   }
-  context_.settling.free_cell(index, completing);
+  settling.free_cell(index, completing);
   return (flags & cell_flag::memory_only) != 0 ? Won::cell : Won::cell_to_mark;
 }
 
 bool Settler::end(HeldLease& lease) noexcept {
   const CellIndex index = index_of(lease.id);
+  Settling& settling = context_.settling;
   const Won won = win_end(lease);
-  if (won == Won::cell_to_mark) context_.settling.mark_ended(index);            // settle.M
-  if (won >= Won::cell) context_.settling.wake_waiters(wait_group_bit(index));  // settle.W
+  if (won == Won::cell_to_mark) settling.mark_ended(index);            // settle.M
+  if (won >= Won::cell) settling.wake_waiters(wait_group_bit(index));  // settle.W
   settled_plain(lease);
   if (won >= Won::cell) context_.free_cells.keep_back(index);
   return won != Won::nothing;
 }
 
 std::size_t Settler::end_run(std::span<Job> jobs) noexcept {
-  MarkRun marks([this](std::uint32_t word, std::uint64_t bits) { context_.settling.mark_ended(word, bits); });
+  Settling& settling = context_.settling;
+  MarkRun marks([&settling](std::uint32_t word, std::uint64_t bits) { settling.mark_ended(word, bits); });
   std::array<Won, Participant::most_in_batch> won;
   std::uint64_t wait_groups_ended = 0;
   std::size_t count = 0;
@@ -63,13 +66,14 @@ std::size_t Settler::end_run(std::span<Job> jobs) noexcept {
     if (won[n] == Won::cell_to_mark) marks.add(index_of(lease.id));  // settle.M
   }
   marks.flush();
-  context_.settling.wake_waiters(wait_groups_ended);  // settle.W
+  settling.wake_waiters(wait_groups_ended);  // settle.W
+  FreeCells& free_cells = context_.free_cells;
   for (std::size_t n = 0; n < jobs.size(); ++n) {
     HeldLease& lease = lease_of(jobs[n]);
     if (!is_held(lease)) continue;
     const CellIndex index = index_of(lease.id);
     settled_plain(lease);  // settle.E7
-    if (won[n] >= Won::cell) context_.free_cells.keep_back(index);
+    if (won[n] >= Won::cell) free_cells.keep_back(index);
   }
   return count;
 }
