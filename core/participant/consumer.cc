@@ -5,6 +5,7 @@
 #include "core/base/exceptions.h"
 #include "core/table/expiry.h"
 #include "ipc/clock.h"
+#include "ipc/invariant.h"
 #include "ipc/sleepers.h"
 
 namespace ringmill {
@@ -153,6 +154,7 @@ Result<void> Consumer::go_on_claiming(Patience& patience) noexcept {
 
 inline bool Consumer::hand_out(Participant& self, const Claim& claim, HeldLease& lease) noexcept {
   LeaseBook& book = context_.lease_book;
+  RINGMILL_INVARIANT(!is_held(lease) && book.is_held(claim.slot));  // one Job for each lease
   const CellHeader& header = table_.header(claim.index);
   // ORDER second-look: what is read here belongs to our lease if the word is still ours afterwards.
   const Untrusted payload_bytes = header.payload_bytes.load_once(std::memory_order_acquire);

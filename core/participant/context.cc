@@ -1,6 +1,7 @@
 #include "core/participant/context.h"
 
 #include "ipc/futex.h"
+#include "ipc/invariant.h"
 
 namespace ringmill {
 
@@ -42,6 +43,7 @@ Result<void> ParticipantContext::check_wait() noexcept {
 }
 
 void ParticipantContext::take_back(const FreeCells::Filling& filling) noexcept {
+  RINGMILL_INVARIANT(filling.word.state() == CellState::filling && filling.word.owner() == settling.owner());
   std::uint64_t expected = filling.word.bits();
   const JobTable& table = settling.table();
   // Lost: another participant has freed the cell, and has not listed it.

@@ -4,6 +4,7 @@
 
 #include "ipc/clock.h"
 #include "ipc/futex.h"
+#include "ipc/invariant.h"
 
 namespace ringmill {
 
@@ -138,6 +139,7 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
     header.flags.store(header.flags.load() | more);
   }
   taken_cells.keep();
+  RINGMILL_INVARIANT(context_.entry.bundle.load() == 0);  // one bundle at a time
   context_.entry.bundle_after.store(0);
   context_.entry.bundle.store(leader.value());  // lead.L2
   for (const FreeCells::Filling& filling : filled)

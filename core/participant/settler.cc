@@ -11,7 +11,8 @@ namespace ringmill {
 void Settler::settled_plain(HeldLease& lease) noexcept {
   if (!follow_ups_.empty()) [[unlikely]]
     follow_ups_.drop(lease.slot);
-  context_.lease_book.give_back_plain(lease.slot);  // settle.E7
+  RINGMILL_INVARIANT(follow_ups_.of(lease.slot).empty());  // published, or dropped
+  context_.lease_book.give_back_plain(lease.slot);         // settle.E7
   lease.holder = nullptr;
 }
 
@@ -25,6 +26,7 @@ void Settler::settled(HeldLease& lease) noexcept {
   const CellIndex index = index_of(lease.id);
   const StateWord held(lease.word);
   Settling& settling = context_.settling;
+  RINGMILL_INVARIANT(context_.lease_book.is_held(lease.slot) && held.state() == CellState::running);
   if (!settling.swap_to_completing(index, held)) return Won::nothing;  // settle.E1 was done when the lease was reserved
   const StateWord completing = held.next(CellState::completing, settling.owner());
   // After the swap: a keeper that says later that the job has children looks at the word again.
@@ -107,6 +109,7 @@ std::size_t Settler::complete_batch(std::span<Job> jobs) noexcept {
 bool Settler::complete_with(HeldLease& lease, std::span<const std::byte> result) {
   const FollowUps::Cells filled = follow_ups_.take(lease.slot);  // settling the job would drop them
   if (!filled.empty()) {
+    RINGMILL_INVARIANT(context_.entry.bundle.load() == 0);  // one bundle at a time
     context_.entry.bundle_after.store(lease.id.value());
     context_.entry.bundle.store(job_id_of(filled.back().word, filled.back().index).value());  // lead.L2
     const bool won = settle(
@@ -131,6 +134,7 @@ bool Settler::complete_with(HeldLease& lease, std::span<const std::byte> result)
 
 bool Settler::settle(HeldLease& lease, Ending ending) noexcept {
   const CellIndex index = index_of(lease.id);
+  RINGMILL_INVARIANT(context_.lease_book.is_held(lease.slot));  // the slot is in use from the claim to settle.E7
   LeaseSlot& slot = context_.lease_book.slot(lease.slot);
   if ((lease.flags & cell_flag::has_options) != 0) {
     ending.started = AttemptStart::of_lease(slot.started_at_ns.load(), context_.settling.owner());
@@ -149,6 +153,7 @@ bool Settler::extend(HeldLease& lease, std::uint64_t lease_ns) noexcept {
   const CellIndex index = index_of(lease.id);
   const StateWord held(lease.word);
   const StateWord extended = held.next(CellState::running, context_.settling.owner());
+  RINGMILL_INVARIANT(context_.lease_book.is_held(lease.slot));
   LeaseSlot& slot = context_.lease_book.slot(lease.slot);
   // The deadline is in place before the word changes: a keeper that decides by the old deadline then fails to swap the
   // old word (hazard 7 in docs/hazards.md). ORDER lease: released by the swap.

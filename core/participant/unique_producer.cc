@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ipc/invariant.h"
+
 namespace ringmill {
 
 namespace {
@@ -71,7 +73,8 @@ Result<std::optional<JobId>> UniqueProducer::take_key(UniqueJobs& jobs, UniqueKe
 }
 
 bool UniqueProducer::publish(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept {
-  // ORDER placing: as in publish().
+  RINGMILL_INVARIANT(context_.entry.placing_count.load_once().below(1U).has_value());  // one list at a time
+  // ORDER placing: as in Producer::publish().
   context_.entry.placing[0].store(id.value(), std::memory_order_relaxed);
   context_.entry.placing_count.store(1, std::memory_order_release);  // enq.N3
   std::uint64_t expected = filling.word.bits();
