@@ -3,6 +3,7 @@
 option(RINGMILL_BUILD_PROGRAMS "Build the ringmill command" ${PROJECT_IS_TOP_LEVEL})
 option(RINGMILL_BUILD_TESTS "Build tests, proofs, benchmarks and examples" ${PROJECT_IS_TOP_LEVEL})
 option(RINGMILL_WARNINGS_AS_ERRORS "Fail on a warning" ${PROJECT_IS_TOP_LEVEL})
+option(RINGMILL_HOT_PATH_AS_ONE "Compile the files of the hot path as one unit" ON)
 option(RINGMILL_FUZZ "Make the fuzzers' targets (needs clang 16)" OFF)
 set(RINGMILL_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=: 'address,undefined' or 'thread'")
 

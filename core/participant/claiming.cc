@@ -199,6 +199,12 @@ std::uint32_t Claiming::claim_matching(std::uint32_t level, Claim* out, std::uin
   return count;
 }
 
+// For claim(), which stands in the header.
+template std::uint32_t Claiming::claim_front<false>(std::uint32_t level, Claim* out, std::uint32_t most,
+                                                    std::uint64_t now_ns) noexcept;
+template std::uint32_t Claiming::claim_matching<false>(std::uint32_t level, Claim* out, std::uint32_t most,
+                                                       std::uint64_t now_ns) noexcept;
+
 bool Claiming::has_work_in(std::uint32_t level) noexcept {
   const Ring& ring = settling_->ring(level);
   std::uint64_t position = ring.head();
