@@ -1,4 +1,4 @@
-// The public calls of a participant: who may call, then the parts that do it.
+// The public calls of a participant: each checks its thread, then calls the part that does the work.
 #include "core/participant/participant_implementation.h"
 
 #include "core/base/exceptions.h"
@@ -154,7 +154,7 @@ namespace {
 
 Error not_held() noexcept { return Error(ErrorCode::lease_lost, "this job was settled before, or its lease was lost"); }
 Error lease_revoked() noexcept {
-  return Error(ErrorCode::lease_lost, "the lease was revoked: somebody else has the job");
+  return Error(ErrorCode::lease_lost, "the lease was revoked: another worker has the job");
 }
 
 /// What a call returns that has settled or kept a job, or lost its lease.

@@ -204,8 +204,8 @@ Result<void> Producer::wait_for_room(std::uint64_t end_ns, const char* full, con
     if (has_room()) return {};
     __builtin_ia32_pause();
   }
-  // Cells that are not listed may be all that is left: those of the dead, and those that workers keep back. The keeper
-  // sees our sign within its thorough turn, and its scan finds them.
+  // Cells that are not listed may be all that is left: cells of dead participants, and cells that workers keep back.
+  // The keeper sees our sign within its thorough turn, and its scan finds them.
   while (true) {
     if (auto waits = context_.check_wait(); !waits) return waits;
     const std::uint64_t now_ns = steady_clock_ns();

@@ -11,15 +11,15 @@ namespace ringmill {
 
 namespace {
 
-/// One who waits alone spins, for about what a quick disk takes: a sleep and a wake cost a third of that.
+/// A waiter that is alone spins for about as long as a quick disk takes. A sleep and a wake cost a third of that.
 constexpr std::uint64_t device_spin_ns = 300'000;
 
 /// The right to spin, while this lives.
 class Spinner {
  public:
   explicit Spinner(std::atomic<std::uint32_t>& word) noexcept : word_(&word) {
-    std::uint32_t nobody = 0;
-    is_ours_ = word.load() == 0 && word.compare_exchange_strong(nobody, 1);
+    std::uint32_t none = 0;
+    is_ours_ = word.load() == 0 && word.compare_exchange_strong(none, 1);
   }
   ~Spinner() {
     if (is_ours_) word_->store(0);

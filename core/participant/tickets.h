@@ -1,5 +1,5 @@
-// Tickets: knowing when what a participant has done is on the disk. The journal thread's side is
-// core/durability/rounds.h; why a ticket is right, ipc/journal_marks.h.
+// Tickets: a waiter learns that the disk has what its participant has done. The journal thread's side is
+// core/durability/rounds.h; ipc/journal_marks.h says why a ticket is right.
 //
 //   waiter                                           the journal thread
 //   dur.W1  raise round_wanted, ring if it rests     dur.R1  publish round_durable
@@ -7,8 +7,8 @@
 //   dur.W3  raise somebody_waits
 //   dur.W4  check again; sleep while that is unchanged
 //
-// All are seq_cst: either W4 sees what R1 published, or R2 sees somebody_waits. One left by the dead costs one wake. W1
-// is seen in the same way: the journal thread looks at round_wanted after it has said that it rests.
+// All are seq_cst: either W4 sees what R1 published, or R2 sees somebody_waits. A flag that a dead waiter left costs
+// one wake. W1 is seen in the same way: the journal thread looks at round_wanted after it has said that it rests.
 #pragma once
 
 #include <cstdint>
