@@ -81,7 +81,6 @@ struct alignas(padding_bytes) SegmentHeader {
 };
 static_assert(sizeof(SegmentHeader) == 128 && alignof(SegmentHeader) == 128);
 static_assert(offsetof(SegmentHeader, checksum) == 104);
-static_assert(std::is_trivially_destructible_v<SegmentHeader> && std::is_standard_layout_v<SegmentHeader>);
 
 enum class SegmentState : std::uint32_t { creating = 0, ready = 1 };
 
@@ -142,7 +141,6 @@ inline constexpr std::uint32_t levels = 2;  // some level is paused
 static_assert(sizeof(Signals) == 640 && alignof(Signals) == 128);
 static_assert(offsetof(Signals, keeper_doorbell) == 128 && offsetof(Signals, keeper_sleeps_until_ns) == 144);
 static_assert(offsetof(Signals, waited_for) == 256 && offsetof(Signals, ended_sequence) == 384);
-static_assert(std::is_trivially_destructible_v<Signals> && std::is_standard_layout_v<Signals>);
 
 /// The journal's condition. An enqueue of a journaled job reports every condition but `working` and `none`.
 enum class JournalCondition : std::uint32_t {
@@ -201,7 +199,6 @@ struct alignas(padding_bytes) JournalWords {
 };
 static_assert(sizeof(JournalWords) == 384 && alignof(JournalWords) == 128);
 static_assert(offsetof(JournalWords, doorbell) == 128 && offsetof(JournalWords, round_started) == 256);
-static_assert(std::is_trivially_destructible_v<JournalWords> && std::is_standard_layout_v<JournalWords>);
 
 enum class JournalMode : std::uint32_t {
   none = 0,
@@ -236,14 +233,12 @@ struct alignas(padding_bytes) LevelEntry {
 };
 static_assert(sizeof(LevelEntry) == 384 && alignof(LevelEntry) == 128);
 static_assert(offsetof(LevelEntry, head) == 128 && offsetof(LevelEntry, tail) == 256);
-static_assert(std::is_trivially_destructible_v<LevelEntry> && std::is_standard_layout_v<LevelEntry>);
 
 /// One interned name; see NameTable for the order in which its words are set, each once.
 struct alignas(cache_line_bytes) NameEntry {
   std::atomic<std::uint64_t> word[name_bytes / 8];
 };
 static_assert(sizeof(NameEntry) == 64 && alignof(NameEntry) == 64);
-static_assert(std::is_trivially_destructible_v<NameEntry> && std::is_standard_layout_v<NameEntry>);
 
 /// What holds for one kind beside the plain (core/flow_control/): all zero for most. Written under the flow lock by
 /// the process that changes the rules, or by the keeper that applies them again, unless a word says otherwise.
@@ -267,7 +262,6 @@ struct alignas(cache_line_bytes) KindRule {
 };
 static_assert(sizeof(KindRule) == 64 && alignof(KindRule) == 64);
 static_assert(offsetof(KindRule, revision) == 32 && offsetof(KindRule, next_token_ns) == 40);
-static_assert(std::is_trivially_destructible_v<KindRule> && std::is_standard_layout_v<KindRule>);
 
 /// Which jobs of a kind run, where their number is limited. Each slot is a ConcurrencySlot, or 0; it is taken only
 /// while the table says that its job runs, so none has to be given back. Taken by claimers by compare-and-swap.
@@ -275,7 +269,6 @@ struct alignas(padding_bytes) ConcurrencyRow {
   std::atomic<std::uint64_t> slot[most_concurrency];
 };
 static_assert(sizeof(ConcurrencyRow) == 2048 && alignof(ConcurrencyRow) == 128);
-static_assert(std::is_trivially_destructible_v<ConcurrencyRow> && std::is_standard_layout_v<ConcurrencyRow>);
 
 /// The right of one participant to run one job. Written only by the participant of the entry it stands in; after its
 /// death, read by the reaper. A slot is a hint: what it says holds only while the cell's word names this participant.
@@ -286,7 +279,6 @@ struct LeaseSlot {
   std::atomic<std::uint64_t> note;           // LeaseNote; written before the compare-and-swap it belongs to
 };
 static_assert(sizeof(LeaseSlot) == 32);
-static_assert(std::is_trivially_destructible_v<LeaseSlot> && std::is_standard_layout_v<LeaseSlot>);
 
 /// What the settling owner has decided; the reaper finishes it if the owner dies.
 enum class Outcome : std::uint8_t {
@@ -351,7 +343,6 @@ struct Staging {
   std::atomic<std::uint64_t> text[most_staged_bytes / 8];  // error text, or result
 };
 static_assert(sizeof(Staging) == 32 + most_staged_bytes);
-static_assert(std::is_trivially_destructible_v<Staging> && std::is_standard_layout_v<Staging>);
 
 /// The progress of one job that the participant runs. The participant writes it; a reader accepts it if the job id is
 /// the same before and after.
@@ -361,7 +352,6 @@ struct Progress {
   std::atomic<std::uint64_t> text[8];  // padded with zeros
 };
 static_assert(sizeof(Progress) == 80);
-static_assert(std::is_trivially_destructible_v<Progress> && std::is_standard_layout_v<Progress>);
 
 /// One participant. Written by the participant itself unless a field says otherwise. It fills a page, because its
 /// thread maps the page once more with the end of it, the robust word, just before private memory (see
@@ -426,7 +416,6 @@ static_assert(offsetof(ParticipantEntry, placing) == 192 && offsetof(Participant
 static_assert(offsetof(ParticipantEntry, settling) == 2752 && offsetof(ParticipantEntry, staging) == 2784);
 static_assert(offsetof(ParticipantEntry, robust_word) == page_bytes - 24,
               "glibc's list keeps its links 24 bytes behind");
-static_assert(std::is_trivially_destructible_v<ParticipantEntry> && std::is_standard_layout_v<ParticipantEntry>);
 
 enum class ParticipantState : std::uint8_t { free = 0, starting = 1, alive = 2, reaping = 3 };
 
@@ -488,7 +477,6 @@ static_assert(sizeof(CellHeader) == 64 && alignof(CellHeader) == 64);
 static_assert(offsetof(CellHeader, kind) == 8 && offsetof(CellHeader, level) == 16);
 static_assert(offsetof(CellHeader, enqueued_at_ns) == 24 && offsetof(CellHeader, retry_policy) == 44);
 static_assert(offsetof(CellHeader, revision) == 56);
-static_assert(std::is_trivially_destructible_v<CellHeader> && std::is_standard_layout_v<CellHeader>);
 
 /// The last bytes of a cell whose job has options beyond the default; a payload has that much less room. Writers and
 /// readers: as in CellHeader.
@@ -502,7 +490,6 @@ struct CellOptions {
   std::atomic<std::uint64_t> unique_high;
 };
 static_assert(sizeof(CellOptions) == 48);
-static_assert(std::is_trivially_destructible_v<CellOptions> && std::is_standard_layout_v<CellOptions>);
 
 /// The condition under which a job of a bundle counts.
 enum class BornRule : std::uint16_t {
@@ -521,7 +508,6 @@ struct CellLinks {
   std::atomic<std::uint16_t> runs_all_the_same;  // 1: it runs when a parent is dead, too
 };
 static_assert(sizeof(CellLinks) == 24);
-static_assert(std::is_trivially_destructible_v<CellLinks> && std::is_standard_layout_v<CellLinks>);
 
 /// The word of one unit of the arena (core/table/arena.h): the id of the job that has, or had last, the extent that
 /// begins there; 0: none. Set by compare-and-swap to the id of the job that is being filled, if the job it names has
@@ -530,7 +516,6 @@ struct ArenaUnit {
   std::atomic<std::uint64_t> job_id;
 };
 static_assert(sizeof(ArenaUnit) == 8);
-static_assert(std::is_trivially_destructible_v<ArenaUnit> && std::is_standard_layout_v<ArenaUnit>);
 
 /// The number of extents of a chunk of the arena, 2^(low 8 bits), and a count of its changes in the bits above (2^56
 /// changes do not wrap). Written only by a producer that has taken every extent of the chunk for its job.
@@ -538,7 +523,6 @@ struct ArenaChunk {
   SharedWord<std::uint64_t> cut;
 };
 static_assert(sizeof(ArenaChunk) == 8);
-static_assert(std::is_trivially_destructible_v<ArenaChunk> && std::is_standard_layout_v<ArenaChunk>);
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free &&
                   std::atomic<std::uint16_t>::is_always_lock_free,

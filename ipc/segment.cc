@@ -264,7 +264,7 @@ Result<void> Segment::make_all_cells_free(Segment& segment) {
   const std::uint64_t free_word =
       StateWord::make(segment.header().first_generation.load(), 0, CellState::free, 0).bits();
   for (std::uint32_t cell = 0; cell < geometry.capacity; ++cell) {
-    auto& header = *reinterpret_cast<CellHeader*>(segment.cells() + std::uint64_t{cell} * geometry.cell_bytes);
+    auto& header = shared_at<CellHeader>(segment.cells() + std::uint64_t{cell} * geometry.cell_bytes);
     header.state.store(free_word,
                        std::memory_order_relaxed);  // ORDER relaxed: no process sees the file before the rename
   }

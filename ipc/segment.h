@@ -231,9 +231,9 @@ class Segment {
     if (!piece.is_within(geometry_.level_ring_slots)) piece = {.first = 0, .slots = least_level_ring};
     return Ring(&level(n), level_ring_slots(piece), piece.slots, Ring::Full::keeps_order);
   }
-  template <class T>
+  template <SharedStruct T>
   T& at(std::uint64_t offset) const noexcept {
-    return *reinterpret_cast<T*>(base_ + offset);
+    return shared_at<T>(base_ + offset);
   }
 
   std::unique_ptr<Mapping> mapping_;

@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <type_traits>
@@ -76,11 +77,31 @@ class SharedWord {
   std::atomic<T> word_;
 };
 
+/// False for an atomic with a lock inside: other processes do not know that lock.
+template <class T>
+inline constexpr bool is_lock_free = true;
+template <class T>
+inline constexpr bool is_lock_free<std::atomic<T>> = std::atomic<T>::is_always_lock_free;
+template <class T>
+inline constexpr bool is_lock_free<SharedWord<T>> = is_lock_free<std::atomic<T>>;
+
+/// What may lie in shared memory: its layout is the same for each compiler and process, nothing is destroyed when a
+/// process leaves, and it is no pointer, which is worth nothing in another process. (The atomics inside a struct are of
+/// 16, 32 and 64 bits, which ipc/layout.h asserts to be lock-free.)
+template <class T>
+concept SharedStruct =
+    std::is_standard_layout_v<T> && std::is_trivially_destructible_v<T> && !std::is_pointer_v<T> && is_lock_free<T>;
+
+/// The object at a place of shared memory. All typed views begin here.
+template <SharedStruct T>
+T& shared_at(std::byte* place) noexcept {
+  return *reinterpret_cast<T*>(place);
+}
+
 static_assert(sizeof(SharedWord<std::uint16_t>) == 2 && alignof(SharedWord<std::uint16_t>) == 2);
 static_assert(sizeof(SharedWord<std::uint32_t>) == 4 && alignof(SharedWord<std::uint32_t>) == 4);
 static_assert(sizeof(SharedWord<std::uint64_t>) == 8 && alignof(SharedWord<std::uint64_t>) == 8);
-static_assert(std::is_standard_layout_v<SharedWord<std::uint64_t>> &&
-              std::is_trivially_destructible_v<SharedWord<std::uint64_t>>);
+static_assert(SharedStruct<SharedWord<std::uint64_t>> && SharedStruct<std::atomic<std::uint64_t>>);
 static_assert(std::is_trivially_copyable_v<Untrusted<std::uint64_t>>);
 
 }  // namespace ringmill

@@ -53,12 +53,12 @@ class JobTable {
   std::uint32_t inline_bytes() const noexcept { return cell_bytes_ - static_cast<std::uint32_t>(sizeof(CellHeader)); }
 
   CellHeader& header(CellIndex index) const noexcept {
-    return *reinterpret_cast<CellHeader*>(cells_ + (std::uint64_t{index} << shift_));
+    return shared_at<CellHeader>(cells_ + (std::uint64_t{index} << shift_));
   }
   std::atomic<std::uint64_t>& state(CellIndex index) const noexcept { return header(index).state; }
   /// Where the options of a cell stand that has some.
   CellOptions& options_place(CellIndex index) const noexcept {
-    return *reinterpret_cast<CellOptions*>(cells_ + ((std::uint64_t{index} + 1) << shift_) - sizeof(CellOptions));
+    return shared_at<CellOptions>(cells_ + ((std::uint64_t{index} + 1) << shift_) - sizeof(CellOptions));
   }
   /// Nothing: the plain job. The caller owns the cell, or looks at the word again.
   CellOptions* options(CellIndex index) const noexcept {
@@ -68,7 +68,7 @@ class JobTable {
   }
   /// Where the links of a cell stand that has some.
   CellLinks& links_place(CellIndex index) const noexcept {
-    return *reinterpret_cast<CellLinks*>(reinterpret_cast<std::byte*>(&options_place(index)) - sizeof(CellLinks));
+    return shared_at<CellLinks>(reinterpret_cast<std::byte*>(&options_place(index)) - sizeof(CellLinks));
   }
   /// Nothing: it has no parents and is of no bundle. The caller as in options().
   CellLinks* links(CellIndex index) const noexcept {

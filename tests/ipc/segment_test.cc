@@ -8,11 +8,28 @@
 #include <array>
 #include <cstddef>
 
+#include "ipc/shared_word.h"
 #include "tests/support/core_test.h"
 #include "tests/support/small_tmpfs.h"
 
 namespace ringmill::test {
 namespace {
+
+/// What the compiler refuses to view in shared memory (ipc/shared_word.h).
+struct WithDestructor {
+  std::atomic<std::uint64_t> word;
+  ~WithDestructor() {}
+};
+struct WithVirtualCall {
+  virtual void call();
+  std::atomic<std::uint64_t> word;
+};
+struct Large {
+  std::uint64_t words[4];
+};
+static_assert(SharedStruct<LevelEntry> && SharedStruct<SharedWord<std::uint32_t>>);
+static_assert(!SharedStruct<WithDestructor> && !SharedStruct<WithVirtualCall> && !SharedStruct<std::string>);
+static_assert(!SharedStruct<int*> && !SharedStruct<std::atomic<Large>>);
 
 constexpr std::uint64_t engine_id = 77;
 
