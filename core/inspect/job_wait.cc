@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/inspect/inspect.h"
+#include "core/inspect/job_view.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
 #include "ipc/waking.h"

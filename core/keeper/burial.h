@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "core/dead_letters/store.h"
-#include "core/inspect/inspect.h"
+#include "core/inspect/job_view.h"
 #include "core/instance/engine_core.h"
 #include "core/table/settling.h"
 

@@ -19,7 +19,9 @@
 
 #include <fmt/core.h>
 
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
+#include "core/inspect/job_view.h"
+#include "core/inspect/status_view.h"
 #include "tests/crash/fail_once.h"
 #include "tests/support/child.h"
 #include "tests/support/must.h"

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "core/durability/recovery.h"
-#include "core/inspect/inspect.h"
+#include "core/inspect/job_view.h"
 #include "core/journal/file_names.h"
 #include "tests/support/must.h"
 

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "core/inspect/inspect.h"
 #include "core/table/job_table.h"
 #include "core/table/settling.h"
 #include "core/table/unique_jobs.h"

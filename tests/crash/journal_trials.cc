@@ -12,7 +12,7 @@
 #include <fmt/format.h>
 
 #include "core/durability/journal_thread.h"
-#include "core/inspect/inspect.h"
+#include "core/inspect/job_view.h"
 #include "core/journal/parts.h"
 #include "core/journal/reader.h"
 #include "tests/crash/trials.h"

@@ -12,7 +12,9 @@
 #include <thread>
 
 #include "core/base/log.h"
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
+#include "core/inspect/job_view.h"
+#include "core/inspect/status_view.h"
 #include "tests/crash/all_calls.h"
 #include "tests/crash/scribbler.h"
 #include "tests/support/child.h"

@@ -9,7 +9,8 @@
 
 #include <fmt/core.h>
 
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
+#include "core/inspect/job_view.h"
 #include "core/journal/note.h"
 #include "core/table/arena.h"
 #include "core/table/lease_slots.h"

@@ -5,7 +5,8 @@
 #include <thread>
 
 #include "core/dead_letters/store.h"
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
+#include "core/inspect/job_view.h"
 #include "tests/support/core_test.h"
 #include "tests/support/random.h"
 

@@ -13,7 +13,7 @@
 
 #include "core/durability/live_jobs.h"
 #include "core/durability/recovery.h"
-#include "core/inspect/inspect.h"
+#include "core/inspect/job_view.h"
 #include "core/journal/note.h"
 #include "core/table/unique_jobs.h"
 #include "ipc/clock.h"

@@ -1,6 +1,8 @@
 // What recovery makes of payloads that stand in the journal in parts.
 #include <cstring>
 
+#include "core/inspect/invariants.h"
+#include "core/inspect/job_view.h"
 #include "core/table/arena.h"
 #include "tests/durability/rebuild.h"
 

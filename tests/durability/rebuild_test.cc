@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "core/inspect/invariants.h"
 #include "tests/durability/rebuild.h"
 
 namespace ringmill::test {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/durability/recovery.h"
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
 #include "core/journal/file_names.h"
 #include "tests/crash/single_step.h"
 #include "tests/journal/written_journal.h"

@@ -11,7 +11,7 @@
 #include <string>
 
 #include "core/dead_letters/store.h"
-#include "core/inspect/inspect.h"
+#include "core/inspect/job_view.h"
 #include "core/schedules/schedule_book.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"

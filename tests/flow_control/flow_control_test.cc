@@ -14,7 +14,8 @@
 #include <vector>
 
 #include "core/flow_control/flow_rules.h"
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
+#include "core/inspect/status_view.h"
 #include "ipc/sleepers.h"
 #include "ipc/wait_mark.h"
 #include "tests/support/child.h"

@@ -7,7 +7,7 @@
 #include "core/base/log.h"
 #include "core/durability/live_jobs.h"
 #include "core/durability/recovery.h"
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
 #include "tests/fuzz/harmed_journal.h"
 
 namespace ringmill::test {

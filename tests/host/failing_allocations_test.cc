@@ -18,7 +18,7 @@
 #include <ringmill/graph.h>
 #include <ringmill/worker.h>
 
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
 

@@ -5,7 +5,9 @@
 #include <chrono>
 #include <random>
 
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
+#include "core/inspect/job_view.h"
+#include "core/inspect/status_view.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
 #include "tests/support/inside.h"

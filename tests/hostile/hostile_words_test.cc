@@ -10,7 +10,7 @@
 #include <string>
 #include <thread>
 
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
 #include "core/table/arena.h"
 #include "ipc/waking.h"
 #include "tests/support/child.h"

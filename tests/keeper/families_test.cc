@@ -12,7 +12,7 @@
 #include <ringmill/graph.h>
 
 #include "core/dead_letters/store.h"
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
 #include "ipc/sleepers.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"

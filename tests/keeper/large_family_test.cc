@@ -5,7 +5,7 @@
 
 #include <ringmill/graph.h>
 
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
 #include "tests/support/core_test.h"
 
 namespace ringmill::test {

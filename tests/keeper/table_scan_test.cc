@@ -1,7 +1,7 @@
 // The keeper's pass over the table: what hints have lost comes back, and nothing else changes.
 #include <vector>
 
-#include "core/inspect/inspect.h"
+#include "core/inspect/status_view.h"
 #include "tests/support/core_test.h"
 #include "tests/support/inside.h"
 

@@ -11,7 +11,7 @@
 #include <numeric>
 #include <thread>
 
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
 #include "core/levels/runtime_levels.h"
 #include "ipc/spill_state.h"
 #include "tests/support/await.h"

@@ -5,7 +5,7 @@
 #include <array>
 #include <set>
 
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
 #include "core/keeper/reaper.h"
 #include "core/table/arena.h"
 #include "tests/support/child.h"

@@ -5,7 +5,7 @@
 #include <set>
 #include <thread>
 
-#include "core/inspect/inspect.h"
+#include "core/inspect/invariants.h"
 #include "core/table/arena.h"
 #include "core/table/free_cells.h"
 #include "tests/support/child.h"

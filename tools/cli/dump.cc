@@ -6,7 +6,12 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "core/inspect/invariants.h"
+#include "core/inspect/job_view.h"
+#include "core/inspect/status_view.h"
+#include "core/levels/level_names.h"
 #include "ipc/clock.h"
+#include "ipc/registry.h"
 #include "tools/cli/command.h"
 #include "tools/cli/dead_letters.h"
 #include "tools/cli/journal_lines.h"

@@ -5,7 +5,10 @@
 #include <memory>
 
 #include "core/flow_control/flow_view.h"
+#include "core/inspect/job_view.h"
+#include "core/levels/level_names.h"
 #include "ipc/clock.h"
+#include "ipc/registry.h"
 #include "ipc/spill_state.h"
 #include "tools/cli/command.h"
 #include "tools/cli/dead_letters.h"

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/engine/forgetting.h"
-#include "core/inspect/inspect.h"
+#include "core/inspect/job_view.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"

@@ -4,6 +4,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "core/inspect/job_view.h"
 #include "tools/cli/command.h"
 #include "tools/cli/dead_letters.h"
 #include "tools/cli/options.h"

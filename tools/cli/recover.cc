@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "core/durability/recovery.h"
-#include "core/inspect/inspect.h"
 #include "core/instance/engine_directory.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"

@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/inspect/status_view.h"
+#include "ipc/registry.h"
 #include "tools/cli/base64.h"
 #include "tools/cli/output.h"
 #include "tools/cli/values.h"

@@ -11,7 +11,6 @@
 #include <ringmill/job.h>
 #include <ringmill/status.h>
 
-#include "core/inspect/inspect.h"
 #include "core/instance/engine_directory.h"
 #include "ipc/file.h"
 #include "ipc/segment.h"

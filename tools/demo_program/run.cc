@@ -14,7 +14,7 @@
 #include <ringmill/engine.h>
 
 #include "core/base/log.h"
-#include "core/inspect/inspect.h"
+#include "core/inspect/job_view.h"
 #include "core/instance/engine_directory.h"
 #include "tools/demo_program/children.h"
 
