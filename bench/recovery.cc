@@ -11,7 +11,7 @@
 #include "bench/scratch.h"
 #include "bench/subject.h"
 #include "bench/workload.h"
-#include "core/instance/engine_directory.h"
+#include "core/instance/engine_files.h"
 
 namespace ringmill::bench {
 namespace {
@@ -44,7 +44,7 @@ Measured run_recovery(const Surroundings& surroundings) {
   auto scratch = ScratchEngine::create(surroundings.scratch, jobs + jobs / 100, cell_size);
   if (!scratch) return std::unexpected(scratch.error());
   if (auto written = write_jobs(scratch->directory()); !written) return std::unexpected(written.error());
-  const auto directory = EngineDirectory::open(scratch->directory());
+  const auto directory = EngineFiles::open(scratch->directory());
   if (!directory) return std::unexpected(directory.error().message());
   std::filesystem::remove(directory->segment_path());
   const std::uint64_t begin = now_ns();

@@ -552,7 +552,7 @@ Result<DeadLetterTotals> DeadLetterStore::totals() const {
 
 Result<File> DeadLetterStore::lock_retries() const {
   const Directory& directory = implementation_->directory;
-  auto file = directory.open_file("lock", O_RDWR, Directory::Owners::directorys);
+  auto file = directory.open_file(engine_lock_file, O_RDWR, Directory::Owners::directorys);
   if (!file) return file;
   const auto locked = try_lock_byte(*file, retry_lock_byte);
   if (!locked) return std::unexpected(locked.error());

@@ -28,17 +28,12 @@
 
 #include <ringmill/error.h>
 
+#include "core/base/file_names.h"
 #include "core/dead_letters/dead_letter.h"
 #include "ipc/directory.h"
 #include "ipc/file.h"
 
 namespace ringmill {
-
-/// The files that a store makes in the engine's directory. The log first: a database without its log has lost its last
-/// transactions, a log without its database would be taken for that of the next one.
-inline constexpr const char* dead_letter_file = "dead-letters.db";
-inline constexpr std::string_view dead_letter_files[] = {"dead-letters.db-wal", "dead-letters.db-shm",
-                                                         "dead-letters.db"};
 
 /// How much is kept. Stands in the file from its making on, so that each process sees the same.
 struct DeadLetterLimits {

@@ -7,6 +7,7 @@
 #include "core/base/engine_thread.h"
 #include "core/base/exceptions.h"
 #include "core/base/log.h"
+#include "core/durability/open_journal.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
 #include "ipc/time_slice.h"
@@ -86,7 +87,7 @@ bool JournalWork::open() {
   if (writer_) return true;
   const std::uint64_t now_ns = lease_clock_ns();
   if (now_ns < open_again_at_ns_) return false;
-  auto writer = engine_->directory.open_journal(words_->epoch.load() + 1, choice_, engine_->open_device);
+  auto writer = open_journal(engine_->directory, words_->epoch.load() + 1, choice_, engine_->open_device);
   if (!writer) {
     open_again_at_ns_ = now_ns + open_retry_ns;
     const bool full = writer.error().code() == ErrorCode::no_space;

@@ -9,6 +9,8 @@
 #include "core/base/kinds.h"
 #include "core/base/log.h"
 #include "core/dead_letters/store.h"
+#include "core/engine/engine_creation.h"
+#include "core/engine/opening.h"
 #include "core/flow_control/flow_book.h"
 #include "core/inspect/job_view.h"
 #include "core/inspect/job_wait.h"
@@ -86,13 +88,13 @@ Engine& Engine::operator=(Engine&&) noexcept = default;
 Engine::~Engine() = default;
 
 Result<void> Engine::create(const std::filesystem::path& directory, const CreateOptions& options) try {
-  return EngineDirectory::create(directory, options);
+  return create_engine(directory, options);
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
 
 Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions& options) try {
-  auto core = EngineCore::open(path, options.dump_segment);
+  auto core = open_engine(path, options.dump_segment);
   if (!core) return std::unexpected(core.error());
   return Engine(std::make_shared<Implementation>(*std::move(core), options.embedded_keeper));
 } catch (const std::exception& thrown) {
@@ -100,14 +102,14 @@ Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions
 }
 
 Result<void> Engine::remove(const std::filesystem::path& given, bool force) try {
-  const auto path = EngineDirectory::full_path(given);
+  const auto path = EngineFiles::full_path(given);
   if (!path) return std::unexpected(path.error());
-  const auto locked = EngineDirectory::lock_to_remove(*path);
+  const auto locked = lock_to_remove(*path);
   if (!locked) return std::unexpected(locked.error());
-  const auto directory = EngineDirectory::open(locked->folder, EngineDirectory::For::mend);
+  const auto directory = EngineFiles::open(locked->folder, EngineFiles::For::mend);
   if (!directory) {
     if (directory.error().code() != ErrorCode::not_found) return std::unexpected(directory.error());
-    return EngineDirectory::remove_half_made(*locked);
+    return remove_half_made(*locked);
   }
   if (!force) {
     if (directory->is_in_use(locked->locks)) {
@@ -118,7 +120,7 @@ Result<void> Engine::remove(const std::filesystem::path& given, bool force) try 
     }
   }
   if (const auto segment = directory->open_segment_if_there()) mark_removed(*segment);
-  return directory->remove_files();
+  return remove_files(*directory);
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }

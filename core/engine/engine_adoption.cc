@@ -1,18 +1,9 @@
-// An engine of its own of a copy: what `ringmill recover` does first where the directory is one
-// (core/instance/engine_identity.h).
-//
-//                                                            killed just after the step
-//   adopt.A1  take the structure lock, look that none lives  the kernel drops the locks
-//   adopt.A2  write engine.json whole: new id, journal_id, home an engine of its own, whose memory the next opening
-//             makes
-//
-// The note `memory` names the former id and counts for nothing under the new one. The memory of the former id is not
-// touched: it is the original's, or what is left of the engine that a backup was restored over.
+#include "core/engine/engine_adoption.h"
+
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/log.h"
-#include "core/instance/engine_directory.h"
 #include "core/journal/file_names.h"
 #include "core/journal/slot_files.h"
 #include "ipc/random.h"
@@ -41,45 +32,46 @@ Result<void> check_shares_no_file(const Directory& folder, const Directory& jour
 
 }  // namespace
 
-bool EngineDirectory::needs_adoption() const {
-  if (is_copy_) return true;
-  const auto segment = Segment::open(segment_path(), config().engine_id, folder_.owner(), config().mode,
-                                     Segment::Access::read_only, false);
-  return segment && MemorySigns::of(*segment).is_of_another(home_);
+bool needs_adoption(const EngineFiles& files) {
+  if (files.is_copy()) return true;
+  const auto segment = Segment::open(files.segment_path(), files.config().engine_id, files.folder().owner(),
+                                     files.config().mode, Segment::Access::read_only, false);
+  return segment && MemorySigns::of(*segment).is_of_another(files.home());
 }
 
-Result<void> EngineDirectory::adopt(const File& locks) {
+Result<void> adopt(EngineFiles& files, const File& locks) {
   // A file of our own: the caller may take the structure lock by its own one later.
-  const auto file = open_locks();
+  const auto file = files.open_locks();
   if (!file) return std::unexpected(file.error());
   if (auto locked = lock_byte(*file, structure_lock_byte); !locked) return locked;  // adopt.A1
-  const auto present = open(folder_, For::mend);
+  auto present = EngineFiles::open(files.folder(), EngineFiles::For::mend);
   if (!present) return std::unexpected(present.error());
-  *this = *present;
-  if (!needs_adoption()) return {};  // another process has done it
-  if (::geteuid() != folder_.owner()) {
+  files = *std::move(present);
+  if (!needs_adoption(files)) return {};  // another process has done it
+  const std::string where = files.path().string();
+  if (::geteuid() != files.folder().owner()) {
     return std::unexpected(
-        Error(ErrorCode::permission_denied, "only its owner can make an engine of its own of a copy", path().string()));
+        Error(ErrorCode::permission_denied, "only its owner can make an engine of its own of a copy", where));
   }
-  if (is_in_use(locks)) {
+  if (files.is_in_use(locks)) {
     return std::unexpected(Error(ErrorCode::busy, "processes use this directory",
-                                 path().string() + "; end its producers, workers and keeper, then recover"));
+                                 where + "; end its producers, workers and keeper, then recover"));
   }
-  const auto journal = open_journal_folder();
+  const auto journal = files.open_journal_folder();
   if (!journal) return std::unexpected(journal.error());
-  if (auto alone = check_shares_no_file(folder_, *journal); !alone) return alone;
+  if (auto alone = check_shares_no_file(files.folder(), *journal); !alone) return alone;
   const auto id = random_number();
   if (!id) return std::unexpected(id.error());
-  const std::string former = engine_id();
-  const std::filesystem::path former_memory = segment_path();
-  configuration_.segment.engine_id = *id;
-  configuration_.home = home_.home;
-  if (auto written = write_configuration(); !written) return written;  // adopt.A2
-  is_copy_ = false;
+  EngineConfiguration own = files.configuration();
+  own.segment.engine_id = *id;
+  own.home = files.home().home;
+  EngineFiles adopted(files.folder(), std::move(own), files.home());
+  if (auto written = adopted.write_configuration(); !written) return written;  // adopt.A2
   log().warn(
       "{} was a copy of engine {}, a restored backup, or was moved here: it is an engine of its own from here on, {}; "
       "{} is left alone",
-      path().string(), former, engine_id(), former_memory.string());
+      where, files.engine_id(), adopted.engine_id(), files.segment_path().string());
+  files = std::move(adopted);
   return {};
 }
 

@@ -1,19 +1,5 @@
-// Making an engine, and taking one apart, whole or half-made.
-//
-//                                                              killed just after the step
-//   make.C1  make the directory                                an empty folder, as anybody may have one
-//   make.C2  make the lock file, take the structure lock       the kernel drops the lock; a folder with an empty file
-//   make.C3  note the segment's name in `creating`, durably    the note; nothing else has begun
-//   make.C4  make the journal's folder                         an empty folder beside the note
-//   make.C5  make the segment under another name, rename it    the note names both
-//   make.C6  write engine.json, whole                          a whole engine; its note is not looked at any more
-//   make.C7  remove the note
-//
-// Up to C6 the engine is half-made: the next create() or remove() takes apart what the note names, and begins anew, or
-// ends. Both hold the structure lock meanwhile, so what they take apart is never a creation that still runs.
-//
-// The lock file goes last, and only by the process that holds its lock. So a process that has got the lock checks that
-// the file still stands at its path: if not, the engine was taken apart in between, and it begins again at C1.
+#include "core/engine/engine_creation.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,13 +11,11 @@
 #include <string_view>
 #include <vector>
 
-#include "core/base/log.h"
-#include "core/dead_letters/store.h"
-#include "core/flow_control/flow_rules.h"
+#include "core/base/file_names.h"
+#include "core/engine/engine_adoption.h"
 #include "core/instance/engine_configuration.h"
-#include "core/instance/engine_directory.h"
-#include "core/levels/level_list.h"
-#include "core/schedules/schedule_book.h"
+#include "core/instance/engine_identity.h"
+#include "core/journal/file_names.h"
 #include "ipc/directory.h"
 #include "ipc/file_modes.h"
 #include "ipc/random.h"
@@ -42,18 +26,6 @@ namespace ringmill {
 namespace fs = std::filesystem;
 
 namespace {
-
-/// What an engine has in databases, and what SQLite keeps beside them. An engine that is made where another one was
-/// half removed must not find that one's.
-constexpr std::array<std::string_view, 6> database_files{dead_letter_files[0], dead_letter_files[1],
-                                                         dead_letter_files[2], "dead-letters.db-journal",
-                                                         schedules_file,       "schedules.db-journal"};
-
-/// Every file that we make in an engine's directory, the lock last. Each may stand there half-made, too.
-constexpr std::array<std::string_view, 13> own_files{
-    configuration_file, generation_file,   creation_note_file, memory_note_file,  flow_file,
-    database_files[0],  database_files[1], database_files[2],  database_files[3], database_files[4],
-    database_files[5],  level_list_file,   engine_lock_file};
 
 /// How often the lock file may be replaced while we take its lock, before we say that others are at it.
 constexpr int most_replacements = 1000;
@@ -200,7 +172,7 @@ Result<void> unlink_own_files(const Directory& folder, const std::vector<std::st
   return {};
 }
 
-/// C4. Its mode is the engine's directory's: the keeper may be any of the engine's users.
+/// make.C4. Its mode is the engine's directory's: the keeper may be any of the engine's users.
 Result<void> make_journal_folder(const Directory& folder, std::uint32_t mode) {
   const auto made = folder.make_folder(journal_folder, mode);
   if (!made && made.error().code() != ErrorCode::already_exists) return made;
@@ -218,7 +190,7 @@ Result<void> unlink_noted_segment(const Directory& folder) {
   return unlink_segment(note->segment, folder.owner());
 }
 
-/// C2. Error not_found: the directory, or the file, was removed meanwhile.
+/// make.C2. Error not_found: the directory, or the file, was removed meanwhile.
 Result<File> open_or_make_lock(const Directory& folder, std::uint32_t file_mode) {
   auto made = folder.make_file(engine_lock_file, file_mode);
   if (made || made.error().code() != ErrorCode::already_exists) return made;
@@ -229,11 +201,8 @@ Error others_are_at_it(const fs::path& path) {
   return Error(ErrorCode::busy, "others make and remove an engine at this place", path.string());
 }
 
-}  // namespace
-
-/// C1 and C2. A second creator waits here, then finds engine.json.
-Result<EngineDirectory::Locked> EngineDirectory::make_and_lock(const fs::path& path, std::uint32_t mode,
-                                                               std::uint32_t file_mode) {
+/// make.C1 and make.C2. A second creator waits here, then finds engine.json.
+Result<LockedPlace> make_and_lock(const fs::path& path, std::uint32_t mode, std::uint32_t file_mode) {
   for (int n = 0; n < most_replacements; ++n) {
     const auto made = Directory::make(path, mode);
     if (!made && made.error().code() != ErrorCode::already_exists) return std::unexpected(made.error());
@@ -244,15 +213,57 @@ Result<EngineDirectory::Locked> EngineDirectory::make_and_lock(const fs::path& p
     if (!locks && locks.error().code() == ErrorCode::not_found) continue;  // removed since make.C1
     if (!locks) return std::unexpected(locks.error());
     if (auto locked = lock_byte(*locks, structure_lock_byte); !locked) return std::unexpected(locked.error());
-    if (folder->is_named(engine_lock_file, *locks)) return Locked{*folder, *std::move(locks)};
+    if (folder->is_named(engine_lock_file, *locks)) return LockedPlace{*folder, *std::move(locks)};
   }
   return std::unexpected(others_are_at_it(path));
 }
 
-Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions& options) {
+/// make.C3 to make.C7.
+Result<void> make_contents(const LockedPlace& place, EngineConfiguration configuration, std::uint32_t mode) {
+  const Directory& folder = place.folder;
+  // Both may be there from before, with another mode. The mode alone would take the group's sign from a directory that
+  // was prepared for a group.
+  const std::uint32_t with_group = directory_mode(mode) | (folder.mode() & S_ISGID);
+  if (auto set = folder.set_mode(with_group); !set) return set;
+  // The lock file may be older than that. Not allowed to those who are not of the group: then it stays as it is.
+  const Directory::Owner owner{.user = static_cast<uid_t>(-1), .group = folder.group()};
+  if (auto given = give_file(place.locks, owner, folder.path_of(engine_lock_file)); !given) return given;
+  if (::fchmod(place.locks.descriptor(), mode_with_locks(configuration.segment.mode)) != 0) {
+    return std::unexpected(system_error("cannot set the mode of", folder.path_of(engine_lock_file)));
+  }
+  const auto home = find_home(folder);
+  if (!home) return std::unexpected(home.error());
+  configuration.home = home->home;
+  const EngineFiles files(folder, std::move(configuration), *home);
+  const auto memory = files.open_memory_folder();
+  if (!memory) return std::unexpected(memory.error());
+  const auto making = random_number();
+  if (!making) return std::unexpected(making.error());
+  const std::string name = segment_name(files.config().engine_id);
+  SegmentConfig segment = files.config();
+  segment.owner = FileOwner{folder.owner(), folder.group()};
+  const auto fill = [&](Segment& fresh) -> Result<void> {
+    if (auto free = Segment::make_all_cells_free(fresh); !free) return free;
+    MemorySigns{.making = *making, .home = home->word}.put_into(fresh);
+    return files.write_memory_note(*making, name);
+  };
+  const CreationNote note{files.configuration().shm_dir / name, folder.inode()};
+  auto noted = files.write_durably(creation_note_file, note.to_text(), owners_file_mode(files.config().mode));
+  if (!noted) return noted;  // make.C3
+  if (auto limited = files.write_generation_limit(generation_step); !limited) return limited;
+  if (auto made = make_journal_folder(folder, with_group); !made) return made;                            // make.C4
+  if (auto made = Segment::create(*memory, name, segment, 1, generation_step, fill); !made) return made;  // make.C5
+  if (auto written = files.write_configuration(); !written) return written;                               // make.C6
+  static_cast<void>(folder.remove_if_there(creation_note_file));                                          // make.C7
+  return {};
+}
+
+}  // namespace
+
+Result<void> create_engine(const fs::path& given, const CreateOptions& options) {
   auto configuration = checked_configuration(options);
   if (!configuration) return std::unexpected(configuration.error());
-  const auto path = full_path(given);
+  const auto path = EngineFiles::full_path(given);
   if (!path) return std::unexpected(path.error());
   std::error_code failure;
   configuration->shm_dir = fs::absolute(options.shm_dir, failure);
@@ -267,9 +278,7 @@ Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions&
   if (auto cleaned = unlink_journal(folder); !cleaned) return cleaned;
   if (auto cleaned = unlink_databases(folder); !cleaned) return cleaned;
   if (auto cleaned = folder.remove_if_there(flow_file); !cleaned) return cleaned;
-  EngineDirectory directory(folder);
-  directory.configuration_ = *std::move(configuration);
-  auto made = directory.make_contents(locked->locks, options.mode);
+  auto made = make_contents(*locked, *std::move(configuration), options.mode);
   if (!made) {
     // engine.json first: a kill from here on leaves a half-made engine, not a whole one without its segment.
     static_cast<void>(folder.remove_if_there(configuration_file));
@@ -279,55 +288,17 @@ Result<void> EngineDirectory::create(const fs::path& given, const CreateOptions&
   return made;
 }
 
-Result<void> EngineDirectory::make_contents(const File& locks, std::uint32_t mode) {
-  // Both may be there from before, with another mode. The mode alone would take the group's sign from a directory that
-  // was prepared for a group.
-  const std::uint32_t with_group = directory_mode(mode) | (folder_.mode() & S_ISGID);
-  if (auto set = folder_.set_mode(with_group); !set) return set;
-  // The lock file may be older than that. Not allowed to those who are not of the group: then it stays as it is.
-  const Directory::Owner owner{.user = static_cast<uid_t>(-1), .group = folder_.group()};
-  if (auto given = give_file(locks, owner, folder_.path_of(engine_lock_file)); !given) return given;
-  if (::fchmod(locks.descriptor(), mode_with_locks(config().mode)) != 0) {
-    return std::unexpected(system_error("cannot set the mode of", folder_.path_of(engine_lock_file)));
-  }
-  const auto memory = open_memory_folder();
-  if (!memory) return std::unexpected(memory.error());
-  const auto home = find_home(folder_);
-  if (!home) return std::unexpected(home.error());
-  home_ = *home;
-  configuration_.home = home->home;
-  const auto making = random_number();
-  if (!making) return std::unexpected(making.error());
-  const std::string name = segment_name(config().engine_id);
-  SegmentConfig segment = config();
-  segment.owner = FileOwner{folder_.owner(), folder_.group()};
-  const auto fill = [&](Segment& fresh) -> Result<void> {
-    if (auto free = Segment::make_all_cells_free(fresh); !free) return free;
-    MemorySigns{.making = *making, .home = home_.word}.put_into(fresh);
-    return write_memory_note(*making, name);
-  };
-  const CreationNote note{configuration_.shm_dir / name, folder_.inode()};
-  auto noted = write_durably(creation_note_file, note.to_text(), owners_file_mode(config().mode));
-  if (!noted) return noted;  // make.C3
-  if (auto limited = write_generation_limit(generation_step); !limited) return limited;
-  if (auto made = make_journal_folder(folder_, with_group); !made) return made;                           // make.C4
-  if (auto made = Segment::create(*memory, name, segment, 1, generation_step, fill); !made) return made;  // make.C5
-  if (auto written = write_configuration(); !written) return written;                                     // make.C6
-  static_cast<void>(folder_.remove_if_there(creation_note_file));                                         // make.C7
-  return {};
-}
-
-Result<EngineDirectory::Locked> EngineDirectory::lock_to_remove(const fs::path& path) {
+Result<LockedPlace> lock_to_remove(const fs::path& path) {
   for (int n = 0; n < most_replacements; ++n) {
     const auto folder = Directory::open(path);
     if (!folder) {
       const ErrorCode code = folder.error().code();
       const bool is_none = code == ErrorCode::not_found || code == ErrorCode::already_exists;
-      return std::unexpected(is_none ? no_engine(path) : folder.error());
+      return std::unexpected(is_none ? no_engine_at(path) : folder.error());
     }
     auto locks = folder->open_file(engine_lock_file, O_RDWR, Directory::Owners::directorys);
     if (!locks && locks.error().code() == ErrorCode::not_found && !folder->has(configuration_file)) {
-      return std::unexpected(no_engine(path));
+      return std::unexpected(no_engine_at(path));
     }
     if (!locks) return std::unexpected(locks.error());
     const auto locked = try_lock_byte(*locks, structure_lock_byte);
@@ -336,12 +307,12 @@ Result<EngineDirectory::Locked> EngineDirectory::lock_to_remove(const fs::path& 
       return std::unexpected(Error(ErrorCode::busy, "another process makes or removes this engine right now",
                                    path.string() + "; wait for it, or end it, then try again"));
     }
-    if (folder->is_named(engine_lock_file, *locks)) return Locked{*folder, *std::move(locks)};
+    if (folder->is_named(engine_lock_file, *locks)) return LockedPlace{*folder, *std::move(locks)};
   }
   return std::unexpected(others_are_at_it(path));
 }
 
-Result<void> EngineDirectory::remove_half_made(const Locked& locked) {
+Result<void> remove_half_made(const LockedPlace& locked) {
   const Directory& folder = locked.folder;
   struct stat facts {};
   if (::fstat(locked.locks.descriptor(), &facts) != 0) {
@@ -351,20 +322,21 @@ Result<void> EngineDirectory::remove_half_made(const Locked& locked) {
   const auto contents = contents_of(folder);
   if (!contents) return std::unexpected(contents.error());
   const bool has_more_of_ours = contents->ours.size() > 1;
-  if (facts.st_size != 0 || (!has_more_of_ours && contents->foreign)) return std::unexpected(no_engine(folder.path()));
+  if (facts.st_size != 0 || (!has_more_of_ours && contents->foreign))
+    return std::unexpected(no_engine_at(folder.path()));
   if (auto unlinked = unlink_noted_segment(folder); !unlinked) return unlinked;
   return unlink_own_files(folder, contents->ours);
 }
 
-Result<void> EngineDirectory::remove_files() const {
-  const auto contents = contents_of(folder_);
+Result<void> remove_files(const EngineFiles& files) {
+  const auto contents = contents_of(files.folder());
   if (!contents) return std::unexpected(contents.error());
   // The segment first: without engine.json its name is lost. A copy has none: what stands at that name is the
   // original's.
-  if (!needs_adoption()) {
-    if (auto unlinked = unlink_segment(segment_path(), folder_.owner()); !unlinked) return unlinked;
+  if (!needs_adoption(files)) {
+    if (auto unlinked = unlink_segment(files.segment_path(), files.folder().owner()); !unlinked) return unlinked;
   }
-  return unlink_own_files(folder_, contents->ours);
+  return unlink_own_files(files.folder(), contents->ours);
 }
 
 }  // namespace ringmill

@@ -1,11 +1,12 @@
 #include "core/engine/forgetting.h"
 
+#include "core/engine/opening.h"
 #include "ipc/waking.h"
 
 namespace ringmill {
 
 Result<std::unique_ptr<Forgetting>> Forgetting::begin(const std::filesystem::path& directory) {
-  auto core = EngineCore::open(directory, false);
+  auto core = open_engine(directory, false);
   if (!core) return std::unexpected(core.error());
   std::unique_ptr<Forgetting> begun(new Forgetting(*std::move(core)));
   if (auto entered = begun->enter(); !entered) return std::unexpected(entered.error());

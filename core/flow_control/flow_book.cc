@@ -31,7 +31,7 @@ Error too_many_rows() {
                "`ringmill limit` lists them; take one off");
 }
 
-Result<void> write_flow_rules(const EngineDirectory& directory, const FlowRules& rules) {
+Result<void> write_flow_rules(const EngineFiles& directory, const FlowRules& rules) {
   // The keeper may be any user of the engine.
   return directory.folder().write_file_durably(flow_file, to_json(rules), directory.config().mode | 0444);
 }
@@ -143,7 +143,7 @@ Result<bool> apply_flow_rules(const Segment& segment, const FlowRules& rules) {
   return changed;
 }
 
-Result<void> change_flow_rules(const EngineDirectory& directory, Segment& segment,
+Result<void> change_flow_rules(const EngineFiles& directory, Segment& segment,
                                const std::function<Result<void>(FlowRules&)>& change) {
   // A file of its own: locks of one open file do not exclude each other, and any thread may be here.
   const auto locks = directory.open_locks();
@@ -168,7 +168,7 @@ Result<void> change_flow_rules(const EngineDirectory& directory, Segment& segmen
   return {};
 }
 
-FlowRulesWatch::Sign FlowRulesWatch::sign_of(const EngineDirectory& directory) {
+FlowRulesWatch::Sign FlowRulesWatch::sign_of(const EngineFiles& directory) {
   const auto facts = directory.folder().look(flow_file);
   if (!facts || !*facts) return {};
   const timespec& changed = (*facts)->st_mtim;

@@ -21,14 +21,14 @@
 
 #include "core/flow_control/flow_rules.h"
 #include "core/instance/engine_core.h"
-#include "core/instance/engine_directory.h"
+#include "core/instance/engine_files.h"
 #include "ipc/segment.h"
 
 namespace ringmill {
 
 /// F1 to F5. `change` edits the rules. Errors: those of `change`; no_space (64 kinds have a concurrency limit, which is
 /// the most; or no kind can be named any more), permission_denied, corrupt, system.
-Result<void> change_flow_rules(const EngineDirectory& directory, Segment& segment,
+Result<void> change_flow_rules(const EngineFiles& directory, Segment& segment,
                                const std::function<Result<void>(FlowRules&)>& change);
 
 /// F3. True: something was written. The caller has the flow lock, or the segment for itself. Error no_space, as above:
@@ -47,7 +47,7 @@ class FlowRulesWatch {
     std::int64_t changed_ns = 0;
     bool operator==(const Sign&) const noexcept = default;
   };
-  static Sign sign_of(const EngineDirectory& directory);
+  static Sign sign_of(const EngineFiles& directory);
 
   std::optional<Sign> applied_;
 };

@@ -13,11 +13,10 @@
 #include <ringmill/error.h>
 #include <ringmill/flow_control.h>
 
+#include "core/base/file_names.h"
 #include "ipc/directory.h"
 
 namespace ringmill {
-
-inline constexpr std::string_view flow_file = "flow-control.json";
 
 struct KindRules {
   std::uint64_t paused_since_ns = 0;  // wall clock; 0: not paused

@@ -7,9 +7,12 @@
 #include <optional>
 #include <stdexcept>
 
+#include <ringmill/job.h>
+
 #include "core/base/exceptions.h"
 #include "core/base/json_number.h"
 #include "core/base/shown_text.h"
+#include "core/journal/format.h"
 #include "ipc/name_table.h"
 #include "ipc/random.h"
 

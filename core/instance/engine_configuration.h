@@ -9,7 +9,7 @@
 #include <ringmill/options.h>
 
 #include "core/instance/engine_identity.h"
-#include "core/journal/writer.h"
+#include "core/journal/geometry.h"
 #include "ipc/segment.h"
 
 namespace ringmill {

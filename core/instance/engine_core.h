@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/instance/engine_directory.h"
+#include "core/instance/engine_files.h"
+#include "core/journal/device.h"
 #include "core/table/job_table.h"
 #include "ipc/fork_guard.h"
 #include "ipc/registry.h"
@@ -15,13 +16,10 @@
 
 namespace ringmill {
 
-/// Directory, locks and segment of one open engine. Everything here may be used by any thread.
+/// Directory, locks and segment of one open engine (core/engine/opening.h). Everything here may be used by any thread.
 class EngineCore {
  public:
-  /// Opens the engine of a directory; makes its shared memory anew where that is gone. Errors: those of Engine::open().
-  static Result<std::shared_ptr<EngineCore>> open(const std::filesystem::path& directory, bool dump_in_core);
-
-  EngineCore(EngineDirectory opened_directory, File lock_file, File probe_file, Segment mapped)
+  EngineCore(EngineFiles opened_directory, File lock_file, File probe_file, Segment mapped)
       : directory(std::move(opened_directory)),
         locks(std::move(lock_file)),
         probe(std::move(probe_file)),
@@ -29,7 +27,7 @@ class EngineCore {
         registry(segment, locks.file()),
         death_probe(segment, probe.file()) {}
 
-  EngineDirectory directory;
+  EngineFiles directory;
   /// Holds this process's locks; closed in the child of a fork.
   ForkClosedFile locks;
   /// The same file opened again, to ask who holds a lock.

@@ -1,5 +1,5 @@
-// Opening an engine, and entering it. Its memory may have been replaced in between: a process is in only once it holds
-// an entry's lock byte, and what makes memory anew takes all of them first (core/engine/engine_recovery.cc).
+// Entering an engine that is open. Its memory may have been replaced since: a process is in only once it holds an
+// entry's lock byte, and what makes memory anew takes all of them first (core/engine/engine_recovery.cc).
 #include <chrono>
 #include <memory>
 #include <thread>
@@ -28,18 +28,6 @@ bool wait_for_maker(const File& probe) {
 }
 
 }  // namespace
-
-Result<std::shared_ptr<EngineCore>> EngineCore::open(const std::filesystem::path& path, bool dump_in_core) {
-  auto opened = EngineDirectory::open(path);
-  if (!opened) return std::unexpected(opened.error());
-  auto locks = opened->open_locks();
-  if (!locks) return std::unexpected(locks.error());
-  auto probe = opened->open_locks();
-  if (!probe) return std::unexpected(probe.error());
-  auto segment = opened->open_segment(*locks, dump_in_core);
-  if (!segment) return std::unexpected(segment.error());
-  return std::make_shared<EngineCore>(*std::move(opened), *std::move(locks), *std::move(probe), *std::move(segment));
-}
 
 Result<std::uint32_t> enter_engine(EngineCore& core, Role role) {
   auto number = core.registry.enter(role);

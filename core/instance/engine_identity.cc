@@ -8,6 +8,8 @@
 
 #include <ringmill/job.h>
 
+#include "core/base/file_names.h"
+
 namespace ringmill {
 
 namespace {

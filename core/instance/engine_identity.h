@@ -39,10 +39,8 @@
 
 namespace ringmill {
 
-/// The home of an engine is that of this file: the locks on it keep processes out of each other's way.
-inline constexpr const char* engine_lock_file = "lock";
-
-/// Where an engine was made. A file system that does not say when a file was born leaves `born_ns` 0.
+/// Where an engine was made: the place of its file `lock`, whose locks keep processes out of each other's way. A file
+/// system that does not say when a file was born leaves `born_ns` 0.
 struct EngineHome {
   std::uint64_t inode = 0;  // 0: the engine was made before homes were noted
   std::uint64_t born_ns = 0;
@@ -74,7 +72,6 @@ struct MemoryNote {
   /// Error corrupt.
   static Result<MemoryNote> of(std::string_view text, const std::filesystem::path& path);
 };
-inline constexpr const char* memory_note_file = "memory";
 
 /// The name of a segment's file; `number` is the engine's id, or a random number where another user has that name.
 std::string segment_name(std::uint64_t number);

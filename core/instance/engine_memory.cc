@@ -5,7 +5,7 @@
 #include <sys/vfs.h>
 
 #include "core/base/log.h"
-#include "core/instance/engine_directory.h"
+#include "core/instance/engine_files.h"
 #include "ipc/file_modes.h"
 #include "ipc/random.h"
 
@@ -31,12 +31,12 @@ Result<bool> is_of_another_user(const Directory& folder, std::string_view name, 
 
 }  // namespace
 
-fs::path EngineDirectory::segment_path() const {
+fs::path EngineFiles::segment_path() const {
   const auto note = read_memory_note();
   return configuration_.shm_dir / (note && *note ? (*note)->segment : segment_name(config().engine_id));
 }
 
-Result<std::optional<MemoryNote>> EngineDirectory::read_memory_note() const {
+Result<std::optional<MemoryNote>> EngineFiles::read_memory_note() const {
   const auto text = folder_.read_small_file(memory_note_file, Directory::Owners::alone);
   if (!text && text.error().code() == ErrorCode::not_found) return std::nullopt;
   if (!text) return std::unexpected(text.error());
@@ -46,12 +46,12 @@ Result<std::optional<MemoryNote>> EngineDirectory::read_memory_note() const {
   return *std::move(note);
 }
 
-Result<void> EngineDirectory::write_memory_note(std::uint64_t making, const std::string& segment) const {
+Result<void> EngineFiles::write_memory_note(std::uint64_t making, const std::string& segment) const {
   const MemoryNote note{.engine_id = config().engine_id, .making = making, .segment = segment};
   return write_durably(memory_note_file, note.to_text(), owners_file_mode(config().mode));
 }
 
-Result<void> EngineDirectory::check_memory(const Segment& segment) const {
+Result<void> EngineFiles::check_memory(const Segment& segment) const {
   const auto note = read_memory_note();
   if (!note) return std::unexpected(note.error());
   if (MemorySigns::of(segment).making == (*note ? (*note)->making : 0)) return {};
@@ -61,7 +61,7 @@ Result<void> EngineDirectory::check_memory(const Segment& segment) const {
                         "all share one --shm-dir, and open the engine again"));
 }
 
-Result<Directory> EngineDirectory::open_memory_folder() const {
+Result<Directory> EngineFiles::open_memory_folder() const {
   const fs::path& path = configuration_.shm_dir;
   auto folder = Directory::open(path, Directory::Links::followed);
   if (!folder) return folder;
@@ -78,7 +78,7 @@ Result<Directory> EngineDirectory::open_memory_folder() const {
             path.string() + "; others could swap what is made there: use a mode of 0700, or 1777"));
 }
 
-Result<std::string> EngineDirectory::free_segment_name(const Directory& folder) const {
+Result<std::string> EngineFiles::free_segment_name(const Directory& folder) const {
   const fs::path last = segment_path();
   const auto taken = is_of_another_user(folder, last.filename().string(), folder_.owner());
   if (!taken) return std::unexpected(taken.error());
@@ -90,14 +90,14 @@ Result<std::string> EngineDirectory::free_segment_name(const Directory& folder) 
   return segment_name(*another);
 }
 
-bool EngineDirectory::is_name_taken() const {
+bool EngineFiles::is_name_taken() const {
   const fs::path segment = segment_path();
   const auto folder = Directory::open(segment.parent_path(), Directory::Links::followed);
   const auto taken = folder ? is_of_another_user(*folder, segment.filename().string(), folder_.owner()) : false;
   return taken && *taken;
 }
 
-Result<Segment> EngineDirectory::map_any_segment(Segment::Access access, bool dump_in_core) const {
+Result<Segment> EngineFiles::map_any_segment(Segment::Access access, bool dump_in_core) const {
   if (is_copy_) return std::unexpected(copy_error());
   auto segment =
       Segment::open(segment_path(), config().engine_id, folder_.owner(), config().mode, access, dump_in_core);
@@ -119,7 +119,7 @@ Result<Segment> EngineDirectory::map_any_segment(Segment::Access access, bool du
   return segment;
 }
 
-Result<Segment> EngineDirectory::map_segment(Segment::Access access, bool dump_in_core, bool* is_out_of_date) const {
+Result<Segment> EngineFiles::map_segment(Segment::Access access, bool dump_in_core, bool* is_out_of_date) const {
   auto segment = map_any_segment(access, dump_in_core);
   if (!segment) return segment;
   if (auto current = check_memory(*segment); !current) {
@@ -131,7 +131,7 @@ Result<Segment> EngineDirectory::map_segment(Segment::Access access, bool dump_i
 }
 
 /// The arena may be larger: a recovery makes it so when more comes back than it has room for.
-Result<void> EngineDirectory::check_sizes(const Segment& segment) const {
+Result<void> EngineFiles::check_sizes(const Segment& segment) const {
   const SegmentConfig& said = config();
   const ArenaSize arena{.max_payload = said.max_payload, .bytes = said.arena_bytes};
   const Geometry wanted = Geometry::of(said.capacity, said.cell_bytes, static_cast<std::uint32_t>(said.levels.size()),
@@ -146,10 +146,8 @@ Result<void> EngineDirectory::check_sizes(const Segment& segment) const {
                                    " --from-journal` makes the memory as it says"));
 }
 
-Result<Segment> EngineDirectory::open_segment_if_there() const {
-  return map_segment(Segment::Access::read_write, false);
-}
+Result<Segment> EngineFiles::open_segment_if_there() const { return map_segment(Segment::Access::read_write, false); }
 
-Result<Segment> EngineDirectory::open_segment_to_read() const { return map_segment(Segment::Access::read_only, false); }
+Result<Segment> EngineFiles::open_segment_to_read() const { return map_segment(Segment::Access::read_only, false); }
 
 }  // namespace ringmill

@@ -10,13 +10,11 @@
 #include <string>
 #include <string_view>
 
+#include "core/base/file_names.h"
 #include "core/journal/device.h"
 #include "ipc/directory.h"
 
 namespace ringmill {
-
-/// Below the engine's directory.
-inline constexpr std::string_view journal_folder = "journal";
 
 /// The file of a slot: "0003.segment".
 inline std::string file_name_of(SlotNumber slot) { return fmt::format("{:04}.segment", slot); }

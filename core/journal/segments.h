@@ -16,8 +16,8 @@
 #include <ringmill/error.h>
 
 #include "core/journal/device.h"
+#include "core/journal/geometry.h"
 #include "core/journal/take_over.h"
-#include "core/journal/writer.h"
 
 namespace ringmill {
 

@@ -14,15 +14,9 @@
 #include "core/journal/block_builder.h"
 #include "core/journal/device.h"
 #include "core/journal/format.h"
+#include "core/journal/geometry.h"
 
 namespace ringmill {
-
-struct JournalGeometry {
-  std::uint64_t segment_bytes = 0;  // of each file, a multiple of journal_unit
-  std::uint32_t most_segments = 0;  // files at a time: the journal's limit; at least 8
-
-  std::uint64_t limit() const noexcept { return segment_bytes * most_segments; }
-};
 
 class JournalWriter {
  public:

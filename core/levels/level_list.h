@@ -13,6 +13,7 @@
 
 #include <ringmill/error.h>
 
+#include "core/base/file_names.h"
 #include "ipc/directory.h"
 #include "ipc/segment.h"
 
@@ -26,8 +27,6 @@ struct ListedLevel {
   RingPiece ring{};
   bool is_removed = false;
 };
-
-inline constexpr const char* level_list_file = "levels.json";
 
 class LevelList {
  public:

@@ -23,12 +23,11 @@
 
 #include <ringmill/error.h>
 
+#include "core/base/file_names.h"
 #include "core/schedules/database.h"
 #include "core/schedules/schedule.h"
 
 namespace ringmill {
-
-inline constexpr std::string_view schedules_file = "schedules.db";
 
 /// A schedule, and its ticks that are to be enqueued now, in order. There is at least one.
 struct DueSchedule {

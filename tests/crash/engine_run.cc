@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "core/durability/recovery.h"
+#include "core/engine/opening.h"
 #include "core/inspect/job_view.h"
 #include "core/journal/file_names.h"
 #include "tests/support/must.h"
@@ -104,7 +105,7 @@ void EngineRun::found(CrashTrouble trouble, const std::string& what) {
 void EngineRun::open_engine() {
   ++worlds_;
   engine_ = must(Engine::open(place_.directory(), {.embedded_keeper = false}));
-  core_ = must(EngineCore::open(place_.directory(), false));
+  core_ = must(ringmill::open_engine(place_.directory(), false));
   for (std::uint32_t kind = 0; kind < kind_count; ++kind) {
     kinds_.push_back(must(engine_->kind(fmt::format("kind-{}", kind))));
   }

@@ -9,6 +9,7 @@
 
 #include <fmt/core.h>
 
+#include "core/engine/opening.h"
 #include "core/inspect/invariants.h"
 #include "core/inspect/job_view.h"
 #include "core/journal/note.h"
@@ -36,7 +37,7 @@ T must(Result<T> result, const char* what) {
 }  // namespace
 
 std::shared_ptr<EngineCore> open_core(const std::filesystem::path& directory) {
-  return must(EngineCore::open(directory, false), "open the engine");
+  return must(open_engine(directory, false), "open the engine");
 }
 
 World::World(const std::filesystem::path& folder, const std::filesystem::path& shm_folder)

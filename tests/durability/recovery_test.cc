@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/durability/recovery.h"
+#include "core/engine/engine_recovery.h"
 #include "core/inspect/invariants.h"
 #include "core/journal/file_names.h"
 #include "tests/crash/single_step.h"
@@ -43,7 +44,7 @@ struct LostEngine {
   std::filesystem::path journal() const { return scratch.directory() / "journal"; }
   std::filesystem::path first_file() const { return journal() / "0000.segment"; }
   Engine open() const { return scratch.open(without_keeper); }
-  EngineDirectory directory() const { return must(EngineDirectory::open(scratch.directory())); }
+  EngineFiles directory() const { return must(EngineFiles::open(scratch.directory())); }
   std::unique_ptr<JournalDevice> device() const {
     return must(open_journal_device(must(Directory::open(journal())), DeviceChoice::pwritev2, 0600));
   }
@@ -78,7 +79,7 @@ struct LostEngine {
     const auto opened = directory();
     const File locks = must(opened.open_locks());
     std::optional<RecoveryReport> report;
-    auto segment = opened.open_segment(locks, false, &report);
+    auto segment = open_segment(opened, locks, false, &report);
     if (!segment) return std::unexpected(segment.error());
     if (!report) return std::unexpected(Error(ErrorCode::already_exists, "nothing was to recover"));
     return *std::move(report);
@@ -86,7 +87,7 @@ struct LostEngine {
   Result<RecoveryReport> rebuild() const {
     const auto opened = directory();
     const File locks = must(opened.open_locks());
-    return opened.rebuild_segment(locks);
+    return rebuild_segment(opened, locks);
   }
 };
 

@@ -1,6 +1,7 @@
 // Making an engine: what is refused.
 #include <chrono>
 
+#include "core/journal/format.h"
 #include "tests/support/core_test.h"
 
 namespace ringmill::test {
@@ -64,7 +65,7 @@ TEST(CreationInProcess, a_configuration_that_is_no_json_is_corrupt) {
 }
 
 JournalGeometry journal_of(const ScratchEngine& scratch) {
-  return must(EngineDirectory::open(scratch.directory())).journal_geometry();
+  return must(EngineFiles::open(scratch.directory())).journal_geometry();
 }
 
 TEST(JournalLimitInProcess, is_64_mib_for_a_small_engine) {

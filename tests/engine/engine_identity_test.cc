@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "core/engine/engine_adoption.h"
+#include "core/engine/engine_recovery.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
 
@@ -45,20 +47,20 @@ struct Rig {
 };
 
 std::string id_of(const fs::path& directory) {
-  return must(EngineDirectory::open(directory, EngineDirectory::For::look)).engine_id();
+  return must(EngineFiles::open(directory, EngineFiles::For::look)).engine_id();
 }
 
 /// What `ringmill recover` does.
 Result<std::optional<RecoveryReport>> recover(const fs::path& path) {
-  auto directory = EngineDirectory::open(path, EngineDirectory::For::mend);
+  auto directory = EngineFiles::open(path, EngineFiles::For::mend);
   if (!directory) return std::unexpected(directory.error());
   const auto locks = directory->open_locks();
   if (!locks) return std::unexpected(locks.error());
-  if (directory->needs_adoption()) {
-    if (auto adopted = directory->adopt(*locks); !adopted) return std::unexpected(adopted.error());
+  if (needs_adoption(*directory)) {
+    if (auto adopted = adopt(*directory, *locks); !adopted) return std::unexpected(adopted.error());
   }
   std::optional<RecoveryReport> report;
-  if (auto segment = directory->open_segment(*locks, false, &report); !segment) {
+  if (auto segment = open_segment(*directory, *locks, false, &report); !segment) {
     return std::unexpected(segment.error());
   }
   return report;
@@ -132,7 +134,7 @@ TEST(EngineIdentity, a_copy_becomes_an_engine_of_its_own_with_what_its_journal_h
     Engine engine = must(Engine::open(rig.copy));
     later = enqueue_durably(engine, "later");
   }
-  fs::remove(must(EngineDirectory::open(rig.copy)).segment_path());
+  fs::remove(must(EngineFiles::open(rig.copy)).segment_path());
   expect_waiting(rig.copy, later);
   expect_waiting(rig.copy, rig.job);
   EXPECT_EQ(code_of(must(Engine::open(rig.directory, without_keeper)).job(later)), ErrorCode::not_found);
@@ -222,9 +224,9 @@ TEST(EngineIdentity, memory_of_another_directory_is_not_replaced_on_demand) {
     ++signs.home;  // as that of a snapshot's origin looks
     signs.put_into(core->segment);
   }
-  const auto directory = must(EngineDirectory::open(rig.directory));
+  const auto directory = must(EngineFiles::open(rig.directory));
   const File locks = must(directory.open_locks());
-  EXPECT_EQ(code_of(directory.rebuild_segment(locks)), ErrorCode::incompatible);
+  EXPECT_EQ(code_of(rebuild_segment(directory, locks)), ErrorCode::incompatible);
   EXPECT_EQ(code_of(Engine::open(rig.directory, without_keeper)), ErrorCode::incompatible);
   const fs::path former = directory.segment_path();
   EXPECT_EQ(must(recover(rig.directory))->jobs, 1U);

@@ -199,7 +199,7 @@ TEST_F(FilesOfAnotherUserInProcess, a_segment_of_another_user_is_not_looked_into
   const Rig rig;
   const auto segment = rig.scratch.segment_file();
   ASSERT_EQ(::chown(segment.c_str(), other_user, other_user), 0);
-  expect_refused(must(EngineDirectory::open(rig.directory, EngineDirectory::For::look)).open_segment_to_read(),
+  expect_refused(must(EngineFiles::open(rig.directory, EngineFiles::For::look)).open_segment_to_read(),
                  segment.string());
   expect_refused(Engine::remove(rig.directory), segment.string());
   EXPECT_TRUE(std::filesystem::exists(segment));
@@ -257,7 +257,7 @@ TEST_F(FilesOfAnotherUserInProcess, root_does_not_act_on_another_users_engine) {
 
 TEST_F(FilesOfAnotherUserInProcess, root_looks_at_another_users_engine) {
   const EngineOfOtherUser rig;
-  const auto looked = EngineDirectory::open(rig.scratch.directory(), EngineDirectory::For::look);
+  const auto looked = EngineFiles::open(rig.scratch.directory(), EngineFiles::For::look);
   ASSERT_TRUE(looked.has_value()) << looked.error().message();
   EXPECT_EQ(code_of(looked->open_segment_to_read()), ErrorCode::not_found);
 }
@@ -343,7 +343,7 @@ TEST(FilesOfAGroup, two_members_use_an_engine_that_was_set_up_as_the_manual_says
   EXPECT_EQ(as_member(bob, [&place] { return enqueue_durably(place.directory()); }).wait(), 0);
   EXPECT_EQ(as_member(bob, [&place] { return use_databases(place.directory()); }).wait(), 0);
   EXPECT_EQ(as_member(alice, [&place] { return use_databases(place.directory()); }).wait(), 0);
-  const auto segment = must(EngineDirectory::open(place.directory(), EngineDirectory::For::look)).segment_path();
+  const auto segment = must(EngineFiles::open(place.directory(), EngineFiles::For::look)).segment_path();
   struct stat facts {};
   ASSERT_EQ(::stat(place.directory().c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 07777, 02770U);
@@ -383,7 +383,7 @@ TEST_P(Readers, a_reader_looks_and_gets_hold_of_no_file_that_carries_locks) {
   Child reader = Child([&] {
     // A member of the engine's group, which is root's here, by that group alone.
     if (::setgroups(0, nullptr) != 0 || ::setgid(0) != 0 || ::setuid(other_user) != 0) return 99;
-    const auto directory = EngineDirectory::open(scratch.directory(), EngineDirectory::For::look);
+    const auto directory = EngineFiles::open(scratch.directory(), EngineFiles::For::look);
     if (!directory) return 1;
     const auto segment = directory->open_segment_to_read();
     if (!segment || !find_job(*segment, job)) return 2;

@@ -12,6 +12,8 @@
 
 #include "core/dead_letters/store.h"
 #include "core/durability/recovery.h"
+#include "core/engine/engine_creation.h"
+#include "core/engine/engine_recovery.h"
 #include "core/flow_control/flow_rules.h"
 #include "core/levels/level_list.h"
 #include "core/schedules/schedule_book.h"
@@ -34,8 +36,8 @@ int use_everything_in_child(const fs::path& directory) {
       if (const auto kind = engine->kind("mail")) static_cast<void>(engine->pause(*kind));
       static_cast<void>(engine->add_level("later"));
     }
-    if (const auto opened = EngineDirectory::open(directory)) {
-      if (const auto locks = opened->open_locks()) static_cast<void>(opened->rebuild_segment(*locks));
+    if (const auto opened = EngineFiles::open(directory)) {
+      if (const auto locks = opened->open_locks()) static_cast<void>(rebuild_segment(*opened, *locks));
     }
     static_cast<void>(DeadLetterStore::open(directory, DeadLetterStore::Access::read_only));
     static_cast<void>(ScheduleBook(directory).list());
@@ -135,7 +137,7 @@ TEST(HostileSegment, another_users_file_is_told_apart_from_a_wrong_mode) {
   const ScratchEngine scratch;
   ASSERT_EQ(::chown(scratch.segment_file().c_str(), 12345, 12345), 0);
   ASSERT_EQ(::chmod(scratch.segment_file().c_str(), 0666), 0);
-  const auto opened = must(EngineDirectory::open(scratch.directory())).open_segment_to_read();
+  const auto opened = must(EngineFiles::open(scratch.directory())).open_segment_to_read();
   ASSERT_EQ(code_of(opened), ErrorCode::permission_denied);
   EXPECT_NE(opened.error().message().find("another user"), std::string::npos) << opened.error().message();
 }
@@ -217,11 +219,11 @@ TEST(HostileJournalFolder, another_users_is_refused) {
 TEST(ExchangedDirectories, a_removal_takes_the_engine_that_it_opened_not_the_one_that_a_link_leads_to) {
   const ScratchEngine other;
   const ScratchEngine scratch;
-  const EngineDirectory opened = must(EngineDirectory::open(scratch.directory()));
+  const EngineFiles opened = must(EngineFiles::open(scratch.directory()));
   const fs::path aside = scratch.directory().string() + ".aside";
   fs::rename(scratch.directory(), aside);
   fs::create_directory_symlink(other.directory(), scratch.directory());
-  must(opened.remove_files());
+  must(remove_files(opened));
   EXPECT_TRUE(other.open(without_keeper).status().keeper_pid == 0) << "the other engine is whole";
   EXPECT_FALSE(fs::exists(aside / "engine.json"));
   fs::remove(scratch.directory());
@@ -231,12 +233,12 @@ TEST(ExchangedDirectories, a_journal_that_becomes_a_link_is_neither_recovered_no
   const ScratchEngine scratch;
   const ScratchFolder outside;
   must(write_file_durably(outside.path() / "0000.segment", "precious", 0600));
-  const EngineDirectory opened = must(EngineDirectory::open(scratch.directory()));
+  const EngineFiles opened = must(EngineFiles::open(scratch.directory()));
   fs::rename(opened.journal_path(), scratch.directory() / "journal.aside");
   fs::create_directory_symlink(outside.path(), opened.journal_path());
   const File locks = must(opened.open_locks());
-  EXPECT_EQ(code_of(opened.rebuild_segment(locks)), ErrorCode::permission_denied);
-  static_cast<void>(opened.remove_files());
+  EXPECT_EQ(code_of(rebuild_segment(opened, locks)), ErrorCode::permission_denied);
+  static_cast<void>(remove_files(opened));
   EXPECT_EQ(outside.names(), std::vector<std::string>{"0000.segment"});
   EXPECT_EQ(must(read_file(outside.path() / "0000.segment")), "precious");
 }
@@ -244,7 +246,7 @@ TEST(ExchangedDirectories, a_journal_that_becomes_a_link_is_neither_recovered_no
 TEST(ExchangedDirectories, damage_is_kept_aside_in_the_folder_that_was_opened) {
   const ScratchEngine scratch;
   const ScratchFolder outside;
-  const EngineDirectory opened = must(EngineDirectory::open(scratch.directory()));
+  const EngineFiles opened = must(EngineFiles::open(scratch.directory()));
   const Directory folder = must(opened.open_journal_folder());
   const auto device = must(open_journal_device(folder, DeviceChoice::pwritev2, 0600));
   must(device->prepare(3, 4 * journal_unit));
@@ -300,7 +302,7 @@ TEST(ExchangedDirectories, the_mode_of_a_file_outside_stays_while_databases_are_
 TEST(ExchangedDirectories, an_engine_whose_directory_was_renamed_writes_nothing_into_the_next_one_of_that_name) {
   const ScratchPlace place;
   must(Engine::create(place.directory(), place.here(small_engine())));
-  const EngineDirectory old = must(EngineDirectory::open(place.directory()));
+  const EngineFiles old = must(EngineFiles::open(place.directory()));
   fs::rename(place.directory(), place.directory().string() + ".old");
   must(Engine::create(place.directory(), place.here(small_engine())));
   must(DeadLetterStore::open(old.folder(), DeadLetterStore::Access::read_write));

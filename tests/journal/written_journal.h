@@ -7,7 +7,8 @@
 #include <memory>
 #include <string_view>
 
-#include "core/instance/engine_directory.h"
+#include "core/durability/open_journal.h"
+#include "core/instance/engine_files.h"
 #include "core/journal/writer.h"
 #include "ipc/state_word.h"
 #include "tests/support/must.h"
@@ -39,8 +40,8 @@ struct TestJob {
 class WrittenJournal {
  public:
   explicit WrittenJournal(const std::filesystem::path& engine) {
-    const EngineDirectory directory = must(EngineDirectory::open(engine));
-    writer_ = must(directory.open_journal(1, DeviceChoice::pwritev2));
+    const EngineFiles directory = must(EngineFiles::open(engine));
+    writer_ = must(open_journal(directory, 1, DeviceChoice::pwritev2));
   }
 
   void kind(std::uint32_t number, std::string_view name) {

@@ -1,6 +1,7 @@
 // The names of kinds and retry policies: what is full is emptied by a recovery on demand, as the refusal says.
 #include <string>
 
+#include "core/engine/engine_recovery.h"
 #include "tests/support/core_test.h"
 
 namespace ringmill::test {
@@ -38,9 +39,9 @@ TEST(Names, those_that_no_job_has_are_given_back_by_a_recovery_on_demand) {
     expect_a_way_out(take_all([&](unsigned n) { return engine.kind("typo" + std::to_string(n)); }));
     expect_a_way_out(take_all([&](unsigned n) { return engine.retry_policy("fixed:" + std::to_string(n) + "ms"); }));
   }
-  const EngineDirectory directory = must(EngineDirectory::open(scratch.directory()));
+  const EngineFiles directory = must(EngineFiles::open(scratch.directory()));
   const File locks = must(directory.open_locks());
-  EXPECT_EQ(must(directory.rebuild_segment(locks)).jobs, 1U);
+  EXPECT_EQ(must(rebuild_segment(directory, locks)).jobs, 1U);
   Engine engine = scratch.open(without_keeper);
   must(engine.kind("new"));
   must(engine.retry_policy("fixed:9h"));

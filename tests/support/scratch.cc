@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "core/engine/opening.h"
 #include "ipc/directory.h"
 #include "tests/support/must.h"
 
@@ -59,11 +60,11 @@ CreateOptions ScratchPlace::here(CreateOptions options) const {
 ScratchEngine::ScratchEngine(const CreateOptions& options) { must(Engine::create(directory(), place_.here(options))); }
 
 std::filesystem::path ScratchEngine::segment_file() const {
-  return must(EngineDirectory::open(directory())).segment_path();
+  return must(EngineFiles::open(directory())).segment_path();
 }
 
 Engine ScratchEngine::open(const OpenOptions& options) const { return must(Engine::open(directory(), options)); }
 
-std::shared_ptr<EngineCore> ScratchEngine::open_core() const { return must(EngineCore::open(directory(), false)); }
+std::shared_ptr<EngineCore> ScratchEngine::open_core() const { return must(open_engine(directory(), false)); }
 
 }  // namespace ringmill::test

@@ -11,7 +11,7 @@
 #include <ringmill/engine.h>
 
 #include "core/dead_letters/store.h"
-#include "core/instance/engine_directory.h"
+#include "core/instance/engine_files.h"
 #include "tools/cli/command.h"
 #include "tools/cli/dead_letters.h"
 #include "tools/cli/job_options.h"
@@ -355,7 +355,7 @@ int run_dead(const DeadWords& words) {
   if (words.action == "list") return run_list(words, **opened);
   if (words.action == "show") return run_show(words, **opened);
   if (words.action == "export") return run_export(words, **opened);
-  const auto directory = EngineDirectory::open(words.directory);
+  const auto directory = EngineFiles::open(words.directory);
   if (!directory) return fail("dead", directory.error());
   auto store = DeadLetterStore::open(directory->folder(), Access::read_write);
   if (!store) return fail("dead", store.error());

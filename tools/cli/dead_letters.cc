@@ -2,7 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/instance/engine_directory.h"
+#include "core/instance/engine_files.h"
 #include "tools/cli/base64.h"
 #include "tools/cli/job_options.h"
 #include "tools/cli/output.h"
@@ -15,7 +15,7 @@ namespace ringmill::cli {
 using Json = nlohmann::ordered_json;
 
 Result<std::optional<DeadLetterStore>> open_dead_letters_to_read(const std::filesystem::path& path) {
-  const auto directory = EngineDirectory::open(path, EngineDirectory::For::look);
+  const auto directory = EngineFiles::open(path, EngineFiles::For::look);
   if (!directory) return std::unexpected(directory.error());
   auto store = DeadLetterStore::open(directory->folder(), DeadLetterStore::Access::read_only);
   if (store) return std::optional<DeadLetterStore>(*std::move(store));

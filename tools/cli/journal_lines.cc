@@ -9,7 +9,7 @@
 #include <string>
 
 #include "core/durability/recovery.h"
-#include "core/instance/engine_directory.h"
+#include "core/instance/engine_files.h"
 #include "core/journal/read_only_device.h"
 #include "core/journal/reader.h"
 #include "ipc/layout.h"
@@ -293,7 +293,7 @@ class JournalLines : public JournalVisitor {
 }  // namespace
 
 int dump_journal(const std::filesystem::path& directory, const JournalLinesOptions& options) {
-  const auto engine = EngineDirectory::open(directory, EngineDirectory::For::look);
+  const auto engine = EngineFiles::open(directory, EngineFiles::For::look);
   if (!engine) return fail("dump", engine.error());
   const auto folder = engine->open_journal_folder();
   if (!folder) return fail("dump", folder.error());

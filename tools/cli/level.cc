@@ -6,7 +6,7 @@
 
 #include <ringmill/engine.h>
 
-#include "core/instance/engine_directory.h"
+#include "core/instance/engine_files.h"
 #include "core/schedules/schedule_book.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
@@ -64,7 +64,7 @@ int run_list(const LevelWords& words) {
 
 /// Recurring jobs of a removed level fail until a level of that name exists again.
 void tell_of_schedules(const LevelWords& words) {
-  const auto engine = EngineDirectory::open(words.directory);
+  const auto engine = EngineFiles::open(words.directory);
   if (!engine) return;
   const auto schedules = ScheduleBook(engine->path()).list();
   if (!schedules) {

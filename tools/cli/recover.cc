@@ -4,7 +4,9 @@
 #include <memory>
 
 #include "core/durability/recovery.h"
-#include "core/instance/engine_directory.h"
+#include "core/engine/engine_adoption.h"
+#include "core/engine/engine_recovery.h"
+#include "core/instance/engine_files.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
@@ -34,25 +36,25 @@ void print(const RecoveryReport& report, Output& output) {
 }
 
 int run_recover(const std::filesystem::path& path, bool from_journal) {
-  auto directory = EngineDirectory::open(path, EngineDirectory::For::mend);
+  auto directory = EngineFiles::open(path, EngineFiles::For::mend);
   if (!directory) return fail("recover", directory.error());
   const auto locks = directory->open_locks();
   if (!locks) return fail("recover", locks.error());
   std::optional<RecoveryReport> report;
   Output output;
-  if (directory->needs_adoption()) {
+  if (needs_adoption(*directory)) {
     const std::string former = directory->engine_id();
-    if (auto adopted = directory->adopt(*locks); !adopted) return fail("recover", adopted.error());
+    if (auto adopted = adopt(*directory, *locks); !adopted) return fail("recover", adopted.error());
     output.line(fmt::format("this is a copy of engine {}, a restored backup, or was moved here: made it engine {}",
                             former, directory->engine_id()));
   }
   if (from_journal) {
-    auto rebuilt = directory->rebuild_segment(*locks);
+    auto rebuilt = rebuild_segment(*directory, *locks);
     if (!rebuilt) return fail("recover", rebuilt.error());
     report = *std::move(rebuilt);
     output.line("made the shared memory anew; jobs of durability memory, and what the journal did not have, are lost");
   } else {
-    const auto segment = directory->open_segment(*locks, false, &report);
+    const auto segment = open_segment(*directory, *locks, false, &report);
     if (!segment) return fail("recover", segment.error());
     if (!report) {
       output.line("the shared memory is there: nothing to recover");

@@ -8,7 +8,7 @@
 
 #include <ringmill/engine.h>
 
-#include "core/instance/engine_directory.h"
+#include "core/instance/engine_files.h"
 #include "core/levels/runtime_levels.h"
 #include "core/schedules/schedule_book.h"
 #include "tools/cli/base64.h"
@@ -93,7 +93,7 @@ std::string times_text(const TickTimes& times) {
 /// The line of a schedule in the list; it has a next tick only if one will come.
 class Outlook {
  public:
-  explicit Outlook(const EngineDirectory& engine) : now_(now_ms()) {
+  explicit Outlook(const EngineFiles& engine) : now_(now_ms()) {
     if (auto segment = engine.open_segment_to_read()) segment_ = *std::move(segment);
   }
 
@@ -155,7 +155,7 @@ Json json_of(const Schedule& schedule, const Outlook& outlook) {
   return json;
 }
 
-int run_add(const ScheduleWords& words, const EngineDirectory& engine, ScheduleBook& book) {
+int run_add(const ScheduleWords& words, const EngineFiles& engine, ScheduleBook& book) {
   if (words.cron.empty() != words.has_every) return refuse("add needs one of --cron and --every");
   if (words.has_every && words.has_zone) return refuse("--zone belongs to --cron; an interval has no zone");
   if (words.kind.empty()) return refuse("add needs --kind");
@@ -183,7 +183,7 @@ int run_add(const ScheduleWords& words, const EngineDirectory& engine, ScheduleB
   return output.finish(exit_done);
 }
 
-int run_list(const ScheduleWords& words, const EngineDirectory& engine, ScheduleBook& book) {
+int run_list(const ScheduleWords& words, const EngineFiles& engine, ScheduleBook& book) {
   std::vector<Schedule> schedules;
   if (words.name.empty()) {
     auto all = book.list();
@@ -221,8 +221,8 @@ int run_change(const ScheduleWords& words, ScheduleBook& book) {
 int run_schedule(const ScheduleWords& words) {
   if (words.name.empty() && words.action != "list") return refuse(words.action + " needs the NAME of a schedule");
   if (words.has_job && words.action != "add") return refuse("only add says when and what");
-  const auto engine = EngineDirectory::open(
-      words.directory, words.action == "list" ? EngineDirectory::For::look : EngineDirectory::For::use);
+  const auto engine =
+      EngineFiles::open(words.directory, words.action == "list" ? EngineFiles::For::look : EngineFiles::For::use);
   if (!engine) return fail("schedule", engine.error());
   ScheduleBook book(engine->folder());
   if (words.action == "add") return run_add(words, *engine, book);

@@ -8,7 +8,7 @@
 
 #include "core/durability/live_jobs.h"
 #include "core/durability/recovery.h"
-#include "core/instance/engine_directory.h"
+#include "core/instance/engine_files.h"
 #include "core/journal/read_only_device.h"
 #include "core/journal/reader.h"
 #include "tools/cli/command.h"
@@ -27,7 +27,7 @@ struct Verified {
   std::uint64_t jobs_live = 0;
 };
 
-Result<Verified> read_once(const EngineDirectory& engine) {
+Result<Verified> read_once(const EngineFiles& engine) {
   const auto folder = engine.open_journal_folder();
   if (!folder) return std::unexpected(folder.error());
   auto device = ReadOnlyDevice::open(*folder);
@@ -41,7 +41,7 @@ Result<Verified> read_once(const EngineDirectory& engine) {
 
 /// The journal may be written while it is read, so one reading may be inconsistent. Damage is what two readings find in
 /// the same place.
-Result<Verified> read_steadily(const EngineDirectory& engine) {
+Result<Verified> read_steadily(const EngineFiles& engine) {
   constexpr int most_readings = 5;
   std::vector<JournalDamage> before;
   for (int reading = 1;; ++reading) {
@@ -96,7 +96,7 @@ void print_text(const Verified& verified, Output& output) {
 }
 
 int run_verify(const std::filesystem::path& path, bool json) {
-  const auto engine = EngineDirectory::open(path, EngineDirectory::For::look);
+  const auto engine = EngineFiles::open(path, EngineFiles::For::look);
   if (!engine) return fail("verify", engine.error());
   const auto verified = read_steadily(*engine);
   if (!verified) return fail("verify", verified.error());

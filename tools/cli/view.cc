@@ -53,7 +53,7 @@ Result<fs::path> find_segment(const Directory& folder, const fs::path& directory
 }  // namespace
 
 Result<EngineView> EngineView::open(const fs::path& path) {
-  auto directory = EngineDirectory::open(path, EngineDirectory::For::look);
+  auto directory = EngineFiles::open(path, EngineFiles::For::look);
   if (!directory) return std::unexpected(directory.error());
   auto segment = directory->open_segment_to_read();
   if (!segment) {

@@ -11,7 +11,7 @@
 #include <ringmill/job.h>
 #include <ringmill/status.h>
 
-#include "core/instance/engine_directory.h"
+#include "core/instance/engine_files.h"
 #include "ipc/file.h"
 #include "ipc/segment.h"
 
@@ -29,17 +29,17 @@ class EngineView {
   /// By the kernel's signs. Nothing for a copy: there is nobody to ask.
   std::optional<bool> is_alive(std::uint32_t participant) const noexcept;
   EngineStatus status() const;
-  /// Error stale: the engine has another memory by now (EngineDirectory::check_memory()).
+  /// Error stale: the engine has another memory by now (EngineFiles::check_memory()).
   Result<void> check_memory() const;
   /// No registry entry is in use: nobody works, and everything that the dead left has been repaired.
   bool is_at_rest() const noexcept;
 
  private:
-  EngineView(Segment segment, std::optional<EngineDirectory> directory, File probe)
+  EngineView(Segment segment, std::optional<EngineFiles> directory, File probe)
       : segment_(std::move(segment)), directory_(std::move(directory)), probe_(std::move(probe)) {}
 
   Segment segment_;
-  std::optional<EngineDirectory> directory_;
+  std::optional<EngineFiles> directory_;
   File probe_;  // the lock file, to ask who holds what
 };
 

@@ -15,7 +15,7 @@
 
 #include "core/base/log.h"
 #include "core/inspect/job_view.h"
-#include "core/instance/engine_directory.h"
+#include "core/instance/engine_files.h"
 #include "tools/demo_program/children.h"
 
 namespace ringmill::demo {
@@ -108,7 +108,7 @@ class Progress {
 class Holders {
  public:
   explicit Holders(const RunFolder& folder)
-      : segment_(value_of(value_of(EngineDirectory::open(folder.engine())).open_segment_to_read())) {}
+      : segment_(value_of(value_of(EngineFiles::open(folder.engine())).open_segment_to_read())) {}
 
   std::vector<JobId> held_by(int participant) const {
     std::vector<JobId> held;

@@ -1,4 +1,4 @@
-#include "core/instance/engine_directory.h"
+#include "core/instance/engine_files.h"
 
 #include <fcntl.h>
 #include <pwd.h>
@@ -32,7 +32,13 @@ std::string name_of_user(uid_t user) {
 
 }  // namespace
 
-Result<fs::path> EngineDirectory::full_path(const fs::path& given) {
+EngineFiles::EngineFiles(Directory folder, EngineConfiguration configuration, const FoundHome& home) noexcept
+    : folder_(std::move(folder)),
+      configuration_(std::move(configuration)),
+      home_(home),
+      is_copy_(home_.is_plain_file && !is_at_home(configuration_.home, home_.home)) {}
+
+Result<fs::path> EngineFiles::full_path(const fs::path& given) {
   std::error_code failure;
   fs::path path = fs::absolute(given, failure).lexically_normal();
   if (failure) return std::unexpected(system_error("cannot find", given, failure.value()));
@@ -40,23 +46,22 @@ Result<fs::path> EngineDirectory::full_path(const fs::path& given) {
   return path;
 }
 
-Error EngineDirectory::no_engine(const fs::path& path) {
+Error no_engine_at(const fs::path& path) {
   return Error(ErrorCode::not_found, "no engine here", path.string() + "; make one with `ringmill init`");
 }
 
-Result<EngineDirectory> EngineDirectory::open(const fs::path& given, For purpose) {
+Result<EngineFiles> EngineFiles::open(const fs::path& given, For purpose) {
   const auto path = full_path(given);
   if (!path) return std::unexpected(path.error());
   const auto folder = Directory::open(*path);
   if (folder) return open(*folder, purpose);
   const ErrorCode code = folder.error().code();
-  if (code == ErrorCode::not_found || code == ErrorCode::already_exists) return std::unexpected(no_engine(*path));
+  if (code == ErrorCode::not_found || code == ErrorCode::already_exists) return std::unexpected(no_engine_at(*path));
   return std::unexpected(folder.error());
 }
 
-Result<EngineDirectory> EngineDirectory::open(const Directory& folder, For purpose) {
-  EngineDirectory directory(folder);
-  if (!folder.has(configuration_file)) return std::unexpected(no_engine(folder.path()));
+Result<EngineFiles> EngineFiles::open(const Directory& folder, For purpose) {
+  if (!folder.has(configuration_file)) return std::unexpected(no_engine_at(folder.path()));
   if (purpose != For::look && ::geteuid() == 0 && folder.owner() != 0) {
     const std::string user = name_of_user(folder.owner());
     const std::string where = folder.path().string();
@@ -65,33 +70,31 @@ Result<EngineDirectory> EngineDirectory::open(const Directory& folder, For purpo
   }
   const auto text = folder.read_small_file(configuration_file, Directory::Owners::alone);
   if (!text) {
-    return std::unexpected(text.error().code() == ErrorCode::not_found ? no_engine(folder.path()) : text.error());
+    return std::unexpected(text.error().code() == ErrorCode::not_found ? no_engine_at(folder.path()) : text.error());
   }
-  auto configured = from_json(*text, folder.path_of(configuration_file));
-  if (!configured) return std::unexpected(configured.error());
-  directory.configuration_ = *std::move(configured);
+  auto configuration = from_json(*text, folder.path_of(configuration_file));
+  if (!configuration) return std::unexpected(configuration.error());
   // Write access to the directory is enough to replace the engine: no user may have more of it than the mode says.
   const std::uint32_t foreign_write = folder.mode() & 0022;
-  if ((foreign_write & ~directory.config().mode) != 0) {
+  if ((foreign_write & ~configuration->segment.mode) != 0) {
     return std::unexpected(Error(ErrorCode::permission_denied,
                                  "others may write the engine's directory, more than its mode says",
                                  folder.path().string() + "; chmod it back"));
   }
   const auto home = find_home(folder);
   if (!home) return std::unexpected(home.error());
-  directory.home_ = *home;
-  directory.is_copy_ = home->is_plain_file && !is_at_home(directory.configuration_.home, home->home);
-  if (directory.is_copy_ && purpose == For::use) return std::unexpected(directory.copy_error());
-  return directory;
+  EngineFiles files(folder, *std::move(configuration), *home);
+  if (files.is_copy() && purpose == For::use) return std::unexpected(files.copy_error());
+  return files;
 }
 
-Error EngineDirectory::copy_error() const {
+Error EngineFiles::copy_error() const {
   return Error(ErrorCode::incompatible, "this directory is a copy of an engine, a restored backup, or was moved here",
                path().string() + "; `ringmill recover " + path().string() +
                    "` makes an engine of its own of it, with what its journal holds");
 }
 
-Result<Directory> EngineDirectory::open_journal_folder() const {
+Result<Directory> EngineFiles::open_journal_folder() const {
   auto folder = folder_.open_folder(journal_folder);
   if (!folder) return folder;
   // Root's is a file system that was mounted there.
@@ -107,15 +110,15 @@ Result<Directory> EngineDirectory::open_journal_folder() const {
   return folder;
 }
 
-std::string EngineDirectory::engine_id() const { return to_hex(config().engine_id); }
+std::string EngineFiles::engine_id() const { return to_hex(config().engine_id); }
 
-Result<File> EngineDirectory::open_locks() const {
+Result<File> EngineFiles::open_locks() const {
   // Of an engine from before there was such a rule: readers could hold it up.
   folder_.narrow_mode(engine_lock_file, mode_with_locks(config().mode));
   return folder_.open_file(engine_lock_file, O_RDWR, Directory::Owners::directorys);
 }
 
-Result<File> EngineDirectory::open_locks_to_look() const {
+Result<File> EngineFiles::open_locks_to_look() const {
   auto file = folder_.open_file(engine_lock_file, O_RDONLY, Directory::Owners::directorys);
   if (file || file.error().code() != ErrorCode::permission_denied) return file;
   const auto facts = folder_.look(engine_lock_file);
@@ -124,16 +127,7 @@ Result<File> EngineDirectory::open_locks_to_look() const {
   return file;
 }
 
-Result<std::unique_ptr<JournalWriter>> EngineDirectory::open_journal(std::uint64_t least_epoch, DeviceChoice choice,
-                                                                     const DeviceOpener& open_device) const {
-  const auto folder = open_journal_folder();
-  if (!folder) return std::unexpected(folder.error());
-  auto device = open_device(*folder, choice, mode_with_locks(config().mode));
-  if (!device) return std::unexpected(device.error());
-  return JournalWriter::open(std::move(*device), journal_id(), journal_geometry(), least_epoch);
-}
-
-bool EngineDirectory::is_in_use(const File& locks) const noexcept {
+bool EngineFiles::is_in_use(const File& locks) const noexcept {
   if (is_byte_locked_by_other(locks, keeper_lock_byte)) return true;
   for (std::uint32_t n = 0; n < most_participants; ++n) {
     if (is_byte_locked_by_other(locks, participant_lock_byte + n)) return true;
@@ -141,23 +135,23 @@ bool EngineDirectory::is_in_use(const File& locks) const noexcept {
   return false;
 }
 
-Result<void> EngineDirectory::write_durably(std::string_view name, std::string_view text, std::uint32_t mode) const {
+Result<void> EngineFiles::write_durably(std::string_view name, std::string_view text, std::uint32_t mode) const {
   const Directory::Owner owner{.user = static_cast<uid_t>(-1), .group = folder_.group()};
   return folder_.write_file_durably(name, text, mode, owner);
 }
 
-Result<void> EngineDirectory::write_configuration() const {
+Result<void> EngineFiles::write_configuration() const {
   return write_durably(configuration_file, to_json(configuration_), owners_file_mode(config().mode));
 }
 
-Result<void> EngineDirectory::write_generation_limit(std::uint64_t limit) const {
+Result<void> EngineFiles::write_generation_limit(std::uint64_t limit) const {
   // Never lowered, even where the caller has a lower one.
   if (const auto present = read_generation_limit(); present && *present >= limit) return {};
   // The keeper may be any user of the engine, and the next one another: every user of the directory may read it.
   return write_durably(generation_file, std::to_string(limit) + "\n", config().mode | 0444);
 }
 
-Result<std::uint64_t> EngineDirectory::read_generation_limit() const {
+Result<std::uint64_t> EngineFiles::read_generation_limit() const {
   const auto text = folder_.read_small_file(generation_file, Directory::Owners::let_in);
   if (!text) return std::unexpected(text.error());
   std::uint64_t limit = 0;
