@@ -132,7 +132,7 @@ bool JournalWork::advance() {
   const bool waited_for = round_is_wanted();
   if (!rounds_->is_under_way()) {
     if (!waited_for && now_ns - last_begin_ns_ < flush_interval_ns) return false;
-    if (!rounds_->begin(now_ns)) return rounds_->copy_forward(copy_step) && writer_->blocks_in_flight() == 0;
+    if (rounds_->begin(now_ns) == JournalRounds::Begin::nothing) return compacts() && writer_->blocks_in_flight() == 0;
     take_back_impossible_wish();
     last_begin_ns_ = now_ns;
     was_waited_for_ = waited_for;
@@ -140,7 +140,7 @@ bool JournalWork::advance() {
   }
   switch (rounds_->go_on()) {
     case JournalRounds::Step::done:
-      rounds_->copy_forward(copy_step);
+      static_cast<void>(compacts());
       return false;  // the device has it: wait for it, or for the next round
     case JournalRounds::Step::segments:
       return make_room();
@@ -150,6 +150,8 @@ bool JournalWork::advance() {
   }
   return false;
 }
+
+bool JournalWork::compacts() { return rounds_->compact(copy_step) == Compaction::Progress::more; }
 
 /// No ticket names a round beyond the next one. A wish for more is corrupt, and would have us begin rounds
 /// without an end.
@@ -174,14 +176,14 @@ bool JournalWork::make_room() {
     }
     set_condition(JournalCondition::no_space, number);
   }
-  const bool more = rounds_->copy_forward(copy_step);
+  const bool more = compacts();
   writer_->flush();
   return more && writer_->blocks_in_flight() == 0;
 }
 
 void JournalWork::publish() {
   const std::uint64_t now_ns = lease_clock_ns();
-  const bool is_news = rounds_->publish();
+  const bool is_news = rounds_->publish() == JournalRounds::Published::rounds;
   note_statistics();
   if (is_news) tell_waiters();
   if (const auto& error = writer_->error(); error) {

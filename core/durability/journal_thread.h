@@ -40,6 +40,8 @@ class JournalWork {
   /// True if something could be done without waiting.
   bool advance();
   bool make_room();
+  /// A step of compaction. True: there is more to do.
+  bool compacts();
   void take_back_impossible_wish() noexcept;
   bool lacks_space() const noexcept;
   void publish();

@@ -213,8 +213,8 @@ void EngineRun::advance() {
   const auto cells = static_cast<std::uint32_t>(random_.one_in(4) ? 1 + random_.below(40) : capacity);
   if (!rounds_->is_under_way()) {
     if (random_.one_in(4)) return;
-    if (!rounds_->begin(0)) {
-      rounds_->copy_forward(cells);
+    if (rounds_->begin(0) == JournalRounds::Begin::nothing) {
+      rounds_->compact(cells);
       return;
     }
   }
@@ -222,11 +222,11 @@ void EngineRun::advance() {
   switch (rounds_->go_on()) {
     case JournalRounds::Step::done:
       act_beside();
-      rounds_->copy_forward(cells);
+      rounds_->compact(cells);
       return;
     case JournalRounds::Step::segments:
       act_beside();
-      rounds_->copy_forward(cells);
+      rounds_->compact(cells);
       writer_->flush();
       return;
     case JournalRounds::Step::buffers:

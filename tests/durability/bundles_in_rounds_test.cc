@@ -31,7 +31,7 @@ struct RoundsWorld : World {
     rounds.publish();
   }
   void round() {
-    if (!rounds.begin(0)) return;
+    if (rounds.begin(0) == JournalRounds::Begin::nothing) return;
     while (rounds.go_on() != JournalRounds::Step::done) settle();
     settle();
   }
@@ -47,7 +47,7 @@ struct RoundsWorld : World {
   void give_up_oldest() {
     const std::uint64_t oldest = writer->oldest_segment();
     while (writer->oldest_segment() == oldest) {
-      rounds.copy_forward(core->segment.geometry().capacity);
+      rounds.compact(core->segment.geometry().capacity);
       settle();
     }
   }
