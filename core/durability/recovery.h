@@ -1,19 +1,8 @@
 // From the journal to a table: shared memory that is gone or damaged is made anew with the jobs that were durable.
 //
 //   rec.R1  wait for the fence of every file: writes of a dead keeper may be on their way still
-//   rec.R2  each record goes to its cell, those of one job in the order in which they were written:
-//             job       the highest generation stands; of one that stands already the newest place and most attempts
-//                       count, and it waits, as for an attempts record
-//             ended     the highest generation is noted
-//             attempts  the highest generation is noted, and of that the most attempts; lives before it are over too.
-//                       The job that stands waits from now on, unless it is over, or more attempts are known
-//             change    of the job that stands: what is further on stays. Over is further than going on, more attempts
-//                       are further than fewer; of two alike the later record stands. Not the later due time: the wall
-//                       clock, which that is written in, may have been set back
-//             options   of the job that stands
-//             part      kept in private memory while no later life of its cell is known; lives before it are over
-//             large job as job, if all its parts are there
-//             links     of the job that stands; that it counts by itself is newer than that it counts with another
+//   rec.R2  each record goes to its cell, those of one job in the order in which they were written; what it does there
+//           is in the table of recovery_rules.h
 //   rec.R2a  jobs of batches that did not commit (the leader is missing or, for follow-ups, not over) are dropped;
 //           then, repeatedly, batches led by dropped jobs. The journal is told that they are over, before their leader
 //           can be over once more
@@ -101,7 +90,7 @@ class TableRebuild : public JournalVisitor {
   void note_damage(const JournalPlace& place, const char* reason, JobId id);
   void note_attempts(JobId id, std::uint16_t attempts);
   /// Of the job that stands, whose record says that it waits after so many attempts.
-  static void wait_again(CellHeader& header, std::uint64_t generation, std::uint16_t attempts) noexcept;
+  static void wait_again(CellHeader& header, std::uint16_t attempts) noexcept;
   /// What a job record says, of one whose payload is in place or comes.
   void take_job(std::uint64_t segment, const JobRecord& record, std::uint16_t flags,
                 std::span<const std::byte> payload);

@@ -71,6 +71,9 @@ class Records {
     LargeJobRecord record{.job = TestJob{.id = id}.record(), .first_segment = first_segment};
     record.job.type = RecordType::large_job;
     record.job.payload_bytes = static_cast<std::uint32_t>(payload_bytes);
+    large_job(record);
+  }
+  void large_job(const LargeJobRecord& record) {
     add([record](JournalVisitor& visitor, const JournalPlace& place) { visitor.on_large_job(place, record); });
   }
   void options(const OptionsRecord& record) {
