@@ -136,53 +136,67 @@ void Settling::settle_in(CellIndex index, StateWord completing, CellState state,
 }
 
 bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noexcept {
-  CellHeader& header = table_.header(index);
   RINGMILL_INVARIANT(table_.word(index) == completing);  // settle.E2 was won: the cell stays ours
-  const JobId id = job_id_of(completing, index);
-  const CellOptions* const options = table_.options(index);
   switch (note.outcome) {
     case Outcome::park:
-      // What the cell will say next has the version after this one. Nothing of it is for the journal.
-      // ORDER relaxed: the cell is ours
-      header.cause.store(WaitMark::of_note(note.cause, completing.version() + 1).bits(), std::memory_order_relaxed);
-      settle_in(index, completing, CellState::delayed, DueTime::of(note.staged ? me_->staging.due_at.load() : 0),
-                false);
-      return false;
     case Outcome::requeue:
-      header.cause.store(0, std::memory_order_relaxed);  // no WaitMark of before; ORDER relaxed: the cell is ours
-      note_attempt(index, note);
-      write_text(index, id, note);  // settle.E3
-      // A job given back before its first attempt has nothing to tell. Not "if it changed": a death after settle.E3
-      // has changed it for us.
-      settle_in(index, completing, CellState::queued, {}, note.attempts != 0);
-      return false;
     case Outcome::delay:
-      header.cause.store(0, std::memory_order_relaxed);  // as for requeue, ORDER relaxed: the cell is ours
-      note_attempt(index, note);
-      write_text(index, id, note);  // settle.E3
-      settle_in(index, completing, CellState::delayed, DueTime::of(note.staged ? me_->staging.due_at.load() : 0), true);
+      finish_open(index, completing, note);
       return false;
     case Outcome::bury:
-      note_attempt(index, note);
-      write_text(index, id, note);
-      header.cause.store(note.cause, std::memory_order_relaxed);  // settle.E3, ORDER relaxed: the cell is ours
-      settle_in(index, completing, CellState::burying, {}, true);
-      wake_waiters(wait_group_bit(index));  // settle.W
-      return false;
     case Outcome::complete:
     case Outcome::cancel:
       break;
   }
-  const bool completed = note.outcome != Outcome::cancel;
+  const bool is_free = finish_final(index, completing, note);
+  wake_waiters(wait_group_bit(index));  // settle.W
+  return is_free;
+}
+
+void Settling::finish_open(CellIndex index, StateWord completing, LeaseNote note) noexcept {
+  CellHeader& header = table_.header(index);
+  const JobId id = job_id_of(completing, index);
+  const DueTime due = DueTime::of(note.staged ? me_->staging.due_at.load() : 0);
+  if (note.outcome == Outcome::park) {
+    // What the cell will say next has the version after this one. Nothing of it is for the journal.
+    // ORDER relaxed: the cell is ours
+    header.cause.store(WaitMark::of_note(note.cause, completing.version() + 1).bits(), std::memory_order_relaxed);
+    settle_in(index, completing, CellState::delayed, due, false);
+    return;
+  }
+  header.cause.store(0, std::memory_order_relaxed);  // no WaitMark of before; ORDER relaxed: the cell is ours
+  note_attempt(index, note);
+  write_text(index, id, note);  // settle.E3
+  if (note.outcome == Outcome::delay) {
+    settle_in(index, completing, CellState::delayed, due, true);
+    return;
+  }
+  // A job given back before its first attempt has nothing to tell. Not "if it changed": a death after settle.E3 has
+  // changed it for us.
+  settle_in(index, completing, CellState::queued, {}, note.attempts != 0);
+}
+
+bool Settling::finish_final(CellIndex index, StateWord completing, LeaseNote note) noexcept {
+  CellHeader& header = table_.header(index);
+  const JobId id = job_id_of(completing, index);
+  if (note.outcome == Outcome::bury) {
+    note_attempt(index, note);
+    write_text(index, id, note);
+    header.cause.store(note.cause, std::memory_order_relaxed);  // settle.E3, ORDER relaxed: the cell is ours
+    settle_in(index, completing, CellState::burying, {}, true);
+    return false;
+  }
   if (note.leads) {
     publish_bundle(*this, *me_, owner_);  // lead.L3. Our reaper has done it already when it does this for us
     header.flags.fetch_or(cell_flag::leads_bundle);
     // Before settle.E5 as well: a complete leader without a mark is one whose follow-ups the journal has.
     if (is_journaled(index)) mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));
   }
+  const CellOptions* const options = table_.options(index);
   const std::uint64_t keep_ms = options != nullptr ? options->keep_ms.load() : 0;
   // Looked at after settle.E2: the keeper that sets has_children after this looks at our word again.
   if (keep_ms != 0 || (header.flags.load() & cell_flag::end_is_seen) != 0) {
+    const bool completed = note.outcome != Outcome::cancel;
     if (note.attempts != 0) note_attempt(index, note);
     // What a failed attempt left there is no result.
     header.text_bytes.store(0, std::memory_order_relaxed);  // ORDER relaxed: the cell is ours
@@ -191,13 +205,11 @@ bool Settling::finish(CellIndex index, StateWord completing, LeaseNote note) noe
     // In one step: the keeper may set has_children meanwhile.
     if (completed && is_cut) header.flags.fetch_or(cell_flag::result_cut);
     settle_in(index, completing, completed ? CellState::completed : CellState::cancelled, due_in(keep_ms), true);
-    wake_waiters(wait_group_bit(index));  // settle.W
     return false;
   }
   const bool journaled = is_journaled(index);
   free_cell(index, completing);
-  if (journaled) mark_ended(index);     // settle.M
-  wake_waiters(wait_group_bit(index));  // settle.W
+  if (journaled) mark_ended(index);  // settle.M
   return true;
 }
 

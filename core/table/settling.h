@@ -20,6 +20,29 @@
 //
 // From E2 to E5 the cell is ours alone, so E5 is a plain store: only our reaper may write it then, and only when we are
 // dead. Nothing of the job is written before E2 is won (hazard 6 in docs/hazards.md).
+//
+// A job that waits becomes queued (promote(), by the keeper: its time has come, or its parents are over):
+//
+//                                                           killed just after the step
+//   settle.P1  id into the own placing list                 the job waits still: the next keeper looks at all
+//   settle.P2  CAS the cell: delayed or blocked -> queued   the reaper pushes the hint
+//   settle.P3  push the hint, wake; clear the placing list  nothing is left
+//
+// The hint of a queued job of a dynamic level goes into its ring, or the job to the keeper's overflow queue:
+//
+//                                                              killed just after the step
+//   settle.O1  the state `overflow` is not `direct`: O3        the placing list: the reaper begins at O1
+//   settle.O2  push the hint; the ring is full: set `spilled`  as O1; the keeper finds an empty queue, and drains
+//   settle.O3  mark the cell for the keeper                    the keeper adds it to the queue at its next turn
+//   settle.O4  `draining`: set `spilled` again. It was         as O3
+//              `direct` since O1: the keeper may have taken
+//              the mark for that of a delayed job: again
+//              from O1. The ring is half empty: call the
+//              keeper
+//
+// The keeper sets `draining`, passes over the marks, then sets `direct`; a producer marks, then reads the state; all
+// are seq_cst, so one of the two sees the other. While the ring drains no producer pushes, or its job would overtake
+// one that was marked just before. A claimer calls the keeper in the same way when the ring is half empty.
 #pragma once
 
 #include <algorithm>
@@ -144,13 +167,7 @@ class Settling {
     return (table_.header(index).flags.load(std::memory_order_relaxed) & cell_flag::memory_only) == 0;
   }
 
-  /// A delayed job's time has come, or a blocked one's parents are over. False: `waiting` does not stand there any
-  /// more.
-  ///
-  ///                                                           killed just after the step
-  ///   settle.P1  id into the own placing list                 the job waits still: the next keeper looks at all
-  ///   settle.P2  CAS the cell: delayed or blocked -> queued   the reaper pushes the hint
-  ///   settle.P3  push the hint, wake; clear the placing list  nothing is left
+  /// P1 to P3. False: `waiting` does not stand there any more.
   bool promote(CellIndex index, StateWord waiting) noexcept;
   /// A blocked job's parents are over, and its time has not come: it is delayed. The keeper looks at it then.
   bool put_off(CellIndex index, StateWord blocked) noexcept;
@@ -172,21 +189,7 @@ class Settling {
     if (segment_->keeper_marks().mark(index, due)) ring_keeper(*segment_);
   }
 
-  /// Pushes the hint of a queued job of a dynamic level, or leaves the job to the keeper's overflow queue:
-  ///
-  ///                                                              killed just after the step
-  ///   settle.O1  the state `overflow` is not `direct`: O3        the placing list: the reaper begins at O1
-  ///   settle.O2  push the hint; the ring is full: set `spilled`  as O1; the keeper finds an empty queue, and drains
-  ///   settle.O3  mark the cell for the keeper                    the keeper adds it to the queue at its next turn
-  ///   settle.O4  `draining`: set `spilled` again. It was         as O3
-  ///              `direct` since O1: the keeper may have taken
-  ///              the mark for that of a delayed job: again
-  ///              from O1. The ring is half empty: call the
-  ///              keeper
-  ///
-  /// The keeper sets `draining`, passes over the marks, then sets `direct`; a producer marks, then reads the state; all
-  /// are seq_cst, so one of the two sees the other. While the ring drains no producer pushes, or its job would overtake
-  /// one that was marked just before. A claimer calls the keeper in the same way when the ring is half empty.
+  /// O1 to O4.
   void place_at_run_time(CellIndex index, JobId id, std::uint32_t level) noexcept;
   /// After a claim from the ring of a dynamic level.
   void call_keeper_if_half_empty(const Ring& ring, std::uint32_t level) noexcept {
@@ -206,6 +209,10 @@ class Settling {
   Ended end_as_noted(CellIndex index, StateWord from, LeaseSlot& slot, LeaseNote note) noexcept;
   /// E3 to W, as the note says. True: the cell is free.
   bool finish(CellIndex index, StateWord completing, LeaseNote note) noexcept;
+  /// E3 to E6 of an end after which the job waits again: park, requeue, delay.
+  void finish_open(CellIndex index, StateWord completing, LeaseNote note) noexcept;
+  /// E3 to E6 of an end after which the job is over: bury, complete, cancel. True: the cell is free.
+  bool finish_final(CellIndex index, StateWord completing, LeaseNote note) noexcept;
   /// Whether a failed attempt counts is for the callers to say.
   void count_end(Outcome outcome) noexcept;
   /// E3: what was staged for the job, or an end to what stood there.
