@@ -47,6 +47,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "ipc/invariant.h"
 #include "ipc/layout.h"
 #include "ipc/prefetch.h"
 
@@ -103,7 +104,10 @@ class Ring {
   void prefetch_to_look(std::uint64_t position) const noexcept { prefetch_to_read(&slots_[position & mask_]); }
 
   /// C2. The caller has seen that every hint below `position` is dead.
-  void raise_head(std::uint64_t position) noexcept { raise_to(level_->head, position); }
+  void raise_head(std::uint64_t position) noexcept {
+    RINGMILL_INVARIANT(was_filled(position - 1));  // ring.I1: the head never passes a slot that waits to be filled
+    raise_to(level_->head, position);
+  }
 
   enum class Pushed { done, full };
   /// P1 to P3 for one hint. `is_live(hint)` is asked only when the ring looks full, to step over dead hints at its
@@ -112,7 +116,7 @@ class Ring {
   Pushed push(std::uint64_t hint, IsLive&& is_live) noexcept {
     std::uint64_t position = tail();
     const Pushed pushed = push_at(position, hint, is_live);
-    raise_to(level_->tail, position);
+    raise_tail(position);
     return pushed;
   }
 
@@ -148,18 +152,24 @@ class Ring {
         }
       }
       if (slots_[position & mask_].compare_exchange_strong(seen, word_at(position, hint))) {
+        RINGMILL_INVARIANT(was_filled(position - 1));  // no gap: each position before this one is filled
         ++position;
         return Pushed::done;
       }
     }
     return Pushed::full;
   }
-  void raise_tail(std::uint64_t position) noexcept { raise_to(level_->tail, position); }
+  void raise_tail(std::uint64_t position) noexcept {
+    RINGMILL_INVARIANT(was_filled(position - 1));  // ring.I2
+    raise_to(level_->tail, position);
+  }
 
  private:
   std::uint64_t clamp(std::uint64_t position) const noexcept {
     return position < slot_count() ? slot_count() : position;
   }
+  /// True once the position has had its hint, in its lap. It stays true.
+  bool was_filled(std::uint64_t position) const noexcept { return turn_of(slot(position), position) != Turn::before; }
   std::uint64_t word_at(std::uint64_t position, std::uint64_t hint) const noexcept {
     return ((position >> shift_) & lap_mask) << hint_bits | hint;
   }
@@ -175,7 +185,8 @@ class Ring {
       if (keeps_order_) return false;
       const std::uint64_t back = front + slot_count();
       if (!slots_[back & mask_].compare_exchange_strong(word, word_at(back, hint_of(word)))) return true;  // ring.M2
-      raise_to(level_->tail, back + 1);                                                                    // ring.M3
+      RINGMILL_INVARIANT(was_filled(back - 1));  // no gap: each position before the moved hint is filled
+      raise_tail(back + 1);                      // ring.M3
     }
     raise_head(front + 1);
     known_head_ = head();

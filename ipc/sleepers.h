@@ -20,6 +20,7 @@
 
 #include "ipc/full_fence.h"
 #include "ipc/futex.h"
+#include "ipc/invariant.h"
 #include "ipc/layout.h"
 #include "ipc/segment.h"
 
@@ -40,6 +41,7 @@ class Sleepers {
     return segment_->participant(participant).wake_sequence.load();  // wake.S1
   }
   void announce(std::uint32_t participant) noexcept {
+    RINGMILL_INVARIANT(!is_announced(participant));  // one thread acts for a participant, and sleeps once at a time
     (*bits_)[participant / 64].fetch_or(bit(participant));  // wake.S2
     full_fence();  // wake.S3 consists of loads of any order: on a weakly ordered machine they could come before the bit
   }

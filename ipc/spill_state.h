@@ -21,6 +21,7 @@ struct SpillState {
   static constexpr std::uint32_t draining = 2;
   static constexpr std::uint32_t state_mask = 3;
 
+  static constexpr bool is_known(std::uint32_t word) noexcept { return (word & state_mask) <= draining; }
   static constexpr bool is_direct(std::uint32_t word) noexcept { return (word & state_mask) == direct; }
   static constexpr bool is_draining(std::uint32_t word) noexcept { return (word & state_mask) == draining; }
   static constexpr std::uint32_t to_spilled(std::uint32_t word) noexcept { return (word & ~state_mask) | spilled; }

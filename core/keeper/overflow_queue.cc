@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "ipc/clock.h"
+#include "ipc/invariant.h"
 #include "ipc/spill_state.h"
 
 namespace ringmill {
@@ -39,6 +40,7 @@ OverflowQueue::Entry OverflowQueue::pop(Heap& heap) {
   std::ranges::pop_heap(heap, std::greater<>());
   const Entry entry = heap.back();
   heap.pop_back();
+  RINGMILL_INVARIANT(heap.empty() || entry <= heap.front());  // in order of arrival
   std::uint16_t& note = notes_[JobTable::index_of_hint(entry.hint)];
   if (note == JobTable::note_of(entry.hint)) note = 0;
   return entry;
@@ -120,6 +122,7 @@ void OverflowQueue::end_draining(std::uint32_t number) noexcept {
       overflow.compare_exchange_strong(word, SpillState::to_spilled(word));  // over.F2
     return;
   }
+  RINGMILL_INVARIANT(SpillState::is_known(word));
   // Fails if a producer has set `spilled` since: its mark is for the next turn.
   if (!SpillState::is_draining(word) || !overflow.compare_exchange_strong(word, SpillState::to_direct(word)))
     return;  // over.F3
@@ -140,6 +143,7 @@ void OverflowQueue::step_over_dead_hints(Ring& ring) const noexcept {
 
 bool OverflowQueue::refill(std::uint32_t number) {
   if (is_empty(number)) return false;
+  RINGMILL_INVARIANT(has_seen_all_);  // before that the queue may lack a job that came earlier
   Heap& heap = heap_of(number);
   const JobTable& table = settling_->table();
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };

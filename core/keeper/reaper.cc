@@ -6,6 +6,7 @@
 #include "core/table/bundles.h"
 #include "core/table/lease_slots.h"
 #include "ipc/clock.h"
+#include "ipc/invariant.h"
 
 namespace ringmill {
 
@@ -47,6 +48,7 @@ void Reaper::release_entry(std::uint32_t number) noexcept {
   ParticipantEntry& entry = segment_->participant(number);
   const EntryState state = EntryState::of(entry);
   if (state.state != ParticipantState::reaping) return;
+  RINGMILL_INVARIANT(owns_no_cell(number + 1));  // at rest no cell is filling, running or completing for a dead owner
   deaths_.forget(number);
   std::uint64_t expected = EntryState::bits(ParticipantState::reaping, state.epoch);
   entry.state.compare_exchange_strong(expected, EntryState::bits(ParticipantState::free, state.epoch + 1));  // reap.D7
@@ -77,6 +79,7 @@ void Reaper::apply_rule(CellIndex index, StateWord word, std::uint32_t owner) no
     case ReapAction::finish: {
       if (owner == 0 || owner > most_participants) return;
       const LeaseSlot* slot = slot_of(owner, index, word);
+      RINGMILL_INVARIANT(slot != nullptr || settling_.table().word(index) != word);  // an end that was won is staged
       finish_for(segment_->participant(owner - 1), index, word,
                  slot != nullptr ? LeaseNote::of(slot->note.load()) : LeaseNote{});
       return;
@@ -95,6 +98,14 @@ const LeaseSlot* Reaper::slot_of(std::uint32_t owner, CellIndex index, StateWord
   return speaks_of(entry.settling, id, word) ? &entry.settling : nullptr;
 }
 
+bool Reaper::owns_no_cell(std::uint32_t owner) const noexcept {
+  const JobTable& table = settling_.table();
+  for (CellIndex index = 0; index < table.capacity(); ++index) {
+    if (table.word(index).owner() == owner) return false;
+  }
+  return true;
+}
+
 bool Reaper::finish_for(const ParticipantEntry& other, CellIndex index, StateWord word, LeaseNote note) noexcept {
   return act(index, word, [&] { return settling_.end_for(other, index, word, me_->settling, note); });
 }
@@ -105,6 +116,7 @@ bool Reaper::settle(CellIndex index, StateWord word, const Ending& ending) noexc
 
 template <class End>
 bool Reaper::act(CellIndex index, StateWord word, const End& end) noexcept {
+  RINGMILL_INVARIANT(me_->settling.job_id.load() == 0);  // one end at a time
   me_->settling.job_id.store(job_id_of(word, index).value());
   const Settling::Ended ended = end();
   if (ended == Settling::Ended::free) list(index);

@@ -72,6 +72,8 @@ class Reaper {
   void retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::uint32_t owner, DeathCause cause) noexcept;
   std::string sentence_on_loss(std::uint32_t owner) noexcept;
   const LeaseSlot* slot_of(std::uint32_t owner, CellIndex index, StateWord word) const noexcept;
+  /// Visits each cell: for the assertion before D7, in debug builds.
+  bool owns_no_cell(std::uint32_t owner) const noexcept;
 
   EngineCore* engine_;
   Segment* segment_;

@@ -19,6 +19,11 @@ namespace {
 constexpr std::uint64_t ns_per_ms = 1'000'000;
 constexpr int everybody = std::numeric_limits<int>::max();
 
+/// Completing: by the reaper of the participant that had won the end.
+[[maybe_unused]] constexpr bool can_end(CellState state) noexcept {
+  return waits_to_begin(state) || state == CellState::running || state == CellState::completing;
+}
+
 }  // namespace
 
 void Settling::stage(JobId id, const Ending& ending) noexcept {
@@ -70,6 +75,7 @@ Settling::Ended Settling::end_as_noted(CellIndex index, StateWord from, LeaseSlo
   note.version = static_cast<std::uint16_t>(from.version());
   // ORDER relaxed: released by the winning swap, read only after our death.
   slot.note.store(note.bits(), std::memory_order_relaxed);  // settle.E1
+  RINGMILL_INVARIANT(can_end(from.state()));                // no job ends twice
   if (!swap_to_completing(index, from)) return Ended::lost;
   count_end(note.outcome);
   return finish(index, from.next(CellState::completing, owner_), note) ? Ended::free : Ended::kept;

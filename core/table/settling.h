@@ -139,7 +139,8 @@ class Settling {
 
   /// E5 for a job that is over. The cell is free afterwards; the caller lists it.
   void free_cell(CellIndex index, StateWord completing) noexcept {
-    RINGMILL_INVARIANT(table_.word(index) == completing);  // only its owner moves a cell that is completing
+    // Only its owner moves a cell that is completing, and no job completes twice.
+    RINGMILL_INVARIANT(completing.state() == CellState::completing && table_.word(index) == completing);
     // ORDER state: releases the cell's last use to its next producer.
     table_.state(index).store(table_.freed(completing).bits(), std::memory_order_release);  // settle.E5
   }

@@ -15,6 +15,7 @@
 #include "core/inspect/invariants.h"
 #include "core/inspect/job_view.h"
 #include "core/inspect/status_view.h"
+#include "ipc/invariant.h"
 #include "tests/crash/all_calls.h"
 #include "tests/crash/scribbler.h"
 #include "tests/support/child.h"
@@ -228,6 +229,7 @@ std::vector<std::string> scribbled_regions() {
 }
 
 ScribbleEnd run_scribble_round(ScribbleMode mode, std::string_view name, std::uint64_t seed) {
+  const SharedMemoryDistrust distrust;  // of this process, and of those that it forks
   const ScribbledEngine engine;
   for (const Region& region : regions_of(engine.segment().geometry())) {
     if (region.name == name)

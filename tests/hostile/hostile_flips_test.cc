@@ -8,6 +8,7 @@
 #include "core/inspect/invariants.h"
 #include "core/inspect/job_view.h"
 #include "core/inspect/status_view.h"
+#include "ipc/invariant.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
 #include "tests/support/inside.h"
@@ -15,6 +16,11 @@
 
 namespace ringmill::test {
 namespace {
+
+/// Its tests write over shared memory: no invariant is asserted meanwhile.
+struct HostileFlips : ::testing::Test {
+  SharedMemoryDistrust distrust;
+};
 
 using namespace std::chrono_literals;
 using Random = std::mt19937_64;
@@ -83,7 +89,7 @@ int round_of(const World& world, std::uint64_t seed, bool with_header) {
   return 0;
 }
 
-TEST(HostileFlips, everybody_answers_whatever_the_shared_memory_says) {
+TEST_F(HostileFlips, everybody_answers_whatever_the_shared_memory_says) {
   Random seeds(printed_seed());
   for (int round = 0; round < rounds; ++round) {
     const World world;

@@ -1,6 +1,7 @@
 // A peer corrupts the shared memory: no other process may crash, hang, or read out of bounds.
 #include <cstring>
 
+#include "ipc/invariant.h"
 #include "ipc/state_word.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
@@ -9,12 +10,17 @@
 namespace ringmill::test {
 namespace {
 
+/// Its tests write over shared memory: no invariant is asserted meanwhile.
+struct HostileMemory : ::testing::Test {
+  SharedMemoryDistrust distrust;
+};
+
 /// The entry of a participant as a scribbling peer reaches it.
 ParticipantEntry& entry_of(const EngineCore& core, const Participant& participant) {
   return core.segment.participant(static_cast<std::uint32_t>(participant.number()));
 }
 
-TEST(HostileMemory, a_participant_that_leaves_bounds_the_job_ids_of_its_lease_slots) {
+TEST_F(HostileMemory, a_participant_that_leaves_bounds_the_job_ids_of_its_lease_slots) {
   World world;
   const auto core = world.scratch.open_core();
   Child child([&world, &core] {
@@ -32,7 +38,7 @@ TEST(HostileMemory, a_participant_that_leaves_bounds_the_job_ids_of_its_lease_sl
   EXPECT_EQ(child.wait(), 0);
 }
 
-TEST(HostileMemory, a_participant_leaves_an_entry_of_which_every_byte_was_scribbled_over) {
+TEST_F(HostileMemory, a_participant_leaves_an_entry_of_which_every_byte_was_scribbled_over) {
   World world;
   const auto core = world.scratch.open_core();
   Child child([&world, &core] {

@@ -12,6 +12,7 @@
 
 #include "core/inspect/invariants.h"
 #include "core/table/arena.h"
+#include "ipc/invariant.h"
 #include "ipc/waking.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
@@ -19,6 +20,11 @@
 
 namespace ringmill::test {
 namespace {
+
+/// Its tests write over shared memory: no invariant is asserted meanwhile.
+struct HostileWords : ::testing::Test {
+  SharedMemoryDistrust distrust;
+};
 
 using namespace std::chrono_literals;
 
@@ -52,7 +58,7 @@ CreateOptions engine_with_arena() {
   return options;
 }
 
-TEST(HostileWords, a_payload_goes_into_the_extent_that_was_taken_whatever_the_cell_says_meanwhile) {
+TEST_F(HostileWords, a_payload_goes_into_the_extent_that_was_taken_whatever_the_cell_says_meanwhile) {
   World world(engine_with_arena(), {});  // with a keeper, which frees what is over
   const auto core = world.scratch.open_core();
   const JobTable table(core->segment);
@@ -80,7 +86,7 @@ TEST(HostileWords, a_payload_goes_into_the_extent_that_was_taken_whatever_the_ce
   EXPECT_TRUE(as_text(*payload) == sound) << "another's payload was written over it";
 }
 
-TEST(HostileWords, an_extent_outside_the_arena_is_not_written_to) {
+TEST_F(HostileWords, an_extent_outside_the_arena_is_not_written_to) {
   World world(engine_with_arena());
   const auto core = world.scratch.open_core();
   Child child([&core] {
@@ -94,7 +100,7 @@ TEST(HostileWords, an_extent_outside_the_arena_is_not_written_to) {
   EXPECT_EQ(child.wait(), 0);
 }
 
-TEST(HostileWords, a_text_stays_in_its_cell_while_the_payloads_length_changes) {
+TEST_F(HostileWords, a_text_stays_in_its_cell_while_the_payloads_length_changes) {
   World world(small_engine_with_room());
   const auto core = world.scratch.open_core();
   const JobTable table(core->segment);
@@ -118,7 +124,7 @@ TEST(HostileWords, a_text_stays_in_its_cell_while_the_payloads_length_changes) {
   }
 }
 
-TEST(HostileWords, a_lengthened_text_is_cut_where_its_cell_ends) {
+TEST_F(HostileWords, a_lengthened_text_is_cut_where_its_cell_ends) {
   World world(small_engine_with_room());
   const auto producer = world.attach();
   const auto core = world.scratch.open_core();
@@ -143,7 +149,7 @@ const Scribble impossible_fields[] = {
     {"payload", [](CellHeader& cell) { cell.flags.store(cell_flag::in_arena); }},
 };
 
-TEST(HostileWords, a_claim_of_a_job_with_impossible_fields_buries_it) {
+TEST_F(HostileWords, a_claim_of_a_job_with_impossible_fields_buries_it) {
   for (const Scribble& scribble : impossible_fields) {
     SCOPED_TRACE(scribble.word);
     World world;
@@ -163,7 +169,7 @@ TEST(HostileWords, a_claim_of_a_job_with_impossible_fields_buries_it) {
   }
 }
 
-TEST(HostileWords, a_batch_buries_a_job_with_impossible_fields) {
+TEST_F(HostileWords, a_batch_buries_a_job_with_impossible_fields) {
   for (const Scribble& scribble : impossible_fields) {
     SCOPED_TRACE(scribble.word);
     World world;
@@ -177,7 +183,7 @@ TEST(HostileWords, a_batch_buries_a_job_with_impossible_fields) {
   }
 }
 
-TEST(HostileWords, a_job_with_impossible_fields_that_nobody_claims_is_buried_by_the_scan) {
+TEST_F(HostileWords, a_job_with_impossible_fields_that_nobody_claims_is_buried_by_the_scan) {
   for (const Scribble& scribble : impossible_fields) {
     SCOPED_TRACE(scribble.word);
     World world;
@@ -195,7 +201,7 @@ TEST(HostileWords, a_job_with_impossible_fields_that_nobody_claims_is_buried_by_
   }
 }
 
-TEST(HostileWords, a_job_of_another_level_goes_on_to_that_levels_ring) {
+TEST_F(HostileWords, a_job_of_another_level_goes_on_to_that_levels_ring) {
   World world;
   const auto core = world.scratch.open_core();
   const Level tube = must(world.engine.add_level("tube"));
@@ -236,7 +242,7 @@ int claims_beside_a_peer(const std::function<bool(Participant&)>& claims) {
       .wait();
 }
 
-TEST(HostileWords, a_claim_ends_with_its_wait_while_a_damaged_job_comes_again_and_again) {
+TEST_F(HostileWords, a_claim_ends_with_its_wait_while_a_damaged_job_comes_again_and_again) {
   EXPECT_EQ(claims_beside_a_peer([](Participant& worker) {
               const auto begin = std::chrono::steady_clock::now();
               const bool timed_out = code_of(worker.claim(100ms)) == ErrorCode::timed_out;
@@ -245,7 +251,7 @@ TEST(HostileWords, a_claim_ends_with_its_wait_while_a_damaged_job_comes_again_an
             0);
 }
 
-TEST(HostileWords, a_batch_ends_with_its_wait_while_a_damaged_job_comes_again_and_again) {
+TEST_F(HostileWords, a_batch_ends_with_its_wait_while_a_damaged_job_comes_again_and_again) {
   EXPECT_EQ(claims_beside_a_peer([](Participant& worker) {
               std::vector<Job> jobs(8);
               return code_of(worker.claim_batch(jobs, 100ms)) == ErrorCode::timed_out;
@@ -253,7 +259,7 @@ TEST(HostileWords, a_batch_ends_with_its_wait_while_a_damaged_job_comes_again_an
             0);
 }
 
-TEST(HostileWords, a_claim_that_does_not_wait_ends_while_a_damaged_job_comes_again_and_again) {
+TEST_F(HostileWords, a_claim_that_does_not_wait_ends_while_a_damaged_job_comes_again_and_again) {
   EXPECT_EQ(claims_beside_a_peer([](Participant& worker) {
               for (int n = 0; n < 100; ++n) {
                 if (code_of(worker.claim()) != ErrorCode::would_block) return false;
@@ -263,7 +269,7 @@ TEST(HostileWords, a_claim_that_does_not_wait_ends_while_a_damaged_job_comes_aga
             0);
 }
 
-TEST(HostileWords, a_claim_ends_with_wake_while_a_damaged_job_comes_again_and_again) {
+TEST_F(HostileWords, a_claim_ends_with_wake_while_a_damaged_job_comes_again_and_again) {
   EXPECT_EQ(claims_beside_a_peer([](Participant& worker) {
               std::thread waker([&worker] {
                 std::this_thread::sleep_for(50ms);
@@ -276,7 +282,7 @@ TEST(HostileWords, a_claim_ends_with_wake_while_a_damaged_job_comes_again_and_ag
             0);
 }
 
-TEST(HostileWords, one_wrong_word_begins_no_rounds_of_the_journal_for_ever) {
+TEST_F(HostileWords, one_wrong_word_begins_no_rounds_of_the_journal_for_ever) {
   const World world(small_engine(), {});
   const auto core = world.scratch.open_core();
   JournalWords& words = core->segment.journal();
@@ -286,7 +292,7 @@ TEST(HostileWords, one_wrong_word_begins_no_rounds_of_the_journal_for_ever) {
   EXPECT_TRUE(await([&words] { return words.round_wanted.load() <= words.round_started.load() + 1; }));
 }
 
-TEST(HostileWords, a_keeper_that_leaves_waits_for_no_round_that_never_comes) {
+TEST_F(HostileWords, a_keeper_that_leaves_waits_for_no_round_that_never_comes) {
   const World world;
   const auto core = world.scratch.open_core();
   JournalWords& words = core->segment.journal();
@@ -303,7 +309,7 @@ TEST(HostileWords, a_keeper_that_leaves_waits_for_no_round_that_never_comes) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, 4s) << "longest_finish_ns is five";
 }
 
-TEST(HostileWords, cancelling_a_run_that_nobody_has_is_an_error) {
+TEST_F(HostileWords, cancelling_a_run_that_nobody_has_is_an_error) {
   World world;
   const auto core = world.scratch.open_core();
   const auto worker = world.attach();
@@ -315,7 +321,7 @@ TEST(HostileWords, cancelling_a_run_that_nobody_has_is_an_error) {
   }
 }
 
-TEST(HostileWords, an_enqueue_ends_with_its_wait_while_cells_are_listed_that_are_not_free) {
+TEST_F(HostileWords, an_enqueue_ends_with_its_wait_while_cells_are_listed_that_are_not_free) {
   World world;
   const auto core = world.scratch.open_core();
   const auto producer = world.attach();
