@@ -4,9 +4,11 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <exception>
 #include <string>
 #include <utility>
 
+#include "core/base/logger.h"
 #include "core/base/shown_text.h"
 
 namespace ringmill {
@@ -40,9 +42,35 @@ class Logger : public spdlog::logger {
   std::shared_ptr<spdlog::logger> program_;
 };
 
+spdlog::level::level_enum spdlog_level_of(LogLevel level) {
+  switch (level) {
+    case LogLevel::info:
+      return spdlog::level::info;
+    case LogLevel::warn:
+      return spdlog::level::warn;
+    case LogLevel::error:
+      return spdlog::level::err;
+  }
+  return spdlog::level::err;
+}
+
 }  // namespace
 
-spdlog::logger& log() {
+void Log::write(LogLevel level, fmt::string_view format, fmt::format_args args) {
+  spdlog::logger& to = logger();
+  const auto spdlog_level = spdlog_level_of(level);
+  if (!to.should_log(spdlog_level)) return;
+  std::string line;
+  try {
+    line = fmt::vformat(format, args);
+  } catch (const std::exception& failure) {
+    to.log(spdlog_level, spdlog::string_view_t(failure.what()));
+    return;
+  }
+  to.log(spdlog_level, spdlog::string_view_t(line));
+}
+
+spdlog::logger& logger() {
   static const std::shared_ptr<spdlog::logger> logger = []() -> std::shared_ptr<spdlog::logger> {
     if (auto registered = spdlog::get("ringmill")) return std::make_shared<Logger>(std::move(registered));
     auto made = std::make_shared<Logger>("ringmill", std::make_shared<spdlog::sinks::stderr_sink_mt>());

@@ -2,7 +2,6 @@
 #include "core/base/shown_text.h"
 
 #include <gtest/gtest.h>
-#include <spdlog/logger.h>
 
 #include <cstdint>
 #include <string>

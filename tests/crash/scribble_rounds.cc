@@ -11,7 +11,7 @@
 #include <stdexcept>
 #include <thread>
 
-#include "core/base/log.h"
+#include "core/base/logger.h"
 #include "core/inspect/invariants.h"
 #include "core/inspect/job_view.h"
 #include "core/inspect/status_view.h"
@@ -174,7 +174,7 @@ ScribbleEnd run_at_rest(const ScribbledEngine& engine, const Region& region, std
   const auto begin = Clock::now();
   Child child([&] {
     bound_memory();
-    log().set_level(spdlog::level::off);
+    logger().set_level(spdlog::level::off);
     look_at_everything(engine.segment());
     if (const auto copy = Segment::open_copy(file)) look_at_everything(*copy);
     use_everything(directory, seed, work_at_rest);
@@ -190,7 +190,7 @@ ScribbleEnd run_live(const ScribbledEngine& engine, const Region& region, std::u
   const auto begin = Clock::now();
   Child child([&] {
     bound_memory();
-    log().set_level(spdlog::level::off);
+    logger().set_level(spdlog::level::off);
     use_everything(directory, seed, work_live);
     look_at_everything(engine.segment());
     return 0;

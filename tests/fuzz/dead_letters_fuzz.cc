@@ -1,5 +1,5 @@
 // The file of dead letters as another user may have made it: an error, or letters that can be, in walks that end.
-#include "core/base/log.h"
+#include "core/base/logger.h"
 #include "core/dead_letters/store.h"
 #include "ipc/name_table.h"
 #include "tests/fuzz/harmed_database.h"
@@ -73,7 +73,7 @@ void check_letter_of_others(const DeadLetter& letter) {
 }  // namespace
 
 void run(Input input) {
-  log().set_level(spdlog::level::off);
+  logger().set_level(spdlog::level::off);
   static const FuzzFolder folder;
   const std::string& bytes = whole_file(folder);
   const std::filesystem::path path = folder.path() / dead_letter_file;

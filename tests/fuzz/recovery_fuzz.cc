@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "core/base/log.h"
+#include "core/base/logger.h"
 #include "core/durability/live_jobs.h"
 #include "core/durability/recovery.h"
 #include "core/inspect/invariants.h"
@@ -29,7 +29,7 @@ SegmentConfig small_table() {
 }  // namespace
 
 void run(Input input) {
-  log().set_level(spdlog::level::off);
+  logger().set_level(spdlog::level::off);
   HarmedJournal journal = harmed_journal(input);
   static const std::filesystem::path path = "/dev/shm/ringmill-fuzz-" + std::to_string(::getpid());
   std::uint64_t jobs = 0;

@@ -1,5 +1,5 @@
 // The file of schedules as another user may have made it: an error, or schedules whose ticks go on, in bounded turns.
-#include "core/base/log.h"
+#include "core/base/logger.h"
 #include "core/schedules/schedule_book.h"
 #include "ipc/name_table.h"
 #include "tests/fuzz/harmed_database.h"
@@ -60,7 +60,7 @@ const std::vector<std::string_view> statements{
 }  // namespace
 
 void run(Input input) {
-  log().set_level(spdlog::level::off);
+  logger().set_level(spdlog::level::off);
   static const FuzzFolder folder;
   const std::string& bytes = whole_file(folder);
   const std::filesystem::path path = folder.path() / schedules_file;

@@ -9,17 +9,17 @@
 
 #include <spdlog/sinks/base_sink.h>
 
-#include "core/base/log.h"
+#include "core/base/logger.h"
 
 namespace ringmill::test {
 
 /// While it lives, log lines come here instead of to standard error.
 class LogCapture {
  public:
-  LogCapture() : sink_(std::make_shared<Sink>()), before_(std::exchange(log().sinks(), {sink_})) {}
+  LogCapture() : sink_(std::make_shared<Sink>()), before_(std::exchange(logger().sinks(), {sink_})) {}
   LogCapture(const LogCapture&) = delete;
   LogCapture& operator=(const LogCapture&) = delete;
-  ~LogCapture() { log().sinks() = before_; }
+  ~LogCapture() { logger().sinks() = before_; }
 
   /// The messages so far, without time and level. From any thread.
   std::vector<std::string> messages() const { return sink_->messages(); }

@@ -13,7 +13,7 @@
 
 #include <ringmill/engine.h>
 
-#include "core/base/log.h"
+#include "core/base/logger.h"
 #include "core/inspect/job_view.h"
 #include "core/instance/engine_files.h"
 #include "tools/demo_program/children.h"
@@ -209,7 +209,7 @@ void end_workers(std::vector<Child>& children) {
 
 RunResult run_jobs(const std::string& program, const RunFolder& folder, const Listing& listing) {
   for (const int number : {SIGINT, SIGTERM}) std::signal(number, [](int) { interrupted.store(true); });
-  log().set_level(spdlog::level::warn);  // what the keeper does is told by us, between two lines of progress
+  logger().set_level(spdlog::level::warn);  // what the keeper does is told by us, between two lines of progress
   const Engine engine = make_engine(folder, listing);
   const Holders holders(folder);
   const std::size_t jobs = listing.files.size();
