@@ -20,15 +20,10 @@ function(ringmill_protect_stack)
     COMPILE_OPTIONS "$<${RINGMILL_HARDENS}:-fstack-protector-strong>")
 endfunction()
 
-# The standard library's own checks of bounds, for files that take apart what others may have written. They are
-# compiled without the precompiled headers, which were parsed without these checks. A Debug build has them everywhere.
-function(ringmill_check_bounds)
-  set_property(SOURCE ${ARGN} TARGET_DIRECTORY ringmill APPEND PROPERTY
-    COMPILE_OPTIONS "$<${RINGMILL_HARDENS}:-D_GLIBCXX_ASSERTIONS>")
-  if(RINGMILL_HARDENING AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
-    set_property(SOURCE ${ARGN} TARGET_DIRECTORY ringmill PROPERTY SKIP_PRECOMPILE_HEADERS ON)
-  endif()
-endfunction()
+# The standard library's own checks of bounds, for files that take apart what others may have written: a target of their
+# own, because their precompiled headers have these checks. A Debug build has them everywhere.
+add_library(ringmill-parsers OBJECT)
+target_compile_options(ringmill-parsers PRIVATE "$<${RINGMILL_HARDENS}:-D_GLIBCXX_ASSERTIONS>")
 
 # Of the files in LIST those with these names (X for X.cc), in whichever folder. A name that none has is an error: a
 # file that moves or is renamed keeps its options, or says that it has lost them.
