@@ -3,6 +3,13 @@ include(CMakePackageConfigHelpers)
 
 set(package_folder "${CMAKE_INSTALL_LIBDIR}/cmake/ringmill")
 
+# Programs and shared libraries are installed without debug information, which is most of their size; the build tree
+# keeps it, and addresses of one are those of the other: `addr2line -e build/release/bin/ringmill`.
+option(RINGMILL_INSTALL_STRIPPED "Install optimised programs without debug information" ON)
+if(RINGMILL_INSTALL_STRIPPED)
+  install(CODE "set(CMAKE_INSTALL_DO_STRIP TRUE)" CONFIGURATIONS Release RelWithDebInfo MinSizeRel)
+endif()
+
 install(TARGETS ringmill EXPORT ringmill-targets
         ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
         LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
