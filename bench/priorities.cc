@@ -3,11 +3,15 @@
 // urgent_behind_1m  A million jobs stand in level "low"; one worker process works through them by the strict policy,
 //                   one at a time, 20 us each. A producer process puts a job into "high" every 2 ms: from its enqueue
 //                   to its start. The worker is never stuck in a long job, and never idle either.
+// urgent_behind_full  The same where level "low" holds all that it may: an engine of the default capacity, and another
+//                   producer process that waits for room and takes it as soon as there is some. The urgent jobs are
+//                   enqueued without a wait; one that is refused is an error of the run.
 // weighted          All levels are kept full; the share of "low" among what a worker of the weighted policy claims, one
 //                   at a time. With the weights 6, 3, 1 it is a tenth. By the strict policy it would be none; that is
 //                   measured too, and is an error if it is not so.
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <string>
@@ -37,6 +41,7 @@ constexpr std::uint64_t handler_ns = 20'000;
 struct UrgentControl {
   RunControl run;
   std::size_t samples = 0;  // worker, read after its end
+  std::atomic<std::size_t> samples_taken{0};
   std::uint64_t low_jobs = 0;
   std::array<std::uint64_t, urgent_jobs> nanoseconds{};
 };
@@ -54,6 +59,25 @@ bool enqueue_urgent(UrgentControl& control, const std::filesystem::path& directo
     std::this_thread::sleep_for(std::chrono::nanoseconds(urgent_gap_ns));
     message.words[0] = now_ns();
     if (auto id = subject->participant->enqueue(request); !id) return report_failure("enqueue", id.error().message());
+  }
+  return true;
+}
+
+/// Keeps the level full until the run ends.
+bool keep_low_full(UrgentControl& control, const std::filesystem::path& directory) {
+  auto subject = Subject::join(directory, Role::producer, false);
+  if (!subject) return report_failure("joining", subject.error());
+  const auto low = subject->engine.level("low");
+  if (!low) return report_failure("level", low.error().message());
+  const Message message;
+  std::array<JobRequest, Participant::most_in_batch> requests;
+  requests.fill(
+      {.kind = subject->kind, .level = *low, .payload = message.bytes(), .durability = Durability::memory});
+  std::array<JobId, Participant::most_in_batch> ids{};
+  control.run.start_together();
+  while (!control.run.stopping() && control.samples_taken.load() < urgent_jobs) {
+    const auto in = subject->participant->enqueue_batch(requests, ids, 10ms);
+    if (!in && in.error().code() != ErrorCode::timed_out) return report_failure("enqueue_batch", in.error().message());
   }
   return true;
 }
@@ -78,6 +102,7 @@ bool work_urgent_first(UrgentControl& control, const std::filesystem::path& dire
       std::uint64_t enqueued_ns = 0;
       std::memcpy(&enqueued_ns, job->payload().data(), sizeof enqueued_ns);
       control.nanoseconds[control.samples++] = begin - enqueued_ns;
+      control.samples_taken = control.samples;
     } else {
       ++control.low_jobs;
       while (now_ns() - begin < handler_ns) relax();
@@ -87,17 +112,18 @@ bool work_urgent_first(UrgentControl& control, const std::filesystem::path& dire
   return true;
 }
 
-Measured run_urgent(const Surroundings& surroundings) {
-  auto scratch = ScratchEngine::create(surroundings.scratch, capacity_above_a_million);
+Measured run_urgent(const Surroundings& surroundings, std::uint32_t capacity, std::uint32_t low_jobs, bool stays_full) {
+  auto scratch = ScratchEngine::create(surroundings.scratch, capacity);
   if (!scratch) return std::unexpected(scratch.error());
   SharedBlock<UrgentControl> control;
   ProcessGroup processes;
+  if (stays_full) processes.start([&] { return keep_low_full(*control, scratch->directory()) ? 0 : 1; }, 0);
   processes.start([&] { return enqueue_urgent(*control, scratch->directory()) ? 0 : 1; }, 0);
   processes.start([&] { return work_urgent_first(*control, scratch->directory()) ? 0 : 1; }, 1);
-  if (auto ready = control->run.await_ready(processes, 2); !ready) return std::unexpected(ready.error());
+  if (auto ready = control->run.await_ready(processes, stays_full ? 3 : 2); !ready) return std::unexpected(ready.error());
   auto subject = Subject::join(scratch->directory(), Role::producer, true);
   if (!subject) return std::unexpected(subject.error());
-  if (auto in = enqueue_standing_jobs(*subject, "low", 1'000'000); !in) return std::unexpected(in.error());
+  if (auto in = enqueue_standing_jobs(*subject, "low", low_jobs); !in) return std::unexpected(in.error());
   const std::uint64_t begin = now_ns();
   control->run.go.store(true, std::memory_order_release);
   if (!processes.join(60s)) return std::unexpected("a process of the run did not end well");
@@ -107,6 +133,15 @@ Measured run_urgent(const Surroundings& surroundings) {
   return Outcome{.measured = std::chrono::nanoseconds(now_ns() - begin),
                  .figures = {{"p50_us", percentile(sorted, 0.5) / 1000}, {"p99_us", percentile(sorted, 0.99) / 1000}},
                  .notes = {{"low jobs run meanwhile", static_cast<double>(control->low_jobs)}}};
+}
+
+Measured run_urgent_behind_a_million(const Surroundings& surroundings) {
+  return run_urgent(surroundings, capacity_above_a_million, 1'000'000, false);
+}
+
+Measured run_urgent_behind_full(const Surroundings& surroundings) {
+  const std::uint32_t capacity = CreateOptions{}.capacity;
+  return run_urgent(surroundings, capacity, capacity, true);
 }
 
 std::expected<double, std::string> share_of_low(Subject& subject, Policy policy) {
@@ -167,7 +202,9 @@ Measured run_weighted(const Surroundings& surroundings) {
 }  // namespace
 
 std::vector<Workload> priority_workloads() {
-  return {{"urgent_behind_1m", {"p50_us", "p99_us"}, run_urgent}, {"weighted", {"low_share"}, run_weighted}};
+  return {{"urgent_behind_1m", {"p50_us", "p99_us"}, run_urgent_behind_a_million},
+          {"urgent_behind_full", {"p50_us", "p99_us"}, run_urgent_behind_full},
+          {"weighted", {"low_share"}, run_weighted}};
 }
 
 }  // namespace ringmill::bench

@@ -13,6 +13,7 @@
 //   free.F2  word was empty before: set the summary bit
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstdint>
@@ -36,16 +37,16 @@ class FreeMap {
     return (cell_count / 64 + 63) / 64;
   }
 
-  /// The cells of the lowest word that has any. Empty bits: nothing is listed.
-  Taken take() noexcept {
-    const std::uint32_t summary_count = (word_count_ + 63) / 64;
-    for (std::uint32_t s = 0; s < summary_count; ++s) {
-      // ORDER relaxed: a hint; the exchange below decides.
-      std::uint64_t candidates = summary_[s].load(std::memory_order_relaxed);
+  /// The cells of the lowest word that has any, of the words that hold the cells first_cell .. end_cell - 1 (multiples
+  /// of 64). Empty bits: nothing is listed there.
+  Taken take(std::uint32_t first_cell, std::uint32_t end_cell) noexcept {
+    const std::uint32_t first = first_cell / 64;
+    const std::uint32_t end = std::min(end_cell / 64, word_count_);
+    for (std::uint32_t s = first / 64; s * 64 < end; ++s) {
+      std::uint64_t candidates = summary_of(s, first, end);
       while (candidates != 0) {
         const std::uint32_t word = s * 64 + static_cast<std::uint32_t>(std::countr_zero(candidates));
         candidates &= candidates - 1;
-        if (word >= word_count_) break;
         const std::uint64_t bits = words_[word].exchange(0);  // free.T1
         mark_empty(word);
         if (bits != 0) return {bits, word * 64};
@@ -53,6 +54,29 @@ class FreeMap {
     }
     return {};
   }
+  /// The cells of the lowest word of all that has any.
+  Taken take() noexcept { return take(0, word_count_ * 64); }
+
+  /// How many of the cells first_cell .. end_cell - 1 (multiples of 64) are listed, `most` at most. From the top down:
+  /// cells are taken from the lowest up, so in an engine that is not nearly full the first words looked at have them
+  /// all. Exact if no other participant takes or lists cells meanwhile.
+  std::uint32_t count(std::uint32_t first_cell, std::uint32_t end_cell, std::uint32_t most) const noexcept {
+    const std::uint32_t first = first_cell / 64;
+    const std::uint32_t end = std::min(end_cell / 64, word_count_);
+    std::uint32_t found = 0;
+    for (std::uint32_t s = (end + 63) / 64; s-- > first / 64 && found < most;) {
+      std::uint64_t candidates = summary_of(s, first, end);
+      while (candidates != 0 && found < most) {
+        const std::uint32_t bit = 63 - static_cast<std::uint32_t>(std::countl_zero(candidates));
+        candidates &= ~(std::uint64_t{1} << bit);
+        const std::uint64_t bits = words_[s * 64 + bit].load();
+        // Most words have all: without a machine's own instruction a count costs ten times the comparison.
+        found += bits == ~std::uint64_t{0} ? 64 : static_cast<std::uint32_t>(std::popcount(bits));
+      }
+    }
+    return std::min(found, most);
+  }
+  std::uint32_t count(std::uint32_t end_cell, std::uint32_t most) const noexcept { return count(0, end_cell, most); }
 
   /// Lists cells of one word: `bits` as in Taken.
   void put(std::uint32_t first_cell, std::uint64_t bits) noexcept {
@@ -81,6 +105,13 @@ class FreeMap {
   }
 
  private:
+  /// The summary bits of the words `first` .. `end` - 1 among those that summary word `s` stands for.
+  std::uint64_t summary_of(std::uint32_t s, std::uint32_t first, std::uint32_t end) const noexcept {
+    std::uint64_t bits = summary_[s].load(std::memory_order_relaxed);  // ORDER relaxed: a hint; the words decide
+    if (s * 64 < first) bits &= ~std::uint64_t{0} << (first - s * 64);
+    if (end < s * 64 + 64) bits &= ~std::uint64_t{0} >> (s * 64 + 64 - end);
+    return bits;
+  }
   void mark_empty(std::uint32_t word) noexcept {
     const std::uint64_t bit = std::uint64_t{1} << (word % 64);
     summary_[word / 64].fetch_and(~bit);                              // free.T2

@@ -75,7 +75,7 @@ struct alignas(padding_bytes) SegmentHeader {
   std::atomic<std::uint64_t> level_ring_slots;  // ring slots that all dynamic levels share
   std::atomic<std::uint64_t> arena_bytes;       // a multiple of the arena's chunks
   std::atomic<std::uint32_t> max_payload;       // bytes: the longest payload
-  std::uint32_t reserved_payload;               // zero
+  SharedWord<std::uint32_t> plain_capacity;     // cells that jobs of any level may take; 0: all (core/table/room.h)
   std::atomic<std::uint64_t> checksum;          // XXH3 of all fields above but `state`
   std::atomic<std::uint64_t> reserved[2];       // making, home: MemorySigns (core/instance/engine_identity.h)
 };
@@ -224,7 +224,10 @@ struct alignas(padding_bytes) LevelEntry {
   /// closing -> open (remover, or the keeper after its death), closing -> removed (remover).
   std::atomic<std::uint64_t> runtime_state;
   std::atomic<std::uint64_t> runtime_ring;  // RingPiece; zero in the entry of a fixed level
-  std::atomic<std::uint64_t> reserved[4];
+  /// Cells that only jobs of this fixed level may take (core/table/room.h). Written by the creator.
+  SharedWord<std::uint32_t> kept_cells;
+  std::uint32_t reserved_kept;
+  std::atomic<std::uint64_t> reserved[3];
   /// The hint at every position below is dead. Raised by claimers and pushers, only ever by a compare-and-swap to more.
   /// 64 bits of positions do not wrap (20 M jobs/s: 29,000 years).
   alignas(padding_bytes) std::atomic<std::uint64_t> head;

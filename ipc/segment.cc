@@ -53,7 +53,7 @@ std::uint64_t checksum_of(const SegmentHeader& header) noexcept {
       header.bytes.load(std::memory_order_relaxed),
       std::uint64_t{header.capacity.load(std::memory_order_relaxed)} << 32 |
           header.cell_bytes.load(std::memory_order_relaxed),
-      header.level_count.load(),
+      std::uint64_t{header.plain_capacity.load_once().unbounded()} << 32 | header.level_count.load(),
       header.default_lease_ms.load(),
       header.created_at_ns.load(),
       header.first_generation.load(),
@@ -117,6 +117,7 @@ void fill(const Segment& segment, const SegmentConfig& config, std::uint64_t fir
     const NameWords words = encode_name(config.levels[n]);
     for (std::size_t i = 0; i < words.size(); ++i) segment.level(n).name[i].store(words[i]);
     segment.level(n).weight.store(config.weights[n]);
+    if (n < config.kept_cells.size()) segment.level(n).kept_cells.store(config.kept_cells[n]);
   }
   SegmentHeader& header = segment.header();
   header.magic.store(segment_magic);
@@ -134,6 +135,7 @@ void fill(const Segment& segment, const SegmentConfig& config, std::uint64_t fir
   header.level_ring_slots.store(geometry.level_ring_slots);
   header.arena_bytes.store(std::uint64_t{geometry.arena_chunk_count} * geometry.arena_chunk_bytes);
   header.max_payload.store(geometry.max_payload);
+  header.plain_capacity.store(config.plain_capacity);
 }
 
 void make_ready(SegmentHeader& header) noexcept {

@@ -39,7 +39,7 @@ struct FileOwner {
 /// The parameters that fix the layout of a segment, and its access rights.
 struct SegmentConfig {
   std::uint64_t engine_id = 0;
-  std::uint32_t capacity = 0;
+  std::uint32_t capacity = 0;  // all cells
   std::uint32_t cell_bytes = 0;
   std::uint32_t default_lease_ms = 0;
   std::uint32_t max_payload = 0;  // 0: what fits a cell
@@ -48,6 +48,10 @@ struct SegmentConfig {
   std::optional<FileOwner> owner{};  // nothing: the process that makes it
   std::vector<std::string> levels{};
   std::vector<std::uint32_t> weights{};
+  /// Cells that jobs of any level may take; 0: all of them.
+  std::uint32_t plain_capacity = 0;
+  /// Cells that only jobs of one fixed level may take, per level; none: empty.
+  std::vector<std::uint32_t> kept_cells{};
   /// Hints that the rings of all levels made at run time share; 0: as many as fit the capacity.
   std::uint64_t level_ring_slots = 0;
 };

@@ -13,6 +13,7 @@
 #include "core/levels/level_names.h"
 #include "core/table/arena.h"
 #include "core/table/job_table.h"
+#include "core/table/room.h"
 #include "ipc/clock.h"
 #include "ipc/file.h"
 #include "ipc/registry.h"
@@ -208,7 +209,8 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
   EngineStatus status;
   const JobTable table(segment);
   status.layout_version = layout_version;
-  status.capacity = table.capacity();
+  const Room room(segment);
+  status.capacity = room.plain_capacity();
   status.cell_size = segment.geometry().cell_bytes;
   status.max_payload = segment.geometry().max_payload;
   status.arena_bytes = segment.header().arena_bytes.load();
@@ -218,14 +220,18 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
   status.unlinked = segment.is_unlinked();
   status.journal = view_journal(segment.journal());
   const std::vector<std::uint32_t> numbers = levels_in_use(segment);
-  for (const std::uint32_t n : numbers) status.levels.push_back(view_level(segment, n));
+  for (const std::uint32_t n : numbers) {
+    status.levels.push_back(view_level(segment, n));
+    status.levels.back().kept = room.own_of(n, segment.geometry().level_count).size();
+  }
   JobCounts jobs(segment, numbers, status.levels);
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     const StateWord word = table.word(index);
-    const bool is_free = word.state() == CellState::free;
-    ++(is_free ? status.cells_free : status.cells_used);
-    if (!is_free) jobs.count(index, word);
+    if (word.state() == CellState::free) continue;
+    ++status.cells_used;
+    jobs.count(index, word);
   }
+  status.cells_free = status.capacity - std::min<std::uint64_t>(status.cells_used, status.capacity);
   status.kinds = jobs.take_kinds();
   status.left = jobs.left();
   view_participants(segment, is_alive, jobs.running(), status);

@@ -13,6 +13,7 @@
 #include "core/base/json_number.h"
 #include "core/base/shown_text.h"
 #include "core/journal/format.h"
+#include "core/table/room.h"
 #include "ipc/name_table.h"
 #include "ipc/random.h"
 
@@ -34,6 +35,9 @@ constexpr std::uint64_t least_default_limit = std::uint64_t{64} << 20;
 constexpr std::uint32_t default_max_payload = 1U << 20;
 constexpr std::uint64_t default_arena_bytes = std::uint64_t{16} << 20;
 constexpr std::uint64_t least_arena_chunks = 4;
+
+/// Stands for them where room is kept; no level can have this name.
+constexpr const char* all_dynamic_levels = "*";
 
 Error invalid(const char* what, std::string detail = {}) {
   return Error(ErrorCode::invalid_argument, what, std::move(detail));
@@ -116,6 +120,45 @@ Result<ArenaSize> checked_arena(const CreateOptions& options) {
   return size;
 }
 
+namespace {
+
+std::uint32_t in_whole_words(std::uint64_t cells) noexcept {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>((cells + 63) / 64 * 64, most_cells));
+}
+
+/// What is kept of the table, and how large it is with it: `plain` cells are for jobs of any level.
+Result<void> add_kept_cells(const CreateOptions& options, std::uint32_t plain, SegmentConfig& config) {
+  config.capacity = plain;
+  if (options.reserve && options.reserve->empty()) return {};
+  const std::size_t levels = config.levels.size();
+  std::vector<std::uint32_t> kept(levels + 1, 0);  // the last one: of dynamic levels
+  if (!options.reserve) {
+    kept.assign(levels + 1, in_whole_words(plain / 20));
+    kept[levels - 1] = 0;
+  } else {
+    for (const LevelReserve& reserve : *options.reserve) {
+      const auto named = std::ranges::find(config.levels, reserve.level);
+      if (named == config.levels.end() && reserve.level != all_dynamic_levels) {
+        return std::unexpected(invalid("room cannot be kept for a level that the engine does not have", reserve.level));
+      }
+      kept[static_cast<std::size_t>(named - config.levels.begin())] = in_whole_words(reserve.jobs);
+    }
+  }
+  std::uint64_t cells = std::uint64_t{plain} + Room::leases_for(plain);
+  for (const std::uint32_t more : kept) cells += more;
+  if (cells > most_cells) {
+    return std::unexpected(
+        invalid("the capacity and what is kept for levels are 16777216 jobs at most", std::to_string(cells)));
+  }
+  config.capacity = static_cast<std::uint32_t>(cells);
+  config.plain_capacity = plain;
+  kept.pop_back();
+  config.kept_cells = std::move(kept);
+  return {};
+}
+
+}  // namespace
+
 Result<EngineConfiguration> checked_configuration(const CreateOptions& options) {
   EngineConfiguration configuration;
   SegmentConfig& config = configuration.segment;
@@ -150,13 +193,15 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
   }
   if (options.level_rings != 0 &&
       (options.level_rings < least_level_ring_slots || options.level_rings > most_level_ring_slots)) {
-    return std::unexpected(invalid("the rings of levels made at run time share 16384 to 67108864 hints",
+    return std::unexpected(invalid("the rings of dynamic levels share 16384 to 67108864 hints",
                                    std::to_string(options.level_rings)));
   }
   if (options.capacity < 64 || options.capacity > most_cells) {
     return std::unexpected(invalid("the capacity is 64 to 16777216 jobs", std::to_string(options.capacity)));
   }
-  config.capacity = (options.capacity + 63) / 64 * 64;
+  if (auto kept = add_kept_cells(options, in_whole_words(options.capacity), config); !kept) {
+    return std::unexpected(kept.error());
+  }
   if (options.cell_size < 128 || options.cell_size > 65536 || !std::has_single_bit(options.cell_size)) {
     return std::unexpected(
         invalid("the cell size is a power of two from 128 to 65536", std::to_string(options.cell_size)));
@@ -186,6 +231,21 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
   return configuration;
 }
 
+namespace {
+
+nlohmann::ordered_json kept_to_json(const SegmentConfig& config) {
+  nlohmann::ordered_json kept;
+  std::uint32_t rest = config.capacity - config.plain_capacity - Room::leases_for(config.plain_capacity);
+  for (std::size_t n = 0; n < config.kept_cells.size(); ++n) {
+    kept[config.levels[n]] = config.kept_cells[n];
+    rest -= config.kept_cells[n];
+  }
+  kept[all_dynamic_levels] = rest;
+  return kept;
+}
+
+}  // namespace
+
 std::string to_json(const EngineConfiguration& configuration) {
   const SegmentConfig& config = configuration.segment;
   const JournalGeometry& journal = configuration.journal;
@@ -202,7 +262,8 @@ std::string to_json(const EngineConfiguration& configuration) {
   json["shm_dir"] = configuration.shm_dir.string();
   json["levels"] = config.levels;
   json["weights"] = config.weights;
-  json["capacity"] = config.capacity;
+  json["capacity"] = config.plain_capacity != 0 ? config.plain_capacity : config.capacity;
+  if (config.plain_capacity != 0) json["kept"] = kept_to_json(config);
   json["cell_size"] = config.cell_bytes;
   json["level_rings"] = config.level_ring_slots;
   json["max_payload"] = std::max(config.max_payload, 1U);  // 1: no arena
@@ -230,6 +291,12 @@ Result<EngineConfiguration> from_json(const std::string& text, const fs::path& p
     options.levels = json.at("levels").get<std::vector<std::string>>();
     for (const nlohmann::json& weight : json.at("weights")) options.weights.push_back(number_of<std::uint32_t>(weight));
     options.capacity = number_at<std::uint32_t>(json, "capacity");
+    options.reserve.emplace();  // engines from before have no such entry: nothing is kept in them
+    if (json.contains("kept")) {
+      for (const auto& [level, jobs] : json.at("kept").items()) {
+        options.reserve->push_back({.level = level, .jobs = number_of<std::uint32_t>(jobs)});
+      }
+    }
     options.cell_size = number_at<std::uint32_t>(json, "cell_size");
     options.level_rings = number_at(json, "level_rings", std::uint64_t{0});
     options.lease = std::chrono::milliseconds(number_at<std::int64_t>(json, "lease_ms"));

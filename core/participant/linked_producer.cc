@@ -1,6 +1,7 @@
 #include "core/participant/linked_producer.h"
 
 #include <algorithm>
+#include <set>
 
 #include "ipc/clock.h"
 #include "ipc/futex.h"
@@ -31,8 +32,19 @@ Error refused(const char* why) { return Error(ErrorCode::invalid_argument, why);
 
 }  // namespace
 
+std::uint32_t LinkedProducer::room_for(std::span<const LinkedRequest> jobs) const {
+  const Room& room = context_.free_cells.room();
+  std::set<std::uint32_t> own_cells;  // by the first one: dynamic levels share theirs
+  std::uint32_t most = room.plain_capacity();
+  for (const LinkedRequest& job : jobs) {
+    const CellRange own = room.own_of(static_cast<std::uint32_t>(job.request.level), context_.level_count);
+    if (own.size() != 0 && own_cells.insert(own.first).second) most += own.size();
+  }
+  return most;
+}
+
 Result<void> LinkedProducer::check_room(std::span<const LinkedRequest> jobs) const {
-  const std::uint32_t capacity = table_.capacity();
+  const std::uint32_t capacity = room_for(jobs);
   if (jobs.size() > capacity) {
     return std::unexpected(Error(ErrorCode::no_space, "more jobs than this engine has room for",
                                  std::to_string(jobs.size()) + ", at most " + std::to_string(capacity)));
@@ -51,8 +63,8 @@ Result<void> LinkedProducer::check_room(std::span<const LinkedRequest> jobs) con
   return {};
 }
 
-bool LinkedProducer::take_linked(const LinkedRequest& job, FreeCells::Filling& filling) {
-  if (!context_.free_cells.take(filling)) return false;
+bool LinkedProducer::take_linked(const LinkedRequest& job, FreeCells::Taker taker, FreeCells::Filling& filling) {
+  if (!context_.free_cells.take(filling, static_cast<std::uint32_t>(job.request.level), taker)) return false;
   const std::size_t bytes = bytes_of_body(job);
   if (!is_large_body(bytes)) return true;
   const auto unit = writer_.take_extent(filling, bytes);
@@ -62,22 +74,25 @@ bool LinkedProducer::take_linked(const LinkedRequest& job, FreeCells::Filling& f
 }
 
 Result<void> LinkedProducer::take_all(std::span<const LinkedRequest> jobs, std::span<FreeCells::Filling> filled,
-                                      std::uint64_t end_ns) {
+                                      FreeCells::Taker taker, std::uint64_t end_ns) {
   if (auto checked = check_room(jobs); !checked) return checked;
   while (true) {
     std::size_t count = 0;
-    while (count < filled.size() && take_linked(jobs[count], filled[count])) ++count;
+    while (count < filled.size() && take_linked(jobs[count], taker, filled[count])) ++count;
     if (count == filled.size()) return {};
     context_.take_back(filled.first(count));
     context_.free_cells.list();
     if (end_ns == 0 || steady_clock_ns() >= end_ns) {
+      const ErrorCode code = end_ns == 0 ? ErrorCode::would_block : ErrorCode::timed_out;
+      if (jobs.size() == 1) return std::unexpected(producer_.no_room(jobs.front().request.level, taker, code));
       return std::unexpected(end_ns == 0 ? Error(ErrorCode::would_block, "the engine has no room for all of them")
                                          : Error(ErrorCode::timed_out, "the engine got no room for all of them"));
     }
     // There may be room, and not for all: look again soon, and let others have it meanwhile.
     const std::uint64_t soon_ns = std::min(end_ns, later_by(steady_clock_ns(), 2'000'000));
-    if (count == 0 && !context_.free_cells.refill()) {
-      if (auto room = producer_.wait_for_space(end_ns); !room) return std::unexpected(room.error());
+    const Level level = jobs.front().request.level;
+    if (count == 0 && !context_.free_cells.has_room(static_cast<std::uint32_t>(level), taker)) {
+      if (auto room = producer_.wait_for_space(level, end_ns, taker); !room) return std::unexpected(room.error());
       continue;
     }
     const std::uint32_t sequence = context_.entry.wake_sequence.load();
@@ -110,7 +125,7 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
   std::vector<JobId> parents;
   std::vector<bool> has_children(jobs.size(), false);
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
-  if (auto taken = take_all(jobs, filled, end_ns); !taken) return taken;
+  if (auto taken = take_all(jobs, filled, FreeCells::Taker::producer, end_ns); !taken) return taken;
 
   const std::uint64_t wall_ns = wall_clock_ns();
   TakenCells taken_cells(context_, filled);
@@ -158,7 +173,8 @@ Result<JobId> LinkedProducer::follow_up(const HeldLease& lease, const LinkedRequ
   if (auto checked = check_.check_linked(request, earlier.size()); !checked) return std::unexpected(checked.error());
   FreeCells::Filling filling;
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
-  if (auto taken = take_all(std::span(&request, 1), std::span(&filling, 1), end_ns); !taken) {
+  const auto taker = earlier.empty() ? FreeCells::Taker::handler : FreeCells::Taker::repeatedly;
+  if (auto taken = take_all(std::span(&request, 1), std::span(&filling, 1), taker, end_ns); !taken) {
     return std::unexpected(taken.error());
   }
   TakenCells taken_cells(context_, std::span(&filling, 1));

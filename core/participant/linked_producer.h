@@ -30,14 +30,16 @@ class LinkedProducer {
   Result<JobId> follow_up(const HeldLease& lease, const LinkedRequest& request, std::uint64_t wait_ns);
 
  private:
+  /// Returns how many cells jobs of these levels may take, if no others do.
+  std::uint32_t room_for(std::span<const LinkedRequest> jobs) const;
   /// Checks that the engine can ever hold all of them. Error no_space.
   Result<void> check_room(std::span<const LinkedRequest> jobs) const;
   /// Takes a cell, and an extent where the body does not fit the cell: enq.N1, arena.A1 and arena.A2. Returns false if
   /// there is no room: nothing is taken.
-  bool take_linked(const LinkedRequest& job, FreeCells::Filling& filling);
+  bool take_linked(const LinkedRequest& job, FreeCells::Taker taker, FreeCells::Filling& filling);
   /// Takes all cells or none: two producers that each hold a part could deadlock.
   Result<void> take_all(std::span<const LinkedRequest> jobs, std::span<FreeCells::Filling> filled,
-                        std::uint64_t end_ns);
+                        FreeCells::Taker taker, std::uint64_t end_ns);
   bool is_large_body(std::size_t bytes) const noexcept { return bytes > table_.inline_bytes_beside_links(); }
 
   ParticipantContext& context_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/exceptions.h"
+#include "core/levels/level_names.h"
 #include "ipc/invariant.h"
 
 namespace ringmill {
@@ -96,9 +97,10 @@ inline Result<FreeCells::Filling> Producer::take_and_fill(const JobRequest& requ
     if (end_ns == 0 && wait_ns != 0) end_ns = later_by(steady_clock_ns(), wait_ns);
     return end_ns;
   };
+  const auto level = static_cast<std::uint32_t>(request.level);
   while (true) {
-    while (!context_.free_cells.take(filling)) {  // enq.N1
-      if (auto room = wait_for_space(wait_end_ns()); !room) return std::unexpected(room.error());
+    while (!context_.free_cells.take(filling, level)) {  // enq.N1
+      if (auto room = wait_for_space(request.level, wait_end_ns()); !room) return std::unexpected(room.error());
     }
     if (!is_large || writer_.fill_extent(filling, request)) break;
     if (auto room = wait_for_extent(request.payload.size(), wait_end_ns()); !room) return std::unexpected(room.error());
@@ -148,8 +150,9 @@ Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests
     std::size_t count = 0;
     bool is_closed = false;
     bool lacks_extent = false;
-    while (!is_closed && done + count < requests.size() && free_cells.take(filled[count])) {  // enq.N1
+    while (!is_closed && done + count < requests.size()) {
       const JobRequest& request = requests[done + count];
+      if (!free_cells.take(filled[count], static_cast<std::uint32_t>(request.level))) break;  // enq.N1
       const std::uint32_t room = check_.inline_room(request);
       if (request.payload.size() > room && !writer_.fill_extent(filled[count], request)) [[unlikely]] {
         lacks_extent = true;
@@ -167,7 +170,8 @@ Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests
       done += publish(std::span(filled).first(count), requests.subspan(done, count), ids.subspan(done, count));
       continue;
     }
-    if (auto room = lacks_extent ? wait_for_extent(requests[done].payload.size(), end_ns) : wait_for_space(end_ns);
+    const JobRequest& next = requests[done];
+    if (auto room = lacks_extent ? wait_for_extent(next.payload.size(), end_ns) : wait_for_space(next.level, end_ns);
         !room) {
       if (done == 0) return std::unexpected(room.error());
       break;
@@ -188,16 +192,16 @@ void Producer::place(const FreeCells::Filling& filling, const JobRequest& reques
   place_filled(std::span(&filling, 1), std::span(&request, 1), std::span(&id, 1));
 }
 
-template <class HasRoom>
-Result<void> Producer::wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full,
-                                     HasRoom&& has_room) {
-  const auto give_up = [](ErrorCode code, const char* why) { return std::unexpected(Error(code, why)); };
-  if (context_.segment.signals().removed.load() != 0) return give_up(ErrorCode::not_found, "the engine was removed");
-  if (end_ns == 0) return give_up(ErrorCode::would_block, full);
+template <class HasRoom, class Refusal>
+Result<void> Producer::wait_for_room(std::uint64_t end_ns, Refusal&& refusal, HasRoom&& has_room) {
+  if (context_.segment.signals().removed.load() != 0) {
+    return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
+  }
+  if (end_ns == 0) return std::unexpected(refusal(ErrorCode::would_block));
   Sleepers waiters(context_.segment, context_.segment.signals().space_waiters);
   const std::uint64_t begin_ns = steady_clock_ns();
   // There seemed to be room, again and again: others took it, or what is not free is listed.
-  if (begin_ns >= end_ns) return give_up(ErrorCode::timed_out, stayed_full);
+  if (begin_ns >= end_ns) return std::unexpected(refusal(ErrorCode::timed_out));
   // Workers that are busy free cells every few microseconds: cheaper to wait for than a sleep and a wake.
   const std::uint64_t spin_end_ns = std::min(end_ns, begin_ns + spin_ns);
   for (std::uint32_t spin = 0; spin % 16 != 15 || steady_clock_ns() < spin_end_ns; ++spin) {
@@ -209,7 +213,7 @@ Result<void> Producer::wait_for_room(std::uint64_t end_ns, const char* full, con
   while (true) {
     if (auto waits = context_.check_wait(); !waits) return waits;
     const std::uint64_t now_ns = steady_clock_ns();
-    if (now_ns >= end_ns) return give_up(ErrorCode::timed_out, stayed_full);
+    if (now_ns >= end_ns) return std::unexpected(refusal(ErrorCode::timed_out));
     const std::uint32_t sequence = waiters.sequence_of(context_.number);  // wake.S1
     waiters.announce(context_.number);                                    // wake.S2
     if (has_room()) {                                                     // wake.S3
@@ -222,15 +226,35 @@ Result<void> Producer::wait_for_room(std::uint64_t end_ns, const char* full, con
   }
 }
 
-Result<void> Producer::wait_for_space(std::uint64_t end_ns) {
-  return wait_for_room(end_ns, "the engine is full", "the engine stayed full",
-                       [this] { return context_.free_cells.refill(); });
+Error Producer::no_room(Level level, FreeCells::Taker taker, ErrorCode code) const {
+  const std::uint32_t number = level_number(static_cast<std::uint32_t>(level));
+  const Room& room = context_.free_cells.room();
+  const Ring ring = context_.segment.ring(number);
+  const std::uint64_t tail = ring.tail();
+  const std::uint64_t waiting = tail - std::min(ring.head(), tail);
+  std::string detail = "level " + level_name(context_.segment, number) + ": about " + std::to_string(waiting) +
+                       " of its jobs wait; all levels share room for " + std::to_string(room.plain_capacity());
+  if (const std::uint32_t own = room.own_of(number, level_count_).size(); own != 0) {
+    detail += ", " + std::to_string(own) + " more are kept for this level";
+  }
+  if (taker != FreeCells::Taker::producer) detail += ", " + std::to_string(room.leases()) + " for running handlers";
+  return Error(code, code == ErrorCode::timed_out ? "the engine stayed full" : "the engine is full", detail);
+}
+
+Result<void> Producer::wait_for_space(Level level, std::uint64_t end_ns, FreeCells::Taker taker) {
+  return wait_for_room(
+      end_ns, [&](ErrorCode code) { return no_room(level, taker, code); },
+      [&] { return context_.free_cells.has_room(static_cast<std::uint32_t>(level), taker); });
 }
 
 /// Two that wait may be woken for one extent: one that does not get it waits again.
 Result<void> Producer::wait_for_extent(std::size_t bytes, std::uint64_t end_ns) {
-  return wait_for_room(end_ns, "the arena is full", "the arena stayed full",
-                       [this, bytes] { return context_.arena.has_room(static_cast<std::uint32_t>(bytes)); });
+  return wait_for_room(
+      end_ns,
+      [](ErrorCode code) {
+        return Error(code, code == ErrorCode::timed_out ? "the arena stayed full" : "the arena is full");
+      },
+      [this, bytes] { return context_.arena.has_room(static_cast<std::uint32_t>(bytes)); });
 }
 
 }  // namespace ringmill

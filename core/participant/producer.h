@@ -47,9 +47,12 @@ class Producer {
   void place(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;
   /// Waits until the device has what was enqueued last.
   Result<void> reach_device(std::uint64_t wait_ns);
-  /// Waits until a free cell is listed. `end_ns` is of the steady clock; zero: does not wait. Errors: would_block (no
-  /// wait was asked for, or wake() was called), timed_out, not_found (the engine was removed).
-  Result<void> wait_for_space(std::uint64_t end_ns);
+  /// Waits until a free cell is listed that jobs of this level may take. `end_ns` is of the steady clock; zero: does
+  /// not wait. Errors: would_block (no wait was asked for, or wake() was called), timed_out, not_found (the engine was
+  /// removed).
+  Result<void> wait_for_space(Level level, std::uint64_t end_ns, FreeCells::Taker taker = FreeCells::Taker::producer);
+  /// Says which level has no room, about how many of its jobs wait, and what bounds them.
+  Error no_room(Level level, FreeCells::Taker taker, ErrorCode code) const;
 
  private:
   /// Does what take_filled() says.
@@ -62,9 +65,9 @@ class Producer {
                     std::span<const JobId> ids) noexcept;
   /// Waits until the arena has an extent for `bytes`. `end_ns` and errors as in wait_for_space().
   [[gnu::noinline]] Result<void> wait_for_extent(std::size_t bytes, std::uint64_t end_ns);
-  /// Waits until `has_room()`: wake.S1 to wake.S5. `full` and `stayed_full` are what would_block and timed_out say.
-  template <class HasRoom>
-  Result<void> wait_for_room(std::uint64_t end_ns, const char* full, const char* stayed_full, HasRoom&& has_room);
+  /// Waits until `has_room()`: wake.S1 to wake.S5. `refusal` makes the errors would_block and timed_out.
+  template <class HasRoom, class Refusal>
+  Result<void> wait_for_room(std::uint64_t end_ns, Refusal&& refusal, HasRoom&& has_room);
 
   ParticipantContext& context_;
   const RequestCheck& check_;

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "core/table/job_table.h"
+#include "core/table/room.h"
 #include "ipc/free_map.h"
 #include "ipc/segment.h"
 #include "ipc/waking.h"
@@ -19,6 +20,8 @@ class FreeCells {
       : segment_(&segment),
         table_(segment),
         map_(segment.free_map()),
+        room_(segment),
+        level_count_(segment.geometry().level_count),
         owner_(owner),
         most_unlisted_(std::clamp(segment.geometry().capacity / 1024, 1U, 64U)) {}
 
@@ -28,12 +31,20 @@ class FreeCells {
     StateWord word{};
   };
 
-  /// A cell in state filling, ours, written to `filling`. False: no cell is free. The map is only a hint; the swap of
-  /// the cell's word decides (hazard 8 in docs/hazards.md).
-  [[gnu::always_inline]] bool take(Filling& filling) noexcept {
+  /// For which caller a cell is taken: what it has to leave to others (core/table/room.h).
+  enum class Taker : std::uint8_t {
+    producer,   // leaves the cells that are kept for running handlers
+    handler,    // of a job that is running, for its first follow-up: leaves none
+    repeatedly  // the same, for a further one: leaves half of them
+  };
+
+  /// A cell for a job of `level` (the value that its users name it by), in state filling, ours, written to `filling`.
+  /// False: no cell is free that it may take. The map is only a hint; the swap of the cell's word decides (hazard 8 in
+  /// docs/hazards.md).
+  [[gnu::always_inline]] bool take(Filling& filling, std::uint32_t level) noexcept {
     // Cells that are not free may be listed again and again: so many words there are.
     for (std::uint32_t words_left = table_.capacity() / 64 + 1;;) {
-      if (taken_.bits == 0 && (words_left-- == 0 || !refill())) return false;
+      if (!has_taken_for(level) && (words_left-- == 0 || !refill(level))) return false;
       const auto n = static_cast<std::uint32_t>(std::countr_zero(taken_.bits));
       taken_.bits &= taken_.bits - 1;
       const std::uint32_t ahead = n + prefetch_distance;
@@ -41,15 +52,28 @@ class FreeCells {
       if (try_take(taken_.first_cell + n, filling)) return true;
     }
   }
+  /// The same, for any taker.
+  bool take(Filling& filling, std::uint32_t level, Taker taker) noexcept {
+    return take(filling, level) || (taker != Taker::producer && take_kept(filling, level, taker));
+  }
 
-  /// Takes a word of the map if there is one. False: nothing is listed.
-  bool refill() noexcept {
-    if (taken_.bits != 0) return true;
+  /// Takes a word of the map if there is one for a producer of this level. False: none is listed that it may take.
+  [[gnu::noinline]] bool refill(std::uint32_t level) noexcept {
+    if (has_taken_for(level)) return true;
     list();
-    taken_ = map_.take();
-    prefetch_first();
+    if (taken_.bits != 0) give_back_taken();  // of another level's own cells
+    if (take_common() || take_own(level)) prefetch_first();
     return taken_.bits != 0;
   }
+  /// Whether there may be a cell for this taker, as a wait asks.
+  bool has_room(std::uint32_t level, Taker taker) noexcept {
+    if (refill(level)) return true;
+    if (taker == Taker::producer) return false;
+    const std::uint32_t left = taker == Taker::handler ? 0 : room_.leases() / 2;
+    const CellRange own = room_.own_of(level, level_count_);
+    return map_.count(room_.common().end, left + 1) > left || map_.count(own.first, own.end, 1) != 0;
+  }
+  const Room& room() const noexcept { return room_; }
 
   /// The cell was freed by us. Kept back until its neighbours are freed too, list() is called, or there are
   /// `most_unlisted` of them.
@@ -80,12 +104,82 @@ class FreeCells {
   /// Gives everything back.
   void give_back() noexcept {
     list();
+    give_back_taken();
+  }
+
+ private:
+  bool has_taken_for(std::uint32_t level) const noexcept {
+    if (taken_.bits == 0) return false;
+    if (taken_.first_cell < room_.common().end) [[likely]]
+      return true;
+    const CellRange own = room_.own_of(level, level_count_);
+    return taken_.first_cell >= own.first && taken_.first_cell < own.end;
+  }
+
+  void give_back_taken() noexcept {
     map_.put(taken_.first_cell, taken_.bits);
     taken_.bits = 0;
     wake_for_space(*segment_);
   }
 
- private:
+  /// room.R1 to room.R3. False: what is listed has to stay for running handlers.
+  bool take_common() noexcept {
+    const std::uint32_t end = room_.common().end;
+    const std::uint32_t to_leave = room_.leases();
+    if (is_scarce_ && map_.count(end, to_leave + 1) <= to_leave) return false;  // room.R1
+    taken_ = map_.take(0, end);                                                 // room.R2
+    if (to_leave == 0 || taken_.bits == 0) return taken_.bits != 0;
+    const std::uint32_t left = map_.count(end, to_leave);  // room.R3
+    is_scarce_ = left < to_leave;
+    if (is_scarce_) [[unlikely]]
+      keep_of_taken(to_leave - left);
+    return taken_.bits != 0;
+  }
+
+  /// Lists the highest cells taken again, `too_many` of them.
+  void keep_of_taken(std::uint32_t too_many) noexcept {
+    std::uint64_t given_back = 0;
+    for (std::uint32_t n = 0; n < too_many && taken_.bits != 0; ++n) {
+      const std::uint64_t highest = std::bit_floor(taken_.bits);
+      taken_.bits ^= highest;
+      given_back |= highest;
+    }
+    map_.put(taken_.first_cell, given_back);
+    wake_for_space(*segment_);
+  }
+
+  /// A level's own cells, while there is room for the handlers of its jobs.
+  bool take_own(std::uint32_t level) noexcept {
+    const CellRange own = room_.own_of(level, level_count_);
+    const std::uint32_t to_leave = room_.leases() / 2;
+    if (own.size() == 0 || map_.count(room_.common().end, to_leave) < to_leave) return false;
+    taken_ = map_.take(own.first, own.end);
+    return taken_.bits != 0;
+  }
+
+  /// One cell for a handler's follow-up, where a producer would get none.
+  [[gnu::noinline]] bool take_kept(Filling& filling, std::uint32_t level, Taker taker) noexcept {
+    const std::uint32_t end = room_.common().end;
+    const std::uint32_t to_leave = taker == Taker::handler ? 0 : room_.leases() / 2;
+    const CellRange own = room_.own_of(level, level_count_);
+    for (std::uint32_t words_left = table_.capacity() / 64 + 1; words_left != 0; --words_left) {
+      FreeMap::Taken word{};
+      if (map_.count(end, to_leave + 1) > to_leave) word = map_.take(0, end);
+      if (word.bits == 0) word = map_.take(own.first, own.end);
+      if (word.bits == 0) return false;
+      bool has_one = false;
+      while (word.bits != 0 && !has_one) {
+        const auto n = static_cast<std::uint32_t>(std::countr_zero(word.bits));
+        word.bits &= word.bits - 1;
+        has_one = try_take(word.first_cell + n, filling);
+      }
+      map_.put(word.first_cell, word.bits);
+      wake_for_space(*segment_);  // one that looked meanwhile saw too few
+      if (has_one) return true;
+    }
+    return false;
+  }
+
   [[gnu::always_inline]] bool try_take(CellIndex index, Filling& filling) noexcept {
     std::uint64_t seen = table_.state(index).load(std::memory_order_relaxed);  // ORDER relaxed: the swap below decides
     const StateWord word(seen);
@@ -122,9 +216,12 @@ class FreeCells {
   const Segment* segment_;
   JobTable table_;
   FreeMap map_;
+  Room room_;
+  std::uint32_t level_count_;
   std::uint32_t owner_;
   std::uint32_t most_unlisted_;
   std::uint32_t unlisted_count_ = 0;
+  bool is_scarce_ = false;  // the last word taken was one of the last that producers may take
   std::uint64_t known_limit_ = 0;
   std::uint64_t asked_at_limit_ = ~std::uint64_t{0};
   FreeMap::Taken taken_{};

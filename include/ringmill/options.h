@@ -4,10 +4,19 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace ringmill {
+
+/// Room that is kept for the jobs of one level, beside CreateOptions::capacity.
+struct LevelReserve {
+  /// One of CreateOptions::levels; "*": all dynamic levels, which share it.
+  std::string level;
+  /// So many jobs, rounded up to a multiple of 64.
+  std::uint32_t jobs = 0;
+};
 
 /// How to make an engine. Everything is fixed at creation; levels can be added later.
 struct CreateOptions {
@@ -15,9 +24,14 @@ struct CreateOptions {
   std::vector<std::string> levels{"high", "default", "low"};
   /// One weight per level, 1 to 1000: its share under Policy::weighted. Empty: 6, 3, 1 for three levels, else all 1.
   std::vector<std::uint32_t> weights{};
-  /// How many jobs the engine holds at most; 64 to 16 Mi, rounded up to a multiple of 64. The default fits the 64 MB of
-  /// shared memory that containers get.
+  /// How many jobs there is room for, whichever levels they are of; 64 to 16 Mi, rounded up to a multiple of 64. What
+  /// is kept comes on top of it. The default fits the 64 MB of shared memory that containers get.
   std::uint32_t capacity = 120'000;
+  /// What is kept for the jobs of single levels, so that a backlog of one level shuts no other out. Nothing: a twentieth
+  /// of the capacity for each level but the last, and for the dynamic levels together. With it the engine
+  /// keeps room for the follow-ups of running handlers, a sixty-fourth of the capacity (64 to 1024 jobs): handlers that
+  /// enqueue cannot fill it up against each other. An empty list keeps neither.
+  std::optional<std::vector<LevelReserve>> reserve{};
   /// Bytes of one cell: a power of two, 128 to 65536. It holds a payload of up to cell_size - 64 bytes (48 less with
   /// some of JobOptions); longer ones go to the arena.
   std::uint32_t cell_size = 256;

@@ -29,6 +29,8 @@ struct LevelStatus {
   bool is_made_at_run_time = false;
   /// The number of slots of the level's ring.
   std::uint64_t ring = 0;
+  /// Room that is kept for its jobs alone, beside EngineStatus::capacity; levels made at run time share theirs.
+  std::uint64_t kept = 0;
 };
 
 /// A kind that is paused or limited.
@@ -99,6 +101,8 @@ struct EngineStatus {
   std::string engine_id;
   std::string path;
   std::uint32_t layout_version = 0;
+  /// Jobs of any level that there is room for. What is kept for single levels and for running handlers is beside it, so
+  /// cells_used can be more.
   std::uint32_t capacity = 0;
   std::uint32_t cell_size = 0;
   std::uint32_t max_payload = 0;
@@ -114,6 +118,7 @@ struct EngineStatus {
   bool keeper_alive = false;
   std::chrono::system_clock::time_point keeper_since{};
   std::uint64_t memory_bytes = 0;
+  /// Of the capacity.
   std::uint64_t cells_free = 0;
   std::uint64_t cells_used = 0;
   /// The bytes of shared memory for payloads that do not fit a cell, and how many of them jobs have.

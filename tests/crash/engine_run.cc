@@ -34,6 +34,7 @@ constexpr int most_steps_of_drain = 20'000;
 CreateOptions options_of_run() {
   CreateOptions options;
   options.capacity = capacity;
+  options.reserve.emplace();
   options.cell_size = cell_bytes;
   options.max_payload = most_large_payload;
   options.arena = 4 * least_arena_chunk_bytes;

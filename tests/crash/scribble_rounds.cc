@@ -44,6 +44,7 @@ constexpr auto work_live = 50ms;
 CreateOptions engine_to_scribble() {
   CreateOptions options;
   options.capacity = 128;
+  options.reserve.emplace();
   options.cell_size = 512;
   options.max_payload = 64 * 1024;
   options.arena = 4 * 64 * 1024;

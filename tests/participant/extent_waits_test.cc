@@ -235,7 +235,7 @@ TEST(ExtentWaitsInProcess, a_chunk_that_is_cut_anew_wakes_for_what_is_left_of_it
   // One chunk becomes free, and is taken for a small payload before its waiter looks.
   FreeCells cells(segment, static_cast<std::uint32_t>(arenas.late->number()) + 1);
   FreeCells::Filling filling;
-  ASSERT_TRUE(cells.take(filling));
+  ASSERT_TRUE(cells.take(filling, 0));
   Job held = must(arenas.late->claim());
   // As complete(), without its wake.
   const CellIndex index = index_of(held.id());
@@ -254,7 +254,7 @@ TEST(ExtentWaitsInProcess, an_enqueue_that_does_away_with_the_cell_of_another_on
   const UniqueKey key = UniqueKey::of("key");
   FreeCells cells(segment, static_cast<std::uint32_t>(arenas.late->number()) + 1);
   FreeCells::Filling filling;
-  ASSERT_TRUE(cells.take(filling));
+  ASSERT_TRUE(cells.take(filling, 0));
   const JobId id = job_id_of(filling.word, filling.index);
   ASSERT_TRUE(Arena(segment).take(id, whole_chunk).has_value());
   const JobTable table(segment);

@@ -210,7 +210,7 @@ TEST(FreeCellsInProcess, no_two_producers_get_one_cell_while_free_cells_are_list
   Inside inside(world.scratch);
   FreeCells others(inside.segment(), 1);
   FreeCells::Filling used;
-  for (CellIndex n = 0; n < inside.table().capacity() - 1; ++n) ASSERT_TRUE(others.take(used));
+  for (CellIndex n = 0; n < inside.table().capacity() - 1; ++n) ASSERT_TRUE(others.take(used, 0));
   others.give_back();
   std::atomic<std::uint64_t> last_generation{0};
   std::atomic<int> doubled{0};
@@ -221,7 +221,7 @@ TEST(FreeCellsInProcess, no_two_producers_get_one_cell_while_free_cells_are_list
       for (int n = 0; n < 200'000; ++n) {
         inside.segment().free_map().put(0, ~std::uint64_t{0});
         FreeCells::Filling filling;
-        if (!cells.take(filling)) continue;
+        if (!cells.take(filling, 0)) continue;
         const std::uint64_t generation = filling.word.generation();
         if (last_generation.exchange(generation) >= generation) doubled.fetch_add(1);
         inside.table().state(filling.index).store(inside.table().freed(filling.word).bits());

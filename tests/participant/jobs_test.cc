@@ -221,14 +221,14 @@ TEST(FreeCellsInProcess, a_cell_listed_twice_is_taken_once) {
   FreeCells one(inside.segment(), 1);
   FreeCells two(inside.segment(), 2);
   FreeCells::Filling first;
-  ASSERT_TRUE(one.take(first));
+  ASSERT_TRUE(one.take(first, 0));
   // What a scan does to cells that a producer has in its cache.
   inside.segment().free_map().put(first.index & ~CellIndex{63}, ~std::uint64_t{0});
   std::vector<bool> taken(inside.table().capacity(), false);
   taken[first.index] = true;
   for (FreeCells* cells : {&one, &two}) {
     FreeCells::Filling next;
-    while (cells->take(next)) {
+    while (cells->take(next, 0)) {
       EXPECT_FALSE(taken[next.index]) << "cell " << next.index;
       taken[next.index] = true;
     }

@@ -213,7 +213,7 @@ TEST(Arena, a_producer_that_is_killed_while_it_fills_a_large_job_leaves_no_hole)
     FreeCells cells(core->segment, static_cast<std::uint32_t>(producer->number()) + 1);
     Arena arena(core->segment);
     FreeCells::Filling filling;
-    cells.take(filling);
+    cells.take(filling, 0);
     static_cast<void>(arena.take(job_id_of(filling.word, filling.index), 65536));
     number->store(producer->number() + 1);
     ::pause();

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <memory>
+#include <vector>
 
 #include <ringmill/engine.h>
 
@@ -15,14 +16,37 @@ namespace ringmill::cli {
 
 namespace {
 
+constexpr std::uint64_t most_capacity = 1U << 24;
+
 struct InitWords {
   std::filesystem::path directory;
   std::string levels;
   std::string weights;
   std::string mode;
+  std::string reserve;
   std::chrono::nanoseconds lease{};
   CreateOptions options;
 };
+
+/// NAME=JOBS or NAME=N% of the capacity, several with commas; "none".
+Result<std::vector<LevelReserve>> read_reserve(const std::string& words, std::uint32_t capacity) {
+  const auto invalid = [](const std::string& text) {
+    return std::unexpected(
+        Error(ErrorCode::invalid_argument, "--reserve: not a level and its room like high=5% or high=2000", text));
+  };
+  std::vector<LevelReserve> reserve;
+  if (words == "none") return reserve;
+  for (const std::string& text : split_list(words)) {
+    const std::size_t sign = text.rfind('=');
+    if (sign == text.npos || sign == 0) return invalid(text);
+    const bool is_share = text.ends_with('%');
+    const auto number = parse_number(text.substr(sign + 1, text.size() - sign - 1 - (is_share ? 1 : 0)));
+    if (!number || *number > (is_share ? 1000 : most_capacity)) return invalid(text);
+    const std::uint64_t jobs = is_share ? (capacity * *number + 99) / 100 : *number;
+    reserve.push_back({.level = text.substr(0, sign), .jobs = static_cast<std::uint32_t>(jobs)});
+  }
+  return reserve;
+}
 
 Result<CreateOptions> read_options(const InitWords& words) {
   CreateOptions options = words.options;
@@ -41,6 +65,11 @@ Result<CreateOptions> read_options(const InitWords& words) {
     const auto mode = parse_number(words.mode, 8);
     if (!mode || *mode > 07777) return invalid("--mode: not an octal mode like 0700", words.mode);
     options.mode = static_cast<std::uint32_t>(*mode);
+  }
+  if (!words.reserve.empty()) {
+    auto reserve = read_reserve(words.reserve, options.capacity);
+    if (!reserve) return std::unexpected(reserve.error());
+    options.reserve = std::move(*reserve);
   }
   if (words.lease.count() != 0) options.lease = std::chrono::ceil<std::chrono::milliseconds>(words.lease);
   return options;
@@ -70,9 +99,13 @@ Command add_init(CLI::App& program) {
       ->type_name("NAME,...");
   app->add_option("--weights", words->weights, "Each level's share of the claims (6,3,1 for three levels, else all 1)")
       ->type_name("N,...");
-  app->add_option("--capacity", words->options.capacity, "The most jobs that the engine holds")
+  app->add_option("--capacity", words->options.capacity, "How many jobs it holds, of whichever levels")
       ->capture_default_str()
       ->type_name("N");
+  app->add_option("--reserve", words->reserve,
+                  "Room beside that for single levels, as jobs or a share of the capacity; * is all dynamic "
+                  "levels (5% for each but the last level, and for *)")
+      ->type_name("LEVEL=N[%],...");
   add_size(*app, "--cell-size", words->options.cell_size,
            "Bytes of one cell, a power of two (256); it holds a payload of up to 64 bytes less");
   add_size(*app, "--max-payload", words->options.max_payload,

@@ -31,6 +31,7 @@ Json status_json(const EngineStatus& status) {
                               {"blocked", level.blocked},
                               {"running", level.running},
                               {"completed", level.completed},
+                              {"kept", level.kept},
                               {"paused", level.paused},
                               {"paused_since", time_json(level.paused_since)}});
   }
@@ -168,10 +169,10 @@ void print_text(const EngineStatus& status, const Result<DeadLetterTotals>& dead
   output.line(fmt::format("         {} came back from lost workers, {} from leases that expired", totals.worker_lost,
                           totals.lease_expired));
   output.line("");
-  Table levels({"level", ">weight", ">queued", ">delayed", ">running", ">completed"});
+  Table levels({"level", ">weight", ">queued", ">delayed", ">running", ">completed", ">kept room"});
   for (const LevelStatus& level : status.levels) {
     levels.row({level.name, std::to_string(level.weight), std::to_string(level.queued), std::to_string(level.delayed),
-                std::to_string(level.running), std::to_string(level.completed)});
+                std::to_string(level.running), std::to_string(level.completed), std::to_string(level.kept)});
   }
   levels.print(output);
   for (const LevelStatus& level : status.levels) {

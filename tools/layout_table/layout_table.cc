@@ -52,7 +52,7 @@ bool print_segment_header() {
           {offsetof(SegmentHeader, level_ring_slots), sizeof(SegmentHeader::level_ring_slots), "level_ring_slots"},
           {offsetof(SegmentHeader, arena_bytes), sizeof(SegmentHeader::arena_bytes), "arena_bytes"},
           {offsetof(SegmentHeader, max_payload), sizeof(SegmentHeader::max_payload), "max_payload"},
-          {offsetof(SegmentHeader, reserved_payload), sizeof(SegmentHeader::reserved_payload), "reserved_payload"},
+          {offsetof(SegmentHeader, plain_capacity), sizeof(SegmentHeader::plain_capacity), "plain_capacity"},
           {offsetof(SegmentHeader, checksum), sizeof(SegmentHeader::checksum), "checksum"},
           {offsetof(SegmentHeader, reserved), sizeof(SegmentHeader::reserved), "reserved"},
       });
@@ -128,6 +128,8 @@ bool print_level_entry() {
                    {offsetof(LevelEntry, paused_since_ns), sizeof(LevelEntry::paused_since_ns), "paused_since_ns"},
                    {offsetof(LevelEntry, runtime_state), sizeof(LevelEntry::runtime_state), "runtime_state"},
                    {offsetof(LevelEntry, runtime_ring), sizeof(LevelEntry::runtime_ring), "runtime_ring"},
+                   {offsetof(LevelEntry, kept_cells), sizeof(LevelEntry::kept_cells), "kept_cells"},
+                   {offsetof(LevelEntry, reserved_kept), sizeof(LevelEntry::reserved_kept), "reserved_kept"},
                    {offsetof(LevelEntry, reserved), sizeof(LevelEntry::reserved), "reserved"},
                    {offsetof(LevelEntry, head), sizeof(LevelEntry::head), "head"},
                    padding(offsetof(LevelEntry, head) + sizeof(LevelEntry::head), offsetof(LevelEntry, tail)),
