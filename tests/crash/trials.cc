@@ -149,7 +149,7 @@ void churn(World& world, std::uint64_t trial, Runs& runs, bool is_keeping, std::
                                                     world.unfinished_cells(), most_in_hand)});
   }
   for (int refill = 0; refill < refills_per_lap; ++refill) {
-    const std::uint32_t room = World::capacity - world.used_cells();
+    const std::uint32_t room = World::plain_capacity - std::min(world.used_cells(), World::plain_capacity);
     const std::uint32_t filled = world.fill(trial, runs);
     if (is_keeping && filled != room) {
       problems.push_back({Trouble::stuck, fmt::format("full after {} jobs while {} cells were free", filled, room)});
@@ -173,8 +173,8 @@ void check_all(Stage& stage, Runs& runs, std::size_t standing, Mode ledger_mode,
   if (const std::uint32_t strangers = world.strangers(); strangers > 0) {
     add(Trouble::leaked, fmt::format("{} registry entries are left behind", strangers));
   }
-  if (const std::uint32_t filled = world.fill(stage.trial, runs); filled != World::capacity) {
-    add(Trouble::leaked, fmt::format("only {} of {} cells can be filled", filled, World::capacity));
+  if (const std::uint32_t filled = world.fill(stage.trial, runs); filled != World::plain_capacity) {
+    add(Trouble::leaked, fmt::format("{} cells can be filled, and not {}", filled, World::plain_capacity));
   }
   world.drain(stage.trial, runs);
   if (world.used_cells() > 0) add(Trouble::stuck, "a full engine cannot be emptied");

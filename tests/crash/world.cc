@@ -42,8 +42,8 @@ std::shared_ptr<EngineCore> open_core(const std::filesystem::path& directory) {
 
 World::World(const std::filesystem::path& folder, const std::filesystem::path& shm_folder)
     : directory_(folder / "engine") {
-  must(Engine::create(directory_, CreateOptions{.capacity = capacity,
-                                                .reserve = std::vector<LevelReserve>{},
+  must(Engine::create(directory_, CreateOptions{.capacity = plain_capacity,
+                                                .reserve = std::vector<LevelReserve>{{.level = "low", .jobs = 0}},
                                                 .max_payload = 16 * 1024,
                                                 .arena = 4 * least_arena_chunk_bytes,
                                                 .shm_dir = shm_folder}),
