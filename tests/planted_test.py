@@ -100,6 +100,11 @@ class ThisTree(unittest.TestCase):
                 changed = defect.planted_in(code)
                 self.assertTrue(any(code[path] != text for path, text in changed.items()))
 
+    def test_every_defect_names_suites_that_there_are(self):
+        for defect in read_defects(ROOT):
+            with self.subTest(defect=defect.name):
+                self.assertTrue(defect.test_files(ROOT) or defect.program != "ringmill-tests")
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -24,6 +24,7 @@ from tidy_tree import Finding
 FOLDER = "tests/defects"
 SEARCHED = ("include/", "ipc/", "core/", "workers/", "tools/")
 FIND = re.compile(r"find(?: in (\S+))?:")
+SUITE = re.compile(r"^TEST(?:_F|_P)?\(\s*(\w+),", re.MULTILINE)
 
 
 class Trouble(Exception):
@@ -69,6 +70,22 @@ class Defect:
         self.pairs = read_pairs(text)
         if not self.pairs:
             raise Trouble(f"{name} has no pair of find and replace")
+
+    def test_files(self, root):
+        """Below tests/: those that hold a suite which the command asks for; none if it runs another program."""
+        named = re.search(r"--gtest_filter='?([^'\s]+)", self.caught_by)
+        if named is None:
+            return []
+        suites = {name.split(".")[0].split("/")[-1] for name in named.group(1).split(":")}
+        tests = Path(root) / "tests"
+        found = {
+            path.relative_to(tests).as_posix(): set(SUITE.findall(path.read_text(encoding="utf-8")))
+            for path in sorted(tests.rglob("*_test.cc"))
+        }
+        unknown = suites - set().union(*found.values())
+        if unknown:
+            raise Trouble(f"{self.name}: no file below tests/ has a suite {', '.join(sorted(unknown))}")
+        return [path for path, there in found.items() if there & suites]
 
     def planted_in(self, texts):
         """path -> text of the files that it changes."""

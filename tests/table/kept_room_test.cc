@@ -65,6 +65,32 @@ TEST(KeptRoomInProcess, a_level_takes_the_common_room_before_its_own) {
   EXPECT_EQ(world.fill(*producer, "low"), 0U);
 }
 
+TEST(KeptRoomInProcess, cells_that_were_taken_for_one_level_are_not_used_for_another) {
+  KeptRoom world;
+  const auto producer = world.attach(Role::producer);
+  EXPECT_EQ(world.fill(*producer, "low"), capacity);
+  must(producer->enqueue(world.of("high")));  // has the rest of a word in its hands now
+  EXPECT_EQ(world.fill(*producer, "low"), 0U);
+  EXPECT_EQ(world.fill(*producer, "high"), 63U);
+}
+
+TEST(KeptRoomInProcess, a_levels_own_cells_are_given_out_while_its_handlers_have_room) {
+  KeptRoom world;
+  const auto producer = world.attach(Role::producer);
+  EXPECT_EQ(world.fill(*producer, "low"), capacity);
+  std::vector<std::unique_ptr<Participant>> workers;
+  std::vector<Job> held;
+  for (std::uint32_t n = 0; n <= leases / 2; ++n) {
+    workers.push_back(world.worker_of("low"));
+    held.push_back(must(workers.back()->claim()));
+    must(held.back().follow_up({.request = world.of("low")}));
+  }
+  EXPECT_EQ(world.fill(*producer, "high"), 0U);
+  held.clear();  // given back: the follow-ups never were
+  workers.clear();
+  EXPECT_EQ(world.fill(*producer, "high"), 64U);
+}
+
 TEST(KeptRoomInProcess, by_default_a_twentieth_is_kept_for_each_level_but_the_last_and_for_dynamic_ones) {
   CreateOptions options = small_engine_with_room();
   options.capacity = 6400;
