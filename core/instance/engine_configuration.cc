@@ -122,7 +122,7 @@ Result<ArenaSize> checked_arena(const CreateOptions& options) {
 
 namespace {
 
-std::uint32_t in_whole_words(std::uint64_t cells) noexcept {
+std::uint32_t in_map_words(std::uint64_t cells) noexcept {
   return static_cast<std::uint32_t>(std::min<std::uint64_t>((cells + 63) / 64 * 64, most_cells));
 }
 
@@ -133,7 +133,7 @@ Result<void> add_kept_cells(const CreateOptions& options, std::uint32_t plain, S
   const std::size_t levels = config.levels.size();
   std::vector<std::uint32_t> kept(levels + 1, 0);  // the last one: of dynamic levels
   if (!options.reserve) {
-    kept.assign(levels + 1, in_whole_words(plain / 20));
+    kept.assign(levels + 1, in_map_words(plain / 20));
     kept[levels - 1] = 0;
   } else {
     for (const LevelReserve& reserve : *options.reserve) {
@@ -141,11 +141,12 @@ Result<void> add_kept_cells(const CreateOptions& options, std::uint32_t plain, S
       if (named == config.levels.end() && reserve.level != all_dynamic_levels) {
         return std::unexpected(invalid("room cannot be kept for a level that the engine does not have", reserve.level));
       }
-      kept[static_cast<std::size_t>(named - config.levels.begin())] = in_whole_words(reserve.jobs);
+      kept[static_cast<std::size_t>(named - config.levels.begin())] = in_map_words(reserve.jobs);
     }
   }
   std::uint64_t cells = std::uint64_t{plain} + Room::leases_for(plain);
   for (const std::uint32_t more : kept) cells += more;
+  if (cells > most_cells && !options.reserve) return {};  // ids have no room for more cells
   if (cells > most_cells) {
     return std::unexpected(
         invalid("the capacity and what is kept for levels are 16777216 jobs at most", std::to_string(cells)));
@@ -199,7 +200,7 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
   if (options.capacity < 64 || options.capacity > most_cells) {
     return std::unexpected(invalid("the capacity is 64 to 16777216 jobs", std::to_string(options.capacity)));
   }
-  if (auto kept = add_kept_cells(options, in_whole_words(options.capacity), config); !kept) {
+  if (auto kept = add_kept_cells(options, in_map_words(options.capacity), config); !kept) {
     return std::unexpected(kept.error());
   }
   if (options.cell_size < 128 || options.cell_size > 65536 || !std::has_single_bit(options.cell_size)) {

@@ -30,7 +30,7 @@ struct CreateOptions {
   /// What is kept for the jobs of single levels, so that a backlog of one level shuts no other out. Nothing: a twentieth
   /// of the capacity for each level but the last, and for the dynamic levels together. With it the engine
   /// keeps room for the follow-ups of running handlers, a sixty-fourth of the capacity (64 to 1024 jobs): handlers that
-  /// enqueue cannot fill it up against each other. An empty list keeps neither.
+  /// enqueue cannot fill it up against each other. An empty list keeps neither, nor does a capacity above 14 Mi.
   std::optional<std::vector<LevelReserve>> reserve{};
   /// Bytes of one cell: a power of two, 128 to 65536. It holds a payload of up to cell_size - 64 bytes (48 less with
   /// some of JobOptions); longer ones go to the arena.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <csignal>
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -51,6 +52,8 @@ class CommandLine : public testing::Test {
     std::filesystem::remove_all(place_.directory());
     std::vector<std::string> words{"init", directory(), "--shm-dir", place_.shm_dir()};
     words.insert(words.end(), more.begin(), more.end());
+    // What is full is full for all levels, unless a test is about that.
+    if (std::ranges::find(more, "--reserve") == more.end()) words.insert(words.end(), {"--reserve", "none"});
     return ringmill(words);
   }
   /// `ringmill COMMAND DIR MORE...`

@@ -50,12 +50,52 @@ TEST_F(ManageCommand, init_refuses_what_makes_no_engine) {
   EXPECT_FALSE(std::filesystem::exists(directory()));
 }
 
+TEST_F(ManageCommand, init_keeps_room_for_levels_as_it_was_told) {
+  ASSERT_EQ(init({"--capacity", "1024", "--reserve", "high=25%,default=100,*=64"}).exit_code, 0);
+  const auto kept_of = [](const nlohmann::json& status, std::size_t level) { return status["levels"][level]["kept"]; };
+  ASSERT_EQ(on_engine("level", {"add", "tenant"}).exit_code, 0);
+  for (const bool is_made_anew : {false, true}) {
+    if (is_made_anew) {  // as after a reboot
+      ASSERT_EQ(on_engine("recover", {"--from-journal"}).exit_code, 0);
+    }
+    const auto json = status();
+    EXPECT_EQ(json["engine"]["capacity"], 1024);
+    EXPECT_EQ(json["memory"]["cells_free"], 1024);
+    EXPECT_EQ(kept_of(json, 0), 256);
+    EXPECT_EQ(kept_of(json, 1), 128);  // whole words of 64
+    EXPECT_EQ(kept_of(json, 2), 0);
+    EXPECT_EQ(kept_of(json, 3), 64);
+  }
+}
+
+TEST_F(ManageCommand, init_refuses_room_that_cannot_be_kept) {
+  expect_error(init({"--reserve", "alarms=5%"}), 2, "level that the engine does not have: alarms");
+  expect_error(init({"--reserve", "high"}), 2, "--reserve");
+  expect_error(init({"--reserve", "=5"}), 2, "--reserve");
+  expect_error(init({"--reserve", "high=x%"}), 2, "--reserve");
+  expect_error(init({"--reserve", "high=%"}), 2, "--reserve");
+  expect_error(init({"--reserve", "high=16777216"}), 2, "at most");
+  EXPECT_FALSE(std::filesystem::exists(directory()));
+}
+
+TEST_F(ManageCommand, a_backlog_of_low_jobs_refuses_no_urgent_one) {
+  ASSERT_EQ(init({"--capacity", "64", "--reserve", "high=5%"}).exit_code, 0);
+  std::string lines;
+  for (int n = 0; n < 64; ++n) lines += std::to_string(n) + "\n";
+  ASSERT_EQ(on_engine("enqueue", {"--kind", "k", "--level", "low", "--lines", "-"}, lines).exit_code, 0);
+  const Ran refused = on_engine("enqueue", {"--kind", "k", "--level", "low", "--payload", "one more",
+                                             "--wait-for-room", "0s"});
+  expect_error(refused, 1, "level low: about 64 of its jobs wait; all levels share room for 64");
+  EXPECT_EQ(on_engine("enqueue", {"--kind", "k", "--level", "high", "--payload", "alarm"}).exit_code, 0);
+}
+
 TEST_F(ManageCommand, init_in_a_tmpfs_that_is_too_small_says_what_it_needs_and_leaves_nothing) {
   const SmallTmpfs tmpfs;
   if (!tmpfs.is_mounted()) GTEST_SKIP() << "only root can mount a tmpfs";
   std::filesystem::remove_all(directory());
   const Ran ran =
-      ringmill({"init", directory(), "--shm-dir", tmpfs.path(), "--capacity", "65536", "--max-payload", "1"});
+      ringmill({"init", directory(), "--shm-dir", tmpfs.path(), "--capacity", "65536", "--max-payload", "1",
+                "--reserve", "none"});
   expect_error(ran, 3, "shared memory is too small");
   const std::string needed = std::to_string((Geometry::of(65536, 256, 3).bytes >> 20) + 1) + " MiB";
   EXPECT_NE(ran.err.find("needs " + needed + " in " + tmpfs.path().string() + ", which has 1 MiB free"),

@@ -117,7 +117,7 @@ class Enqueueing {
     for (std::size_t n = 0; n < entered && !words_.quiet; ++n) output_.line(ids_[n].to_string());
     output_.flush();
     if (entered == asked) return std::nullopt;
-    return engine_is_full();
+    return engine_is_full(done ? "the engine is full" : done.error().message());
   }
 
   std::uint64_t total() const noexcept { return total_; }
@@ -175,13 +175,13 @@ class Enqueueing {
     return std::nullopt;
   }
 
-  Stop engine_is_full() const {
-    return {exit_no, fmt::format("the engine is full (waited {} for room); start a worker, or make a larger engine",
+  Stop engine_is_full(std::string_view why) const {
+    return {exit_no, fmt::format("{} (waited {} for room); start a worker, or make a larger engine", why,
                                  format_duration(words_.room_wait))};
   }
   Stop stop_of_one(const Error& error) const {
     const bool is_full = error.code() == ErrorCode::would_block || error.code() == ErrorCode::timed_out;
-    return is_full ? engine_is_full() : Stop{exit_code_of(error.code()), error.message()};
+    return is_full ? engine_is_full(error.message()) : Stop{exit_code_of(error.code()), error.message()};
   }
 
   static Result<void> check_kind(const std::string& name) {
