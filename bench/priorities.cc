@@ -71,8 +71,7 @@ bool keep_low_full(UrgentControl& control, const std::filesystem::path& director
   if (!low) return report_failure("level", low.error().message());
   const Message message;
   std::array<JobRequest, Participant::most_in_batch> requests;
-  requests.fill(
-      {.kind = subject->kind, .level = *low, .payload = message.bytes(), .durability = Durability::memory});
+  requests.fill({.kind = subject->kind, .level = *low, .payload = message.bytes(), .durability = Durability::memory});
   std::array<JobId, Participant::most_in_batch> ids{};
   control.run.start_together();
   while (!control.run.stopping() && control.samples_taken.load() < urgent_jobs) {
@@ -120,7 +119,8 @@ Measured run_urgent(const Surroundings& surroundings, std::uint32_t capacity, st
   if (stays_full) processes.start([&] { return keep_low_full(*control, scratch->directory()) ? 0 : 1; }, 0);
   processes.start([&] { return enqueue_urgent(*control, scratch->directory()) ? 0 : 1; }, 0);
   processes.start([&] { return work_urgent_first(*control, scratch->directory()) ? 0 : 1; }, 1);
-  if (auto ready = control->run.await_ready(processes, stays_full ? 3 : 2); !ready) return std::unexpected(ready.error());
+  if (auto ready = control->run.await_ready(processes, stays_full ? 3 : 2); !ready)
+    return std::unexpected(ready.error());
   auto subject = Subject::join(scratch->directory(), Role::producer, true);
   if (!subject) return std::unexpected(subject.error());
   if (auto in = enqueue_standing_jobs(*subject, "low", low_jobs); !in) return std::unexpected(in.error());

@@ -158,11 +158,7 @@ Result<void> add_kept_cells(const CreateOptions& options, std::uint32_t plain, S
   return {};
 }
 
-}  // namespace
-
-Result<EngineConfiguration> checked_configuration(const CreateOptions& options) {
-  EngineConfiguration configuration;
-  SegmentConfig& config = configuration.segment;
+Result<void> check_levels(const CreateOptions& options) {
   if (options.levels.empty() || options.levels.size() > most_first_levels) {
     return std::unexpected(
         invalid("an engine has 1 to 16 first levels", std::to_string(options.levels.size()) + " given"));
@@ -174,6 +170,16 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
     if (std::ranges::count(options.levels, level) != 1)
       return std::unexpected(invalid("a level is named twice", level));
   }
+  return {};
+}
+
+}  // namespace
+
+/// Names and number of the fixed levels.
+Result<EngineConfiguration> checked_configuration(const CreateOptions& options) {
+  EngineConfiguration configuration;
+  SegmentConfig& config = configuration.segment;
+  if (auto checked = check_levels(options); !checked) return std::unexpected(checked.error());
   // It is written into a file of JSON.
   if (const std::string folder = options.shm_dir.string(); !is_utf8(folder) || folder.find('\0') != folder.npos) {
     return std::unexpected(invalid("the path of the folder for shared memory must be UTF-8", shown(folder)));
@@ -194,8 +200,8 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
   }
   if (options.level_rings != 0 &&
       (options.level_rings < least_level_ring_slots || options.level_rings > most_level_ring_slots)) {
-    return std::unexpected(invalid("the rings of dynamic levels share 16384 to 67108864 hints",
-                                   std::to_string(options.level_rings)));
+    return std::unexpected(
+        invalid("the rings of dynamic levels share 16384 to 67108864 hints", std::to_string(options.level_rings)));
   }
   if (options.capacity < 64 || options.capacity > most_cells) {
     return std::unexpected(invalid("the capacity is 64 to 16777216 jobs", std::to_string(options.capacity)));

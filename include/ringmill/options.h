@@ -27,8 +27,8 @@ struct CreateOptions {
   /// How many jobs there is room for, whichever levels they are of; 64 to 16 Mi, rounded up to a multiple of 64. What
   /// is kept comes on top of it. The default fits the 64 MB of shared memory that containers get.
   std::uint32_t capacity = 120'000;
-  /// What is kept for the jobs of single levels, so that a backlog of one level shuts no other out. Nothing: a twentieth
-  /// of the capacity for each level but the last, and for the dynamic levels together. With it the engine
+  /// What is kept for the jobs of single levels, so that a backlog of one level shuts no other out. Nothing: a
+  /// twentieth of the capacity for each level but the last, and for the dynamic levels together. With it the engine
   /// keeps room for the follow-ups of running handlers, a sixty-fourth of the capacity (64 to 1024 jobs): handlers that
   /// enqueue cannot fill it up against each other. An empty list keeps neither, nor does a capacity above 14 Mi.
   std::optional<std::vector<LevelReserve>> reserve{};

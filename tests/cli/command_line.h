@@ -1,8 +1,8 @@
 // Runs the built command `ringmill`.
 #pragma once
 
-#include <csignal>
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>

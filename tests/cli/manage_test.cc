@@ -83,8 +83,8 @@ TEST_F(ManageCommand, a_backlog_of_low_jobs_refuses_no_urgent_one) {
   std::string lines;
   for (int n = 0; n < 64; ++n) lines += std::to_string(n) + "\n";
   ASSERT_EQ(on_engine("enqueue", {"--kind", "k", "--level", "low", "--lines", "-"}, lines).exit_code, 0);
-  const Ran refused = on_engine("enqueue", {"--kind", "k", "--level", "low", "--payload", "one more",
-                                             "--wait-for-room", "0s"});
+  const Ran refused =
+      on_engine("enqueue", {"--kind", "k", "--level", "low", "--payload", "one more", "--wait-for-room", "0s"});
   expect_error(refused, 1, "level low: about 64 of its jobs wait; all levels share room for 64");
   EXPECT_EQ(on_engine("enqueue", {"--kind", "k", "--level", "high", "--payload", "alarm"}).exit_code, 0);
 }
@@ -93,9 +93,8 @@ TEST_F(ManageCommand, init_in_a_tmpfs_that_is_too_small_says_what_it_needs_and_l
   const SmallTmpfs tmpfs;
   if (!tmpfs.is_mounted()) GTEST_SKIP() << "only root can mount a tmpfs";
   std::filesystem::remove_all(directory());
-  const Ran ran =
-      ringmill({"init", directory(), "--shm-dir", tmpfs.path(), "--capacity", "65536", "--max-payload", "1",
-                "--reserve", "none"});
+  const Ran ran = ringmill({"init", directory(), "--shm-dir", tmpfs.path(), "--capacity", "65536", "--max-payload", "1",
+                            "--reserve", "none"});
   expect_error(ran, 3, "shared memory is too small");
   const std::string needed = std::to_string((Geometry::of(65536, 256, 3).bytes >> 20) + 1) + " MiB";
   EXPECT_NE(ran.err.find("needs " + needed + " in " + tmpfs.path().string() + ", which has 1 MiB free"),

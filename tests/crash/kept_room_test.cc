@@ -1,6 +1,6 @@
-// An enqueue into a nearly full engine, stopped after each of its instructions: another producer takes all the room that
-// it can get, and then the first one goes on. What is kept for running handlers is never taken, and none of the room is
-// lost.
+// An enqueue into a nearly full engine, stopped after each of its instructions: another producer takes all the room
+// that it can get, and then the first one goes on. What is kept for running handlers is never taken, and none of the
+// room is lost.
 #include <gtest/gtest.h>
 
 #include <atomic>

@@ -42,7 +42,7 @@ CreateOptions small_engine() {
   CreateOptions options;
   options.capacity = 256;
   options.cell_size = 128;
-  options.max_payload = 1;  // no arena: it is quicker to make
+  options.max_payload = 1;    // no arena: it is quicker to make
   options.reserve.emplace();  // none: what is full is full for all levels
   return options;
 }
