@@ -158,6 +158,7 @@ Result<void> add_kept_cells(const CreateOptions& options, std::uint32_t plain, S
   return {};
 }
 
+/// Names and number of the fixed levels.
 Result<void> check_levels(const CreateOptions& options) {
   if (options.levels.empty() || options.levels.size() > most_first_levels) {
     return std::unexpected(
@@ -175,7 +176,6 @@ Result<void> check_levels(const CreateOptions& options) {
 
 }  // namespace
 
-/// Names and number of the fixed levels.
 Result<EngineConfiguration> checked_configuration(const CreateOptions& options) {
   EngineConfiguration configuration;
   SegmentConfig& config = configuration.segment;
