@@ -4,6 +4,7 @@ option(RINGMILL_BUILD_PROGRAMS "Build the ringmill command" ${PROJECT_IS_TOP_LEV
 option(RINGMILL_BUILD_TESTS "Build tests, proofs, benchmarks and examples" ${PROJECT_IS_TOP_LEVEL})
 option(RINGMILL_WARNINGS_AS_ERRORS "Fail on a warning" ${PROJECT_IS_TOP_LEVEL})
 option(RINGMILL_HOT_PATH_AS_ONE "Compile the files of the hot path as one unit" ON)
+option(RINGMILL_COMPILE_TOGETHER "Compile several files as one where they share much: all sooner, one alone later" OFF)
 option(RINGMILL_FUZZ "Make the fuzzers' targets (needs clang 16)" OFF)
 set(RINGMILL_SANITIZE "" CACHE STRING "Sanitizers, as for -fsanitize=: 'address,undefined' or 'thread'")
 
@@ -62,13 +63,48 @@ set(RINGMILL_COMMON_HEADERS
 set(RINGMILL_PROGRAM_HEADERS ${RINGMILL_COMMON_HEADERS} <CLI/CLI.hpp> <nlohmann/json.hpp>)
 set(RINGMILL_TEST_HEADERS ${RINGMILL_COMMON_HEADERS} <fstream> <gtest/gtest.h> <nlohmann/json.hpp>)
 
-# One program of one or more files, which may use the private headers. PRECOMPILE: headers to parse once.
+# What the files of one folder all instantiate is compiled once for as many as MOST of them (docs/decisions/0035). So no
+# two of them may give one name to two things, not even in unnamed namespaces. A file with options or definitions of its
+# own is compiled alone.
+function(ringmill_compile_together TARGET MOST)
+  if(NOT RINGMILL_COMPILE_TOGETHER)
+    return()
+  endif()
+  set(folders "")
+  foreach(file IN LISTS ARGN)
+    cmake_path(ABSOLUTE_PATH file)
+    cmake_path(GET file PARENT_PATH folder)
+    cmake_path(GET folder FILENAME folder)
+    list(APPEND folders ${folder})
+    list(APPEND files_of_${folder} ${file})
+  endforeach()
+  list(REMOVE_DUPLICATES folders)
+  foreach(folder IN LISTS folders)
+    list(LENGTH files_of_${folder} count)
+    math(EXPR parts "(${count} + ${MOST} - 1) / ${MOST}")
+    set(at 0)
+    foreach(file IN LISTS files_of_${folder})
+      math(EXPR part "${at} * ${parts} / ${count} + 1")
+      set_source_files_properties(${file} PROPERTIES UNITY_GROUP "${folder}_${part}")
+      math(EXPR at "${at} + 1")
+    endforeach()
+  endforeach()
+  # A name of one file may hide one of another there. Presets that compile each file alone warn where it is one file's.
+  set_target_properties(${TARGET} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP
+    UNITY_BUILD_CODE_BEFORE_INCLUDE "#pragma GCC diagnostic ignored \"-Wshadow\"")
+endfunction()
+
+# One program of one or more files, which may use the private headers. PRECOMPILE: headers to parse once. TOGETHER: so
+# many files of one folder are compiled as one.
 function(ringmill_program TARGET)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "NAME" "SOURCES;LIBRARIES;PRECOMPILE")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "NAME;TOGETHER" "SOURCES;LIBRARIES;PRECOMPILE")
   add_executable(${TARGET} ${arg_SOURCES})
   target_link_libraries(${TARGET} PRIVATE ringmill-rooms ringmill fmt::fmt spdlog::spdlog ${arg_LIBRARIES})
   if(arg_PRECOMPILE)
     target_precompile_headers(${TARGET} PRIVATE ${arg_PRECOMPILE})
+  endif()
+  if(arg_TOGETHER)
+    ringmill_compile_together(${TARGET} ${arg_TOGETHER} ${arg_SOURCES})
   endif()
   if(arg_NAME)
     set_target_properties(${TARGET} PROPERTIES OUTPUT_NAME ${arg_NAME})

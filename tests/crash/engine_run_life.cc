@@ -19,7 +19,7 @@ constexpr std::uint32_t most_payload_bytes = 256 - sizeof(CellHeader);
 constexpr std::size_t most_held = 12;
 constexpr std::uint32_t key_count = 12;
 
-std::uint16_t level_number(Level level) { return static_cast<std::uint16_t>(level); }
+std::uint16_t number_of_level(Level level) { return static_cast<std::uint16_t>(level); }
 std::uint16_t kind_number(Kind kind) { return static_cast<std::uint16_t>(kind); }
 
 /// As the journal sees it.
@@ -114,7 +114,7 @@ JobRequest EngineRun::request(std::vector<std::byte>& payload, const JobOptions&
 
 void EngineRun::note_enqueued(JobId id, const JobRequest& request, std::string_view key) {
   Row row;
-  row.content = content_of(level_number(request.level), kind_number(request.kind),
+  row.content = content_of(number_of_level(request.level), kind_number(request.kind),
                            static_cast<std::uint32_t>(request.lease.count()), 0, request.payload);
   row.options = options_in(core_->segment, index_of(id));
   row.key = key;

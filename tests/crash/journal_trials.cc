@@ -24,9 +24,9 @@ using State = SteppedProcess::State;
 constexpr std::chrono::seconds patience{10};
 
 /// What a journal says of each cell, by the rules of docs/journal-format.md.
-class Replay final : public WholeJobsVisitor {
+class TrialReplay final : public WholeJobsVisitor {
  public:
-  Replay() : WholeJobsVisitor(true) {}
+  TrialReplay() : WholeJobsVisitor(true) {}
 
   struct Life {
     std::uint64_t generation = 0;
@@ -71,7 +71,7 @@ void compare_with_table(const World& world, std::string_view when, std::vector<P
   if (!folder) return add(Trouble::lost, "the journal's folder cannot be opened: " + folder.error().message());
   auto device = open_journal_device(*folder, DeviceChoice::pwritev2, 0600);
   if (!device) return add(Trouble::lost, "the journal cannot be opened: " + device.error().message());
-  Replay replay;
+  TrialReplay replay;
   const auto report = read_journal(**device, world.core().directory.config().engine_id, replay);
   if (!report) return add(Trouble::lost, "the journal cannot be read: " + report.error().message());
   for (const JournalDamage& damage : report->damage) add(Trouble::lost, "damage is reported: " + damage.reason);
@@ -79,7 +79,7 @@ void compare_with_table(const World& world, std::string_view when, std::vector<P
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     const StateWord word = table.word(index);
     const bool has_job = word.has_job();
-    const Replay::Life* life = replay.life_of(index);
+    const TrialReplay::Life* life = replay.life_of(index);
     const std::string id = job_id_of(word, index).to_string();
     if (has_job && life == nullptr) add(Trouble::lost, "the journal does not have job " + id);
     if (!has_job && life != nullptr) add(Trouble::doubled, "the journal would bring back a job of cell " + id);

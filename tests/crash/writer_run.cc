@@ -23,7 +23,7 @@ namespace {
 
 constexpr std::uint64_t engine_id = 0x1234'5678'9abc'def0;
 constexpr std::uint32_t cell_count = 48;
-constexpr std::uint32_t kind_count = 5;
+constexpr std::uint32_t writer_kind_count = 5;
 /// A writer that gives no room for so long, while the device answers, gives none at all.
 constexpr int most_tries = 5000;
 
@@ -308,7 +308,7 @@ void WriterRun::begin_life(Cell& cell, std::uint32_t index) {
                     .payload_bytes = static_cast<std::uint32_t>(bytes),
                     .id = cell.id,
                     .enqueued_at_ms_and_attempts = random_.next() >> 16,
-                    .kind = static_cast<std::uint16_t>(random_.below(kind_count)),
+                    .kind = static_cast<std::uint16_t>(random_.below(writer_kind_count)),
                     .most_attempts = static_cast<std::uint16_t>(random_.below(4)),
                     .lease_ms = static_cast<std::uint32_t>(random_.below(1000))};
 }

@@ -13,7 +13,7 @@ namespace ringmill::test {
 namespace {
 
 constexpr std::uint64_t engine_id = 1;
-constexpr JournalGeometry geometry{.segment_bytes = std::uint64_t{16} * journal_unit, .most_segments = 8};
+constexpr JournalGeometry short_journal{.segment_bytes = std::uint64_t{16} * journal_unit, .most_segments = 8};
 
 struct RoundsWorld : World {
   explicit RoundsWorld(const CreateOptions& options = small_engine_with_room())
@@ -22,7 +22,7 @@ struct RoundsWorld : World {
         disk(std::make_shared<Disk>(1)),
         producer(attach(Role::producer)),
         worker(attach()),
-        writer(must(JournalWriter::open(std::make_unique<DiskModel>(disk), engine_id, geometry, 1))),
+        writer(must(JournalWriter::open(std::make_unique<DiskModel>(disk), engine_id, short_journal, 1))),
         rounds(core->segment, *writer) {}
 
   void settle() {

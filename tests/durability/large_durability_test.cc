@@ -28,13 +28,13 @@ std::string random_bytes(std::mt19937_64& random, std::size_t bytes) {
   return text;
 }
 
-struct Machine {
+struct LargeMachine {
   ScratchEngine scratch{engine_that_reboots()};
   std::optional<Engine> engine;
   std::unique_ptr<Participant> participant;
   std::mt19937_64 random{printed_seed()};
 
-  Machine() { start(); }
+  LargeMachine() { start(); }
   void reboot() {
     must(participant->wait_durable(participant->ticket(), generous));
     participant.reset();
@@ -61,7 +61,7 @@ struct Machine {
 };
 
 TEST(LargeDurability, large_payloads_come_back_as_they_were) {
-  Machine machine;
+  LargeMachine machine;
   std::map<std::uint64_t, std::string> expected;
   for (const std::size_t bytes : {65U, 1000U, 32'768U, 32'769U, 65'536U, 100'000U}) {
     const std::string payload = random_bytes(machine.random, bytes);
@@ -83,7 +83,7 @@ TEST(LargeDurability, large_payloads_come_back_as_they_were) {
 }
 
 TEST(LargeDurability, a_job_that_stands_for_long_is_copied_forward_with_its_payload) {
-  Machine machine;
+  LargeMachine machine;
   const JobOptions later{.delay = 1h};
   const std::string standing = random_bytes(machine.random, 90'000);
   const JobId id = machine.add(standing, &later);
@@ -104,7 +104,7 @@ TEST(LargeDurability, a_job_that_stands_for_long_is_copied_forward_with_its_payl
 }
 
 TEST(LargeDurability, a_large_job_that_dies_leaves_a_letter_with_its_whole_payload_and_error) {
-  Machine machine;
+  LargeMachine machine;
   const std::string payload = random_bytes(machine.random, 80'000);
   const std::string error(60, 'e');  // as much as a cell of 128 bytes has behind its header
   const JobId id = machine.add(payload);
@@ -119,7 +119,7 @@ TEST(LargeDurability, a_large_job_that_dies_leaves_a_letter_with_its_whole_paylo
 }
 
 TEST(LargeDurability, a_unique_large_job_and_its_result_come_back) {
-  Machine machine;
+  LargeMachine machine;
   const std::string payload = random_bytes(machine.random, 50'000);
   const JobOptions kept{.keep_result = 1h};
   const JobRequest asked{.kind = must(machine.engine->kind("k")),

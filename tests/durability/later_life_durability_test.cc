@@ -13,12 +13,14 @@ namespace {
 using namespace std::chrono_literals;
 
 /// One engine in one process at a time.
-struct Machine {
+struct LaterLifeMachine {
   ScratchEngine scratch;
   std::optional<Engine> engine;
   std::unique_ptr<Participant> participant;
 
-  explicit Machine(const CreateOptions& options = small_engine_with_room()) : scratch(options) { start(OpenOptions{}); }
+  explicit LaterLifeMachine(const CreateOptions& options = small_engine_with_room()) : scratch(options) {
+    start(OpenOptions{});
+  }
 
   /// All that was done so far is durable, and then the memory is lost.
   void reboot(const OpenOptions& options = {}) {
@@ -57,7 +59,7 @@ void expect_near(std::chrono::system_clock::time_point one, std::chrono::system_
 }
 
 TEST(LaterLifeDurability, a_delayed_job_comes_back_delayed_until_the_time_that_it_had) {
-  Machine machine;
+  LaterLifeMachine machine;
   const JobId id = machine.add({.delay = 1h});
   const JobInfo before = machine.info(id);
   for (int reboot = 0; reboot < 2; ++reboot) {
@@ -69,7 +71,7 @@ TEST(LaterLifeDurability, a_delayed_job_comes_back_delayed_until_the_time_that_i
 }
 
 TEST(LaterLifeDurability, a_job_that_names_a_moment_comes_back_with_that_moment) {
-  Machine machine;
+  LaterLifeMachine machine;
   const auto moment = std::chrono::ceil<std::chrono::hours>(std::chrono::system_clock::now()) + 1h;
   const JobId id = machine.add({.at = moment});
   machine.reboot();
@@ -78,7 +80,7 @@ TEST(LaterLifeDurability, a_job_that_names_a_moment_comes_back_with_that_moment)
 }
 
 TEST(LaterLifeDurability, a_job_whose_time_has_come_while_the_engine_was_away_runs_at_once) {
-  Machine machine;
+  LaterLifeMachine machine;
   const JobId id = machine.add({.delay = 300ms});
   machine.reboot(without_keeper);
   ASSERT_EQ(machine.info(id).state, JobState::delayed) << "the machine was too slow for this test";
@@ -88,7 +90,7 @@ TEST(LaterLifeDurability, a_job_whose_time_has_come_while_the_engine_was_away_ru
 }
 
 TEST(LaterLifeDurability, a_failed_attempt_comes_back_with_its_error_and_the_time_of_the_next) {
-  Machine machine;
+  LaterLifeMachine machine;
   const JobId id = machine.add({.max_attempts = 5});
   EXPECT_EQ(must(machine.claim().retry_in(1h, "no such host")), Settled::waits);
   const JobInfo before = machine.info(id);
@@ -102,7 +104,7 @@ TEST(LaterLifeDurability, a_failed_attempt_comes_back_with_its_error_and_the_tim
 }
 
 TEST(LaterLifeDurability, a_snooze_replaces_the_time_that_the_job_had_before) {
-  Machine machine;
+  LaterLifeMachine machine;
   const JobId id = machine.add({.delay = 20ms});
   must(machine.claim().snooze(1h));
   const JobInfo before = machine.info(id);
@@ -113,7 +115,7 @@ TEST(LaterLifeDurability, a_snooze_replaces_the_time_that_the_job_had_before) {
 }
 
 TEST(LaterLifeDurability, the_retry_policy_still_says_when_the_next_attempt_comes) {
-  Machine machine;
+  LaterLifeMachine machine;
   const JobId id = machine.add({.retry_policy = must(machine.engine->retry_policy("fixed:2h"))});
   machine.reboot();
   EXPECT_EQ(must(machine.claim().fail("x")), Settled::waits);
@@ -121,7 +123,7 @@ TEST(LaterLifeDurability, the_retry_policy_still_says_when_the_next_attempt_come
 }
 
 TEST(LaterLifeDurability, a_kept_result_comes_back) {
-  Machine machine;
+  LaterLifeMachine machine;
   const JobId id = machine.add({.keep_result = 1h});
   must(machine.claim().complete(as_payload("forty-two")));
   const JobInfo before = machine.info(id);
@@ -136,7 +138,7 @@ TEST(LaterLifeDurability, a_kept_result_comes_back) {
 }
 
 TEST(LaterLifeDurability, a_result_that_was_cut_comes_back_and_still_says_so) {
-  Machine machine;
+  LaterLifeMachine machine;
   const JobId id = machine.add({.keep_result = 1h});
   must(machine.claim().complete(as_payload(std::string(5000, 'x'))));
   const std::string kept = machine.info(id).result;
@@ -147,7 +149,7 @@ TEST(LaterLifeDurability, a_result_that_was_cut_comes_back_and_still_says_so) {
 }
 
 TEST(LaterLifeDurability, the_history_of_a_cancelled_job_comes_back) {
-  Machine machine;
+  LaterLifeMachine machine;
   const JobId id = machine.add({.keep_result = 1h});
   EXPECT_EQ(must(machine.participant->cancel(id)), Cancelled::before_start);
   machine.reboot();
@@ -156,7 +158,7 @@ TEST(LaterLifeDurability, the_history_of_a_cancelled_job_comes_back) {
 }
 
 TEST(LaterLifeDurability, a_dead_job_is_buried_and_does_not_wait_again) {
-  Machine machine;
+  LaterLifeMachine machine;
   const JobId id = machine.add({});
   must(machine.claim().reject("never"));
   machine.reboot();
@@ -169,7 +171,7 @@ TEST(LaterLifeDurability, a_dead_job_is_buried_and_does_not_wait_again) {
 }
 
 TEST(LaterLifeDurability, a_unique_job_is_found_by_its_key) {
-  Machine machine;
+  LaterLifeMachine machine;
   const UniqueJob made = must(machine.participant->enqueue_unique(machine.request(), "invoice 17"));
   EXPECT_TRUE(made.is_new);
   machine.reboot();
@@ -181,7 +183,7 @@ TEST(LaterLifeDurability, a_unique_job_is_found_by_its_key) {
 TEST(LaterLifeDurability, jobs_whose_segment_is_retired_are_copied_with_all_that_they_have) {
   CreateOptions options = small_engine_with_room();
   options.journal_limit = std::uint64_t{4} << 20;
-  Machine machine(options);
+  LaterLifeMachine machine(options);
   const JobId kept = machine.add({.keep_result = 1h});
   must(machine.claim().complete(as_payload("forty-two")));
   const JobId failed = machine.add({.retry_policy = must(machine.engine->retry_policy("fixed:2h"))});

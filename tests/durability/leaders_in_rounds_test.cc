@@ -20,8 +20,8 @@ namespace {
 using namespace std::chrono_literals;
 using Life = crash::Replay::Life;
 
-constexpr std::uint64_t engine_id = 1;
-constexpr JournalGeometry geometry{.segment_bytes = std::uint64_t{16} * journal_unit, .most_segments = 24};
+constexpr std::uint64_t leaders_engine_id = 1;
+constexpr JournalGeometry roomy_journal{.segment_bytes = std::uint64_t{16} * journal_unit, .most_segments = 24};
 constexpr std::size_t large_bytes = 150'000;
 constexpr int most_steps = 1'000;
 
@@ -46,7 +46,7 @@ struct LeadersWorld : World {
   void begin_keeper() {
     rounds.reset();
     writer.reset();
-    writer = must(JournalWriter::open(std::make_unique<DiskModel>(disk), engine_id, geometry, ++epoch));
+    writer = must(JournalWriter::open(std::make_unique<DiskModel>(disk), leaders_engine_id, roomy_journal, ++epoch));
     rounds.emplace(core->segment, *writer);
   }
   void settle() {
@@ -101,7 +101,7 @@ struct LeadersWorld : World {
   }
   std::optional<Life> after_power_cut(JobId id) {
     DiskModel device(disk->power_cut(7));
-    const auto jobs = crash::replay_of(must(crash::read_back(device, engine_id)).blocks).counting();
+    const auto jobs = crash::replay_of(must(crash::read_back(device, leaders_engine_id)).blocks).counting();
     const auto found = jobs.find(index_of(id));
     if (found == jobs.end() || found->second.generation != generation_of(id)) return std::nullopt;
     return found->second;

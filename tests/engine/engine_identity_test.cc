@@ -31,19 +31,19 @@ JobId enqueue_durably(Engine& engine, std::string_view payload) {
 }
 
 /// An engine with one durable job, which no process has open any more.
-struct Rig {
+struct CopyRig {
   ScratchEngine scratch;
   fs::path directory = scratch.directory();
   fs::path copy = directory.parent_path() / "copy";
   JobId job;
 
-  Rig() {
+  CopyRig() {
     Engine engine = scratch.open();
     job = enqueue_durably(engine, "first");
   }
-  ~Rig() { fs::remove_all(copy); }
-  Rig(const Rig&) = delete;
-  Rig& operator=(const Rig&) = delete;
+  ~CopyRig() { fs::remove_all(copy); }
+  CopyRig(const CopyRig&) = delete;
+  CopyRig& operator=(const CopyRig&) = delete;
 };
 
 std::string id_of(const fs::path& directory) {
@@ -81,7 +81,7 @@ void expect_waiting(const fs::path& directory, JobId id) {
 }
 
 TEST(EngineIdentity, a_copy_is_refused_and_the_original_goes_on) {
-  const Rig rig;
+  const CopyRig rig;
   copy_directory(rig.directory, rig.copy);
   const auto opened = Engine::open(rig.copy, without_keeper);
   ASSERT_EQ(code_of(opened), ErrorCode::incompatible);
@@ -90,7 +90,7 @@ TEST(EngineIdentity, a_copy_is_refused_and_the_original_goes_on) {
 }
 
 TEST(EngineIdentity, a_copy_of_an_engine_in_use_has_no_keeper_and_runs_no_jobs) {
-  const Rig rig;
+  const CopyRig rig;
   Engine engine = rig.scratch.open();
   const auto worker = must(engine.attach(Role::worker));
   const auto lease = must(worker->claim(std::chrono::seconds(5)));
@@ -103,7 +103,7 @@ TEST(EngineIdentity, a_copy_of_an_engine_in_use_has_no_keeper_and_runs_no_jobs) 
 }
 
 TEST(EngineIdentity, a_copy_is_refused_where_there_is_no_memory_either) {
-  const Rig rig;
+  const CopyRig rig;
   copy_directory(rig.directory, rig.copy);
   fs::remove(rig.scratch.segment_file());
   EXPECT_EQ(code_of(Engine::open(rig.copy, without_keeper)), ErrorCode::incompatible);
@@ -112,7 +112,7 @@ TEST(EngineIdentity, a_copy_is_refused_where_there_is_no_memory_either) {
 }
 
 TEST(EngineIdentity, removing_a_copy_leaves_the_originals_memory) {
-  const Rig rig;
+  const CopyRig rig;
   copy_directory(rig.directory, rig.copy);
   must(Engine::remove(rig.copy));
   EXPECT_FALSE(fs::exists(rig.copy));
@@ -120,7 +120,7 @@ TEST(EngineIdentity, removing_a_copy_leaves_the_originals_memory) {
 }
 
 TEST(EngineIdentity, a_copy_becomes_an_engine_of_its_own_with_what_its_journal_holds) {
-  const Rig rig;
+  const CopyRig rig;
   copy_directory(rig.directory, rig.copy);
   const auto report = must(recover(rig.copy));
   ASSERT_TRUE(report.has_value());
@@ -143,7 +143,7 @@ TEST(EngineIdentity, a_copy_becomes_an_engine_of_its_own_with_what_its_journal_h
 }
 
 TEST(EngineIdentity, a_copy_by_hard_links_is_refused_and_not_adopted) {
-  const Rig rig;
+  const CopyRig rig;
   fs::copy(rig.directory, rig.copy, fs::copy_options::recursive | fs::copy_options::create_hard_links);
   EXPECT_EQ(code_of(Engine::open(rig.copy, without_keeper)), ErrorCode::incompatible);
   const auto adopted = recover(rig.copy);
@@ -153,7 +153,7 @@ TEST(EngineIdentity, a_copy_by_hard_links_is_refused_and_not_adopted) {
 }
 
 TEST(EngineIdentity, a_copy_that_was_adopted_is_not_adopted_again) {
-  const Rig rig;
+  const CopyRig rig;
   copy_directory(rig.directory, rig.copy);
   must(recover(rig.copy));
   const std::string id = id_of(rig.copy);
@@ -163,7 +163,7 @@ TEST(EngineIdentity, a_copy_that_was_adopted_is_not_adopted_again) {
 }
 
 TEST(EngineIdentity, a_backup_restored_over_the_directory_comes_back_as_it_was) {
-  const Rig rig;
+  const CopyRig rig;
   copy_directory(rig.directory, rig.copy);
   JobId later;
   {
@@ -182,7 +182,7 @@ TEST(EngineIdentity, a_backup_restored_over_the_directory_comes_back_as_it_was) 
 }
 
 TEST(EngineIdentity, a_backup_of_an_earlier_memory_put_back_in_place_is_noticed_and_recovered) {
-  const Rig rig;
+  const CopyRig rig;
   copy_directory(rig.directory, rig.copy);
   fs::remove(rig.scratch.segment_file());
   {
@@ -196,14 +196,14 @@ TEST(EngineIdentity, a_backup_of_an_earlier_memory_put_back_in_place_is_noticed_
 }
 
 TEST(EngineIdentity, a_directory_that_is_moved_within_its_file_system_goes_on) {
-  const Rig rig;
+  const CopyRig rig;
   fs::rename(rig.directory, rig.copy);
   expect_waiting(rig.copy, rig.job);
   fs::rename(rig.copy, rig.directory);
 }
 
 TEST(EngineIdentity, what_has_a_directory_open_that_is_moved_goes_on_and_others_come_in) {
-  const Rig rig;
+  const CopyRig rig;
   Engine engine = rig.scratch.open();
   fs::rename(rig.directory, rig.copy);
   const JobId later = enqueue_durably(engine, "later");
@@ -217,7 +217,7 @@ TEST(EngineIdentity, what_has_a_directory_open_that_is_moved_goes_on_and_others_
 }
 
 TEST(EngineIdentity, memory_of_another_directory_is_not_replaced_on_demand) {
-  const Rig rig;
+  const CopyRig rig;
   {
     const auto core = rig.scratch.open_core();
     MemorySigns signs = MemorySigns::of(core->segment);
@@ -235,7 +235,7 @@ TEST(EngineIdentity, memory_of_another_directory_is_not_replaced_on_demand) {
 }
 
 TEST(EngineIdentity, the_id_of_another_engine_opens_none_of_its_memory) {
-  const Rig victim;
+  const CopyRig victim;
   const ScratchPlace place;
   CreateOptions options = small_engine();
   options.shm_dir = victim.scratch.place().shm_dir();
@@ -249,7 +249,7 @@ TEST(EngineIdentity, the_id_of_another_engine_opens_none_of_its_memory) {
 }
 
 TEST(EngineIdentity, an_engine_from_before_such_signs_is_opened_and_gets_them_with_its_next_memory) {
-  const Rig rig;
+  const CopyRig rig;
   {
     const auto core = rig.scratch.open_core();
     MemorySigns{}.put_into(core->segment);
@@ -268,7 +268,7 @@ TEST(EngineIdentity, an_engine_from_before_such_signs_is_opened_and_gets_them_wi
 }
 
 TEST(EngineIdentity, a_note_whose_memory_was_never_put_in_place_costs_no_durable_job) {
-  const Rig rig;
+  const CopyRig rig;
   std::string text = must(read_file(rig.directory / "memory"));
   const std::size_t making = text.find("making ") + 7;
   text.replace(making, 16, "0123456789abcdef");
@@ -277,7 +277,7 @@ TEST(EngineIdentity, a_note_whose_memory_was_never_put_in_place_costs_no_durable
 }
 
 TEST(EngineIdentity, processes_of_a_deleted_directory_are_told_to_end) {
-  const Rig rig;
+  const CopyRig rig;
   Engine engine = rig.scratch.open();
   const auto worker = must(engine.attach(Role::worker));
   const auto job = must(worker->claim(std::chrono::seconds(5)));
@@ -294,7 +294,7 @@ class OtherShm : public testing::Test {
     if (::geteuid() != 0) GTEST_SKIP() << "only root can mount a tmpfs in a mount namespace of its own";
   }
   /// Runs `body` there.
-  static Child elsewhere(const Rig& rig, const std::function<int()>& body) {
+  static Child elsewhere(const CopyRig& rig, const std::function<int()>& body) {
     return Child([&] {
       const bool is_apart = ::unshare(CLONE_NEWNS) == 0 &&
                             ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
@@ -308,7 +308,7 @@ class OtherShm : public testing::Test {
 };
 
 TEST_F(OtherShm, one_is_refused_while_a_process_lives_in_the_first_memory) {
-  const Rig rig;
+  const CopyRig rig;
   Engine engine = rig.scratch.open(without_keeper);
   const auto producer = must(engine.attach(Role::producer));
   Child other = elsewhere(
@@ -318,7 +318,7 @@ TEST_F(OtherShm, one_is_refused_while_a_process_lives_in_the_first_memory) {
 }
 
 TEST_F(OtherShm, durable_jobs_of_both_memories_are_kept) {
-  const Rig rig;
+  const CopyRig rig;
   Child other = elsewhere(rig, [&rig] {
     Engine engine = must(Engine::open(rig.directory));
     if (must(engine.job(rig.job)).state != JobState::queued) return 1;
@@ -337,7 +337,7 @@ TEST_F(OtherShm, durable_jobs_of_both_memories_are_kept) {
 }
 
 TEST_F(OtherShm, the_first_memory_is_refused_while_a_process_lives_in_the_second) {
-  const Rig rig;
+  const CopyRig rig;
   Child other = elsewhere(rig, [&rig] {
     const Engine engine = must(Engine::open(rig.directory));
     if (!await([&engine] { return engine.keeps(); })) return 1;
@@ -352,7 +352,7 @@ TEST_F(OtherShm, the_first_memory_is_refused_while_a_process_lives_in_the_second
 }
 
 TEST_F(OtherShm, a_caller_that_waits_in_the_first_memory_is_told_that_it_is_out_of_date) {
-  const Rig rig;
+  const CopyRig rig;
   const Engine engine = rig.scratch.open(without_keeper);
   Child other = elsewhere(rig, [&rig] {
     Engine there = must(Engine::open(rig.directory));
@@ -364,7 +364,7 @@ TEST_F(OtherShm, a_caller_that_waits_in_the_first_memory_is_told_that_it_is_out_
 }
 
 TEST_F(OtherShm, a_process_that_opened_the_first_memory_before_does_not_enter_it_any_more) {
-  const Rig rig;
+  const CopyRig rig;
   Engine engine = rig.scratch.open(without_keeper);
   Child other = elsewhere(rig, [&rig] { return Engine::open(rig.directory, without_keeper) ? 0 : 1; });
   ASSERT_EQ(other.wait(), 0);

@@ -21,7 +21,7 @@ namespace {
 
 constexpr uid_t other_user = 12345;
 
-struct Rig {
+struct ForeignFilesRig {
   ScratchEngine scratch;
   std::filesystem::path directory = scratch.directory();
 
@@ -41,19 +41,19 @@ void replace_by_link(const std::filesystem::path& file) {
 }
 
 TEST(ForeignFilesInProcess, an_engines_directory_that_is_a_symbolic_link_is_not_opened) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   replace_by_link(rig.directory);
   expect_refused(rig.open(), "symbolic link");
 }
 
 TEST(ForeignFilesInProcess, a_slash_behind_a_symbolic_link_does_not_open_it) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   replace_by_link(rig.directory);
   expect_refused(Engine::open(rig.directory.string() + "/", without_keeper), "symbolic link");
 }
 
 TEST(ForeignFilesInProcess, an_engines_directory_that_is_a_symbolic_link_is_not_removed) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   replace_by_link(rig.directory);
   expect_refused(Engine::remove(rig.directory, true), "symbolic link");
   EXPECT_TRUE(std::filesystem::exists(rig.directory / "engine.json"));
@@ -76,13 +76,13 @@ TEST(ForeignFilesInProcess, no_engine_is_made_where_a_file_stands) {
 }
 
 TEST(ForeignFilesInProcess, a_directory_that_its_group_may_write_against_the_engines_mode_is_refused) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   ASSERT_EQ(::chmod(rig.directory.c_str(), 0720), 0);
   expect_refused(rig.open(), rig.directory.string());
 }
 
 TEST(ForeignFilesInProcess, a_directory_that_all_may_write_against_the_engines_mode_is_refused) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   ASSERT_EQ(::chmod(rig.directory.c_str(), 0702), 0);
   expect_refused(rig.open(), rig.directory.string());
 }
@@ -95,13 +95,13 @@ TEST(ForeignFilesInProcess, a_directory_that_its_group_may_write_by_the_engines_
 }
 
 TEST(ForeignFilesInProcess, a_configuration_that_is_a_symbolic_link_is_refused) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   replace_by_link(rig.directory / "engine.json");
   expect_refused(rig.open(), "engine.json");
 }
 
 TEST(ForeignFilesInProcess, a_configuration_or_a_note_of_the_memory_that_others_may_write_is_refused) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   for (const char* name : {"engine.json", "memory"}) {
     const auto file = rig.directory / name;
     ASSERT_EQ(::chmod(file.c_str(), 0660), 0);
@@ -123,7 +123,7 @@ TEST(ForeignFilesInProcess, no_mode_of_an_engine_lets_others_write_its_configura
 }
 
 TEST(ForeignFilesInProcess, no_memory_is_made_in_a_folder_where_others_could_swap_it) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   std::filesystem::remove(rig.scratch.segment_file());
   ASSERT_EQ(::chmod(rig.scratch.place().shm_dir().c_str(), 0777), 0);
   expect_refused(rig.open(), rig.scratch.place().shm_dir().string());
@@ -143,7 +143,7 @@ std::string replaced(std::string text, const std::string& what, const std::strin
 }
 
 TEST(ForeignFilesInProcess, a_configuration_with_a_relative_folder_of_memory_is_refused) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   const std::string text = must(read_file(rig.directory / "engine.json"));
   const std::string folder = rig.scratch.place().shm_dir().string();
   for (const std::string& bad : {std::string(), std::string("here"), folder + "\\u0000x"}) {
@@ -153,7 +153,7 @@ TEST(ForeignFilesInProcess, a_configuration_with_a_relative_folder_of_memory_is_
 }
 
 TEST(ForeignFilesInProcess, memory_of_another_size_than_the_configuration_says_is_refused) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   std::string text = must(read_file(rig.directory / "engine.json"));
   const std::size_t begin = text.find("\"capacity\": ") + 12;
   text.replace(begin, text.find(',', begin) - begin, "64");
@@ -162,14 +162,14 @@ TEST(ForeignFilesInProcess, memory_of_another_size_than_the_configuration_says_i
 }
 
 TEST(ForeignFilesInProcess, a_lock_file_that_is_a_symbolic_link_is_refused) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   replace_by_link(rig.directory / "lock");
   expect_refused(rig.open(), "lock");
   expect_refused(Engine::remove(rig.directory), "lock");
 }
 
 TEST(ForeignFilesInProcess, a_segment_that_is_a_symbolic_link_is_refused) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   const auto segment = rig.scratch.segment_file();
   replace_by_link(segment);
   expect_refused(rig.open(), segment.string());
@@ -183,20 +183,20 @@ class FilesOfAnotherUserInProcess : public testing::Test {
 };
 
 TEST_F(FilesOfAnotherUserInProcess, a_configuration_of_another_user_is_refused) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   ASSERT_EQ(::chown((rig.directory / "engine.json").c_str(), other_user, other_user), 0);
   expect_refused(rig.open(), "engine.json");
 }
 
 TEST_F(FilesOfAnotherUserInProcess, a_lock_file_of_another_user_is_refused) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   ASSERT_EQ(::chown((rig.directory / "lock").c_str(), other_user, other_user), 0);
   expect_refused(rig.open(), "lock");
   expect_refused(Engine::remove(rig.directory, true), "lock");
 }
 
 TEST_F(FilesOfAnotherUserInProcess, a_segment_of_another_user_is_not_looked_into_and_not_removed) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   const auto segment = rig.scratch.segment_file();
   ASSERT_EQ(::chown(segment.c_str(), other_user, other_user), 0);
   expect_refused(must(EngineFiles::open(rig.directory, EngineFiles::For::look)).open_segment_to_read(),
@@ -206,7 +206,7 @@ TEST_F(FilesOfAnotherUserInProcess, a_segment_of_another_user_is_not_looked_into
 }
 
 TEST_F(FilesOfAnotherUserInProcess, a_segments_name_that_another_user_took_is_passed_over) {
-  const Rig rig;
+  const ForeignFilesRig rig;
   const auto taken = rig.scratch.segment_file();
   std::filesystem::remove(taken);
   must(write_file_durably(taken, "mine", 0600));

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint32_t cell_count = 64 * 130;  // three words of summary, the last one short
 
-struct Rig {
+struct FreeMapRig {
   std::array<std::atomic<std::uint64_t>, cell_count / 64> words{};
   std::array<std::atomic<std::uint64_t>, FreeMap::summary_words(cell_count)> summary{};
 
@@ -23,12 +23,12 @@ struct Rig {
 };
 
 TEST(FreeMapInProcess, an_empty_map_has_nothing_to_take) {
-  Rig rig;
+  FreeMapRig rig;
   EXPECT_EQ(rig.view().take().bits, 0U);
 }
 
 TEST(FreeMapInProcess, a_cell_that_was_put_is_taken_once) {
-  Rig rig;
+  FreeMapRig rig;
   FreeMap map = rig.view();
   map.put(64 * 129, 1U << 5);
   const FreeMap::Taken taken = map.take();
@@ -38,7 +38,7 @@ TEST(FreeMapInProcess, a_cell_that_was_put_is_taken_once) {
 }
 
 TEST(FreeMapInProcess, the_lowest_word_is_taken_first) {
-  Rig rig;
+  FreeMapRig rig;
   FreeMap map = rig.view();
   map.put(64 * 100, 1);
   map.put(64 * 3, 2);
@@ -47,7 +47,7 @@ TEST(FreeMapInProcess, the_lowest_word_is_taken_first) {
 }
 
 TEST(FreeMapInProcess, a_cell_beyond_the_end_is_not_put) {
-  Rig rig;
+  FreeMapRig rig;
   FreeMap map = rig.view();
   map.put(cell_count, ~std::uint64_t{0});
   map.put(~std::uint32_t{0}, ~std::uint64_t{0});
@@ -55,13 +55,13 @@ TEST(FreeMapInProcess, a_cell_beyond_the_end_is_not_put) {
 }
 
 TEST(FreeMapInProcess, a_summary_bit_beyond_the_end_is_passed_over) {
-  Rig rig;
+  FreeMapRig rig;
   for (auto& word : rig.summary) word.store(~std::uint64_t{0});
   EXPECT_EQ(rig.view().take().bits, 0U);
 }
 
 TEST(FreeMapInProcess, a_word_that_lost_its_summary_bit_is_found_again_after_the_repair) {
-  Rig rig;
+  FreeMapRig rig;
   FreeMap map = rig.view();
   rig.words[77].store(9);  // killed between free.F1 and free.F2
   ASSERT_EQ(map.take().bits, 0U);
@@ -70,13 +70,13 @@ TEST(FreeMapInProcess, a_word_that_lost_its_summary_bit_is_found_again_after_the
 }
 
 TEST(FreeMapInProcess, the_repair_of_an_empty_word_sets_no_bit) {
-  Rig rig;
+  FreeMapRig rig;
   rig.view().repair_summary(77);
   EXPECT_EQ(rig.summary[1].load(), 0U);
 }
 
 TEST(FreeMapInProcess, no_cell_is_lost_or_doubled_between_threads) {
-  Rig rig;
+  FreeMapRig rig;
   for (std::uint32_t cell = 0; cell < cell_count; cell += 64) rig.view().put(cell, ~std::uint64_t{0});
   std::vector<std::atomic<int>> owners(cell_count);
   std::atomic<int> doubled{0};
@@ -108,7 +108,7 @@ TEST(FreeMapInProcess, no_cell_is_lost_or_doubled_between_threads) {
 /// All threads at one word: a put comes between the taking of the word (free.T1) and the clearing of its summary bit
 /// (free.T2).
 TEST(FreeMapInProcess, a_put_into_a_word_that_is_being_taken_is_not_lost) {
-  Rig rig;
+  FreeMapRig rig;
   rig.view().put(0, ~std::uint64_t{0});
   std::vector<std::thread> threads;
   for (int thread = 0; thread < 4; ++thread) {

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::uint32_t room = 64;
 
-struct Rig {
+struct NameTableRig {
   std::array<NameEntry, room> entries{};
   NameTable table() { return NameTable(entries.data(), room); }
   void write_words(std::uint32_t entry, std::string_view name, std::size_t words) {
@@ -27,14 +27,14 @@ struct Rig {
 };
 
 TEST(NameTableInProcess, a_name_keeps_its_number) {
-  Rig rig;
+  NameTableRig rig;
   EXPECT_EQ(rig.table().intern("resize"), 0U);
   EXPECT_EQ(rig.table().intern("mail"), 1U);
   EXPECT_EQ(rig.table().intern("resize"), 0U);
 }
 
 TEST(NameTableInProcess, a_number_gives_its_name_back) {
-  Rig rig;
+  NameTableRig rig;
   const std::string longest(63, 'x');
   const auto number = rig.table().intern(longest);
   ASSERT_TRUE(number);
@@ -43,14 +43,14 @@ TEST(NameTableInProcess, a_number_gives_its_name_back) {
 }
 
 TEST(NameTableInProcess, a_placed_name_keeps_its_number_though_there_are_gaps_before_it) {
-  Rig rig;
+  NameTableRig rig;
   rig.table().place(5, "resize");
   EXPECT_EQ(rig.table().name_of(5), "resize");
   EXPECT_EQ(rig.table().intern("resize"), 5U);
 }
 
 TEST(NameTableInProcess, new_names_fill_the_gaps_between_placed_ones) {
-  Rig rig;
+  NameTableRig rig;
   rig.table().place(1, "resize");
   EXPECT_EQ(rig.table().intern("mail"), 0U);
   EXPECT_EQ(rig.table().intern("thumbnail"), 2U);
@@ -58,7 +58,7 @@ TEST(NameTableInProcess, new_names_fill_the_gaps_between_placed_ones) {
 }
 
 TEST(NameTableInProcess, names_that_begin_alike_have_their_own_numbers) {
-  Rig rig;
+  NameTableRig rig;
   std::set<std::uint32_t> numbers;
   for (const char* name : {"image", "image.resize", "image.resize.small", "imag"}) {
     numbers.insert(rig.table().intern(name).value());
@@ -67,21 +67,21 @@ TEST(NameTableInProcess, names_that_begin_alike_have_their_own_numbers) {
 }
 
 TEST(NameTableInProcess, a_number_that_nobody_has_names_nothing) {
-  Rig rig;
+  NameTableRig rig;
   EXPECT_FALSE(rig.table().name_of(0).has_value());
   EXPECT_FALSE(rig.table().name_of(room).has_value());
   EXPECT_FALSE(rig.table().name_of(~std::uint32_t{0}).has_value());
 }
 
 TEST(NameTableInProcess, a_full_table_takes_no_further_name) {
-  Rig rig;
+  NameTableRig rig;
   for (std::uint32_t n = 0; n < room; ++n) ASSERT_TRUE(rig.table().intern("n" + std::to_string(n)));
   EXPECT_FALSE(rig.table().intern("one.more").has_value());
   EXPECT_EQ(rig.table().intern("n5"), 5U);
 }
 
 TEST(NameTableInProcess, a_half_written_entry_names_nothing) {
-  Rig rig;
+  NameTableRig rig;
   for (std::size_t words = 0; words < 8; ++words) {
     rig.write_words(0, "half", words);
     EXPECT_FALSE(rig.table().name_of(0).has_value()) << words << " words";
@@ -90,7 +90,7 @@ TEST(NameTableInProcess, a_half_written_entry_names_nothing) {
 
 TEST(NameTableInProcess, its_own_name_completes_a_half_written_entry) {
   for (std::size_t words = 0; words <= 8; ++words) {
-    Rig rig;
+    NameTableRig rig;
     rig.write_words(0, "half", words);
     EXPECT_EQ(rig.table().intern("half"), 0U);
     EXPECT_EQ(rig.table().name_of(0), "half");
@@ -99,7 +99,7 @@ TEST(NameTableInProcess, its_own_name_completes_a_half_written_entry) {
 
 TEST(NameTableInProcess, another_name_is_not_mixed_into_a_half_written_entry) {
   for (std::size_t words = 1; words <= 8; ++words) {
-    Rig rig;
+    NameTableRig rig;
     rig.write_words(0, "half", words);
     EXPECT_EQ(rig.table().intern("other"), 1U);
     EXPECT_EQ(rig.table().name_of(1), "other");
@@ -107,13 +107,13 @@ TEST(NameTableInProcess, another_name_is_not_mixed_into_a_half_written_entry) {
 }
 
 TEST(NameTableInProcess, a_scribbled_entry_names_nothing) {
-  Rig rig;
+  NameTableRig rig;
   for (auto& word : rig.entries[0].word) word.store(0x4141414141414141);
   EXPECT_FALSE(rig.table().name_of(0).has_value());
 }
 
 TEST(NameTableInProcess, many_threads_get_the_same_number_for_the_same_name) {
-  Rig rig;
+  NameTableRig rig;
   constexpr std::size_t names = 40;
   std::array<std::array<std::uint32_t, names>, 4> numbers{};
   std::vector<std::thread> threads;

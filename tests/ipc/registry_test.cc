@@ -20,7 +20,7 @@
 namespace ringmill::test {
 namespace {
 
-struct Rig {
+struct RegistryRig {
   ScratchEngine scratch;
   std::shared_ptr<EngineCore> core = scratch.open_core();
 
@@ -29,7 +29,7 @@ struct Rig {
 };
 
 TEST(RegistryInProcess, a_participant_that_has_entered_is_alive) {
-  Rig rig;
+  RegistryRig rig;
   const std::uint32_t number = must(rig.core->registry.enter(Role::worker));
   EXPECT_EQ(rig.state(number), ParticipantState::alive);
   EXPECT_FALSE(rig.core->death_probe.is_dead(number));
@@ -37,7 +37,7 @@ TEST(RegistryInProcess, a_participant_that_has_entered_is_alive) {
 }
 
 TEST(RegistryInProcess, an_entry_whose_participant_has_left_is_free_and_not_dead) {
-  Rig rig;
+  RegistryRig rig;
   const std::uint32_t number = must(rig.core->registry.enter(Role::worker));
   rig.core->registry.leave(number);
   EXPECT_EQ(rig.state(number), ParticipantState::free);
@@ -45,7 +45,7 @@ TEST(RegistryInProcess, an_entry_whose_participant_has_left_is_free_and_not_dead
 }
 
 TEST(RegistryInProcess, an_entry_has_another_epoch_for_each_owner) {
-  Rig rig;
+  RegistryRig rig;
   const std::uint32_t first = must(rig.core->registry.enter(Role::worker));
   const std::uint64_t epoch = EntryState::of(rig.entry(first)).epoch;
   rig.core->registry.leave(first);
@@ -56,7 +56,7 @@ TEST(RegistryInProcess, an_entry_has_another_epoch_for_each_owner) {
 }
 
 TEST(RegistryInProcess, a_keeper_comes_in_when_all_common_entries_are_taken) {
-  Rig rig;
+  RegistryRig rig;
   std::vector<std::uint32_t> numbers;
   Result<std::uint32_t> number = rig.core->registry.enter(Role::worker);
   for (; number; number = rig.core->registry.enter(Role::worker)) numbers.push_back(*number);
@@ -78,7 +78,7 @@ std::vector<std::uint32_t> enter_all(Registry& registry, Role role) {
 }
 
 TEST(RegistryInProcess, producers_that_take_all_they_get_leave_entries_for_workers_and_tools) {
-  Rig rig;
+  RegistryRig rig;
   Registry& registry = rig.core->registry;
   std::vector<std::uint32_t> taken = enter_all(registry, Role::producer);
   EXPECT_EQ(taken.size(), entries_for(Role::producer));
@@ -91,7 +91,7 @@ TEST(RegistryInProcess, producers_that_take_all_they_get_leave_entries_for_worke
 }
 
 TEST(RegistryInProcess, one_process_gets_half_of_what_is_kept_for_a_role) {
-  Rig rig;
+  RegistryRig rig;
   Registry& registry = rig.core->registry;
   std::vector<std::uint32_t> taken = enter_all(registry, Role::tool);
   EXPECT_EQ(taken.size(), entries_for(Role::producer) + worker_entries / 2 + tool_entries / 2);
@@ -101,13 +101,13 @@ TEST(RegistryInProcess, one_process_gets_half_of_what_is_kept_for_a_role) {
 }
 
 TEST(RegistryInProcess, an_unknown_entry_state_counts_as_in_use) {
-  Rig rig;
+  RegistryRig rig;
   rig.entry(9).state.store(0x77);
   EXPECT_EQ(rig.state(9), ParticipantState::starting);
 }
 
 TEST(RegistryInProcess, threads_that_enter_at_once_get_an_entry_each) {
-  Rig rig;
+  RegistryRig rig;
   constexpr std::size_t count = 16;
   std::array<std::uint32_t, count> numbers{};
   std::atomic<std::size_t> entered{0};
@@ -125,7 +125,7 @@ TEST(RegistryInProcess, threads_that_enter_at_once_get_an_entry_each) {
 }
 
 TEST(RegistryInProcess, a_thread_that_ends_without_leaving_is_marked_while_its_process_lives) {
-  Rig rig;
+  RegistryRig rig;
   std::uint32_t number = 0;
   std::thread([&] { number = must(rig.core->registry.enter(Role::worker)); }).join();
   if (rig.entry(number).robust_linked.load() == 0) GTEST_SKIP() << "no robust list to link to here";
@@ -136,7 +136,7 @@ TEST(RegistryInProcess, a_thread_that_ends_without_leaving_is_marked_while_its_p
 
 /// A process that is in the registry until it is killed.
 struct Lodger {
-  explicit Lodger(const Rig& rig)
+  explicit Lodger(const RegistryRig& rig)
       : child([&rig, this] {
           const auto core = rig.scratch.open_core();
           *number = static_cast<int>(must(core->registry.enter(Role::worker))) + 1;
@@ -153,7 +153,7 @@ struct Lodger {
 };
 
 TEST(Registry, a_stopped_process_is_not_called_dead) {
-  Rig rig;
+  RegistryRig rig;
   Lodger lodger(rig);
   const std::uint32_t number = lodger.wait_until_in();
   lodger.child.stop();
@@ -161,7 +161,7 @@ TEST(Registry, a_stopped_process_is_not_called_dead) {
 }
 
 TEST(Registry, a_killed_process_is_marked_by_the_kernel) {
-  Rig rig;
+  RegistryRig rig;
   Lodger lodger(rig);
   const std::uint32_t number = lodger.wait_until_in();
   if (rig.entry(number).robust_linked.load() == 0) GTEST_SKIP() << "no robust list to link to here";
@@ -171,7 +171,7 @@ TEST(Registry, a_killed_process_is_marked_by_the_kernel) {
 }
 
 TEST(Registry, a_killed_process_without_a_robust_word_is_dead_by_its_lock) {
-  Rig rig;
+  RegistryRig rig;
   Lodger lodger(rig);
   const std::uint32_t number = lodger.wait_until_in();
   rig.entry(number).robust_linked.store(0);
@@ -181,7 +181,7 @@ TEST(Registry, a_killed_process_without_a_robust_word_is_dead_by_its_lock) {
 }
 
 TEST(Registry, the_entry_of_the_dead_is_not_given_to_another) {
-  Rig rig;
+  RegistryRig rig;
   Lodger lodger(rig);
   const std::uint32_t dead = lodger.wait_until_in();
   lodger.child.kill();
@@ -214,7 +214,7 @@ bool tells_of_a_death(pthread_mutex_t& mutex) {
 }
 
 TEST(RobustWord, a_kill_is_told_by_the_word_and_by_glibcs_mutexes_on_both_sides_of_it) {
-  Rig rig;
+  RegistryRig rig;
   SharedBlock<Mutexes> mutexes;
   mutexes->make();
   SharedBlock<std::atomic<int>> number;
@@ -237,7 +237,7 @@ TEST(RobustWord, a_kill_is_told_by_the_word_and_by_glibcs_mutexes_on_both_sides_
 }
 
 TEST(RobustWord, unlinking_between_glibcs_mutexes_leaves_their_list_whole) {
-  Rig rig;
+  RegistryRig rig;
   SharedBlock<Mutexes> mutexes;
   mutexes->make();
   SharedBlock<std::atomic<int>> ready;
@@ -258,7 +258,7 @@ TEST(RobustWord, unlinking_between_glibcs_mutexes_leaves_their_list_whole) {
 }
 
 TEST(RobustWord, a_word_that_was_unlinked_is_not_marked_by_a_later_death) {
-  Rig rig;
+  RegistryRig rig;
   SharedBlock<std::atomic<int>> number;
   Child child([&] {
     const auto core = rig.scratch.open_core();

@@ -19,7 +19,7 @@ namespace {
 constexpr std::uint64_t slot_count = 8;
 
 /// A level and its slots in private memory, zeroed as a new segment is.
-struct Rig {
+struct RingRig {
   LevelEntry level{};
   std::array<std::atomic<std::uint64_t>, slot_count> slots{};
 
@@ -40,7 +40,7 @@ std::vector<std::uint64_t> hints_of(const Ring& ring) {
 }
 
 TEST(RingInProcess, zeroed_memory_is_an_empty_ring) {
-  Rig rig;
+  RingRig rig;
   const Ring ring = rig.view();
   EXPECT_EQ(ring.head(), slot_count);
   EXPECT_EQ(ring.tail(), slot_count);
@@ -48,14 +48,14 @@ TEST(RingInProcess, zeroed_memory_is_an_empty_ring) {
 }
 
 TEST(RingInProcess, hints_stand_in_the_order_in_which_they_were_pushed) {
-  Rig rig;
+  RingRig rig;
   Ring ring = rig.view();
   for (std::uint64_t hint = 1; hint <= 5; ++hint) ASSERT_EQ(ring.push(hint, all_live), Ring::Pushed::done);
   EXPECT_EQ(hints_of(ring), (std::vector<std::uint64_t>{1, 2, 3, 4, 5}));
 }
 
 TEST(RingInProcess, order_is_kept_over_many_laps) {
-  Rig rig;
+  RingRig rig;
   Ring ring = rig.view();
   for (std::uint64_t hint = 1; hint <= 100 * slot_count; ++hint) {
     ASSERT_EQ(ring.push(hint, all_live), Ring::Pushed::done);
@@ -65,14 +65,14 @@ TEST(RingInProcess, order_is_kept_over_many_laps) {
 }
 
 TEST(RingInProcess, a_ring_full_of_live_hints_says_full) {
-  Rig rig;
+  RingRig rig;
   Ring ring = rig.view();
   for (std::uint64_t hint = 1; hint <= slot_count; ++hint) ASSERT_EQ(ring.push(hint, all_live), Ring::Pushed::done);
   EXPECT_EQ(ring.push(99, all_live), Ring::Pushed::full);
 }
 
 TEST(RingInProcess, a_refused_push_loses_none_of_the_live_hints) {
-  Rig rig;
+  RingRig rig;
   Ring ring = rig.view();
   for (std::uint64_t hint = 1; hint <= slot_count; ++hint) ASSERT_EQ(ring.push(hint, all_live), Ring::Pushed::done);
   ASSERT_EQ(ring.push(99, all_live), Ring::Pushed::full);
@@ -81,7 +81,7 @@ TEST(RingInProcess, a_refused_push_loses_none_of_the_live_hints) {
 }
 
 TEST(RingInProcess, a_full_ring_makes_room_where_a_hint_is_dead) {
-  Rig rig;
+  RingRig rig;
   Ring ring = rig.view();
   for (std::uint64_t hint = 1; hint <= slot_count; ++hint) ASSERT_EQ(ring.push(hint, all_live), Ring::Pushed::done);
   ASSERT_EQ(ring.push(99, [](std::uint64_t hint) { return hint != 5; }), Ring::Pushed::done);
@@ -90,7 +90,7 @@ TEST(RingInProcess, a_full_ring_makes_room_where_a_hint_is_dead) {
 }
 
 TEST(RingInProcess, a_tail_that_lags_behind_is_helped_on) {
-  Rig rig;
+  RingRig rig;
   Ring ring = rig.view();
   // Killed between ring.P2 and ring.P3: the slots are filled, the tail does not say so.
   std::uint64_t position = ring.tail();
@@ -103,7 +103,7 @@ TEST(RingInProcess, a_tail_that_lags_behind_is_helped_on) {
 }
 
 TEST(RingInProcess, a_batch_shows_in_the_tail_when_it_is_raised) {
-  Rig rig;
+  RingRig rig;
   Ring ring = rig.view();
   std::uint64_t position = ring.tail();
   for (std::uint64_t hint = 1; hint <= 3; ++hint) ASSERT_EQ(ring.push_at(position, hint, all_live), Ring::Pushed::done);
@@ -112,7 +112,7 @@ TEST(RingInProcess, a_batch_shows_in_the_tail_when_it_is_raised) {
 }
 
 TEST(RingInProcess, a_view_with_an_old_head_pushes_into_the_room_that_others_made) {
-  Rig rig;
+  RingRig rig;
   Ring old_view = rig.view();
   ASSERT_EQ(old_view.push(1, all_live), Ring::Pushed::done);
   Ring other = rig.view();
@@ -124,7 +124,7 @@ TEST(RingInProcess, a_view_with_an_old_head_pushes_into_the_room_that_others_mad
 
 TEST(RingInProcess, head_and_tail_never_go_back) {
   const SharedMemoryDistrust distrust;  // the positions that are raised to were never filled
-  Rig rig;
+  RingRig rig;
   Ring ring = rig.view();
   ring.raise_head(slot_count + 5);
   ring.raise_tail(slot_count + 6);
@@ -135,7 +135,7 @@ TEST(RingInProcess, head_and_tail_never_go_back) {
 }
 
 TEST(RingInProcess, order_is_kept_when_the_lap_field_wraps) {
-  Rig rig;
+  RingRig rig;
   const std::uint64_t last_lap = Ring::lap_mask;
   const std::uint64_t begin = last_lap * slot_count;
   for (auto& slot : rig.slots) slot.store((last_lap - 1) << Ring::hint_bits);
@@ -155,7 +155,7 @@ TEST(RingInProcess, a_push_ends_whatever_the_counters_say) {
       0, 1, slot_count, slot_count + 3, std::uint64_t{1} << 40, ~std::uint64_t{0}};
   for (const std::uint64_t head : values) {
     for (const std::uint64_t tail : values) {
-      Rig rig;
+      RingRig rig;
       rig.level.head.store(head);
       rig.level.tail.store(tail);
       Ring ring = rig.view();
@@ -169,7 +169,7 @@ TEST(RingInProcess, a_push_ends_whatever_the_counters_say) {
 TEST(RingInProcess, a_push_ends_whatever_the_slots_say) {
   const SharedMemoryDistrust distrust;
   for (std::uint64_t lap = 0; lap < 6; ++lap) {
-    Rig rig;
+    RingRig rig;
     for (std::uint64_t n = 0; n < slot_count; ++n) rig.slots[n].store((lap * (n + 1)) << Ring::hint_bits | n);
     Ring ring = rig.view();
     int asked = 0;

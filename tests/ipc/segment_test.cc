@@ -45,11 +45,11 @@ SegmentConfig small_config() {
 }
 
 /// A segment's file of its own, made and not open.
-struct Rig {
+struct SegmentRig {
   ScratchFolder folder{"/dev/shm"};
   std::filesystem::path path = folder.path() / "segment";
 
-  Rig() { must(Segment::create(path, small_config(), 1, 1000)); }
+  SegmentRig() { must(Segment::create(path, small_config(), 1, 1000)); }
   Result<Segment> open(std::uint64_t id = engine_id, uid_t owner = ::geteuid()) const {
     return Segment::open(path, id, owner, 0600, Segment::Access::read_write, false);
   }
@@ -81,7 +81,7 @@ std::uint64_t checksum_of(const SegmentHeader& header) {
 }
 
 TEST(SegmentInProcess, a_new_one_opens_with_what_it_was_made_of) {
-  const Rig rig;
+  const SegmentRig rig;
   const Segment segment = must(rig.open());
   EXPECT_EQ(segment.geometry().capacity, 128U);
   EXPECT_EQ(segment.geometry().cell_bytes, 128U);
@@ -89,7 +89,7 @@ TEST(SegmentInProcess, a_new_one_opens_with_what_it_was_made_of) {
 }
 
 TEST(SegmentInProcess, is_filled_before_anybody_can_see_it) {
-  const Rig rig;
+  const SegmentRig rig;
   const auto other = rig.folder.path() / "other";
   bool was_there = true;
   must(Segment::create(other, small_config(), 1, 1000, [&](Segment& fresh) -> Result<void> {
@@ -103,7 +103,7 @@ TEST(SegmentInProcess, is_filled_before_anybody_can_see_it) {
 }
 
 TEST(SegmentInProcess, that_could_not_be_filled_leaves_no_file) {
-  const Rig rig;
+  const SegmentRig rig;
   const auto made = Segment::create(rig.folder.path() / "other", small_config(), 1, 1000, [](Segment&) -> Result<void> {
     return std::unexpected(Error(ErrorCode::corrupt, "not today"));
   });
@@ -112,31 +112,31 @@ TEST(SegmentInProcess, that_could_not_be_filled_leaves_no_file) {
 }
 
 TEST(SegmentInProcess, making_leaves_one_file) {
-  const Rig rig;
+  const SegmentRig rig;
   EXPECT_EQ(rig.folder.names(), std::vector<std::string>{"segment"});
 }
 
 TEST(SegmentInProcess, every_byte_is_allocated_at_once) {
-  const Rig rig;
+  const SegmentRig rig;
   struct stat facts {};
   ASSERT_EQ(::stat(rig.path.c_str(), &facts), 0);
   EXPECT_GE(facts.st_blocks * 512, facts.st_size);
 }
 
 TEST(SegmentInProcess, another_layout_version_is_incompatible) {
-  const Rig rig;
+  const SegmentRig rig;
   rig.write(offsetof(SegmentHeader, version), layout_version + 1);
   EXPECT_EQ(code_of(rig.open()), ErrorCode::incompatible);
 }
 
 TEST(SegmentInProcess, another_magic_is_corrupt) {
-  const Rig rig;
+  const SegmentRig rig;
   rig.write(offsetof(SegmentHeader, magic), std::uint64_t{1});
   EXPECT_EQ(code_of(rig.open()), ErrorCode::corrupt);
 }
 
 TEST(SegmentInProcess, a_changed_field_does_not_match_the_checksum) {
-  const Rig rig;
+  const SegmentRig rig;
   rig.write(offsetof(SegmentHeader, default_lease_ms), std::uint32_t{5});
   const auto opened = rig.open();
   EXPECT_EQ(code_of(opened), ErrorCode::corrupt);
@@ -145,14 +145,14 @@ TEST(SegmentInProcess, a_changed_field_does_not_match_the_checksum) {
 
 TEST(SegmentInProcess, impossible_sizes_are_corrupt) {
   for (const std::uint32_t capacity : {0U, 63U, 65U, most_cells + 64, ~0U}) {
-    const Rig rig;
+    const SegmentRig rig;
     rig.write(offsetof(SegmentHeader, capacity), capacity);
     EXPECT_EQ(code_of(rig.open()), ErrorCode::corrupt) << capacity;
   }
 }
 
 TEST(SegmentInProcess, a_file_that_is_cut_short_is_corrupt) {
-  const Rig rig;
+  const SegmentRig rig;
   for (const std::uintmax_t bytes : {std::uintmax_t{8192}, std::uintmax_t{64}, std::uintmax_t{0}}) {
     std::filesystem::resize_file(rig.path, bytes);
     EXPECT_EQ(code_of(rig.open()), ErrorCode::corrupt) << bytes << " bytes";
@@ -160,35 +160,35 @@ TEST(SegmentInProcess, a_file_that_is_cut_short_is_corrupt) {
 }
 
 TEST(SegmentInProcess, a_file_that_has_grown_is_corrupt) {
-  const Rig rig;
+  const SegmentRig rig;
   std::filesystem::resize_file(rig.path, std::filesystem::file_size(rig.path) + page_bytes);
   EXPECT_EQ(code_of(rig.open()), ErrorCode::corrupt);
 }
 
 TEST(SegmentInProcess, one_that_is_not_ready_is_corrupt) {
-  const Rig rig;
+  const SegmentRig rig;
   rig.write(offsetof(SegmentHeader, state), std::uint32_t{0});
   EXPECT_EQ(code_of(rig.open()), ErrorCode::corrupt);
 }
 
 TEST(SegmentInProcess, that_of_another_engine_is_incompatible) {
-  const Rig rig;
+  const SegmentRig rig;
   EXPECT_EQ(code_of(rig.open(engine_id + 1)), ErrorCode::incompatible);
 }
 
 TEST(SegmentInProcess, that_of_another_user_is_refused) {
-  const Rig rig;
+  const SegmentRig rig;
   EXPECT_EQ(code_of(rig.open(engine_id, ::geteuid() + 1)), ErrorCode::permission_denied);
 }
 
 TEST(SegmentInProcess, a_mode_that_lets_in_more_is_refused) {
-  const Rig rig;
+  const SegmentRig rig;
   ASSERT_EQ(::chmod(rig.path.c_str(), 0644), 0);
   EXPECT_EQ(code_of(rig.open()), ErrorCode::permission_denied);
 }
 
 TEST(SegmentInProcess, a_symbolic_link_is_refused) {
-  const Rig rig;
+  const SegmentRig rig;
   const auto real = rig.folder.path() / "real";
   std::filesystem::rename(rig.path, real);
   std::filesystem::create_symlink(real, rig.path);
@@ -196,20 +196,20 @@ TEST(SegmentInProcess, a_symbolic_link_is_refused) {
 }
 
 TEST(SegmentInProcess, a_folder_in_its_place_is_refused) {
-  const Rig rig;
+  const SegmentRig rig;
   std::filesystem::remove(rig.path);
   std::filesystem::create_directory(rig.path);
   EXPECT_FALSE(rig.open().has_value());
 }
 
 TEST(SegmentInProcess, a_missing_one_is_not_found) {
-  const Rig rig;
+  const SegmentRig rig;
   std::filesystem::remove(rig.path);
   EXPECT_EQ(code_of(rig.open()), ErrorCode::not_found);
 }
 
 TEST(SegmentInProcess, one_that_an_earlier_boot_left_is_stale) {
-  const Rig rig;
+  const SegmentRig rig;
   {
     const File file = must(open_file(rig.path, O_RDWR));
     SegmentHeader header{};
@@ -222,7 +222,7 @@ TEST(SegmentInProcess, one_that_an_earlier_boot_left_is_stale) {
 }
 
 TEST(SegmentInProcess, what_a_dead_creator_left_does_not_stop_the_next) {
-  const Rig rig;
+  const SegmentRig rig;
   const std::filesystem::path left = rig.path.string() + ".creating";
   must(write_file_durably(left, "half", 0600));
   must(Segment::create(rig.path, small_config(), 1, 1000));

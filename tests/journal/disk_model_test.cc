@@ -19,8 +19,8 @@ constexpr std::uint64_t file_bytes = 16 * std::uint64_t{journal_unit};
 constexpr SlotNumber slot = 3;
 
 /// A disk with one file, and a process that has it open and may write.
-struct Rig {
-  explicit Rig(std::uint64_t seed = 1) : disk(std::make_shared<Disk>(seed)) {
+struct DiskRig {
+  explicit DiskRig(std::uint64_t seed = 1) : disk(std::make_shared<Disk>(seed)) {
     must(device->prepare(slot, file_bytes));
     EXPECT_TRUE(must(device->try_fence(slot)));
     spans = must(device->buffers(4, 2 * journal_unit));
@@ -60,7 +60,7 @@ std::uint64_t sectors_of(const Disk& disk, std::uint64_t unit, unsigned char val
 }
 
 TEST(DiskModelInProcess, a_collected_write_survives_every_power_cut) {
-  Rig rig;
+  DiskRig rig;
   rig.submit(0, 2, 2, 0xaa);
   rig.collect_all();
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
@@ -69,7 +69,7 @@ TEST(DiskModelInProcess, a_collected_write_survives_every_power_cut) {
 }
 
 TEST(DiskModelInProcess, a_write_in_flight_is_kept_lost_or_torn_at_a_power_cut) {
-  Rig rig;
+  DiskRig rig;
   rig.submit(0, 2, 1, 0xaa);
   std::set<std::string> seen;
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
@@ -82,7 +82,7 @@ TEST(DiskModelInProcess, a_write_in_flight_is_kept_lost_or_torn_at_a_power_cut) 
 }
 
 TEST(DiskModelInProcess, a_power_cut_follows_from_its_seed) {
-  Rig rig;
+  DiskRig rig;
   rig.submit(0, 2, 2, 0xaa);
   rig.submit(1, 4, 2, 0xbb);
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
@@ -91,7 +91,7 @@ TEST(DiskModelInProcess, a_power_cut_follows_from_its_seed) {
 }
 
 TEST(DiskModelInProcess, a_power_cut_leaves_the_disk_that_it_was_asked_of_as_it_was) {
-  Rig rig;
+  DiskRig rig;
   rig.submit(0, 2, 2, 0xaa);
   const auto before = rig.disk->contents(slot);
   DiskModel other(rig.disk->power_cut(7));
@@ -107,7 +107,7 @@ TEST(DiskModelInProcess, a_power_cut_leaves_the_disk_that_it_was_asked_of_as_it_
 TEST(DiskModelInProcess, what_has_landed_is_read_and_may_still_be_lost) {
   std::uint64_t landed_and_lost = 0;
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
-    Rig rig(seed);
+    DiskRig rig(seed);
     rig.submit(0, 2, 1, 0xaa);
     rig.device->kill();
     rig.disk->let_all_land();
@@ -119,7 +119,7 @@ TEST(DiskModelInProcess, what_has_landed_is_read_and_may_still_be_lost) {
 
 TEST(DiskModelInProcess, a_sync_makes_durable_what_the_dead_have_written) {
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
-    Rig rig(seed);
+    DiskRig rig(seed);
     rig.submit(0, 2, 1, 0xaa);
     rig.device->kill();
     rig.disk->let_all_land();
@@ -131,7 +131,7 @@ TEST(DiskModelInProcess, a_sync_makes_durable_what_the_dead_have_written) {
 TEST(DiskModelInProcess, outcomes_come_in_any_order) {
   std::set<std::vector<std::uint64_t>> orders;
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
-    Rig rig(seed);
+    DiskRig rig(seed);
     for (std::uint64_t token = 0; token < 3; ++token) rig.submit(token, 2 + 2 * token, 1, 0xaa);
     std::vector<std::uint64_t> order;
     for (const WriteOutcome& outcome : rig.collect_all()) order.push_back(outcome.token);
@@ -143,7 +143,7 @@ TEST(DiskModelInProcess, outcomes_come_in_any_order) {
 TEST(DiskModelInProcess, writes_of_a_killed_process_hold_its_fence_until_they_have_landed) {
   std::uint64_t held = 0;
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
-    Rig rig(seed);
+    DiskRig rig(seed);
     rig.submit(0, 2, 1, 0xaa);
     rig.device.reset();
     DiskModel next(rig.disk);
@@ -155,7 +155,7 @@ TEST(DiskModelInProcess, writes_of_a_killed_process_hold_its_fence_until_they_ha
 }
 
 TEST(DiskModelInProcess, writes_of_a_killed_process_end_by_themselves_as_others_go_on) {
-  Rig rig;
+  DiskRig rig;
   rig.submit(0, 2, 1, 0xaa);
   rig.device.reset();
   DiskModel next(rig.disk);
@@ -165,7 +165,7 @@ TEST(DiskModelInProcess, writes_of_a_killed_process_end_by_themselves_as_others_
 }
 
 TEST(DiskModelInProcess, a_fence_is_had_by_one_process_at_a_time) {
-  Rig rig;
+  DiskRig rig;
   DiskModel other(rig.disk);
   EXPECT_FALSE(must(other.try_fence(slot)));
   rig.device->release(slot);
@@ -173,7 +173,7 @@ TEST(DiskModelInProcess, a_fence_is_had_by_one_process_at_a_time) {
 }
 
 TEST(DiskModelInProcess, nothing_that_a_killed_process_does_has_any_effect) {
-  Rig rig;
+  DiskRig rig;
   rig.device->kill();
   rig.submit(0, 2, 1, 0xaa);
   std::vector<WriteOutcome> outcomes;
@@ -186,7 +186,7 @@ TEST(DiskModelInProcess, nothing_that_a_killed_process_does_has_any_effect) {
 TEST(DiskModelInProcess, a_write_that_fails_says_so_and_may_have_landed_in_part) {
   std::set<std::uint64_t> landed;
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
-    Rig rig(seed);
+    DiskRig rig(seed);
     rig.disk->inject({.call = DiskCall::submit, .nth = 1, .kind = DiskFault::Kind::fail});
     rig.submit(0, 2, 1, 0xaa);
     const auto outcomes = rig.collect_all();
@@ -199,7 +199,7 @@ TEST(DiskModelInProcess, a_write_that_fails_says_so_and_may_have_landed_in_part)
 TEST(DiskModelInProcess, a_later_sync_does_not_save_what_a_failed_one_gave_up) {
   std::uint64_t lost = 0;
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
-    Rig rig(seed);
+    DiskRig rig(seed);
     rig.submit(0, 2, 1, 0xaa);
     rig.device->kill();
     rig.disk->let_all_land();
@@ -214,7 +214,7 @@ TEST(DiskModelInProcess, a_later_sync_does_not_save_what_a_failed_one_gave_up) {
 }
 
 TEST(DiskModelInProcess, a_misdirected_write_is_said_to_be_durable_and_stands_elsewhere) {
-  Rig rig;
+  DiskRig rig;
   rig.disk->inject({.call = DiskCall::submit, .nth = 1, .kind = DiskFault::Kind::misdirect});
   rig.submit(0, 2, 1, 0xaa);
   EXPECT_EQ(rig.collect_all().at(0).error, 0);
@@ -227,7 +227,7 @@ TEST(DiskModelInProcess, a_misdirected_write_is_said_to_be_durable_and_stands_el
 }
 
 TEST(DiskModelInProcess, a_forgotten_write_is_said_to_be_durable_and_is_nowhere) {
-  Rig rig;
+  DiskRig rig;
   rig.disk->inject({.call = DiskCall::submit, .nth = 1, .kind = DiskFault::Kind::forget});
   rig.submit(0, 2, 1, 0xaa);
   EXPECT_EQ(rig.collect_all().at(0).error, 0);
@@ -235,7 +235,7 @@ TEST(DiskModelInProcess, a_forgotten_write_is_said_to_be_durable_and_is_nowhere)
 }
 
 TEST(DiskModelInProcess, a_delayed_write_comes_after_later_ones) {
-  Rig rig;
+  DiskRig rig;
   rig.disk->inject({.call = DiskCall::submit, .nth = 1, .kind = DiskFault::Kind::delay, .calls = 20});
   rig.submit(0, 2, 1, 0xaa);
   rig.submit(1, 4, 1, 0xbb);
@@ -245,7 +245,7 @@ TEST(DiskModelInProcess, a_delayed_write_comes_after_later_ones) {
 }
 
 TEST(DiskModelInProcess, a_full_disk_refuses_new_files_until_there_is_space_again) {
-  Rig rig;
+  DiskRig rig;
   rig.disk->set_space(file_bytes - 1);
   EXPECT_EQ(code_of(rig.device->prepare(4, file_bytes)), ErrorCode::no_space);
   rig.disk->set_space(file_bytes);
@@ -268,13 +268,13 @@ TEST(DiskModelInProcess, a_cut_while_a_file_is_made_leaves_none_or_a_short_one_o
 }
 
 TEST(DiskModelInProcess, a_short_file_is_made_anew) {
-  Rig rig;
+  DiskRig rig;
   must(rig.device->prepare(slot, 2 * file_bytes));
   EXPECT_EQ(must(rig.device->bytes_of(slot)), 2 * file_bytes);
 }
 
 TEST(DiskModelInProcess, a_buffer_that_is_touched_while_it_is_in_flight_is_noticed) {
-  Rig rig;
+  DiskRig rig;
   rig.submit(0, 2, 1, 0xaa);
   rig.spans[0][17] = std::byte{1};
   rig.collect_all();
@@ -282,21 +282,21 @@ TEST(DiskModelInProcess, a_buffer_that_is_touched_while_it_is_in_flight_is_notic
 }
 
 TEST(DiskModelInProcess, a_write_without_the_fence_is_noticed) {
-  Rig rig;
+  DiskRig rig;
   rig.device->release(slot);
   rig.submit(0, 2, 1, 0xaa);
   EXPECT_EQ(rig.disk->violations().size(), 1u);
 }
 
 TEST(DiskModelInProcess, a_write_over_another_in_flight_is_noticed) {
-  Rig rig;
+  DiskRig rig;
   rig.submit(0, 2, 2, 0xaa);
   rig.submit(1, 3, 1, 0xbb);
   EXPECT_EQ(rig.disk->violations().size(), 1u);
 }
 
 TEST(DiskModelInProcess, a_flipped_bit_is_read_and_stays_after_a_power_cut) {
-  Rig rig;
+  DiskRig rig;
   rig.submit(0, 2, 1, 0xaa);
   rig.collect_all();
   rig.disk->flip(slot, 2 * journal_unit + 9, std::byte{4});

@@ -154,7 +154,7 @@ Json sorted(Json summary) {
   return summary;
 }
 
-void put_files(const MemoryDevice& device, const std::filesystem::path& folder) {
+void put_segments(const MemoryDevice& device, const std::filesystem::path& folder) {
   for (const auto& [slot, bytes] : device.files) {
     std::ofstream file(folder / fmt::format("{:04}.segment", slot), std::ios::binary);
     file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
@@ -165,7 +165,7 @@ void expect_agreement(MemoryDevice& device) {
   JsonLines ours;
   const JournalReport report = must(read_journal(device, test_engine, ours));
   const ScratchFolder folder;
-  put_files(device, folder.path());
+  put_segments(device, folder.path());
   const Ran theirs = Program("/usr/bin/python3", {std::string(RINGMILL_SOURCES) + "/tests/journal/journal.py",
                                                   folder.path().string(), fmt::format("{:016x}", test_engine)})
                          .end();

@@ -11,10 +11,10 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::uint64_t engine_id = 77;
-constexpr JournalGeometry geometry{.segment_bytes = 16 * std::uint64_t{journal_unit}, .most_segments = 8};
+constexpr JournalGeometry sixteen_units{.segment_bytes = 16 * std::uint64_t{journal_unit}, .most_segments = 8};
 
 Result<std::unique_ptr<JournalWriter>> open(const std::shared_ptr<Disk>& disk) {
-  return JournalWriter::open(std::make_unique<DiskModel>(disk), engine_id, geometry, 0);
+  return JournalWriter::open(std::make_unique<DiskModel>(disk), engine_id, sixteen_units, 0);
 }
 
 TEST(TakeOverSyncInProcess, a_sync_that_fails_is_an_error_and_not_passed_over) {

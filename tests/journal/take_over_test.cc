@@ -21,8 +21,8 @@ namespace {
 using NoRoom = JournalWriter::NoRoom;
 using std::chrono::milliseconds;
 
-constexpr std::uint64_t engine = 0x7171;
-constexpr JournalGeometry geometry{.segment_bytes = std::uint64_t{4} << 20, .most_segments = 8};
+constexpr std::uint64_t own_engine = 0x7171;
+constexpr JournalGeometry four_mebibytes{.segment_bytes = std::uint64_t{4} << 20, .most_segments = 8};
 
 /// What a keeper tells from beyond its death.
 struct Told {
@@ -45,7 +45,7 @@ class SharedTold {
 };
 
 std::unique_ptr<JournalWriter> take_over(const ScratchFolder& folder) {
-  return must(JournalWriter::open(open_device(folder.path(), DeviceChoice::io_uring), engine, geometry, 1));
+  return must(JournalWriter::open(open_device(folder.path(), DeviceChoice::io_uring), own_engine, four_mebibytes, 1));
 }
 
 /// A block with one job, whose id and payload follow from the block's number.
@@ -99,13 +99,13 @@ struct Checked final : JournalVisitor {
 void expect_whole(const ScratchFolder& folder, std::uint64_t least_block) {
   const auto device = open_device(folder.path(), DeviceChoice::pwritev2);
   Checked checked;
-  const JournalReport report = must(read_journal(*device, engine, checked));
+  const JournalReport report = must(read_journal(*device, own_engine, checked));
   for (const JournalDamage& damage : report.damage) {
     ADD_FAILURE() << damage.reason << " in segment " << damage.segment << " at " << damage.offset;
   }
   EXPECT_EQ(checked.wrong, 0U);
   EXPECT_GE(report.last_block, least_block);
-  EXPECT_LE(report.slots.size(), geometry.most_segments);
+  EXPECT_LE(report.slots.size(), four_mebibytes.most_segments);
 }
 
 TEST(JournalTakeOver, a_keeper_that_is_killed_with_writes_in_flight_loses_nothing_that_was_durable) {

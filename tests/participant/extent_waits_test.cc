@@ -22,7 +22,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t whole_chunk = 64 * 1024;
-constexpr std::uint64_t far_future_ns = std::uint64_t{1} << 62;
 
 /// Four chunks of 64 KiB; 64 bytes fit a cell.
 CreateOptions engine_with_arena() {

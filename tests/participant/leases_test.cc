@@ -19,8 +19,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t far_future_ns = std::uint64_t{1} << 62;
-
 /// A worker whose lease the keeper has revoked.
 struct LateHolder {
   World world;

@@ -19,8 +19,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint64_t far_future_ns = std::uint64_t{1} << 62;
-
 /// A participant that holds as many jobs as it may.
 struct Laden {
   World world;

@@ -25,7 +25,7 @@ namespace {
 using namespace std::chrono_literals;
 
 /// A participant that holds one job and has claimed others in advance, while one more waits.
-struct Rig {
+struct MisuseRig {
   World world;
   std::shared_ptr<EngineCore> core = world.scratch.open_core();
   std::unique_ptr<Participant> participant = world.attach();
@@ -33,7 +33,7 @@ struct Rig {
   JobId waiting;
   Job job;
 
-  Rig() {
+  MisuseRig() {
     for (int n = 0; n < 8; ++n) world.enqueue(*participant, "x");
     must(must(participant->claim()).complete());  // fast: the next claim takes several
     job = must(participant->claim());
@@ -52,40 +52,41 @@ std::optional<ErrorCode> answer_of(const Result<T>& result) {
 
 struct Call {
   std::string_view name;
-  std::function<std::optional<ErrorCode>(Rig&)> make;
+  std::function<std::optional<ErrorCode>(MisuseRig&)> make;
 };
 
 /// Every call of Participant and Job that can fail. Those that only look (number, held, id, payload, ...) need no
 /// thread, and wake() is for others.
 const std::vector<Call>& calls() {
   static const std::vector<Call> all{
-      {"enqueue", [](Rig& rig) { return answer_of(rig.participant->enqueue(rig.world.request("y"))); }},
-      {"enqueue with a wait", [](Rig& rig) { return answer_of(rig.participant->enqueue(rig.world.request("y"), 1s)); }},
+      {"enqueue", [](MisuseRig& rig) { return answer_of(rig.participant->enqueue(rig.world.request("y"))); }},
+      {"enqueue with a wait",
+       [](MisuseRig& rig) { return answer_of(rig.participant->enqueue(rig.world.request("y"), 1s)); }},
       {"enqueue_batch",
-       [](Rig& rig) {
+       [](MisuseRig& rig) {
          const std::vector<JobRequest> requests(3, rig.world.request("y"));
          std::vector<JobId> ids(3);
          return answer_of(rig.participant->enqueue_batch(requests, ids));
        }},
-      {"subscribe", [](Rig& rig) { return answer_of(rig.participant->subscribe({})); }},
-      {"claim", [](Rig& rig) { return answer_of(rig.participant->claim()); }},
-      {"claim with a wait", [](Rig& rig) { return answer_of(rig.participant->claim(1s)); }},
+      {"subscribe", [](MisuseRig& rig) { return answer_of(rig.participant->subscribe({})); }},
+      {"claim", [](MisuseRig& rig) { return answer_of(rig.participant->claim()); }},
+      {"claim with a wait", [](MisuseRig& rig) { return answer_of(rig.participant->claim(1s)); }},
       {"claim_batch",
-       [](Rig& rig) {
+       [](MisuseRig& rig) {
          std::vector<Job> jobs(3);
          return answer_of(rig.participant->claim_batch(jobs));
        }},
-      {"cancel of a job that waits", [](Rig& rig) { return answer_of(rig.participant->cancel(rig.waiting)); }},
-      {"complete", [](Rig& rig) { return answer_of(rig.job.complete()); }},
-      {"fail", [](Rig& rig) { return answer_of(rig.job.fail()); }},
-      {"extend", [](Rig& rig) { return answer_of(rig.job.extend(1s)); }},
-      {"release", [](Rig& rig) { return answer_of(rig.job.release()); }},  // last: the Job lets go
+      {"cancel of a job that waits", [](MisuseRig& rig) { return answer_of(rig.participant->cancel(rig.waiting)); }},
+      {"complete", [](MisuseRig& rig) { return answer_of(rig.job.complete()); }},
+      {"fail", [](MisuseRig& rig) { return answer_of(rig.job.fail()); }},
+      {"extend", [](MisuseRig& rig) { return answer_of(rig.job.extend(1s)); }},
+      {"release", [](MisuseRig& rig) { return answer_of(rig.job.release()); }},  // last: the Job lets go
   };
   return all;
 }
 
 /// Names of the calls that did not answer `expected`, or changed the shared memory.
-std::string wrong_answers(Rig& rig, ErrorCode expected) {
+std::string wrong_answers(MisuseRig& rig, ErrorCode expected) {
   std::string wrong;
   const std::string before = rig.memory();
   const auto judge = [&](std::string_view name, bool answered) {
@@ -98,14 +99,14 @@ std::string wrong_answers(Rig& rig, ErrorCode expected) {
 }
 
 TEST(MisuseInProcess, every_call_on_another_thread_is_told_and_changes_nothing) {
-  Rig rig;
+  MisuseRig rig;
   std::string wrong;
   std::thread([&] { wrong = wrong_answers(rig, ErrorCode::wrong_thread); }).join();
   EXPECT_EQ(wrong, "");
 }
 
 TEST(MisuseAfterFork, every_call_in_the_child_is_told_and_changes_nothing) {
-  Rig rig;
+  MisuseRig rig;
   Child child([&rig] {
     const std::string wrong = wrong_answers(rig, ErrorCode::after_fork);
     std::fputs(wrong.c_str(), stderr);
@@ -115,14 +116,14 @@ TEST(MisuseAfterFork, every_call_in_the_child_is_told_and_changes_nothing) {
 }
 
 TEST(MisuseInProcess, a_job_that_another_thread_could_not_settle_is_settled_by_its_own) {
-  Rig rig;
+  MisuseRig rig;
   std::thread([&] { static_cast<void>(rig.job.complete()); }).join();
   EXPECT_TRUE(rig.job.complete().has_value());
   EXPECT_EQ(rig.world.state_of(rig.held), JobState::ended);
 }
 
 TEST(MisuseInProcess, complete_batch_on_another_thread_completes_nothing) {
-  Rig rig;
+  MisuseRig rig;
   std::size_t completed = 1;
   std::thread([&] { completed = rig.participant->complete_batch(std::span(&rig.job, 1)); }).join();
   EXPECT_EQ(completed, 0U);
@@ -131,14 +132,14 @@ TEST(MisuseInProcess, complete_batch_on_another_thread_completes_nothing) {
 }
 
 TEST(MisuseAfterFork, complete_batch_in_the_child_completes_nothing) {
-  Rig rig;
+  MisuseRig rig;
   Child child([&rig] { return static_cast<int>(rig.participant->complete_batch(std::span(&rig.job, 1))); });
   EXPECT_EQ(child.wait(), 0);
   EXPECT_TRUE(rig.job.complete().has_value());
 }
 
 TEST(MisuseInProcess, a_job_that_another_thread_destroys_waits_again_when_its_participant_leaves) {
-  Rig rig;
+  MisuseRig rig;
   std::thread([&] { const Job taken_along = std::move(rig.job); }).join();
   EXPECT_EQ(rig.world.state_of(rig.held), JobState::running);
   rig.participant.reset();
@@ -146,7 +147,7 @@ TEST(MisuseInProcess, a_job_that_another_thread_destroys_waits_again_when_its_pa
 }
 
 TEST(MisuseAfterFork, a_child_that_destroys_its_copies_leaves_the_shared_memory_as_it_is) {
-  Rig rig;
+  MisuseRig rig;
   const std::string before = rig.memory();
   Child child([&rig] {
     { const Job taken_along = std::move(rig.job); }
@@ -158,7 +159,7 @@ TEST(MisuseAfterFork, a_child_that_destroys_its_copies_leaves_the_shared_memory_
 }
 
 TEST(MisuseAfterFork, a_child_that_wakes_its_copy_leaves_the_shared_memory_as_it_is) {
-  Rig rig;
+  MisuseRig rig;
   const std::string before = rig.memory();
   Child child([&rig] {
     rig.participant->wake();
@@ -169,7 +170,7 @@ TEST(MisuseAfterFork, a_child_that_wakes_its_copy_leaves_the_shared_memory_as_it
 }
 
 TEST(MisuseAfterFork, a_child_that_opens_for_itself_works_beside_its_parent) {
-  Rig rig;
+  MisuseRig rig;
   Child child([&rig] {
     Engine engine = rig.world.scratch.open(without_keeper);
     const auto worker = must(engine.attach(Role::worker));
@@ -204,7 +205,7 @@ TEST(MisuseOfAParticipant, one_that_another_thread_destroys_is_reaped_when_its_o
 }
 
 TEST(MisuseAfterFork, the_parents_engine_tells_the_child_and_changes_nothing) {
-  Rig rig;
+  MisuseRig rig;
   const std::string before = rig.memory();
   Child child([&rig] {
     Engine& engine = rig.world.engine;

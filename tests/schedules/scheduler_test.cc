@@ -16,7 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Schedule every(const std::string& name, std::chrono::milliseconds interval) {
+Schedule payload_every(const std::string& name, std::chrono::milliseconds interval) {
   return {.name = name,
           .times = EveryTimes{interval},
           .kind = std::string(kind_name),
@@ -27,7 +27,7 @@ Schedule every(const std::string& name, std::chrono::milliseconds interval) {
 TEST(Scheduler, each_tick_of_a_schedule_becomes_one_job) {
   World world(small_engine(), OpenOptions{});
   ScheduleBook book(world.scratch.directory());
-  must(book.add(every("often", 1s), std::chrono::system_clock::now()));
+  must(book.add(payload_every("often", 1s), std::chrono::system_clock::now()));
   auto worker = world.attach();
   std::set<std::uint64_t> ids;
   for (int n = 0; n < 2; ++n) {
@@ -48,7 +48,7 @@ TEST(Scheduler, ticks_of_an_engine_that_was_renamed_go_to_it_and_not_to_the_next
   std::filesystem::rename(name, moved);
   must(Engine::create(name, world.scratch.place().here(small_engine())));
   const Engine next = must(Engine::open(name, without_keeper));
-  must(ScheduleBook(moved).add(every("often", 1s), std::chrono::system_clock::now()));
+  must(ScheduleBook(moved).add(payload_every("often", 1s), std::chrono::system_clock::now()));
   auto worker = world.attach();
   must(must(worker->claim(generous)).complete());
   EXPECT_EQ(next.status().totals.enqueued, 0U);
@@ -61,7 +61,7 @@ TEST(Scheduler, a_tick_that_a_dead_keeper_had_enqueued_and_not_marked_is_not_enq
   World world;  // it has no keeper
   ScheduleBook book(world.scratch.directory());
   const auto now = std::chrono::system_clock::now();
-  must(book.add(every("hourly", 1h), now - 1h - 1s));
+  must(book.add(payload_every("hourly", 1h), now - 1h - 1s));
   // As the dead one: tick.T1 and tick.T2 of the one tick that has passed, and no tick.T3. Its job is over by now.
   const auto due = must(book.due(now));
   ASSERT_EQ(due.size(), 1U);
@@ -81,13 +81,13 @@ TEST(Scheduler, a_schedule_that_fails_is_named_and_holds_up_no_other) {
   World world;
   ScheduleBook book(world.scratch.directory());
   const auto now = std::chrono::system_clock::now();
-  Schedule bad = every("a-bad", 1h);
+  Schedule bad = payload_every("a-bad", 1h);
   bad.level = "nosuch";
-  Schedule large = every("a-large", 1h);
+  Schedule large = payload_every("a-large", 1h);
   large.payload = std::string(std::size_t{2} << 20, 'x');
   must(book.add(bad, now - 1h - 1s));
   must(book.add(large, now - 1h - 1s));
-  must(book.add(every("b-good", 1h), now - 1h - 1s));
+  must(book.add(payload_every("b-good", 1h), now - 1h - 1s));
   {
     const Engine keeps = world.scratch.open({});
     ASSERT_TRUE(await([&] { return must(book.find("b-good")).last_tick.has_value(); }));
@@ -109,7 +109,7 @@ TEST(Scheduler, a_schedule_goes_on_when_what_it_lacked_is_there) {
   const LogCapture log;
   World world{small_engine(), OpenOptions{}};
   ScheduleBook book(world.scratch.directory());
-  Schedule tenant = every("tenant", 1h);
+  Schedule tenant = payload_every("tenant", 1h);
   tenant.level = "tenant-7";
   must(book.add(tenant, std::chrono::system_clock::now() - 1h - 1s));
   ASSERT_TRUE(await([&] { return must(book.find("tenant")).failing_since.has_value(); }));
@@ -131,7 +131,7 @@ constexpr int many = 2000;
 TickTime add_many(const std::filesystem::path& directory) {
   const auto made = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now()) - 1h - 1s;
   ScheduleBook book(directory);
-  for (int n = 0; n < many; ++n) must(book.add(every("s" + std::to_string(n), 1h), made));
+  for (int n = 0; n < many; ++n) must(book.add(payload_every("s" + std::to_string(n), 1h), made));
   return made + 1h;
 }
 

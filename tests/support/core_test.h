@@ -14,6 +14,9 @@
 
 namespace ringmill::test {
 
+/// A moment of the clock that no test lives to see.
+inline constexpr std::uint64_t far_future_ns = std::uint64_t{1} << 62;
+
 inline constexpr std::string_view kind_name = "test";
 
 /// An engine, opened in the test's process.

@@ -16,6 +16,9 @@
 
 namespace ringmill::test {
 
+/// A handler that completes its job, and does nothing else.
+inline JobOutcome done(JobContext&) { return JobOutcome::complete(); }
+
 /// An engine, by default without a keeper, and a producer on the test's thread.
 struct WorkerWorld : World {
   explicit WorkerWorld(const CreateOptions& options = small_engine(), const OpenOptions& opening = without_keeper)

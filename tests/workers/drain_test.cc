@@ -12,8 +12,6 @@
 namespace ringmill::test {
 namespace {
 
-JobOutcome done(JobContext&) { return JobOutcome::complete(); }
-
 TEST(DrainInProcess, an_empty_engine_ends_it) {
   WorkerWorld world;
   Worker worker(world.engine, {.threads = 2, .drain = true});

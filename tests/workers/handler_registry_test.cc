@@ -1,12 +1,10 @@
 // Which handler belongs to a kind, and what a worker refuses to begin with.
 #include "workers/handler_registry.h"
 
-#include "tests/support/core_test.h"
+#include "tests/support/worker_test.h"
 
 namespace ringmill::test {
 namespace {
-
-JobOutcome done(JobContext&) { return JobOutcome::complete(); }
 
 TEST(HandlerRegistryInProcess, finds_a_handler_by_the_number_of_its_kind) {
   World world;

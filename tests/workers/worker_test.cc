@@ -14,8 +14,6 @@
 namespace ringmill::test {
 namespace {
 
-JobOutcome done(JobContext&) { return JobOutcome::complete(); }
-
 std::size_t count_workers(const Engine& engine) {
   const EngineStatus status = engine.status();
   return static_cast<std::size_t>(std::ranges::count_if(

@@ -140,7 +140,7 @@ class Scanner {
   const char* fault_ = "";
 };
 
-std::unexpected<Error> invalid(const char* summary, std::string detail) {
+std::unexpected<Error> no_json(const char* summary, std::string detail) {
   return std::unexpected(Error(ErrorCode::invalid_argument, summary, std::move(detail)));
 }
 
@@ -156,9 +156,9 @@ Result<std::vector<JsonMember>> members_of(std::string_view line) {
   constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
   if (line.starts_with(byte_order_mark)) line.remove_prefix(byte_order_mark.size());
   constexpr const char* none = "not a JSON object on one line";
-  if (!is_utf8(line)) return invalid(none, "its text is not UTF-8");
+  if (!is_utf8(line)) return no_json(none, "its text is not UTF-8");
   Scanner scanner(line);
-  const auto fault = [&] { return invalid(none, fmt::format("byte {}: {}", scanner.at() + 1, scanner.fault())); };
+  const auto fault = [&] { return no_json(none, fmt::format("byte {}: {}", scanner.at() + 1, scanner.fault())); };
   std::vector<JsonMember> members;
   scanner.blanks();
   if (!scanner.expect('{', "an object is expected")) return fault();
@@ -170,18 +170,18 @@ Result<std::vector<JsonMember>> members_of(std::string_view line) {
     if (!scanner.key()) return fault();
     const std::string_view key_text = line.substr(key_begin, scanner.at() - key_begin - 1);
     auto key = json_string(key_text);
-    if (!key) return invalid(none, fmt::format("byte {}: a key that is no Unicode", key_begin + 1));
+    if (!key) return no_json(none, fmt::format("byte {}: a key that is no Unicode", key_begin + 1));
     scanner.blanks();
     const std::size_t begin = scanner.at();
     if (!scanner.value(1)) return fault();
     const bool is_twice = std::ranges::any_of(members, [&](const JsonMember& member) { return member.key == *key; });
-    if (is_twice) return invalid("a key stands twice in one job", *std::move(key));
-    if (members.size() == most_json_levels) return invalid(none, "it has more than 1000 keys");
+    if (is_twice) return no_json("a key stands twice in one job", *std::move(key));
+    if (members.size() == most_json_levels) return no_json(none, "it has more than 1000 keys");
     members.push_back({*std::move(key), line.substr(begin, scanner.at() - begin)});
     scanner.blanks();
   }
   scanner.blanks();
-  if (!scanner.is_at_end()) return invalid(none, fmt::format("byte {}: more behind the object", scanner.at() + 1));
+  if (!scanner.is_at_end()) return no_json(none, fmt::format("byte {}: more behind the object", scanner.at() + 1));
   return members;
 }
 

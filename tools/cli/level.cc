@@ -29,7 +29,7 @@ struct LevelWords {
   bool json = false;
 };
 
-int fail_by(const Error& error) {
+int fail_level(const Error& error) {
   const bool is_no = error.code() == ErrorCode::not_found;
   return fail("level", is_no ? exit_no : exit_code_of(error.code()), error.message());
 }
@@ -92,12 +92,12 @@ int run_level(const LevelWords& words) {
   if (!engine) return fail("level", engine.error());
   if (!is_add) {
     const auto removed = engine->remove_level(words.name);
-    if (!removed) return fail_by(removed.error());
+    if (!removed) return fail_level(removed.error());
     tell_of_schedules(words);
     return exit_done;
   }
   const auto added = engine->add_level(words.name, words.options);
-  return added ? exit_done : fail_by(added.error());
+  return added ? exit_done : fail_level(added.error());
 }
 
 }  // namespace

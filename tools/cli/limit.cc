@@ -20,7 +20,9 @@ namespace ringmill::cli {
 
 namespace {
 
-struct Words {
+using Json = nlohmann::ordered_json;
+
+struct LimitWords {
   std::filesystem::path directory;
   std::string kind;
   std::optional<Rate> rate;
@@ -48,7 +50,6 @@ std::string rate_text(const KindLimits& limits) {
 }
 
 nlohmann::ordered_json kind_json(const KindStatus& kind) {
-  using Json = nlohmann::ordered_json;
   const KindLimits& limits = kind.limits;
   const bool has_rate = limits.rate.count != 0;
   return {
@@ -65,7 +66,7 @@ nlohmann::ordered_json kind_json(const KindStatus& kind) {
       {"running", kind.running}};
 }
 
-int list(const Words& words) {
+int list(const LimitWords& words) {
   const auto view = EngineView::open(words.directory);
   if (!view) return fail("limit", view.error());
   const EngineStatus status = view->status();
@@ -97,7 +98,7 @@ KindLimits present_limits(const Engine& engine, const std::string& name) {
   return {};
 }
 
-int set(const Words& words) {
+int set(const LimitWords& words) {
   auto engine = Engine::open(words.directory, {.embedded_keeper = false});
   if (!engine) return fail("limit", engine.error());
   const KindLimits present = present_limits(*engine, words.kind);
@@ -130,7 +131,7 @@ int set(const Words& words) {
   return output.finish(exit_done);
 }
 
-int run(const Words& words) {
+int run(const LimitWords& words) {
   const bool changes = words.rate || words.burst || words.concurrency || words.off;
   if (words.kind.empty()) {
     if (changes) return fail("limit", exit_usage, "name the kind with --kind; see `ringmill limit --help`");
@@ -143,7 +144,7 @@ int run(const Words& words) {
 }  // namespace
 
 Command add_limit(CLI::App& program) {
-  auto words = std::make_shared<Words>();
+  auto words = std::make_shared<LimitWords>();
   CLI::App* app = program.add_subcommand("limit", "Limit how often jobs of a kind begin, and how many run at a time");
   add_directory(*app, words->directory);
   app->add_option("--kind", words->kind, "The kind; without it the limits are listed")->type_name("NAME");

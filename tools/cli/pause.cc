@@ -17,7 +17,7 @@ namespace ringmill::cli {
 
 namespace {
 
-struct Words {
+struct PauseWords {
   std::filesystem::path directory;
   std::string level;
   std::string kind;
@@ -44,7 +44,7 @@ Result<void> change_kind(Engine& engine, Change change, const std::string& name)
   return change == Change::pause ? engine.pause(*kind) : engine.resume(*kind);
 }
 
-int run(Change change, const Words& words) {
+int run(Change change, const PauseWords& words) {
   const std::string command = change == Change::pause ? "pause" : "resume";
   auto engine = Engine::open(words.directory, {.embedded_keeper = false});
   if (!engine) return fail(command, engine.error());
@@ -62,7 +62,7 @@ int run(Change change, const Words& words) {
 }
 
 Command add(CLI::App& program, Change change, const char* name, const char* description, const char* footer) {
-  auto words = std::make_shared<Words>();
+  auto words = std::make_shared<PauseWords>();
   CLI::App* app = program.add_subcommand(name, description);
   add_directory(*app, words->directory);
   auto* what = app->add_option_group("what");

@@ -48,7 +48,7 @@ int refuse(const std::string& message) {
 }
 
 /// A missing or existing schedule is an answer (exit code 1), not a failure.
-int fail_by(const Error& error) {
+int fail_schedule(const Error& error) {
   return fail("schedule", error.code() == ErrorCode::not_found ? exit_no : exit_code_of(error.code()), error.message());
 }
 
@@ -162,18 +162,18 @@ int run_add(const ScheduleWords& words, const EngineFiles& engine, ScheduleBook&
   const auto missed = missed_ticks_of(words.missed);
   if (!missed) return refuse("--missed is skip, once or all, not '" + words.missed + "'");
   auto times = times_of(words);
-  if (!times) return fail_by(times.error());
+  if (!times) return fail_schedule(times.error());
   // Check before anything is interned; add() checks again.
-  if (book.find(words.name)) return fail_by(ScheduleBook::is_there_already(words.name));
+  if (book.find(words.name)) return fail_schedule(ScheduleBook::is_there_already(words.name));
   if (auto checked = check_job(words); !checked) return fail("schedule", checked.error());
   Schedule schedule{.name = words.name, .times = *std::move(times)};
   schedule.kind = words.kind;
   schedule.level = words.level;
   schedule.payload = words.payload;
   schedule.missed = *missed;
-  if (auto added = book.add(schedule, system_clock::now()); !added) return fail_by(added.error());
+  if (auto added = book.add(schedule, system_clock::now()); !added) return fail_schedule(added.error());
   const auto stored = book.find(words.name);
-  if (!stored) return fail_by(stored.error());
+  if (!stored) return fail_schedule(stored.error());
   Output output;
   if (words.json) {
     output.json(json_of(*stored, Outlook(engine)));
@@ -187,11 +187,11 @@ int run_list(const ScheduleWords& words, const EngineFiles& engine, ScheduleBook
   std::vector<Schedule> schedules;
   if (words.name.empty()) {
     auto all = book.list();
-    if (!all) return fail_by(all.error());
+    if (!all) return fail_schedule(all.error());
     schedules = *std::move(all);
   } else {
     auto one = book.find(words.name);
-    if (!one) return fail_by(one.error());
+    if (!one) return fail_schedule(one.error());
     schedules.push_back(*std::move(one));
   }
   Output output;
@@ -215,7 +215,7 @@ int run_change(const ScheduleWords& words, ScheduleBook& book) {
   if (words.action == "remove") done = book.remove(words.name);
   if (words.action == "pause") done = book.pause(words.name);
   if (words.action == "resume") done = book.resume(words.name, system_clock::now());
-  return done ? exit_done : fail_by(done.error());
+  return done ? exit_done : fail_schedule(done.error());
 }
 
 int run_schedule(const ScheduleWords& words) {
