@@ -36,9 +36,9 @@ inline constexpr std::uint32_t most_participants = 256;
 inline constexpr std::uint32_t keeper_entries = 4;
 inline constexpr std::uint32_t most_kinds = 1024;
 inline constexpr std::uint32_t most_retry_policies = 256;
-inline constexpr std::uint32_t most_first_levels = 16;
+inline constexpr std::uint32_t most_fixed_levels = 16;
 /// The most dynamic levels at a time; their numbers follow those of the fixed levels.
-inline constexpr std::uint32_t most_runtime_levels = 1024;
+inline constexpr std::uint32_t most_dynamic_levels = 1024;
 inline constexpr std::uint32_t most_cells = 1U << 24;
 inline constexpr std::uint32_t lease_slots = 64;
 inline constexpr std::uint32_t placing_slots = 64;
@@ -209,8 +209,8 @@ enum class JournalMode : std::uint32_t {
 };
 
 /// One priority level and the counters of its ring. The ring's slots are a region of their own. The entries behind
-/// those of the fixed levels are of dynamic levels (ipc/runtime_level.h): "the maker" is the process that holds the
-/// structure lock then; it writes name, weight and ring only while `runtime_state` is unused or removed.
+/// those of the fixed levels are of dynamic levels (ipc/dynamic_level.h): "the maker" is the process that holds the
+/// structure lock then; it writes name, weight and ring only while `dynamic_state` is unused or removed.
 struct alignas(padding_bytes) LevelEntry {
   std::atomic<std::uint64_t> name[name_bytes / 8];  // as in NameTable; written by the creator, or the maker
   SharedWord<std::uint32_t> weight;                 // written by the creator, or the maker
@@ -222,8 +222,8 @@ struct alignas(padding_bytes) LevelEntry {
   std::atomic<std::uint64_t> paused_since_ns;
   /// LevelWord; zero in the entry of a fixed level. unused, removed -> open (maker), open -> closing (remover),
   /// closing -> open (remover, or the keeper after its death), closing -> removed (remover).
-  std::atomic<std::uint64_t> runtime_state;
-  std::atomic<std::uint64_t> runtime_ring;  // RingPiece; zero in the entry of a fixed level
+  std::atomic<std::uint64_t> dynamic_state;
+  std::atomic<std::uint64_t> dynamic_ring;  // RingPiece; zero in the entry of a fixed level
   /// Cells that only jobs of this fixed level may take (core/table/room.h). Written by the creator.
   SharedWord<std::uint32_t> kept_cells;
   std::uint32_t reserved_kept;

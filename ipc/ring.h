@@ -25,9 +25,9 @@
 //            worker serves): CAS slot(h) from lap(h) | hint to   and step over it (C1), pushers help the tail (P1)
 //            lap(h) + 1 | hint: the hint is at the back now
 //   ring.M3  raise tail to h + slots + 1, head to h + 1
-// So one job that no worker wants never stops its level. A first level's table has fewer cells than its ring has slots,
-// so a full ring has dead hints, and M2 reaches one within a lap. A ring that keeps its order, of a level made at run
-// time, has M1 only, and is full when its front is live: the keeper's overflow queue does the rest.
+// So one job that no worker wants never stops its level. A fixed level's table has fewer cells than its ring has slots,
+// so a full ring has dead hints, and M2 reaches one within a lap. A ring that keeps its order, of a dynamic
+// level, has M1 only, and is full when its front is live: the keeper's overflow queue does the rest.
 //
 // Look at the front (Cursor)
 //   ring.C1  read head h, then slot(h)

@@ -163,7 +163,7 @@ Result<Geometry> checked_geometry(const SegmentHeader& header, std::uint64_t fil
   const bool bounded = level_ring_slots >= least_level_ring_slots && level_ring_slots <= most_level_ring_slots &&
                        capacity >= 64 && capacity <= most_cells && capacity % 64 == 0 && cell_bytes >= 128 &&
                        cell_bytes <= 65536 && std::has_single_bit(cell_bytes) && level_count >= 1 &&
-                       level_count <= most_first_levels;
+                       level_count <= most_fixed_levels;
   const ArenaSize arena{.max_payload = header.max_payload.load(), .bytes = header.arena_bytes.load()};
   const bool has_bounded_arena = arena.max_payload <= most_payload_limit && arena.bytes <= most_arena_bytes &&
                                  arena.bytes % arena.chunk_bytes() == 0;

@@ -17,6 +17,7 @@
 
 #include <ringmill/error.h>
 
+#include "ipc/dynamic_level.h"
 #include "ipc/file.h"
 #include "ipc/free_map.h"
 #include "ipc/journal_marks.h"
@@ -24,7 +25,6 @@
 #include "ipc/layout.h"
 #include "ipc/name_table.h"
 #include "ipc/ring.h"
-#include "ipc/runtime_level.h"
 
 namespace ringmill {
 
@@ -52,7 +52,7 @@ struct SegmentConfig {
   std::uint32_t plain_capacity = 0;
   /// Cells that only jobs of one fixed level may take, per level; none: empty.
   std::vector<std::uint32_t> kept_cells{};
-  /// Hints that the rings of all levels made at run time share; 0: as many as fit the capacity.
+  /// Hints that the rings of all dynamic levels share; 0: as many as fit the capacity.
   std::uint64_t level_ring_slots = 0;
 };
 
@@ -89,7 +89,7 @@ struct Geometry {
   std::uint64_t unique = 0;
   std::uint64_t unique_slots = 0;
   std::uint64_t rings = 0;
-  std::uint64_t level_rings = 0;  // of levels made at run time
+  std::uint64_t level_rings = 0;  // of dynamic levels
   std::uint64_t level_ring_slots = 0;
   std::uint64_t cells = 0;
   std::uint32_t max_payload = 0;  // what fits a cell, or more
@@ -104,7 +104,7 @@ struct Geometry {
   static Geometry of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uint32_t level_count,
                      std::uint64_t level_ring_slots = 0, const ArenaSize& arena = {}) noexcept;
   /// Numbers of levels, those that are not in use included.
-  std::uint32_t level_numbers() const noexcept { return level_count + most_runtime_levels; }
+  std::uint32_t level_numbers() const noexcept { return level_count + most_dynamic_levels; }
   std::uint32_t arena_unit_count() const noexcept { return arena_chunk_count * arena_units_per_chunk; }
   std::uint32_t arena_unit_bytes() const noexcept { return arena_chunk_bytes / arena_units_per_chunk; }
 };
@@ -191,7 +191,7 @@ class Segment {
   }
   /// A view with a private memory of the head: one per thread. `n` is below level_numbers().
   Ring ring(std::uint32_t n) const noexcept {
-    if (n >= geometry_.level_count) return runtime_ring(n);
+    if (n >= geometry_.level_count) return dynamic_ring(n);
     return Ring(&level(n), &at<std::atomic<std::uint64_t>>(geometry_.rings + n * geometry_.ring_slots * 8),
                 geometry_.ring_slots);
   }
@@ -200,12 +200,12 @@ class Segment {
     return &at<std::atomic<std::uint64_t>>(geometry_.level_rings + std::uint64_t{piece.first} * 8);
   }
   /// Returns the state word of a dynamic level's entry. `n` as in ring().
-  LevelWord level_word(std::uint32_t n) const noexcept { return LevelWord::of(level(n).runtime_state.load()); }
+  LevelWord level_word(std::uint32_t n) const noexcept { return LevelWord::of(level(n).dynamic_state.load()); }
   /// No level at or behind this number was ever in use. At most level_numbers().
   std::uint32_t levels_end() const noexcept {
     return std::max(signals().levels_end.load_once().at_most(geometry_.level_numbers()), geometry_.level_count);
   }
-  /// A level whose jobs are waited for: a first one, or one made at run time that is not removed. Any `n`.
+  /// A level whose jobs are waited for: a fixed one, or a dynamic one that is not removed. Any `n`.
   bool has_level(std::uint32_t n) const noexcept {
     if (n < geometry_.level_count) return true;
     return n < geometry_.level_numbers() && level_word(n).is_in_use();
@@ -229,8 +229,8 @@ class Segment {
   explicit Segment(std::unique_ptr<Mapping> mapping, const Geometry& geometry) noexcept;
   static Result<Segment> map(File file, std::uint64_t bytes, const Geometry& geometry, Access access,
                              const std::filesystem::path& path);
-  Ring runtime_ring(std::uint32_t n) const noexcept {
-    RingPiece piece = RingPiece::of(level(n).runtime_ring.load());
+  Ring dynamic_ring(std::uint32_t n) const noexcept {
+    RingPiece piece = RingPiece::of(level(n).dynamic_ring.load());
     // It is corrupted. Hints are checked wherever they stand.
     if (!piece.is_within(geometry_.level_ring_slots)) piece = {.first = 0, .slots = least_level_ring};
     return Ring(&level(n), level_ring_slots(piece), piece.slots, Ring::Full::keeps_order);

@@ -44,7 +44,7 @@ namespace ringmill {
 /// R2 to R4. The segment is one that Segment::create() hands to its filler.
 class TableRebuild : public JournalVisitor {
  public:
-  /// Levels made at run time are in `fresh` already (core/levels/runtime_levels.h).
+  /// Dynamic levels are in `fresh` already (core/levels/dynamic_levels.h).
   explicit TableRebuild(Segment& fresh);
 
   void on_job(const JournalPlace& place, const JobRecord& record, std::span<const std::byte> payload) override;
@@ -109,8 +109,8 @@ class TableRebuild : public JournalVisitor {
   /// while the machine was off.
   DueTime on_its_clock(DueTime due) const noexcept;
   void place_hints();
-  /// Of a level made at run time: what its ring has no room for waits for the keeper.
-  void place_hints_at_run_time(std::uint32_t level, const std::vector<Waiting>& jobs);
+  /// Of a dynamic level: what its ring has no room for waits for the keeper.
+  void place_hints_in_dynamic_level(std::uint32_t level, const std::vector<Waiting>& jobs);
   bool knows_level(std::uint32_t level) const noexcept;
   void place_kinds();
   void place_unique();

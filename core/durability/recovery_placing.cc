@@ -188,7 +188,7 @@ void TableRebuild::place_hints() {
     // Cells are given from the lowest on, so that a young engine's come in this order already.
     if (!std::ranges::is_sorted(jobs)) std::ranges::sort(jobs);
     if (level >= segment_->geometry().level_count) {
-      place_hints_at_run_time(level, jobs);
+      place_hints_in_dynamic_level(level, jobs);
       std::vector<Waiting>().swap(jobs);
       continue;
     }
@@ -202,11 +202,11 @@ void TableRebuild::place_hints() {
   }
 }
 
-void TableRebuild::place_hints_at_run_time(std::uint32_t level, const std::vector<Waiting>& jobs) {
+void TableRebuild::place_hints_in_dynamic_level(std::uint32_t level, const std::vector<Waiting>& jobs) {
   LevelEntry& entry = segment_->level(level);
   const LevelWord word = segment_->level_word(level);
-  // It was removed after all, or a removal had not ended (core/levels/runtime_levels.h, level.R4): its jobs count more.
-  if (!word.is_in_use()) set(entry.runtime_state, LevelWord{.state = LevelState::open, .epoch = word.epoch}.bits());
+  // It was removed after all, or a removal had not ended (core/levels/dynamic_levels.h, level.R4): its jobs count more.
+  if (!word.is_in_use()) set(entry.dynamic_state, LevelWord{.state = LevelState::open, .epoch = word.epoch}.bits());
   const auto is_live = [](std::uint64_t) { return true; };
   Ring ring = segment_->ring(level);
   std::uint64_t position = ring.tail();

@@ -17,7 +17,7 @@
 #include "core/inspect/status_view.h"
 #include "core/instance/engine_core.h"
 #include "core/keeper/keeper.h"
-#include "core/levels/runtime_levels.h"
+#include "core/levels/dynamic_levels.h"
 #include "core/participant/attach.h"
 #include "core/retry/retry_policies.h"
 #include "ipc/clock.h"
@@ -173,7 +173,7 @@ Result<Level> Engine::add_level(std::string_view name, const LevelOptions& optio
   if (options.weight < 1 || options.weight > 1000) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "a weight is 1 to 1000", std::to_string(options.weight)));
   }
-  return RuntimeLevels(*implementation_->core).add(name, options, [this]() -> Result<void> {
+  return DynamicLevels(*implementation_->core).add(name, options, [this]() -> Result<void> {
     auto helper = attach(Role::tool);
     if (!helper) return std::unexpected(helper.error());
     return (*helper)->wait_durable((*helper)->ticket(), longest_level_wait);
@@ -187,7 +187,7 @@ Result<void> Engine::remove_level(std::string_view name) try {
   auto helper = attach(Role::tool);
   if (!helper) return std::unexpected(helper.error());
   Participant& participant = **helper;
-  auto removed = RuntimeLevels(*implementation_->core)
+  auto removed = DynamicLevels(*implementation_->core)
                      .remove(name, static_cast<std::uint32_t>(participant.number()), [&participant] {
                        return participant.wait_durable(participant.ticket(), longest_level_wait);
                      });

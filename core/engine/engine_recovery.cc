@@ -8,7 +8,7 @@
 #include "core/durability/recovery.h"
 #include "core/engine/engine_adoption.h"
 #include "core/flow_control/flow_book.h"
-#include "core/levels/runtime_levels.h"
+#include "core/levels/dynamic_levels.h"
 #include "ipc/clock.h"
 #include "ipc/file_modes.h"
 #include "ipc/random.h"

@@ -5,8 +5,8 @@
 
 #include "core/flow_control/flow_view.h"
 #include "core/inspect/job_view.h"
+#include "core/levels/dynamic_levels.h"
 #include "core/levels/level_names.h"
-#include "core/levels/runtime_levels.h"
 #include "core/table/arena.h"
 #include "core/table/job_table.h"
 #include "ipc/registry.h"

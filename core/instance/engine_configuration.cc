@@ -160,9 +160,9 @@ Result<void> add_kept_cells(const CreateOptions& options, std::uint32_t plain, S
 
 /// Names and number of the fixed levels.
 Result<void> check_levels(const CreateOptions& options) {
-  if (options.levels.empty() || options.levels.size() > most_first_levels) {
+  if (options.levels.empty() || options.levels.size() > most_fixed_levels) {
     return std::unexpected(
-        invalid("an engine has 1 to 16 first levels", std::to_string(options.levels.size()) + " given"));
+        invalid("an engine has 1 to 16 fixed levels", std::to_string(options.levels.size()) + " given"));
   }
   for (const std::string& level : options.levels) {
     if (!is_valid_name(level)) {

@@ -14,7 +14,7 @@
 #include "core/durability/journal_thread.h"
 #include "core/keeper/burial.h"
 #include "core/keeper/scheduler.h"
-#include "core/levels/runtime_levels.h"
+#include "core/levels/dynamic_levels.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
 #include "ipc/robust_word.h"

@@ -24,7 +24,7 @@ constexpr std::size_t most_kept_for_later = 1024;
 void OverflowQueue::put(std::uint32_t number, Entry entry) {
   const std::uint32_t first = segment_->geometry().level_count;
   if (heaps_.empty()) {
-    heaps_.resize(most_runtime_levels);
+    heaps_.resize(most_dynamic_levels);
     notes_.assign(segment_->geometry().capacity, 0);
   }
   std::uint16_t& note = notes_[JobTable::index_of_hint(entry.hint)];

@@ -28,7 +28,7 @@ std::optional<ListedLevel> level_from(const nlohmann::json& json, std::uint64_t 
   level.ring.first = number_at<std::uint32_t>(json, "ring_begin");
   level.ring.slots = number_at<std::uint32_t>(json, "ring");
   level.is_removed = json.at("removed").get<bool>();
-  const bool is_sound = is_valid_name(level.name) && level.place < most_runtime_levels && level.weight >= 1 &&
+  const bool is_sound = is_valid_name(level.name) && level.place < most_dynamic_levels && level.weight >= 1 &&
                         level.weight <= 1000 && level.ring.is_within(ring_slots);
   return is_sound ? std::optional(level) : std::nullopt;
 }
@@ -54,7 +54,7 @@ Result<LevelList> LevelList::from_json(const std::string& text, const std::files
   expect_memory_for_json(text.size());
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   if (json.is_discarded() || !json.is_object()) return broken();
-  std::bitset<most_runtime_levels> places;
+  std::bitset<most_dynamic_levels> places;
   try {
     if (number_at<int>(json, "format") != list_format) return broken();
     for (const nlohmann::json& one : json.at("levels")) {
@@ -114,7 +114,7 @@ std::optional<RingPiece> LevelList::free_piece(std::uint32_t slots) const {
 
 std::uint32_t LevelList::usual_ring() const noexcept {
   std::uint64_t left = ring_slots_;
-  std::uint64_t numbers_left = most_runtime_levels;
+  std::uint64_t numbers_left = most_dynamic_levels;
   for (const ListedLevel& level : levels_) {
     if (level.is_removed) continue;
     left -= std::min<std::uint64_t>(left, level.ring.slots);

@@ -21,7 +21,7 @@ namespace ringmill {
 
 struct ListedLevel {
   std::string name{};
-  std::uint32_t place = 0;  // its number, counted from the first one behind those of the first levels
+  std::uint32_t place = 0;  // its number, counted from the first one behind those of the fixed levels
   std::uint16_t epoch = 0;
   std::uint32_t weight = 1;
   RingPiece ring{};

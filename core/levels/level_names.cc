@@ -1,8 +1,8 @@
 #include "core/levels/level_names.h"
 
+#include "ipc/dynamic_level.h"
 #include "ipc/layout.h"
 #include "ipc/name_table.h"
-#include "ipc/runtime_level.h"
 
 namespace ringmill {
 
@@ -31,7 +31,7 @@ Result<Level> level_named(const Segment& segment, std::string_view name) {
     known += (n == 0 ? "" : ", ") + level_name(segment, n);
   }
   const std::size_t more = levels_in_use(segment).size() - segment.geometry().level_count;
-  if (more != 0) known += " and " + std::to_string(more) + " made at run time";
+  if (more != 0) known += " and " + std::to_string(more) + " dynamic ones";
   return std::unexpected(
       Error(ErrorCode::not_found, "no such level", std::string(name) + "; this engine has " + known));
 }
@@ -51,10 +51,10 @@ std::vector<std::uint32_t> levels_in_use(const Segment& segment) {
 
 std::string level_name(const Segment& segment, std::uint32_t level) {
   if (!has_ever_been_level(segment, level)) return "?";
-  const std::uint64_t state = segment.level(level).runtime_state.load();
+  const std::uint64_t state = segment.level(level).dynamic_state.load();
   std::string name = decode_name(segment.level(level).name).value_or("?");
   // Its number may be reused at this moment.
-  return segment.level(level).runtime_state.load() == state ? name : "?";
+  return segment.level(level).dynamic_state.load() == state ? name : "?";
 }
 
 }  // namespace ringmill

@@ -66,9 +66,9 @@ void CellWriter::set_unique(CellIndex index, UniqueKey key, const JobOptions& op
 }
 
 /// The end of enq.N2. The level stands in the cell before we look whether it is open, both seq_cst: see
-/// core/levels/runtime_levels.h. The overflow queue goes by the exact time, so that arrivals within a tick keep their
+/// core/levels/dynamic_levels.h. The overflow queue goes by the exact time, so that arrivals within a tick keep their
 /// order.
-bool CellWriter::fill_runtime_level(CellHeader& header, Level level) noexcept {
+bool CellWriter::fill_dynamic_level(CellHeader& header, Level level) noexcept {
   header.enqueued_at_ns.store(exact_wall_clock_ns(), std::memory_order_relaxed);  // ORDER relaxed: as in fill()
   header.level.store(static_cast<std::uint16_t>(level_number(static_cast<std::uint32_t>(level))));
   return check_.is_open(level);

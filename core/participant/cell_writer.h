@@ -51,7 +51,7 @@ class CellWriter {
     header.lease_ms.store(static_cast<std::uint32_t>(request.lease.count()), std::memory_order_relaxed);
     if (!is_large) [[likely]]
       table_.copy_in(filling.index, request.payload);  // enq.N2
-    return static_cast<std::uint32_t>(request.level) < level_count_ || fill_runtime_level(header, request.level);
+    return static_cast<std::uint32_t>(request.level) < level_count_ || fill_dynamic_level(header, request.level);
   }
 
   /// Takes an extent and writes the payload into it: arena.A1 to arena.A3. Returns false if there is no room: the cell
@@ -79,7 +79,7 @@ class CellWriter {
   /// Writes the options that stand at the end of the cell.
   void fill_cell_options(CellIndex index, const JobOptions& options) noexcept;
   /// Writes a dynamic level. Returns whether it is open.
-  [[gnu::noinline]] bool fill_runtime_level(CellHeader& header, Level level) noexcept;
+  [[gnu::noinline]] bool fill_dynamic_level(CellHeader& header, Level level) noexcept;
 
   ParticipantContext& context_;
   const RequestCheck& check_;

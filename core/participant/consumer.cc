@@ -190,7 +190,7 @@ inline bool Consumer::hand_out(Participant& self, const Claim& claim, HeldLease&
   book.slot(claim.slot).started_at_ns.store(claimed_at_wall_ns_, std::memory_order_relaxed);  // ORDER lease
   Level level_for_users{level};
   if (level >= level_count_) [[unlikely]] {
-    const auto known = subscription_.runtime_level_of(level);
+    const auto known = subscription_.dynamic_level_of(level);
     if (!known) {
       give_on(claim, level);
       return false;

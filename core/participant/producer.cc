@@ -66,7 +66,7 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
       }
       arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
       if (level >= level_count_) [[unlikely]] {
-        settling.place_at_run_time(filled[n].index, ids[n], level);  // enq.N5
+        settling.place_in_dynamic_level(filled[n].index, ids[n], level);  // enq.N5
         continue;
       }
       if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "core/levels/runtime_levels.h"
+#include "core/levels/dynamic_levels.h"
 
 namespace ringmill {
 
@@ -26,7 +26,7 @@ Result<void> Subscription::subscribe(const ClaimOptions& options) {
   return {};
 }
 
-std::optional<Level> Subscription::runtime_level_of(std::uint32_t number) const noexcept {
+std::optional<Level> Subscription::dynamic_level_of(std::uint32_t number) const noexcept {
   const auto found = std::ranges::lower_bound(levels_, number, {}, &Subscribed::number);
   // A hint that stands in the wrong ring leads here as well: the job is for a participant that claims its level.
   if (found == levels_.end() || found->number != number || number >= context_.segment.geometry().level_numbers())
@@ -42,11 +42,11 @@ Result<void> Subscription::take_levels(const ClaimOptions& options) {
     const auto value = static_cast<std::uint32_t>(level);
     if (value >= level_count_ && !check_.is_open(level)) return std::unexpected(check_.refusal_of_level(level));
     const std::uint32_t number = level_number(value);
-    taken.push_back({number, context_.segment.level(number).runtime_state.load()});
+    taken.push_back({number, context_.segment.level(number).dynamic_state.load()});
   }
   all_levels_ = options.levels.empty();
   for (std::uint32_t n = 0; all_levels_ && n < context_.segment.levels_end(); ++n) {
-    if (context_.segment.has_level(n)) taken.push_back({n, context_.segment.level(n).runtime_state.load()});
+    if (context_.segment.has_level(n)) taken.push_back({n, context_.segment.level(n).dynamic_state.load()});
   }
   std::ranges::sort(taken, {}, &Subscribed::number);
   const auto doubled = std::ranges::unique(taken, {}, &Subscribed::number);

@@ -29,7 +29,7 @@ class Subscription {
   Result<void> follow_levels();
   /// Returns the public value of a claimed job's dynamic level. Returns nothing if the level was removed and its number
   /// reused.
-  std::optional<Level> runtime_level_of(std::uint32_t number) const noexcept;
+  std::optional<Level> dynamic_level_of(std::uint32_t number) const noexcept;
 
  private:
   /// A level, and the word that a dynamic level had when it was taken.

@@ -67,14 +67,14 @@ class Room {
       own_[level] = {next, next + kept};
       next += kept;
     }
-    own_[most_first_levels] = {next, capacity_};
+    own_[most_fixed_levels] = {next, capacity_};
   }
 
   /// Cells that jobs of any level may take.
   const CellRange& common() const noexcept { return common_; }
   /// Cells that only jobs of this level may take; of dynamic levels: all of them share the same.
   const CellRange& own_of(std::uint32_t level_number, std::uint32_t level_count) const noexcept {
-    return own_[level_number < level_count ? level_number : most_first_levels];
+    return own_[level_number < level_count ? level_number : most_fixed_levels];
   }
   /// How many free ones of the common cells producers leave to running handlers.
   std::uint32_t leases() const noexcept { return leases_; }
@@ -87,7 +87,7 @@ class Room {
   std::uint32_t capacity_;
   std::uint32_t leases_ = 0;
   CellRange common_;
-  std::array<CellRange, most_first_levels + 1> own_{};  // the last one: of dynamic levels
+  std::array<CellRange, most_fixed_levels + 1> own_{};  // the last one: of dynamic levels
 };
 
 }  // namespace ringmill

@@ -278,7 +278,7 @@ void Settling::place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept
   // Somebody scribbled over the cell.
   if (!segment_->has_level(level)) level = static_cast<std::uint32_t>(rings_.size()) - 1;
   if (level >= rings_.size()) {
-    place_at_run_time(index_of(id), id, level);
+    place_in_dynamic_level(index_of(id), id, level);
     Arrival arrival;
     arrival.add(level, kind);
     wake_for_jobs(*segment_, arrival, 1);
@@ -291,7 +291,7 @@ void Settling::place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept
   wake_for_jobs(*segment_, arrival, 1);
 }
 
-void Settling::place_at_run_time(CellIndex index, JobId id, std::uint32_t level) noexcept {
+void Settling::place_in_dynamic_level(CellIndex index, JobId id, std::uint32_t level) noexcept {
   LevelEntry& entry = segment_->level(level);
   Ring ring = segment_->ring(level);
   const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };

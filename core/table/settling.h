@@ -107,11 +107,11 @@ class Settling {
   const Segment& segment() const noexcept { return *segment_; }
   const JobTable& table() const noexcept { return table_; }
   std::uint32_t owner() const noexcept { return owner_; }
-  /// Of a level made at run time it is valid until the next call: `level` is below level_numbers().
+  /// Of a dynamic level it is valid until the next call: `level` is below level_numbers().
   Ring& ring(std::uint32_t level) noexcept {
     if (level < rings_.size()) [[likely]]
       return rings_[level];
-    return runtime_ring_ = segment_->ring(level);
+    return dynamic_ring_ = segment_->ring(level);
   }
 
   /// What an end came to.
@@ -191,7 +191,7 @@ class Settling {
   }
 
   /// O1 to O4.
-  void place_at_run_time(CellIndex index, JobId id, std::uint32_t level) noexcept;
+  void place_in_dynamic_level(CellIndex index, JobId id, std::uint32_t level) noexcept;
   /// After a claim from the ring of a dynamic level.
   void call_keeper_if_half_empty(const Ring& ring, std::uint32_t level) noexcept {
     const bool is_direct = SpillState::is_direct(segment_->level(level).overflow.load());
@@ -228,8 +228,8 @@ class Settling {
   JournalMarks marks_;
   ParticipantEntry* me_;
   std::uint32_t owner_;
-  std::vector<Ring> rings_;  // of the first levels
-  Ring runtime_ring_;
+  std::vector<Ring> rings_;  // of the fixed levels
+  Ring dynamic_ring_;
 };
 
 }  // namespace ringmill

@@ -29,7 +29,7 @@ struct LevelStatus {
   bool is_made_at_run_time = false;
   /// The number of slots of the level's ring.
   std::uint64_t ring = 0;
-  /// Room that is kept for its jobs alone, beside EngineStatus::capacity; levels made at run time share theirs.
+  /// Room that is kept for its jobs alone, beside EngineStatus::capacity; dynamic levels share theirs.
   std::uint64_t kept = 0;
 };
 

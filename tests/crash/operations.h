@@ -28,7 +28,7 @@ inline constexpr std::uint32_t first_own_serial = 24;
 inline constexpr std::uint32_t most_fillers = 4096;
 inline constexpr std::size_t payload_bytes = 64;
 inline constexpr std::array<std::string_view, 3> level_names{"high", "default", "low"};
-/// Made at run time, with the smallest ring: the level behind those.
+/// A dynamic level with the smallest ring: the level behind those.
 inline constexpr std::string_view tube_name = "tube";
 inline constexpr std::size_t tube = level_names.size();
 inline constexpr std::uint32_t tube_ring = 16;

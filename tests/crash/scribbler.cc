@@ -57,7 +57,7 @@ std::vector<Region> regions_of(const Geometry& g) {
       {.name = "signals", .begin = g.signals, .bytes = sizeof(Signals)},
       {.name = "journal", .begin = g.journal, .bytes = sizeof(JournalWords)},
       {.name = "levels", .begin = g.levels, .bytes = g.level_count * sizeof(LevelEntry)},
-      {.name = "runtime_levels",
+      {.name = "dynamic_levels",
        .begin = g.levels + g.level_count * sizeof(LevelEntry),
        .bytes = 4 * sizeof(LevelEntry)},
       {.name = "participants", .begin = g.participants, .bytes = 6 * sizeof(ParticipantEntry)},

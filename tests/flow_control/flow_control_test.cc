@@ -456,7 +456,7 @@ TEST(Rules, an_engine_that_is_made_anew_has_its_rules_and_its_parked_jobs) {
   EXPECT_EQ(must(participant->claim(generous)).id(), id);
 }
 
-TEST(Rules, a_level_made_at_run_time_is_paused_as_the_first_ones_also_in_an_engine_that_is_made_anew) {
+TEST(Rules, a_dynamic_level_is_paused_as_the_fixed_ones_also_in_an_engine_that_is_made_anew) {
   ScratchEngine scratch;
   JobId id;
   {

@@ -1,4 +1,4 @@
-// Levels made at run time: making, using, removing them, and the overflow queue behind their small rings.
+// Dynamic levels: making, using, removing them, and the overflow queue behind their small rings.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "core/inspect/invariants.h"
-#include "core/levels/runtime_levels.h"
+#include "core/levels/dynamic_levels.h"
 #include "ipc/spill_state.h"
 #include "tests/support/await.h"
 #include "tests/support/child.h"
@@ -76,7 +76,7 @@ void list_levels(const ScratchEngine& scratch, std::uint32_t count) {
   must(list.write(must(Directory::open(scratch.directory())), 0600));
 }
 
-TEST(RuntimeLevel, one_made_at_run_time_takes_jobs_and_is_listed) {
+TEST(DynamicLevel, a_dynamic_level_takes_jobs_and_is_listed) {
   World world;
   const Level level = must(world.engine.add_level("tenant-1", {.weight = 7}));
   EXPECT_EQ(must(world.engine.level("tenant-1")), level);
@@ -94,7 +94,7 @@ TEST(RuntimeLevel, one_made_at_run_time_takes_jobs_and_is_listed) {
   EXPECT_EQ(job.level(), level);
 }
 
-TEST(RuntimeLevel, a_name_is_given_once) {
+TEST(DynamicLevel, a_name_is_given_once) {
   World world;
   must(world.engine.add_level("tenant-1"));
   for (const char* name : {"tenant-1", "high"}) {
@@ -104,7 +104,7 @@ TEST(RuntimeLevel, a_name_is_given_once) {
   }
 }
 
-TEST(RuntimeLevel, a_worker_of_all_levels_that_sleeps_gets_a_job_of_a_level_made_later) {
+TEST(DynamicLevel, a_worker_of_all_levels_that_sleeps_gets_a_job_of_a_level_made_later) {
   World world(small_engine(), {});
   std::thread later([&world] {
     std::this_thread::sleep_for(std::chrono::milliseconds{50});
@@ -119,7 +119,7 @@ TEST(RuntimeLevel, a_worker_of_all_levels_that_sleeps_gets_a_job_of_a_level_made
   EXPECT_EQ(world.engine.level_name(job->level()), "later");
 }
 
-TEST(RuntimeLevel, a_removed_level_refuses_calls_with_its_old_handle) {
+TEST(DynamicLevel, a_removed_level_refuses_calls_with_its_old_handle) {
   World world(small_engine(), {});
   const Level level = must(world.engine.add_level("brief"));
   const auto producer = world.attach();
@@ -134,7 +134,7 @@ TEST(RuntimeLevel, a_removed_level_refuses_calls_with_its_old_handle) {
   EXPECT_TRUE(producer->enqueue({.kind = world.kind, .level = again}));
 }
 
-TEST(RuntimeLevel, one_with_jobs_is_not_removed_and_stays_open) {
+TEST(DynamicLevel, one_with_jobs_is_not_removed_and_stays_open) {
   World world(small_engine(), {});
   const Level level = must(world.engine.add_level("busy"));
   const auto producer = world.attach();
@@ -150,12 +150,12 @@ TEST(RuntimeLevel, one_with_jobs_is_not_removed_and_stays_open) {
   EXPECT_TRUE(world.engine.remove_level("busy"));
 }
 
-TEST(RuntimeLevel, a_first_level_stays) {
+TEST(DynamicLevel, a_fixed_level_stays) {
   World world(small_engine(), {});
   EXPECT_EQ(world.engine.remove_level("low").error().code(), ErrorCode::invalid_argument);
 }
 
-TEST(RuntimeLevel, a_worker_that_waits_for_jobs_of_one_is_told_of_its_removal_and_goes_on_with_the_rest) {
+TEST(DynamicLevel, a_worker_that_waits_for_jobs_of_one_is_told_of_its_removal_and_goes_on_with_the_rest) {
   World world(small_engine(), {});
   const Level level = must(world.engine.add_level("brief"));
   std::thread remover([&world] {
@@ -173,7 +173,7 @@ TEST(RuntimeLevel, a_worker_that_waits_for_jobs_of_one_is_told_of_its_removal_an
   EXPECT_TRUE(worker->claim(seconds{20}));
 }
 
-TEST(RuntimeLevel, with_no_level_left_every_claim_says_so) {
+TEST(DynamicLevel, with_no_level_left_every_claim_says_so) {
   World world(small_engine(), {});
   const Level level = must(world.engine.add_level("brief"));
   const auto worker = world.attach();
@@ -182,9 +182,9 @@ TEST(RuntimeLevel, with_no_level_left_every_claim_says_so) {
   for (int n = 0; n < 3; ++n) EXPECT_EQ(worker->claim(seconds{20}).error().code(), ErrorCode::level_removed);
 }
 
-TEST(RuntimeLevel, every_name_gets_a_ring_and_one_too_many_is_refused) {
+TEST(DynamicLevel, every_name_gets_a_ring_and_one_too_many_is_refused) {
   World world;
-  list_levels(world.scratch, most_runtime_levels - 1);
+  list_levels(world.scratch, most_dynamic_levels - 1);
   must(world.engine.add_level("the-last-one"));
   const auto refused = world.engine.add_level("one-too-many");
   ASSERT_FALSE(refused);
@@ -194,7 +194,7 @@ TEST(RuntimeLevel, every_name_gets_a_ring_and_one_too_many_is_refused) {
   const Segment& segment = inside.segment();
   std::vector<RingPiece> pieces;
   for (std::uint32_t n = segment.geometry().level_count; n < segment.geometry().level_numbers(); ++n) {
-    pieces.push_back(RingPiece::of(segment.level(n).runtime_ring.load()));
+    pieces.push_back(RingPiece::of(segment.level(n).dynamic_ring.load()));
     EXPECT_TRUE(pieces.back().is_within(segment.geometry().level_ring_slots));
   }
   std::ranges::sort(pieces, {}, &RingPiece::first);
@@ -203,7 +203,7 @@ TEST(RuntimeLevel, every_name_gets_a_ring_and_one_too_many_is_refused) {
   }
 }
 
-TEST(RuntimeLevel, a_ring_that_does_not_fit_is_refused_and_a_smaller_one_offered) {
+TEST(DynamicLevel, a_ring_that_does_not_fit_is_refused_and_a_smaller_one_offered) {
   CreateOptions options = small_engine();
   options.level_rings = 1U << 16;
   World world(options);
@@ -215,9 +215,9 @@ TEST(RuntimeLevel, a_ring_that_does_not_fit_is_refused_and_a_smaller_one_offered
   EXPECT_TRUE(world.engine.add_level("b", {.ring = 1U << 15}));
 }
 
-TEST(RuntimeLevel, a_number_is_used_again_with_the_next_epoch_and_its_ring_works) {
+TEST(DynamicLevel, a_number_is_used_again_with_the_next_epoch_and_its_ring_works) {
   World world(small_engine(), {});
-  list_levels(world.scratch, most_runtime_levels - 1);
+  list_levels(world.scratch, most_dynamic_levels - 1);
   must(world.engine.add_level("the-last-one"));
   const Level old = must(world.engine.level("n5"));
   const auto worker = world.attach();
@@ -231,14 +231,14 @@ TEST(RuntimeLevel, a_number_is_used_again_with_the_next_epoch_and_its_ring_works
   EXPECT_EQ(drain(*worker, 10), all_up_to(10));
 }
 
-TEST(RuntimeLevel, a_removal_that_died_leaves_the_level_open) {
+TEST(DynamicLevel, a_removal_that_died_leaves_the_level_open) {
   World world;
   const Level level = must(world.engine.add_level("half"));
   Inside inside(world.scratch);
   const std::uint32_t number = level_number(static_cast<std::uint32_t>(level));
   const auto producer = world.attach();
   constexpr std::uint16_t closer = 77;
-  inside.segment().level(number).runtime_state.store(
+  inside.segment().level(number).dynamic_state.store(
       LevelWord{.state = LevelState::closing, .epoch = 0, .closer = closer + 1}.bits());
   EXPECT_EQ(producer->enqueue({.kind = world.kind, .level = level}).error().code(), ErrorCode::level_removed);
   reopen_levels_closed_by(inside.segment(), closer - 1);
@@ -247,24 +247,24 @@ TEST(RuntimeLevel, a_removal_that_died_leaves_the_level_open) {
   EXPECT_TRUE(producer->enqueue({.kind = world.kind, .level = level}));
 }
 
-TEST(RuntimeLevel, a_level_that_is_listed_and_not_yet_open_is_opened_by_the_next_maker) {
+TEST(DynamicLevel, a_level_that_is_listed_and_not_yet_open_is_opened_by_the_next_maker) {
   World world;
   must(world.engine.add_level("first"));
   {
     const Inside inside(world.scratch);
-    inside.segment().level(inside.segment().geometry().level_count).runtime_state.store(0);  // as killed after level.A2
+    inside.segment().level(inside.segment().geometry().level_count).dynamic_state.store(0);  // as killed after level.A2
   }
   EXPECT_FALSE(world.engine.level("first"));
   must(world.engine.add_level("second"));
   EXPECT_TRUE(world.engine.level("first"));
 }
 
-TEST(RuntimeLevel, hostile_words_of_a_level_harm_no_other_level) {
+TEST(DynamicLevel, hostile_words_of_a_level_harm_no_other_level) {
   World world(small_engine(), {});
   const Level level = must(world.engine.add_level("victim", {.ring = 16}));
   const Inside inside(world.scratch);
   LevelEntry& entry = inside.segment().level(level_number(static_cast<std::uint32_t>(level)));
-  entry.runtime_ring.store(~std::uint64_t{0});
+  entry.dynamic_ring.store(~std::uint64_t{0});
   entry.head.store(~std::uint64_t{0} - 3);
   const auto worker = world.attach();
   static_cast<void>(worker->enqueue({.kind = world.kind, .level = level}));
@@ -273,7 +273,7 @@ TEST(RuntimeLevel, hostile_words_of_a_level_harm_no_other_level) {
   EXPECT_EQ(must(worker->claim(seconds{20})).id(), sound);
 }
 
-TEST(RuntimeLevel, a_hostile_level_number_in_a_cell_is_no_index) {
+TEST(DynamicLevel, a_hostile_level_number_in_a_cell_is_no_index) {
   World world;
   const auto worker = world.attach();
   Inside inside(world.scratch);
@@ -504,7 +504,7 @@ TEST(OverflowQueue, an_empty_queue_lets_new_jobs_in_at_once) {
   EXPECT_EQ(drain(*full.worker, 2), (std::vector<std::uint32_t>{16, 17}));
 }
 
-TEST(RuntimeLevelRecovery, levels_and_their_jobs_come_back_in_order_from_the_journal) {
+TEST(DynamicLevelRecovery, levels_and_their_jobs_come_back_in_order_from_the_journal) {
   const ScratchEngine scratch(roomy_engine());
   std::vector<JobId> ids;
   {
@@ -533,7 +533,7 @@ TEST(RuntimeLevelRecovery, levels_and_their_jobs_come_back_in_order_from_the_jou
   EXPECT_EQ(drained, ids);
 }
 
-TEST(RuntimeLevelRecovery, a_level_that_was_listed_as_removed_comes_back_if_a_job_of_it_does) {
+TEST(DynamicLevelRecovery, a_level_that_was_listed_as_removed_comes_back_if_a_job_of_it_does) {
   const ScratchEngine scratch(roomy_engine());
   JobId id;
   {
@@ -558,7 +558,7 @@ TEST(RuntimeLevelRecovery, a_level_that_was_listed_as_removed_comes_back_if_a_jo
   EXPECT_EQ(engine.level_name(job->level()), "tube");
 }
 
-TEST(RuntimeLevelRecovery, a_damaged_list_of_levels_is_named) {
+TEST(DynamicLevelRecovery, a_damaged_list_of_levels_is_named) {
   const ScratchEngine scratch(small_engine());
   must(write_file_durably(scratch.directory() / level_list_file, "{\"format\":1,\"levels\":[{\"name\":\"../x\"}]}",
                           0600));

@@ -75,7 +75,7 @@ TEST(RequestCheckInProcess, a_level_that_the_engine_has_not_is_refused) {
 
 TEST(RequestCheckInProcess, a_dynamic_level_takes_jobs_while_it_is_open_in_its_own_epoch) {
   Requests requests;
-  std::atomic<std::uint64_t>& word = requests.segment.level(2).runtime_state;
+  std::atomic<std::uint64_t>& word = requests.segment.level(2).dynamic_state;
   word.store(LevelWord{.state = LevelState::open, .epoch = 3}.bits());
   JobRequest request;
   request.level = Level{level_value(2, 3)};

@@ -9,7 +9,7 @@
 #include <ringmill/engine.h>
 
 #include "core/instance/engine_files.h"
-#include "core/levels/runtime_levels.h"
+#include "core/levels/dynamic_levels.h"
 #include "core/schedules/schedule_book.h"
 #include "tools/cli/base64.h"
 #include "tools/cli/command.h"

@@ -1,4 +1,4 @@
-#include "core/levels/runtime_levels.h"
+#include "core/levels/dynamic_levels.h"
 
 #include <algorithm>
 #include <bitset>
@@ -22,13 +22,13 @@ bool is_over(CellState state) noexcept { return state == CellState::completed ||
 
 void reopen(const Segment& segment, std::uint32_t number, LevelWord closing) noexcept {
   std::uint64_t expected = closing.bits();
-  segment.level(number).runtime_state.compare_exchange_strong(
+  segment.level(number).dynamic_state.compare_exchange_strong(
       expected, LevelWord{.state = LevelState::open, .epoch = closing.epoch}.bits());
 }
 
 /// The levels that cells have, by their places.
-std::bitset<most_runtime_levels> places_in_cells(const Segment& segment) {
-  std::bitset<most_runtime_levels> places;
+std::bitset<most_dynamic_levels> places_in_cells(const Segment& segment) {
+  std::bitset<most_dynamic_levels> places;
   const JobTable table(segment);
   const std::uint32_t first = segment.geometry().level_count;
   for (CellIndex index = 0; index < table.capacity(); ++index) {
@@ -56,8 +56,8 @@ void open_level(const Segment& segment, const ListedLevel& level) noexcept {
   for (std::size_t i = 0; i < words.size(); ++i) entry.name[i].store(words[i]);
   entry.weight.store(level.weight);
   entry.overflow.store(0);
-  entry.runtime_ring.store(level.ring.bits());
-  entry.runtime_state.store(LevelWord{.state = LevelState::open, .epoch = level.epoch}.bits());
+  entry.dynamic_ring.store(level.ring.bits());
+  entry.dynamic_state.store(LevelWord{.state = LevelState::open, .epoch = level.epoch}.bits());
 }
 
 void restore_levels(const Segment& fresh, const LevelList& list) noexcept {
@@ -65,7 +65,7 @@ void restore_levels(const Segment& fresh, const LevelList& list) noexcept {
     open_level(fresh, level);
     if (!level.is_removed) continue;
     LevelEntry& entry = fresh.level(fresh.geometry().level_count + level.place);
-    entry.runtime_state.store(LevelWord{.state = LevelState::removed, .epoch = level.epoch}.bits());
+    entry.dynamic_state.store(LevelWord{.state = LevelState::removed, .epoch = level.epoch}.bits());
   }
 }
 
@@ -76,7 +76,7 @@ void reopen_levels_closed_by(const Segment& segment, std::uint32_t participant) 
   }
 }
 
-Result<File> RuntimeLevels::lock() const {
+Result<File> DynamicLevels::lock() const {
   // A file of our own: two threads of one process must not share the lock.
   auto file = engine_->directory.open_locks();
   if (!file) return file;
@@ -87,7 +87,7 @@ Result<File> RuntimeLevels::lock() const {
   return file;
 }
 
-Result<LevelList> RuntimeLevels::read_list() {
+Result<LevelList> DynamicLevels::read_list() {
   const Segment& segment = engine_->segment;
   auto list = LevelList::read(engine_->directory.folder(), segment.geometry().level_ring_slots);
   if (!list) return list;
@@ -107,19 +107,19 @@ Result<LevelList> RuntimeLevels::read_list() {
   return list;
 }
 
-Result<void> RuntimeLevels::write(const LevelList& list) const {
+Result<void> DynamicLevels::write(const LevelList& list) const {
   return list.write(engine_->directory.folder(), engine_->directory.config().mode);
 }
 
-void RuntimeLevels::tell_all() const noexcept {
+void DynamicLevels::tell_all() const noexcept {
   engine_->segment.signals().levels_version.fetch_add(1);
   Sleepers(engine_->segment, engine_->segment.signals().sleepers).wake_all();
 }
 
-Result<ListedLevel> RuntimeLevels::take_place(LevelList& list, const WaitDurable& wait_durable) const {
-  std::bitset<most_runtime_levels> taken;
+Result<ListedLevel> DynamicLevels::take_place(LevelList& list, const WaitDurable& wait_durable) const {
+  std::bitset<most_dynamic_levels> taken;
   for (const ListedLevel& level : list.levels()) taken.set(level.place);
-  for (std::uint32_t place = 0; place < most_runtime_levels; ++place) {
+  for (std::uint32_t place = 0; place < most_dynamic_levels; ++place) {
     if (!taken.test(place)) return ListedLevel{.place = place};
   }
   // Reuse the number of a removed level only when its kept jobs are gone, durably: none may come back with another
@@ -140,7 +140,7 @@ Result<ListedLevel> RuntimeLevels::take_place(LevelList& list, const WaitDurable
   return again;
 }
 
-Result<Level> RuntimeLevels::add(std::string_view name, const LevelOptions& options, const WaitDurable& wait_durable) {
+Result<Level> DynamicLevels::add(std::string_view name, const LevelOptions& options, const WaitDurable& wait_durable) {
   const auto locked = lock();
   if (!locked) return std::unexpected(locked.error());
   auto list = read_list();  // level.A1
@@ -163,11 +163,11 @@ Result<Level> RuntimeLevels::add(std::string_view name, const LevelOptions& opti
   return level_of_number(segment, segment.geometry().level_count + level->place);
 }
 
-RuntimeLevels::Jobs RuntimeLevels::count_jobs(std::uint32_t number) const noexcept {
+DynamicLevels::Jobs DynamicLevels::count_jobs(std::uint32_t number) const noexcept {
   const JobTable table(engine_->segment);
   Jobs jobs;
   for (CellIndex index = 0; index < table.capacity(); ++index) {
-    const CellState state = StateWord(table.state(index).load()).state();  // seq_cst: pairs with fill_runtime_level()
+    const CellState state = StateWord(table.state(index).load()).state();  // seq_cst: pairs with fill_dynamic_level()
     if (state == CellState::free || is_over(state) || table.header(index).level.load_once() != number) continue;
     // A cell that is being filled may still show the level of its former job.
     ++(state == CellState::filling ? jobs.filling : jobs.live);
@@ -175,7 +175,7 @@ RuntimeLevels::Jobs RuntimeLevels::count_jobs(std::uint32_t number) const noexce
   return jobs;
 }
 
-Result<void> RuntimeLevels::wait_until_empty(std::string_view name, std::uint32_t number) const {
+Result<void> DynamicLevels::wait_until_empty(std::string_view name, std::uint32_t number) const {
   const std::uint64_t end_ns = steady_clock_ns() + filling_wait_ns;
   while (true) {
     const Jobs jobs = count_jobs(number);
@@ -193,7 +193,7 @@ Result<void> RuntimeLevels::wait_until_empty(std::string_view name, std::uint32_
   }
 }
 
-Result<void> RuntimeLevels::remove(std::string_view name, std::uint32_t participant, const WaitDurable& wait_durable) {
+Result<void> DynamicLevels::remove(std::string_view name, std::uint32_t participant, const WaitDurable& wait_durable) {
   const auto locked = lock();
   if (!locked) return std::unexpected(locked.error());
   auto list = read_list();
@@ -213,7 +213,7 @@ Result<void> RuntimeLevels::remove(std::string_view name, std::uint32_t particip
   const LevelWord closing{
       .state = LevelState::closing, .epoch = open.epoch, .closer = static_cast<std::uint16_t>(participant + 1)};
   std::uint64_t expected = LevelWord{.state = LevelState::open, .epoch = open.epoch}.bits();
-  if (!segment.level(*number).runtime_state.compare_exchange_strong(expected, closing.bits())) {  // level.R1
+  if (!segment.level(*number).dynamic_state.compare_exchange_strong(expected, closing.bits())) {  // level.R1
     return std::unexpected(Error(ErrorCode::busy, "the level changes at this moment", std::string(name)));
   }
   auto done = wait_until_empty(name, *number);  // level.R2
@@ -226,7 +226,7 @@ Result<void> RuntimeLevels::remove(std::string_view name, std::uint32_t particip
     reopen(segment, *number, closing);
     return done;
   }
-  segment.level(*number).runtime_state.store(
+  segment.level(*number).dynamic_state.store(
       LevelWord{.state = LevelState::removed, .epoch = open.epoch}.bits());  // level.R5
   tell_all();
   return {};

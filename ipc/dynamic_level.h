@@ -21,7 +21,7 @@ namespace ringmill {
 
 enum class LevelState : std::uint8_t { unused = 0, open = 1, closing = 2, removed = 3 };
 
-/// LevelEntry::runtime_state: state 8 | epoch 16 | number + 1 of the participant that removes it, while closing 16.
+/// LevelEntry::dynamic_state: state 8 | epoch 16 | number + 1 of the participant that removes it, while closing 16.
 struct LevelWord {
   LevelState state = LevelState::unused;
   std::uint16_t epoch = 0;
@@ -42,14 +42,14 @@ struct LevelWord {
 inline constexpr std::uint32_t least_level_ring = 16;
 inline constexpr std::uint32_t most_level_ring = 1U << 16;
 inline constexpr std::uint32_t default_level_ring = 4096;
-inline constexpr std::uint64_t least_level_ring_slots = std::uint64_t{most_runtime_levels} * least_level_ring;
+inline constexpr std::uint64_t least_level_ring_slots = std::uint64_t{most_dynamic_levels} * least_level_ring;
 inline constexpr std::uint64_t most_level_ring_slots = std::uint64_t{1} << 26;
 /// A hint for every second cell: at a million cells 4 bytes per job. A power of two.
 constexpr std::uint64_t default_level_ring_slots(std::uint32_t capacity) noexcept {
   return std::clamp<std::uint64_t>(std::bit_ceil(capacity / 2), std::uint64_t{1} << 16, std::uint64_t{1} << 19);
 }
 
-/// LevelEntry::runtime_ring: the first slot 32 | how many above.
+/// LevelEntry::dynamic_ring: the first slot 32 | how many above.
 struct RingPiece {
   std::uint32_t first = 0;
   std::uint32_t slots = 0;

@@ -18,7 +18,7 @@
 //
 // The producer stores the level in the cell while that is filling, then checks that the level is open; the remover
 // closes it, then scans the cells; all are seq_cst. So one of them sees the other: a job never gets into a removed
-// level (fill_runtime_level(), count_jobs()).
+// level (fill_dynamic_level(), count_jobs()).
 //
 // A1: closing, though we hold the lock: its remover died: opened. In the list and not in the segment: opened (A2). In
 // use in the segment and listed as removed: listed again (R4).
@@ -36,12 +36,12 @@
 
 namespace ringmill {
 
-class RuntimeLevels {
+class DynamicLevels {
  public:
   /// Waits until the ends of all jobs that are over are durable.
   using WaitDurable = std::function<Result<void>()>;
 
-  explicit RuntimeLevels(EngineCore& engine) noexcept : engine_(&engine) {}
+  explicit DynamicLevels(EngineCore& engine) noexcept : engine_(&engine) {}
 
   Result<Level> add(std::string_view name, const LevelOptions& options, const WaitDurable& wait_durable);
   /// `participant` is the caller's own: if it dies, the keeper opens the level again.
