@@ -57,7 +57,7 @@ void Timers::look_at(CellIndex index) {
       }
       return;
     case CellState::blocked:
-      if (families_.look_at(index, word)) look_again_soon(id);
+      if (dependencies_.look_at(index, word)) look_again_soon(id);
       break;
     case CellState::queued:
       break;
@@ -75,7 +75,7 @@ void Timers::note_end(CellIndex index, StateWord word) {
   const JobTable& table = reaper_->settling().table();
   if ((table.header(index).flags.load() & cell_flag::end_is_seen) == 0) return;
   std::vector<JobId> no_longer_kept;
-  families_.note_end(index, word, no_longer_kept);
+  dependencies_.note_end(index, word, no_longer_kept);
   for (const JobId parent : no_longer_kept) remember(parent, {});
 }
 
@@ -84,7 +84,8 @@ bool Timers::may_go(CellIndex index, StateWord word) const {
   const bool has_records_to_come = (flags & cell_flag::leads_bundle) != 0 && (flags & cell_flag::memory_only) == 0 &&
                                    segment_->marks().is_marked(index);
   // A dead job has no result to keep.
-  return !has_records_to_come && (word.state() == CellState::burying || !families_.is_wanted(job_id_of(word, index)));
+  return !has_records_to_come &&
+         (word.state() == CellState::burying || !dependencies_.is_wanted(job_id_of(word, index)));
 }
 
 void Timers::look_at_marked() {
@@ -113,14 +114,14 @@ void Timers::run(JobId id, Now now) {
       if (is_due) reaper_->settling().promote(index, word);
       return;
     case CellState::blocked:
-      if (families_.look_at(index, word)) look_again_soon(id);
+      if (dependencies_.look_at(index, word)) look_again_soon(id);
       return;
     case CellState::completed:
     case CellState::cancelled:
       if (!is_due) return;
       if (may_go(index, word)) {
         reaper_->drop(index, word);
-      } else if (!families_.is_wanted(id)) {
+      } else if (!dependencies_.is_wanted(id)) {
         look_again_soon(id);
       }
       return;

@@ -8,7 +8,7 @@
 
 #include <ringmill/job.h>
 
-#include "core/keeper/families.h"
+#include "core/keeper/dependencies.h"
 #include "core/keeper/overflow_queue.h"
 #include "core/keeper/parked.h"
 #include "core/keeper/reaper.h"
@@ -20,7 +20,7 @@ class Timers {
   Timers(Segment& segment, Reaper& reaper) noexcept
       : segment_(&segment),
         reaper_(&reaper),
-        families_(reaper),
+        dependencies_(reaper),
         parked_(segment),
         overflow_queue_(segment, reaper.settling()) {}
 
@@ -72,7 +72,7 @@ class Timers {
 
   Segment* segment_;
   Reaper* reaper_;
-  Families families_;
+  Dependencies dependencies_;
   Parked parked_;
   OverflowQueue overflow_queue_;
   Heap by_lease_clock_;

@@ -91,7 +91,7 @@ bool CellWriter::fill_linked(const FreeCells::Filling& filling, const LinkedRequ
   const bool is_open = fill(filling, request, room, wall_ns);
   if (body.size() > room) {
     context_.arena.fill(filling.index, filling.extent, body);                  // arena.A3
-    table_.copy_in(filling.index, std::span(body).first(parents.size() * 8));  // families read them without a lease
+    table_.copy_in(filling.index, std::span(body).first(parents.size() * 8));  // dependencies read them without a lease
   }
   // ORDER relaxed: the cell is ours; its word publishes all of this in lead.L3, the bundle's word before that to our
   // reaper.

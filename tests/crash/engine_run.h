@@ -3,9 +3,9 @@
 // recovered and goes on. At moments of it the power is cut on a copy, and what is recovered is held against the ledger.
 //
 // All of it is one process and one thread. What is the engine's own: shared memory, participants, marks, rounds, the
-// writer, recovery, and of the keeper what its timers and families do. Left out: the journal thread's clock, the keeper
-// that reaps (tools/kill-sweep has that), and the file of dead letters: that a letter is written happens when the seed
-// says so.
+// writer, recovery, and of the keeper what its timers and dependencies do. Left out: the journal thread's clock, the
+// keeper that reaps (tools/kill-sweep has that), and the file of dead letters: that a letter is written happens when
+// the seed says so.
 #pragma once
 
 #include <cstdint>

@@ -2,13 +2,13 @@
 // pass over the table: the truth is the list of parents in each job's cell, and the state of each parent's.
 //
 //   keeper                                                 the participant that ends a parent
-//   fam.F1  a blocked job was marked: set has_children in  settle.E2 CAS the cell: -> completing
+//   dep.F1  a blocked job was marked: set has_children in  settle.E2 CAS the cell: -> completing
 //           the flags of each parent that lives            settle.E3 has_children is set: the cell is kept, and marked
-//   fam.F2  look at each parent's word again: all are          for the keeper (settle.E6)
+//   dep.F2  look at each parent's word again: all are          for the keeper (settle.E6)
 //           over: F4
-//   fam.F3  remember it; check again when a parent's end   (the keeper: F4 for jobs that waited for this one only)
+//   dep.F3  remember it; check again when a parent's end   (the keeper: F4 for jobs that waited for this one only)
 //           is marked
-//   fam.F4  CAS the cell: blocked -> queued, or delayed; or, where a parent is dead, -> completing, and then to the
+//   dep.F4  CAS the cell: blocked -> queued, or delayed; or, where a parent is dead, -> completing, and then to the
 //           dead letters
 //
 // No end is missed: F1, F2, settle.E2 and the look in settle.E3 are seq_cst, so settle.E3 sees the flag, or F2 sees
@@ -30,9 +30,9 @@
 
 namespace ringmill {
 
-class Families {
+class Dependencies {
  public:
-  explicit Families(Reaper& reaper) noexcept : reaper_(&reaper) {}
+  explicit Dependencies(Reaper& reaper) noexcept : reaper_(&reaper) {}
 
   /// F1 to F4 for a job that is blocked, as `word` says. True: check it again soon, no mark will come.
   bool look_at(CellIndex index, StateWord word);

@@ -1,4 +1,4 @@
-#include "core/keeper/families.h"
+#include "core/keeper/dependencies.h"
 
 #include <algorithm>
 
@@ -8,14 +8,14 @@
 
 namespace ringmill {
 
-Families::Fate Families::fate_of(JobId parent) {
+Dependencies::Fate Dependencies::fate_of(JobId parent) {
   const JobTable& table = reaper_->settling().table();
   if (!table.can_have_given(parent)) return Fate::well;  // the list is corrupted
   const CellIndex index = index_of(parent);
   if (table.stands(parent)) {
-    table.header(index).flags.fetch_or(cell_flag::has_children);  // fam.F1
+    table.header(index).flags.fetch_or(cell_flag::has_children);  // dep.F1
   }
-  const StateWord word(table.state(index).load());  // fam.F2: seq_cst
+  const StateWord word(table.state(index).load());  // dep.F2: seq_cst
   if (word.generation() != generation_of(parent)) return is_dead_letter(parent) ? Fate::badly : Fate::well;
   switch (word.state()) {
     case CellState::completing:
@@ -32,7 +32,7 @@ Families::Fate Families::fate_of(JobId parent) {
   }
 }
 
-bool Families::is_dead_letter(JobId id) {
+bool Dependencies::is_dead_letter(JobId id) {
   if (!letters_) {
     auto opened = DeadLetterStore::open(reaper_->directory(), DeadLetterStore::Access::read_only);
     if (!opened) return false;  // nothing was ever buried
@@ -41,7 +41,7 @@ bool Families::is_dead_letter(JobId id) {
   return letters_->find(id).has_value();
 }
 
-bool Families::look_at(CellIndex index, StateWord word) {
+bool Dependencies::look_at(CellIndex index, StateWord word) {
   const JobTable& table = reaper_->settling().table();
   const std::vector<JobId> parents = table.parent_ids(index);
   if (table.word(index) != word) return false;
@@ -64,7 +64,7 @@ bool Families::look_at(CellIndex index, StateWord word) {
   return again;
 }
 
-void Families::decide(CellIndex index, StateWord word, JobId bad_parent) {
+void Dependencies::decide(CellIndex index, StateWord word, JobId bad_parent) {
   Settling& settling = reaper_->settling();
   const JobTable& table = settling.table();
   const CellLinks* const links = table.links(index);
@@ -82,7 +82,7 @@ void Families::decide(CellIndex index, StateWord word, JobId bad_parent) {
   }
 }
 
-void Families::note_end(CellIndex index, StateWord word, std::vector<JobId>& no_longer_kept) {
+void Dependencies::note_end(CellIndex index, StateWord word, std::vector<JobId>& no_longer_kept) {
   const JobTable& table = reaper_->settling().table();
   const JobId id = job_id_of(word, index);
   const std::vector<JobId> parents = table.parent_ids(index);

@@ -29,8 +29,8 @@ CreateOptions with_room_for_links() {
   return options;
 }
 
-struct FamilyWorld : World {
-  explicit FamilyWorld(const CreateOptions& options = with_room_for_links()) : World(options, OpenOptions{}) {}
+struct DependencyWorld : World {
+  explicit DependencyWorld(const CreateOptions& options = with_room_for_links()) : World(options, OpenOptions{}) {}
 
   std::vector<JobRequest> requests(std::initializer_list<std::string_view> payloads) const {
     std::vector<JobRequest> all;
@@ -64,7 +64,7 @@ struct FamilyWorld : World {
 };
 
 TEST(Chains, each_job_waits_for_the_one_before_it) {
-  FamilyWorld world;
+  DependencyWorld world;
   const auto ids = world.enqueue_chain({"one", "two", "three"});
   EXPECT_EQ(world.state_of(ids[1]), JobState::blocked);
   EXPECT_EQ(world.state_of(ids[2]), JobState::blocked);
@@ -75,7 +75,7 @@ TEST(Chains, each_job_waits_for_the_one_before_it) {
 }
 
 TEST(Chains, a_job_that_is_retried_keeps_the_next_one_waiting) {
-  FamilyWorld world;
+  DependencyWorld world;
   const auto ids = world.enqueue_chain({"one", "two"});
   must(world.claim().retry_in(1ms));
   EXPECT_EQ(world.state_of(ids[1]), JobState::blocked);
@@ -84,7 +84,7 @@ TEST(Chains, a_job_that_is_retried_keeps_the_next_one_waiting) {
 }
 
 TEST(Chains, when_a_job_is_dead_those_behind_it_are_too) {
-  FamilyWorld world;
+  DependencyWorld world;
   const auto ids = world.enqueue_chain({"one", "two", "three"});
   must(world.claim().reject("no such file"));
   const auto is_dead_letter = [&](JobId id) {
@@ -101,7 +101,7 @@ TEST(Chains, when_a_job_is_dead_those_behind_it_are_too) {
 }
 
 TEST(Chains, a_job_may_ask_to_run_although_a_parent_is_dead) {
-  FamilyWorld world;
+  DependencyWorld world;
   JobGraph graph;
   const auto first = graph.add(world.request("first"));
   graph.add(world.request("cleanup"), {first}, OnParentDead::run);
@@ -111,7 +111,7 @@ TEST(Chains, a_job_may_ask_to_run_although_a_parent_is_dead) {
 }
 
 TEST(Chains, when_a_job_is_cancelled_those_behind_it_do_not_run) {
-  FamilyWorld world;
+  DependencyWorld world;
   const auto ids = world.enqueue_chain({"one", "two"});
   EXPECT_EQ(must(world.participant->cancel(ids[0])), Cancelled::before_start);
   EXPECT_TRUE(world.comes_to(ids[1], JobState::dead));
@@ -119,7 +119,7 @@ TEST(Chains, when_a_job_is_cancelled_those_behind_it_do_not_run) {
 }
 
 TEST(Chains, a_job_that_waits_for_others_can_be_cancelled) {
-  FamilyWorld world;
+  DependencyWorld world;
   const auto ids = world.enqueue_chain({"one", "two"});
   EXPECT_EQ(must(world.participant->cancel(ids[1])), Cancelled::before_start);
   EXPECT_EQ(world.run_next(), "one");
@@ -128,7 +128,7 @@ TEST(Chains, a_job_that_waits_for_others_can_be_cancelled) {
 }
 
 TEST(Chains, a_delay_counts_from_the_enqueue_and_holds_beside_the_parents) {
-  FamilyWorld world;
+  DependencyWorld world;
   const JobOptions later{.delay = 80ms};
   JobGraph graph;
   const auto first = graph.add(world.request("first"));
@@ -144,7 +144,7 @@ TEST(Chains, a_delay_counts_from_the_enqueue_and_holds_beside_the_parents) {
 }
 
 TEST(Chains, a_job_that_waits_for_others_expires_as_every_job) {
-  FamilyWorld world;
+  DependencyWorld world;
   const JobOptions brief{.expires = 30ms};
   JobGraph graph;
   const auto first = graph.add(world.request("first"));
@@ -158,7 +158,7 @@ TEST(Chains, a_job_that_waits_for_others_expires_as_every_job) {
 }
 
 TEST(Groups, the_callback_runs_when_all_are_over_and_sees_their_results) {
-  FamilyWorld world;
+  DependencyWorld world;
   const auto graph = JobGraph::group(world.requests({"a", "b", "c"}), world.request("sum"));
   const auto ids = must(graph.enqueue(*world.participant));
   ASSERT_EQ(ids.size(), 4U);
@@ -180,7 +180,7 @@ TEST(Groups, the_callback_runs_when_all_are_over_and_sees_their_results) {
 }
 
 TEST(Groups, members_run_side_by_side) {
-  FamilyWorld world;
+  DependencyWorld world;
   must(JobGraph::group(world.requests({"a", "b", "c"}), world.request("sum")).enqueue(*world.participant));
   std::vector<Job> jobs;
   for (int n = 0; n < 3; ++n) jobs.push_back(world.claim());
@@ -188,7 +188,7 @@ TEST(Groups, members_run_side_by_side) {
 }
 
 TEST(Parents, a_job_may_wait_for_jobs_that_were_there_before_it) {
-  FamilyWorld world;
+  DependencyWorld world;
   const JobId plain = world.enqueue(*world.participant, "plain");
   const JobId over = world.enqueue(*world.participant, "over");
   Job first = world.claim();
@@ -207,7 +207,7 @@ TEST(Parents, a_job_may_wait_for_jobs_that_were_there_before_it) {
 }
 
 TEST(Parents, a_job_that_waits_for_one_that_is_a_dead_letter_already_is_dead) {
-  FamilyWorld world;
+  DependencyWorld world;
   const JobId dead = world.enqueue(*world.participant, "dead");
   must(world.claim().reject());
   ASSERT_TRUE(world.becomes_empty()) << "buried";
@@ -219,7 +219,7 @@ TEST(Parents, a_job_that_waits_for_one_that_is_a_dead_letter_already_is_dead) {
 }
 
 TEST(Parents, an_id_that_cannot_be_is_refused) {
-  FamilyWorld world;
+  DependencyWorld world;
   const JobId never(~std::uint64_t{0});
   const LinkedRequest child{.request = world.request("child"), .after = std::span(&never, 1)};
   JobId id;
@@ -228,7 +228,7 @@ TEST(Parents, an_id_that_cannot_be_is_refused) {
 }
 
 TEST(Together, where_not_all_have_room_none_comes) {
-  FamilyWorld world;
+  DependencyWorld world;
   const std::vector<JobRequest> many(world.engine.status().capacity - 10, world.request("x"));
   must(JobGraph::chain(many).enqueue(*world.participant));
   const std::vector<JobRequest> more(11, world.request("y"));
@@ -244,12 +244,12 @@ TEST(Together, where_not_all_have_room_none_comes) {
 TEST(Together, the_smallest_cells_have_no_room_for_links_and_say_so) {
   CreateOptions options = small_engine();
   options.cell_size = 128;
-  FamilyWorld world(options);
+  DependencyWorld world(options);
   EXPECT_EQ(code_of(JobGraph::chain(world.requests({"a", "b"})).enqueue(*world.participant)), ErrorCode::too_large);
 }
 
 TEST(FollowUps, become_visible_when_their_job_completes_and_not_before) {
-  FamilyWorld world;
+  DependencyWorld world;
   world.enqueue(*world.participant, "first");
   Job job = world.claim();
   const JobId follow_up = must(job.follow_up({.request = world.request("then")}));
@@ -261,7 +261,7 @@ TEST(FollowUps, become_visible_when_their_job_completes_and_not_before) {
 }
 
 TEST(FollowUps, never_were_when_their_job_fails_or_is_given_back) {
-  FamilyWorld world;
+  DependencyWorld world;
   world.enqueue(*world.participant, "first");
   for (const bool fails : {true, false}) {
     Job job = world.claim();
@@ -278,7 +278,7 @@ TEST(FollowUps, never_were_when_their_job_fails_or_is_given_back) {
 }
 
 TEST(FollowUps, never_were_when_the_lease_was_lost) {
-  FamilyWorld world;
+  DependencyWorld world;
   JobRequest brief = world.request("first");
   brief.lease = 5ms;
   const JobId id = must(world.participant->enqueue(brief));
@@ -312,7 +312,7 @@ TEST(FollowUps, may_be_more_than_one_walk_over_a_bundle_publishes) {
 }
 
 TEST(FollowUps, may_be_a_whole_graph_and_several_jobs_at_a_time_have_their_own) {
-  FamilyWorld world;
+  DependencyWorld world;
   world.enqueue(*world.participant, "one");
   world.enqueue(*world.participant, "two");
   Job one = world.claim();
@@ -334,7 +334,7 @@ TEST(FollowUps, may_be_a_whole_graph_and_several_jobs_at_a_time_have_their_own) 
 }
 
 TEST(FollowUps, of_a_worker_that_dies_never_were_and_its_job_runs_again) {
-  FamilyWorld world;
+  DependencyWorld world;
   world.enqueue(*world.participant, "first");
   Child child([&world] {
     Engine engine = world.scratch.open({.embedded_keeper = false});
@@ -351,8 +351,8 @@ TEST(FollowUps, of_a_worker_that_dies_never_were_and_its_job_runs_again) {
 }
 
 /// A full engine: a producer has named its level, and waits for room.
-struct CrowdedWorld : FamilyWorld {
-  CrowdedWorld() : FamilyWorld(crowded()) {
+struct CrowdedWorld : DependencyWorld {
+  CrowdedWorld() : DependencyWorld(crowded()) {
     while (participant->enqueue(request("crowd"))) {
     }
   }
@@ -417,7 +417,7 @@ TEST(FollowUps, one_that_waited_for_room_while_its_level_was_removed_is_refused_
   world.expect_that_the_rest_runs();
 }
 
-TEST(Families, the_next_keeper_knows_which_job_waits_for_which) {
+TEST(Dependencies, the_next_keeper_knows_which_job_waits_for_which) {
   const ScratchEngine scratch(with_room_for_links());
   std::vector<JobId> ids;
   {
@@ -436,7 +436,7 @@ TEST(Families, the_next_keeper_knows_which_job_waits_for_which) {
   }
 }
 
-TEST(Families, come_back_from_the_journal_and_go_on) {
+TEST(Dependencies, come_back_from_the_journal_and_go_on) {
   const ScratchEngine scratch(with_room_for_links());
   std::vector<JobId> ids;
   {

@@ -29,8 +29,8 @@ std::string text_of(std::size_t bytes, char first) {
   return text;
 }
 
-struct LargeFamily : World {
-  LargeFamily() : World(with_arena_and_links(), OpenOptions{}) {}
+struct LargeDependencies : World {
+  LargeDependencies() : World(with_arena_and_links(), OpenOptions{}) {}
 
   std::vector<JobRequest> requests(const std::vector<std::string>& payloads) const {
     std::vector<JobRequest> all;
@@ -45,8 +45,8 @@ struct LargeFamily : World {
   std::unique_ptr<Participant> participant = attach();
 };
 
-TEST(LargeFamily, a_group_and_its_callback_get_their_payloads_and_the_callback_knows_its_parents) {
-  LargeFamily world;
+TEST(LargeDependencies, a_group_and_its_callback_get_their_payloads_and_the_callback_knows_its_parents) {
+  LargeDependencies world;
   const std::vector<std::string> payloads{text_of(30'000, 'a'), text_of(121, 'b'), text_of(120, 'c')};
   const std::string last = text_of(50'000, 'd');
   const auto ids = must(JobGraph::group(world.requests(payloads), world.request(last)).enqueue(*world.participant));
@@ -66,8 +66,8 @@ TEST(LargeFamily, a_group_and_its_callback_get_their_payloads_and_the_callback_k
   world.expect_sound();
 }
 
-TEST(LargeFamily, an_error_text_leaves_the_parents_of_a_large_job_as_they_were) {
-  LargeFamily world;
+TEST(LargeDependencies, an_error_text_leaves_the_parents_of_a_large_job_as_they_were) {
+  LargeDependencies world;
   const std::string child = text_of(40'000, 'x');
   const auto ids = must(JobGraph::chain(world.requests({"parent", child})).enqueue(*world.participant));
   must(must(world.participant->claim(generous)).complete());
@@ -80,8 +80,8 @@ TEST(LargeFamily, an_error_text_leaves_the_parents_of_a_large_job_as_they_were) 
   must(again.complete());
 }
 
-TEST(LargeFamily, one_whose_extent_is_not_there_keeps_all_of_them_out) {
-  LargeFamily world;
+TEST(LargeDependencies, one_whose_extent_is_not_there_keeps_all_of_them_out) {
+  LargeDependencies world;
   const std::string large = text_of(40'000, 'l');
   const JobId standing = world.enqueue(*world.participant, large);
   const std::uint64_t used = world.arena_used();
@@ -95,8 +95,8 @@ TEST(LargeFamily, one_whose_extent_is_not_there_keeps_all_of_them_out) {
   world.expect_sound();
 }
 
-TEST(LargeFamily, more_than_the_arena_ever_has_room_for_is_refused_at_once_and_the_limit_named) {
-  LargeFamily world;
+TEST(LargeDependencies, more_than_the_arena_ever_has_room_for_is_refused_at_once_and_the_limit_named) {
+  LargeDependencies world;
   const std::string large = text_of(40'000, 'l');
   const auto refused =
       JobGraph::chain(world.requests({large, large, large, large, large})).enqueue(*world.participant, generous);
@@ -105,16 +105,16 @@ TEST(LargeFamily, more_than_the_arena_ever_has_room_for_is_refused_at_once_and_t
       << refused.error().message();
 }
 
-TEST(LargeFamily, the_ids_of_those_it_waits_for_count_towards_the_longest_payload) {
-  LargeFamily world;
+TEST(LargeDependencies, the_ids_of_those_it_waits_for_count_towards_the_longest_payload) {
+  LargeDependencies world;
   const std::string longest = text_of(most_payload - 8, 'm');
   EXPECT_TRUE(JobGraph::chain(world.requests({"parent", longest})).enqueue(*world.participant));
   EXPECT_EQ(code_of(JobGraph::chain(world.requests({"parent", longest + "1"})).enqueue(*world.participant)),
             ErrorCode::too_large);
 }
 
-TEST(LargeFamily, a_follow_up_comes_with_the_completion_or_gives_its_extent_back) {
-  LargeFamily world;
+TEST(LargeDependencies, a_follow_up_comes_with_the_completion_or_gives_its_extent_back) {
+  LargeDependencies world;
   const std::string large = text_of(40'000, 'f');
   world.enqueue(*world.participant, "first");
   for (const bool fails : {true, false}) {
@@ -134,7 +134,7 @@ TEST(LargeFamily, a_follow_up_comes_with_the_completion_or_gives_its_extent_back
   EXPECT_TRUE(await([&] { return world.arena_used() == 0; }));
 }
 
-TEST(LargeFamily, comes_back_from_the_journal_with_payloads_and_parents) {
+TEST(LargeDependencies, comes_back_from_the_journal_with_payloads_and_parents) {
   const ScratchEngine scratch(with_arena_and_links());
   const std::string parent = text_of(50'000, 'p');
   const std::string child = text_of(60'000, 'q');
