@@ -45,7 +45,7 @@ inline constexpr std::uint32_t placing_slots = 64;
 inline constexpr std::uint32_t name_bytes = 64;
 inline constexpr std::uint32_t participant_words = most_participants / 64;
 /// The most kinds with a concurrency limit at a time, and the highest limit: about one job per participant.
-inline constexpr std::uint32_t most_slot_rows = 64;
+inline constexpr std::uint32_t most_permit_rows = 64;
 inline constexpr std::uint32_t most_concurrency = 256;
 /// Participants that wait for the end of a job wait in one of these, by the job's cell.
 inline constexpr std::uint32_t wait_groups = 64;
@@ -252,7 +252,7 @@ struct alignas(cache_line_bytes) KindRule {
   std::atomic<std::uint32_t> rate_count;
   std::atomic<std::uint32_t> burst;       // at least 1 where there is a rate
   SharedWord<std::uint32_t> concurrency;  // so many run at a time; 0: any number
-  SharedWord<std::uint32_t> slot_row;     // the kind's row of ConcurrencyRow, plus 1; 0: none
+  SharedWord<std::uint32_t> permit_row;   // the kind's row of PermitRow, plus 1; 0: none
   /// Changes with every change of the words above; the last of them to be written. It wraps.
   std::atomic<std::uint32_t> revision;
   /// 1: jobs of this kind wait with the keeper for a free slot; the end of one rings. Set by a participant that
@@ -266,12 +266,12 @@ struct alignas(cache_line_bytes) KindRule {
 static_assert(sizeof(KindRule) == 64 && alignof(KindRule) == 64);
 static_assert(offsetof(KindRule, revision) == 32 && offsetof(KindRule, next_token_ns) == 40);
 
-/// Which jobs of a kind run, where their number is limited. Each slot is a ConcurrencySlot, or 0; it is taken only
+/// Which jobs of a kind run, where their number is limited. Each slot is a Permit, or 0; it is taken only
 /// while the table says that its job runs, so none has to be given back. Taken by claimers by compare-and-swap.
-struct alignas(padding_bytes) ConcurrencyRow {
-  std::atomic<std::uint64_t> slot[most_concurrency];
+struct alignas(padding_bytes) PermitRow {
+  std::atomic<std::uint64_t> permit[most_concurrency];
 };
-static_assert(sizeof(ConcurrencyRow) == 2048 && alignof(ConcurrencyRow) == 128);
+static_assert(sizeof(PermitRow) == 2048 && alignof(PermitRow) == 128);
 
 /// The right of one participant to run one job. Written only by the participant of the entry it stands in; after its
 /// death, read by the reaper. A slot is a hint: what it says holds only while the cell's word names this participant.

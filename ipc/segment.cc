@@ -211,8 +211,8 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   g.kinds = g.participants + std::uint64_t{most_participants} * sizeof(ParticipantEntry);
   g.retry_policies = g.kinds + std::uint64_t{most_kinds} * sizeof(NameEntry);
   g.kind_rules = g.retry_policies + std::uint64_t{most_retry_policies} * sizeof(NameEntry);
-  g.concurrency_rows = g.kind_rules + std::uint64_t{most_kinds} * sizeof(KindRule);
-  g.free_words = g.concurrency_rows + std::uint64_t{most_slot_rows} * sizeof(ConcurrencyRow);
+  g.permit_rows = g.kind_rules + std::uint64_t{most_kinds} * sizeof(KindRule);
+  g.free_words = g.permit_rows + std::uint64_t{most_permit_rows} * sizeof(PermitRow);
   g.free_summary = round_up(g.free_words + capacity / 8, padding_bytes);
   g.marks = round_up(g.free_summary + std::uint64_t{FreeMap::summary_words(capacity)} * 8, padding_bytes);
   g.unique = round_up(g.marks + 4 * mark_map_bytes(capacity), padding_bytes);

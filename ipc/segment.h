@@ -82,7 +82,7 @@ struct Geometry {
   std::uint64_t kinds = 0;
   std::uint64_t retry_policies = 0;
   std::uint64_t kind_rules = 0;
-  std::uint64_t concurrency_rows = 0;
+  std::uint64_t permit_rows = 0;
   std::uint64_t free_words = 0;
   std::uint64_t free_summary = 0;
   std::uint64_t marks = 0;  // four maps of capacity / 64 words: the journal's three, and the keeper's
@@ -178,12 +178,12 @@ class Segment {
   NameTable retry_policies() const noexcept {
     return NameTable(&at<NameEntry>(geometry_.retry_policies), most_retry_policies);
   }
-  /// `kind` is below most_kinds, `row` below most_slot_rows.
+  /// `kind` is below most_kinds, `row` below most_permit_rows.
   KindRule& kind_rule(std::uint32_t kind) const noexcept {
     return at<KindRule>(geometry_.kind_rules + kind * sizeof(KindRule));
   }
-  ConcurrencyRow& concurrency_row(std::uint32_t row) const noexcept {
-    return at<ConcurrencyRow>(geometry_.concurrency_rows + row * sizeof(ConcurrencyRow));
+  PermitRow& permit_row(std::uint32_t row) const noexcept {
+    return at<PermitRow>(geometry_.permit_rows + row * sizeof(PermitRow));
   }
   FreeMap free_map() const noexcept {
     return FreeMap(&at<std::atomic<std::uint64_t>>(geometry_.free_words),

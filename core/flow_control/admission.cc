@@ -1,6 +1,6 @@
 #include "core/flow_control/admission.h"
 
-#include "core/flow_control/concurrency_slots.h"
+#include "core/flow_control/permits.h"
 #include "core/flow_control/token_bucket.h"
 
 namespace ringmill {
@@ -21,7 +21,7 @@ Admission::Verdict Admission::judge(const Claim& claim, std::uint64_t now_ns) no
   const std::uint32_t kind = *known_kind;
   KindRule& rule = settling_->segment().kind_rule(kind);
   const std::uint32_t revision = rule.revision.load() & 7;
-  const std::uint32_t row = rule.slot_row.load_once().below(most_slot_rows + 1).value_or(0);
+  const std::uint32_t row = rule.permit_row.load_once().below(most_permit_rows + 1).value_or(0);
   const std::uint32_t limit = rule.concurrency.load_once().at_most(most_concurrency);
   const TokenRate rate = rate_of(rule);
   const WaitMark mark = WaitMark::of_claimed(header.cause.load(), claim.word);
@@ -40,17 +40,17 @@ Admission::Verdict Admission::judge(const Claim& claim, std::uint64_t now_ns) no
     }
   }
   if (limit == 0 || row == 0) return Verdict::begins;
-  ConcurrencySlots slots(settling_->segment().concurrency_row(row - 1), settling_->table(), kind);
+  Permits permits(settling_->segment().permit_row(row - 1), settling_->table(), kind);
   // Jobs that wait with the keeper came before one that was never parked.
   if (mark.reason != Reason::none || rule.waiting.load() == 0) {
-    if (const auto slot = slots.take(claim.index, claim.word, limit)) {  // admit.A4
-      book_->note_concurrency_slot(claim.slot, {.row = row - 1, .slot = *slot, .kind = kind, .run = claim.word});
+    if (const auto permit = permits.take(claim.index, claim.word, limit)) {  // admit.A4
+      book_->note_permit(claim.slot, {.row = row - 1, .permit = *permit, .kind = kind, .run = claim.word});
       return Verdict::begins_last;
     }
   }
   park(claim, mark_for(rate.count != 0 ? Reason::concurrency_with_token : Reason::concurrency), due_never);
   rule.waiting.store(1);  // admit.P2
-  if (slots.taken() < limit) ring_keeper(settling_->segment());
+  if (permits.taken() < limit) ring_keeper(settling_->segment());
   return Verdict::parked;
 }
 
@@ -62,9 +62,9 @@ void Admission::park(const Claim& claim, WaitMark mark, DueTime due) noexcept {
 }
 
 void Admission::leave(std::uint32_t lease_slot, CellIndex index) noexcept {
-  const LeaseBook::ConcurrencyHold hold = book_->forget_concurrency_slot(lease_slot);
+  const LeaseBook::PermitHold hold = book_->forget_permit(lease_slot);
   const Segment& segment = settling_->segment();
-  ConcurrencySlots::give_back(segment.concurrency_row(hold.row), hold.slot, index, hold.run);  // slot.S3
+  Permits::give_back(segment.permit_row(hold.row), hold.permit, index, hold.run);  // permit.S3
   if (segment.kind_rule(hold.kind).waiting.load() != 0) ring_keeper(segment);
 }
 

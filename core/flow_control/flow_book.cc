@@ -6,7 +6,7 @@
 #include <array>
 
 #include "core/base/log.h"
-#include "core/flow_control/concurrency_slots.h"
+#include "core/flow_control/permits.h"
 #include "core/levels/level_names.h"
 #include "ipc/registry.h"
 #include "ipc/waking.h"
@@ -51,24 +51,24 @@ bool put(SharedWord<std::uint32_t>& word, std::uint32_t value) noexcept {
 
 /// Returns a row that no kind has, or 0 if all are in use. Words of an earlier kind in it do not count.
 std::uint32_t free_row(const Segment& segment) noexcept {
-  std::array<bool, most_slot_rows + 1> is_used{};
+  std::array<bool, most_permit_rows + 1> is_used{};
   for (std::uint32_t kind = 0; kind < most_kinds; ++kind) {
-    is_used[segment.kind_rule(kind).slot_row.load_once().at_most(most_slot_rows)] = true;
+    is_used[segment.kind_rule(kind).permit_row.load_once().at_most(most_permit_rows)] = true;
   }
-  for (std::uint32_t row = 1; row <= most_slot_rows; ++row) {
+  for (std::uint32_t row = 1; row <= most_permit_rows; ++row) {
     if (!is_used[row]) return row;
   }
   return 0;
 }
 
-/// Gives a slot to each job of the kind that runs when the limit is set, as far as there are slots.
-void give_slots_to_running(const Segment& segment, std::uint32_t kind, std::uint32_t row) noexcept {
+/// Gives a permit to each job of the kind that runs when the limit is set, as far as there are permits.
+void give_permits_to_running(const Segment& segment, std::uint32_t kind, std::uint32_t row) noexcept {
   const JobTable table(segment);
-  ConcurrencySlots slots(segment.concurrency_row(row - 1), table, kind);
+  Permits permits(segment.permit_row(row - 1), table, kind);
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     const StateWord word = table.word(index);
     if (word.state() != CellState::running || table.header(index).kind.load_once() != kind) continue;
-    if (!slots.take(index, word, most_concurrency)) return;
+    if (!permits.take(index, word, most_concurrency)) return;
   }
 }
 
@@ -78,13 +78,13 @@ Result<bool> apply_to_kind(const Segment& segment, std::uint32_t kind, const Kin
   bool changed = false;
   if (wanted.limits.concurrency == 0) {
     changed = put(rule.concurrency, 0U);
-    changed = put(rule.slot_row, 0U) || changed;
+    changed = put(rule.permit_row, 0U) || changed;
   } else {
-    if (const auto row = rule.slot_row.load_once().below(most_slot_rows + 1); !row || *row == 0) {
+    if (const auto row = rule.permit_row.load_once().below(most_permit_rows + 1); !row || *row == 0) {
       const std::uint32_t free = free_row(segment);
       if (free == 0) return std::unexpected(too_many_rows());
-      give_slots_to_running(segment, kind, free);
-      rule.slot_row.store(free);
+      give_permits_to_running(segment, kind, free);
+      rule.permit_row.store(free);
       changed = true;
     }
     changed = put(rule.concurrency, wanted.limits.concurrency) || changed;
@@ -157,7 +157,7 @@ Result<void> change_flow_rules(const EngineFiles& directory, Segment& segment,
   std::erase_if(rules.kinds, [](const auto& kind) { return kind.second.is_plain(); });
   const auto with_rows =
       std::ranges::count_if(rules.kinds, [](const auto& kind) { return kind.second.limits.concurrency != 0; });
-  if (with_rows > std::ptrdiff_t{most_slot_rows}) return std::unexpected(too_many_rows());
+  if (with_rows > std::ptrdiff_t{most_permit_rows}) return std::unexpected(too_many_rows());
   if (rules != *present) {
     if (auto written = write_flow_rules(directory, rules); !written) return written;  // flow.F2
   }

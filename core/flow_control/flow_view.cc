@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/flow_control/concurrency_slots.h"
+#include "core/flow_control/permits.h"
 #include "core/flow_control/token_bucket.h"
 #include "ipc/clock.h"
 
@@ -50,17 +50,17 @@ std::vector<KindStatus> KindCounts::take() && { return std::move(kinds_); }
 
 namespace {
 
-/// Finds jobs in two slots: such a job would count twice towards the limit.
+/// Finds jobs in two permits: such a job would count twice towards the limit.
 void check_row(const Segment& segment, std::uint32_t row, const std::string& name, std::vector<std::string>& findings) {
   std::vector<std::uint64_t> words;
-  for (const auto& slot : segment.concurrency_row(row).slot) {
-    if (const std::uint64_t word = slot.load(); word != 0) words.push_back(word);
+  for (const auto& permit : segment.permit_row(row).permit) {
+    if (const std::uint64_t word = permit.load(); word != 0) words.push_back(word);
   }
   std::ranges::sort(words);
-  if (std::ranges::adjacent_find(words) != words.end()) findings.push_back(name + ": one run stands in two slots");
+  if (std::ranges::adjacent_find(words) != words.end()) findings.push_back(name + ": one run stands in two permits");
   const bool in_bounds = std::ranges::all_of(
-      words, [&segment](std::uint64_t word) { return ConcurrencySlot::of(word).index < segment.geometry().capacity; });
-  if (!in_bounds) findings.push_back(name + ": a slot names a cell that does not exist");
+      words, [&segment](std::uint64_t word) { return Permit::of(word).index < segment.geometry().capacity; });
+  if (!in_bounds) findings.push_back(name + ": a permit names a cell that does not exist");
 }
 
 }  // namespace
@@ -68,11 +68,11 @@ void check_row(const Segment& segment, std::uint32_t row, const std::string& nam
 std::vector<std::string> check_flow_rules(const Segment& segment) {
   std::vector<std::string> findings;
   const std::uint32_t flow = segment.signals().flow.load();
-  std::array<bool, most_slot_rows + 1> is_used{};
+  std::array<bool, most_permit_rows + 1> is_used{};
   for (std::uint32_t kind = 0; kind < most_kinds; ++kind) {
     const KindRule& rule = segment.kind_rule(kind);
     const std::string name = "kind " + segment.kinds().name_of(kind).value_or(std::to_string(kind));
-    const auto known_row = rule.slot_row.load_once().below(most_slot_rows + 1);
+    const auto known_row = rule.permit_row.load_once().below(most_permit_rows + 1);
     const std::uint32_t limit = rule.concurrency.load_once().unbounded();
     if (view_kind_rule(segment, kind) && (flow & flow_bit::kinds) == 0) {
       findings.push_back(name + ": it has a rule, and no claim looks at it");

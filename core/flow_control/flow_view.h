@@ -31,7 +31,7 @@ class KindCounts {
 };
 
 /// A sentence for each invariant that is broken: rules within their bounds, the signs up that stand for them, a row for
-/// each concurrency limit and none for two kinds, no job in two slots.
+/// each concurrency limit and none for two kinds, no job in two permits.
 std::vector<std::string> check_flow_rules(const Segment& segment);
 
 }  // namespace ringmill

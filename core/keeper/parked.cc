@@ -4,7 +4,7 @@
 #include <functional>
 #include <limits>
 
-#include "core/flow_control/concurrency_slots.h"
+#include "core/flow_control/permits.h"
 
 namespace ringmill {
 
@@ -48,14 +48,14 @@ std::uint32_t Parked::allowed(const JobTable& table, std::uint32_t number, OfKin
   const KindRule& rule = segment_->kind_rule(number);
   if (rule.paused_since_ns.load() != 0) return 0;
   const std::uint32_t limit = rule.concurrency.load_once().at_most(most_concurrency);
-  const std::uint32_t row = rule.slot_row.load_once().below(most_slot_rows + 1).value_or(0);
+  const std::uint32_t row = rule.permit_row.load_once().below(most_permit_rows + 1).value_or(0);
   if (limit == 0 || row == 0) return std::numeric_limits<std::uint32_t>::max();
   std::erase_if(kind.brought_back, [&table](std::uint64_t id) {
     const StateWord word = table.word(index_of(JobId(id)));
     return word.state() != CellState::queued || word.generation() != generation_of(JobId(id));
   });
-  const std::uint64_t busy = ConcurrencySlots(segment_->concurrency_row(row - 1), table, number).taken() +
-                             std::uint64_t{kind.brought_back.size()};
+  const std::uint64_t busy =
+      Permits(segment_->permit_row(row - 1), table, number).taken() + std::uint64_t{kind.brought_back.size()};
   return busy < limit ? limit - static_cast<std::uint32_t>(busy) : 0;
 }
 

@@ -5,14 +5,14 @@
 //                                                                killed just after the step
 //   park.Q1  a parked job's mark, or a scan: note it             the next keeper's first scan finds it
 //   park.Q2  waiting = whether any job waits                     the next keeper does it again
-//   park.Q3  the kind is not paused (any more), slots are free,  as Q1
+//   park.Q3  the kind is not paused (any more), permits are free,  as Q1
 //            or its rules have changed: promote the first ones
 //            (settle.P1 to settle.P3 of core/table/settling.h)
 //
-// Q2 comes before the look at the slots: see the end of core/flow_control/admission.h. Jobs of one kind come back in
+// Q2 comes before the look at the permits: see the end of core/flow_control/admission.h. Jobs of one kind come back in
 // the order of their levels, then of their enqueues; each goes to the end of its level and keeps its mark, so it is not
 // sent behind those that came after it. Where the number that runs is limited, as many come back as there are free
-// slots, less those that have come back and were not claimed yet.
+// permits, less those that have come back and were not claimed yet.
 #pragma once
 
 #include <cstdint>

@@ -117,7 +117,7 @@ std::uint32_t Claiming::claim_by_rules(std::uint32_t rules, Claim* out, std::uin
       count += claimed;
       if (level >= fixed_levels_) settling_->call_keeper_if_half_empty(settling_->ring(level), level);
       was_cut_short = was_cut_short || parkings_left_ == 0;
-      if (claimed != 0 && book_->has_concurrency_slot(out[count - 1].slot)) break;
+      if (claimed != 0 && book_->has_permit(out[count - 1].slot)) break;
     }
     if (count != 0 || !was_cut_short) return count;
   }

@@ -206,8 +206,8 @@ inline bool Consumer::hand_out(Participant& self, const Claim& claim, HeldLease&
   lease.attempt = attempts + 1;
   lease.slot = claim.slot;
   lease.flags = flags;
-  if (book.has_concurrency_slot(claim.slot)) [[unlikely]]
-    lease.flags |= holds_concurrency_slot;
+  if (book.has_permit(claim.slot)) [[unlikely]]
+    lease.flags |= holds_permit;
   return true;
 }
 
@@ -251,7 +251,7 @@ void Consumer::release_claim(const Claim& claim) noexcept {
 }
 
 void Consumer::give_back(const Claim& claim) noexcept {
-  if (context_.lease_book.has_concurrency_slot(claim.slot)) claiming_.admission().leave(claim.slot, claim.index);
+  if (context_.lease_book.has_permit(claim.slot)) claiming_.admission().leave(claim.slot, claim.index);
   context_.lease_book.give_back(claim.slot);
 }
 

@@ -22,11 +22,11 @@ using HeldLease = LeaseAccess::HeldLease;
 inline HeldLease& lease_of(Job& job) noexcept { return LeaseAccess::of(job); }
 inline bool is_held(const HeldLease& lease) noexcept { return lease.holder != nullptr; }
 
-/// Of HeldLease::flags, beside the cell's: the run has a concurrency slot.
-inline constexpr std::uint16_t holds_concurrency_slot = 1U << 15;
-static_assert((cell_flag::all & holds_concurrency_slot) == 0);
+/// Of HeldLease::flags, beside the cell's: the run has a permit.
+inline constexpr std::uint16_t holds_permit = 1U << 15;
+static_assert((cell_flag::all & holds_permit) == 0);
 /// Jobs that do not end by the short way.
-inline constexpr std::uint16_t not_plain = cell_flag::has_options | cell_flag::in_arena | holds_concurrency_slot;
+inline constexpr std::uint16_t not_plain = cell_flag::has_options | cell_flag::in_arena | holds_permit;
 
 /// Returns how many attempts have ended when this run counts as one.
 inline std::uint16_t attempts_of(const HeldLease& lease) noexcept {

@@ -146,7 +146,7 @@ bool Settler::settle(HeldLease& lease, Ending ending) noexcept {
 }
 
 void Settler::leave_slot(const HeldLease& lease) noexcept {
-  if ((lease.flags & holds_concurrency_slot) != 0) claiming_.admission().leave(lease.slot, index_of(lease.id));
+  if ((lease.flags & holds_permit) != 0) claiming_.admission().leave(lease.slot, index_of(lease.id));
 }
 
 bool Settler::extend(HeldLease& lease, std::uint64_t lease_ns) noexcept {

@@ -55,7 +55,7 @@ class Settler {
   void settled(HeldLease& lease) noexcept;
   /// Does the same for a job that is known to have no extent of the arena.
   void settled_plain(HeldLease& lease) noexcept;
-  /// Gives the concurrency slot of a run back.
+  /// Gives the permit of a run back.
   void leave_slot(const HeldLease& lease) noexcept;
 
   ParticipantContext& context_;

@@ -84,21 +84,21 @@ class LeaseBook {
     free_ |= std::uint64_t{1} << n;
   }
 
-  /// The concurrency slot that the run of a lease has, if its kind is limited. Whoever gives such a lease back leaves
+  /// The permit that the run of a lease has, if its kind is limited. Whoever gives such a lease back leaves
   /// the slot too (Admission::leave).
-  struct ConcurrencyHold {
+  struct PermitHold {
     std::uint32_t row = 0;
-    std::uint32_t slot = 0;
+    std::uint32_t permit = 0;
     std::uint32_t kind = 0;
     StateWord run{};  // the word that it was claimed with
   };
-  bool has_concurrency_slot(std::uint32_t n) const noexcept { return (with_slot_ >> n & 1) != 0; }
-  void note_concurrency_slot(std::uint32_t n, ConcurrencyHold hold) noexcept {
-    RINGMILL_INVARIANT(!has_concurrency_slot(n));
+  bool has_permit(std::uint32_t n) const noexcept { return (with_slot_ >> n & 1) != 0; }
+  void note_permit(std::uint32_t n, PermitHold hold) noexcept {
+    RINGMILL_INVARIANT(!has_permit(n));
     with_slot_ |= std::uint64_t{1} << n;
     holds_[n] = hold;
   }
-  ConcurrencyHold forget_concurrency_slot(std::uint32_t n) noexcept {
+  PermitHold forget_permit(std::uint32_t n) noexcept {
     with_slot_ &= ~(std::uint64_t{1} << n);
     return holds_[n];
   }
@@ -110,7 +110,7 @@ class LeaseBook {
   std::vector<std::byte> buffers_;
   std::uint64_t free_ = ~std::uint64_t{0};
   std::uint64_t with_slot_ = 0;
-  std::array<ConcurrencyHold, lease_slots> holds_;
+  std::array<PermitHold, lease_slots> holds_;
 };
 
 }  // namespace ringmill

@@ -122,7 +122,7 @@ class Job {
     std::uint32_t attempt = 0;
     std::uint32_t slot = 0;  // the lease slot in the holder's registry entry
     Level level{};
-    std::uint16_t flags = 0;  // the cell's, and whether the run has a concurrency slot
+    std::uint16_t flags = 0;  // the cell's, and whether the run has a permit
   };
   HeldLease lease_;
 };

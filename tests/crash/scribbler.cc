@@ -65,7 +65,7 @@ std::vector<Region> regions_of(const Geometry& g) {
       {.name = "kinds", .begin = g.kinds, .bytes = 8 * sizeof(NameEntry)},
       {.name = "retry_policies", .begin = g.retry_policies, .bytes = 8 * sizeof(NameEntry)},
       {.name = "kind_rules", .begin = g.kind_rules, .bytes = 8 * sizeof(KindRule)},
-      {.name = "concurrency_rows", .begin = g.concurrency_rows, .bytes = 4 * sizeof(ConcurrencyRow)},
+      {.name = "permit_rows", .begin = g.permit_rows, .bytes = 4 * sizeof(PermitRow)},
       {.name = "free_words", .begin = g.free_words, .bytes = g.capacity / 8},
       {.name = "free_summary", .begin = g.free_summary, .bytes = FreeMap::summary_words(g.capacity) * 8},
       {.name = "journal_marks", .begin = g.marks, .bytes = 3 * map},

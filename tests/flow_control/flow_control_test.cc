@@ -293,7 +293,7 @@ TEST(Limits, no_more_run_at_a_time_than_the_limit_says_over_several_processes) {
   EXPECT_TRUE(world.broken().empty());
 }
 
-TEST(Limits, workers_killed_while_they_hold_every_slot_leave_the_limit_whole) {
+TEST(Limits, workers_killed_while_they_hold_every_permit_leave_the_limit_whole) {
   FlowWorld world;
   must(world.engine.limit(world.kind, at_a_time(3)));
   SharedBlock<std::atomic<std::uint32_t>> held;
@@ -312,7 +312,7 @@ TEST(Limits, workers_killed_while_they_hold_every_slot_leave_the_limit_whole) {
   ASSERT_TRUE(await([&] { return held->load() == 3; }));
   EXPECT_TRUE(world.has_nothing());
   for (auto& worker : workers) worker->kill();
-  // Leases last five minutes here: only the deaths give the slots back.
+  // Leases last five minutes here: only the deaths give the permits back.
   std::vector<Job> jobs;
   for (int n = 0; n < 3; ++n) jobs.push_back(world.claim());
   EXPECT_TRUE(world.has_nothing());
@@ -332,7 +332,7 @@ TEST(Limits, a_lowered_limit_lets_no_job_begin_until_enough_have_ended) {
   for (int n = 0; n < 4; ++n) jobs.push_back(world.claim());
   EXPECT_TRUE(world.has_nothing());
   must(world.engine.limit(world.kind, at_a_time(2)));
-  for (int n = 0; n < 2; ++n) {  // the first slots: those within the new limit
+  for (int n = 0; n < 2; ++n) {  // the first permits: those within the new limit
     must(jobs[static_cast<std::size_t>(n)].complete());
     std::this_thread::sleep_for(100ms);
     EXPECT_TRUE(world.has_nothing()) << n;
@@ -349,7 +349,7 @@ TEST(Limits, a_job_that_comes_new_counts_those_that_run_above_a_lowered_limit) {
   std::vector<Job> jobs;
   for (int n = 0; n < 4; ++n) jobs.push_back(world.claim());
   must(world.engine.limit(world.kind, at_a_time(2)));
-  for (std::size_t n = 0; n < 2; ++n) must(jobs[n].complete());  // the slots within the new limit are free
+  for (std::size_t n = 0; n < 2; ++n) must(jobs[n].complete());  // the permits within the new limit are free
   // No job waits, so the claim alone decides, without the keeper.
   const JobId late = world.add();
   EXPECT_TRUE(world.has_nothing());

@@ -146,7 +146,7 @@ bool print_kind_rule() {
                    {offsetof(KindRule, rate_count), sizeof(KindRule::rate_count), "rate_count"},
                    {offsetof(KindRule, burst), sizeof(KindRule::burst), "burst"},
                    {offsetof(KindRule, concurrency), sizeof(KindRule::concurrency), "concurrency"},
-                   {offsetof(KindRule, slot_row), sizeof(KindRule::slot_row), "slot_row"},
+                   {offsetof(KindRule, permit_row), sizeof(KindRule::permit_row), "permit_row"},
                    {offsetof(KindRule, revision), sizeof(KindRule::revision), "revision"},
                    {offsetof(KindRule, waiting), sizeof(KindRule::waiting), "waiting"},
                    {offsetof(KindRule, next_token_ns), sizeof(KindRule::next_token_ns), "next_token_ns"},
@@ -154,10 +154,10 @@ bool print_kind_rule() {
                });
 }
 
-bool print_concurrency_row() {
-  return print("ConcurrencyRow", sizeof(ConcurrencyRow),
+bool print_permit_row() {
+  return print("PermitRow", sizeof(PermitRow),
                {
-                   {offsetof(ConcurrencyRow, slot), sizeof(ConcurrencyRow::slot), "slot"},
+                   {offsetof(PermitRow, permit), sizeof(PermitRow::permit), "permit"},
                });
 }
 
@@ -296,7 +296,7 @@ bool print_arena() {
 int main() {
   using namespace ringmill;
   const bool complete = print_segment_header() && print_signals() && print_journal_words() && print_level_entry() &&
-                        print_name_entry() && print_kind_rule() && print_concurrency_row() && print_lease_slot() &&
+                        print_name_entry() && print_kind_rule() && print_permit_row() && print_lease_slot() &&
                         print_staging() && print_progress() && print_participant_entry() && print_cell_header() &&
                         print_cell_options() && print_cell_links() && print_arena();
   return complete ? 0 : 1;

@@ -1,13 +1,13 @@
-// How many jobs of a kind run at a time: slots that name jobs, each taken for just as long as its job runs.
+// How many jobs of a kind run at a time: permits that name jobs, each taken for just as long as its job runs.
 //
-//                                                                killed just after the step
-//   slot.S1  claim the job: CAS queued -> running                the job waits again; no slot names this run
-//   slot.S2  CAS a slot that is not taken to the job             the slot is free when the reaper has ended the run
-//   slot.S3  (after the end) CAS the slot to 0, ring the keeper  a slot whose job does not run is free without it
+//                                                                    killed just after the step
+//   permit.S1  claim the job: CAS queued -> running                  the job waits again; no permit names this run
+//   permit.S2  CAS a permit that is not taken to the job             the permit is free after the reaper ended the run
+//   permit.S3  (after the end) CAS the permit to 0, ring the keeper  a permit whose job does not run is free without it
 //
-// A slot is taken if the table says so: the job that it names, of this kind, is running or completing. There is no
+// A permit is taken if the table says so: the job that it names, of this kind, is running or completing. There is no
 // counter that could drift, and nothing that has to be given back: a worker that dies, or loses its lease, loses the
-// slot in the same transition. If a job runs again that an old slot still names, its claimer refreshes the slot's
+// permit in the same transition. If a job runs again that an old permit still names, its claimer refreshes the permit's
 // version (S2), so a competitor that validated the old one fails its CAS. The version wraps: after exactly 1,024
 // transitions of that job between the competitor's read and its CAS one job too many runs, once.
 #pragma once
@@ -21,18 +21,18 @@
 
 namespace ringmill {
 
-/// One slot's word: low bits of the generation 30 | version of the word that the job was claimed with 10 | cell 24.
-struct ConcurrencySlot {
+/// One permit's word: low bits of the generation 30 | version of the word that the job was claimed with 10 | cell 24.
+struct Permit {
   CellIndex index = 0;
   std::uint64_t version = 0;
   std::uint64_t generation = 0;
 
   static constexpr std::uint64_t generation_mask = (std::uint64_t{1} << 30) - 1;
-  static constexpr ConcurrencySlot of_run(CellIndex index, StateWord running) noexcept {
+  static constexpr Permit of_run(CellIndex index, StateWord running) noexcept {
     return {index, running.version(), running.generation() & generation_mask};
   }
   constexpr std::uint64_t bits() const noexcept { return generation << 34 | version << index_bits | index; }
-  static constexpr ConcurrencySlot of(std::uint64_t bits) noexcept {
+  static constexpr Permit of(std::uint64_t bits) noexcept {
     return {static_cast<CellIndex>(bits & index_mask), bits >> index_bits & 0x3ff, bits >> 34};
   }
   constexpr bool names(CellIndex cell, StateWord word) const noexcept {
@@ -40,15 +40,15 @@ struct ConcurrencySlot {
   }
 };
 
-class ConcurrencySlots {
+class Permits {
  public:
-  ConcurrencySlots(ConcurrencyRow& row, const JobTable& table, std::uint32_t kind) noexcept
+  Permits(PermitRow& row, const JobTable& table, std::uint32_t kind) noexcept
       : row_(&row), table_(&table), kind_(kind) {}
 
   /// Does S2 for a job that the caller has claimed; at most `limit` jobs run afterwards. Returns nothing if `limit` run
-  /// already, or if the slots kept changing for `most_attempts` attempts.
+  /// already, or if the permits kept changing for `most_attempts` attempts.
   std::optional<std::uint32_t> take(CellIndex index, StateWord running, std::uint32_t limit) noexcept {
-    const std::uint64_t wanted = ConcurrencySlot::of_run(index, running).bits();
+    const std::uint64_t wanted = Permit::of_run(index, running).bits();
     for (int attempt = 0; attempt < most_attempts; ++attempt) {
       const View view = look(index, running);
       const std::uint32_t end = view.usable(limit);
@@ -70,18 +70,18 @@ class ConcurrencySlots {
   /// How many run.
   std::uint32_t taken() const noexcept {
     std::uint32_t count = 0;
-    for (std::uint32_t n = 0; n < most_concurrency; ++n) count += is_taken(row_->slot[n].load()) ? 1 : 0;
+    for (std::uint32_t n = 0; n < most_concurrency; ++n) count += is_taken(row_->permit[n].load()) ? 1 : 0;
     return count;
   }
 
   /// S3.
-  static void give_back(ConcurrencyRow& row, std::uint32_t slot, CellIndex index, StateWord running) noexcept {
-    std::uint64_t seen = ConcurrencySlot::of_run(index, running).bits();
-    row.slot[slot].compare_exchange_strong(seen, 0);
+  static void give_back(PermitRow& row, std::uint32_t permit, CellIndex index, StateWord running) noexcept {
+    std::uint64_t seen = Permit::of_run(index, running).bits();
+    row.permit[permit].compare_exchange_strong(seen, 0);
   }
 
  private:
-  /// Each but the first means that others took, or left, a slot in that moment.
+  /// Each but the first means that others took, or left, a permit in that moment.
   static constexpr int most_attempts = 1000;
 
   struct View {
@@ -89,7 +89,7 @@ class ConcurrencySlots {
     std::array<bool, most_concurrency> is_taken;
     std::optional<std::uint32_t> own;
 
-    /// The slots that may be used. All of the limit, unless more of them are taken than it allows, because it was
+    /// The permits that may be used. All of the limit, unless more of them are taken than it allows, because it was
     /// lowered: then so many fewer as stand above. None is taken there, so those above only become fewer.
     std::uint32_t usable(std::uint32_t limit) const noexcept {
       std::uint32_t above = 0;
@@ -102,28 +102,28 @@ class ConcurrencySlots {
   View look(CellIndex index, StateWord running) const noexcept {
     View view;
     for (std::uint32_t n = 0; n < most_concurrency; ++n) {
-      const std::uint64_t word = row_->slot[n].load();
+      const std::uint64_t word = row_->permit[n].load();
       view.words[n] = word;
-      const bool is_own = word != 0 && ConcurrencySlot::of(word).names(index, running);
+      const bool is_own = word != 0 && Permit::of(word).names(index, running);
       if (is_own && !view.own) view.own = n;
       view.is_taken[n] = !is_own && is_taken(word);
     }
     return view;
   }
-  bool is_taken(std::uint64_t slot_word) const noexcept {
-    if (slot_word == 0) return false;
-    const ConcurrencySlot slot = ConcurrencySlot::of(slot_word);
-    if (slot.index >= table_->capacity()) return false;
-    const StateWord word(table_->state(slot.index).load());
+  bool is_taken(std::uint64_t permit_word) const noexcept {
+    if (permit_word == 0) return false;
+    const Permit permit = Permit::of(permit_word);
+    if (permit.index >= table_->capacity()) return false;
+    const StateWord word(table_->state(permit.index).load());
     const bool runs = word.state() == CellState::running || word.state() == CellState::completing;
     // The kind is fixed for the job's life, and read after the word that says which life it is.
-    return runs && slot.names(slot.index, word) && table_->header(slot.index).kind.load_once() == kind_;
+    return runs && permit.names(permit.index, word) && table_->header(permit.index).kind.load_once() == kind_;
   }
   bool swap(std::uint32_t n, std::uint64_t seen, std::uint64_t wanted) noexcept {
-    return row_->slot[n].compare_exchange_strong(seen, wanted);
+    return row_->permit[n].compare_exchange_strong(seen, wanted);
   }
 
-  ConcurrencyRow* row_;
+  PermitRow* row_;
   const JobTable* table_;
   std::uint32_t kind_;
 };
