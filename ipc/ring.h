@@ -124,8 +124,7 @@ class Ring {
   /// once.
   template <class IsLive>
   Pushed push_at(std::uint64_t& position, std::uint64_t hint, IsLive&& is_live) noexcept {
-    // In a sound ring a step fails only because another pusher succeeded. The bound is for one that was scribbled
-    // over.
+    // In a sound ring a step fails only because another pusher succeeded. The bound is for one that is corrupted.
     for (std::uint64_t step = 0; step < 2 * slot_count() + 64; ++step) {
       std::uint64_t seen = slot(position);
       switch (turn_of(seen, position)) {
@@ -180,7 +179,7 @@ class Ring {
     const std::uint64_t front = known_head_;
     std::uint64_t word = slot(front);
     const Turn turn = turn_of(word, front);
-    if (turn == Turn::before) return true;  // nothing at the front: a full ring that is empty was scribbled over
+    if (turn == Turn::before) return true;              // nothing at the front: a full ring without hints is corrupted
     if (turn == Turn::now && is_live(hint_of(word))) {  // ring.M1
       if (keeps_order_) return false;
       const std::uint64_t back = front + slot_count();

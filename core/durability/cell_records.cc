@@ -56,7 +56,7 @@ Visit CellRecords::write_parts(CellIndex index, StateWord word, Parting& parting
     const auto payload = arena_.payload_of(id);
     const std::uint64_t begin = std::uint64_t{parting.parts} * most_part_bytes;
     if (payload && begin >= payload->size()) return Visit::done;
-    // Scribbled over, if it has not just ended: what is left of it is nothing, and its worker is told.
+    // Corrupted, if it has not just ended: what is left of it is nothing, and its worker is told.
     if (!payload) return table_.word(index).generation() == word.generation() ? Visit::done : Visit::changed;
     const auto bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(most_part_bytes, payload->size() - begin));
     const auto block = room(BlockBuilder::bytes_of_part(bytes), purpose);

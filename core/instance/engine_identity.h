@@ -79,7 +79,7 @@ bool is_segment_name(std::string_view name) noexcept;
 
 /// The two words of the segment's header that tie it to its directory; both 0: the memory was made before there were
 /// any. Written by the maker before the segment has its name, and never again. The header's checksum does not cover
-/// them: a peer that scribbles over them makes the memory one that is out of date, or another directory's.
+/// them: a peer that corrupts them makes the memory one that is out of date, or another directory's.
 struct MemorySigns {
   std::uint64_t making = 0;
   std::uint64_t home = 0;

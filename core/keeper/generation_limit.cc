@@ -37,7 +37,7 @@ bool GenerationLimit::turn(std::uint32_t most_looks) {
           "wrote over it; the directory's word holds",
           engine_->directory.path().string(), limit, *durable);
     }
-    // Only we write there, so one that differs was scribbled, or our predecessor died at gen.V3.
+    // Only we write there, so one that differs is corrupted, or the former keeper died at gen.V3.
     signals.generation_limit.compare_exchange_strong(limit, *durable);
     limit = signals.generation_limit.load();
   }
@@ -58,7 +58,7 @@ bool GenerationLimit::look(std::uint64_t limit, std::uint32_t most_looks) noexce
   const CellIndex end = std::min(table.capacity(), next_ + most_looks);
   for (; next_ < end && !has_found_; ++next_) {
     const std::uint64_t generation = table.word(next_).generation();
-    // A cell that was used up to the limit has one more. What is above that was scribbled there.
+    // A cell that was used up to the limit has one more. A higher one is corrupted.
     has_found_ = generation <= limit + 1 && generation + generation_margin > limit;
   }
   is_looking_ = !has_found_ && next_ < table.capacity();

@@ -275,7 +275,7 @@ void Settling::place_again(JobId id) noexcept {
 }
 
 void Settling::place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept {
-  // Somebody scribbled over the cell.
+  // The cell is corrupted.
   if (!segment_->has_level(level)) level = static_cast<std::uint32_t>(rings_.size()) - 1;
   if (level >= rings_.size()) {
     place_in_dynamic_level(index_of(id), id, level);

@@ -165,7 +165,7 @@ class Caller {
     if (one_in(32)) change_rules();
   }
 
-  /// None is removed: that waits ten seconds for the journal, whose words may be what is scribbled over.
+  /// None is removed: that waits ten seconds for the journal, whose words may be corrupted.
   void change_levels() {
     static_cast<void>(engine_->add_level("tube-" + std::to_string(random_() % 3), {.weight = 2, .ring = 16}));
   }

@@ -1,4 +1,4 @@
-// Everything of the API, in turns that a seed chooses: what those do whose shared memory a peer scribbles over.
+// Everything of the API, in turns that a seed chooses: the victim, while a peer corrupts its shared memory.
 #pragma once
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// Rounds of a hostile peer: an engine with jobs in every state, one region of its shared memory scribbled over, and a
+// Rounds of a hostile peer: an engine with jobs in every state, one region of its shared memory corrupted, and a
 // process that looks at it, or uses all of it, meanwhile. It must answer whatever the memory says: no crash, no hang,
 // no growth.
 #pragma once

@@ -12,7 +12,7 @@
 
 namespace ringmill::test {
 
-/// A piece of the segment that is scribbled over by itself.
+/// A piece of the segment that is corrupted by itself.
 struct Region {
   std::string_view name;
   std::uint64_t begin = 0;

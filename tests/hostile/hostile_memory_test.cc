@@ -15,7 +15,7 @@ struct HostileMemory : ::testing::Test {
   SharedMemoryDistrust distrust;
 };
 
-/// The entry of a participant as a scribbling peer reaches it.
+/// The entry of a participant as a hostile peer reaches it.
 ParticipantEntry& entry_of(const EngineCore& core, const Participant& participant) {
   return core.segment.participant(static_cast<std::uint32_t>(participant.number()));
 }
@@ -38,7 +38,7 @@ TEST_F(HostileMemory, a_participant_that_leaves_bounds_the_job_ids_of_its_lease_
   EXPECT_EQ(child.wait(), 0);
 }
 
-TEST_F(HostileMemory, a_participant_leaves_an_entry_of_which_every_byte_was_scribbled_over) {
+TEST_F(HostileMemory, a_participant_leaves_an_entry_of_which_every_byte_was_overwritten) {
   World world;
   const auto core = world.scratch.open_core();
   Child child([&world, &core] {

@@ -1,4 +1,4 @@
-// A few rounds of tools/scribble: each region of the shared memory scribbled over once, at rest and live.
+// A few rounds of tools/scribble: each region of the shared memory corrupted once, at rest and live.
 #include <gtest/gtest.h>
 
 #include "tests/crash/scribble_rounds.h"
@@ -16,11 +16,11 @@ void scribble_each_region_once(ScribbleMode mode) {
   }
 }
 
-TEST(HostileRegions, everybody_answers_when_a_region_was_scribbled_over) {
+TEST(HostileRegions, every_call_answers_when_a_region_was_corrupted) {
   scribble_each_region_once(ScribbleMode::at_rest);
 }
 
-TEST(HostileRegions, everybody_answers_while_a_peer_scribbles_over_a_region) {
+TEST(HostileRegions, every_call_answers_while_a_peer_writes_into_a_region) {
   scribble_each_region_once(ScribbleMode::live);
 }
 

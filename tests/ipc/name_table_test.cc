@@ -106,7 +106,7 @@ TEST(NameTableInProcess, another_name_is_not_mixed_into_a_half_written_entry) {
   }
 }
 
-TEST(NameTableInProcess, a_scribbled_entry_names_nothing) {
+TEST(NameTableInProcess, a_corrupted_entry_names_nothing) {
   NameTableRig rig;
   for (auto& word : rig.entries[0].word) word.store(0x4141414141414141);
   EXPECT_FALSE(rig.table().name_of(0).has_value());

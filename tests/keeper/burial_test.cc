@@ -82,7 +82,7 @@ TEST(BurialInProcess, one_that_finds_no_room_does_not_hold_up_those_that_do) {
   EXPECT_TRUE(yard.leaves_the_table(large)) << "there is room now";
 }
 
-TEST(BurialInProcess, a_payload_that_was_scribbled_over_goes_without_and_its_letter_says_so) {
+TEST(BurialInProcess, a_letter_of_a_corrupted_payload_goes_without_it_and_says_so) {
   Graveyard yard;
   const LogCapture log;
   const JobId hurt = yard.add_dead(std::string(100'000, 'x'));

@@ -285,7 +285,7 @@ TEST(ArenaInProcess, a_number_of_an_extent_that_cannot_be_hurts_only_its_own_job
   }
 }
 
-TEST(ArenaInProcess, scribbled_words_of_the_arena_harm_nobodys_memory) {
+TEST(ArenaInProcess, corrupted_words_of_the_arena_harm_no_private_memory) {
   Large large;
   const auto core = large.world.scratch.open_core();
   std::mt19937_64 random(printed_seed());

@@ -11,7 +11,7 @@ namespace ringmill::test {
 namespace {
 
 /// Its tests write over shared memory: no invariant is asserted meanwhile.
-struct ScribbledWishesInProcess : ::testing::Test {
+struct CorruptedRequestsInProcess : ::testing::Test {
   SharedMemoryDistrust distrust;
 };
 
@@ -37,21 +37,21 @@ struct Wishes {
   }
 };
 
-TEST_F(ScribbledWishesInProcess, a_wish_for_generations_that_no_cell_bears_out_is_taken_back) {
+TEST_F(CorruptedRequestsInProcess, a_request_for_generations_that_no_cell_confirms_is_reset) {
   Wishes wishes;
   wishes.signals.generation_wanted.store(~std::uint64_t{0});
   EXPECT_EQ(wishes.steps_after(40), 0U);
   EXPECT_LE(wishes.signals.generation_wanted.load(), wishes.limit);
 }
 
-TEST_F(ScribbledWishesInProcess, a_wish_that_a_cell_bears_out_is_granted_once_however_much_it_asks_for) {
+TEST_F(CorruptedRequestsInProcess, a_request_that_a_cell_confirms_is_granted_once_however_much_it_asks_for) {
   Wishes wishes;
   wishes.put_cell_at(wishes.limit - 10);
   wishes.signals.generation_wanted.store(~std::uint64_t{0});
   EXPECT_EQ(wishes.steps_after(40), 1U);
 }
 
-TEST_F(ScribbledWishesInProcess, a_wish_for_the_sake_of_a_scribbled_cell_is_not_granted) {
+TEST_F(CorruptedRequestsInProcess, a_request_because_of_a_corrupted_cell_is_not_granted) {
   for (const std::uint64_t beyond : {std::uint64_t{2}, std::uint64_t{1} << 30}) {
     Wishes wishes;
     wishes.put_cell_at(wishes.limit + beyond);
@@ -60,14 +60,14 @@ TEST_F(ScribbledWishesInProcess, a_wish_for_the_sake_of_a_scribbled_cell_is_not_
   }
 }
 
-TEST_F(ScribbledWishesInProcess, a_cell_just_beyond_the_limit_counts_because_it_was_used_up_to_it) {
+TEST_F(CorruptedRequestsInProcess, a_cell_just_beyond_the_limit_counts_because_it_was_used_up_to_it) {
   Wishes wishes;
   wishes.put_cell_at(wishes.limit + 1);
   wishes.signals.generation_wanted.store(wishes.limit + 1 + generation_margin);
   EXPECT_EQ(wishes.steps_after(1), 1U);
 }
 
-TEST_F(ScribbledWishesInProcess, a_limit_that_the_directory_does_not_know_is_put_right_and_said) {
+TEST_F(CorruptedRequestsInProcess, a_limit_that_differs_from_the_directory_is_corrected_and_logged) {
   Wishes wishes;
   EXPECT_EQ(wishes.steps_after(1), 0U);
   const LogCapture log;
@@ -77,14 +77,14 @@ TEST_F(ScribbledWishesInProcess, a_limit_that_the_directory_does_not_know_is_put
   EXPECT_TRUE(log.has("generation"));
 }
 
-TEST_F(ScribbledWishesInProcess, a_limit_below_what_the_directory_allows_is_raised_to_it) {
+TEST_F(CorruptedRequestsInProcess, a_limit_below_what_the_directory_allows_is_raised_to_it) {
   Wishes wishes;
   wishes.signals.generation_limit.store(1);
   EXPECT_EQ(wishes.steps_after(1), 0U);
   EXPECT_EQ(wishes.signals.generation_limit.load(), wishes.limit);
 }
 
-TEST_F(ScribbledWishesInProcess, a_wish_for_a_round_that_no_ticket_names_costs_a_round_or_two) {
+TEST_F(CorruptedRequestsInProcess, a_request_for_a_round_that_no_ticket_names_costs_a_round_or_two) {
   World world;
   const auto producer = world.attach(Role::producer);
   const auto core = world.scratch.open_core();
@@ -99,7 +99,7 @@ TEST_F(ScribbledWishesInProcess, a_wish_for_a_round_that_no_ticket_names_costs_a
   EXPECT_LE(words.round_wanted.load(), words.round_started.load());
 }
 
-TEST_F(ScribbledWishesInProcess, a_level_that_is_called_overfull_is_looked_at_once) {
+TEST_F(CorruptedRequestsInProcess, a_level_that_is_called_overfull_is_looked_at_once) {
   Wishes wishes;
   for (std::uint32_t n = 0; n < wishes.inside.segment().geometry().level_count; ++n) {
     wishes.inside.segment().level(n).overflow.store(~std::uint32_t{0});
