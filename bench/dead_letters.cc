@@ -14,7 +14,7 @@
 namespace ringmill::bench {
 namespace {
 
-/// Ids as an engine gives them: the cells of a full table, one life after the other.
+/// Ids as an engine gives them: the cells of a full table, one generation after the other.
 constexpr std::uint64_t cells = 120'000;
 
 std::vector<DeadLetter> letters_of(std::size_t count) {

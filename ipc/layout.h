@@ -452,8 +452,8 @@ struct alignas(cache_line_bytes) CellHeader {
   SharedWord<std::uint16_t> retry_policy;  // its number in the table of retry policies, plus 1; 0: the default
   SharedWord<std::uint16_t> text_bytes;
   SharedWord<std::uint64_t> extent;  // of a job with cell_flag::in_arena: the first unit of its extent
-  /// JournalNote (core/journal/note.h): which life of the cell the journal knows. Written by the journal thread alone,
-  /// in any state; by recovery before the segment is visible.
+  /// JournalNote (core/journal/note.h): which generation of the cell the journal has. Written by the journal thread
+  /// alone, in any state; by recovery before the segment is visible.
   std::atomic<std::uint64_t> revision;
 };
 namespace cell_flag {

@@ -4,8 +4,8 @@
 //   | generation 40 | owner 10  | state 4 | version 10 |
 //
 // generation: how often the cell has been used. It starts at 1, so no job id is zero, and grows by one when the cell
-//   becomes free. 2^40 lives of one cell: at 20 M jobs/s spread over the 64 cells of one free-map word, 40 days of
-//   nothing else; a cell that comes there is retired (never listed again), so an id is never used twice.
+//   becomes free. 2^40 generations of one cell: at 20 M jobs/s spread over the 64 cells of one free-map word, 40 days
+//   of nothing else; a cell that comes there is retired (never listed again), so an id is never used twice.
 // owner: participant number + 1; 0 for none. An entry is not given to another before its dead owner was reaped, so a
 //   word with an owner is never stale in the owner's own hands.
 // version: grows by one with each transition within a generation, and wraps. A stale compare-and-swap can therefore win

@@ -43,7 +43,7 @@ class CellRecords {
   Visit write_job(CellIndex index, StateWord word, Purpose purpose, Told told);
   /// For a life that the journal knows. Visit::changed, Visit::moves: as above.
   Visit write_change(CellIndex index, StateWord word, Purpose purpose);
-  /// All lives before that of `word` are over. True whatever the cell does meanwhile.
+  /// All generations before that of `word` are over. True whatever the cell does meanwhile.
   Visit write_ended(CellIndex index, StateWord word, Purpose purpose);
 
   /// What is done with a job that is in its last step, and so cannot be read as it was before.

@@ -29,7 +29,7 @@ void LiveJobs::on_job(const JournalPlace&, const JobRecord& record, std::span<co
 
 void LiveJobs::on_ended(const JournalPlace&, JobId id) { end_those_before(id); }
 
-/// A life whose attempts are counted shows that those before it are over. So do changes and parts.
+/// A generation with counted attempts shows that those before it are over. So do changes and parts.
 void LiveJobs::on_attempts(const JournalPlace&, JobId id, std::uint16_t) { end_those_before(id); }
 
 void LiveJobs::on_change(const JournalPlace&, const ChangeRecord& record, std::string_view) {

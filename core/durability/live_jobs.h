@@ -46,7 +46,7 @@ class LiveJobs : public WholeJobsVisitor {
 
   bool is_cell(JobId id) const noexcept { return index_of(id) < capacity_; }
   Cell& cell_of(JobId id);
-  /// All lives of the cell before that of `id` are over.
+  /// All generations of the cell before that of `id` are over.
   void end_those_before(JobId id);
   NeverWere::Bond bond_of(CellIndex cell) const;
 

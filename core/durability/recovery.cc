@@ -79,7 +79,7 @@ void TableRebuild::on_part(const JournalPlace& place, const PartRecord& record, 
   ScratchCell cell(table_.header(index_of(id)));
   const NamedLife life = named_life(generation_of(id), cell.latest_generation());
   if (effect_of(RecordType::part, life) != RecordEffect::keeps) return;
-  cell.raise_note({.generation = generation_of(id)});  // the lives before it are over, and their parts go
+  cell.raise_note({.generation = generation_of(id)});  // earlier jobs are over, and their parts go
   parts_.add(record, part);
 }
 

@@ -48,7 +48,7 @@ class ScratchCell {
  public:
   explicit ScratchCell(CellHeader& header) noexcept : header_(&header) {}
 
-  /// Of the highest generation that an ended, attempts, change or part record names: lives before it are over.
+  /// Of the highest generation that an ended, attempts, change or part record names: earlier jobs are over.
   struct LifeNote {
     std::uint64_t generation = 0;  // 40 bits
     std::uint16_t attempts = 0;    // the most that a record names

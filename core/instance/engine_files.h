@@ -111,7 +111,7 @@ class EngineFiles {
 /// There is none at `path`; says how to make one.
 Error no_engine_at(const std::filesystem::path& path);
 
-/// The limit grows by this much at a time: 2^26 lives of a cell.
+/// The limit grows by this much at a time: 2^26 generations of a cell.
 inline constexpr std::uint64_t generation_step = std::uint64_t{1} << 26;
 
 }  // namespace ringmill

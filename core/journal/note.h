@@ -28,7 +28,7 @@ static_assert(cell_state(JournaledState::delayed) == CellState::delayed &&
 /// Others may have come with this completion.
 constexpr bool may_have_follow_ups(StateWord word) noexcept { return word.state() == CellState::completed; }
 
-/// generation 40 | segment 24. Zero: the journal knows no life of this cell that it has not seen end.
+/// generation 40 | segment 24. Zero: the journal has no generation of this cell that has not ended.
 /// The segment is the low part of its number: all segments that count at a time are far fewer than 2^24.
 struct JournalNote {
   std::uint64_t generation = 0;

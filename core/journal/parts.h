@@ -1,7 +1,7 @@
-// Payloads that the journal holds in parts: the parts that were read, for the latest life of each cell.
+// Payloads that the journal holds in parts: the parts that were read, for the latest generation of each cell.
 //
 // A job may be written several times, its parts between those of others. Its parts hold the same bytes each time, so
-// parts of different times can be joined. A life ends all earlier lives of its cell.
+// parts of different times can be joined. A generation ends all earlier ones of its cell.
 //
 // Memory is taken for the parts that came, never for what a record says of a payload's length: a record of 32 bytes may
 // speak of gigabytes.
@@ -38,7 +38,7 @@ class JournalParts {
     if (keep_bytes_ && payload.joined.empty()) kept.assign(part.begin(), part.end());
   }
 
-  /// All lives of the cell before this generation are over.
+  /// All earlier generations of the cell are over.
   void end_below(CellIndex index, std::uint64_t generation) {
     const auto found = cells_.find(index);
     if (found != cells_.end() && generation_of(found->second.id) < generation) cells_.erase(found);

@@ -12,7 +12,7 @@
 //           marked for the keeper instead
 //   enq.N6  clear the placing list                               nothing is left
 //
-// A job is marked before it can be claimed, so its end is marked after it: the journal never misses a life that it
+// A job is marked before it can be claimed, so its end is marked after it: the journal never misses a job that it
 // should know.
 #pragma once
 

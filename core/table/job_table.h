@@ -149,12 +149,12 @@ class JobTable {
 
   /// False for an id that no cell can have given.
   bool can_have_given(JobId id) const noexcept { return id && index_of(id) < capacity_ && generation_of(id) != 0; }
-  /// Whether the job's cell is of its life still.
+  /// Whether the job's cell still has its generation.
   bool stands(JobId id) const noexcept {
     return can_have_given(id) && word(index_of(id)).generation() == generation_of(id);
   }
   /// The word of a cell whose job `word` is over. After a recovery cells still hold jobs of generations below the first
-  /// one: ids in between may have been given, and lost with the last moments, so the next life begins above them all.
+  /// one: ids in between may have been given, and lost with the last moments, so the next generation is above them all.
   StateWord freed(StateWord word) const noexcept {
     const std::uint64_t next = word.generation() + 1;
     return StateWord::make(next > first_generation_ ? next : first_generation_, 0, CellState::free, 0);

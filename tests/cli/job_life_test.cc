@@ -1,4 +1,4 @@
-// What enqueue asks for a job's later life, and wait and explain, which tell of it.
+// The options of enqueue for retries, delays and results; wait and explain, which show them.
 #include "tests/cli/command_line.h"
 #include "tests/support/must.h"
 

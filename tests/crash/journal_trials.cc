@@ -87,7 +87,7 @@ void compare_with_table(const World& world, std::string_view when, std::vector<P
     const CellHeader& header = table.header(index);
     const auto view = view_job(world.segment(), index);
     const auto payload = view ? copy_payload(world.segment(), *view) : std::nullopt;
-    if (life->generation != word.generation()) add(Trouble::lost, "the journal has another life than job " + id);
+    if (life->generation != word.generation()) add(Trouble::lost, "the journal has another generation than job " + id);
     if (life->attempts != header.attempts.load()) add(Trouble::lost, "the journal has other attempts of job " + id);
     if (!payload || life->payload != *payload) add(Trouble::lost, "the journal has another payload of job " + id);
   }

@@ -58,7 +58,7 @@ void expect_near(std::chrono::system_clock::time_point one, std::chrono::system_
   EXPECT_LT(std::chrono::abs(one - other), 50ms);
 }
 
-TEST(LaterLifeDurability, a_delayed_job_comes_back_delayed_until_the_time_that_it_had) {
+TEST(OptionsDurability, a_delayed_job_comes_back_delayed_until_the_time_that_it_had) {
   LaterLifeMachine machine;
   const JobId id = machine.add({.delay = 1h});
   const JobInfo before = machine.info(id);
@@ -70,7 +70,7 @@ TEST(LaterLifeDurability, a_delayed_job_comes_back_delayed_until_the_time_that_i
   }
 }
 
-TEST(LaterLifeDurability, a_job_that_names_a_moment_comes_back_with_that_moment) {
+TEST(OptionsDurability, a_job_that_names_a_moment_comes_back_with_that_moment) {
   LaterLifeMachine machine;
   const auto moment = std::chrono::ceil<std::chrono::hours>(std::chrono::system_clock::now()) + 1h;
   const JobId id = machine.add({.at = moment});
@@ -79,7 +79,7 @@ TEST(LaterLifeDurability, a_job_that_names_a_moment_comes_back_with_that_moment)
   EXPECT_EQ(machine.info(id).due_at, moment);
 }
 
-TEST(LaterLifeDurability, a_job_whose_time_has_come_while_the_engine_was_away_runs_at_once) {
+TEST(OptionsDurability, a_job_whose_time_has_come_while_the_engine_was_away_runs_at_once) {
   LaterLifeMachine machine;
   const JobId id = machine.add({.delay = 300ms});
   machine.reboot(without_keeper);
@@ -89,7 +89,7 @@ TEST(LaterLifeDurability, a_job_whose_time_has_come_while_the_engine_was_away_ru
   EXPECT_EQ(machine.claim().id(), id);
 }
 
-TEST(LaterLifeDurability, a_failed_attempt_comes_back_with_its_error_and_the_time_of_the_next) {
+TEST(OptionsDurability, a_failed_attempt_comes_back_with_its_error_and_the_time_of_the_next) {
   LaterLifeMachine machine;
   const JobId id = machine.add({.max_attempts = 5});
   EXPECT_EQ(must(machine.claim().retry_in(1h, "no such host")), Settled::waits);
@@ -103,7 +103,7 @@ TEST(LaterLifeDurability, a_failed_attempt_comes_back_with_its_error_and_the_tim
   expect_near(after.due_at, before.due_at);
 }
 
-TEST(LaterLifeDurability, a_snooze_replaces_the_time_that_the_job_had_before) {
+TEST(OptionsDurability, a_snooze_replaces_the_time_that_the_job_had_before) {
   LaterLifeMachine machine;
   const JobId id = machine.add({.delay = 20ms});
   must(machine.claim().snooze(1h));
@@ -114,7 +114,7 @@ TEST(LaterLifeDurability, a_snooze_replaces_the_time_that_the_job_had_before) {
   expect_near(machine.info(id).due_at, before.due_at);
 }
 
-TEST(LaterLifeDurability, the_retry_policy_still_says_when_the_next_attempt_comes) {
+TEST(OptionsDurability, the_retry_policy_still_says_when_the_next_attempt_comes) {
   LaterLifeMachine machine;
   const JobId id = machine.add({.retry_policy = must(machine.engine->retry_policy("fixed:2h"))});
   machine.reboot();
@@ -122,7 +122,7 @@ TEST(LaterLifeDurability, the_retry_policy_still_says_when_the_next_attempt_come
   EXPECT_GT(machine.info(id).due_at, std::chrono::system_clock::now() + 1h) << "the default's first delay is 1 s";
 }
 
-TEST(LaterLifeDurability, a_kept_result_comes_back) {
+TEST(OptionsDurability, a_kept_result_comes_back) {
   LaterLifeMachine machine;
   const JobId id = machine.add({.keep_result = 1h});
   must(machine.claim().complete(as_payload("forty-two")));
@@ -137,7 +137,7 @@ TEST(LaterLifeDurability, a_kept_result_comes_back) {
   EXPECT_TRUE(machine.has_nothing());
 }
 
-TEST(LaterLifeDurability, a_result_that_was_cut_comes_back_and_still_says_so) {
+TEST(OptionsDurability, a_result_that_was_cut_comes_back_and_still_says_so) {
   LaterLifeMachine machine;
   const JobId id = machine.add({.keep_result = 1h});
   must(machine.claim().complete(as_payload(std::string(5000, 'x'))));
@@ -148,7 +148,7 @@ TEST(LaterLifeDurability, a_result_that_was_cut_comes_back_and_still_says_so) {
   EXPECT_TRUE(machine.info(id).result_cut);
 }
 
-TEST(LaterLifeDurability, the_history_of_a_cancelled_job_comes_back) {
+TEST(OptionsDurability, the_history_of_a_cancelled_job_comes_back) {
   LaterLifeMachine machine;
   const JobId id = machine.add({.keep_result = 1h});
   EXPECT_EQ(must(machine.participant->cancel(id)), Cancelled::before_start);
@@ -157,7 +157,7 @@ TEST(LaterLifeDurability, the_history_of_a_cancelled_job_comes_back) {
   EXPECT_TRUE(machine.has_nothing());
 }
 
-TEST(LaterLifeDurability, a_dead_job_is_buried_and_does_not_wait_again) {
+TEST(OptionsDurability, a_dead_job_is_buried_and_does_not_wait_again) {
   LaterLifeMachine machine;
   const JobId id = machine.add({});
   must(machine.claim().reject("never"));
@@ -170,7 +170,7 @@ TEST(LaterLifeDurability, a_dead_job_is_buried_and_does_not_wait_again) {
   EXPECT_TRUE(machine.has_nothing());
 }
 
-TEST(LaterLifeDurability, a_unique_job_is_found_by_its_key) {
+TEST(OptionsDurability, a_unique_job_is_found_by_its_key) {
   LaterLifeMachine machine;
   const UniqueJob made = must(machine.participant->enqueue_unique(machine.request(), "invoice 17"));
   EXPECT_TRUE(made.is_new);
@@ -180,7 +180,7 @@ TEST(LaterLifeDurability, a_unique_job_is_found_by_its_key) {
   EXPECT_EQ(found.id, made.id);
 }
 
-TEST(LaterLifeDurability, jobs_whose_segment_is_retired_are_copied_with_all_that_they_have) {
+TEST(OptionsDurability, jobs_whose_segment_is_retired_are_copied_with_all_that_they_have) {
   CreateOptions options = small_engine_with_room();
   options.journal_limit = std::uint64_t{4} << 20;
   LaterLifeMachine machine(options);

@@ -29,7 +29,7 @@ struct Changed {
   }
 };
 
-TEST(RebuildLaterLife, a_job_that_is_delayed_for_a_span_waits_for_what_is_left_of_it) {
+TEST(RebuildOptions, a_job_that_is_delayed_for_a_span_waits_for_what_is_left_of_it) {
   Changed job;
   const std::uint64_t lease_before = lease_clock_ns();
   job.records.change(change_of(job.id, JournaledState::delayed, wall_ms() + hour_ms));
@@ -43,7 +43,7 @@ TEST(RebuildLaterLife, a_job_that_is_delayed_for_a_span_waits_for_what_is_left_o
   EXPECT_EQ(check_invariants(*rebuilt.segment, true), std::vector<std::string>{});
 }
 
-TEST(RebuildLaterLife, a_job_that_is_delayed_until_a_moment_waits_for_that_moment) {
+TEST(RebuildOptions, a_job_that_is_delayed_until_a_moment_waits_for_that_moment) {
   for (const std::uint64_t moment_ms : {wall_ms() + hour_ms, wall_ms() - hour_ms}) {
     Changed job;
     job.records.change(change_of(job.id, JournaledState::delayed, ChangeRecord::wall_bit | moment_ms));
@@ -54,7 +54,7 @@ TEST(RebuildLaterLife, a_job_that_is_delayed_until_a_moment_waits_for_that_momen
   }
 }
 
-TEST(RebuildLaterLife, a_span_that_ended_while_the_machine_was_off_is_over) {
+TEST(RebuildOptions, a_span_that_ended_while_the_machine_was_off_is_over) {
   Changed job;
   job.records.change(change_of(job.id, JournaledState::delayed, wall_ms() - hour_ms));
   const Rebuilt rebuilt(job.records);
@@ -62,7 +62,7 @@ TEST(RebuildLaterLife, a_span_that_ended_while_the_machine_was_off_is_over) {
   EXPECT_LE(rebuilt.due(job.id).ns, lease_clock_ns());
 }
 
-TEST(RebuildLaterLife, a_job_that_failed_waits_with_its_attempts_and_what_it_said) {
+TEST(RebuildOptions, a_job_that_failed_waits_with_its_attempts_and_what_it_said) {
   Changed job;
   job.records.change(change_of(job.id, JournaledState::waits, 0, 4), "no such host");
   const Rebuilt rebuilt(job.records);
@@ -73,7 +73,7 @@ TEST(RebuildLaterLife, a_job_that_failed_waits_with_its_attempts_and_what_it_sai
   EXPECT_EQ(rebuilt.order(1), std::vector<CellIndex>{1});
 }
 
-TEST(RebuildLaterLife, what_is_kept_after_the_end_comes_back_and_runs_no_more) {
+TEST(RebuildOptions, what_is_kept_after_the_end_comes_back_and_runs_no_more) {
   for (const auto& [journaled, state] : {std::pair(JournaledState::completed, CellState::completed),
                                          std::pair(JournaledState::cancelled, CellState::cancelled)}) {
     Changed job;
@@ -96,7 +96,7 @@ TEST(RebuildLaterLife, what_is_kept_after_the_end_comes_back_and_runs_no_more) {
   }
 }
 
-TEST(RebuildLaterLife, a_job_on_its_way_to_the_dead_letters_is_still_on_it) {
+TEST(RebuildOptions, a_job_on_its_way_to_the_dead_letters_is_still_on_it) {
   Changed job;
   ChangeRecord change = change_of(job.id, JournaledState::dead, 0, 3);
   change.cause = static_cast<std::uint8_t>(DeathCause::timeout);
@@ -109,7 +109,7 @@ TEST(RebuildLaterLife, a_job_on_its_way_to_the_dead_letters_is_still_on_it) {
   EXPECT_EQ(rebuilt.order(1), std::vector<CellIndex>{});
 }
 
-TEST(RebuildLaterLife, what_a_job_asks_for_comes_back) {
+TEST(RebuildOptions, what_a_job_asks_for_comes_back) {
   Changed job;
   const UniqueKey key = UniqueKey::of("invoice 17");
   job.records.retry_policy(7, "fixed:5s");
@@ -132,7 +132,7 @@ TEST(RebuildLaterLife, what_a_job_asks_for_comes_back) {
   EXPECT_EQ(UniqueJobs(*rebuilt.segment).find(key, JobId()), job.id);
 }
 
-TEST(RebuildLaterLife, of_as_many_attempts_the_later_record_stands_though_the_wall_clock_was_set_back) {
+TEST(RebuildOptions, of_as_many_attempts_the_later_record_stands_though_the_wall_clock_was_set_back) {
   const std::uint64_t now_ms = wall_ms();
   for (const std::uint64_t last : {1, 3}) {
     Changed job;
@@ -146,7 +146,7 @@ TEST(RebuildLaterLife, of_as_many_attempts_the_later_record_stands_though_the_wa
   }
 }
 
-TEST(RebuildLaterLife, a_job_that_was_put_off_waits_when_a_later_record_says_so) {
+TEST(RebuildOptions, a_job_that_was_put_off_waits_when_a_later_record_says_so) {
   const std::uint64_t due = ChangeRecord::wall_bit | (wall_ms() + 2 * hour_ms);
   const auto state_with = [&](const std::function<void(Changed&)>& later) {
     Changed job;
@@ -162,14 +162,14 @@ TEST(RebuildLaterLife, a_job_that_was_put_off_waits_when_a_later_record_says_so)
       << "that is of before";
 }
 
-TEST(RebuildLaterLife, a_retry_stands_before_the_later_time_of_an_earlier_attempt) {
+TEST(RebuildOptions, a_retry_stands_before_the_later_time_of_an_earlier_attempt) {
   Changed job;
   job.records.change(change_of(job.id, JournaledState::delayed, ChangeRecord::wall_bit | 9000, 2));
   job.records.change(change_of(job.id, JournaledState::delayed, ChangeRecord::wall_bit | 9'000'000, 1));
   EXPECT_EQ(Rebuilt(job.records).due(job.id).ns, 9000 * ns_per_ms);
 }
 
-TEST(RebuildLaterLife, changes_in_any_order_and_again_give_the_same_job) {
+TEST(RebuildOptions, changes_in_any_order_and_again_give_the_same_job) {
   const std::uint64_t now_ms = wall_ms();
   const JobId id = Changed().id;
   const std::vector<std::pair<ChangeRecord, std::string>> changes{
@@ -196,7 +196,7 @@ TEST(RebuildLaterLife, changes_in_any_order_and_again_give_the_same_job) {
   }
 }
 
-TEST(RebuildLaterLife, changes_of_an_earlier_life_do_not_count) {
+TEST(RebuildOptions, changes_of_an_earlier_life_do_not_count) {
   Changed job;
   job.records.change(change_of(id_of(4, 1), JournaledState::dead, 0, 9), "of another");
   EXPECT_EQ(Rebuilt(job.records).info(job.id).state, JobState::queued);
@@ -204,7 +204,7 @@ TEST(RebuildLaterLife, changes_of_an_earlier_life_do_not_count) {
   EXPECT_EQ(Rebuilt(job.records).text_of(job.id), "");
 }
 
-TEST(RebuildLaterLife, a_new_life_has_nothing_of_the_one_before_it) {
+TEST(RebuildOptions, a_new_life_has_nothing_of_the_one_before_it) {
   Changed job;
   job.records.options({.cell_flags = cell_flag::has_options, .retry_policy = 3, .id = job.id.value(), .keep_ms = 9});
   job.records.change(change_of(job.id, JournaledState::delayed, wall_ms() + hour_ms, 4), "of another");
@@ -220,13 +220,13 @@ TEST(RebuildLaterLife, a_new_life_has_nothing_of_the_one_before_it) {
   EXPECT_EQ(header.due_at.load(), 0U);
 }
 
-TEST(RebuildLaterLife, a_change_of_a_life_whose_record_was_lost_ends_those_before_it) {
+TEST(RebuildOptions, a_change_of_a_life_whose_record_was_lost_ends_those_before_it) {
   Changed job;
   job.records.change(change_of(id_of(6, 1), JournaledState::delayed, wall_ms() + hour_ms));
   EXPECT_TRUE(Rebuilt(job.records).is_free(1));
 }
 
-TEST(RebuildLaterLife, a_copy_in_a_later_segment_says_all_whether_or_not_the_older_is_there) {
+TEST(RebuildOptions, a_copy_in_a_later_segment_says_all_whether_or_not_the_older_is_there) {
   const OptionsRecord options{
       .cell_flags = cell_flag::has_options, .retry_policy = 7, .id = id_of(5, 1).value(), .keep_ms = 9};
   const ChangeRecord change = change_of(id_of(5, 1), JournaledState::delayed, ChangeRecord::wall_bit | 9'000'000, 2);
@@ -249,7 +249,7 @@ TEST(RebuildLaterLife, a_copy_in_a_later_segment_says_all_whether_or_not_the_old
   }
 }
 
-TEST(RebuildLaterLife, a_text_longer_than_the_cell_is_cut) {
+TEST(RebuildOptions, a_text_longer_than_the_cell_is_cut) {
   for (const bool has_options : {false, true}) {
     Changed job;
     if (has_options) job.records.options({.cell_flags = cell_flag::has_options, .id = job.id.value(), .keep_ms = 77});
@@ -265,14 +265,14 @@ TEST(RebuildLaterLife, a_text_longer_than_the_cell_is_cut) {
   }
 }
 
-TEST(RebuildLaterLife, options_that_come_after_a_text_cut_it) {
+TEST(RebuildOptions, options_that_come_after_a_text_cut_it) {
   Changed job;
   job.records.change(change_of(job.id, JournaledState::waits), std::string(56, 'x'));
   job.records.options({.cell_flags = cell_flag::has_options, .id = job.id.value(), .keep_ms = 77});
   EXPECT_EQ(Rebuilt(job.records).text_of(job.id), std::string(8, 'x'));
 }
 
-TEST(RebuildLaterLife, a_time_beyond_all_clocks_is_the_last_one) {
+TEST(RebuildOptions, a_time_beyond_all_clocks_is_the_last_one) {
   for (const std::uint64_t wall_bit : {std::uint64_t{0}, ChangeRecord::wall_bit}) {
     Changed job;
     job.records.change(change_of(job.id, JournaledState::delayed, wall_bit | (ChangeRecord::wall_bit - 1)));
@@ -282,7 +282,7 @@ TEST(RebuildLaterLife, a_time_beyond_all_clocks_is_the_last_one) {
   }
 }
 
-TEST(RebuildLaterLife, a_death_of_a_cause_that_cannot_be_is_reported_and_stays_a_death) {
+TEST(RebuildOptions, a_death_of_a_cause_that_cannot_be_is_reported_and_stays_a_death) {
   Changed job;
   ChangeRecord change = change_of(job.id, JournaledState::dead);
   change.cause = 7;
@@ -294,7 +294,7 @@ TEST(RebuildLaterLife, a_death_of_a_cause_that_cannot_be_is_reported_and_stays_a
   EXPECT_EQ(rebuilt.damage[0].suspects, std::vector<JobId>{job.id});
 }
 
-TEST(RebuildLaterLife, options_that_no_job_can_have_are_reported_and_left_out) {
+TEST(RebuildOptions, options_that_no_job_can_have_are_reported_and_left_out) {
   const std::vector<OptionsRecord> spoiled{
       {.cell_flags = 8, .id = id_of(5, 1).value()},
       {.retry_policy = most_retry_policies + 1, .id = id_of(5, 1).value()},
@@ -316,7 +316,7 @@ TEST(RebuildLaterLife, options_that_no_job_can_have_are_reported_and_left_out) {
   }
 }
 
-TEST(RebuildLaterLife, changes_of_impossible_cells_and_policies_that_cannot_be_are_reported) {
+TEST(RebuildOptions, changes_of_impossible_cells_and_policies_that_cannot_be_are_reported) {
   Records records;
   records.change(change_of(id_of(5, capacity), JournaledState::dead));
   records.retry_policy(0, "fixed:5s");
