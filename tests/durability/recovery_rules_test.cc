@@ -13,7 +13,7 @@ constexpr CellIndex cell = 1;
 constexpr std::uint16_t standing_attempts = 1;
 constexpr std::uint16_t said_attempts = 2;
 constexpr std::uint64_t due_ms = 9'000'000'000'000;
-constexpr std::uint32_t cell_bytes = 256;
+constexpr std::uint32_t rule_cell_bytes = 256;
 
 /// What recovery makes of cell 1.
 struct Found {
@@ -30,7 +30,7 @@ void PrintTo(const Found& found, std::ostream* out) {
 }
 
 Found found_by(const Records& records) {
-  const Rebuilt rebuilt(records, cell_bytes);
+  const Rebuilt rebuilt(records, rule_cell_bytes);
   EXPECT_TRUE(rebuilt.damage.empty()) << rebuilt.damage.front().reason;
   const JobTable table(*rebuilt.segment);
   const StateWord word = table.word(cell);

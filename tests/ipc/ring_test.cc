@@ -16,14 +16,14 @@
 namespace ringmill::test {
 namespace {
 
-constexpr std::uint64_t slot_count = 8;
+constexpr std::uint64_t ring_slots = 8;
 
 /// A level and its slots in private memory, zeroed as a new segment is.
 struct RingRig {
   LevelEntry level{};
-  std::array<std::atomic<std::uint64_t>, slot_count> slots{};
+  std::array<std::atomic<std::uint64_t>, ring_slots> slots{};
 
-  Ring view() { return Ring(&level, slots.data(), slot_count); }
+  Ring view() { return Ring(&level, slots.data(), ring_slots); }
 };
 
 constexpr auto all_dead = [](std::uint64_t) { return false; };
@@ -42,8 +42,8 @@ std::vector<std::uint64_t> hints_of(const Ring& ring) {
 TEST(RingInProcess, zeroed_memory_is_an_empty_ring) {
   RingRig rig;
   const Ring ring = rig.view();
-  EXPECT_EQ(ring.head(), slot_count);
-  EXPECT_EQ(ring.tail(), slot_count);
+  EXPECT_EQ(ring.head(), ring_slots);
+  EXPECT_EQ(ring.tail(), ring_slots);
   EXPECT_EQ(ring.turn_of(ring.slot(ring.head()), ring.head()), Ring::Turn::before);
 }
 
@@ -57,7 +57,7 @@ TEST(RingInProcess, hints_stand_in_the_order_in_which_they_were_pushed) {
 TEST(RingInProcess, order_is_kept_over_many_laps) {
   RingRig rig;
   Ring ring = rig.view();
-  for (std::uint64_t hint = 1; hint <= 100 * slot_count; ++hint) {
+  for (std::uint64_t hint = 1; hint <= 100 * ring_slots; ++hint) {
     ASSERT_EQ(ring.push(hint, all_live), Ring::Pushed::done);
     ASSERT_EQ(hints_of(ring), std::vector<std::uint64_t>{hint});
     ring.raise_head(ring.tail());
@@ -67,14 +67,14 @@ TEST(RingInProcess, order_is_kept_over_many_laps) {
 TEST(RingInProcess, a_ring_full_of_live_hints_says_full) {
   RingRig rig;
   Ring ring = rig.view();
-  for (std::uint64_t hint = 1; hint <= slot_count; ++hint) ASSERT_EQ(ring.push(hint, all_live), Ring::Pushed::done);
+  for (std::uint64_t hint = 1; hint <= ring_slots; ++hint) ASSERT_EQ(ring.push(hint, all_live), Ring::Pushed::done);
   EXPECT_EQ(ring.push(99, all_live), Ring::Pushed::full);
 }
 
 TEST(RingInProcess, a_refused_push_loses_none_of_the_live_hints) {
   RingRig rig;
   Ring ring = rig.view();
-  for (std::uint64_t hint = 1; hint <= slot_count; ++hint) ASSERT_EQ(ring.push(hint, all_live), Ring::Pushed::done);
+  for (std::uint64_t hint = 1; hint <= ring_slots; ++hint) ASSERT_EQ(ring.push(hint, all_live), Ring::Pushed::done);
   ASSERT_EQ(ring.push(99, all_live), Ring::Pushed::full);
   const std::vector<std::uint64_t> left = hints_of(ring);
   EXPECT_EQ(std::set<std::uint64_t>(left.begin(), left.end()), (std::set<std::uint64_t>{1, 2, 3, 4, 5, 6, 7, 8}));
@@ -83,7 +83,7 @@ TEST(RingInProcess, a_refused_push_loses_none_of_the_live_hints) {
 TEST(RingInProcess, a_full_ring_makes_room_where_a_hint_is_dead) {
   RingRig rig;
   Ring ring = rig.view();
-  for (std::uint64_t hint = 1; hint <= slot_count; ++hint) ASSERT_EQ(ring.push(hint, all_live), Ring::Pushed::done);
+  for (std::uint64_t hint = 1; hint <= ring_slots; ++hint) ASSERT_EQ(ring.push(hint, all_live), Ring::Pushed::done);
   ASSERT_EQ(ring.push(99, [](std::uint64_t hint) { return hint != 5; }), Ring::Pushed::done);
   const std::vector<std::uint64_t> left = hints_of(ring);
   EXPECT_EQ(std::set<std::uint64_t>(left.begin(), left.end()), (std::set<std::uint64_t>{1, 2, 3, 4, 6, 7, 8, 99}));
@@ -95,11 +95,11 @@ TEST(RingInProcess, a_tail_that_lags_behind_is_helped_on) {
   // Killed between ring.P2 and ring.P3: the slots are filled, the tail does not say so.
   std::uint64_t position = ring.tail();
   for (std::uint64_t hint = 1; hint <= 3; ++hint) ASSERT_EQ(ring.push_at(position, hint, all_live), Ring::Pushed::done);
-  ASSERT_EQ(ring.tail(), slot_count);
+  ASSERT_EQ(ring.tail(), ring_slots);
   Ring other = rig.view();
   ASSERT_EQ(other.push(4, all_live), Ring::Pushed::done);
   EXPECT_EQ(hints_of(ring), (std::vector<std::uint64_t>{1, 2, 3, 4}));
-  EXPECT_EQ(ring.tail(), slot_count + 4);
+  EXPECT_EQ(ring.tail(), ring_slots + 4);
 }
 
 TEST(RingInProcess, a_batch_shows_in_the_tail_when_it_is_raised) {
@@ -108,7 +108,7 @@ TEST(RingInProcess, a_batch_shows_in_the_tail_when_it_is_raised) {
   std::uint64_t position = ring.tail();
   for (std::uint64_t hint = 1; hint <= 3; ++hint) ASSERT_EQ(ring.push_at(position, hint, all_live), Ring::Pushed::done);
   ring.raise_tail(position);
-  EXPECT_EQ(ring.tail(), slot_count + 3);
+  EXPECT_EQ(ring.tail(), ring_slots + 3);
 }
 
 TEST(RingInProcess, a_view_with_an_old_head_pushes_into_the_room_that_others_made) {
@@ -116,7 +116,7 @@ TEST(RingInProcess, a_view_with_an_old_head_pushes_into_the_room_that_others_mad
   Ring old_view = rig.view();
   ASSERT_EQ(old_view.push(1, all_live), Ring::Pushed::done);
   Ring other = rig.view();
-  for (std::uint64_t hint = 2; hint <= slot_count; ++hint) ASSERT_EQ(other.push(hint, all_live), Ring::Pushed::done);
+  for (std::uint64_t hint = 2; hint <= ring_slots; ++hint) ASSERT_EQ(other.push(hint, all_live), Ring::Pushed::done);
   other.raise_head(other.tail());
   EXPECT_EQ(old_view.push(9, all_live), Ring::Pushed::done);
   EXPECT_EQ(hints_of(old_view), std::vector<std::uint64_t>{9});
@@ -126,23 +126,23 @@ TEST(RingInProcess, head_and_tail_never_go_back) {
   const SharedMemoryDistrust distrust;  // the positions that are raised to were never filled
   RingRig rig;
   Ring ring = rig.view();
-  ring.raise_head(slot_count + 5);
-  ring.raise_tail(slot_count + 6);
-  ring.raise_head(slot_count + 2);
-  ring.raise_tail(slot_count + 1);
-  EXPECT_EQ(ring.head(), slot_count + 5);
-  EXPECT_EQ(ring.tail(), slot_count + 6);
+  ring.raise_head(ring_slots + 5);
+  ring.raise_tail(ring_slots + 6);
+  ring.raise_head(ring_slots + 2);
+  ring.raise_tail(ring_slots + 1);
+  EXPECT_EQ(ring.head(), ring_slots + 5);
+  EXPECT_EQ(ring.tail(), ring_slots + 6);
 }
 
 TEST(RingInProcess, order_is_kept_when_the_lap_field_wraps) {
   RingRig rig;
   const std::uint64_t last_lap = Ring::lap_mask;
-  const std::uint64_t begin = last_lap * slot_count;
+  const std::uint64_t begin = last_lap * ring_slots;
   for (auto& slot : rig.slots) slot.store((last_lap - 1) << Ring::hint_bits);
   rig.level.head.store(begin);
   rig.level.tail.store(begin);
   Ring ring = rig.view();
-  for (std::uint64_t hint = 1; hint <= 4 * slot_count; ++hint) {
+  for (std::uint64_t hint = 1; hint <= 4 * ring_slots; ++hint) {
     ASSERT_EQ(ring.push(hint, all_live), Ring::Pushed::done);
     ASSERT_EQ(hints_of(ring), std::vector<std::uint64_t>{hint});
     ring.raise_head(ring.tail());
@@ -152,7 +152,7 @@ TEST(RingInProcess, order_is_kept_when_the_lap_field_wraps) {
 TEST(RingInProcess, a_push_ends_whatever_the_counters_say) {
   const SharedMemoryDistrust distrust;
   constexpr std::array<std::uint64_t, 6> values{
-      0, 1, slot_count, slot_count + 3, std::uint64_t{1} << 40, ~std::uint64_t{0}};
+      0, 1, ring_slots, ring_slots + 3, std::uint64_t{1} << 40, ~std::uint64_t{0}};
   for (const std::uint64_t head : values) {
     for (const std::uint64_t tail : values) {
       RingRig rig;
@@ -170,7 +170,7 @@ TEST(RingInProcess, a_push_ends_whatever_the_slots_say) {
   const SharedMemoryDistrust distrust;
   for (std::uint64_t lap = 0; lap < 6; ++lap) {
     RingRig rig;
-    for (std::uint64_t n = 0; n < slot_count; ++n) rig.slots[n].store((lap * (n + 1)) << Ring::hint_bits | n);
+    for (std::uint64_t n = 0; n < ring_slots; ++n) rig.slots[n].store((lap * (n + 1)) << Ring::hint_bits | n);
     Ring ring = rig.view();
     int asked = 0;
     static_cast<void>(ring.push(7, [&asked](std::uint64_t) { return ++asked > 0; }));
