@@ -14,6 +14,7 @@ PROJECT = """cmake_minimum_required(VERSION 3.25)
 project(sums LANGUAGES CXX)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 add_executable(sums one.cc two.cc)
+target_include_directories(sums PRIVATE ${CMAKE_SOURCE_DIR})
 target_precompile_headers(sums PRIVATE <string>)
 """
 FILES = {

@@ -12,6 +12,7 @@ has written them down) is older than the object, and says the same here. Else th
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -52,13 +53,23 @@ def files_read_for(build, output):
     return [Path(os.path.normpath(build / line.strip())) for line in lines[1:] if line.strip()]
 
 
+def moved(text, root, tree):
+    """`text` with each path to ROOT, or into it, as one of TREE."""
+    return re.sub(re.escape(str(root)) + r"(?![\w.-])", lambda _: str(tree), text)
+
+
 def says_the_same(theirs, ours, root, tree):
     """Two files, but for the place of the tree in what CMake has written."""
     try:
         their_bytes, our_bytes = theirs.read_bytes(), ours.read_bytes()
     except OSError:
         return False
-    return their_bytes == our_bytes or their_bytes.replace(f"{root}/".encode(), f"{tree}/".encode()) == our_bytes
+    if their_bytes == our_bytes:
+        return True
+    try:
+        return moved(their_bytes.decode("utf-8"), root, tree) == our_bytes.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
 
 
 def files_to_take(root, tree, build, output, command):
@@ -66,7 +77,7 @@ def files_to_take(root, tree, build, output, command):
     their_build = root / build.relative_to(tree)
     theirs = command_in(their_build, output)
     # In front of the compiler there may be another launcher here, as ccache.
-    if theirs is None or [word.replace(f"{root}/", f"{tree}/") for word in theirs] != command[-len(theirs):]:
+    if theirs is None or [moved(word, root, tree) for word in theirs] != command[-len(theirs):]:
         return None
     read = files_read_for(their_build, output)
     if read is None:
