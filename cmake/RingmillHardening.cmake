@@ -2,8 +2,11 @@
 # Not at -O0, where FORTIFY does nothing, nor under the sanitizers, which look at more than all of it.
 
 option(RINGMILL_HARDENING "Harden optimised builds: RELRO, BIND_NOW, PIE, stack protector, FORTIFY, CET" ON)
-set(RINGMILL_HARDENS "$<AND:$<BOOL:${RINGMILL_HARDENING}>,$<NOT:$<BOOL:${RINGMILL_SANITIZE}>>,\
-$<NOT:$<CONFIG:Debug>>,$<NOT:$<STREQUAL:$<CONFIG>,>>>")
+if(RINGMILL_HARDENING AND NOT RINGMILL_SANITIZE)
+  set(RINGMILL_HARDENS "$<AND:$<NOT:$<CONFIG:Debug>>,$<NOT:$<STREQUAL:$<CONFIG>,>>>")
+else()
+  set(RINGMILL_HARDENS "0")
+endif()
 
 include(CheckPIESupported)
 check_pie_supported(LANGUAGES CXX)
