@@ -54,6 +54,16 @@ TEST(RingInProcess, hints_stand_in_the_order_in_which_they_were_pushed) {
   EXPECT_EQ(hints_of(ring), (std::vector<std::uint64_t>{1, 2, 3, 4, 5}));
 }
 
+TEST(RingInProcess, a_full_ring_that_keeps_order_moves_no_hint) {
+  RingRig rig;
+  Ring ring(&rig.level, rig.slots.data(), ring_slots, Ring::Full::keeps_order);
+  for (std::uint64_t hint = 1; hint <= ring_slots; ++hint) ASSERT_EQ(ring.push(hint, all_live), Ring::Pushed::done);
+  const std::uint64_t head = ring.head();
+  EXPECT_EQ(ring.push(ring_slots + 1, all_live), Ring::Pushed::full);
+  EXPECT_EQ(ring.head(), head);  // a claimer beside us finds the first one first, at each moment
+  EXPECT_EQ(ring.tail(), head + ring_slots);
+}
+
 TEST(RingInProcess, order_is_kept_over_many_laps) {
   RingRig rig;
   Ring ring = rig.view();
