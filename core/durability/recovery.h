@@ -64,7 +64,7 @@ class TableRebuild : public JournalVisitor {
 
   /// R3 and R4. Once. Error no_space: the arena is too small for the large jobs that are to come back, and the segment
   /// is of no use; arena_wanted() says what is enough. That happens where the last moments before a crash are not all
-  /// there: the job that had an extent last, and the one whose end nobody has written down.
+  /// there: the job that had an extent last, and the one without an end record.
   Result<void> finish();
   std::uint64_t arena_wanted() const noexcept { return arena_wanted_; }
 

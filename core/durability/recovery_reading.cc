@@ -43,8 +43,9 @@ class Fences {
     }
     if (!taken) return std::unexpected(taken.error());
     if (!*taken) {
-      return std::unexpected(Error(ErrorCode::busy, "writes of a dead process to the journal are still on their way",
-                                   fmt::format("file {}; the disk hangs, or somebody has that file locked", slot)));
+      return std::unexpected(
+          Error(ErrorCode::busy, "writes of a dead process to the journal are still on their way",
+                fmt::format("file {}; the disk hangs, or another process has that file locked", slot)));
     }
     held_.push_back(slot);
     return {};

@@ -56,7 +56,7 @@ Result<JobInfo> with_letter(const Directory& directory, JobId id, Result<JobInfo
   const auto letter = store ? store->find(id) : std::unexpected(store.error());
   if (letter) return info_of(*letter);
   if (letter.error().code() == ErrorCode::not_found) return found;
-  return std::unexpected(letter.error());  // whoever cannot read them does not say that there is none
+  return std::unexpected(letter.error());  // unreadable letters are not the same as none
 }
 
 /// What a change of the levels waits for the journal at most.

@@ -125,9 +125,9 @@ Result<void> unlink_segment(const fs::path& segment, uid_t owner) {
     if (!*facts) continue;
     if ((*facts)->st_uid != owner) {
       if (file != name) continue;
-      return std::unexpected(Error(ErrorCode::permission_denied,
-                                   "a file of another user stands where the engine's shared memory should be",
-                                   folder->path_of(file).string() + "; find out whose it is, and let them remove it"));
+      return std::unexpected(Error(
+          ErrorCode::permission_denied, "a file of another user stands where the engine's shared memory should be",
+          folder->path_of(file).string() + "; find out which user owns it, and have it removed"));
     }
     if (auto removed = folder->remove_if_there(file); !removed) return removed;
   }
@@ -159,7 +159,7 @@ Result<void> unlink_databases(const Directory& folder) {
 /// lock, and the segment is gone.
 Result<void> unlink_own_files(const Directory& folder, const std::vector<std::string>& ours) {
   // engine.json first, so that there is no engine without its journal. While the journal is there others of our files
-  // are, so that its folder does not need to tell whose it is.
+  // are, so that its folder does not need to tell the owner.
   if (auto unlinked = folder.remove_if_there(configuration_file); !unlinked) return unlinked;
   if (auto unlinked = unlink_journal(folder); !unlinked) return unlinked;
   for (const std::string& name : ours) {
@@ -225,7 +225,7 @@ Result<void> make_contents(const LockedPlace& place, EngineConfiguration configu
   // was prepared for a group.
   const std::uint32_t with_group = directory_mode(mode) | (folder.mode() & S_ISGID);
   if (auto set = folder.set_mode(with_group); !set) return set;
-  // The lock file may be older than that. Not allowed to those who are not of the group: then it stays as it is.
+  // The lock file may be older than that. Only a member of the group may change it: for others it stays as it is.
   const Directory::Owner owner{.user = static_cast<uid_t>(-1), .group = folder.group()};
   if (auto given = give_file(place.locks, owner, folder.path_of(engine_lock_file)); !given) return given;
   if (::fchmod(place.locks.descriptor(), mode_with_locks(configuration.segment.mode)) != 0) {

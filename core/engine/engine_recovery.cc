@@ -83,7 +83,7 @@ Result<void> check_makeable(const EngineFiles& files, const File& locks) {
     return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", files.path().string()));
   }
   if (::geteuid() != files.folder().owner()) {
-    // A segment of ours would be refused by everybody, the owner included.
+    // Every process would refuse a segment of this user, the owner's included.
     return std::unexpected(Error(ErrorCode::permission_denied,
                                  "the engine's shared memory is gone, and only its owner can make it anew",
                                  files.path().string() + "; let its owner open it once"));
@@ -232,12 +232,12 @@ Result<Segment> open_segment(const EngineFiles& files, const File& locks, bool d
         files.path().string(), report->jobs, in_seconds(report->elapsed));
   } else if (report->journal.segments == 0) {
     log().warn(
-        "the shared memory of {} was gone (a reboot, or somebody removed it) and was made anew, empty: its "
+        "the shared memory of {} was gone (a reboot, or it was removed) and was made anew, empty: its "
         "journal is empty",
         files.path().string());
   } else {
     log().warn(
-        "the shared memory of {} was gone (a reboot, or somebody removed it) and was made anew: {} jobs came "
+        "the shared memory of {} was gone (a reboot, or it was removed) and was made anew: {} jobs came "
         "back from its journal in {:.3f} s",
         files.path().string(), report->jobs, in_seconds(report->elapsed));
   }

@@ -134,7 +134,7 @@ void check_cell(const Segment& segment, CellIndex index, bool at_rest, Findings&
   if (word.has_job() && word.state() != CellState::completing) {
     check_job(segment, index, word, name, findings);
   } else if (at_rest && (word.state() == CellState::filling || word.state() == CellState::completing)) {
-    findings.add(name + ": in the middle of a step, though nobody works");
+    findings.add(name + ": in the middle of a step, though no participant works");
   }
 }
 

@@ -30,7 +30,7 @@ class EngineCore {
   EngineFiles directory;
   /// Holds this process's locks; closed in the child of a fork.
   ForkClosedFile locks;
-  /// The same file opened again, to ask who holds a lock.
+  /// The same file opened again, to ask which process holds a lock.
   ForkClosedFile probe;
   Segment segment;
   Registry registry;

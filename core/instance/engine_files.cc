@@ -100,7 +100,7 @@ Result<Directory> EngineFiles::open_journal_folder() const {
   // Root's is a file system that was mounted there.
   if (folder->owner() != folder_.owner() && folder->owner() != 0) {
     return std::unexpected(Error(ErrorCode::permission_denied, "the journal belongs to another user than the engine",
-                                 folder->path().string() + "; somebody put it there: find out who did"));
+                                 folder->path().string() + "; another program put it there: find out which"));
   }
   if ((folder->mode() & 0022 & ~config().mode) != 0) {
     return std::unexpected(Error(ErrorCode::permission_denied,

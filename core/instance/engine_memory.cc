@@ -85,8 +85,8 @@ Result<std::string> EngineFiles::free_segment_name(const Directory& folder) cons
   if (!*taken) return last.filename().string();
   const auto another = random_number();
   if (!another) return std::unexpected(another.error());
-  log().error("{} belongs to another user, who put it there: the shared memory of {} is {} from here on", last.string(),
-              path().string(), segment_name(*another));
+  log().error("{} belongs to another user: the shared memory of {} is {} from here on", last.string(), path().string(),
+              segment_name(*another));
   return segment_name(*another);
 }
 

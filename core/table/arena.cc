@@ -13,7 +13,7 @@ namespace {
 /// So often is everything looked at again because others took what we had found.
 constexpr int most_passes = 8;
 
-/// Which jobs are named by lease slots, in one walk over them, for those who ask about many: some that are not named
+/// Which jobs are named by lease slots, in one walk over them, for callers that ask about many: some that are not named
 /// seem to be.
 class LeasedJobs {
  public:
@@ -44,7 +44,7 @@ std::uint32_t Arena::log_for(std::uint32_t bytes) const noexcept {
 
 bool Arena::is_over(JobId id, std::uint32_t unit) const noexcept {
   const CellIndex index = index_of(id);
-  if (index >= table_.capacity()) return true;  // nobody's
+  if (index >= table_.capacity()) return true;  // of no job
   // ORDER state: acquires the job's header, or what was done last with the cell.
   const StateWord word = table_.word(index);
   if (word.generation() != generation_of(id)) return true;
@@ -53,7 +53,7 @@ bool Arena::is_over(JobId id, std::uint32_t unit) const noexcept {
   // ORDER second-look: acquires, so that the look at the word comes after it.
   const bool has_it = (header.flags.load(std::memory_order_acquire) & cell_flag::in_arena) != 0 &&
                       header.extent.load_once(std::memory_order_acquire) == unit;
-  // Moved on: it is over, or has the extent; whoever looks next will know.
+  // Moved on: it is over, or has the extent; the next look will tell.
   return !has_it && table_.word(index).generation() == word.generation();
 }
 

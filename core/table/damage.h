@@ -17,13 +17,13 @@ enum class Damage : std::uint8_t { kind, level, payload };
 constexpr std::string_view sentence_of(Damage damage) noexcept {
   switch (damage) {
     case Damage::kind:
-      return "its kind is none that can be: somebody wrote into the shared memory";
+      return "its kind is none that can be: another process wrote into the shared memory";
     case Damage::level:
-      return "its level is none of this engine: somebody wrote into the shared memory";
+      return "its level is none of this engine: another process wrote into the shared memory";
     case Damage::payload:
       break;
   }
-  return "its payload is not where the table says: somebody wrote into the shared memory";
+  return "its payload is not where the table says: another process wrote into the shared memory";
 }
 
 /// Of a job that waits to begin. Nothing: it is sound. The caller swaps the cell's word, which it has read before.

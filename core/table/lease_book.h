@@ -84,8 +84,8 @@ class LeaseBook {
     free_ |= std::uint64_t{1} << n;
   }
 
-  /// The permit that the run of a lease has, if its kind is limited. Whoever gives such a lease back leaves
-  /// the slot too (Admission::leave).
+  /// The permit that the run of a lease has, if its kind is limited. The participant that gives such a lease back
+  /// leaves the slot too (Admission::leave).
   struct PermitHold {
     std::uint32_t row = 0;
     std::uint32_t permit = 0;

@@ -96,8 +96,8 @@ void Settling::write_text(CellIndex index, JobId id, LeaseNote note) noexcept {
   const JobTable::TextPlace place = table_.text_place(index);
   const std::uint32_t bytes =
       staging.text_bytes.load_once(std::memory_order_relaxed).at_most(std::min(most_staged_bytes, place.room()));
-  // Who says nothing (a snooze, a release) leaves what the last failure said. A job that waits is journaled without its
-  // text if it has none, so one that was wiped out would come back with a recovery.
+  // An end without a text (a snooze, a release) leaves that of the last failure. A job that waits is journaled without
+  // its text if it has none, so a text that was wiped out would come back with a recovery.
   if (bytes == 0) return;
   JobTable::copy_text_in(place, staging.text, bytes);
   header.text_bytes.store(static_cast<std::uint16_t>(bytes), std::memory_order_relaxed);

@@ -12,7 +12,7 @@
 
 namespace ringmill::test {
 
-/// It runs no more: there is no such process, or only its status is left for whoever adopted it.
+/// It runs no more: there is no such process, or only its status is left for its new parent.
 inline bool is_gone(pid_t process) {
   std::ifstream stat("/proc/" + std::to_string(process) + "/stat");
   std::string text;

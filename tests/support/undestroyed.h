@@ -7,7 +7,7 @@
 
 namespace ringmill::test {
 
-/// For a Job whose participant goes first: nobody may touch it afterwards, its own destructor included.
+/// For a Job whose participant goes first: nothing may touch it afterwards, its own destructor included.
 template <class T>
 class Undestroyed {
  public:

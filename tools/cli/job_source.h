@@ -31,7 +31,7 @@ class LineReader {
 
   /// The next line without its newline; false at the end. The last line needs no newline. Error too_large.
   Result<bool> next(std::string_view& line);
-  /// True when next() answers without reading, so without waiting for whoever writes.
+  /// True when next() answers without reading, so without waiting for the writer.
   bool has_next() const noexcept;
   /// Counts from 1: the line that next() gave, or failed at.
   std::uint64_t number() const noexcept { return number_; }

@@ -24,7 +24,7 @@ class Output {
   void json(const nlohmann::ordered_json& value);
   void flush();
 
-  /// False when nobody reads any more: a listing may stop.
+  /// False when the reader has gone: a listing may stop.
   bool wanted() const noexcept { return error_ == 0; }
 
   /// Flushes; returns `exit_code`, or exit_failed (with a line on standard error) when something could not be written.

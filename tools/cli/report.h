@@ -13,8 +13,8 @@ inline constexpr int exit_no = 1;      // the answer is no: no such job, check f
 inline constexpr int exit_usage = 2;   // the caller's words are off
 inline constexpr int exit_failed = 3;  // the engine or the system failed
 
-/// The exit code for an error of the engine. `not_found` is exit_failed: there is no engine. Who asks for a job or
-/// names a level knows better.
+/// The exit code for an error of the engine. `not_found` is exit_failed: there is no engine. A command
+/// that asks for a job, or names a level, has its own codes.
 int exit_code_of(ErrorCode code) noexcept;
 
 /// Prints "ringmill COMMAND: MESSAGE" as one line on standard error; returns `exit_code`.

@@ -26,12 +26,12 @@ class EngineView {
 
   const Segment& segment() const noexcept { return segment_; }
   bool is_copy() const noexcept { return !directory_.has_value(); }
-  /// By the kernel's signs. Nothing for a copy: there is nobody to ask.
+  /// By the kernel's signs. Nothing for a copy: there is no kernel object to ask about.
   std::optional<bool> is_alive(std::uint32_t participant) const noexcept;
   EngineStatus status() const;
   /// Error stale: the engine has another memory by now (EngineFiles::check_memory()).
   Result<void> check_memory() const;
-  /// No registry entry is in use: nobody works, and everything that the dead left has been repaired.
+  /// No registry entry is in use: no participant works, and everything that dead ones left has been repaired.
   bool is_at_rest() const noexcept;
 
  private:
@@ -40,7 +40,7 @@ class EngineView {
 
   Segment segment_;
   std::optional<EngineFiles> directory_;
-  File probe_;  // the lock file, to ask who holds what
+  File probe_;  // the lock file, to ask which process holds what
 };
 
 /// The keys of `job`, in the contract's order. What is not known is null.
