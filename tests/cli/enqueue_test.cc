@@ -245,7 +245,8 @@ TEST_F(EnqueueCommand, a_caller_that_waits_for_its_job_holds_no_entry) {
   ASSERT_TRUE(await([this] { return status()["levels"][1]["queued"] == 1; }));
   const auto producers = [this] {
     int count = 0;
-    for (const auto& participant : status()["participants"]) count += participant["role"] == "producer" ? 1 : 0;
+    const auto told = status();
+    for (const auto& participant : told["participants"]) count += participant["role"] == "producer" ? 1 : 0;
     return count;
   };
   EXPECT_TRUE(await([&] { return producers() == 0; }));

@@ -49,11 +49,14 @@ bool is_refused(std::size_t bytes) noexcept {
 
 }  // namespace
 
-// The plain ones, which all others call.
+// The plain ones, which the others call; and the one that a sanitizer would answer by itself.
 void* operator new(std::size_t bytes) {
   void* const memory = is_refused(bytes) ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
+}
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
+  return is_refused(bytes) ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
 }
 void operator delete(void* memory) noexcept {
   if (memory != nullptr && ::malloc_usable_size(memory) >= large_block) bytes_kept = large_block;
