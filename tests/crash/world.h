@@ -46,8 +46,8 @@ struct Runs {
 class World {
  public:
   /// Cells, and those of them that producers may take; the others are kept for running handlers.
-  static constexpr std::uint32_t capacity = 128;
-  static constexpr std::uint32_t plain_capacity = 64;
+  static constexpr std::uint32_t capacity = 192;
+  static constexpr std::uint32_t plain_capacity = 128;
 
   /// Makes an engine below `folder`, its segment below `shm_folder`, and becomes its keeper. Ends the process when
   /// that fails.
