@@ -126,12 +126,12 @@ class FreeCells {
   bool take_common() noexcept {
     const std::uint32_t end = room_.common().end;
     const std::uint32_t to_leave = room_.leases();
-    if (is_scarce_ && map_.count(end, to_leave + 1) <= to_leave) return false;  // room.R1
-    taken_ = map_.take(0, end);                                                 // room.R2
+    // Always: a word that is taken and given back is missing meanwhile, and shuts levels out of their own cells.
+    if (to_leave != 0 && map_.count(end, to_leave + 1) <= to_leave) return false;  // room.R1
+    taken_ = map_.take(0, end);                                                    // room.R2
     if (to_leave == 0 || taken_.bits == 0) return taken_.bits != 0;
     const std::uint32_t left = map_.count(end, to_leave);  // room.R3
-    is_scarce_ = left < to_leave;
-    if (is_scarce_) [[unlikely]]
+    if (left < to_leave) [[unlikely]]
       keep_of_taken(to_leave - left);
     return taken_.bits != 0;
   }
@@ -221,7 +221,6 @@ class FreeCells {
   std::uint32_t owner_;
   std::uint32_t most_unlisted_;
   std::uint32_t unlisted_count_ = 0;
-  bool is_scarce_ = false;  // the last word taken was one of the last that producers may take
   std::uint64_t known_limit_ = 0;
   std::uint64_t asked_at_limit_ = ~std::uint64_t{0};
   FreeMap::Taken taken_{};
