@@ -222,7 +222,7 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
   const std::vector<std::uint32_t> numbers = levels_in_use(segment);
   for (const std::uint32_t n : numbers) {
     status.levels.push_back(view_level(segment, n));
-    status.levels.back().kept = room.own_of(n, segment.geometry().level_count).size();
+    status.levels.back().kept = room.own_of(n).size();
   }
   JobCounts jobs(segment, numbers, status.levels);
   for (CellIndex index = 0; index < table.capacity(); ++index) {

@@ -37,7 +37,7 @@ std::uint32_t LinkedProducer::room_for(std::span<const LinkedRequest> jobs) cons
   std::set<std::uint32_t> own_cells;  // by the first one: dynamic levels share theirs
   std::uint32_t most = room.plain_capacity();
   for (const LinkedRequest& job : jobs) {
-    const CellRange own = room.own_of(static_cast<std::uint32_t>(job.request.level), context_.level_count);
+    const CellRange own = room.own_of(static_cast<std::uint32_t>(job.request.level));
     if (own.size() != 0 && own_cells.insert(own.first).second) most += own.size();
   }
   return most;

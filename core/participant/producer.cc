@@ -234,7 +234,7 @@ Error Producer::no_room(Level level, FreeCells::Taker taker, ErrorCode code) con
   const std::uint64_t waiting = tail - std::min(ring.head(), tail);
   std::string detail = "level " + level_name(context_.segment, number) + ": about " + std::to_string(waiting) +
                        " of its jobs wait; all levels share room for " + std::to_string(room.plain_capacity());
-  if (const std::uint32_t own = room.own_of(number, level_count_).size(); own != 0) {
+  if (const std::uint32_t own = room.own_of(number).size(); own != 0) {
     detail += ", " + std::to_string(own) + " more are kept for this level";
   }
   if (taker != FreeCells::Taker::producer) detail += ", " + std::to_string(room.leases()) + " for running handlers";

@@ -21,7 +21,6 @@ class FreeCells {
         table_(segment),
         map_(segment.free_map()),
         room_(segment),
-        level_count_(segment.geometry().level_count),
         owner_(owner),
         most_unlisted_(std::clamp(segment.geometry().capacity / 1024, 1U, 64U)) {}
 
@@ -61,7 +60,7 @@ class FreeCells {
   [[gnu::noinline]] bool refill(std::uint32_t level) noexcept {
     if (has_taken_for(level)) return true;
     list();
-    if (taken_.bits != 0) give_back_taken();  // of another level's own cells
+    if (taken_.bits != 0) relist(taken_);  // of another level's own cells
     if (take_common() || take_own(level)) prefetch_first();
     return taken_.bits != 0;
   }
@@ -69,8 +68,8 @@ class FreeCells {
   bool has_room(std::uint32_t level, Taker taker) noexcept {
     if (refill(level)) return true;
     if (taker == Taker::producer) return false;
-    const std::uint32_t left = taker == Taker::handler ? 0 : room_.leases() / 2;
-    const CellRange own = room_.own_of(level, level_count_);
+    const std::uint32_t left = left_by(taker);
+    const CellRange own = room_.own_of(level);
     return map_.count(room_.common().end, left + 1) > left || map_.count(own.first, own.end, 1) != 0;
   }
   const Room& room() const noexcept { return room_; }
@@ -95,16 +94,14 @@ class FreeCells {
   /// Lists what keep_back() has kept. Called before a wait and whenever handlers are slow.
   void list() noexcept {
     if (unlisted_count_ == 0) return;
-    map_.put(unlisted_.first_cell, unlisted_.bits);
-    unlisted_.bits = 0;
+    relist(unlisted_);
     unlisted_count_ = 0;
-    wake_for_space(*segment_);
   }
 
   /// Gives everything back.
   void give_back() noexcept {
     list();
-    give_back_taken();
+    relist(taken_);
   }
 
  private:
@@ -112,20 +109,34 @@ class FreeCells {
     if (taken_.bits == 0) return false;
     if (taken_.first_cell < room_.common().end) [[likely]]
       return true;
-    const CellRange own = room_.own_of(level, level_count_);
+    const CellRange own = room_.own_of(level);
     return taken_.first_cell >= own.first && taken_.first_cell < own.end;
   }
 
-  void give_back_taken() noexcept {
-    map_.put(taken_.first_cell, taken_.bits);
-    taken_.bits = 0;
+  /// Lists these cells again: nothing of them stays in our hands.
+  void relist(FreeMap::Taken& cells) noexcept {
+    map_.put(cells.first_cell, cells.bits);
+    cells.bits = 0;
     wake_for_space(*segment_);
+  }
+
+  /// How many of the common cells have to stay listed.
+  std::uint32_t left_by(Taker taker) const noexcept {
+    switch (taker) {
+      case Taker::producer:
+        return room_.leases();
+      case Taker::handler:
+        return 0;
+      case Taker::repeatedly:
+        break;
+    }
+    return room_.leases() / 2;
   }
 
   /// room.R1 to room.R3. False: what is listed has to stay for running handlers.
   bool take_common() noexcept {
     const std::uint32_t end = room_.common().end;
-    const std::uint32_t to_leave = room_.leases();
+    const std::uint32_t to_leave = left_by(Taker::producer);
     // Always: a word that is taken and given back is missing meanwhile, and shuts levels out of their own cells.
     if (to_leave != 0 && map_.count(end, to_leave + 1) <= to_leave) return false;  // room.R1
     taken_ = map_.take(0, end);                                                    // room.R2
@@ -138,19 +149,18 @@ class FreeCells {
 
   /// Lists the highest cells taken again, `too_many` of them.
   void keep_of_taken(std::uint32_t too_many) noexcept {
-    std::uint64_t given_back = 0;
+    FreeMap::Taken given_back{.first_cell = taken_.first_cell};
     for (std::uint32_t n = 0; n < too_many && taken_.bits != 0; ++n) {
       const std::uint64_t highest = std::bit_floor(taken_.bits);
       taken_.bits ^= highest;
-      given_back |= highest;
+      given_back.bits |= highest;
     }
-    map_.put(taken_.first_cell, given_back);
-    wake_for_space(*segment_);
+    relist(given_back);
   }
 
   /// A level's own cells, while there is room for the handlers of its jobs.
   bool take_own(std::uint32_t level) noexcept {
-    const CellRange own = room_.own_of(level, level_count_);
+    const CellRange own = room_.own_of(level);
     const std::uint32_t to_leave = room_.leases() / 2;
     if (own.size() == 0 || map_.count(room_.common().end, to_leave) < to_leave) return false;
     taken_ = map_.take(own.first, own.end);
@@ -160,8 +170,8 @@ class FreeCells {
   /// One cell for a handler's follow-up, where a producer would get none.
   [[gnu::noinline]] bool take_kept(Filling& filling, std::uint32_t level, Taker taker) noexcept {
     const std::uint32_t end = room_.common().end;
-    const std::uint32_t to_leave = taker == Taker::handler ? 0 : room_.leases() / 2;
-    const CellRange own = room_.own_of(level, level_count_);
+    const std::uint32_t to_leave = left_by(taker);
+    const CellRange own = room_.own_of(level);
     for (std::uint32_t words_left = table_.capacity() / 64 + 1; words_left != 0; --words_left) {
       FreeMap::Taken word{};
       if (map_.count(end, to_leave + 1) > to_leave) word = map_.take(0, end);
@@ -173,8 +183,7 @@ class FreeCells {
         word.bits &= word.bits - 1;
         has_one = try_take(word.first_cell + n, filling);
       }
-      map_.put(word.first_cell, word.bits);
-      wake_for_space(*segment_);  // one that looked meanwhile saw too few
+      relist(word);  // wakes one that looked meanwhile, and saw too few
       if (has_one) return true;
     }
     return false;
@@ -217,7 +226,6 @@ class FreeCells {
   JobTable table_;
   FreeMap map_;
   Room room_;
-  std::uint32_t level_count_;
   std::uint32_t owner_;
   std::uint32_t most_unlisted_;
   std::uint32_t unlisted_count_ = 0;

@@ -51,30 +51,30 @@ class Room {
   }
 
   /// What the segment says, bounded: a peer that scribbles over it can take room from others, and nothing else.
-  explicit Room(const Segment& segment) noexcept : capacity_(segment.geometry().capacity) {
-    const std::uint32_t level_count = segment.geometry().level_count;
-    const std::uint32_t plain = whole_words(segment.header().plain_capacity.load_once().at_most(capacity_));
+  explicit Room(const Segment& segment) noexcept : level_count_(segment.geometry().level_count) {
+    const std::uint32_t capacity = segment.geometry().capacity;
+    const std::uint32_t plain = whole_words(segment.header().plain_capacity.load_once().at_most(capacity));
     if (plain == 0) {
-      common_.end = capacity_;
-      own_.fill({capacity_, capacity_});
+      common_.end = capacity;
+      own_.fill({capacity, capacity});
       return;
     }
-    common_.end = plain + std::min(leases_for(plain), capacity_ - plain);
+    common_.end = plain + std::min(leases_for(plain), capacity - plain);
     leases_ = common_.end - plain;
     std::uint32_t next = common_.end;
-    for (std::uint32_t level = 0; level < level_count; ++level) {
-      const std::uint32_t kept = whole_words(segment.level(level).kept_cells.load_once().at_most(capacity_ - next));
+    for (std::uint32_t level = 0; level < level_count_; ++level) {
+      const std::uint32_t kept = whole_words(segment.level(level).kept_cells.load_once().at_most(capacity - next));
       own_[level] = {next, next + kept};
       next += kept;
     }
-    own_[most_fixed_levels] = {next, capacity_};
+    own_[most_fixed_levels] = {next, capacity};
   }
 
   /// Cells that jobs of any level may take.
   const CellRange& common() const noexcept { return common_; }
-  /// Cells that only jobs of this level may take; of dynamic levels: all of them share the same.
-  const CellRange& own_of(std::uint32_t level_number, std::uint32_t level_count) const noexcept {
-    return own_[level_number < level_count ? level_number : most_fixed_levels];
+  /// Cells that only jobs of this level may take; of dynamic levels, by their number or value: all share the same.
+  const CellRange& own_of(std::uint32_t level) const noexcept {
+    return own_[level < level_count_ ? level : most_fixed_levels];
   }
   /// How many free ones of the common cells producers leave to running handlers.
   std::uint32_t leases() const noexcept { return leases_; }
@@ -84,7 +84,7 @@ class Room {
  private:
   static constexpr std::uint32_t whole_words(std::uint32_t cells) noexcept { return cells / 64 * 64; }
 
-  std::uint32_t capacity_;
+  std::uint32_t level_count_;
   std::uint32_t leases_ = 0;
   CellRange common_;
   std::array<CellRange, most_fixed_levels + 1> own_{};  // the last one: of dynamic levels

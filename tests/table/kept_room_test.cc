@@ -99,11 +99,11 @@ TEST(KeptRoomInProcess, by_default_a_twentieth_is_kept_for_each_level_but_the_la
   const Room room(world.scratch.open_core()->segment);
   EXPECT_EQ(room.plain_capacity(), 6400U);
   EXPECT_EQ(room.leases(), 64U);  // a sixty-fourth would be 100: whole words of the map
-  EXPECT_EQ(room.own_of(0, 3).size(), 320U);
-  EXPECT_EQ(room.own_of(1, 3).size(), 320U);
-  EXPECT_EQ(room.own_of(2, 3).size(), 0U);
-  EXPECT_EQ(room.own_of(3, 3).size(), 320U);
-  EXPECT_EQ(room.own_of(1000, 3), room.own_of(3, 3));
+  EXPECT_EQ(room.own_of(0).size(), 320U);
+  EXPECT_EQ(room.own_of(1).size(), 320U);
+  EXPECT_EQ(room.own_of(2).size(), 0U);
+  EXPECT_EQ(room.own_of(3).size(), 320U);
+  EXPECT_EQ(room.own_of(1000), room.own_of(3));
 }
 
 TEST(KeptRoomInProcess, dynamic_levels_share_what_is_kept_for_them) {
@@ -221,7 +221,7 @@ TEST(KeptRoomInProcess, words_that_a_peer_scribbled_over_stay_within_the_table) 
       EXPECT_LE(room.common().end, all);
       EXPECT_LE(room.leases(), room.common().end);
       for (std::uint32_t level = 0; level < 20; ++level) {
-        const CellRange own = room.own_of(level, 3);
+        const CellRange own = room.own_of(level);
         EXPECT_LE(own.first, own.end);
         EXPECT_LE(own.end, all);
         EXPECT_GE(own.first, room.common().end);
