@@ -44,10 +44,11 @@ std::uint32_t LinkedProducer::room_for(std::span<const LinkedRequest> jobs) cons
 }
 
 Result<void> LinkedProducer::check_room(std::span<const LinkedRequest> jobs) const {
-  const std::uint32_t capacity = room_for(jobs);
-  if (jobs.size() > capacity) {
-    return std::unexpected(Error(ErrorCode::no_space, "more jobs than this engine has room for",
-                                 std::to_string(jobs.size()) + ", at most " + std::to_string(capacity)));
+  if (jobs.size() > context_.free_cells.room().plain_capacity()) {  // a follow-up, or a few jobs, always fit
+    if (const std::uint32_t capacity = room_for(jobs); jobs.size() > capacity) {
+      return std::unexpected(Error(ErrorCode::no_space, "more jobs than this engine has room for",
+                                   std::to_string(jobs.size()) + ", at most " + std::to_string(capacity)));
+    }
   }
   std::uint64_t extents = 0;
   for (const LinkedRequest& job : jobs) {
@@ -76,6 +77,7 @@ bool LinkedProducer::take_linked(const LinkedRequest& job, FreeCells::Taker take
 Result<void> LinkedProducer::take_all(std::span<const LinkedRequest> jobs, std::span<FreeCells::Filling> filled,
                                       FreeCells::Taker taker, std::uint64_t end_ns) {
   if (auto checked = check_room(jobs); !checked) return checked;
+  const Level level = jobs.front().request.level;
   while (true) {
     std::size_t count = 0;
     while (count < filled.size() && take_linked(jobs[count], taker, filled[count])) ++count;
@@ -84,13 +86,12 @@ Result<void> LinkedProducer::take_all(std::span<const LinkedRequest> jobs, std::
     context_.free_cells.list();
     if (end_ns == 0 || steady_clock_ns() >= end_ns) {
       const ErrorCode code = end_ns == 0 ? ErrorCode::would_block : ErrorCode::timed_out;
-      if (jobs.size() == 1) return std::unexpected(producer_.no_room(jobs.front().request.level, taker, code));
-      return std::unexpected(end_ns == 0 ? Error(ErrorCode::would_block, "the engine has no room for all of them")
-                                         : Error(ErrorCode::timed_out, "the engine got no room for all of them"));
+      if (jobs.size() == 1) return std::unexpected(producer_.no_room(level, taker, code));
+      return std::unexpected(Error(
+          code, end_ns == 0 ? "the engine has no room for all of them" : "the engine got no room for all of them"));
     }
     // There may be room, and not for all: look again soon, and let others have it meanwhile.
     const std::uint64_t soon_ns = std::min(end_ns, later_by(steady_clock_ns(), 2'000'000));
-    const Level level = jobs.front().request.level;
     if (count == 0 && !context_.free_cells.has_room(static_cast<std::uint32_t>(level), taker)) {
       if (auto room = producer_.wait_for_space(level, end_ns, taker); !room) return std::unexpected(room.error());
       continue;
