@@ -40,8 +40,7 @@ constexpr std::uint64_t handler_ns = 20'000;
 
 struct UrgentControl {
   RunControl run;
-  std::size_t samples = 0;  // worker, read after its end
-  std::atomic<std::size_t> samples_taken{0};
+  std::atomic<std::size_t> samples{0};  // the worker's
   std::uint64_t low_jobs = 0;
   std::array<std::uint64_t, urgent_jobs> nanoseconds{};
 };
@@ -74,7 +73,7 @@ bool keep_low_full(UrgentControl& control, const std::filesystem::path& director
   requests.fill({.kind = subject->kind, .level = *low, .payload = message.bytes(), .durability = Durability::memory});
   std::array<JobId, Participant::most_in_batch> ids{};
   control.run.start_together();
-  while (!control.run.stopping() && control.samples_taken.load() < urgent_jobs) {
+  while (!control.run.stopping() && control.samples < urgent_jobs) {
     const auto in = subject->participant->enqueue_batch(requests, ids, 10ms);
     if (!in && in.error().code() != ErrorCode::timed_out) return report_failure("enqueue_batch", in.error().message());
   }
@@ -101,7 +100,6 @@ bool work_urgent_first(UrgentControl& control, const std::filesystem::path& dire
       std::uint64_t enqueued_ns = 0;
       std::memcpy(&enqueued_ns, job->payload().data(), sizeof enqueued_ns);
       control.nanoseconds[control.samples++] = begin - enqueued_ns;
-      control.samples_taken = control.samples;
     } else {
       ++control.low_jobs;
       while (now_ns() - begin < handler_ns) relax();

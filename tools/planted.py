@@ -15,6 +15,7 @@ indentation. `find in core/x.cc:` looks in that file alone; without a name, in a
 pair survives when its file is moved.
 """
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,15 @@ FOLDER = "tests/defects"
 SEARCHED = ("include/", "ipc/", "core/", "workers/", "tools/")
 FIND = re.compile(r"find(?: in (\S+))?:")
 SUITE = re.compile(r"^TEST(?:_F|_P)?\(\s*(\w+),", re.MULTILINE)
+
+
+@functools.cache
+def suites_of_files(tests):
+    """path below `tests` -> names of the suites in it."""
+    return {
+        path.relative_to(tests).as_posix(): set(SUITE.findall(path.read_text(encoding="utf-8")))
+        for path in sorted(tests.rglob("*_test.cc"))
+    }
 
 
 class Trouble(Exception):
@@ -77,11 +87,7 @@ class Defect:
         if named is None:
             return []
         suites = {name.split(".")[0].split("/")[-1] for name in named.group(1).split(":")}
-        tests = Path(root) / "tests"
-        found = {
-            path.relative_to(tests).as_posix(): set(SUITE.findall(path.read_text(encoding="utf-8")))
-            for path in sorted(tests.rglob("*_test.cc"))
-        }
+        found = suites_of_files(Path(root) / "tests")
         unknown = suites - set().union(*found.values())
         if unknown:
             raise Trouble(f"{self.name}: no file below tests/ has a suite {', '.join(sorted(unknown))}")

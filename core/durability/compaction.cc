@@ -11,8 +11,6 @@ namespace {
 
 /// Compaction begins when no more segments than this are free.
 constexpr std::uint32_t free_segments_wanted = 3;
-/// How far ahead of the visit the headers are fetched.
-constexpr std::uint32_t visits_ahead = 12;
 /// At a job that is to be copied and moves on: one that is stopped in its last step must not hold up its segment.
 constexpr std::uint32_t most_tries = 64;
 

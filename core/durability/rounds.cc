@@ -8,13 +8,6 @@
 
 namespace ringmill {
 
-namespace {
-
-/// How far ahead of the visit the headers are fetched.
-constexpr std::uint32_t visits_ahead = 12;
-
-}  // namespace
-
 JournalRounds::JournalRounds(const Segment& segment, JournalWriter& writer)
     : writer_(&writer),
       table_(segment),

@@ -1,7 +1,12 @@
 // The words that the parts of a round share: why a cell is visited, and what became of the visit.
 #pragma once
 
+#include <cstdint>
+
 namespace ringmill {
+
+/// How far ahead of a visit the headers of cells are fetched.
+inline constexpr std::uint32_t visits_ahead = 12;
 
 /// What a record is written for. Compaction may use the segment that the writer keeps for it.
 enum class Purpose { flush, compaction };

@@ -7,6 +7,7 @@
 
 #include <ringmill/engine.h>
 
+#include "ipc/layout.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
@@ -15,8 +16,6 @@
 namespace ringmill::cli {
 
 namespace {
-
-constexpr std::uint64_t most_capacity = 1U << 24;
 
 struct InitWords {
   std::filesystem::path directory;
@@ -41,7 +40,7 @@ Result<std::vector<LevelReserve>> read_reserve(const std::string& words, std::ui
     if (sign == text.npos || sign == 0) return invalid(text);
     const bool is_share = text.ends_with('%');
     const auto number = parse_number(text.substr(sign + 1, text.size() - sign - 1 - (is_share ? 1 : 0)));
-    if (!number || *number > (is_share ? 1000 : most_capacity)) return invalid(text);
+    if (!number || *number > (is_share ? 1000 : most_cells)) return invalid(text);
     const std::uint64_t jobs = is_share ? (capacity * *number + 99) / 100 : *number;
     reserve.push_back({.level = text.substr(0, sign), .jobs = static_cast<std::uint32_t>(jobs)});
   }
