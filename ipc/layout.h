@@ -21,7 +21,7 @@
 namespace ringmill {
 
 inline constexpr std::uint64_t segment_magic = 0x316c6c696d676e72;  // "rngmill1"
-inline constexpr std::uint32_t layout_version = 6;
+inline constexpr std::uint32_t layout_version = 7;
 
 inline constexpr std::size_t page_bytes = 4096;
 inline constexpr std::size_t cache_line_bytes = 64;
