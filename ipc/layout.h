@@ -214,9 +214,8 @@ enum class JournalMode : std::uint32_t {
 struct alignas(padding_bytes) LevelEntry {
   std::atomic<std::uint64_t> name[name_bytes / 8];  // as in NameTable; written by the creator, or the maker
   SharedWord<std::uint32_t> weight;                 // written by the creator, or the maker
-  /// Some queued jobs of this level may have no hint in the ring. Of a fixed level: set to 1 by a pusher that found the
-  /// ring full, to 0 by the keeper before the scan that places them. Of a dynamic one: a SpillState, set to `spilled`
-  /// by such a pusher, to `direct` by the keeper when its overflow queue is empty; zeroed by the maker.
+  /// SpillState: whether queued jobs of this level wait in the keeper's overflow queue. Set to `spilled` by a pusher
+  /// that finds the ring full, to `direct` by the keeper when the queue is empty; zeroed by the maker.
   std::atomic<std::uint32_t> overflow;
   /// Wall clock of the pause; 0: not paused. Written under the flow lock.
   std::atomic<std::uint64_t> paused_since_ns;

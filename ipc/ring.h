@@ -6,8 +6,8 @@
 // log2(slots); positions start at lap 1, so that zeroed memory is an empty ring.
 //
 // Invariants
-//   ring.I1  Every position below `head` holds a hint that is dead, or that was moved to the back. (A job that is
-//            queued again gets a new hint, further on.)
+//   ring.I1  Every position below `head` holds a hint that is dead. (A job that is queued again gets a new hint,
+//            further on.)
 //   ring.I2  Every position below `tail` was filled in its lap.
 //   ring.I3  head and tail only grow. Both may lag behind the truth; that costs steps and nothing else.
 //
@@ -19,15 +19,10 @@
 //   ring.P2  CAS slot(t) from the word read to lap(t) | hint  the hint is there; the next pusher helps the tail (P1)
 //   ring.P3  raise tail to t + 1
 //
-// Making room in a full ring, one hint at a time. Slot(h) is also slot(h + slots), the next one to be filled.
+// Making room in a full ring. Slot(h) is also slot(h + slots), the next one to be filled.
 //   ring.M1  read head h, then slot(h): dead? raise head         the next pusher steps over it again
-//   ring.M2  live, of a job that is not claimed (a kind that no  the hint is at the back; claimers see a later lap at h
-//            worker serves): CAS slot(h) from lap(h) | hint to   and step over it (C1), pushers help the tail (P1)
-//            lap(h) + 1 | hint: the hint is at the back now
-//   ring.M3  raise tail to h + slots + 1, head to h + 1
-// So one job that no worker wants never stops its level. A fixed level's table has fewer cells than its ring has slots,
-// so a full ring has dead hints, and M2 reaches one within a lap. A ring that keeps its order, of a dynamic
-// level, has M1 only, and is full when its front is live: the keeper's overflow queue does the rest.
+// A ring whose front is live is full: no hint is moved, so that jobs begin in the order in which they came. The pusher
+// leaves its job to the keeper's overflow queue (core/table/settling.h, settle.O1 to settle.O4).
 //
 // Look at the front (Cursor)
 //   ring.C1  read head h, then slot(h)
@@ -70,16 +65,12 @@ class Ring {
   static constexpr std::uint64_t lap_mask = (std::uint64_t{1} << (64 - hint_bits)) - 1;
 
   Ring() noexcept = default;
-  /// The action of a pusher that finds a live hint at the front of a full ring.
-  enum class Full { rotates, keeps_order };
   /// `slot_count` is a power of two; `slots` points at that many words.
-  Ring(LevelEntry* level, std::atomic<std::uint64_t>* slots, std::uint64_t slot_count,
-       Full when_full = Full::rotates) noexcept
+  Ring(LevelEntry* level, std::atomic<std::uint64_t>* slots, std::uint64_t slot_count) noexcept
       : level_(level),
         slots_(slots),
         mask_(slot_count - 1),
-        shift_(static_cast<std::uint32_t>(__builtin_ctzll(slot_count))),
-        keeps_order_(when_full == Full::keeps_order) {}
+        shift_(static_cast<std::uint32_t>(__builtin_ctzll(slot_count))) {}
 
   std::uint64_t slot_count() const noexcept { return mask_ + 1; }
 
@@ -173,20 +164,14 @@ class Ring {
     return ((position >> shift_) & lap_mask) << hint_bits | hint;
   }
 
-  /// M1 to M3 for the hint at the front. False: it keeps its place, and the ring is full.
+  /// M1 for the hint at the front. False: it is live, and the ring is full.
   template <class IsLive>
   bool make_room(IsLive&& is_live) noexcept {
     const std::uint64_t front = known_head_;
-    std::uint64_t word = slot(front);
+    const std::uint64_t word = slot(front);
     const Turn turn = turn_of(word, front);
-    if (turn == Turn::before) return true;              // nothing at the front: a full ring without hints is corrupted
-    if (turn == Turn::now && is_live(hint_of(word))) {  // ring.M1
-      if (keeps_order_) return false;
-      const std::uint64_t back = front + slot_count();
-      if (!slots_[back & mask_].compare_exchange_strong(word, word_at(back, hint_of(word)))) return true;  // ring.M2
-      RINGMILL_INVARIANT(was_filled(back - 1));  // no gap: each position before the moved hint is filled
-      raise_tail(back + 1);                      // ring.M3
-    }
+    if (turn == Turn::before) return true;  // nothing at the front: a full ring without hints is corrupted
+    if (turn == Turn::now && is_live(hint_of(word))) return false;  // ring.M1
     raise_head(front + 1);
     known_head_ = head();
     return true;
@@ -196,7 +181,6 @@ class Ring {
   std::atomic<std::uint64_t>* slots_ = nullptr;
   std::uint64_t mask_ = 0;
   std::uint32_t shift_ = 0;
-  bool keeps_order_ = false;
   std::uint64_t known_head_ = 0;  // private to this view: an old head is a safe one
 };
 

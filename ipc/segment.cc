@@ -201,9 +201,9 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   g.capacity = capacity;
   g.cell_bytes = cell_bytes;
   g.level_count = level_count;
-  // One hint per cell and a thirty-second more for dead and doubled ones; what does not fit waits for the keeper's scan
-  // (docs/decisions/0003).
-  g.ring_slots = std::bit_ceil(std::uint64_t{capacity} + capacity / 32);
+  // In a small engine one hint per cell, and a thirty-second more for dead and doubled ones. What does not fit waits
+  // with the keeper (core/keeper/overflow_queue.h).
+  g.ring_slots = std::min<std::uint64_t>(std::bit_ceil(std::uint64_t{capacity} + capacity / 32), most_level_ring);
   g.signals = sizeof(SegmentHeader);
   g.journal = g.signals + sizeof(Signals);
   g.levels = g.journal + sizeof(JournalWords);

@@ -233,7 +233,7 @@ class Segment {
     RingPiece piece = RingPiece::of(level(n).dynamic_ring.load());
     // It is corrupted. Hints are checked wherever they stand.
     if (!piece.is_within(geometry_.level_ring_slots)) piece = {.first = 0, .slots = least_level_ring};
-    return Ring(&level(n), level_ring_slots(piece), piece.slots, Ring::Full::keeps_order);
+    return Ring(&level(n), level_ring_slots(piece), piece.slots);
   }
   template <SharedStruct T>
   T& at(std::uint64_t offset) const noexcept {

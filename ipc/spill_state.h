@@ -1,4 +1,4 @@
-// Spill state of a dynamic level's ring: LevelEntry::overflow = count of drains, 30 bits | state, 2 bits.
+// Spill state of a level's ring: LevelEntry::overflow = count of drains, 30 bits | state, 2 bits.
 //
 //   direct    The ring has room. Producers push; a producer that finds the ring full sets `spilled`.
 //   spilled   Some jobs wait in the keeper's overflow queue. Producers mark their cell for the keeper and do not push,

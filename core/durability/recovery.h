@@ -110,7 +110,7 @@ class TableRebuild : public JournalVisitor {
   DueTime on_its_clock(DueTime due) const noexcept;
   void place_hints();
   /// Of a dynamic level: what its ring has no room for waits for the keeper.
-  void place_hints_in_dynamic_level(std::uint32_t level, const std::vector<Waiting>& jobs);
+  void place_hints_in_level(std::uint32_t level, const std::vector<Waiting>& jobs);
   bool knows_level(std::uint32_t level) const noexcept;
   void place_kinds();
   void place_unique();

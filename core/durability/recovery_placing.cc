@@ -181,32 +181,22 @@ void TableRebuild::place_unique() {
 }
 
 void TableRebuild::place_hints() {
-  const auto is_live = [](std::uint64_t) { return true; };
   for (std::uint32_t level = 0; level < waiting_.size(); ++level) {
     std::vector<Waiting>& jobs = waiting_[level];
     if (jobs.empty()) continue;
     // Cells are given from the lowest on, so that a young engine's come in this order already.
     if (!std::ranges::is_sorted(jobs)) std::ranges::sort(jobs);
-    if (level >= segment_->geometry().level_count) {
-      place_hints_in_dynamic_level(level, jobs);
-      std::vector<Waiting>().swap(jobs);
-      continue;
-    }
-    Ring ring = segment_->ring(level);
-    std::uint64_t position = ring.tail();
-    // A ring has more slots than the table has cells.
-    for (const Waiting& job : jobs)
-      static_cast<void>(ring.push_at(position, JobTable::hint_of(JobId(job.id)), is_live));
-    ring.raise_tail(position);
+    place_hints_in_level(level, jobs);
     std::vector<Waiting>().swap(jobs);
   }
 }
 
-void TableRebuild::place_hints_in_dynamic_level(std::uint32_t level, const std::vector<Waiting>& jobs) {
+void TableRebuild::place_hints_in_level(std::uint32_t level, const std::vector<Waiting>& jobs) {
   LevelEntry& entry = segment_->level(level);
   const LevelWord word = segment_->level_word(level);
   // It was removed after all, or a removal had not ended (core/levels/dynamic_levels.h, level.R4): its jobs count more.
-  if (!word.is_in_use()) set(entry.dynamic_state, LevelWord{.state = LevelState::open, .epoch = word.epoch}.bits());
+  if (!segment_->has_level(level))
+    set(entry.dynamic_state, LevelWord{.state = LevelState::open, .epoch = word.epoch}.bits());
   const auto is_live = [](std::uint64_t) { return true; };
   Ring ring = segment_->ring(level);
   std::uint64_t position = ring.tail();

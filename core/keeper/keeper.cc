@@ -105,13 +105,6 @@ void KeeperWork::expire_leases() {
   });
 }
 
-bool KeeperWork::some_ring_overflowed() const noexcept {
-  for (std::uint32_t n = 0; n < engine_->segment.geometry().level_count; ++n) {
-    if (engine_->segment.level(n).overflow.load() != 0) return true;
-  }
-  return false;
-}
-
 void KeeperWork::scan_if_needed() {
   if (!scan_.is_running()) {
     const std::uint64_t since_ns = steady_clock_ns() - last_scan_ns_;
@@ -120,7 +113,7 @@ void KeeperWork::scan_if_needed() {
         std::clamp(engine_->segment.geometry().capacity * scan_for_room_ns_per_cell, scan_distance_ns,
                    longest_scan_for_room_distance_ns);
     const bool is_due = since_ns > scan_every_ns || (for_room && since_ns > scan_for_room_distance_ns) ||
-                        ((scan_wanted_ || some_ring_overflowed()) && since_ns > scan_distance_ns);
+                        (scan_wanted_ && since_ns > scan_distance_ns);
     if (!is_due) return;
     scan_wanted_ = false;
     scan_.start(dead_);

@@ -51,7 +51,6 @@ class KeeperWork {
   void refill_rings();
   void notice_unlinked();
   void notice_deleted_directory();
-  bool some_ring_overflowed() const noexcept;
 
   EngineCore* engine_;
   std::uint32_t number_;

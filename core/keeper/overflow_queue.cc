@@ -12,58 +12,50 @@ namespace ringmill {
 
 namespace {
 
-/// over.F4 runs at most this often. It visits about so many entries, in about a millisecond; the other levels have the
-/// next turn.
+/// over.F4 runs at most this often, and moves at most so many jobs; the other levels have the next turn.
 constexpr std::uint64_t serve_every_ns = 2'000'000;
-constexpr std::size_t enough_visited = 16384;
-/// An empty queue gives its memory back if it has room for more entries than this.
-constexpr std::size_t most_kept_for_later = 1024;
+constexpr std::uint32_t enough_moved = 16384;
+/// How many jobs ahead of a refill the cells are fetched into the cache.
+constexpr std::size_t prefetch_distance = 16;
 
 }  // namespace
 
-void OverflowQueue::put(std::uint32_t number, Entry entry) {
-  const std::uint32_t first = segment_->geometry().level_count;
-  if (heaps_.empty()) {
-    heaps_.resize(most_dynamic_levels);
-    notes_.assign(segment_->geometry().capacity, 0);
-  }
-  std::uint16_t& note = notes_[JobTable::index_of_hint(entry.hint)];
-  if (note == JobTable::note_of(entry.hint)) return;  // it is queued here already
-  note = JobTable::note_of(entry.hint);
-  newest_ns_ = std::max(newest_ns_, entry.enqueued_at_ns);
-  Heap& heap = heaps_[number - first];
-  heap.push_back(entry);
-  std::ranges::push_heap(heap, std::greater<>());
-}
-
-OverflowQueue::Entry OverflowQueue::pop(Heap& heap) {
-  std::ranges::pop_heap(heap, std::greater<>());
-  const Entry entry = heap.back();
-  heap.pop_back();
-  RINGMILL_INVARIANT(heap.empty() || entry <= heap.front());  // in order of arrival
-  std::uint16_t& note = notes_[JobTable::index_of_hint(entry.hint)];
-  if (note == JobTable::note_of(entry.hint)) note = 0;
-  return entry;
+Arrived OverflowQueue::pop(ArrivalRow& row) {
+  const Arrived job = row.pop();
+  RINGMILL_INVARIANT(row.front() == nullptr || job <= *row.front());  // in order of arrival
+  std::uint16_t& note = notes_[JobTable::index_of_hint(job.hint)];
+  if (note == JobTable::note_of(job.hint)) note = 0;
+  return job;
 }
 
 void OverflowQueue::add(CellIndex index, std::uint32_t number) {
   const JobTable& table = settling_->table();
   const StateWord word = table.word(index);
-  const std::uint64_t enqueued_at_ns = table.header(index).enqueued_at_ns.load();
-  if (word.state() != CellState::queued || table.header(index).level.load_once() != number) return;
-  // The time may be that of the cell's next job. It decides the order, and nothing else.
-  put(number, {enqueued_at_ns, JobTable::hint_of(job_id_of(word, index))});
+  const CellHeader& header = table.header(index);
+  const std::uint64_t enqueued_at_ns = header.enqueued_at_ns.load();
+  const std::uint32_t kind = header.kind.load_once().unbounded();  // it says which row, and nothing else
+  if (word.state() != CellState::queued || header.level.load_once() != number) return;
+  if (queues_.empty()) {
+    queues_.resize(segment_->geometry().level_numbers());
+    notes_.assign(segment_->geometry().capacity, 0);
+  }
+  const std::uint64_t hint = JobTable::hint_of(job_id_of(word, index));
+  std::uint16_t& note = notes_[index];
+  if (note == JobTable::note_of(hint)) return;  // it is queued here already
+  note = JobTable::note_of(hint);
+  // Time and kind may be those of the cell's next job. They decide the order, and nothing else.
+  newest_ns_ = std::max(newest_ns_, enqueued_at_ns);
+  queues_[number].add({.enqueued_at_ns = enqueued_at_ns, .hint = hint}, Arrival::kind_bit(kind));
 }
 
 std::optional<std::uint32_t> OverflowQueue::level_of(CellIndex index) const noexcept {
   const auto number = settling_->table().header(index).level.load_once().below(segment_->geometry().level_numbers());
-  const bool has_overflow_queue = number && *number >= segment_->geometry().level_count && segment_->has_level(*number);
-  return has_overflow_queue ? std::optional<std::uint32_t>(*number) : std::nullopt;
+  return number && segment_->has_level(*number) ? std::optional<std::uint32_t>(*number) : std::nullopt;
 }
 
 void OverflowQueue::add_marked(CellIndex index) {
   const auto number = level_of(index);
-  if (number && !SpillState::is_direct(segment_->level(*number).overflow.load())) add(index, *number);
+  if (number && !settling_->is_direct(*number)) add(index, *number);
 }
 
 void OverflowQueue::add(CellIndex index) {
@@ -75,11 +67,11 @@ void OverflowQueue::follow_levels() {
   if (version == levels_version_) return;
   levels_version_ = version;
   numbers_.clear();
-  for (std::uint32_t n = segment_->geometry().level_count; n < segment_->levels_end(); ++n) {
+  for (std::uint32_t n = 0; n < segment_->levels_end(); ++n) {
     if (segment_->has_level(n)) {
       numbers_.push_back(n);
-    } else if (!heaps_.empty()) {
-      Heap().swap(heap_of(n));  // of a removed level: its jobs have ended
+    } else if (!queues_.empty()) {
+      queues_[n] = {};  // of a removed level: its jobs have ended
     }
   }
 }
@@ -125,8 +117,8 @@ void OverflowQueue::end_draining(std::uint32_t number) noexcept {
   RINGMILL_INVARIANT(SpillState::is_known(word));
   // Fails if a producer has set `spilled` since: its mark is for the next turn.
   if (!SpillState::is_draining(word) || !overflow.compare_exchange_strong(word, SpillState::to_direct(word)))
-    return;  // over.F3
-  if (!heaps_.empty() && heap_of(number).capacity() > most_kept_for_later) Heap().swap(heap_of(number));
+    return;                                    // over.F3
+  if (!queues_.empty()) queues_[number] = {};  // gives its memory back
 }
 
 void OverflowQueue::step_over_dead_hints(Ring& ring) const noexcept {
@@ -144,28 +136,30 @@ void OverflowQueue::step_over_dead_hints(Ring& ring) const noexcept {
 bool OverflowQueue::refill(std::uint32_t number) {
   if (is_empty(number)) return false;
   RINGMILL_INVARIANT(has_seen_all_);  // before that the queue may lack a job that came earlier
-  Heap& heap = heap_of(number);
+  ArrivalOrder& queue = queues_[number];
+  queue.settle(settled_until_ns_);
   const JobTable& table = settling_->table();
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
   Ring ring = segment_->ring(number);
   step_over_dead_hints(ring);
   std::uint64_t position = ring.tail();
   if (position - std::min(ring.head(), position) > ring.slot_count() / 2) return false;
-  const auto is_eligible = [this, &heap] { return heap.front().enqueued_at_ns <= eligible_until_ns_; };
   Arrival arrival;
   std::uint32_t count = 0;
-  while (!heap.empty() && is_eligible()) {
-    const std::uint64_t hint = heap.front().hint;
+  ArrivalRow* row = queue.first();
+  for (; row != nullptr; row = queue.first()) {
+    table.prefetch_to_look(JobTable::index_of_hint(row->hint_ahead(prefetch_distance)));
+    const std::uint64_t hint = row->front()->hint;
     if (is_live(hint)) {
       if (ring.push_at(position, hint, is_live) == Ring::Pushed::full) break;
       arrival.add(number, table.header(JobTable::index_of_hint(hint)).kind.load_once().unbounded());
       ++count;
     }
-    pop(heap);
+    pop(*row);
   }
   ring.raise_tail(position);
   if (count != 0) wake_for_jobs(*segment_, arrival, count);
-  return !heap.empty() && !is_eligible();
+  return row == nullptr && !queue.is_empty();
 }
 
 std::uint64_t OverflowQueue::note_sleepers() {
@@ -204,46 +198,42 @@ void OverflowQueue::refill_for_sleepers() {
   if (now_ns - served_at_ns_ < serve_every_ns) return;
   served_at_ns_ = now_ns;
   std::ranges::rotate(busy_, std::ranges::lower_bound(busy_, serve_next_));
-  std::size_t visited = 0;
+  std::uint32_t moved = 0;
   for (const std::uint32_t number : busy_) {
-    visited += heap_of(number).size();
-    refill_for_kinds(number, kinds_of_sleepers(number));
+    moved += refill_for_kinds(number, kinds_of_sleepers(number));
     serve_next_ = number + 1;
-    if (visited >= enough_visited) break;
+    if (moved >= enough_moved) break;
   }
 }
 
-void OverflowQueue::refill_for_kinds(std::uint32_t number, std::uint64_t kinds) {
-  const Heap& heap = heap_of(number);
+std::uint32_t OverflowQueue::refill_for_kinds(std::uint32_t number, std::uint64_t kinds) {
+  ArrivalOrder& queue = queues_[number];
+  if (!queue.has_kinds(kinds)) return 0;
   const JobTable& table = settling_->table();
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
-  std::vector<Entry> wanted;
-  for (const Entry& entry : heap) {
-    const std::uint32_t kind = table.header(JobTable::index_of_hint(entry.hint)).kind.load_once().unbounded();
-    if ((kinds & Arrival::kind_bit(kind)) != 0 && is_live(entry.hint)) wanted.push_back(entry);
-  }
   Ring ring = segment_->ring(number);
-  const std::size_t most = ring.slot_count() / 4;
-  std::ranges::sort(wanted);
-  if (wanted.size() > most) wanted.resize(most);
+  const std::uint64_t most = ring.slot_count() / 4;
   Arrival arrival;
   std::uint32_t count = 0;
   std::uint64_t position = ring.tail();
-  for (const Entry& entry : wanted) {  // over.F4
-    const std::uint64_t front = ring.head();
-    const std::uint64_t word = ring.slot(front);
-    if (position - front >= ring.slot_count() && ring.turn_of(word, front) == Ring::Turn::now) {
-      const CellIndex index = JobTable::index_of_hint(Ring::hint_of(word));
-      if (is_live(Ring::hint_of(word))) add(index, number);
-      ring.raise_head(front + 1);
+  for (ArrivalRow* row = queue.first(kinds); row != nullptr && count < most; row = queue.first(kinds)) {  // over.F4
+    const std::uint64_t hint = row->front()->hint;
+    if (is_live(hint)) {
+      const std::uint64_t front = ring.head();
+      const std::uint64_t word = ring.slot(front);
+      if (position - front >= ring.slot_count() && ring.turn_of(word, front) == Ring::Turn::now) {
+        if (is_live(Ring::hint_of(word))) add(JobTable::index_of_hint(Ring::hint_of(word)), number);
+        ring.raise_head(front + 1);
+      }
+      if (ring.push_at(position, hint, is_live) == Ring::Pushed::full) break;
+      arrival.add(number, table.header(JobTable::index_of_hint(hint)).kind.load_once().unbounded());
+      ++count;
     }
-    // The entry stays in the queue as well: a doubled hint is harmless.
-    if (ring.push_at(position, entry.hint, is_live) == Ring::Pushed::full) break;
-    arrival.add(number, table.header(JobTable::index_of_hint(entry.hint)).kind.load_once().unbounded());
-    ++count;
+    pop(*row);
   }
   ring.raise_tail(position);
   if (count != 0) wake_for_jobs(*segment_, arrival, count);
+  return count;
 }
 
 }  // namespace ringmill

@@ -1,7 +1,7 @@
-// The overflow queue: jobs of dynamic levels that their small rings have no room for. A producer marks such a job for
-// the keeper (core/table/settling.h, settle.O1 to settle.O4); here it waits in the order of arrival, and enters the
-// ring as that drains. Private memory of the keeper, 16 bytes per job and 2 per cell, whatever the number of levels;
-// rebuilt by a scan of the table.
+// The overflow queue: jobs that the rings of their levels have no room for. A producer marks such a job for the keeper
+// (core/table/settling.h, settle.O1 to settle.O4); here it waits in the order of arrival, and enters the ring as that
+// drains. So a ring has the size that suits the caches, whatever the engine's capacity is. Private memory of the
+// keeper, 16 bytes per job that waits here and 2 per cell; rebuilt by a scan of the table.
 //
 // Each turn, for each level whose spill state (ipc/spill_state.h) is not `direct`:
 //
@@ -14,7 +14,7 @@
 //            One level after the other has its turn, every 2 ms.
 //
 // A pass over the marks is not atomic: it can miss a cell and still see one that was marked later. To keep the order of
-// arrival, F1 refills with eligible entries only: those known before the latest pass began. That pass has found every
+// arrival, F1 refills with settled entries only: those known before the latest pass began. That pass has found every
 // job that was marked before them. If only others are queued, another pass is made at once.
 //
 // A keeper that dies leaves the spill states as they are. The next one refills nothing before its first scan has ended,
@@ -26,6 +26,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/keeper/arrival_order.h"
 #include "core/table/settling.h"
 #include "ipc/segment.h"
 
@@ -39,8 +40,8 @@ class OverflowQueue {
   void add_marked(CellIndex index);
   /// Adds a job without a hint that a scan has found.
   void add(CellIndex index);
-  /// Begins a pass over the marks: what is queued now is eligible when the pass has ended.
-  void begin_pass() noexcept { eligible_until_ns_ = newest_ns_; }
+  /// Begins a pass over the marks: what is queued now is settled when the pass has ended.
+  void begin_pass() noexcept { settled_until_ns_ = newest_ns_; }
   /// Notes that a scan has seen the whole table since this keeper began.
   void note_scan_ended() noexcept { has_seen_all_ = true; }
 
@@ -49,37 +50,29 @@ class OverflowQueue {
   void turn(const std::function<void()>& pass_over_marks);
   /// True if a participant sleeps before a full ring: F4 may have work after serve_every_ns.
   bool is_needed_soon() const noexcept { return is_needed_soon_; }
-  /// True if a ring has room for entries that are eligible after the next pass.
+  /// True if a ring has room for entries that are settled after the next pass.
   bool is_needed_now() const noexcept { return is_needed_now_; }
 
  private:
-  struct Entry {
-    std::uint64_t enqueued_at_ns = 0;
-    std::uint64_t hint = 0;
-    auto operator<=>(const Entry&) const noexcept = default;
-  };
-  using Heap = std::vector<Entry>;  // the earliest in front
-
   void add(CellIndex index, std::uint32_t number);
-  /// Returns the level's number in a cell, if that is a dynamic level in use.
+  /// Returns the level's number in a cell, if that level is in use.
   std::optional<std::uint32_t> level_of(CellIndex index) const noexcept;
-  void put(std::uint32_t number, Entry entry);
-  Entry pop(Heap& heap);
+  Arrived pop(ArrivalRow& row);
   void follow_levels();
-  /// F1. Returns true if the ring has room for entries that are not eligible yet.
+  /// F1. Returns true if the ring has room for entries that are not settled yet.
   bool refill(std::uint32_t number);
   /// F3 before and after the pass.
   bool begin_draining(std::uint32_t number) noexcept;
   void end_draining(std::uint32_t number) noexcept;
   /// F4 for the levels whose turn it is.
   void refill_for_sleepers();
-  void refill_for_kinds(std::uint32_t number, std::uint64_t kinds);
+  /// Returns how many jobs have got a place.
+  std::uint32_t refill_for_kinds(std::uint32_t number, std::uint64_t kinds);
   /// Collects the sleepers that claim some kinds only. Returns the bits of their levels.
   std::uint64_t note_sleepers();
   std::uint64_t kinds_of_sleepers(std::uint32_t number) const noexcept;
   void step_over_dead_hints(Ring& ring) const noexcept;
-  Heap& heap_of(std::uint32_t number) noexcept { return heaps_[number - segment_->geometry().level_count]; }
-  bool is_empty(std::uint32_t number) noexcept { return heaps_.empty() || heap_of(number).empty(); }
+  bool is_empty(std::uint32_t number) const noexcept { return queues_.empty() || queues_[number].is_empty(); }
 
   const Segment* segment_;
   Settling* settling_;
@@ -87,7 +80,7 @@ class OverflowQueue {
   bool is_needed_soon_ = false;
   bool is_needed_now_ = false;
   std::uint64_t newest_ns_ = 0;                  // the latest time of enqueue of all entries that were ever added
-  std::uint64_t eligible_until_ns_ = 0;          // newest_ns_ before the latest pass over the marks
+  std::uint64_t settled_until_ns_ = 0;           // newest_ns_ before the latest pass over the marks
   std::optional<std::uint32_t> levels_version_;  // of numbers_
   std::vector<std::uint32_t> numbers_;           // of the levels in use
   std::vector<std::uint32_t> busy_;              // of those that are not `direct`, or have entries, in this turn
@@ -97,8 +90,8 @@ class OverflowQueue {
   };
   std::vector<Sleeper> sleepers_;  // those that claim some kinds only
   std::uint64_t served_at_ns_ = 0;
-  std::uint32_t serve_next_ = 0;  // the number of the level whose turn it is in over.F4
-  std::vector<Heap> heaps_;       // per number behind the fixed levels; empty until one is needed
+  std::uint32_t serve_next_ = 0;      // the number of the level whose turn it is in over.F4
+  std::vector<ArrivalOrder> queues_;  // per number of a level; empty until one is needed
   /// Per cell: 1 + the 12 bits of the generation that a hint carries, of a job that is queued here.
   std::vector<std::uint16_t> notes_;
 };

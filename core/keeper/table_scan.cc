@@ -13,9 +13,6 @@ void TableScan::start(const Owners& dead) {
   generation_limit_ = segment_->signals().generation_limit.load();
   notes_.assign(segment_->geometry().capacity, 0);
   timers_->begin_rebuild();
-  // Reset before the scan: a producer that finds a ring full afterwards sets it again. The overflow queue does that for
-  // dynamic levels.
-  for (std::uint32_t n = 0; n < segment_->geometry().level_count; ++n) segment_->level(n).overflow.store(0);
 }
 
 bool TableScan::step(std::uint32_t count) {
@@ -127,13 +124,7 @@ void TableScan::place_what_is_left(std::uint32_t count) {
     const StateWord word = table.word(next_);
     const JobId id = job_id_of(word, next_);
     if (word.state() != CellState::queued || notes_[next_] != JobTable::note_of(JobTable::hint_of(id))) continue;
-    const CellHeader& header = table.header(next_);
-    const std::uint32_t level = header.level.load_once().unbounded();  // has_level() and place() take any
-    if (level >= segment_->geometry().level_count && segment_->has_level(level)) {
-      timers_->overflow_queue().add(next_);
-    } else {
-      reaper_->settling().place(id, level, header.kind.load_once().unbounded());
-    }
+    timers_->overflow_queue().add(next_);
   }
   if (next_ != table.capacity()) return;
   timers_->overflow_queue().note_scan_ended();

@@ -3,10 +3,9 @@
 //   scan.T1  each cell: of a dead owner: its rule; free and listed nowhere: listed; queued: its generation is noted;
 //            what waits for a time, or for its burial: the timers look at it
 //   scan.T2  each hint of each ring, from the head on: the note of the job it speaks of is crossed out
-//   scan.T3  each note that is left: if the job still waits, its hint is pushed again, or, if its level is dynamic, it
-//            joins the overflow queue
+//   scan.T3  each note that is left: if the job still waits, it joins the overflow queue
 //
-// A job that comes after T1 is not noted, and one that waited in T1 has its hint until it is claimed, so T3 pushes only
+// A job that comes after T1 is not noted, and one that waited in T1 has its hint until it is claimed, so T3 adds only
 // what is missing, and a few more that moved meanwhile: a doubled hint is harmless, and so is a cell listed twice. A
 // scan may die or be given up at any point: the next one begins anew.
 #pragma once

@@ -115,7 +115,7 @@ std::uint32_t Claiming::claim_by_rules(std::uint32_t rules, Claim* out, std::uin
       parkings_left_ = most_parked_in_a_look;
       const std::uint32_t claimed = claim_from<true>(level, out + count, most - count, now_ns);
       count += claimed;
-      if (level >= fixed_levels_) settling_->call_keeper_if_half_empty(settling_->ring(level), level);
+      if (!settling_->is_direct(level)) settling_->call_keeper_if_half_empty(settling_->ring(level));
       was_cut_short = was_cut_short || parkings_left_ == 0;
       if (claimed != 0 && book_->has_permit(out[count - 1].slot)) break;
     }

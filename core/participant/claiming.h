@@ -46,13 +46,12 @@ class KindSet {
 
 class Claiming {
  public:
-  Claiming(Settling& settling, LeaseBook& book, std::uint32_t default_lease_ms, std::uint32_t fixed_levels)
+  Claiming(Settling& settling, LeaseBook& book, std::uint32_t default_lease_ms)
       : settling_(&settling),
         table_(settling.table()),
         book_(&book),
         admission_(settling, book),
-        default_lease_ms_(default_lease_ms),
-        fixed_levels_(fixed_levels) {}
+        default_lease_ms_(default_lease_ms) {}
 
   /// `level_numbers`: of the engine. Costs an allocation.
   void subscribe(LevelChoice choice, const KindSet& kinds, std::uint32_t level_numbers) {
@@ -71,8 +70,8 @@ class Claiming {
     for (std::uint32_t n = 0; n < choice_.count() && count < most; ++n) {
       const std::uint32_t level = choice_.at(n, first);
       count += claim_from<false>(level, out + count, most - count, now_ns);
-      if (level >= fixed_levels_) [[unlikely]]
-        settling_->call_keeper_if_half_empty(settling_->ring(level), level);
+      if (!settling_->is_direct(level)) [[unlikely]]
+        settling_->call_keeper_if_half_empty(settling_->ring(level));
     }
     return count;
   }
@@ -130,7 +129,6 @@ class Claiming {
   std::uint32_t default_lease_ms_;
   /// By rules: how many jobs may still be parked before the walk gives the other levels a turn.
   std::uint32_t parkings_left_ = 0;
-  std::uint32_t fixed_levels_;
   bool was_queue_short_ = true;
   LevelChoice choice_;
   KindSet kinds_;

@@ -55,6 +55,7 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
   while (n < filled.size()) {  // one run of equal levels at a time
     const std::uint32_t level = level_number(static_cast<std::uint32_t>(requests[n].level));
     Ring& ring = settling.ring(level);
+    bool is_direct = settling.is_direct(level);  // settle.O1 for all of them
     std::uint64_t position = ring.tail();
     Arrival arrival;
     const std::size_t begin = n;
@@ -65,16 +66,15 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
         if (CellWriter::first_state(requests[n]) != CellState::queued) continue;
       }
       arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
-      if (level >= level_count_) [[unlikely]] {
-        settling.place_in_dynamic_level(filled[n].index, ids[n], level);  // enq.N5
-        continue;
+      if (is_direct) [[likely]] {
+        if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);
+        if (ring.push_at(position, JobTable::hint_of(ids[n]), is_live) == Ring::Pushed::done) continue;  // enq.N5
+        ring.raise_tail(position);
+        is_direct = false;  // and so is this one: those behind it must not overtake it
       }
-      if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);
-      if (ring.push_at(position, JobTable::hint_of(ids[n]), is_live) == Ring::Pushed::full) {  // enq.N5
-        settling.note_overflow(level);
-      }
+      settling.place_in_level(filled[n].index, ids[n], level);  // enq.N5
     }
-    if (level < level_count_) ring.raise_tail(position);
+    if (is_direct) ring.raise_tail(position);
     wake_for_jobs(context_.segment, arrival, static_cast<std::uint32_t>(n - begin));
   }
   context_.entry.placing_count.store(0, std::memory_order_release);  // enq.N6, ORDER placing

@@ -249,6 +249,10 @@ class JobTable {
     ringmill::prefetch_to_write(cell);
     ringmill::prefetch_to_write(cell + cache_line_bytes);
   }
+  /// The header will be read.
+  void prefetch_to_look(CellIndex index) const noexcept {
+    if (index < capacity_) prefetch_to_read(cells_ + (std::uint64_t{index} << shift_));
+  }
   /// The header will be written (claimed), the payload read.
   void prefetch_to_claim(CellIndex index) const noexcept {
     if (index >= capacity_) return;

@@ -277,23 +277,15 @@ void Settling::place_again(JobId id) noexcept {
 void Settling::place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept {
   // The cell is corrupted.
   if (!segment_->has_level(level)) level = static_cast<std::uint32_t>(rings_.size()) - 1;
-  if (level >= rings_.size()) {
-    place_in_dynamic_level(index_of(id), id, level);
-    Arrival arrival;
-    arrival.add(level, kind);
-    wake_for_jobs(*segment_, arrival, 1);
-    return;
-  }
-  const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };
-  if (rings_[level].push(JobTable::hint_of(id), is_live) == Ring::Pushed::full) note_overflow(level);
+  place_in_level(index_of(id), id, level);
   Arrival arrival;
   arrival.add(level, kind);
   wake_for_jobs(*segment_, arrival, 1);
 }
 
-void Settling::place_in_dynamic_level(CellIndex index, JobId id, std::uint32_t level) noexcept {
+void Settling::place_in_level(CellIndex index, JobId id, std::uint32_t level) noexcept {
   LevelEntry& entry = segment_->level(level);
-  Ring ring = segment_->ring(level);
+  Ring& ring = this->ring(level);
   const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };
   // The ring may drain again and again meanwhile; the scan finds a job that is not placed in 16 attempts.
   for (int attempt = 0; attempt < 16; ++attempt) {

@@ -28,7 +28,7 @@
 //   settle.P2  CAS the cell: delayed or blocked -> queued   the reaper pushes the hint
 //   settle.P3  push the hint, wake; clear the placing list  nothing is left
 //
-// The hint of a queued job of a dynamic level goes into its ring, or the job to the keeper's overflow queue:
+// The hint of a queued job goes into its level's ring, or the job to the keeper's overflow queue:
 //
 //                                                              killed just after the step
 //   settle.O1  the state `overflow` is not `direct`: O3        the placing list: the reaper begins at O1
@@ -183,25 +183,23 @@ class Settling {
       wake_groups(groups);
   }
 
-  /// Pushes the hint of a queued job and wakes a worker. A full ring leaves the job to the keeper's scan.
+  /// O1 to O4 for a queued job, then wakes a worker.
   void place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept;
   /// Has the keeper look at a cell that is delayed, burying or kept, before `due`.
   void mark_for_keeper(CellIndex index, DueTime due) noexcept {
     if (segment_->keeper_marks().mark(index, due)) ring_keeper(*segment_);
   }
 
-  /// O1 to O4.
-  void place_in_dynamic_level(CellIndex index, JobId id, std::uint32_t level) noexcept;
-  /// After a claim from the ring of a dynamic level.
-  void call_keeper_if_half_empty(const Ring& ring, std::uint32_t level) noexcept {
-    const bool is_direct = SpillState::is_direct(segment_->level(level).overflow.load());
-    if (is_direct || ring.tail() - ring.head() > ring.slot_count() / 2) return;
-    if (segment_->keeper_marks().call()) ring_keeper(*segment_);
+  /// O1 to O4. `level` is one that the engine has.
+  void place_in_level(CellIndex index, JobId id, std::uint32_t level) noexcept;
+  /// Whether producers push into the ring of this level: no job of it waits in the overflow queue.
+  bool is_direct(std::uint32_t level) const noexcept {
+    return SpillState::is_direct(segment_->level(level).overflow.load());
   }
-
-  void note_overflow(std::uint32_t level) noexcept {
-    segment_->level(level).overflow.store(1);
-    ring_keeper(*segment_);
+  /// After a claim from the ring of a level that is not direct.
+  void call_keeper_if_half_empty(const Ring& ring) noexcept {
+    if (ring.tail() - ring.head() > ring.slot_count() / 2) return;
+    if (segment_->keeper_marks().call()) ring_keeper(*segment_);
   }
 
  private:

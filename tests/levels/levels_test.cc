@@ -388,6 +388,17 @@ TEST(OverflowQueue, a_worker_of_one_kind_gets_its_job_from_whichever_of_its_leve
   }
 }
 
+TEST(OverflowQueue, a_fixed_levels_backlog_beyond_its_ring_is_drained_in_its_order) {
+  CreateOptions options = small_engine();
+  options.capacity = 160'000;  // a ring has 65,536 places
+  World world(options, {});
+  const Level level = must(world.engine.level("default"));
+  const auto worker = world.attach();
+  constexpr std::uint32_t jobs = 150'000;
+  enqueue_numbers(world, *worker, level, 0, jobs);
+  EXPECT_EQ(drain(*worker, jobs), all_up_to(jobs));
+}
+
 TEST(OverflowQueue, the_state_is_direct_when_the_queue_is_empty) {
   World world(roomy_engine(), {});
   const Level level = must(world.engine.add_level("tube", {.ring = 16}));

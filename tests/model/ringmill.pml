@@ -147,8 +147,6 @@ inline check_nobody_forgotten() {
 #define READ_HEAD 2
 #define FRONT_SLOT 3
 #define FRONT_CELL 4
-#define MOVE_BACK 5
-#define MOVED_TAIL 6
 #define MOVED_HEAD 7
 #define SWAP 8
 #define RAISE_TAIL 9
@@ -165,7 +163,7 @@ inline check_nobody_forgotten() {
 #define IS_FULL LOOKS_FULL
 #endif
 
-/* Pushes `hint`. The bound on steps is modelled as one on moved hints: a ring of nothing but live hints is full. */
+/* Pushes `hint`. A ring whose front is live is full. */
 inline push() {
   d_step { position = tail; push_step = LOOK } /* ring.P1 */
   do
@@ -184,8 +182,7 @@ inline push() {
   :: d_step { push_step == READ_HEAD ->
        known_head = head;
        if
-       :: IS_FULL && moves < SLOTS -> push_step = FRONT_SLOT; seen = 0
-       :: IS_FULL && moves >= SLOTS -> push_step = NOTE_OVERFLOW; seen = 0
+       :: IS_FULL -> push_step = FRONT_SLOT; seen = 0
        :: else -> push_step = SWAP
        fi }
   :: d_step { push_step == FRONT_SLOT -> /* ring.M1 */
@@ -197,25 +194,9 @@ inline push() {
        fi }
   :: d_step { push_step == FRONT_CELL ->
        if
-#ifdef LIVE_FRONT_IS_FULL
        :: IS_LIVE(cell[CELL(seen & 7)], seen & 7) -> push_step = NOTE_OVERFLOW; seen = 0
-#else
-       :: IS_LIVE(cell[CELL(seen & 7)], seen & 7) -> push_step = MOVE_BACK
-#endif
        :: else -> push_step = MOVED_HEAD; seen = 0
        fi }
-  :: d_step { push_step == MOVE_BACK -> /* ring.M2 */
-       if
-       :: SLOT(known_head) == seen ->
-          /* No gap: all positions up to the one that is filled now are filled. */
-          assert(LAP_AHEAD(SLOT(known_head + SLOTS - 1), known_head + SLOTS - 1) >= 0);
-          SLOT(known_head) = SLOT_WORD(known_head + SLOTS, seen & 7); moves++; push_step = MOVED_TAIL
-       :: else -> push_step = LOOK
-       fi;
-       seen = 0 }
-  :: d_step { push_step == MOVED_TAIL -> /* ring.M3 */
-       if :: tail < known_head + SLOTS + 1 -> tail = known_head + SLOTS + 1 :: else fi;
-       push_step = MOVED_HEAD }
   :: d_step { push_step == MOVED_HEAD -> RAISE_HEAD(known_head + 1); known_head = head; push_step = LOOK }
   :: d_step { push_step == SWAP -> /* ring.P2 */
        if
@@ -227,17 +208,17 @@ inline push() {
        seen = 0 }
   :: d_step { push_step == RAISE_TAIL -> /* ring.P3 */
        if :: tail < position -> tail = position :: else fi;
-       position = 0; hint = 0; moves = 0; push_step = LOOK }
+       position = 0; hint = 0; push_step = LOOK }
      break
   :: d_step { push_step == NOTE_OVERFLOW ->
        overflow = 1;
        if :: tail < position -> tail = position :: else fi;
-       position = 0; hint = 0; moves = 0; push_step = LOOK }
+       position = 0; hint = 0; push_step = LOOK }
      break
   od
 }
 
-#define RING_LOCALS byte position, known_head, hint, hinted, seen, push_step, moves, check, owner; bit placed
+#define RING_LOCALS byte position, known_head, hint, hinted, seen, push_step, check, owner; bit placed
 
 /* ---- producer ---- */
 proctype producer(byte me) {

@@ -124,10 +124,9 @@ std::string explain_rules(const EngineView& view, const JobView& job) {
          without_keeper(view, "do it");
 }
 
-/// The ring of a dynamic level is small; a producer that finds it full leaves its job to the keeper's overflow queue.
+/// A ring has few places; a producer that finds it full leaves its job to the keeper's overflow queue.
 bool waits_with_keeper(const Segment& segment, const JobView& job) {
-  return job.level_number >= segment.geometry().level_count && segment.has_level(job.level_number) &&
-         !SpillState::is_direct(segment.level(job.level_number).overflow.load());
+  return segment.has_level(job.level_number) && !SpillState::is_direct(segment.level(job.level_number).overflow.load());
 }
 
 std::string explain_queued(const EngineView& view, const JobView& job) {
