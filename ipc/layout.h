@@ -55,6 +55,13 @@ inline constexpr std::uint32_t most_staged_bytes = 1024;
 inline constexpr std::uint32_t arena_units_per_chunk = 256;
 inline constexpr std::uint32_t least_arena_chunk_bytes = 64 * 1024;
 inline constexpr std::uint32_t most_payload_limit = 64U << 20;
+/// Statistics: pairs of level and kind that a participant counts in words of its own, and pairs that all share.
+inline constexpr std::uint32_t own_pairs = 4;
+inline constexpr std::uint32_t shared_pairs = 1024;
+/// Waits of each fixed level, and of all dynamic levels together; runs of the kinds that were first, and of the others.
+inline constexpr std::uint32_t wait_histograms = most_fixed_levels + 1;
+inline constexpr std::uint32_t run_histograms = 64;
+inline constexpr std::uint32_t duration_buckets = 256;
 inline constexpr std::uint64_t most_arena_bytes = std::uint64_t{1} << 36;
 
 /// The beginning of the segment. The creator writes it before `state` becomes ready; it never changes afterwards,
@@ -127,7 +134,13 @@ struct alignas(padding_bytes) Signals {
   /// keeper before it takes the marks.
   std::atomic<std::uint32_t> keeper_work;
   std::uint32_t reserved_keeper;
-  std::atomic<std::uint64_t> reserved[12];
+  /// Statistics of the keeper's loop, written by the keeper: turns, and the time that they took, of all keepers; the
+  /// longest turn of this keeper; CLOCK_BOOTTIME of the end of the last turn.
+  std::atomic<std::uint64_t> keeper_turns;
+  std::atomic<std::uint64_t> keeper_busy_ns;
+  std::atomic<std::uint64_t> keeper_longest_turn_ns;
+  std::atomic<std::uint64_t> keeper_turned_at_ns;
+  std::atomic<std::uint64_t> reserved[8];
   /// Bit per wait group: a participant waits for the end of a job of it. Set by the waiter before its last check,
   /// cleared by the participant that ends such a job, which then wakes the group.
   alignas(padding_bytes) std::atomic<std::uint64_t> waited_for;
@@ -381,7 +394,9 @@ struct alignas(page_bytes) ParticipantEntry {
   std::atomic<std::uint32_t> interest_any_kind;
   std::atomic<std::uint64_t> interest_levels;  // bit per level
   std::atomic<std::uint64_t> interest_kinds;
-  std::atomic<std::uint64_t> reserved_c[5];
+  /// Statistics, as those below: the time from a claim that found jobs to the next claim.
+  std::atomic<std::uint64_t> busy_ns;
+  std::atomic<std::uint64_t> reserved_c[4];
   /// Statistics; the next owner of the entry counts on, so that the sum over all entries is the engine's total.
   std::atomic<std::uint64_t> enqueued;
   std::atomic<std::uint64_t> completed;
@@ -525,6 +540,33 @@ struct ArenaChunk {
   SharedWord<std::uint64_t> cut;
 };
 static_assert(sizeof(ArenaChunk) == 8);
+
+/// What happened to the jobs of one level and kind. Statistics: no participant decides by them, and no word ever falls.
+/// Of the lines of a participant: written by it alone, and its entry's next owner counts on, so that there is nothing
+/// to fold when one leaves or dies. Of the shared lines: by any participant, by fetch_add. Killed at any instruction:
+/// at most the last event is missing.
+struct alignas(cache_line_bytes) PairCounts {
+  std::atomic<std::uint64_t> pair;       // JobPair (ipc/statistics.h); 0: unused. Set once, of a shared line by a swap
+  std::atomic<std::uint64_t> enqueued;   // became visible
+  std::atomic<std::uint64_t> started;    // attempts that began
+  std::atomic<std::uint64_t> completed;  // over, and well
+  std::atomic<std::uint64_t> failed;     // attempts that failed
+  std::atomic<std::uint64_t> retried;    // failed attempts after which the job waits again
+  std::atomic<std::uint64_t> dead;       // over: in the dead letters
+  std::atomic<std::uint64_t> cancelled;  // over: cancelled
+};
+static_assert(sizeof(PairCounts) == 64 && alignof(PairCounts) == 64);
+
+/// How long something took, of a sample of jobs with weights (core/table/run_sampler.h). Statistics, as PairCounts;
+/// written by any participant, by fetch_add.
+struct alignas(cache_line_bytes) DurationCounts {
+  SharedWord<std::uint64_t> kind;  // of a histogram of runs: whose they are, plus 1; 0: unused. Set once, by a swap
+  std::atomic<std::uint64_t> below_zero;  // waits that a step of the wall clock made negative; they count as 0
+  std::atomic<std::uint64_t> sum_ns;
+  std::atomic<std::uint64_t> reserved[5];
+  std::atomic<std::uint64_t> count[duration_buckets];  // by duration_bucket() (ipc/statistics.h)
+};
+static_assert(sizeof(DurationCounts) == 2112 && alignof(DurationCounts) == 64);
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free &&
                   std::atomic<std::uint16_t>::is_always_lock_free,

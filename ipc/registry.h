@@ -65,17 +65,25 @@ struct EntryState {
   }
 };
 
-/// Calls `visit(number, state)` for each entry that is not free. Entries stand a page apart, so a walk over all of them
-/// would miss the caches 256 times.
+/// Calls `visit(number, entry)` for each entry that was in use at any time. Entries stand a page apart, so a walk over
+/// all of them would miss the caches 256 times.
 template <class Visit>
-void for_each_entry_in_use(const Segment& segment, Visit&& visit) {
+void for_each_entry_ever_used(const Segment& segment, Visit&& visit) {
   constexpr std::uint32_t common = most_participants - keeper_entries;
   const std::uint32_t end = segment.signals().participants_end.load_once().at_most(common);
   for (std::uint32_t number = 0; number < most_participants; ++number) {
     if (number == end) number = common;
-    const ParticipantState state = EntryState::of(segment.participant(number)).state;
-    if (state != ParticipantState::free) visit(number, state);
+    visit(number, segment.participant(number));
   }
+}
+
+/// Calls `visit(number, state)` for each entry that is not free.
+template <class Visit>
+void for_each_entry_in_use(const Segment& segment, Visit&& visit) {
+  for_each_entry_ever_used(segment, [&visit](std::uint32_t number, const ParticipantEntry& entry) {
+    const ParticipantState state = EntryState::of(entry).state;
+    if (state != ParticipantState::free) visit(number, state);
+  });
 }
 
 /// The keeper's number, if there is one that can be.

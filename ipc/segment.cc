@@ -212,7 +212,11 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   g.retry_policies = g.kinds + std::uint64_t{most_kinds} * sizeof(NameEntry);
   g.kind_rules = g.retry_policies + std::uint64_t{most_retry_policies} * sizeof(NameEntry);
   g.permit_rows = g.kind_rules + std::uint64_t{most_kinds} * sizeof(KindRule);
-  g.free_words = g.permit_rows + std::uint64_t{most_permit_rows} * sizeof(PermitRow);
+  g.pair_counts = g.permit_rows + std::uint64_t{most_permit_rows} * sizeof(PermitRow);
+  g.duration_counts =
+      g.pair_counts + (std::uint64_t{most_participants} * own_pairs + shared_pairs) * sizeof(PairCounts);
+  g.free_words = round_up(g.duration_counts + std::uint64_t{wait_histograms + run_histograms} * sizeof(DurationCounts),
+                          padding_bytes);
   g.free_summary = round_up(g.free_words + capacity / 8, padding_bytes);
   g.marks = round_up(g.free_summary + std::uint64_t{FreeMap::summary_words(capacity)} * 8, padding_bytes);
   g.unique = round_up(g.marks + 4 * mark_map_bytes(capacity), padding_bytes);

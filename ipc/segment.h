@@ -83,6 +83,8 @@ struct Geometry {
   std::uint64_t retry_policies = 0;
   std::uint64_t kind_rules = 0;
   std::uint64_t permit_rows = 0;
+  std::uint64_t pair_counts = 0;
+  std::uint64_t duration_counts = 0;
   std::uint64_t free_words = 0;
   std::uint64_t free_summary = 0;
   std::uint64_t marks = 0;  // four maps of capacity / 64 words: the journal's three, and the keeper's
@@ -185,6 +187,14 @@ class Segment {
   PermitRow& permit_row(std::uint32_t row) const noexcept {
     return at<PermitRow>(geometry_.permit_rows + row * sizeof(PermitRow));
   }
+  /// Statistics: `n` is below own_pairs, or shared_pairs, or wait_histograms, or run_histograms. The last one of the
+  /// shared pairs and of the runs is for all that find no other.
+  PairCounts& own_pair(std::uint32_t participant, std::uint32_t n) const noexcept {
+    return pair_counts(participant * own_pairs + n);
+  }
+  PairCounts& shared_pair(std::uint32_t n) const noexcept { return pair_counts(most_participants * own_pairs + n); }
+  DurationCounts& waits(std::uint32_t n) const noexcept { return duration_counts(n); }
+  DurationCounts& runs(std::uint32_t n) const noexcept { return duration_counts(wait_histograms + n); }
   FreeMap free_map() const noexcept {
     return FreeMap(&at<std::atomic<std::uint64_t>>(geometry_.free_words),
                    &at<std::atomic<std::uint64_t>>(geometry_.free_summary), geometry_.capacity);
@@ -229,6 +239,12 @@ class Segment {
   explicit Segment(std::unique_ptr<Mapping> mapping, const Geometry& geometry) noexcept;
   static Result<Segment> map(File file, std::uint64_t bytes, const Geometry& geometry, Access access,
                              const std::filesystem::path& path);
+  PairCounts& pair_counts(std::uint32_t n) const noexcept {
+    return at<PairCounts>(geometry_.pair_counts + n * sizeof(PairCounts));
+  }
+  DurationCounts& duration_counts(std::uint32_t n) const noexcept {
+    return at<DurationCounts>(geometry_.duration_counts + n * sizeof(DurationCounts));
+  }
   Ring dynamic_ring(std::uint32_t n) const noexcept {
     RingPiece piece = RingPiece::of(level(n).dynamic_ring.load());
     // It is corrupted. Hints are checked wherever they stand.

@@ -14,6 +14,7 @@
 #include "core/flow_control/flow_book.h"
 #include "core/inspect/job_view.h"
 #include "core/inspect/job_wait.h"
+#include "core/inspect/statistics_view.h"
 #include "core/inspect/status_view.h"
 #include "core/instance/engine_core.h"
 #include "core/keeper/keeper.h"
@@ -319,6 +320,15 @@ EngineStatus Engine::status() const {
   status.path = core.directory.path().string();
   status.journal.limit = core.directory.journal_geometry().limit();
   return status;
+}
+
+EngineStatistics Engine::statistics() const {
+  const EngineCore& core = *implementation_->core;
+  EngineStatistics statistics =
+      view_statistics(core.segment, [&core](std::uint32_t number) { return !core.death_probe.is_dead(number); });
+  statistics.path = core.directory.path().string();
+  statistics.journal.limit = core.directory.journal_geometry().limit();
+  return statistics;
 }
 
 bool Engine::keeps() const noexcept { return implementation_->keeper && implementation_->keeper->keeps(); }

@@ -25,57 +25,6 @@ namespace {
 
 void sum(std::uint64_t& total, const std::atomic<std::uint64_t>& counter) { total += counter.load(); }
 
-JournalStatus view_journal(const JournalWords& words) {
-  JournalStatus journal;
-  switch (static_cast<JournalMode>(words.mode.load())) {
-    case JournalMode::none:
-      break;
-    case JournalMode::io_uring:
-      journal.mode = "io_uring";
-      break;
-    case JournalMode::io_uring_unregistered:
-      journal.mode = "io_uring";
-      journal.note = "buffers are not registered: the process that keeps may not lock enough memory (RLIMIT_MEMLOCK)";
-      break;
-    case JournalMode::pwritev2:
-      journal.mode = "pwritev2";
-      journal.note = "one block at a time: io_uring is refused to the process that keeps (kernel, or a seccomp filter)";
-      break;
-    case JournalMode::other:
-      journal.mode = "other";
-      break;
-  }
-  journal.segments = words.segments.load();
-  journal.bytes = words.bytes_on_disk.load();
-  journal.bytes_written = words.bytes_written.load();
-  journal.records_written = words.records_written.load();
-  journal.jobs_elided = words.jobs_elided.load();
-  const std::uint64_t now_ns = lease_clock_ns();
-  const auto since = [now_ns](std::uint64_t then_ns) {
-    return then_ns != 0 && then_ns < now_ns ? now_ns - then_ns : 0;
-  };
-  journal.durable_lag = std::chrono::duration_cast<std::chrono::microseconds>(
-      std::chrono::nanoseconds(since(words.behind_since_ns.load())));
-  const std::uint64_t working_ns = since(words.working_since_ns.load());
-  const std::uint64_t written = words.bytes_written.load() - words.bytes_written_before.load();
-  if (working_ns != 0) {
-    journal.bytes_per_s =
-        static_cast<std::uint64_t>(static_cast<double>(written) * 1e9 / static_cast<double>(working_ns));
-  }
-  switch (static_cast<JournalCondition>(words.condition.load())) {
-    case JournalCondition::behind:
-      journal.last_error = "the disk does not keep up";
-      break;
-    case JournalCondition::no_space:
-    case JournalCondition::failed:
-      journal.last_error = error_text(static_cast<int>(words.error_number.load()));
-      break;
-    default:
-      break;
-  }
-  return journal;
-}
-
 /// Everything but the counts.
 LevelStatus view_level(const Segment& segment, std::uint32_t n) {
   LevelStatus level;
@@ -182,28 +131,85 @@ void view_keeper(const Segment& segment, const std::function<bool(std::uint32_t)
   status.keeper_since = wall_time(segment.signals().keeper_since_ns.load());
 }
 
-/// The participants, and the totals of all that ever were. `running` is per participant.
+/// `running` is per participant.
 void view_participants(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive,
                        const std::vector<std::uint64_t>& running, EngineStatus& status) {
-  for (std::uint32_t n = 0; n < most_participants; ++n) {
+  for_each_entry_in_use(segment, [&](std::uint32_t n, ParticipantState) {
     const ParticipantEntry& entry = segment.participant(n);
-    sum(status.totals.enqueued, entry.enqueued);
-    sum(status.totals.completed, entry.completed);
-    sum(status.totals.failed, entry.failed);
-    sum(status.totals.retried, entry.retried);
-    sum(status.totals.worker_lost, entry.worker_lost);
-    sum(status.totals.lease_expired, entry.lease_expired);
-    sum(status.totals.cancelled, entry.cancelled);
-    sum(status.totals.dead, entry.dead);
-    if (EntryState::of(entry).state == ParticipantState::free) continue;
     const std::uint32_t role = entry.role.load();
     status.participants.push_back({static_cast<int>(n), static_cast<int>(entry.process_id.load()),
                                    std::string(role <= 3 ? name_of(static_cast<Role>(role)) : "unknown"), is_alive(n),
                                    running[n]});
-  }
+  });
 }
 
 }  // namespace
+
+JournalStatus view_journal(const JournalWords& words) {
+  JournalStatus journal;
+  switch (static_cast<JournalMode>(words.mode.load())) {
+    case JournalMode::none:
+      break;
+    case JournalMode::io_uring:
+      journal.mode = "io_uring";
+      break;
+    case JournalMode::io_uring_unregistered:
+      journal.mode = "io_uring";
+      journal.note = "buffers are not registered: the process that keeps may not lock enough memory (RLIMIT_MEMLOCK)";
+      break;
+    case JournalMode::pwritev2:
+      journal.mode = "pwritev2";
+      journal.note = "one block at a time: io_uring is refused to the process that keeps (kernel, or a seccomp filter)";
+      break;
+    case JournalMode::other:
+      journal.mode = "other";
+      break;
+  }
+  journal.segments = words.segments.load();
+  journal.bytes = words.bytes_on_disk.load();
+  journal.bytes_written = words.bytes_written.load();
+  journal.records_written = words.records_written.load();
+  journal.jobs_elided = words.jobs_elided.load();
+  const std::uint64_t now_ns = lease_clock_ns();
+  const auto since = [now_ns](std::uint64_t then_ns) {
+    return then_ns != 0 && then_ns < now_ns ? now_ns - then_ns : 0;
+  };
+  journal.durable_lag = std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::nanoseconds(since(words.behind_since_ns.load())));
+  const std::uint64_t working_ns = since(words.working_since_ns.load());
+  const std::uint64_t written = words.bytes_written.load() - words.bytes_written_before.load();
+  if (working_ns != 0) {
+    journal.bytes_per_s =
+        static_cast<std::uint64_t>(static_cast<double>(written) * 1e9 / static_cast<double>(working_ns));
+  }
+  switch (static_cast<JournalCondition>(words.condition.load())) {
+    case JournalCondition::behind:
+      journal.last_error = "the disk does not keep up";
+      break;
+    case JournalCondition::no_space:
+    case JournalCondition::failed:
+      journal.last_error = error_text(static_cast<int>(words.error_number.load()));
+      break;
+    default:
+      break;
+  }
+  return journal;
+}
+
+Totals view_totals(const Segment& segment) {
+  Totals totals;
+  for_each_entry_ever_used(segment, [&totals](std::uint32_t, const ParticipantEntry& entry) {
+    sum(totals.enqueued, entry.enqueued);
+    sum(totals.completed, entry.completed);
+    sum(totals.failed, entry.failed);
+    sum(totals.retried, entry.retried);
+    sum(totals.worker_lost, entry.worker_lost);
+    sum(totals.lease_expired, entry.lease_expired);
+    sum(totals.cancelled, entry.cancelled);
+    sum(totals.dead, entry.dead);
+  });
+  return totals;
+}
 
 EngineStatus view_status(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive) {
   EngineStatus status;
@@ -234,6 +240,7 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
   status.cells_free = status.capacity - std::min<std::uint64_t>(status.cells_used, status.capacity);
   status.kinds = jobs.take_kinds();
   status.left = jobs.left();
+  status.totals = view_totals(segment);
   view_participants(segment, is_alive, jobs.running(), status);
   view_keeper(segment, is_alive, status);
   return status;

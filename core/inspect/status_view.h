@@ -15,6 +15,11 @@ namespace ringmill {
 /// for entries in use.
 EngineStatus view_status(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive);
 
+/// The journal in its own words; its limit is left out.
+JournalStatus view_journal(const JournalWords& words);
+/// The sums over all entries of the registry.
+Totals view_totals(const Segment& segment);
+
 /// One ring, as its counters say and as a walk finds it.
 struct RingView {
   std::string level;

@@ -52,6 +52,14 @@ constexpr std::uint64_t failed_term_pause_ns = 1'000 * ms;
 constexpr std::uint32_t most_due_in_a_turn = 4096;
 constexpr int everybody = std::numeric_limits<int>::max();
 
+/// Statistics. The keeper is their only writer.
+void count_turn(Signals& signals, std::uint64_t took_ns) noexcept {
+  signals.keeper_turns.store(signals.keeper_turns.load() + 1);
+  signals.keeper_busy_ns.store(signals.keeper_busy_ns.load() + took_ns);
+  signals.keeper_longest_turn_ns.store(std::max(signals.keeper_longest_turn_ns.load(), took_ns));
+  signals.keeper_turned_at_ns.store(lease_clock_ns());
+}
+
 }  // namespace
 
 void KeeperWork::turn(bool thorough) {
@@ -276,6 +284,7 @@ bool Keeper::serve(std::uint32_t number) {
   Burial burial(*engine_, number);
   const Scheduler scheduler(engine_);
   KeeperWork work(*engine_, number);
+  signals.keeper_longest_turn_ns.store(0);
   std::uint64_t last_thorough_ns = 0;
   while (stop_.load() == 0 && !journal.has_failed()) {
     const std::uint32_t bell = signals.keeper_doorbell.load();
@@ -285,6 +294,7 @@ bool Keeper::serve(std::uint32_t number) {
     if (thorough) last_thorough_ns = now_ns;
     work.turn(thorough);
     burial.add(work.timers().burying());
+    count_turn(signals, steady_clock_ns() - now_ns);
     const std::uint64_t idle_ns = work.idle_ns();
     if (idle_ns == 0) continue;
     signals.keeper_sleeps_until_ns.store(later_by(lease_clock_ns(), idle_ns));  // due.C3

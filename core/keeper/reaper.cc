@@ -153,9 +153,12 @@ void Reaper::retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::
     ending.text = cause == DeathCause::worker_lost ? std::string_view(loss) : "the lease ran out";
     ending.started = AttemptStart::of_lease(started_at_ns, owner);
   }
+  const JobPair pair = settling_.pair_of(index);
   if (!settle(index, word, ending)) return;
   count_one(cause == DeathCause::worker_lost ? me_->worker_lost : me_->lease_expired);
-  if (had_begun && ending.outcome == Outcome::requeue) count_one(me_->retried);
+  if (!had_begun || ending.outcome != Outcome::requeue) return;
+  count_one(me_->retried);
+  settling_.tally().count(&PairCounts::retried, pair);
 }
 
 void Reaper::expire_job(CellIndex index, StateWord word) noexcept { bury(index, word, DeathCause::expired, {}); }

@@ -4,6 +4,7 @@
 
 #include "core/base/exceptions.h"
 #include "core/table/expiry.h"
+#include "core/table/wait_begin.h"
 #include "ipc/clock.h"
 #include "ipc/invariant.h"
 #include "ipc/sleepers.h"
@@ -94,9 +95,13 @@ Result<std::uint32_t> Consumer::claim_some(Claim* out, std::uint32_t most, std::
     if (auto followed = subscription_.follow_levels(); !followed) return std::unexpected(followed.error());
   }
   for (std::uint32_t n = window_.pauses_to_gather(most); n != 0; --n) __builtin_ia32_pause();
+  count_busy(now_ns);
   std::uint32_t count = claiming_.claim(out, most, now_ns);
   window_.note_found(count);
-  if (count != 0) return count;
+  if (count != 0) {
+    busy_since_ns_ = now_ns;
+    return count;
+  }
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(now_ns, wait_ns);
   context_.free_cells.list();
   while (true) {
@@ -114,9 +119,16 @@ Result<std::uint32_t> Consumer::claim_some(Claim* out, std::uint32_t most, std::
     count = claiming_.claim(out, most, now_ns);
     if (count != 0) {
       window_.begin_at(now_ns);
+      busy_since_ns_ = now_ns;
       return count;
     }
   }
+}
+
+inline void Consumer::count_busy(std::uint64_t now_ns) noexcept {
+  if (busy_since_ns_ == 0) return;
+  count_more(context_.entry.busy_ns, now_ns - busy_since_ns_);
+  busy_since_ns_ = 0;
 }
 
 void Consumer::wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept {
@@ -132,6 +144,7 @@ void Consumer::wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcep
     const std::uint64_t later_ns = lease_clock_ns();
     if (later_ns < end_ns)
       sleepers.sleep(context_.number, sequence, std::min(end_ns - later_ns, longest_sleep_ns));  // wake.S4
+    context_.sampler.restart();
   }
   sleepers.withdraw(context_.number);  // wake.S5
 }
@@ -208,7 +221,28 @@ inline bool Consumer::hand_out(Participant& self, const Claim& claim, HeldLease&
   lease.flags = flags;
   if (book.has_permit(claim.slot)) [[unlikely]]
     lease.flags |= holds_permit;
+  context_.settling.tally().count(&PairCounts::started, pair_of(lease));
+  if (context_.sampler.takes_next()) [[unlikely]]
+    begin_timing(lease);
   return true;
+}
+
+void Consumer::begin_timing(HeldLease& lease) noexcept {
+  const std::uint64_t now_ns = lease_clock_ns();
+  const std::uint64_t weight = context_.sampler.begin(lease.slot, now_ns);
+  lease.flags |= is_timed;
+  const auto wait = wait_of(lease, now_ns);
+  if (!wait) return;
+  DurationCounts& histogram = waits_of_level(context_.segment, level_number(static_cast<std::uint32_t>(lease.level)));
+  if (*wait < 0) histogram.below_zero.fetch_add(weight, std::memory_order_relaxed);  // ORDER relaxed: a count
+  record_duration(histogram, static_cast<std::uint64_t>(std::max<std::int64_t>(*wait, 0)), weight);
+}
+
+std::optional<std::int64_t> Consumer::wait_of(const HeldLease& lease, std::uint64_t now_ns) const noexcept {
+  // The claim was one transition of the word.
+  const auto begin = wait_begin(table_, index_of(lease.id), StateWord(lease.word).version() - 1);
+  if (!begin) return std::nullopt;
+  return static_cast<std::int64_t>((begin->is_wall ? claimed_at_wall_ns_ : now_ns) - begin->ns);
 }
 
 bool Consumer::buried_as_expired(const Claim& claim) noexcept {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include <ringmill/participant.h>
@@ -55,6 +56,12 @@ class Consumer {
   /// Copies a claimed job out and looks at its word again: claim.K6. Returns false if the job is not handed out: its
   /// lease was revoked, or the job was expired or damaged. The claim is over then.
   bool hand_out(Participant& self, const Claim& claim, HeldLease& lease) noexcept;
+  /// Times the run that is handed out, and counts how long the job has waited.
+  [[gnu::noinline]] void begin_timing(HeldLease& lease) noexcept;
+  /// Returns how long a job has waited to begin; nothing if that is not known.
+  std::optional<std::int64_t> wait_of(const HeldLease& lease, std::uint64_t now_ns) const noexcept;
+  /// Counts the time since the last claim that found jobs.
+  void count_busy(std::uint64_t now_ns) noexcept;
   /// Buries a job whose time to begin is over. Returns false if it is not.
   [[gnu::noinline]] bool buried_as_expired(const Claim& claim) noexcept;
   /// Buries a job of which the arena or the cell is corrupted.
@@ -73,6 +80,7 @@ class Consumer {
   Subscription subscription_;
   PrefetchWindow window_;
   std::uint64_t claimed_at_wall_ns_ = 0;  // of the last claims
+  std::uint64_t busy_since_ns_ = 0;       // lease clock of the last claim that found jobs; 0: the time is counted
   bool subscribed_ = false;
 };
 

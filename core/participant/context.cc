@@ -1,5 +1,6 @@
 #include "core/participant/context.h"
 
+#include "ipc/clock.h"
 #include "ipc/futex.h"
 #include "ipc/invariant.h"
 
@@ -17,7 +18,8 @@ ParticipantContext::ParticipantContext(std::shared_ptr<EngineCore> opened_engine
       settling(segment, number),
       free_cells(segment, number + 1),
       arena(segment),
-      lease_book(segment, entry, settling.table().inline_bytes()) {}
+      lease_book(segment, entry, settling.table().inline_bytes()),
+      sampler(steady_clock_ns() ^ std::uint64_t{number} << 32) {}
 
 Error ParticipantContext::misuse() const noexcept {
   if (fork_generation != ringmill::fork_generation()) {

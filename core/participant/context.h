@@ -13,6 +13,7 @@
 #include "core/table/arena.h"
 #include "core/table/free_cells.h"
 #include "core/table/lease_book.h"
+#include "core/table/run_sampler.h"
 #include "core/table/settling.h"
 #include "ipc/fork_guard.h"
 
@@ -63,6 +64,7 @@ struct ParticipantContext {
   Arena arena;
   RetryPolicies retry_policies;
   LeaseBook lease_book;
+  RunSampler sampler;
   /// Set by wake(), cleared by the wait that it ends.
   std::atomic<bool> woken{false};
 };

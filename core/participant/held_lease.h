@@ -7,6 +7,7 @@
 #include <ringmill/participant.h>
 
 #include "ipc/layout.h"
+#include "ipc/statistics.h"
 
 namespace ringmill {
 
@@ -24,9 +25,16 @@ inline bool is_held(const HeldLease& lease) noexcept { return lease.holder != nu
 
 /// Of HeldLease::flags, beside the cell's: the run has a permit.
 inline constexpr std::uint16_t holds_permit = 1U << 15;
-static_assert((cell_flag::all & holds_permit) == 0);
+/// And: the run is one of those that are timed (core/table/run_sampler.h).
+inline constexpr std::uint16_t is_timed = 1U << 14;
+static_assert((cell_flag::all & (holds_permit | is_timed)) == 0);
 /// Jobs that do not end by the short way.
-inline constexpr std::uint16_t not_plain = cell_flag::has_options | cell_flag::in_arena | holds_permit;
+inline constexpr std::uint16_t not_plain = cell_flag::has_options | cell_flag::in_arena | holds_permit | is_timed;
+
+/// Returns level and kind, for the tally.
+inline JobPair pair_of(const HeldLease& lease) noexcept {
+  return {static_cast<std::uint32_t>(lease.level), static_cast<std::uint32_t>(lease.kind)};
+}
 
 /// Returns how many attempts have ended when this run counts as one.
 inline std::uint16_t attempts_of(const HeldLease& lease) noexcept {

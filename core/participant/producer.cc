@@ -10,6 +10,10 @@ namespace ringmill {
 
 namespace {
 
+JobPair pair_of(const JobRequest& request) noexcept {
+  return {static_cast<std::uint32_t>(request.level), static_cast<std::uint32_t>(request.kind)};
+}
+
 /// How far ahead of a push the ring's slots are fetched: a few lines of eight.
 constexpr std::uint64_t push_prefetch_distance = 24;
 /// A durable enqueue waits this long for the device, however short its wait for room may be: the job is in already.
@@ -79,6 +83,8 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
   }
   context_.entry.placing_count.store(0, std::memory_order_release);  // enq.N6, ORDER placing
   count_more(context_.entry.enqueued, filled.size());
+  TallyRun tally(settling.tally(), &PairCounts::enqueued);
+  for (const JobRequest& request : requests.first(filled.size())) tally.add(pair_of(request));
 }
 
 Result<void> Producer::reach_device(std::uint64_t wait_ns) {

@@ -8,6 +8,14 @@
 
 namespace ringmill {
 
+void Settler::end_timing(HeldLease& lease) noexcept {
+  const RunSampler::Timed& timed = context_.sampler.timed(lease.slot);
+  const std::uint64_t now_ns = lease_clock_ns();
+  record_duration(runs_of_kind(context_.segment, static_cast<std::uint32_t>(lease.kind)),
+                  now_ns - std::min(timed.began_ns, now_ns), timed.weight);
+  lease.flags &= static_cast<std::uint16_t>(~is_timed);
+}
+
 void Settler::settled_plain(HeldLease& lease) noexcept {
   if (!follow_ups_.empty()) [[unlikely]]
     follow_ups_.drop(lease.slot);
@@ -56,6 +64,7 @@ bool Settler::end(HeldLease& lease) noexcept {
 std::size_t Settler::end_run(std::span<Job> jobs) noexcept {
   Settling& settling = context_.settling;
   MarkRun marks([&settling](std::uint32_t word, std::uint64_t bits) { settling.mark_ended(word, bits); });
+  TallyRun tally(settling.tally(), &PairCounts::completed);
   std::array<Won, Participant::most_in_batch> won;
   std::uint64_t wait_groups_ended = 0;
   std::size_t count = 0;
@@ -64,6 +73,7 @@ std::size_t Settler::end_run(std::span<Job> jobs) noexcept {
     won[n] = is_held(lease) ? win_end(lease) : Won::nothing;
     if (won[n] == Won::nothing) continue;
     ++count;
+    tally.add(pair_of(lease));
     wait_groups_ended |= wait_group_bit(index_of(lease.id));
     if (won[n] == Won::cell_to_mark) marks.add(index_of(lease.id));  // settle.M
   }
@@ -84,8 +94,16 @@ bool Settler::complete(HeldLease& lease, std::span<const std::byte> result) noex
   if ((lease.flags & not_plain) != 0 || !result.empty() || !follow_ups_.empty()) [[unlikely]] {
     return complete_with(lease, result);
   }
+  return complete_plain(lease);
+}
+
+inline bool Settler::complete_plain(HeldLease& lease) noexcept {
+  const JobPair pair = pair_of(lease);
   const bool won = end(lease);
-  if (won) count_more(context_.entry.completed, 1);
+  if (won) {
+    count_more(context_.entry.completed, 1);
+    context_.settling.tally().count(&PairCounts::completed, pair);
+  }
   context_.free_cells.list_if_wanted();
   return won;
 }
@@ -107,6 +125,10 @@ std::size_t Settler::complete_batch(std::span<Job> jobs) noexcept {
 }
 
 bool Settler::complete_with(HeldLease& lease, std::span<const std::byte> result) {
+  if ((lease.flags & is_timed) != 0) {
+    end_timing(lease);
+    return complete(lease, result);
+  }
   const FollowUps::Cells filled = follow_ups_.take(lease.slot);  // settling the job would drop them
   if (!filled.empty()) {
     RINGMILL_INVARIANT(context_.entry.bundle.load() == 0);  // one bundle at a time
@@ -126,13 +148,11 @@ bool Settler::complete_with(HeldLease& lease, std::span<const std::byte> result)
   if ((lease.flags & not_plain) != 0 || (flags & cell_flag::has_children) != 0) {
     return settle(lease, {.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result)});
   }
-  const bool won = end(lease);  // the result was not asked for
-  if (won) count_more(context_.entry.completed, 1);
-  context_.free_cells.list_if_wanted();
-  return won;
+  return complete_plain(lease);  // the result was not asked for
 }
 
 bool Settler::settle(HeldLease& lease, Ending ending) noexcept {
+  if ((lease.flags & is_timed) != 0) end_timing(lease);
   const CellIndex index = index_of(lease.id);
   RINGMILL_INVARIANT(context_.lease_book.is_held(lease.slot));  // the slot is in use from the claim to settle.E7
   LeaseSlot& slot = context_.lease_book.slot(lease.slot);
@@ -206,19 +226,27 @@ std::optional<Settled> Settler::fail(HeldLease& lease, std::string_view error, s
     }
   }
   const bool retried = ending.outcome != Outcome::bury;
+  const JobPair pair = pair_of(lease);
   if (!settle(lease, ending)) return std::nullopt;
   count_more(context_.entry.failed, 1);
-  if (retried) count_more(context_.entry.retried, 1);
-  return retried ? Settled::waits : Settled::dead;
+  context_.settling.tally().count(&PairCounts::failed, pair);
+  if (!retried) return Settled::dead;
+  count_more(context_.entry.retried, 1);
+  context_.settling.tally().count(&PairCounts::retried, pair);
+  return Settled::waits;
 }
 
 bool Settler::reject(HeldLease& lease, std::string_view error, std::string_view said) noexcept {
+  const JobPair pair = pair_of(lease);
   const bool won = settle(lease, {.outcome = Outcome::bury,
                                   .attempts = attempts_of(lease),
                                   .cause = DeathCause::rejected,
                                   .text = error,
                                   .said = said});
-  if (won) count_more(context_.entry.failed, 1);
+  if (won) {
+    count_more(context_.entry.failed, 1);
+    context_.settling.tally().count(&PairCounts::failed, pair);
+  }
   return won;
 }
 

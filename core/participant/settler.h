@@ -47,7 +47,11 @@ class Settler {
   /// Completes a run of plain jobs. Those of one word of the marks are marked together, and no slot is cleared before
   /// its job is marked. Returns how many.
   std::size_t end_run(std::span<Job> jobs) noexcept;
-  /// Completes a job with options, a result or follow-ups.
+  /// Completes a plain job, and counts it.
+  bool complete_plain(HeldLease& lease) noexcept;
+  /// Counts how long a run took that is timed.
+  [[gnu::noinline]] void end_timing(HeldLease& lease) noexcept;
+  /// Completes a job that is timed, or has options, a result or follow-ups.
   [[gnu::noinline]] bool complete_with(HeldLease& lease, std::span<const std::byte> result);
   /// Ends a run as `ending` says: settle.E1 to settle.E7.
   bool settle(HeldLease& lease, Ending ending) noexcept;

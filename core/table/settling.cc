@@ -77,14 +77,38 @@ Settling::Ended Settling::end_as_noted(CellIndex index, StateWord from, LeaseSlo
   slot.note.store(note.bits(), std::memory_order_relaxed);  // settle.E1
   RINGMILL_INVARIANT(can_end(from.state()));                // no job ends twice
   if (!swap_to_completing(index, from)) return Ended::lost;
-  count_end(note.outcome);
+  count_end(index, note.outcome);
   return finish(index, from.next(CellState::completing, owner_), note) ? Ended::free : Ended::kept;
 }
 
-void Settling::count_end(Outcome outcome) noexcept {
-  if (outcome == Outcome::complete) count_one(me_->completed);
-  if (outcome == Outcome::cancel) count_one(me_->cancelled);
-  if (outcome == Outcome::bury) count_one(me_->dead);
+JobPair Settling::pair_of(CellIndex index) const noexcept {
+  const CellHeader& header = table_.header(index);
+  const auto level = header.level.load_once().below(segment_->geometry().level_numbers());
+  const auto kind = header.kind.load_once().below(most_kinds);
+  if (!level || !kind) return JobPair::other();
+  if (*level < rings_.size()) return {*level, *kind};
+  return {level_value(*level, segment_->level_word(*level).epoch), *kind};
+}
+
+void Settling::count_end(CellIndex index, Outcome outcome) noexcept {
+  switch (outcome) {
+    case Outcome::complete:
+      count_one(me_->completed);
+      tally_.count(&PairCounts::completed, pair_of(index));
+      break;
+    case Outcome::cancel:
+      count_one(me_->cancelled);
+      tally_.count(&PairCounts::cancelled, pair_of(index));
+      break;
+    case Outcome::bury:
+      count_one(me_->dead);
+      tally_.count(&PairCounts::dead, pair_of(index));
+      break;
+    case Outcome::requeue:
+    case Outcome::delay:
+    case Outcome::park:
+      break;
+  }
 }
 
 void Settling::write_text(CellIndex index, JobId id, LeaseNote note) noexcept {

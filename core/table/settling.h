@@ -54,6 +54,7 @@
 #include <ringmill/job.h>
 
 #include "core/table/job_table.h"
+#include "core/table/tally.h"
 #include "ipc/clock.h"
 #include "ipc/invariant.h"
 #include "ipc/segment.h"
@@ -98,7 +99,8 @@ class Settling {
         table_(segment),
         marks_(segment.marks()),
         me_(&segment.participant(number)),
-        owner_(number + 1) {
+        owner_(number + 1),
+        tally_(segment, number) {
     const std::uint32_t levels = segment.geometry().level_count;
     rings_.reserve(levels);
     for (std::uint32_t n = 0; n < levels; ++n) rings_.push_back(segment.ring(n));
@@ -107,6 +109,10 @@ class Settling {
   const Segment& segment() const noexcept { return *segment_; }
   const JobTable& table() const noexcept { return table_; }
   std::uint32_t owner() const noexcept { return owner_; }
+  Tally& tally() noexcept { return tally_; }
+  /// Returns level and kind of a job whose cell the caller owns, for the tally. What is no level or kind is counted
+  /// with the others.
+  JobPair pair_of(CellIndex index) const noexcept;
   /// Of a dynamic level it is valid until the next call: `level` is below level_numbers().
   Ring& ring(std::uint32_t level) noexcept {
     if (level < rings_.size()) [[likely]]
@@ -213,7 +219,7 @@ class Settling {
   /// E3 to E6 of an end after which the job is over: bury, complete, cancel. True: the cell is free.
   bool finish_final(CellIndex index, StateWord completing, LeaseNote note) noexcept;
   /// Whether a failed attempt counts is for the callers to say.
-  void count_end(Outcome outcome) noexcept;
+  void count_end(CellIndex index, Outcome outcome) noexcept;
   /// E3: what was staged for the job, or an end to what stood there.
   void write_text(CellIndex index, JobId id, LeaseNote note) noexcept;
   void note_attempt(CellIndex index, LeaseNote note) noexcept;
@@ -226,6 +232,7 @@ class Settling {
   JournalMarks marks_;
   ParticipantEntry* me_;
   std::uint32_t owner_;
+  Tally tally_;
   std::vector<Ring> rings_;  // of the fixed levels
   Ring dynamic_ring_;
 };

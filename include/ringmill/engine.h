@@ -15,6 +15,7 @@
 #include <ringmill/job.h>
 #include <ringmill/options.h>
 #include <ringmill/participant.h>
+#include <ringmill/statistics.h>
 #include <ringmill/status.h>
 
 namespace ringmill {
@@ -109,6 +110,9 @@ class Engine {
 
   /// Returns the engine's state. It counts jobs in the table, so it costs a pass over all cells.
   EngineStatus status() const;
+
+  /// Returns what the engine has counted and timed. Costs the same whatever the table holds.
+  EngineStatistics statistics() const;
 
   /// Returns true while this process is the engine's keeper. For tests and daemons.
   bool keeps() const noexcept;

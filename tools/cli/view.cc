@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/inspect/statistics_view.h"
 #include "core/inspect/status_view.h"
 #include "ipc/registry.h"
 #include "tools/cli/base64.h"
@@ -97,6 +98,16 @@ EngineStatus EngineView::status() const {
     status.journal.limit = directory_->journal_geometry().limit();
   }
   return status;
+}
+
+EngineStatistics EngineView::statistics() const {
+  EngineStatistics statistics =
+      view_statistics(segment_, [this](std::uint32_t n) { return is_alive(n).value_or(false); });
+  if (directory_) {
+    statistics.path = directory_->path().string();
+    statistics.journal.limit = directory_->journal_geometry().limit();
+  }
+  return statistics;
 }
 
 Result<void> EngineView::check_memory() const {

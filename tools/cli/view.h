@@ -9,6 +9,7 @@
 
 #include <ringmill/error.h>
 #include <ringmill/job.h>
+#include <ringmill/statistics.h>
 #include <ringmill/status.h>
 
 #include "core/instance/engine_files.h"
@@ -29,6 +30,7 @@ class EngineView {
   /// By the kernel's signs. Nothing for a copy: there is no kernel object to ask about.
   std::optional<bool> is_alive(std::uint32_t participant) const noexcept;
   EngineStatus status() const;
+  EngineStatistics statistics() const;
   /// Error stale: the engine has another memory by now (EngineFiles::check_memory()).
   Result<void> check_memory() const;
   /// No registry entry is in use: no participant works, and everything that dead ones left has been repaired.

@@ -80,6 +80,11 @@ bool print_signals() {
            "keeper_sleeps_until_ns"},
           {offsetof(Signals, keeper_work), sizeof(Signals::keeper_work), "keeper_work"},
           {offsetof(Signals, reserved_keeper), sizeof(Signals::reserved_keeper), "reserved_keeper"},
+          {offsetof(Signals, keeper_turns), sizeof(Signals::keeper_turns), "keeper_turns"},
+          {offsetof(Signals, keeper_busy_ns), sizeof(Signals::keeper_busy_ns), "keeper_busy_ns"},
+          {offsetof(Signals, keeper_longest_turn_ns), sizeof(Signals::keeper_longest_turn_ns),
+           "keeper_longest_turn_ns"},
+          {offsetof(Signals, keeper_turned_at_ns), sizeof(Signals::keeper_turned_at_ns), "keeper_turned_at_ns"},
           {offsetof(Signals, reserved), sizeof(Signals::reserved), "reserved"},
           {offsetof(Signals, waited_for), sizeof(Signals::waited_for), "waited_for"},
           padding(offsetof(Signals, waited_for) + sizeof(Signals::waited_for), offsetof(Signals, ended_sequence)),
@@ -197,6 +202,7 @@ bool print_participant_entry() {
            "interest_any_kind"},
           {offsetof(ParticipantEntry, interest_levels), sizeof(ParticipantEntry::interest_levels), "interest_levels"},
           {offsetof(ParticipantEntry, interest_kinds), sizeof(ParticipantEntry::interest_kinds), "interest_kinds"},
+          {offsetof(ParticipantEntry, busy_ns), sizeof(ParticipantEntry::busy_ns), "busy_ns"},
           {offsetof(ParticipantEntry, reserved_c), sizeof(ParticipantEntry::reserved_c), "reserved_c"},
           {offsetof(ParticipantEntry, enqueued), sizeof(ParticipantEntry::enqueued), "enqueued"},
           {offsetof(ParticipantEntry, completed), sizeof(ParticipantEntry::completed), "completed"},
@@ -285,6 +291,28 @@ bool print_cell_links() {
                });
 }
 
+bool print_statistics() {
+  return print("PairCounts", sizeof(PairCounts),
+               {
+                   {offsetof(PairCounts, pair), sizeof(PairCounts::pair), "pair"},
+                   {offsetof(PairCounts, enqueued), sizeof(PairCounts::enqueued), "enqueued"},
+                   {offsetof(PairCounts, started), sizeof(PairCounts::started), "started"},
+                   {offsetof(PairCounts, completed), sizeof(PairCounts::completed), "completed"},
+                   {offsetof(PairCounts, failed), sizeof(PairCounts::failed), "failed"},
+                   {offsetof(PairCounts, retried), sizeof(PairCounts::retried), "retried"},
+                   {offsetof(PairCounts, dead), sizeof(PairCounts::dead), "dead"},
+                   {offsetof(PairCounts, cancelled), sizeof(PairCounts::cancelled), "cancelled"},
+               }) &&
+         print("DurationCounts", sizeof(DurationCounts),
+               {
+                   {offsetof(DurationCounts, kind), sizeof(DurationCounts::kind), "kind"},
+                   {offsetof(DurationCounts, below_zero), sizeof(DurationCounts::below_zero), "below_zero"},
+                   {offsetof(DurationCounts, sum_ns), sizeof(DurationCounts::sum_ns), "sum_ns"},
+                   {offsetof(DurationCounts, reserved), sizeof(DurationCounts::reserved), "reserved"},
+                   {offsetof(DurationCounts, count), sizeof(DurationCounts::count), "count"},
+               });
+}
+
 bool print_arena() {
   return print("ArenaUnit", sizeof(ArenaUnit), {{offsetof(ArenaUnit, job_id), sizeof(ArenaUnit::job_id), "job_id"}}) &&
          print("ArenaChunk", sizeof(ArenaChunk), {{offsetof(ArenaChunk, cut), sizeof(ArenaChunk::cut), "cut"}});
@@ -298,6 +326,6 @@ int main() {
   const bool complete = print_segment_header() && print_signals() && print_journal_words() && print_level_entry() &&
                         print_name_entry() && print_kind_rule() && print_permit_row() && print_lease_slot() &&
                         print_staging() && print_progress() && print_participant_entry() && print_cell_header() &&
-                        print_cell_options() && print_cell_links() && print_arena();
+                        print_cell_options() && print_cell_links() && print_arena() && print_statistics();
   return complete ? 0 : 1;
 }
