@@ -21,7 +21,7 @@ EntryState EntryState::of(const ParticipantEntry& entry) noexcept {
   return {known, bits >> 8};
 }
 
-bool Registry::try_enter(std::uint32_t number, Role role, std::uint64_t started_ticks) {
+bool Registry::try_enter(std::uint32_t number, Role role, Binding binding, std::uint64_t started_ticks) {
   ParticipantEntry& entry = segment_->participant(number);
   std::uint64_t seen = entry.state.load();
   if ((seen & 0xff) != static_cast<std::uint64_t>(ParticipantState::free)) return false;
@@ -34,7 +34,8 @@ bool Registry::try_enter(std::uint32_t number, Role role, std::uint64_t started_
     return false;
   }
   entry.process_id.store(static_cast<std::uint32_t>(::getpid()));  // reg.R3
-  entry.thread_id.store(static_cast<std::uint32_t>(::gettid()));
+  // A process is named by its first thread.
+  entry.thread_id.store(static_cast<std::uint32_t>(binding == Binding::thread ? ::gettid() : ::getpid()));
   entry.process_started.store(started_ticks);
   entry.pid_namespace.store(own_pid_namespace());
   entry.role.store(static_cast<std::uint32_t>(role));
@@ -50,7 +51,9 @@ bool Registry::try_enter(std::uint32_t number, Role role, std::uint64_t started_
   entry.bundle_after.store(0);
   for (auto& asked : entry.stop_asked) asked.store(0);
   entry.attached_at_ns.store(wall_clock_ns());
-  links_[number] = RobustLink::make(segment_->descriptor(), segment_->participant_offset(number));
+  if (binding == Binding::thread) {
+    links_[number] = RobustLink::make(segment_->descriptor(), segment_->participant_offset(number));
+  }
   entry.robust_linked.store(links_[number] ? 1 : 0);
   entry.state.store(EntryState::bits(ParticipantState::alive, epoch));  // reg.R4
   return true;
@@ -94,13 +97,13 @@ Error Registry::refusal(Role role) const {
                    std::to_string(counts[process]) + "; end some; `ringmill status` lists them");
 }
 
-Result<std::uint32_t> Registry::enter(Role role) {
+Result<std::uint32_t> Registry::enter(Role role, Binding binding) {
   const std::uint64_t started_ticks = own_start_ticks();  // it may throw, and nothing may behind reg.R2
   const std::lock_guard lock(mutex_);
   const std::uint32_t begin = role == Role::keeper ? most_participants - keeper_entries : 0;
   for (std::uint32_t n = 0; n < entries_for(role); ++n) {
     const std::uint32_t number = (begin + n) % most_participants;
-    if (may_take(number) && try_enter(number, role, started_ticks)) return number;
+    if (may_take(number) && try_enter(number, role, binding, started_ticks)) return number;
   }
   return std::unexpected(refusal(role));
 }

@@ -97,13 +97,14 @@ class Registry {
   /// `locks` is the lock file as this process's engine opened it: the locks belong to it.
   Registry(const Segment& segment, const File& locks) noexcept : segment_(&segment), locks_(&locks) {}
 
-  /// R1 to R4 for the calling thread. Error too_many_participants: says which process has the most.
-  Result<std::uint32_t> enter(Role role);
-  /// D1 and D2. Called by the thread that entered.
+  /// R1 to R4 for the calling thread, or for its process: that one has no robust word, because a thread's death is not
+  /// its own. Error too_many_participants: says which process has the most.
+  Result<std::uint32_t> enter(Role role, Binding binding = Binding::thread);
+  /// D1 and D2. Called by the thread that entered; for a process by any of its threads.
   void leave(std::uint32_t number) noexcept;
 
  private:
-  bool try_enter(std::uint32_t number, Role role, std::uint64_t started_ticks);
+  bool try_enter(std::uint32_t number, Role role, Binding binding, std::uint64_t started_ticks);
   bool may_take(std::uint32_t number) const noexcept;
   Error refusal(Role role) const;
 

@@ -45,7 +45,10 @@ class Sleepers {
     (*bits_)[participant / 64].fetch_or(bit(participant));  // wake.S2
     full_fence();  // wake.S3 consists of loads of any order: on a weakly ordered machine they could come before the bit
   }
-  void withdraw(std::uint32_t participant) noexcept { (*bits_)[participant / 64].fetch_and(~bit(participant)); }
+  /// Returns false if a waker has cleared the bit: a wake-up came.
+  bool withdraw(std::uint32_t participant) noexcept {
+    return ((*bits_)[participant / 64].fetch_and(~bit(participant)) & bit(participant)) != 0;
+  }
   bool is_announced(std::uint32_t participant) const noexcept {
     return ((*bits_)[participant / 64].load() & bit(participant)) != 0;
   }

@@ -126,9 +126,9 @@ Result<void> Engine::remove(const std::filesystem::path& given, bool force) try 
   return std::unexpected(error_of(thrown));
 }
 
-Result<std::unique_ptr<Participant>> Engine::attach(Role role) try {
+Result<std::unique_ptr<Participant>> Engine::attach(Role role, Binding binding) try {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
-  return ringmill::attach(implementation_->core, role);
+  return ringmill::attach(implementation_->core, role, binding);
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }

@@ -41,6 +41,6 @@ class EngineCore {
 
 /// Takes an entry of the registry, and makes sure that the memory is still the engine's. Errors:
 /// too_many_participants, stale (another one was made since), system.
-Result<std::uint32_t> enter_engine(EngineCore& core, Role role);
+Result<std::uint32_t> enter_engine(EngineCore& core, Role role, Binding binding = Binding::thread);
 
 }  // namespace ringmill

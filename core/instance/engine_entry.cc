@@ -29,10 +29,10 @@ bool wait_for_maker(const File& probe) {
 
 }  // namespace
 
-Result<std::uint32_t> enter_engine(EngineCore& core, Role role) {
-  auto number = core.registry.enter(role);
+Result<std::uint32_t> enter_engine(EngineCore& core, Role role, Binding binding) {
+  auto number = core.registry.enter(role, binding);
   if (!number && number.error().code() == ErrorCode::too_many_participants && wait_for_maker(core.probe.file())) {
-    number = core.registry.enter(role);
+    number = core.registry.enter(role, binding);
   }
   if (!number) return number;
   const auto leave = [&core](const std::uint32_t* entered) { core.registry.leave(*entered); };

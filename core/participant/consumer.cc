@@ -11,6 +11,14 @@
 
 namespace ringmill {
 
+namespace {
+
+Error holds_the_most() noexcept {
+  return Error(ErrorCode::would_block, "this participant holds 64 jobs, which is the most: settle some");
+}
+
+}  // namespace
+
 Result<void> Consumer::subscribe(const ClaimOptions& options) {
   if (options.prefetch < 1 || options.prefetch > lease_slots) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "prefetch is 1 to 64"));
@@ -88,8 +96,7 @@ Result<std::uint32_t> Consumer::claim_some(Claim* out, std::uint32_t most, std::
     if (auto subscribed = subscribe({}); !subscribed) return std::unexpected(subscribed.error());
   }
   if (context_.lease_book.is_full()) {
-    return std::unexpected(
-        Error(ErrorCode::would_block, "this participant holds 64 jobs, which is the most: settle some"));
+    return std::unexpected(holds_the_most());
   }
   if (subscription_.have_levels_changed()) [[unlikely]] {
     if (auto followed = subscription_.follow_levels(); !followed) return std::unexpected(followed.error());
@@ -131,7 +138,37 @@ inline void Consumer::count_busy(std::uint64_t now_ns) noexcept {
   busy_since_ns_ = 0;
 }
 
+Result<std::optional<BegunWait>> Consumer::begin_wait() {
+  if (!subscribed_) {
+    if (auto subscribed = subscribe({}); !subscribed) return std::unexpected(subscribed.error());
+  }
+  if (subscription_.have_levels_changed()) [[unlikely]] {
+    if (auto followed = subscription_.follow_levels(); !followed) return std::unexpected(followed.error());
+  }
+  if (auto goes_on = context_.check_wait(); !goes_on) return std::unexpected(goes_on.error());
+  if (context_.lease_book.is_full()) return std::unexpected(holds_the_most());
+  context_.free_cells.list();
+  end_wait(true);
+  Sleepers sleepers(context_.segment, context_.segment.signals().sleepers);
+  const BegunWait begun{sleepers.sequence_of(context_.number)};  // wake.S1
+  sleepers.announce(context_.number);                            // wake.S2
+  wait_is_begun_ = true;
+  const bool may_claim = !window_.is_empty() || claiming_.has_work() || subscription_.have_levels_changed();
+  if (!may_claim && !context_.woken.load()) return begun;  // wake.S3
+  end_wait(true);
+  return std::nullopt;
+}
+
+void Consumer::end_wait(bool claims) noexcept {
+  if (!wait_is_begun_) return;
+  wait_is_begun_ = false;
+  Sleepers sleepers(context_.segment, context_.segment.signals().sleepers);
+  const bool was_woken = !sleepers.withdraw(context_.number);  // wake.S5
+  if (was_woken && !claims) context_.pass_on_wake();
+}
+
 void Consumer::wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcept {
+  end_wait(true);
   for (std::uint64_t spin = 0;; ++spin) {
     if (claiming_.has_work() || context_.woken.load() || subscription_.have_levels_changed()) return;
     __builtin_ia32_pause();

@@ -30,6 +30,10 @@ class Consumer {
   /// Claims one job, for which `self` is the holder.
   Result<Job> claim(Participant& self, std::uint64_t wait_ns);
   Result<std::size_t> claim_batch(Participant& self, std::span<Job> out, std::uint64_t wait_ns);
+  /// wake.S1 to wake.S3 of a wait that is slept through elsewhere. Returns nothing if there may be a job to claim.
+  Result<std::optional<BegunWait>> begin_wait();
+  /// wake.S5 of it, and what a wake-up that no claim follows needs.
+  void end_wait(bool claims) noexcept;
   /// Gives back the jobs that are claimed in advance.
   void release_prefetched() noexcept;
   /// Gives back the jobs whose Job objects outlive the participant: nothing else could end them.
@@ -82,6 +86,7 @@ class Consumer {
   std::uint64_t claimed_at_wall_ns_ = 0;  // of the last claims
   std::uint64_t busy_since_ns_ = 0;       // lease clock of the last claim that found jobs; 0: the time is counted
   bool subscribed_ = false;
+  bool wait_is_begun_ = false;  // by begin_wait()
 };
 
 }  // namespace ringmill

@@ -1,12 +1,17 @@
 #include "core/participant/context.h"
 
+#include <algorithm>
+
 #include "ipc/clock.h"
 #include "ipc/futex.h"
 #include "ipc/invariant.h"
+#include "ipc/sleepers.h"
+#include "ipc/waking.h"
 
 namespace ringmill {
 
-ParticipantContext::ParticipantContext(std::shared_ptr<EngineCore> opened_engine, std::uint32_t registry_number)
+ParticipantContext::ParticipantContext(std::shared_ptr<EngineCore> opened_engine, std::uint32_t registry_number,
+                                       Binding binding)
     : engine(std::move(opened_engine)),
       segment(engine->segment),
       entry(segment.participant(registry_number)),
@@ -14,12 +19,16 @@ ParticipantContext::ParticipantContext(std::shared_ptr<EngineCore> opened_engine
       level_count(segment.geometry().level_count),
       most_payload(segment.geometry().max_payload),
       fork_generation(ringmill::fork_generation()),
-      thread_number(number_this_thread()),
+      thread_number(binding == Binding::thread ? number_this_thread() : any_thread),
       settling(segment, number),
       free_cells(segment, number + 1),
       arena(segment),
       lease_book(segment, entry, settling.table().inline_bytes()),
       sampler(steady_clock_ns() ^ std::uint64_t{number} << 32) {}
+
+bool ParticipantContext::is_of_this_process() const noexcept {
+  return thread_number == any_thread && fork_generation == ringmill::fork_generation();
+}
 
 Error ParticipantContext::misuse() const noexcept {
   if (fork_generation != ringmill::fork_generation()) {
@@ -34,6 +43,17 @@ void ParticipantContext::wake() noexcept {
   woken.store(true);
   entry.wake_sequence.fetch_add(1);
   futex_wake(entry.wake_sequence, 1);
+}
+
+bool ParticipantContext::sleep(std::uint32_t sequence, std::uint64_t wait_ns) const noexcept {
+  if (fork_generation != ringmill::fork_generation()) return true;  // so that the caller goes on, and is told
+  Sleepers(segment, segment.signals().sleepers).sleep(number, sequence, std::min(wait_ns, longest_sleep_ns));
+  return entry.wake_sequence.load() != sequence || segment.signals().removed.load() != 0;
+}
+
+void ParticipantContext::pass_on_wake() const noexcept {
+  if (fork_generation != ringmill::fork_generation()) return;
+  wake_for_jobs(segment, {.levels = entry.interest_levels.load(), .kinds = entry.interest_kinds.load()}, 1);
 }
 
 Result<void> ParticipantContext::check_wait() noexcept {

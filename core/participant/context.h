@@ -22,6 +22,9 @@ namespace ringmill {
 /// How long a wait spins before it sleeps: about what a sleep and a wake cost.
 inline constexpr std::uint64_t spin_ns = 20'000;
 
+/// Not the number of any thread: a participant with it is bound to its process.
+inline constexpr std::uint64_t any_thread = ~std::uint64_t{0};
+
 /// Adds to a counter of the participant's own entry. ORDER relaxed: one writer; readers want a recent value, not an
 /// exact moment.
 inline void count_more(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
@@ -29,18 +32,24 @@ inline void count_more(std::atomic<std::uint64_t>& counter, std::uint64_t n) noe
 }
 
 struct ParticipantContext {
-  /// `registry_number` is an entry that the calling thread has entered.
-  ParticipantContext(std::shared_ptr<EngineCore> opened_engine, std::uint32_t registry_number);
+  /// `registry_number` is an entry that was entered with this binding.
+  ParticipantContext(std::shared_ptr<EngineCore> opened_engine, std::uint32_t registry_number, Binding binding);
   ParticipantContext(const ParticipantContext&) = delete;
   ParticipantContext& operator=(const ParticipantContext&) = delete;
   ~ParticipantContext() = default;
 
   /// Returns whether a public call is on the right thread of the right process. Every public call asks first.
-  bool is_mine() const noexcept { return thread_number == this_thread_number; }
+  bool is_mine() const noexcept { return thread_number == this_thread_number || is_of_this_process(); }
+  /// The participant is bound to its process, and this is that process.
+  [[gnu::noinline]] bool is_of_this_process() const noexcept;
   /// Says why is_mine() is false. Errors: after_fork, wrong_thread.
   Error misuse() const noexcept;
   /// Ends the participant's wait. Any thread of its process may call this.
   void wake() noexcept;
+  /// wake.S4 of a wait that Consumer::begin_wait() began. Returns false if only the time is over. Any thread.
+  bool sleep(std::uint32_t sequence, std::uint64_t wait_ns) const noexcept;
+  /// Wakes another that sleeps for what this participant sleeps for. Any thread.
+  void pass_on_wake() const noexcept;
   /// Ends a wait with an error: would_block (wake() was called), not_found (the engine was removed).
   Result<void> check_wait() noexcept;
 

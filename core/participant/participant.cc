@@ -16,15 +16,15 @@ std::uint64_t to_ns(std::chrono::nanoseconds wait) noexcept {
 
 }  // namespace
 
-Result<std::unique_ptr<Participant>> attach(const std::shared_ptr<EngineCore>& engine, Role role) {
+Result<std::unique_ptr<Participant>> attach(const std::shared_ptr<EngineCore>& engine, Role role, Binding binding) {
   if (engine->segment.signals().removed.load() != 0) {
     return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", engine->directory.path().string()));
   }
-  const auto number = enter_engine(*engine, role);
+  const auto number = enter_engine(*engine, role, binding);
   if (!number) return std::unexpected(number.error());
   const auto leave = [&engine](const std::uint32_t* entered) { engine->registry.leave(*entered); };
   std::unique_ptr<const std::uint32_t, decltype(leave)> entered(&*number, leave);  // until the participant does it
-  auto part = std::make_unique<Participant::Implementation>(engine, *number);
+  auto part = std::make_unique<Participant::Implementation>(engine, *number, binding);
   static_cast<void>(entered.release());
   ring_keeper(engine->segment);  // so that it watches us from now on
   return std::unique_ptr<Participant>(new Participant(std::move(part)));
@@ -42,6 +42,11 @@ Participant::~Participant() {
     log().error("participant {} was destroyed by another thread than its own; its jobs return when that thread ends",
                 number());
   static_cast<void>(implementation_.release());
+}
+
+Result<void> Participant::check_owner() const noexcept {
+  if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
+  return {};
 }
 
 int Participant::number() const noexcept { return static_cast<int>(implementation_->context().number); }
@@ -135,6 +140,23 @@ Result<Cancelled> Participant::cancel(JobId id) try {
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
+
+Result<std::optional<BegunWait>> Participant::begin_wait() try {
+  if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
+  return implementation_->consumer().begin_wait();
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+bool Participant::sleep(BegunWait wait, std::chrono::nanoseconds timeout) const noexcept {
+  return implementation_->context().sleep(wait.sequence, to_ns(timeout));
+}
+
+void Participant::end_wait(bool claims) noexcept {
+  if (implementation_->context().is_mine()) implementation_->consumer().end_wait(claims);
+}
+
+void Participant::pass_on_wake() const noexcept { implementation_->context().pass_on_wake(); }
 
 void Participant::release_prefetched() {
   if (implementation_->context().is_mine()) implementation_->consumer().release_prefetched();

@@ -5,8 +5,8 @@
 
 namespace ringmill {
 
-Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, std::uint32_t number)
-    : context_(std::move(engine), number),
+Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, std::uint32_t number, Binding binding)
+    : context_(std::move(engine), number, binding),
       tickets_(context_.segment),
       check_(context_.segment, context_.retry_policies),
       producer_(context_, check_, tickets_),

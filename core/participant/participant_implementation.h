@@ -24,8 +24,8 @@ namespace ringmill {
 
 class Participant::Implementation {
  public:
-  /// `number` is an entry that this thread has entered. The destructor leaves it.
-  Implementation(std::shared_ptr<EngineCore> engine, std::uint32_t number);
+  /// `number` is an entry that was entered with this binding. The destructor leaves it.
+  Implementation(std::shared_ptr<EngineCore> engine, std::uint32_t number, Binding binding);
   ~Implementation();
   Implementation(const Implementation&) = delete;
   Implementation& operator=(const Implementation&) = delete;

@@ -44,10 +44,10 @@ class Engine {
   Engine& operator=(Engine&&) noexcept;
   ~Engine();
 
-  /// Makes the calling thread a participant, which costs a few system calls. Reads a file of the directory with the
-  /// rights of the process. Errors: too_many_participants (living participants have all entries), stale, not_found,
-  /// permission_denied, system.
-  Result<std::unique_ptr<Participant>> attach(Role role);
+  /// Makes the calling thread, or its process, a participant, which costs a few system calls. Reads a file of the
+  /// directory with the rights of the process. Errors: too_many_participants (living participants have all entries),
+  /// stale, not_found, permission_denied, system.
+  Result<std::unique_ptr<Participant>> attach(Role role, Binding binding = Binding::thread);
 
   /// Interns a task name: 1 to 63 characters of [A-Za-z0-9._:/-]. The same name gives the same Kind in every process.
   /// Errors: invalid_argument, no_space (1024 names are taken).

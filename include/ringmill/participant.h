@@ -1,4 +1,4 @@
-// A participant: one thread's place in the engine. It enqueues, claims and settles jobs.
+// A participant: a place in the engine, of one thread or of one process. It enqueues, claims and settles jobs.
 #pragma once
 
 #include <chrono>
@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -28,9 +29,9 @@ enum class Settled {
 
 /// A claimed job: this participant holds its lease. Settle it with exactly one of complete(), fail(), retry_in(),
 /// snooze(), reject(), release(), cancel().
-/// A Job that goes out of scope unsettled is released. Only the participant's own thread may touch it, and it must not
-/// outlive the participant. Each settling call costs one compare-and-swap in shared memory and no system call (those
-/// after which the job waits may wake a sleeping worker, or the keeper).
+/// A Job that goes out of scope unsettled is released. Only what the participant is bound to may touch it, and it must
+/// not outlive the participant. Each settling call costs one compare-and-swap in shared memory and no system call
+/// (those after which the job waits may wake a sleeping worker, or the keeper).
 class Job {
  public:
   /// Makes an empty Job, for claim_batch() to fill.
@@ -164,11 +165,16 @@ enum class Cancelled {
 
 class EngineCore;
 
-/// One thread's place in an engine: a registry entry, its leases, its cache of free cells.
-/// Made by Engine::attach(). It belongs to the thread that attached it, and every call checks that (errors
-/// wrong_thread, after_fork). Not for signal handlers. If the thread or its process dies, the keeper hands its jobs to
-/// other workers at once. Unless a call says otherwise it allocates nothing and takes no lock. It makes a system call
-/// only to wake a sleeping participant, or to wait.
+/// A wait for jobs that was begun and is slept through elsewhere: see Participant::begin_wait().
+struct BegunWait {
+  std::uint32_t sequence = 0;
+};
+
+/// A place in an engine: a registry entry, its leases, its cache of free cells.
+/// Made by Engine::attach(). It belongs to the thread that attached it, or with Binding::process to that process, and
+/// every call checks that (errors wrong_thread, after_fork). Not for signal handlers. If what it belongs to dies, the
+/// keeper hands its jobs to other workers at once. Unless a call says otherwise it allocates nothing and takes no lock.
+/// It makes a system call only to wake a sleeping participant, or to wait.
 class Participant {
  public:
   /// The most jobs that one participant can hold at a time.
@@ -180,6 +186,9 @@ class Participant {
   ~Participant();
   Participant(const Participant&) = delete;
   Participant& operator=(const Participant&) = delete;
+
+  /// Returns an error if a call from here would: wrong_thread, after_fork.
+  Result<void> check_owner() const noexcept;
 
   /// Returns the number of the registry entry; tools show it.
   int number() const noexcept;
@@ -253,6 +262,19 @@ class Participant {
   /// Ends a waiting job, or asks a running one to stop. Error not_found: no job ever had this id.
   Result<Cancelled> cancel(JobId id);
 
+  /// Begins a wait for jobs without sleeping, for a program that sleeps elsewhere: in another thread, or in an event
+  /// loop that another thread wakes. Any job that arrives from now on ends sleep(). Returns nothing if there may be a
+  /// job already: claim, do not sleep. A wait that was begun before goes on. Errors: as claim() with no wait.
+  Result<std::optional<BegunWait>> begin_wait();
+  /// Sleeps until a job may have arrived, wake() is called, or the time is over; a second at most. Returns true if
+  /// something woke it. Any thread of the process, while the participant lives: it takes no part in other calls.
+  bool sleep(BegunWait wait, std::chrono::nanoseconds timeout) const noexcept;
+  /// Ends a wait. To be called before each claim that follows it, or when no claim follows: then `claims` is false, and
+  /// a wake-up that came meanwhile is passed on to another participant that sleeps for the same jobs.
+  void end_wait(bool claims) noexcept;
+  /// Passes on a wake-up that ended sleep(), when the claim that it asks for does not come soon. Any thread.
+  void pass_on_wake() const noexcept;
+
   /// Returns how many jobs this participant holds, those claimed in advance included.
   std::uint32_t held() const noexcept;
 
@@ -264,7 +286,8 @@ class Participant {
   void wake() noexcept;
 
  private:
-  friend Result<std::unique_ptr<Participant>> attach(const std::shared_ptr<EngineCore>& engine, Role role);
+  friend Result<std::unique_ptr<Participant>> attach(const std::shared_ptr<EngineCore>& engine, Role role,
+                                                     Binding binding);
   friend class Job;
   class Implementation;
   explicit Participant(std::unique_ptr<Implementation> implementation) noexcept;
