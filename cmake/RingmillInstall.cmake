@@ -14,6 +14,11 @@ install(TARGETS ringmill EXPORT ringmill-targets
         ARCHIVE DESTINATION "${CMAKE_INSTALL_LIBDIR}"
         LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
         FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+if(TARGET ringmill-c)
+  install(TARGETS ringmill-c EXPORT ringmill-targets
+          LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+          FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
 install(EXPORT ringmill-targets NAMESPACE ringmill:: DESTINATION "${package_folder}")
 if(TARGET ringmill-cli)
   install(TARGETS ringmill-cli DESTINATION "${CMAKE_INSTALL_BINDIR}")
@@ -25,11 +30,16 @@ write_basic_package_version_file("${PROJECT_BINARY_DIR}/ringmill-config-version.
 install(FILES "${PROJECT_BINARY_DIR}/ringmill-config.cmake" "${PROJECT_BINARY_DIR}/ringmill-config-version.cmake"
         DESTINATION "${package_folder}")
 
+# One file for C and C++: a C++ program takes from libringmill++.a, a C program from libringmill.so.0 (docs/c.md).
 # A program that links the static library must link what that uses; the shared one brings it along.
 if(BUILD_SHARED_LIBS)
   set(RINGMILL_PKG_CONFIG_REQUIRES "Requires.private")
 else()
   set(RINGMILL_PKG_CONFIG_REQUIRES "Requires")
+endif()
+set(RINGMILL_PKG_CONFIG_C "")
+if(TARGET ringmill-c)
+  set(RINGMILL_PKG_CONFIG_C "-lringmill ")
 endif()
 # Found from the file's own place, so that `cmake --install --prefix` may put the tree anywhere.
 file(RELATIVE_PATH RINGMILL_PKG_CONFIG_PREFIX "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")

@@ -1,6 +1,7 @@
 # What the whole tree is compiled with.
 
 option(RINGMILL_BUILD_PROGRAMS "Build the ringmill command" ${PROJECT_IS_TOP_LEVEL})
+option(RINGMILL_BUILD_C "Build libringmill.so.0, the C interface" ${PROJECT_IS_TOP_LEVEL})
 option(RINGMILL_BUILD_TESTS "Build tests, proofs, benchmarks and examples" ${PROJECT_IS_TOP_LEVEL})
 option(RINGMILL_WARNINGS_AS_ERRORS "Fail on a warning" ${PROJECT_IS_TOP_LEVEL})
 option(RINGMILL_HOT_PATH_AS_ONE "Compile the files of the hot path as one unit" ON)
