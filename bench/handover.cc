@@ -8,6 +8,9 @@
 //   rescuer  claims from level "default" alone, asleep in claim() by then
 // The standing jobs are of level "low", which neither claims, so that what the rescuer starts can only be the job of
 // the dead.
+//
+// In the run with many attached, one process more has so many threads, each asleep in claim() of level "high", which
+// stays empty.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,6 +44,8 @@ struct HandoverControl {
   std::atomic<std::uint32_t> rescue_waits{0};   // rescuer
   std::atomic<std::uint32_t> rescued{0};        // rescuer
   std::atomic<std::uint64_t> started_ns{0};     // rescuer, before rescued
+  std::atomic<std::uint32_t> crowd{0};          // threads of the crowd that are attached
+  std::atomic<bool> crowd_failed{false};
   std::atomic<bool> stop{false};
 };
 
@@ -109,6 +114,36 @@ bool run_rescuer(HandoverControl& control, const std::filesystem::path& director
   return true;
 }
 
+bool be_one_of_many(HandoverControl& control, Engine& engine) {
+  auto participant = engine.attach(Role::worker);
+  if (!participant) return report_failure("attaching", participant.error().message());
+  const auto level = engine.level("high");
+  if (!level) return report_failure("level", level.error().message());
+  ClaimOptions options;
+  options.levels = {*level};
+  if (auto subscribed = (*participant)->subscribe(options); !subscribed) {
+    return report_failure("subscribe", subscribed.error().message());
+  }
+  control.crowd.fetch_add(1, std::memory_order_release);
+  while (!control.stop.load(std::memory_order_relaxed)) {
+    if ((*participant)->claim(std::chrono::seconds{1})) return report_failure("claim", "nothing was enqueued there");
+  }
+  return true;
+}
+
+bool run_crowd(HandoverControl& control, const std::filesystem::path& directory, std::uint32_t size) {
+  auto engine = Engine::open(directory, {.embedded_keeper = false});
+  if (!engine) return report_failure("opening", engine.error().message());
+  std::vector<std::jthread> threads;
+  while (threads.size() < size) {
+    threads.emplace_back([&] {
+      if (!be_one_of_many(control, *engine)) control.crowd_failed.store(true);
+    });
+  }
+  threads.clear();
+  return !control.crowd_failed.load();
+}
+
 /// Waits until a peer has come to kill `number`.
 bool reaches(const std::atomic<std::uint32_t>& progress, std::uint32_t number, ProcessGroup& processes) {
   return wait_until([&] { return progress.load(std::memory_order_acquire) == number || !processes.all_run(); },
@@ -146,7 +181,7 @@ Measured outcome_of(std::vector<std::uint64_t> took_ns, std::chrono::nanoseconds
                  .notes = {{"kills", kills}, {"max_us", static_cast<double>(took_ns.back()) / 1000}}};
 }
 
-Measured run_handover(const Surroundings& surroundings, std::uint64_t standing) {
+Measured run_handover(const Surroundings& surroundings, std::uint64_t standing, std::uint32_t crowd = 0) {
   auto scratch = ScratchEngine::create(surroundings.scratch, capacity_above_a_million);
   if (!scratch) return std::unexpected(scratch.error());
   SharedBlock<HandoverControl> control;
@@ -158,6 +193,10 @@ Measured run_handover(const Surroundings& surroundings, std::uint64_t standing) 
   if (auto filled = enqueue_standing_jobs(*subject, "low", standing); !filled) return std::unexpected(filled.error());
   if (!wait_until([&] { return subject->engine.keeps(); }, std::chrono::seconds{5})) {
     return std::unexpected("this process did not become the keeper");
+  }
+  processes.start([&] { return run_crowd(*control, scratch->directory(), crowd) ? 0 : 1; });
+  if (!wait_until([&] { return control->crowd.load(std::memory_order_acquire) == crowd; }, std::chrono::seconds{30})) {
+    return std::unexpected("not all of the crowd came in");
   }
   constexpr std::uint32_t warm_up_kills = 5;
   std::vector<std::uint64_t> took_ns;
@@ -179,6 +218,7 @@ std::vector<Workload> handover_workloads() {
   const std::vector<std::string> figures{"p50_us", "p99_us"};
   return {
       {"handover.10", figures, [](const Surroundings& surroundings) { return run_handover(surroundings, 10); }},
+      {"handover.600", figures, [](const Surroundings& surroundings) { return run_handover(surroundings, 10, 600); }},
       {"handover.1m", figures, [](const Surroundings& surroundings) { return run_handover(surroundings, 1'000'000); }}};
 }
 

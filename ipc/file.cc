@@ -191,7 +191,12 @@ void unlock_bytes(const File& file, std::uint64_t first, std::uint64_t count) no
 }
 
 bool is_byte_locked_by_other(const File& file, std::uint64_t byte) noexcept {
-  struct flock lock = one_byte(F_WRLCK, byte);
+  return is_any_byte_locked_by_other(file, byte, 1);
+}
+
+bool is_any_byte_locked_by_other(const File& file, std::uint64_t first, std::uint64_t count) noexcept {
+  struct flock lock = one_byte(F_WRLCK, first);
+  lock.l_len = static_cast<off_t>(count);
   // If the question fails, report the process as alive: a living one must never be called dead.
   if (::fcntl(file.descriptor(), F_OFD_GETLK, &lock) != 0) return true;
   return lock.l_type != F_UNLCK;

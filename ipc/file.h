@@ -84,5 +84,7 @@ void unlock_bytes(const File& file, std::uint64_t first, std::uint64_t count) no
 Result<void> lock_byte(const File& file, std::uint64_t byte);
 void unlock_byte(const File& file, std::uint64_t byte) noexcept;
 bool is_byte_locked_by_other(const File& file, std::uint64_t byte) noexcept;
+/// The same of any of `count` bytes.
+bool is_any_byte_locked_by_other(const File& file, std::uint64_t first, std::uint64_t count) noexcept;
 
 }  // namespace ringmill

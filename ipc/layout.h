@@ -31,9 +31,12 @@ constexpr std::size_t in_whole_lines(std::size_t bytes) noexcept {
 /// Words written by different processes stand this far apart: adjacent lines are fetched in pairs.
 inline constexpr std::size_t padding_bytes = 128;
 
-inline constexpr std::uint32_t most_participants = 256;
-/// The last entries are kept for keepers, so that one can always come in and reap.
+inline constexpr std::uint32_t most_participants = 1024;
+/// The first entries are kept for keepers, so that one can always come in and reap.
 inline constexpr std::uint32_t keeper_entries = 4;
+/// So many entries the creator allocates, and a registrant adds at a time (Segment::add_participants()).
+inline constexpr std::uint32_t entries_in_a_step = 16;
+static_assert(most_participants % entries_in_a_step == 0);
 inline constexpr std::uint32_t most_kinds = 1024;
 inline constexpr std::uint32_t most_retry_policies = 256;
 inline constexpr std::uint32_t most_fixed_levels = 16;
@@ -46,7 +49,7 @@ inline constexpr std::uint32_t name_bytes = 64;
 inline constexpr std::uint32_t participant_words = most_participants / 64;
 /// The most kinds with a concurrency limit at a time, and the highest limit: about one job per participant.
 inline constexpr std::uint32_t most_permit_rows = 64;
-inline constexpr std::uint32_t most_concurrency = 256;
+inline constexpr std::uint32_t most_concurrency = 1024;
 /// Participants that wait for the end of a job wait in one of these, by the job's cell.
 inline constexpr std::uint32_t wait_groups = 64;
 /// The longest error text, or result, that is carried from a worker to a cell.
@@ -109,8 +112,8 @@ struct alignas(padding_bytes) Signals {
   /// The generation limit that producers ask for. Raised by producers, only ever to more; the keeper bounds what it
   /// believes.
   std::atomic<std::uint64_t> generation_wanted;
-  /// No entry from here up to those kept for keepers was ever in use: bounds the keeper's walks. Raised by registrants
-  /// before they take an entry, only ever to more.
+  /// The entries below are allocated, and no other was ever in use: bounds all walks over them. Written by the creator;
+  /// raised by a registrant that has allocated so many, before it takes one (Segment::add_participants()).
   SharedWord<std::uint64_t> participants_end;
   /// Changes when a dynamic level is made or removed: claimers read their levels again. It wraps, only a change counts.
   /// Written by the process that makes or removes a level, after the level's state word.
@@ -119,7 +122,7 @@ struct alignas(padding_bytes) Signals {
   /// No dynamic level has had this number or a higher one: bounds all walks over levels. Raised by the process that
   /// makes one, before it writes the entry. 0: there was none.
   SharedWord<std::uint64_t> levels_end;
-  std::atomic<std::uint64_t> reserved_line[2];
+  std::atomic<std::uint64_t> reserved_line[10];
   /// Futex: any participant adds one to call the keeper; it wraps, and only a change counts.
   std::atomic<std::uint32_t> keeper_doorbell;
   /// Futex: number + 1 of the participant that is the keeper; 0: none. Written by the holder of the keeper's lock;
@@ -151,9 +154,10 @@ namespace flow_bit {
 inline constexpr std::uint32_t kinds = 1;   // some kind is paused or limited
 inline constexpr std::uint32_t levels = 2;  // some level is paused
 }  // namespace flow_bit
-static_assert(sizeof(Signals) == 640 && alignof(Signals) == 128);
-static_assert(offsetof(Signals, keeper_doorbell) == 128 && offsetof(Signals, keeper_sleeps_until_ns) == 144);
-static_assert(offsetof(Signals, waited_for) == 256 && offsetof(Signals, ended_sequence) == 384);
+static_assert(sizeof(Signals) == 896 && alignof(Signals) == 128);
+static_assert(offsetof(Signals, space_waiters) == 128 && offsetof(Signals, generation_limit) == 256);
+static_assert(offsetof(Signals, keeper_doorbell) == 384 && offsetof(Signals, keeper_sleeps_until_ns) == 400);
+static_assert(offsetof(Signals, waited_for) == 512 && offsetof(Signals, ended_sequence) == 640);
 
 /// The journal's condition. An enqueue of a journaled job reports every condition but `working` and `none`.
 enum class JournalCondition : std::uint32_t {
@@ -273,7 +277,11 @@ struct alignas(cache_line_bytes) KindRule {
   /// The theoretical arrival time of GCRA: lease clock, when the bucket is full again. Moved on by a claimer,
   /// by compare-and-swap. Killed just after it: a token is lost.
   std::atomic<std::uint64_t> next_token_ns;
-  std::atomic<std::uint64_t> reserved[2];
+  /// No permit from here on is taken: the highest limit, or more, since the kind has its row. Written before
+  /// `concurrency` and `permit_row`.
+  SharedWord<std::uint32_t> permits_end;
+  std::uint32_t reserved_permits;
+  std::atomic<std::uint64_t> reserved;
 };
 static_assert(sizeof(KindRule) == 64 && alignof(KindRule) == 64);
 static_assert(offsetof(KindRule, revision) == 32 && offsetof(KindRule, next_token_ns) == 40);
@@ -283,7 +291,7 @@ static_assert(offsetof(KindRule, revision) == 32 && offsetof(KindRule, next_toke
 struct alignas(padding_bytes) PermitRow {
   std::atomic<std::uint64_t> permit[most_concurrency];
 };
-static_assert(sizeof(PermitRow) == 2048 && alignof(PermitRow) == 128);
+static_assert(sizeof(PermitRow) == 8192 && alignof(PermitRow) == 128);
 
 /// The right of one participant to run one job. Written only by the participant of the entry it stands in; after its
 /// death, read by the reaper. A slot is a hint: what it says holds only while the cell's word names this participant.
@@ -368,9 +376,9 @@ struct Progress {
 };
 static_assert(sizeof(Progress) == 80);
 
-/// One participant. Written by the participant itself unless a field says otherwise. It fills a page, because its
-/// thread maps the page once more with the end of it, the robust word, just before private memory (see
-/// ipc/robust_word.h).
+/// One participant. Written by the participant itself unless a field says otherwise. It is allocated when a registrant
+/// needs it: Segment::participants_end() says which may be touched. It fills a page, because its thread maps the page
+/// once more with the end of it, the robust word, just before private memory (see ipc/robust_word.h).
 struct alignas(page_bytes) ParticipantEntry {
   /// ParticipantState | epoch << 8. free -> starting (registrant, holding the entry's lock byte), starting -> alive
   /// (registrant), alive -> free (owner, leaving), starting or alive -> reaping (keeper), reaping -> free with the next
@@ -450,7 +458,7 @@ struct DueTime {
 /// at a multiple of 8. All but `state` is written only by the owner while the state is filling or completing, and read
 /// by any process, which believes it only if the state word is the same before and after.
 struct alignas(cache_line_bytes) CellHeader {
-  /// generation 40 | owner 10 | state 4 | version 10, see ipc/state_word.h. The one truth about the job.
+  /// generation 39 | owner 11 | state 4 | version 10, see ipc/state_word.h. The one truth about the job.
   std::atomic<std::uint64_t> state;
   SharedWord<std::uint16_t> kind;
   std::atomic<std::uint16_t> cause;  // DeathCause, while it is burying; WaitMark (ipc/wait_mark.h), while it waits

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -28,7 +29,7 @@ bool Registry::try_enter(std::uint32_t number, Role role, Binding binding, std::
   const auto locked = try_lock_byte(*locks_, participant_lock_byte + number);  // reg.R1
   if (!locked || !*locked) return false;
   const std::uint64_t epoch = seen >> 8;
-  if (number < most_participants - keeper_entries) segment_->signals().participants_end.raise_to(number + 1);
+  segment_->signals().participants_end.raise_to(number + 1);  // it is, unless the word was scribbled over
   if (!entry.state.compare_exchange_strong(seen, EntryState::bits(ParticipantState::starting, epoch))) {  // reg.R2
     unlock_byte(*locks_, participant_lock_byte + number);  // the owner died in between, or the word is corrupted
     return false;
@@ -64,7 +65,7 @@ namespace {
 /// Returns how many of the entries from `begin` to `end` belong to this process, through any Engine.
 std::uint32_t own_entries(const Segment& segment, std::uint32_t begin, std::uint32_t end) noexcept {
   std::uint32_t count = 0;
-  for (std::uint32_t number = begin; number < end; ++number) {
+  for (std::uint32_t number = begin; number < std::min(end, segment.participants_end()); ++number) {
     const ParticipantEntry& entry = segment.participant(number);
     const bool is_own = EntryState::of(entry).state != ParticipantState::free &&
                         entry.process_id.load() == static_cast<std::uint32_t>(::getpid()) &&
@@ -76,13 +77,16 @@ std::uint32_t own_entries(const Segment& segment, std::uint32_t begin, std::uint
 
 }  // namespace
 
-bool Registry::may_take(std::uint32_t number) const noexcept {
-  constexpr std::uint32_t for_workers = entries_for(Role::producer);
-  constexpr std::uint32_t for_tools = entries_for(Role::worker);
-  constexpr std::uint32_t for_keepers = entries_for(Role::tool);
-  if (number < for_workers || number >= for_keepers) return true;
+bool Registry::may_take(Role role, std::uint32_t number) const noexcept {
+  constexpr std::uint32_t for_workers = keeper_entries + entries_for(Role::producer);
+  constexpr std::uint32_t for_tools = keeper_entries + entries_for(Role::worker);
+  constexpr std::uint32_t end = keeper_entries + entries_for(Role::tool);
+  if (number < keeper_entries) return role == Role::keeper;
+  if (role == Role::producer && number >= for_workers) return false;
+  if (role == Role::worker && number >= for_tools) return false;
+  if (role == Role::keeper || number < for_workers) return true;
   if (number < for_tools) return own_entries(*segment_, for_workers, for_tools) < worker_entries / 2;
-  return own_entries(*segment_, for_tools, for_keepers) < tool_entries / 2;
+  return own_entries(*segment_, for_tools, end) < tool_entries / 2;
 }
 
 Error Registry::refusal(Role role) const {
@@ -100,10 +104,12 @@ Error Registry::refusal(Role role) const {
 Result<std::uint32_t> Registry::enter(Role role, Binding binding) {
   const std::uint64_t started_ticks = own_start_ticks();  // it may throw, and nothing may behind reg.R2
   const std::lock_guard lock(mutex_);
-  const std::uint32_t begin = role == Role::keeper ? most_participants - keeper_entries : 0;
-  for (std::uint32_t n = 0; n < entries_for(role); ++n) {
-    const std::uint32_t number = (begin + n) % most_participants;
-    if (may_take(number) && try_enter(number, role, binding, started_ticks)) return number;
+  for (std::uint32_t number = 0; number < most_participants; ++number) {
+    if (!may_take(role, number)) continue;
+    if (const std::uint32_t end = segment_->participants_end(); number >= end) {
+      if (auto added = segment_->add_participants(end); !added) return std::unexpected(added.error());
+    }
+    if (try_enter(number, role, binding, started_ticks)) return number;
   }
   return std::unexpected(refusal(role));
 }

@@ -43,11 +43,12 @@ inline constexpr std::uint64_t flow_lock_byte = 3;
 inline constexpr std::uint64_t participant_lock_byte = 16;
 
 /// Entries that not every role gets: workers empty what producers fill, and tools end what stands in the way. All take
-/// the lowest free entry, so these are used when the rest is taken; of each kind one process gets half at most.
+/// the lowest free entry behind those of the keepers, so these, the last, are used when the rest is taken; of each kind
+/// one process gets half at most.
 inline constexpr std::uint32_t worker_entries = 16;  // for workers and tools
 inline constexpr std::uint32_t tool_entries = 8;     // for tools alone; the scheduler of recurring jobs is one
 
-/// The entries that a role may take are those below this one; a keeper may take any.
+/// So many entries a role may take: the first ones, behind those of the keepers. A keeper may take any.
 constexpr std::uint32_t entries_for(Role role) noexcept {
   constexpr std::uint32_t common = most_participants - keeper_entries;
   if (role == Role::keeper) return most_participants;
@@ -65,30 +66,32 @@ struct EntryState {
   }
 };
 
-/// Calls `visit(number, entry)` for each entry that was in use at any time. Entries stand a page apart, so a walk over
-/// all of them would miss the caches 256 times.
+/// Calls `visit(number, entry)` for each entry that is allocated.
 template <class Visit>
-void for_each_entry_ever_used(const Segment& segment, Visit&& visit) {
-  constexpr std::uint32_t common = most_participants - keeper_entries;
-  const std::uint32_t end = segment.signals().participants_end.load_once().at_most(common);
-  for (std::uint32_t number = 0; number < most_participants; ++number) {
-    if (number == end) number = common;
-    visit(number, segment.participant(number));
+void for_each_entry(const Segment& segment, Visit&& visit) {
+  const std::uint32_t end = segment.participants_end();
+  for (std::uint32_t number = 0; number < end; ++number) visit(number, segment.participant(number));
+}
+
+/// Calls `visit(number, state)` for each entry from `begin` to `end` that is not free.
+template <class Visit>
+void for_each_entry_in_use(const Segment& segment, std::uint32_t begin, std::uint32_t end, Visit&& visit) {
+  for (std::uint32_t number = begin; number < std::min(end, segment.participants_end()); ++number) {
+    const ParticipantState state = EntryState::of(segment.participant(number)).state;
+    if (state != ParticipantState::free) visit(number, state);
   }
 }
 
-/// Calls `visit(number, state)` for each entry that is not free.
+/// Calls `visit(number, state)` for each entry that is not free. Entries stand a page apart: a walk misses the caches
+/// once for each that was ever in use.
 template <class Visit>
 void for_each_entry_in_use(const Segment& segment, Visit&& visit) {
-  for_each_entry_ever_used(segment, [&visit](std::uint32_t number, const ParticipantEntry& entry) {
-    const ParticipantState state = EntryState::of(entry).state;
-    if (state != ParticipantState::free) visit(number, state);
-  });
+  for_each_entry_in_use(segment, 0, most_participants, visit);
 }
 
 /// The keeper's number, if there is one that can be.
 inline std::optional<std::uint32_t> number_of_keeper(const Segment& segment) noexcept {
-  const auto word = segment.signals().keeper_participant.load_once().below(most_participants + 1);
+  const auto word = segment.signals().keeper_participant.load_once().below(segment.participants_end() + 1);
   return word && *word != 0 ? std::optional(*word - 1) : std::nullopt;
 }
 
@@ -98,14 +101,15 @@ class Registry {
   Registry(const Segment& segment, const File& locks) noexcept : segment_(&segment), locks_(&locks) {}
 
   /// R1 to R4 for the calling thread, or for its process: that one has no robust word, because a thread's death is not
-  /// its own. Error too_many_participants: says which process has the most.
+  /// its own. Errors: too_many_participants (says which process has the most), no_space (the tmpfs has no room for
+  /// another entry).
   Result<std::uint32_t> enter(Role role, Binding binding = Binding::thread);
   /// D1 and D2. Called by the thread that entered; for a process by any of its threads.
   void leave(std::uint32_t number) noexcept;
 
  private:
   bool try_enter(std::uint32_t number, Role role, Binding binding, std::uint64_t started_ticks);
-  bool may_take(std::uint32_t number) const noexcept;
+  bool may_take(Role role, std::uint32_t number) const noexcept;
   Error refusal(Role role) const;
 
   const Segment* segment_;

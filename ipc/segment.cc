@@ -66,14 +66,26 @@ std::uint64_t checksum_of(const SegmentHeader& header) noexcept {
 
 std::string in_mib(std::uint64_t bytes) { return std::to_string((bytes + (1U << 20) - 1) >> 20) + " MiB"; }
 
-/// Allocates every byte, or returns an error: the first touch of a page that tmpfs cannot give is SIGBUS (hazard 11 in
-/// docs/hazards.md).
-Result<void> allocate(const File& file, std::uint64_t bytes, const Directory& folder) {
+/// Allocates the bytes from `begin` to `end`. Returns 0, or what errno would be.
+int allocate_range(const File& file, std::uint64_t begin, std::uint64_t end) noexcept {
   const NoFileSizeSignal no_signal;
   int result = 0;
   do {
-    result = ::posix_fallocate(file.descriptor(), 0, static_cast<off_t>(bytes));
+    result = ::posix_fallocate(file.descriptor(), static_cast<off_t>(begin), static_cast<off_t>(end - begin));
   } while (result == EINTR);
+  return result;
+}
+
+constexpr std::uint64_t entries_bytes(std::uint32_t count) noexcept {
+  return std::uint64_t{count} * sizeof(ParticipantEntry);
+}
+
+/// Allocates every byte but the later participants' entries, or returns an error: the first touch of a page that tmpfs
+/// cannot give is SIGBUS (hazard 11 in docs/hazards.md).
+Result<void> allocate(const File& file, const Geometry& geometry, const Directory& folder) {
+  const std::uint64_t bytes = geometry.bytes - entries_bytes(most_participants - entries_in_a_step);
+  int result = allocate_range(file, 0, geometry.participants + entries_bytes(entries_in_a_step));
+  if (result == 0) result = allocate_range(file, geometry.kinds, geometry.bytes);
   if (result == 0) return {};
   if (result != ENOSPC) return std::unexpected(system_error("cannot allocate memory in", folder.path(), result));
   struct statvfs space {};
@@ -112,6 +124,7 @@ void fill(const Segment& segment, const SegmentConfig& config, std::uint64_t fir
           std::uint64_t generation_limit, const std::array<std::uint64_t, 2>& boot) {
   const Geometry& geometry = segment.geometry();
   segment.signals().generation_limit.store(generation_limit);
+  segment.signals().participants_end.store(entries_in_a_step);
   segment.unique_slots()[geometry.unique_slots + 1].store(random_seed());
   for (std::uint32_t n = 0; n < geometry.level_count; ++n) {
     const NameWords words = encode_name(config.levels[n]);
@@ -242,6 +255,9 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
 struct Segment::Mapping {
   File file;
   bi::mapped_region region;
+  Holes holes = Holes::filled;
+  /// Entries that this process knows to be allocated.
+  std::atomic<std::uint32_t> known_entries{0};
 };
 
 Segment::Segment(std::unique_ptr<Mapping> mapping, const Geometry& geometry) noexcept
@@ -253,12 +269,13 @@ Segment& Segment::operator=(Segment&&) noexcept = default;
 Segment::~Segment() = default;
 
 Result<Segment> Segment::map(File file, std::uint64_t bytes, const Geometry& geometry, Access access,
-                             const std::filesystem::path& path) {
+                             const std::filesystem::path& path, Holes holes) {
   try {
     const bi::mode_t mode = access == Access::read_only ? bi::read_only : bi::read_write;
     auto mapping = std::make_unique<Mapping>();
     mapping->region = bi::mapped_region(Mappable(file.descriptor(), mode), mode, 0, bytes);
     mapping->file = std::move(file);
+    mapping->holes = holes;
     return Segment(std::move(mapping), geometry);
   } catch (const bi::interprocess_exception& failure) {
     return std::unexpected(system_error("cannot map", path, failure.get_native_error()));
@@ -304,8 +321,8 @@ Result<void> Segment::create(const Directory& folder, const std::string& name, c
       const Directory::Owner owner{config.owner->user, config.owner->group};
       if (auto given = give_file(*file, owner, fresh_path); !given) return given;
     }
-    if (auto allocated = allocate(*file, geometry.bytes, folder); !allocated) return allocated;
-    auto segment = map(std::move(*file), geometry.bytes, geometry, Access::read_write, fresh_path);
+    if (auto allocated = allocate(*file, geometry, folder); !allocated) return allocated;
+    auto segment = map(std::move(*file), geometry.bytes, geometry, Access::read_write, fresh_path, Holes::filled);
     if (!segment) return std::unexpected(segment.error());
     fill(*segment, config, first_generation, generation_limit, *boot);
     if (auto filled = filler(*segment); !filled) return filled;
@@ -332,7 +349,8 @@ Result<Segment> Segment::open(const std::filesystem::path& path, std::uint64_t e
   }
   const auto geometry = read_geometry(*file, path);
   if (!geometry) return std::unexpected(geometry.error());
-  auto segment = map(std::move(*file), geometry->bytes, *geometry, access, path);
+  const Holes holes = access == Access::read_only ? Holes::looked_for : Holes::filled;
+  auto segment = map(std::move(*file), geometry->bytes, *geometry, access, path, holes);
   if (!segment) return segment;
   if (segment->header().engine_id.load() != engine_id) {
     return std::unexpected(Error(ErrorCode::incompatible, "the segment belongs to another engine", path.string()));
@@ -363,7 +381,52 @@ Result<Segment> Segment::open_copy(const std::filesystem::path& path) {
   if (!file) return std::unexpected(file.error());
   const auto geometry = read_geometry(*file, path);
   if (!geometry) return std::unexpected(geometry.error());
-  return map(std::move(*file), geometry->bytes, *geometry, Access::read_only, path);
+  return map(std::move(*file), geometry->bytes, *geometry, Access::read_only, path, Holes::harmless);
+}
+
+std::uint32_t Segment::participants_end() const noexcept {
+  const std::uint32_t end = signals().participants_end.load_once().at_most(most_participants);
+  // ORDER relaxed: a private memory of what the kernel has said; nothing else has to be seen with it.
+  const std::uint32_t known = mapping_->known_entries.load(std::memory_order_relaxed);
+  return end <= known ? known : check_participants(end);
+}
+
+/// Makes sure that the entries up to `end` are allocated, because any peer may have written the word that says so. They
+/// are, and the kernel has nothing to do, unless the word was scribbled over. Returns how many are.
+std::uint32_t Segment::check_participants(std::uint32_t end) const noexcept {
+  std::atomic<std::uint32_t>& known_entries = mapping_->known_entries;
+  const std::uint32_t known = known_entries.load();
+  std::uint32_t there = end;
+  if (mapping_->holes == Holes::filled) {
+    const int refused = allocate_range(mapping_->file, participant_offset(known), participant_offset(end));
+    if (refused != 0) there = known;
+  } else if (mapping_->holes == Holes::looked_for) {
+    // Of a file that this process may not write: a touched entry is no hole.
+    const off_t hole = ::lseek(descriptor(), static_cast<off_t>(participant_offset(known)), SEEK_HOLE);
+    const auto bytes = std::max(static_cast<std::uint64_t>(std::max<off_t>(hole, 0)), geometry_.participants);
+    there = static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(end, (bytes - geometry_.participants) / sizeof(ParticipantEntry)));
+  }
+  std::uint32_t seen = known;
+  while (seen < there && !known_entries.compare_exchange_weak(seen, there)) {
+  }
+  return std::max(seen, there);
+}
+
+Result<void> Segment::add_participants(std::uint32_t end) const {
+  const std::uint32_t next = std::min(end + entries_in_a_step, most_participants);
+  const int refused = allocate_range(mapping_->file, participant_offset(end), participant_offset(next));  // entry.A1
+  if (refused == ENOSPC) {
+    return std::unexpected(Error(ErrorCode::no_space, "the tmpfs of the engine's shared memory is full",
+                                 "another participant needs " +
+                                     std::to_string((next - end) * sizeof(ParticipantEntry) / 1024) +
+                                     " KiB there; remove what else fills it, or make it larger (docker: --shm-size)"));
+  }
+  if (refused != 0) return std::unexpected(system_error("cannot allocate memory for", "a participant", refused));
+  for (std::uint32_t n = end; n < next; ++n) static_cast<void>(participant(n).state.load());  // no holes, for readers
+  mapping_->known_entries.store(next);
+  signals().participants_end.raise_to(next);  // entry.A2
+  return {};
 }
 
 int Segment::descriptor() const noexcept { return mapping_->file.descriptor(); }

@@ -170,9 +170,24 @@ class Segment {
   LevelEntry& level(std::uint32_t n) const noexcept {
     return at<LevelEntry>(geometry_.levels + n * sizeof(LevelEntry));
   }
+  /// `n` is below participants_end().
   ParticipantEntry& participant(std::uint32_t n) const noexcept {
     return at<ParticipantEntry>(geometry_.participants + n * sizeof(ParticipantEntry));
   }
+  /// No entry at or behind this number was ever in use, and each below is allocated, whatever the shared word says.
+  std::uint32_t participants_end() const noexcept;
+  /// The entry of a state word's owner, or of any other number + 1; nullptr: there is none.
+  ParticipantEntry* participant_of(std::uint32_t owner) const noexcept {
+    return owner != 0 && owner <= participants_end() ? &participant(owner - 1) : nullptr;
+  }
+  /// Allocates another step of entries behind the first `end`, for a registrant that found those taken:
+  ///
+  ///                                                                killed just after the step
+  ///   entry.A1  allocate and touch the entries                     no process walks there; the next one does it again
+  ///   entry.A2  raise Signals::participants_end                    they are free entries
+  ///
+  /// Error no_space: the tmpfs is full.
+  Result<void> add_participants(std::uint32_t end) const;
   std::uint64_t participant_offset(std::uint32_t n) const noexcept {
     return geometry_.participants + n * sizeof(ParticipantEntry);
   }
@@ -236,9 +251,11 @@ class Segment {
 
  private:
   struct Mapping;
+  enum class Holes { filled, looked_for, harmless };
+  std::uint32_t check_participants(std::uint32_t end) const noexcept;
   explicit Segment(std::unique_ptr<Mapping> mapping, const Geometry& geometry) noexcept;
   static Result<Segment> map(File file, std::uint64_t bytes, const Geometry& geometry, Access access,
-                             const std::filesystem::path& path);
+                             const std::filesystem::path& path, Holes holes);
   PairCounts& pair_counts(std::uint32_t n) const noexcept {
     return at<PairCounts>(geometry_.pair_counts + n * sizeof(PairCounts));
   }

@@ -56,10 +56,11 @@ class Sleepers {
     futex_wait(segment_->participant(participant).wake_sequence, sequence, timeout_ns);  // wake.S4
   }
 
-  /// W2. Costs four loads of one line that seldom changes.
+  /// W2. Costs a load per 64 entries that were ever in use, of lines that seldom change.
   bool any() const noexcept {
     std::uint64_t all = 0;
-    for (const auto& word : *bits_) all |= word.load();
+    const std::uint32_t end = words();
+    for (std::uint32_t w = 0; w < end; ++w) all |= (*bits_)[w].load();
     return all != 0;
   }
 
@@ -67,11 +68,13 @@ class Sleepers {
   template <class Wants>
   std::uint32_t wake(std::uint32_t count, Wants&& wants) noexcept {
     std::uint32_t woken = 0;
-    for (std::uint32_t w = 0; w < participant_words && woken < count; ++w) {
+    const std::uint32_t end = words();
+    for (std::uint32_t w = 0; w < end && woken < count; ++w) {
       std::uint64_t candidates = (*bits_)[w].load();
       while (candidates != 0 && woken < count) {
         const std::uint32_t participant = w * 64 + static_cast<std::uint32_t>(std::countr_zero(candidates));
         candidates &= candidates - 1;
+        if (participant >= segment_->participants_end()) continue;  // the bit is corrupted
         if (!wants(segment_->participant(participant))) continue;
         if (((*bits_)[w].fetch_and(~bit(participant)) & bit(participant)) == 0) continue;
         wake_one(participant);
@@ -85,6 +88,11 @@ class Sleepers {
   }
 
  private:
+  /// The words that may have a bit. A sleeper's entry is below the end before S2 (reg.R2 comes after entry.A2), so a
+  /// waker that reads an older end in W2 has written W1 before the sleeper's S3.
+  std::uint32_t words() const noexcept {
+    return (segment_->signals().participants_end.load_once().at_most(most_participants) + 63) / 64;
+  }
   static constexpr std::uint64_t bit(std::uint32_t participant) noexcept {
     return std::uint64_t{1} << (participant % 64);
   }

@@ -54,7 +54,7 @@ struct ExecOptions {
   std::vector<std::string> kinds{};
   std::vector<std::string> levels{};
   Policy policy = Policy::weighted;
-  /// How many commands run at once, 1 to 128.
+  /// How many commands run at once, 1 to 512.
   std::uint32_t concurrency = 1;
   /// As WorkerOptions::drain.
   bool drain = false;

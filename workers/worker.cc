@@ -20,7 +20,7 @@ namespace ringmill {
 
 namespace {
 
-constexpr std::uint32_t most_threads = 128;
+constexpr std::uint32_t most_threads = 512;
 
 Error refused(const char* why) { return Error(ErrorCode::invalid_argument, why); }
 
@@ -61,7 +61,7 @@ class Worker::Implementation {
 Result<void> Worker::Implementation::prepare() {
   const WorkerOptions& options = commons.options;
   if (options.threads < 1 || options.threads > most_threads)
-    return std::unexpected(refused("a worker has 1 to 128 threads"));
+    return std::unexpected(refused("a worker has 1 to 512 threads"));
   if (options.prefetch < 1 || options.prefetch > Participant::most_leases) {
     return std::unexpected(refused("prefetch is 1 to 64"));
   }

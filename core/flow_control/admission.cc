@@ -40,7 +40,7 @@ Admission::Verdict Admission::judge(const Claim& claim, std::uint64_t now_ns) no
     }
   }
   if (limit == 0 || row == 0) return Verdict::begins;
-  Permits permits(settling_->segment().permit_row(row - 1), settling_->table(), kind);
+  Permits permits(settling_->segment().permit_row(row - 1), settling_->table(), kind, Permits::end_of(rule));
   // Jobs that wait with the keeper came before one that was never parked.
   if (mark.reason != Reason::none || rule.waiting.load() == 0) {
     if (const auto permit = permits.take(claim.index, claim.word, limit)) {  // admit.A4

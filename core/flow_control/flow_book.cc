@@ -61,15 +61,17 @@ std::uint32_t free_row(const Segment& segment) noexcept {
   return 0;
 }
 
-/// Gives a permit to each job of the kind that runs when the limit is set, as far as there are permits.
-void give_permits_to_running(const Segment& segment, std::uint32_t kind, std::uint32_t row) noexcept {
+/// Gives a permit to each job of the kind that runs when the limit is set, as far as there are permits. Returns the end
+/// of those that are taken.
+std::uint32_t give_permits_to_running(const Segment& segment, std::uint32_t kind, std::uint32_t row) noexcept {
   const JobTable table(segment);
-  Permits permits(segment.permit_row(row - 1), table, kind);
+  Permits permits(segment.permit_row(row - 1), table, kind, most_concurrency);
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     const StateWord word = table.word(index);
     if (word.state() != CellState::running || table.header(index).kind.load_once() != kind) continue;
-    if (!permits.take(index, word, most_concurrency)) return;
+    if (!permits.take(index, word, most_concurrency)) break;
   }
+  return permits.taken_end();
 }
 
 /// Returns true if a word changed.
@@ -83,10 +85,11 @@ Result<bool> apply_to_kind(const Segment& segment, std::uint32_t kind, const Kin
     if (const auto row = rule.permit_row.load_once().below(most_permit_rows + 1); !row || *row == 0) {
       const std::uint32_t free = free_row(segment);
       if (free == 0) return std::unexpected(too_many_rows());
-      give_permits_to_running(segment, kind, free);
+      rule.permits_end.store(give_permits_to_running(segment, kind, free));
       rule.permit_row.store(free);
       changed = true;
     }
+    rule.permits_end.raise_to(wanted.limits.concurrency);
     changed = put(rule.concurrency, wanted.limits.concurrency) || changed;
   }
   const Rate& rate = wanted.limits.rate;

@@ -65,7 +65,7 @@ Result<void> check_limits(const KindLimits& limits) {
     return std::unexpected(invalid("a burst is 1 to 10000", limits.burst));
   }
   if (limits.concurrency > most_concurrency) {
-    return std::unexpected(invalid("a concurrency limit is 1 to 256", limits.concurrency));
+    return std::unexpected(invalid("a concurrency limit is 1 to 1024", limits.concurrency));
   }
   return {};
 }

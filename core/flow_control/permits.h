@@ -12,6 +12,7 @@
 // transitions of that job between the competitor's read and its CAS one job too many runs, once.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -42,8 +43,14 @@ struct Permit {
 
 class Permits {
  public:
-  Permits(PermitRow& row, const JobTable& table, std::uint32_t kind) noexcept
-      : row_(&row), table_(&table), kind_(kind) {}
+  /// No permit at or behind `end`, at most most_concurrency, is taken, nor looked at.
+  Permits(PermitRow& row, const JobTable& table, std::uint32_t kind, std::uint32_t end) noexcept
+      : row_(&row), table_(&table), kind_(kind), end_(end) {}
+  /// The end of the permits that may be taken, or become so by the rule.
+  static std::uint32_t end_of(const KindRule& rule) noexcept {
+    return std::max(rule.permits_end.load_once().at_most(most_concurrency),
+                    rule.concurrency.load_once().at_most(most_concurrency));
+  }
 
   /// Does S2 for a job that the caller has claimed; at most `limit` jobs run afterwards. Returns nothing if `limit` run
   /// already, or if the permits kept changing for `most_attempts` attempts.
@@ -51,7 +58,7 @@ class Permits {
     const std::uint64_t wanted = Permit::of_run(index, running).bits();
     for (int attempt = 0; attempt < most_attempts; ++attempt) {
       const View view = look(index, running);
-      const std::uint32_t end = view.usable(limit);
+      const std::uint32_t end = view.usable(limit, end_);
       if (view.own) {  // of an earlier run: ours again, or out of the way if the limit is lower by now
         const bool is_usable = *view.own < end;
         if (swap(*view.own, view.words[*view.own], is_usable ? wanted : 0) && is_usable) return view.own;
@@ -67,10 +74,17 @@ class Permits {
     return std::nullopt;
   }
 
+  /// The permits behind are not taken.
+  std::uint32_t taken_end() const noexcept {
+    std::uint32_t end = end_;
+    while (end != 0 && !is_taken(row_->permit[end - 1].load())) --end;
+    return end;
+  }
+
   /// How many run.
   std::uint32_t taken() const noexcept {
     std::uint32_t count = 0;
-    for (std::uint32_t n = 0; n < most_concurrency; ++n) count += is_taken(row_->permit[n].load()) ? 1 : 0;
+    for (std::uint32_t n = 0; n < end_; ++n) count += is_taken(row_->permit[n].load()) ? 1 : 0;
     return count;
   }
 
@@ -91,9 +105,8 @@ class Permits {
 
     /// The permits that may be used. All of the limit, unless more of them are taken than it allows, because it was
     /// lowered: then so many fewer as stand above. None is taken there, so those above only become fewer.
-    std::uint32_t usable(std::uint32_t limit) const noexcept {
+    std::uint32_t usable(std::uint32_t limit, std::uint32_t end) const noexcept {
       std::uint32_t above = 0;
-      std::uint32_t end = most_concurrency;
       while (end != 0 && end + above > limit) above += is_taken[--end] ? 1 : 0;
       return end;
     }
@@ -101,7 +114,7 @@ class Permits {
 
   View look(CellIndex index, StateWord running) const noexcept {
     View view;
-    for (std::uint32_t n = 0; n < most_concurrency; ++n) {
+    for (std::uint32_t n = 0; n < end_; ++n) {
       const std::uint64_t word = row_->permit[n].load();
       view.words[n] = word;
       const bool is_own = word != 0 && Permit::of(word).names(index, running);
@@ -126,6 +139,7 @@ class Permits {
   PermitRow* row_;
   const JobTable* table_;
   std::uint32_t kind_;
+  std::uint32_t end_;
 };
 
 }  // namespace ringmill

@@ -85,12 +85,12 @@ bool check_owner(const Segment& segment, CellIndex index, StateWord word, const 
     if (word.owner() != 0) findings.add(name + ": it has an owner in a state that knows none");
     return true;
   }
-  if (word.owner() == 0 || word.owner() > most_participants) {
+  const ParticipantEntry* const entry = segment.participant_of(word.owner());
+  if (entry == nullptr) {
     findings.add(name + ": it needs an owner and has none that exists");
     return false;
   }
-  if (EntryState::of(segment.participant(word.owner() - 1)).state == ParticipantState::free &&
-      JobTable(segment).word(index) == word) {
+  if (EntryState::of(*entry).state == ParticipantState::free && JobTable(segment).word(index) == word) {
     findings.add(name + ": its owner, participant " + std::to_string(word.owner() - 1) + ", has left");
   }
   return true;
@@ -174,15 +174,14 @@ std::vector<std::string> check_invariants(const Segment& segment, bool at_rest) 
   for (std::uint32_t n = segment.levels_end(); n < geometry.level_numbers(); ++n) {
     if (segment.has_level(n)) findings.add("level " + std::to_string(n) + ": behind the end of all that ever were");
   }
-  for (std::uint32_t n = 0; n < most_participants; ++n) {
-    const ParticipantEntry& entry = segment.participant(n);
+  for_each_entry(segment, [&](std::uint32_t n, const ParticipantEntry& entry) {
     if ((entry.state.load() & 0xff) > static_cast<std::uint64_t>(ParticipantState::reaping)) {
       findings.add("participant " + std::to_string(n) + ": its state is none that is known");
     }
     if (!entry.placing_count.load_once().below(placing_slots + 1)) {
       findings.add("participant " + std::to_string(n) + ": its placing list is longer than it can be");
     }
-  }
+  });
   for (std::string& finding : check_flow_rules(segment)) findings.add(std::move(finding));
   for (CellIndex index = 0; index < geometry.capacity; ++index) check_cell(segment, index, at_rest, findings);
   if (at_rest) check_hints_at_rest(segment, findings);

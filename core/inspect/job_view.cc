@@ -14,10 +14,10 @@
 namespace ringmill {
 
 const LeaseSlot* lease_of(const Segment& segment, JobId id, StateWord word) noexcept {
-  if (word.owner() == 0 || word.owner() > most_participants) return nullptr;
-  const ParticipantEntry& entry = segment.participant(word.owner() - 1);
-  const auto slot = lease_slot_of(entry, id, word);
-  return slot ? &entry.leases[*slot] : nullptr;
+  const ParticipantEntry* const entry = segment.participant_of(word.owner());
+  if (entry == nullptr) return nullptr;
+  const auto slot = lease_slot_of(*entry, id, word);
+  return slot ? &entry->leases[*slot] : nullptr;
 }
 
 std::optional<JobState> shown_state(CellState state) noexcept {
@@ -118,7 +118,8 @@ void view_header(const Segment& segment, CellIndex index, JobView& view) {
 /// What the participant that runs the job says of this run. The caller as above.
 void view_run(const Segment& segment, JobView& view) {
   const std::uint32_t owner = view.word.owner();
-  if (view.word.state() != CellState::running || owner < 1 || owner > most_participants) return;
+  const ParticipantEntry* const entry = segment.participant_of(owner);
+  if (view.word.state() != CellState::running || entry == nullptr) return;
   view.info.worker = static_cast<int>(owner) - 1;
   const LeaseSlot* slot = lease_of(segment, view.info.id, view.word);
   if (slot != nullptr && slot->started_at_ns.load() != 0) {
@@ -126,7 +127,7 @@ void view_run(const Segment& segment, JobView& view) {
     view.info.ended_at = {};
     ++view.info.attempts;
   }
-  view_progress(segment.participant(owner - 1), view.info);
+  view_progress(*entry, view.info);
 }
 
 }  // namespace

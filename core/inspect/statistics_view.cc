@@ -57,7 +57,7 @@ std::chrono::nanoseconds span_ns(std::uint64_t from_ns, std::uint64_t to_ns) noe
 class PairSums {
  public:
   explicit PairSums(const Segment& segment) : segment_(&segment) {
-    for_each_entry_ever_used(segment, [&](std::uint32_t number, const ParticipantEntry&) {
+    for_each_entry(segment, [&](std::uint32_t number, const ParticipantEntry&) {
       for (std::uint32_t n = 0; n < own_pairs; ++n) add(segment.own_pair(number, n));
     });
     for (std::uint32_t n = 0; n < shared_pairs - 1; ++n) add(segment.shared_pair(n));

@@ -198,7 +198,7 @@ JournalStatus view_journal(const JournalWords& words) {
 
 Totals view_totals(const Segment& segment) {
   Totals totals;
-  for_each_entry_ever_used(segment, [&totals](std::uint32_t, const ParticipantEntry& entry) {
+  for_each_entry(segment, [&totals](std::uint32_t, const ParticipantEntry& entry) {
     sum(totals.enqueued, entry.enqueued);
     sum(totals.completed, entry.completed);
     sum(totals.failed, entry.failed);

@@ -128,11 +128,8 @@ Result<File> EngineFiles::open_locks_to_look() const {
 }
 
 bool EngineFiles::is_in_use(const File& locks) const noexcept {
-  if (is_byte_locked_by_other(locks, keeper_lock_byte)) return true;
-  for (std::uint32_t n = 0; n < most_participants; ++n) {
-    if (is_byte_locked_by_other(locks, participant_lock_byte + n)) return true;
-  }
-  return false;
+  return is_byte_locked_by_other(locks, keeper_lock_byte) ||
+         is_any_byte_locked_by_other(locks, participant_lock_byte, most_participants);
 }
 
 Result<void> EngineFiles::write_durably(std::string_view name, std::string_view text, std::uint32_t mode) const {

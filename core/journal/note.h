@@ -28,8 +28,8 @@ static_assert(cell_state(JournaledState::delayed) == CellState::delayed &&
 /// Others may have come with this completion.
 constexpr bool may_have_follow_ups(StateWord word) noexcept { return word.state() == CellState::completed; }
 
-/// generation 40 | segment 24. Zero: the journal has no generation of this cell that has not ended.
-/// The segment is the low part of its number: all segments that count at a time are far fewer than 2^24.
+/// generation 40, of which a cell uses 39 | segment 24. Zero: the journal has no generation of this cell that has not
+/// ended. The segment is the low part of its number: all segments that count at a time are far fewer than 2^24.
 struct JournalNote {
   std::uint64_t generation = 0;
   std::uint32_t segment = 0;

@@ -50,7 +50,9 @@ void Deaths::expect() {
   if (now_ns - counted_at_ns_ < count_every_ns) return;
   counted_at_ns_ = now_ns;
   for (Watch& watch : watches_) {
-    if (watch.process && watch.process->out_of_memory) watch.process->out_of_memory->look();
+    if (!watch.process || !watch.process->out_of_memory || watch.process->counted_at_ns == now_ns) continue;
+    watch.process->counted_at_ns = now_ns;
+    watch.process->out_of_memory->look();
   }
 }
 

@@ -6,10 +6,10 @@
 // is handed on (docs/decisions/0021).
 #pragma once
 
-#include <array>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ipc/layout.h"
 #include "ipc/process_end.h"
@@ -19,7 +19,7 @@ namespace ringmill {
 
 class Deaths {
  public:
-  explicit Deaths(const Segment& segment) noexcept : segment_(&segment), pid_namespace_(own_pid_namespace()) {}
+  explicit Deaths(const Segment& segment) : segment_(&segment), pid_namespace_(own_pid_namespace()) {}
 
   /// Prepares for the death of every participant in the registry: a few system calls per new process, and one read per
   /// process and second. The read is needed because an out-of-memory kill that was counted seconds ago says nothing of
@@ -36,6 +36,7 @@ class Deaths {
     ProcessName name;
     std::optional<ProcessHandle> handle;
     std::optional<OutOfMemoryCount> out_of_memory;
+    std::uint64_t counted_at_ns = 0;
   };
   struct Watch {
     std::uint64_t attached_at_ns = 0;  // of the participant that it was made for
@@ -49,7 +50,7 @@ class Deaths {
 
   const Segment* segment_;
   std::uint64_t pid_namespace_;
-  std::array<Watch, most_participants> watches_;
+  std::vector<Watch> watches_ = std::vector<Watch>(most_participants);
   std::uint64_t counted_at_ns_ = 0;
 };
 

@@ -26,8 +26,10 @@ namespace ringmill {
 namespace {
 
 constexpr std::uint64_t ms = 1'000'000;
-/// The interval at which every entry's lock byte is queried.
+/// The interval at which lock bytes are queried, and of how many entries whose robust word is linked: a query goes
+/// through the locks of all processes, so all queries at once would cost the square of their number.
 constexpr std::uint64_t thorough_every_ns = 50 * ms;
+constexpr std::uint32_t asked_at_a_time = 128;
 /// The interval of table scans without any sign of a loss.
 constexpr std::uint64_t scan_every_ns = 30'000 * ms;
 /// The least time between two scans on demand.
@@ -40,7 +42,8 @@ constexpr std::uint64_t longest_scan_for_room_distance_ns = 1'000 * ms;
 /// the worker that was woken for them needs the CPU.
 constexpr std::uint32_t scan_step = 8192;
 constexpr std::uint64_t scan_pause_ns = ms / 5;
-/// The interval of checks of deadlines while the keeper is busy.
+/// The interval of checks of deadlines while the keeper is busy, per 64 entries that were ever in use: a check reads
+/// every lease slot.
 constexpr std::uint64_t expire_every_ns = 1 * ms;
 /// The interval of turns while a worker sleeps and its level's ring is full of kinds that it does not claim.
 constexpr std::uint64_t serve_pause_ns = 2 * ms;
@@ -64,7 +67,7 @@ void count_turn(Signals& signals, std::uint64_t took_ns) noexcept {
 
 void KeeperWork::turn(bool thorough) {
   // The worker that was woken for a dead worker's jobs needs the CPU: the rest of the turn waits.
-  if (reap_dead(thorough)) {
+  if (reap_dead(thorough ? Ask::some : Ask::none)) {
     bring_back_parked();  // the dead have left the slots of their kinds
     return;
   }
@@ -78,6 +81,7 @@ void KeeperWork::turn(bool thorough) {
   if (!thorough) return;
   notice_unlinked();
   notice_deleted_directory();
+  if (watch_ != nullptr) watch_->look_for_changes();
   reaper_.deaths().expect();
   rules_.apply_if_changed(*engine_);
   hold_back_if_late(engine_->segment);
@@ -87,24 +91,40 @@ void KeeperWork::bring_back_parked() {
   more_is_due_ = timers_.parked().bring_back(reaper_.settling(), most_due_in_a_turn) || more_is_due_;
 }
 
-bool KeeperWork::reap_dead(bool thorough) {
+bool KeeperWork::is_dead(std::uint32_t number, ParticipantState state, Ask ask) const noexcept {
+  const bool speaks_for_itself =
+      state == ParticipantState::alive && engine_->segment.participant(number).robust_linked.load() != 0;
+  const bool is_its_turn = number >= next_asked_ && number < next_asked_ + asked_at_a_time;
+  if (ask == Ask::all || (ask == Ask::some && (!speaks_for_itself || is_its_turn))) {
+    return engine_->death_probe.is_dead(number);
+  }
+  return engine_->death_probe.is_marked(number);
+}
+
+bool KeeperWork::reap_dead(Ask ask) {
   bool reaped = false;
-  for_each_entry_in_use(engine_->segment, [&](std::uint32_t number, ParticipantState) {
-    if (number == number_ || dead_.test(number)) return;
-    const bool dead = thorough ? engine_->death_probe.is_dead(number) : engine_->death_probe.is_marked(number);
-    if (dead && reaper_.take_over(number)) {
-      reopen_levels_closed_by(engine_->segment, number);
-      dead_.set(number);
-      scan_wanted_ = reaped = true;
-      log().info("participant {} is gone: {}; its jobs wait again", number, reaper_.deaths().sentence_about(number));
-    }
-  });
+  const auto look = [&](std::uint32_t number, ParticipantState state) {
+    if (number == number_ || dead_.test(number) || !is_dead(number, state, ask)) return;
+    if (!reaper_.take_over(number)) return;
+    reopen_levels_closed_by(engine_->segment, number);
+    dead_.set(number);
+    scan_wanted_ = reaped = true;
+    log().info("participant {} is gone: {}; its jobs wait again", number, reaper_.deaths().sentence_about(number));
+  };
+  constexpr std::uint32_t in_group = DeathWatch::group_entries;
+  const std::uint32_t end = engine_->segment.participants_end();
+  for (std::uint32_t group = 0; group * in_group < end; ++group) {
+    if (ask == Ask::none && watch_ != nullptr && !watch_->must_look_at(group)) continue;
+    for_each_entry_in_use(engine_->segment, group * in_group, (group + 1) * in_group, look);
+  }
+  if (ask == Ask::some) next_asked_ = next_asked_ + asked_at_a_time < end ? next_asked_ + asked_at_a_time : 0;
   return reaped;
 }
 
 void KeeperWork::expire_leases() {
   const std::uint64_t now_ns = lease_clock_ns();
-  if (now_ns < next_deadline_ns_ && now_ns - last_expiry_ns_ < expire_every_ns) return;
+  const std::uint64_t every_ns = expire_every_ns * (1 + engine_->segment.participants_end() / 64);
+  if (now_ns < next_deadline_ns_ && now_ns - last_expiry_ns_ < every_ns) return;
   last_expiry_ns_ = now_ns;
   next_deadline_ns_ = Reaper::no_deadline;
   for_each_entry_in_use(engine_->segment, [&](std::uint32_t number, ParticipantState state) {
@@ -144,7 +164,7 @@ void KeeperWork::finish_scan() {
 }
 
 void KeeperWork::reap_all() {
-  reap_dead(true);
+  reap_dead(Ask::all);
   scan_.run(dead_);
   finish_scan();
 }
@@ -219,7 +239,7 @@ void Keeper::run() noexcept {
 Keeper::Sign Keeper::sign_of_keeper() const noexcept {
   Sign sign;
   const Untrusted keeper = engine_->segment.signals().keeper_participant.load_once();
-  sign.keeper = keeper.below(most_participants + 1).value_or(0);
+  sign.keeper = keeper.below(engine_->segment.participants_end() + 1).value_or(0);
   sign.keeper_word = keeper.unbounded();
   if (sign.keeper != 0) {
     sign.robust_word = engine_->segment.participant(sign.keeper - 1).robust_word.load();
@@ -283,7 +303,8 @@ bool Keeper::serve(std::uint32_t number) {
   const JournalThread journal(*engine_);
   Burial burial(*engine_, number);
   const Scheduler scheduler(engine_);
-  KeeperWork work(*engine_, number);
+  DeathWatch watch(engine_->segment);
+  KeeperWork work(*engine_, number, &watch);
   signals.keeper_longest_turn_ns.store(0);
   std::uint64_t last_thorough_ns = 0;
   while (stop_.load() == 0 && !journal.has_failed()) {
@@ -320,21 +341,14 @@ void Keeper::leave_office(std::uint32_t number) noexcept {
   futex_wake(engine_->segment.participant(number).robust_word, everybody);  // keep.L4
 }
 
-/// Sleeps on the doorbell and on the robust words of living participants.
+/// Sleeps on the doorbell and on the robust words of living participants of the first group; DeathWatch watches the
+/// others.
 void Keeper::wait(std::uint32_t bell, std::uint64_t ns) noexcept {
   std::array<FutexWatch, most_watches> watches;
   std::size_t count = 0;
   watches[count++] = {&engine_->segment.signals().keeper_doorbell, bell};
   watches[count++] = {&stop_, 0};
-  bool some_is_dead = false;
-  for_each_entry_in_use(engine_->segment, [&](std::uint32_t number, ParticipantState state) {
-    const ParticipantEntry& entry = engine_->segment.participant(number);
-    if (state != ParticipantState::alive || entry.robust_linked.load() == 0) return;
-    const std::uint32_t word = entry.robust_word.load();
-    if (is_marked_dead(word)) some_is_dead = true;
-    if (count < watches.size()) watches[count++] = {&entry.robust_word, word};
-  });
-  if (some_is_dead) return;
+  if (!DeathWatch::collect(engine_->segment, 0, watches, count)) return;
   futex_wait_any(std::span(watches).first(count), ns);
 }
 

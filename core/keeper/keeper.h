@@ -10,6 +10,7 @@
 
 #include "core/flow_control/flow_book.h"
 #include "core/instance/engine_core.h"
+#include "core/keeper/death_watch.h"
 #include "core/keeper/generation_limit.h"
 #include "core/keeper/reaper.h"
 #include "core/keeper/table_scan.h"
@@ -21,16 +22,18 @@ namespace ringmill {
 /// calling thread's, and the caller must hold the keeper's lock.
 class KeeperWork {
  public:
-  KeeperWork(EngineCore& engine, std::uint32_t number)
+  /// `watch` knows which robust words have to be looked at; without one, all.
+  KeeperWork(EngineCore& engine, std::uint32_t number, DeathWatch* watch = nullptr)
       : engine_(&engine),
+        watch_(watch),
         number_(number),
         reaper_(engine, number),
         timers_(engine.segment, reaper_),
         scan_(engine, reaper_, timers_),
         generation_limit_(engine) {}
 
-  /// Takes one turn. If `thorough`, it asks the kernel about each entry in use; otherwise it reads only the robust
-  /// words.
+  /// Takes one turn. If `thorough`, it also asks the kernel about the entries whose turn it is, and does what is done
+  /// at intervals.
   void turn(bool thorough);
   /// Repairs everything that deaths have left: reaps, then scans the whole table.
   void reap_all();
@@ -42,8 +45,12 @@ class KeeperWork {
   Timers& timers() noexcept { return timers_; }
 
  private:
+  /// The entries whose lock bytes the kernel is asked for. `some`: those whose robust word does not speak for them, and
+  /// the next ones of the others, in turn.
+  enum class Ask { none, some, all };
   /// True if a participant was reaped.
-  bool reap_dead(bool thorough);
+  bool reap_dead(Ask ask);
+  bool is_dead(std::uint32_t number, ParticipantState state, Ask ask) const noexcept;
   void expire_leases();
   void bring_back_parked();
   void scan_if_needed();
@@ -53,7 +60,9 @@ class KeeperWork {
   void notice_deleted_directory();
 
   EngineCore* engine_;
+  DeathWatch* watch_;
   std::uint32_t number_;
+  std::uint32_t next_asked_ = 0;  // a multiple of asked_at_a_time
   Reaper reaper_;
   Timers timers_;
   TableScan scan_;

@@ -54,8 +54,8 @@ std::uint32_t Parked::allowed(const JobTable& table, std::uint32_t number, OfKin
     const StateWord word = table.word(index_of(JobId(id)));
     return word.state() != CellState::queued || word.generation() != generation_of(JobId(id));
   });
-  const std::uint64_t busy =
-      Permits(segment_->permit_row(row - 1), table, number).taken() + std::uint64_t{kind.brought_back.size()};
+  const std::uint64_t busy = Permits(segment_->permit_row(row - 1), table, number, Permits::end_of(rule)).taken() +
+                             std::uint64_t{kind.brought_back.size()};
   return busy < limit ? limit - static_cast<std::uint32_t>(busy) : 0;
 }
 

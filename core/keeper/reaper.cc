@@ -77,11 +77,11 @@ void Reaper::apply_rule(CellIndex index, StateWord word, std::uint32_t owner) no
       retry(index, word, slot_of(owner, index, word), owner, DeathCause::worker_lost);
       return;
     case ReapAction::finish: {
-      if (owner == 0 || owner > most_participants) return;
+      const ParticipantEntry* const dead = segment_->participant_of(owner);
+      if (dead == nullptr) return;
       const LeaseSlot* slot = slot_of(owner, index, word);
       RINGMILL_INVARIANT(slot != nullptr || settling_.table().word(index) != word);  // an end that was won is staged
-      finish_for(segment_->participant(owner - 1), index, word,
-                 slot != nullptr ? LeaseNote::of(slot->note.load()) : LeaseNote{});
+      finish_for(*dead, index, word, slot != nullptr ? LeaseNote::of(slot->note.load()) : LeaseNote{});
       return;
     }
     case ReapAction::place:
@@ -91,11 +91,11 @@ void Reaper::apply_rule(CellIndex index, StateWord word, std::uint32_t owner) no
 }
 
 const LeaseSlot* Reaper::slot_of(std::uint32_t owner, CellIndex index, StateWord word) const noexcept {
-  if (owner == 0 || owner > most_participants) return nullptr;
-  const ParticipantEntry& entry = segment_->participant(owner - 1);
+  const ParticipantEntry* const entry = segment_->participant_of(owner);
+  if (entry == nullptr) return nullptr;
   const JobId id = job_id_of(word, index);
-  if (const auto n = lease_slot_of(entry, id, word)) return &entry.leases[*n];
-  return speaks_of(entry.settling, id, word) ? &entry.settling : nullptr;
+  if (const auto n = lease_slot_of(*entry, id, word)) return &entry->leases[*n];
+  return speaks_of(entry->settling, id, word) ? &entry->settling : nullptr;
 }
 
 bool Reaper::owns_no_cell(std::uint32_t owner) const noexcept {

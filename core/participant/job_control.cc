@@ -49,10 +49,10 @@ void JobControl::report_progress(const HeldLease& lease, std::uint64_t number, s
 }
 
 bool JobControl::ask_to_stop(JobId id, StateWord word) noexcept {
-  if (word.owner() == 0 || word.owner() > most_participants) return false;
-  ParticipantEntry& holder = context_.segment.participant(word.owner() - 1);
-  const auto slot = lease_slot_of(holder, id, word);
-  if (slot) holder.stop_asked[*slot].store(stop_tag(id));
+  ParticipantEntry* const holder = context_.segment.participant_of(word.owner());
+  if (holder == nullptr) return false;
+  const auto slot = lease_slot_of(*holder, id, word);
+  if (slot) holder->stop_asked[*slot].store(stop_tag(id));
   return slot.has_value();
 }
 

@@ -21,7 +21,7 @@ struct KindLimits {
   Rate rate{};
   /// The size of the token bucket: how many may begin at once after a pause. 1 to 10000.
   std::uint32_t burst = 1;
-  /// The most jobs that run at a time, over all workers: 0 (no limit) to 256. A job that a worker has claimed in
+  /// The most jobs that run at a time, over all workers: 0 (no limit) to 1024. A job that a worker has claimed in
   /// advance counts. When a worker dies, its place is free again with its job.
   std::uint32_t concurrency = 0;
 

@@ -163,7 +163,7 @@ struct WorkerHooks {
 using Handler = std::function<JobOutcome(JobContext&)>;
 
 struct WorkerOptions {
-  /// How many jobs run at once: 1 to 128. Each thread takes a registry entry of the engine, which has 256.
+  /// How many jobs run at once: 1 to 512. Each thread takes a registry entry of the engine, which has 1,024.
   std::uint32_t threads = 1;
   /// The names of the levels to take jobs from. Empty: all levels, also those made later. The removal of a level is
   /// logged; when none is left run() ends with level_removed.

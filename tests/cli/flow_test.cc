@@ -116,7 +116,7 @@ TEST_F(FlowCommand, words_that_make_no_sense_are_usage_errors) {
   for (const char* rate : {"10", "10/", "/s", "0/s", "10/10", "ten/s", "-1/s"}) {
     expect_error(on_engine("limit", {"--kind", "a", "--rate", rate}), 2, "is not a rate like");
   }
-  expect_error(on_engine("limit", {"--kind", "a", "--concurrency", "257"}), 2, "--concurrency");
+  expect_error(on_engine("limit", {"--kind", "a", "--concurrency", "1025"}), 2, "--concurrency");
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ constexpr std::array<std::uint64_t, 36> edges{0,
 
 std::vector<Region> regions_of(const Geometry& g) {
   const std::uint64_t cells = std::uint64_t{g.capacity} * g.cell_bytes;
-  const std::uint64_t keepers = std::uint64_t{most_participants - keeper_entries} * sizeof(ParticipantEntry);
+  const std::uint64_t keepers = keeper_entries * sizeof(ParticipantEntry);
   const std::uint64_t map = mark_map_bytes(g.capacity);
   const std::uint64_t units = std::uint64_t{g.arena_unit_count()} * sizeof(ArenaUnit);
   const std::uint64_t ends = sizeof(CellOptions) + sizeof(CellLinks);
@@ -60,8 +60,8 @@ std::vector<Region> regions_of(const Geometry& g) {
       {.name = "dynamic_levels",
        .begin = g.levels + g.level_count * sizeof(LevelEntry),
        .bytes = 4 * sizeof(LevelEntry)},
-      {.name = "participants", .begin = g.participants, .bytes = 6 * sizeof(ParticipantEntry)},
-      {.name = "keepers", .begin = g.participants + keepers, .bytes = keeper_entries * sizeof(ParticipantEntry)},
+      {.name = "keepers", .begin = g.participants, .bytes = keepers},
+      {.name = "participants", .begin = g.participants + keepers, .bytes = 6 * sizeof(ParticipantEntry)},
       {.name = "kinds", .begin = g.kinds, .bytes = 8 * sizeof(NameEntry)},
       {.name = "retry_policies", .begin = g.retry_policies, .bytes = 8 * sizeof(NameEntry)},
       {.name = "kind_rules", .begin = g.kind_rules, .bytes = 8 * sizeof(KindRule)},

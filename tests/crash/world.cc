@@ -1,9 +1,11 @@
 #include "tests/crash/world.h"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <thread>
 #include <utility>
 
@@ -356,8 +358,8 @@ std::uint32_t World::cells_without_lease() const noexcept {
   std::uint32_t count = 0;
   for (CellIndex index = 0; index < table.capacity(); ++index) {
     const StateWord word = table.word(index);
-    if (word.state() != CellState::running || word.owner() == 0 || word.owner() > most_participants) continue;
-    const ParticipantEntry& entry = core_->segment.participant(word.owner() - 1);
+    if (word.state() != CellState::running || core_->segment.participant_of(word.owner()) == nullptr) continue;
+    const ParticipantEntry& entry = *core_->segment.participant_of(word.owner());
     const auto slot = lease_slot_of(entry, job_id_of(word, index), word);
     const bool is_covered = slot && entry.leases[*slot].deadline_ns.load() > now_ns;
     count += is_covered ? 0 : 1;
@@ -382,14 +384,13 @@ std::uint32_t World::jobs_out_of_reach() const noexcept {
     const StateWord word = table.word(index);
     if (word.state() != CellState::queued) continue;
     bool is_being_placed = false;
-    for (std::uint32_t number = 0; number < most_participants; ++number) {
-      const ParticipantEntry& entry = core_->segment.participant(number);
+    for_each_entry(core_->segment, [&](std::uint32_t, const ParticipantEntry& entry) {
       const std::uint32_t placing = entry.placing_count.load_once().at_most(placing_slots);
       for (std::uint32_t n = 0; n < placing; ++n) {
         is_being_placed |= entry.placing[n].load() == job_id_of(word, index).value();
       }
       is_being_placed |= being_published(table, entry) == job_id_of(word, index);
-    }
+    });
     count += is_being_placed ? 0 : 1;
   }
   return count;
@@ -397,31 +398,37 @@ std::uint32_t World::jobs_out_of_reach() const noexcept {
 
 std::uint32_t World::strangers() const noexcept {
   std::uint32_t count = 0;
-  for (std::uint32_t number = 0; number < most_participants; ++number) {
+  for_each_entry_in_use(core_->segment, [&](std::uint32_t number, ParticipantState) {
     const bool is_own =
         number == static_cast<std::uint32_t>(survivor_->number()) || (keeper_ && number == keeper_number_);
-    const bool is_free = EntryState::of(core_->segment.participant(number)).state == ParticipantState::free;
-    count += is_own || is_free ? 0 : 1;
-  }
+    count += is_own ? 0 : 1;
+  });
   return count;
 }
 
 std::vector<std::string> World::broken_invariants() const { return check_invariants(core_->segment, true); }
 
 std::uint32_t World::room_in_registry() const {
+  std::array<int, 2> count_pipe{};
+  if (::pipe2(count_pipe.data(), O_CLOEXEC) != 0) return 0;
+  const File reader(count_pipe[0]);
+  const File writer(count_pipe[1]);
   const pid_t guests = ::fork();
   if (guests == 0) {
     Engine engine = must(Engine::open(directory_, OpenOptions{.embedded_keeper = false}), "open");
     std::vector<std::unique_ptr<Participant>> all;
     while (auto guest = engine.attach(Role::tool)) all.push_back(*std::move(guest));
-    static_assert(most_participants <= 256, "the count travels in an exit status");
-    const int count = static_cast<int>(all.size());
+    const auto count = static_cast<std::uint32_t>(all.size());
+    const bool told = ::write(writer.descriptor(), &count, sizeof count) == sizeof count;
     all.clear();
-    ::_exit(count);
+    ::_exit(told ? 0 : 1);
   }
   int status = 0;
   ::waitpid(guests, &status, 0);
-  return WIFEXITED(status) ? static_cast<std::uint32_t>(WEXITSTATUS(status)) : 0;
+  std::uint32_t count = 0;
+  const bool is_told = WIFEXITED(status) && WEXITSTATUS(status) == 0 &&
+                       ::read(reader.descriptor(), &count, sizeof count) == sizeof count;
+  return is_told ? count : 0;
 }
 
 }  // namespace ringmill::crash

@@ -401,7 +401,7 @@ TEST(Limits, what_is_out_of_bounds_is_refused) {
                                        {.rate = {.count = 1'000'000'001, .period = 24h}},
                                        {.rate = {.count = 1001, .period = 1us}},
                                        {.burst = 0},
-                                       {.concurrency = 257}}};
+                                       {.concurrency = most_concurrency + 1}}};
   for (const KindLimits& limits : bad) {
     EXPECT_EQ(code_of(world.engine.limit(world.kind, limits)), ErrorCode::invalid_argument);
   }

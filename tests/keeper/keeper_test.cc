@@ -155,10 +155,8 @@ TEST(KilledKeeper, its_entry_is_free_again_after_the_next_ones_scan) {
   keeper.kill();
   Inside inside(world.scratch);
   inside.work().reap_all();
-  for (std::uint32_t number = 0; number < most_participants; ++number) {
-    if (number == inside.number()) continue;
-    EXPECT_EQ(EntryState::of(inside.segment().participant(number)).state, ParticipantState::free) << number;
-  }
+  for_each_entry_in_use(inside.segment(),
+                        [&inside](std::uint32_t number, ParticipantState) { EXPECT_EQ(number, inside.number()); });
 }
 
 /// Every cell stands at this generation.

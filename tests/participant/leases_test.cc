@@ -231,7 +231,7 @@ TEST(ReapRulesInProcess, each_state_is_left_as_its_row_says) {
   for (const ReapRule& rule : reap_rules) {
     World world;
     Inside inside(world.scratch);
-    const std::uint32_t owner = 77;
+    const std::uint32_t owner = 7;
     constexpr CellIndex cell = 5;
     const StateWord word = StateWord::make(9, owner, rule.state, 3);
     inside.table().state(cell).store(word.bits());

@@ -59,7 +59,7 @@ inline std::uint32_t count_running(const EngineCore& core) {
 inline void revoke_leases(Inside& inside, std::chrono::nanoseconds ahead = std::chrono::hours{24 * 365}) {
   Reaper reaper(inside.core(), inside.number());
   const std::uint64_t then_ns = lease_clock_ns() + static_cast<std::uint64_t>(ahead.count());
-  for (std::uint32_t number = 0; number < most_participants; ++number) reaper.expire_leases(number, then_ns);
+  for_each_entry(inside.segment(), [&](std::uint32_t n, const ParticipantEntry&) { reaper.expire_leases(n, then_ns); });
 }
 
 /// Runs a Worker or an ExecWorker on a thread; stops it at the end of its scope.

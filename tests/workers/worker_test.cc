@@ -24,9 +24,9 @@ std::size_t count_workers(const Engine& engine) {
 std::size_t count_sleepers(const EngineCore& core) {
   Sleepers sleepers(core.segment, core.segment.signals().sleepers);
   std::size_t count = 0;
-  for (std::uint32_t number = 0; number < most_participants; ++number) {
+  for_each_entry(core.segment, [&](std::uint32_t number, const ParticipantEntry&) {
     if (sleepers.is_announced(number)) ++count;
-  }
+  });
   return count;
 }
 
@@ -216,7 +216,7 @@ TEST(WorkerInProcess, running_it_twice_at_once_is_refused) {
 
 TEST(WorkerInProcess, numbers_out_of_their_bounds_are_refused) {
   WorkerWorld world;
-  const std::array<WorkerOptions, 5> wrong{WorkerOptions{.threads = 0}, WorkerOptions{.threads = 129},
+  const std::array<WorkerOptions, 5> wrong{WorkerOptions{.threads = 0}, WorkerOptions{.threads = 513},
                                            WorkerOptions{.prefetch = 0}, WorkerOptions{.prefetch = 65},
                                            WorkerOptions{.grace = std::chrono::milliseconds{0}}};
   for (const WorkerOptions& options : wrong) {

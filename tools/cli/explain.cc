@@ -61,14 +61,13 @@ struct Workers {
 };
 Workers workers_for(const EngineView& view, const JobView& job) {
   Workers workers;
-  for (std::uint32_t n = 0; n < most_participants; ++n) {
-    const ParticipantEntry& entry = view.segment().participant(n);
-    if (EntryState::of(entry).state != ParticipantState::alive || !view.is_alive(n).value_or(false)) continue;
-    const Takes taken = takes(view.segment(), entry, job);
-    if (!taken.yes) continue;
+  for_each_entry_in_use(view.segment(), [&](std::uint32_t n, ParticipantState state) {
+    if (state != ParticipantState::alive || !view.is_alive(n).value_or(false)) return;
+    const Takes taken = takes(view.segment(), view.segment().participant(n), job);
+    if (!taken.yes) return;
     ++workers.count;
     workers.is_sure = workers.is_sure && taken.is_sure;
-  }
+  });
   return workers;
 }
 

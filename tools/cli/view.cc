@@ -116,10 +116,9 @@ Result<void> EngineView::check_memory() const {
 }
 
 bool EngineView::is_at_rest() const noexcept {
-  for (std::uint32_t n = 0; n < most_participants; ++n) {
-    if (EntryState::of(segment_.participant(n)).state != ParticipantState::free) return false;
-  }
-  return true;
+  bool at_rest = true;
+  for_each_entry_in_use(segment_, [&at_rest](std::uint32_t, ParticipantState) { at_rest = false; });
+  return at_rest;
 }
 
 std::string time_text(std::chrono::system_clock::time_point time, std::string_view none) {

@@ -66,7 +66,7 @@ Command add_work(CLI::App& program) {
                   "weighted: each level gets its share; strict: always the most urgent level that has a job")
       ->check(CLI::IsMember({"weighted", "strict"}))
       ->capture_default_str();
-  app->add_option("--concurrency", words->concurrency, "The number of commands that run at once, 1 to 128")
+  app->add_option("--concurrency", words->concurrency, "The number of commands that run at once, 1 to 512")
       ->capture_default_str()
       ->type_name("N");
   app->add_flag("--drain", words->drain, "End when nothing is left to run");

@@ -155,6 +155,8 @@ bool print_kind_rule() {
                    {offsetof(KindRule, revision), sizeof(KindRule::revision), "revision"},
                    {offsetof(KindRule, waiting), sizeof(KindRule::waiting), "waiting"},
                    {offsetof(KindRule, next_token_ns), sizeof(KindRule::next_token_ns), "next_token_ns"},
+                   {offsetof(KindRule, permits_end), sizeof(KindRule::permits_end), "permits_end"},
+                   {offsetof(KindRule, reserved_permits), sizeof(KindRule::reserved_permits), "reserved_permits"},
                    {offsetof(KindRule, reserved), sizeof(KindRule::reserved), "reserved"},
                });
 }
