@@ -75,5 +75,6 @@ std::vector<Workload> dead_letter_workloads();
 std::vector<Workload> delayed_workloads();
 std::vector<Workload> priority_workloads();
 std::vector<Workload> level_workloads();
+std::vector<Workload> follow_up_workloads();
 
 }  // namespace ringmill::bench

@@ -18,6 +18,9 @@ namespace {
 
 /// A draining thread that found nothing waits so long for a job before it asks again whether all is done.
 constexpr std::chrono::milliseconds drain_look{20};
+/// How long a job is put off whose follow-up found no room: twice as long for each such run of the thread in a row.
+constexpr std::chrono::milliseconds first_put_off{10};
+constexpr std::chrono::milliseconds longest_put_off{2000};
 constexpr std::size_t most_level_names = 4096;
 constexpr auto for_ever = std::chrono::nanoseconds::max();
 
@@ -28,9 +31,14 @@ std::string one_line(std::string text) {
   return text;
 }
 
-bool is_failure(const JobOutcome& outcome) noexcept {
+/// The attempt counts, and the job may have others.
+bool is_failed_attempt(const JobOutcome& outcome) noexcept {
   return outcome.what() == JobOutcome::What::fail || outcome.what() == JobOutcome::What::retry_in ||
-         outcome.what() == JobOutcome::What::time_out || outcome.what() == JobOutcome::What::reject;
+         outcome.what() == JobOutcome::What::time_out;
+}
+
+bool is_failure(const JobOutcome& outcome) noexcept {
+  return is_failed_attempt(outcome) || outcome.what() == JobOutcome::What::reject;
 }
 
 /// Errors of a process that has used up what it may have. What a handler does with memory is the job's affair as often
@@ -200,9 +208,26 @@ JobOutcome WorkerThread::call_handler(Job& job) {
   if (hooks.before) hooks.before(context);
   const std::uint64_t begin_ns = hooks.after ? steady_clock_ns() : 0;
   JobOutcome outcome = run_handler(*handler, context);
+  if (is_failed_attempt(outcome) && job.lacked_room()) {
+    outcome = put_off(job);
+  } else {
+    lacks_in_a_row_ = 0;
+  }
   if (hooks.after) hooks.after(context, outcome, std::chrono::nanoseconds(steady_clock_ns() - begin_ns));
   if (hooks.on_failure && is_failure(outcome)) hooks.on_failure(context, outcome);
   return outcome;
+}
+
+/// The engine was full, or the worker stops: the job is not to blame.
+JobOutcome WorkerThread::put_off(const Job& job) {
+  if (commons_.stopping.load()) return JobOutcome::release();
+  const std::uint32_t lacks = ++lacks_in_a_row_;
+  const auto wait = std::min(longest_put_off, first_put_off * (1U << std::min(lacks - 1, 10U)));
+  if (std::has_single_bit(lacks)) {
+    log().warn("job {}: no room for its follow-up; it is put off for {} ms, and no attempt counts",
+               job.id().to_string(), wait.count());
+  }
+  return JobOutcome::snooze(wait);
 }
 
 JobOutcome WorkerThread::run_handler(const Handler& handler, JobContext& context) {

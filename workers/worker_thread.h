@@ -74,6 +74,7 @@ class alignas(64) WorkerThread {
   bool is_drained() const;
   JobOutcome run_one(Job& job);
   JobOutcome call_handler(Job& job);
+  JobOutcome put_off(const Job& job);
   static JobOutcome run_handler(const Handler& handler, JobContext& context);
   void settle(Job& job, const JobOutcome& outcome);
   /// Longer than there is room for.
@@ -98,6 +99,7 @@ class alignas(64) WorkerThread {
   /// Steady clock; 0: there was no trouble when the run began.
   std::atomic<std::uint64_t> run_began_ns_{0};
   std::uint32_t failures_in_a_row_ = 0;
+  std::uint32_t lacks_in_a_row_ = 0;  // runs whose follow-up found no room
   std::atomic<std::uint64_t> completed_{0};
   std::atomic<std::uint64_t> failed_{0};
   std::atomic<std::uint64_t> released_{0};

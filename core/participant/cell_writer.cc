@@ -76,12 +76,28 @@ bool CellWriter::fill_dynamic_level(CellHeader& header, Level level) noexcept {
 
 bool CellWriter::fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked,
                              std::span<const JobId> parents, std::uint64_t wall_ns) {
+  if (parents.empty()) return fill_body(filling, linked, 0, linked.request.payload, wall_ns);
   std::vector<std::byte> body(parents.size() * 8 + linked.request.payload.size());
   for (std::size_t n = 0; n < parents.size(); ++n) {
     const std::uint64_t id = parents[n].value();
     std::memcpy(body.data() + n * 8, &id, 8);
   }
   std::ranges::copy(linked.request.payload, body.begin() + static_cast<std::ptrdiff_t>(parents.size() * 8));
+  return fill_body(filling, linked, parents.size(), body, wall_ns);
+}
+
+bool CellWriter::fill_alone(const FreeCells::Filling& filling, const JobRequest& request,
+                            std::uint64_t wall_ns) noexcept {
+  // ORDER relaxed: as in fill(). publish_filled() of core/table/bundles.h reads it of every job.
+  if (request.options == nullptr) table_.header(filling.index).due_at.store(0, std::memory_order_relaxed);
+  const std::uint32_t room = table_.inline_bytes_beside_links();  // as the caller has taken an extent, or none
+  const bool is_open = fill(filling, request, room, wall_ns);
+  if (request.payload.size() > room) context_.arena.fill(filling.index, filling.extent, request.payload);  // arena.A3
+  return is_open;
+}
+
+bool CellWriter::fill_body(const FreeCells::Filling& filling, const LinkedRequest& linked, std::size_t parents,
+                           std::span<const std::byte> body, std::uint64_t wall_ns) noexcept {
   JobRequest request = linked.request;
   request.payload = body;
   const JobOptions plain;
@@ -90,8 +106,8 @@ bool CellWriter::fill_linked(const FreeCells::Filling& filling, const LinkedRequ
   const std::uint32_t room = table_.inline_bytes_beside_links();
   const bool is_open = fill(filling, request, room, wall_ns);
   if (body.size() > room) {
-    context_.arena.fill(filling.index, filling.extent, body);                  // arena.A3
-    table_.copy_in(filling.index, std::span(body).first(parents.size() * 8));  // dependencies read them without a lease
+    context_.arena.fill(filling.index, filling.extent, body);  // arena.A3
+    table_.copy_in(filling.index, body.first(parents * 8));    // dependencies read them without a lease
   }
   // ORDER relaxed: the cell is ours; its word publishes all of this in lead.L3, the bundle's word before that to our
   // reaper.
@@ -101,7 +117,7 @@ bool CellWriter::fill_linked(const FreeCells::Filling& filling, const LinkedRequ
   CellLinks& links = table_.links_place(filling.index);
   links.born_of.store(0, std::memory_order_relaxed);
   links.next.store(0, std::memory_order_relaxed);
-  links.parents.store(static_cast<std::uint32_t>(parents.size()), std::memory_order_relaxed);
+  links.parents.store(static_cast<std::uint32_t>(parents), std::memory_order_relaxed);
   // ORDER relaxed: as above.
   links.rule.store(static_cast<std::uint16_t>(BornRule::alone), std::memory_order_relaxed);
   links.runs_all_the_same.store(linked.on_parent_dead == OnParentDead::run ? 1 : 0, std::memory_order_relaxed);

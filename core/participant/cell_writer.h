@@ -60,7 +60,9 @@ class CellWriter {
   /// Takes an extent: arena.A1 and arena.A2. Returns nothing if there is no room: the cell is given back.
   std::optional<std::uint32_t> take_extent(const FreeCells::Filling& filling, std::size_t bytes) noexcept;
 
-  /// Writes a job of a bundle: lead.L1. Returns as fill().
+  /// Writes a job of a bundle that waits for none, and comes with no other: lead.L1. Returns as fill().
+  bool fill_alone(const FreeCells::Filling& filling, const JobRequest& request, std::uint64_t wall_ns) noexcept;
+  /// Writes any job of a bundle: lead.L1. Returns as fill().
   bool fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked, std::span<const JobId> parents,
                    std::uint64_t wall_ns);
   /// Writes the key into a cell that fill() has filled.
@@ -74,6 +76,9 @@ class CellWriter {
   static DueTime first_look_at(const JobOptions& options) noexcept;
 
  private:
+  /// `body` is the ids of `parents` jobs, and the payload.
+  bool fill_body(const FreeCells::Filling& filling, const LinkedRequest& linked, std::size_t parents,
+                 std::span<const std::byte> body, std::uint64_t wall_ns) noexcept;
   /// Writes what JobOptions say. Returns the cell's flags for it.
   std::uint16_t fill_options(CellIndex index, const JobOptions& options) noexcept;
   /// Writes the options that stand at the end of the cell.

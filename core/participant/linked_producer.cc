@@ -176,25 +176,37 @@ Result<JobId> LinkedProducer::follow_up(const HeldLease& lease, const LinkedRequ
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   const auto taker = earlier.empty() ? FreeCells::Taker::handler : FreeCells::Taker::repeatedly;
   if (auto taken = take_all(std::span(&request, 1), std::span(&filling, 1), taker, end_ns); !taken) {
+    const ErrorCode code = taken.error().code();
+    if (code == ErrorCode::would_block || code == ErrorCode::timed_out) follow_ups_.note_refusal(lease.slot);
     return std::unexpected(taken.error());
   }
   TakenCells taken_cells(context_, std::span(&filling, 1));
-  std::vector<JobId> parents(request.after.begin(), request.after.end());
-  for (const std::uint32_t place : request.after_earlier) {
-    parents.push_back(id_of(earlier[place]));
-    CellHeader& parent = table_.header(earlier[place].index);
-    parent.flags.store(parent.flags.load() | cell_flag::has_children);
+  std::span<const JobId> parents(request.after);
+  std::vector<JobId> with_earlier;
+  if (!request.after_earlier.empty()) {
+    with_earlier.assign(request.after.begin(), request.after.end());
+    for (const std::uint32_t place : request.after_earlier) {
+      with_earlier.push_back(id_of(earlier[place]));
+      CellHeader& parent = table_.header(earlier[place].index);
+      parent.flags.store(parent.flags.load() | cell_flag::has_children);
+    }
+    parents = with_earlier;
   }
-  if (!writer_.fill_linked(filling, request, parents, wall_clock_ns())) {  // lead.L1
-    return std::unexpected(check_.refusal_of_level(request.request.level));
-  }
-  CellLinks& links = table_.links_place(filling.index);
-  if (!earlier.empty()) links.next.store(id_of(earlier.back()).value());
   const bool both_journaled =
       request.request.durability != Durability::memory && context_.settling.is_journaled(index_of(lease.id));
-  if (both_journaled) {
-    links.born_of.store(lease.id.value());
-    links.rule.store(static_cast<std::uint16_t>(BornRule::after_it));
+  const bool has_links = both_journaled || !parents.empty() || !earlier.empty();
+  const std::uint64_t wall_ns = wall_clock_ns();
+  const bool is_open = has_links ? writer_.fill_linked(filling, request, parents, wall_ns)
+                                 : writer_.fill_alone(filling, request.request, wall_ns);  // lead.L1
+  if (!is_open) return std::unexpected(check_.refusal_of_level(request.request.level));
+  if (has_links) {
+    CellLinks& links = table_.links_place(filling.index);
+    // ORDER relaxed: as in writer_.fill_linked().
+    if (!earlier.empty()) links.next.store(id_of(earlier.back()).value(), std::memory_order_relaxed);
+    if (both_journaled) {
+      links.born_of.store(lease.id.value(), std::memory_order_relaxed);
+      links.rule.store(static_cast<std::uint16_t>(BornRule::after_it), std::memory_order_relaxed);
+    }
   }
   follow_ups_.add(lease.slot, filling);
   taken_cells.keep();

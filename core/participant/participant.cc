@@ -281,6 +281,10 @@ Result<JobId> Job::follow_up(const LinkedRequest& request, std::chrono::nanoseco
   return std::unexpected(error_of(thrown));
 }
 
+bool Job::lacked_room() const noexcept {
+  return held() && lease_.holder->implementation_->follow_ups().was_refused(lease_.slot);
+}
+
 std::uint32_t Job::follow_ups() const noexcept {
   return held() ? static_cast<std::uint32_t>(lease_.holder->implementation_->follow_ups().of(lease_.slot).size()) : 0;
 }

@@ -39,7 +39,7 @@ void Settler::settled(HeldLease& lease) noexcept {
   const StateWord completing = held.next(CellState::completing, settling.owner());
   // After the swap: a keeper that says later that the job has children looks at the word again.
   const std::uint16_t flags = table_.header(index).flags.load();
-  if ((flags & cell_flag::end_is_seen) != 0) [[unlikely]] {
+  if ((flags & cell_flag::end_is_seen) != 0 && table_.is_end_seen(index, flags)) [[unlikely]] {
     settling.keep_completed(index, completing);
     return Won::kept_cell;
   }
@@ -129,7 +129,7 @@ bool Settler::complete_with(HeldLease& lease, std::span<const std::byte> result)
     end_timing(lease);
     return complete(lease, result);
   }
-  const FollowUps::Cells filled = follow_ups_.take(lease.slot);  // settling the job would drop them
+  const std::span<const FreeCells::Filling> filled = follow_ups_.take(lease.slot);  // settling the job would drop them
   if (!filled.empty()) {
     RINGMILL_INVARIANT(context_.entry.bundle.load() == 0);  // one bundle at a time
     context_.entry.bundle_after.store(lease.id.value());
@@ -144,8 +144,12 @@ bool Settler::complete_with(HeldLease& lease, std::span<const std::byte> result)
     context_.take_back(filled);
     return false;
   }
-  const std::uint16_t flags = table_.header(index_of(lease.id)).flags.load();
-  if ((lease.flags & not_plain) != 0 || (flags & cell_flag::has_children) != 0) {
+  const CellIndex index = index_of(lease.id);
+  const std::uint16_t flags = table_.header(index).flags.load();
+  constexpr std::uint16_t has_more_to_end = cell_flag::in_arena | holds_permit;
+  const CellOptions* const options = table_.options(index);
+  const bool is_kept = options != nullptr && options->keep_ms.load() != 0;
+  if ((lease.flags & has_more_to_end) != 0 || is_kept || table_.is_end_seen(index, flags)) {
     return settle(lease, {.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result)});
   }
   return complete_plain(lease);  // the result was not asked for

@@ -113,6 +113,12 @@ class JobTable {
     std::atomic<std::uint64_t>* words_;
     std::uint32_t room_;
   };
+  /// Whether the keeper has to see the end of a job with these flags: others wait for it, it waited for others, or it
+  /// leads a bundle. The caller owns the cell. Links without parents only tie the job to its bundle in the journal.
+  bool is_end_seen(CellIndex index, std::uint16_t flags) const noexcept {
+    if ((flags & (cell_flag::has_children | cell_flag::leads_bundle)) != 0) return true;
+    return (flags & cell_flag::has_links) != 0 && parents(index) != 0;
+  }
   /// The caller as in options().
   TextPlace text_place(CellIndex index) const noexcept {
     const CellHeader& cell = header(index);

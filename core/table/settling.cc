@@ -17,6 +17,8 @@ namespace ringmill {
 namespace {
 
 constexpr std::uint64_t ns_per_ms = 1'000'000;
+/// So long a completed leader of follow-ups is left alone before the keeper asks whether they are durable.
+constexpr std::uint64_t least_round_ms = 2;
 constexpr int everybody = std::numeric_limits<int>::max();
 
 /// Completing: by the reaper of the participant that had won the end.
@@ -218,14 +220,17 @@ bool Settling::finish_final(CellIndex index, StateWord completing, LeaseNote not
   }
   if (note.leads) {
     publish_bundle(*this, *me_, owner_);  // lead.L3. Our reaper has done it already when it does this for us
-    header.flags.fetch_or(cell_flag::leads_bundle);
-    // Before settle.E5 as well: a complete leader without a mark is one whose follow-ups the journal has.
-    if (is_journaled(index)) mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));
+    if (is_journaled(index)) {
+      header.flags.fetch_or(cell_flag::leads_bundle);
+      // Before settle.E5 as well: a complete leader without a mark is one whose follow-ups the journal has.
+      mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));
+    }
   }
   const CellOptions* const options = table_.options(index);
   const std::uint64_t keep_ms = options != nullptr ? options->keep_ms.load() : 0;
   // Looked at after settle.E2: the keeper that sets has_children after this looks at our word again.
-  if (keep_ms != 0 || (header.flags.load() & cell_flag::end_is_seen) != 0) {
+  const std::uint16_t flags = header.flags.load();
+  if (keep_ms != 0 || table_.is_end_seen(index, flags)) {
     const bool completed = note.outcome != Outcome::cancel;
     if (note.attempts != 0) note_attempt(index, note);
     // What a failed attempt left there is no result.
@@ -234,7 +239,10 @@ bool Settling::finish_final(CellIndex index, StateWord completing, LeaseNote not
     const bool is_cut = note.staged && me_->staging.text_was_cut.load() != 0;
     // In one step: the keeper may set has_children meanwhile.
     if (completed && is_cut) header.flags.fetch_or(cell_flag::result_cut);
-    settle_in(index, completing, completed ? CellState::completed : CellState::cancelled, due_in(keep_ms), true);
+    // The cell of a job that only leads goes when the journal has its follow-ups, which takes a round at least.
+    const bool only_leads = keep_ms == 0 && (flags & cell_flag::end_is_seen) == cell_flag::leads_bundle;
+    const DueTime due = due_in(only_leads ? least_round_ms : keep_ms);
+    settle_in(index, completing, completed ? CellState::completed : CellState::cancelled, due, true);
     return false;
   }
   const bool journaled = is_journaled(index);

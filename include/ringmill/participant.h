@@ -90,9 +90,12 @@ class Job {
 
   /// Enqueues a job that becomes visible exactly when complete() succeeds. If this run ends in any other way, the new
   /// job is dropped. No crash leaves one without the other. `after_earlier` names earlier follow-ups of this job.
-  /// Errors: as Participant::enqueue_together(). Allocates.
+  /// Errors: as Participant::enqueue_together(). Allocates, but for the first one that waits for no other job.
   Result<JobId> follow_up(const LinkedRequest& request,
                           std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+  /// Returns true if the last follow_up() of this run got no room (would_block, timed_out). A run that fails for that
+  /// reason is better put off with snooze(), which counts no attempt; a Worker does that by itself.
+  bool lacked_room() const noexcept;
   /// Returns the number of follow-ups so far.
   std::uint32_t follow_ups() const noexcept;
   /// Returns the jobs that this one has waited for. Engine::job() has their results while this one is held. Allocates.

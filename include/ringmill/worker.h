@@ -104,7 +104,9 @@ class JobContext {
   Result<void> extend(std::chrono::milliseconds lease) { return job_->extend(lease); }
 
   /// Enqueues a job that becomes visible exactly when this run completes: no crash leaves one without the other. If the
-  /// run ends in any other way, the new job is dropped. See Job::follow_up(); for a graph: JobGraph::follow(job()).
+  /// run ends in any other way, the new job is dropped. See Job::follow_up(); for a graph: JobGraph::follow(job()). If
+  /// there is no room (would_block, timed_out, also because the worker stops) and the handler fails or throws then, no
+  /// attempt counts and no error is kept: the job is put off for a moment.
   Result<JobId> follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait = std::chrono::seconds{1}) {
     return job_->follow_up(request, wait);
   }

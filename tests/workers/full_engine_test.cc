@@ -2,6 +2,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -123,6 +124,93 @@ TEST(FullEngineWorkersInProcess, an_alarm_goes_in_at_once_behind_a_full_batch_le
     const auto id = producer->enqueue({.kind = world.kind, .level = high, .payload = as_payload("alarm")});
     EXPECT_TRUE(id) << n << ": " << id.error().message();
   }
+}
+
+/// Follows up until the engine is full.
+template <class Context>
+Result<JobId> follow_up_until_refused(Context& job, const JobRequest& request) {
+  while (true) {
+    auto next = job.follow_up(request, 0ns);
+    if (!next) return next;
+  }
+}
+
+CreateOptions tiny_engine() {
+  CreateOptions options = small_engine_with_room();
+  options.capacity = 64;
+  options.reserve.reset();
+  return options;
+}
+
+TEST(FullEngineWorkersInProcess, a_run_whose_follow_up_got_no_room_costs_no_attempt_however_it_fails) {
+  World world(tiny_engine(), OpenOptions{});
+  const Kind next = must(world.engine.kind("next"));
+  const JobOptions once{.max_attempts = 1};
+  JobRequest request = world.request("x");
+  request.options = &once;
+  const JobId id = must(world.attach(Role::producer)->enqueue(request));
+  const JobRequest follow_up{.kind = next, .level = world.level};
+  int runs = 0;
+  std::string said;
+  Worker worker(world.engine, {});
+  worker.on(kind_name, [&](JobContext& job) -> JobOutcome {
+    said += std::to_string(job.attempt());
+    if (++runs == 4) {
+      worker.stop();
+      return JobOutcome::complete();
+    }
+    if (follow_up_until_refused(job, follow_up)) return JobOutcome::complete();
+    if (runs == 2) throw std::runtime_error("no room");
+    return runs == 1 ? JobOutcome::fail("no room") : JobOutcome::retry_in(1ms, "no room");
+  });
+  must(worker.run());
+  EXPECT_EQ(said, "1111");
+  const Totals totals = world.engine.status().totals;
+  EXPECT_EQ(totals.dead, 0U);
+  EXPECT_EQ(totals.failed, 0U);
+  EXPECT_EQ(world.state_of(id), JobState::ended);
+}
+
+TEST(FullEngineWorkersInProcess, a_failure_after_room_was_found_counts) {
+  World world(tiny_engine(), OpenOptions{});
+  const Kind next = must(world.engine.kind("next"));
+  const JobOptions once{.max_attempts = 1};
+  JobRequest request = world.request("x");
+  request.options = &once;
+  must(world.attach(Role::producer)->enqueue(request));
+  Worker worker(world.engine, {.drain = true});
+  worker.on(kind_name, [&](JobContext& job) {
+    must(job.follow_up({.kind = next, .level = world.level}));
+    return JobOutcome::fail("on its own account");
+  });
+  must(worker.run());
+  EXPECT_EQ(world.engine.status().totals.failed, 1U);
+}
+
+TEST(FullEngineWorkersInProcess, a_handler_that_waits_for_room_when_its_worker_stops_costs_no_attempt) {
+  World world(tiny_engine(), OpenOptions{});
+  const Kind next = must(world.engine.kind("next"));
+  const JobId id = must(world.attach(Role::producer)->enqueue(world.request("x")));
+  const JobRequest follow_up{.kind = next, .level = world.level};
+  std::atomic<bool> waits{false};
+  Worker worker(world.engine, {});
+  worker.on(kind_name, [&](JobContext& job) {
+    static_cast<void>(follow_up_until_refused(job, follow_up));
+    waits = true;
+    const auto refused = job.follow_up(follow_up, 60s);
+    return refused ? JobOutcome::complete() : JobOutcome::fail(refused.error().message());
+  });
+  std::thread stopper([&] {
+    await([&] { return waits.load(); });
+    std::this_thread::sleep_for(20ms);
+    worker.stop();
+  });
+  must(worker.run());
+  stopper.join();
+  const JobInfo info = must(world.engine.job(id));
+  EXPECT_EQ(info.state, JobState::queued);
+  EXPECT_EQ(info.attempts, 0U);
+  EXPECT_EQ(info.last_error, "");
 }
 
 }  // namespace
