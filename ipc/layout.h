@@ -242,13 +242,18 @@ struct alignas(padding_bytes) LevelEntry {
   std::atomic<std::uint64_t> dynamic_ring;  // RingPiece; zero in the entry of a fixed level
   /// Cells that only jobs of this fixed level may take (core/table/room.h). Written by the creator.
   SharedWord<std::uint32_t> kept_cells;
-  std::uint32_t reserved_kept;
+  /// The most jobs that the level holds (core/table/level_bound.h); 0: no bound. Written under the flow lock.
+  SharedWord<std::uint32_t> most_cells;
   std::atomic<std::uint64_t> reserved[3];
   /// The hint at every position below is dead. Raised by claimers and pushers, only ever by a compare-and-swap to more.
   /// 64 bits of positions do not wrap (20 M jobs/s: 29,000 years).
   alignas(padding_bytes) std::atomic<std::uint64_t> head;
+  /// Jobs that were counted out of the level while it had a bound, and below those that were counted in. Only ever
+  /// raised: by the participants that free and fill cells, and by the keeper's scan. 64 bits do not wrap.
+  std::atomic<std::uint64_t> went;
   /// Every slot below was filled. Raised as `head` is, by pushers.
   alignas(padding_bytes) std::atomic<std::uint64_t> tail;
+  std::atomic<std::uint64_t> came;
 };
 static_assert(sizeof(LevelEntry) == 384 && alignof(LevelEntry) == 128);
 static_assert(offsetof(LevelEntry, head) == 128 && offsetof(LevelEntry, tail) == 256);
@@ -395,7 +400,10 @@ struct alignas(page_bytes) ParticipantEntry {
   std::atomic<std::uint64_t> attached_at_ns;  // wall clock
   /// 1: the kernel knows the robust word.
   std::atomic<std::uint32_t> robust_linked;
-  std::uint32_t reserved_a[3];
+  /// Odd: the owner is between two steps of a level's count (core/table/level_bound.h). It wraps: only whether it is
+  /// odd counts.
+  std::atomic<std::uint32_t> counting;
+  std::uint32_t reserved_a[2];
   /// Futex: the owner sleeps while it stands; a waker adds one (wraps, only a change counts).
   alignas(cache_line_bytes) std::atomic<std::uint32_t> wake_sequence;
   /// 1: it claims any kind; 0: only kinds whose bit (id modulo 64) is in interest_kinds. Hints for wakers.
@@ -492,9 +500,12 @@ inline constexpr std::uint16_t leads_bundle = 32;
 inline constexpr std::uint16_t in_arena = 64;  // the payload is in the arena, and all behind the header is text
 /// The result was longer than the text. Set by the owner while the state is completing, by fetch_or; by recovery.
 inline constexpr std::uint16_t result_cut = 128;
+/// LevelEntry::came counts it. Set by the owner while the state is filling; by the keeper, or the process that sets a
+/// bound, at any time, by fetch_or.
+inline constexpr std::uint16_t counted = 256;
 /// The flags that the journal keeps. The job's own record says where a payload is.
 inline constexpr std::uint16_t journaled = has_options | bury_on_worker_lost | has_links;
-inline constexpr std::uint16_t all = 255;
+inline constexpr std::uint16_t all = 511;
 /// The keeper has to see the end of such a job.
 inline constexpr std::uint16_t end_is_seen = has_links | has_children | leads_bundle;
 }  // namespace cell_flag

@@ -41,6 +41,7 @@ bool Registry::try_enter(std::uint32_t number, Role role, Binding binding, std::
   entry.pid_namespace.store(own_pid_namespace());
   entry.role.store(static_cast<std::uint32_t>(role));
   entry.placing_count.store(0);
+  entry.counting.store(0);
   entry.interest_levels.store(0);
   entry.interest_kinds.store(0);
   entry.interest_any_kind.store(0);

@@ -196,6 +196,7 @@ Result<void> Engine::remove_level(std::string_view name) try {
   // A level of this name that is made later is another one.
   return change_rules([&name](FlowRules& rules) -> Result<void> {
     rules.paused_levels.erase(std::string(name));
+    rules.level_limits.erase(std::string(name));
     return {};
   });
 } catch (const std::exception& thrown) {
@@ -280,6 +281,22 @@ Result<void> Engine::limit(Kind kind, const KindLimits& limits) try {
   if (auto checked = check_limits(limits); !checked) return checked;
   return change_rules([&](FlowRules& rules) -> Result<void> {
     rules.kinds[name].limits = limits.rate.count == 0 ? KindLimits{.concurrency = limits.concurrency} : limits;
+    return {};
+  });
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+Result<void> Engine::limit(Level level, const LevelLimits& limits) try {
+  const std::string name = level_name(level);
+  if (name.empty()) return std::unexpected(no_level());
+  if (auto checked = check_limits(limits); !checked) return checked;
+  return change_rules([&](FlowRules& rules) -> Result<void> {
+    if (limits == LevelLimits{}) {
+      rules.level_limits.erase(name);
+    } else {
+      rules.level_limits[name] = limits;
+    }
     return {};
   });
 } catch (const std::exception& thrown) {

@@ -13,6 +13,7 @@
 
 #include "core/base/file_names.h"
 #include "core/engine/engine_adoption.h"
+#include "core/flow_control/flow_book.h"
 #include "core/instance/engine_configuration.h"
 #include "core/instance/engine_identity.h"
 #include "core/journal/file_names.h"
@@ -218,8 +219,23 @@ Result<LockedPlace> make_and_lock(const fs::path& path, std::uint32_t mode, std:
   return std::unexpected(others_are_at_it(path));
 }
 
+/// The limits that the engine begins with.
+Result<FlowRules> rules_of(const CreateOptions& options) {
+  FlowRules rules;
+  for (const LevelLimit& limit : options.level_limits) {
+    if (std::ranges::find(options.levels, limit.level) == options.levels.end()) {
+      return std::unexpected(
+          Error(ErrorCode::invalid_argument, "a level that the engine does not have cannot be limited", limit.level));
+    }
+    if (auto checked = check_limits(limit.limits); !checked) return std::unexpected(checked.error());
+    if (limit.limits != LevelLimits{}) rules.level_limits[limit.level] = limit.limits;
+  }
+  return rules;
+}
+
 /// make.C3 to make.C7.
-Result<void> make_contents(const LockedPlace& place, EngineConfiguration configuration, std::uint32_t mode) {
+Result<void> make_contents(const LockedPlace& place, EngineConfiguration configuration, std::uint32_t mode,
+                           const FlowRules& rules) {
   const Directory& folder = place.folder;
   // Both may be there from before, with another mode. The mode alone would take the group's sign from a directory that
   // was prepared for a group.
@@ -245,12 +261,16 @@ Result<void> make_contents(const LockedPlace& place, EngineConfiguration configu
   const auto fill = [&](Segment& fresh) -> Result<void> {
     if (auto free = Segment::make_all_cells_free(fresh); !free) return free;
     MemorySigns{.making = *making, .home = home->word}.put_into(fresh);
+    if (auto applied = apply_flow_rules(fresh, rules); !applied) return std::unexpected(applied.error());
     return files.write_memory_note(*making, name);
   };
   const CreationNote note{files.configuration().shm_dir / name, folder.inode()};
   auto noted = files.write_durably(creation_note_file, note.to_text(), owners_file_mode(files.config().mode));
   if (!noted) return noted;  // make.C3
   if (auto limited = files.write_generation_limit(generation_step); !limited) return limited;
+  if (rules != FlowRules{}) {
+    if (auto ruled = write_flow_rules(files, rules); !ruled) return ruled;
+  }
   if (auto made = make_journal_folder(folder, with_group); !made) return made;                            // make.C4
   if (auto made = Segment::create(*memory, name, segment, 1, generation_step, fill); !made) return made;  // make.C5
   if (auto written = files.write_configuration(); !written) return written;                               // make.C6
@@ -263,6 +283,8 @@ Result<void> make_contents(const LockedPlace& place, EngineConfiguration configu
 Result<void> create_engine(const fs::path& given, const CreateOptions& options) {
   auto configuration = checked_configuration(options);
   if (!configuration) return std::unexpected(configuration.error());
+  const auto rules = rules_of(options);
+  if (!rules) return std::unexpected(rules.error());
   const auto path = EngineFiles::full_path(given);
   if (!path) return std::unexpected(path.error());
   std::error_code failure;
@@ -278,7 +300,7 @@ Result<void> create_engine(const fs::path& given, const CreateOptions& options) 
   if (auto cleaned = unlink_journal(folder); !cleaned) return cleaned;
   if (auto cleaned = unlink_databases(folder); !cleaned) return cleaned;
   if (auto cleaned = folder.remove_if_there(flow_file); !cleaned) return cleaned;
-  auto made = make_contents(*locked, *std::move(configuration), options.mode);
+  auto made = make_contents(*locked, *std::move(configuration), options.mode, *rules);
   if (!made) {
     // engine.json first: a kill from here on leaves a half-made engine, not a whole one without its segment.
     static_cast<void>(folder.remove_if_there(configuration_file));

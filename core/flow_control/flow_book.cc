@@ -8,6 +8,9 @@
 #include "core/base/log.h"
 #include "core/flow_control/permits.h"
 #include "core/levels/level_names.h"
+#include "core/table/level_bound.h"
+#include "core/table/level_counts.h"
+#include "core/table/room.h"
 #include "ipc/registry.h"
 #include "ipc/waking.h"
 
@@ -29,11 +32,6 @@ class FlowLock {
 Error too_many_rows() {
   return Error(ErrorCode::no_space, "64 kinds have a concurrency limit already, the most",
                "`ringmill limit` lists them; take one off");
-}
-
-Result<void> write_flow_rules(const EngineFiles& directory, const FlowRules& rules) {
-  // The keeper may be any user of the engine.
-  return directory.folder().write_file_durably(flow_file, to_json(rules), directory.config().mode | 0444);
 }
 
 /// Stores a word of a rule. Returns true if it changed.
@@ -103,18 +101,38 @@ Result<bool> apply_to_kind(const Segment& segment, std::uint32_t kind, const Kin
   return changed;
 }
 
+/// The most jobs that a level may hold; 0: no bound.
+std::uint32_t most_of(const Segment& segment, const LevelLimits& limits) noexcept {
+  if (limits.most_percent == 0) return limits.most;
+  const std::uint64_t capacity = Room(segment).plain_capacity();
+  return static_cast<std::uint32_t>(std::max<std::uint64_t>(1, (capacity * limits.most_percent + 99) / 100));
+}
+
 bool apply_to_levels(const Segment& segment, const FlowRules& rules) {
   bool changed = false;
+  bool is_newly_bounded = false;
   // Dynamic levels, too; unused numbers are not paused.
   for (std::uint32_t n = 0; n < segment.geometry().level_numbers(); ++n) {
     const auto paused = rules.paused_levels.find(level_name(segment, n));
     const std::uint64_t since_ns = paused == rules.paused_levels.end() ? 0 : paused->second;
     changed = put(segment.level(n).paused_since_ns, since_ns) || changed;
+    const auto limited = rules.level_limits.find(level_name(segment, n));
+    const std::uint32_t most = limited == rules.level_limits.end() ? 0 : most_of(segment, limited->second);
+    const bool was_bounded = LevelCount(segment, n).is_bounded();
+    const bool changed_bound = put(segment.level(n).most_cells, most);
+    is_newly_bounded = is_newly_bounded || (changed_bound && !was_bounded);
+    changed = changed || changed_bound;
   }
+  if (is_newly_bounded) count_all_jobs(segment);
   return changed;
 }
 
 }  // namespace
+
+Result<void> write_flow_rules(const EngineFiles& directory, const FlowRules& rules) {
+  // The keeper may be any user of the engine.
+  return directory.folder().write_file_durably(flow_file, to_json(rules), directory.config().mode | 0444);
+}
 
 Result<bool> apply_flow_rules(const Segment& segment, const FlowRules& rules) {
   Signals& signals = segment.signals();
@@ -167,6 +185,7 @@ Result<void> change_flow_rules(const EngineFiles& directory, Segment& segment,
   const auto applied = apply_flow_rules(segment, rules);  // flow.F3
   if (!applied) return std::unexpected(applied.error());
   ring_keeper(segment);  // flow.F4
+  wake_for_space(segment);
   Sleepers(segment, segment.signals().sleepers).wake_all();
   return {};
 }
@@ -195,7 +214,9 @@ void FlowRulesWatch::apply_if_changed(const EngineCore& engine) {
   }
   const auto applied = apply_flow_rules(engine.segment, *rules);
   if (!applied) log().error("some rules of flow control could not be applied: {}", applied.error().message());
-  if (applied && *applied) Sleepers(engine.segment, engine.segment.signals().sleepers).wake_all();
+  if (!applied || !*applied) return;
+  Sleepers(engine.segment, engine.segment.signals().sleepers).wake_all();
+  wake_for_space(engine.segment);
 }
 
 }  // namespace ringmill

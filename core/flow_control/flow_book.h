@@ -31,6 +31,9 @@ namespace ringmill {
 Result<void> change_flow_rules(const EngineFiles& directory, Segment& segment,
                                const std::function<Result<void>(FlowRules&)>& change);
 
+/// F2 for an engine that is being made, and has no other process.
+Result<void> write_flow_rules(const EngineFiles& directory, const FlowRules& rules);
+
 /// F3. True: something was written. The caller has the flow lock, or the segment for itself. Error no_space, as above:
 /// all the other rules hold then.
 Result<bool> apply_flow_rules(const Segment& segment, const FlowRules& rules);

@@ -70,15 +70,31 @@ Result<void> check_limits(const KindLimits& limits) {
   return {};
 }
 
+Result<void> check_limits(const LevelLimits& limits) {
+  if (limits.most != 0 && limits.most_percent != 0) {
+    return std::unexpected(
+        Error(ErrorCode::invalid_argument, "a level's limit is a number of jobs or a share, not both"));
+  }
+  if (limits.most > most_cells) return std::unexpected(invalid("a level's limit is at most 16 Mi jobs", limits.most));
+  if (limits.most_percent > 100)
+    return std::unexpected(invalid("a level's limit is at most 100 %", limits.most_percent));
+  return {};
+}
+
 std::string to_json(const FlowRules& rules) {
   constexpr std::size_t bytes_of_name = 256;
-  expect_memory_for_json((rules.paused_levels.size() + rules.kinds.size()) * bytes_of_name);
+  expect_memory_for_json((rules.paused_levels.size() + rules.kinds.size() + rules.level_limits.size()) * bytes_of_name);
   nlohmann::ordered_json json;
   json["format"] = flow_format;
   json["paused_levels"] = nlohmann::ordered_json::object();
   for (const auto& [name, since_ns] : rules.paused_levels) json["paused_levels"][name] = since_ns;
   json["kinds"] = nlohmann::ordered_json::object();
   for (const auto& [name, kind] : rules.kinds) json["kinds"][name] = json_of(kind);
+  if (!rules.level_limits.empty()) json["level_limits"] = nlohmann::ordered_json::object();
+  for (const auto& [name, limits] : rules.level_limits) {
+    json["level_limits"][name] = nlohmann::ordered_json{
+        {limits.most != 0 ? "most" : "most_percent", limits.most != 0 ? limits.most : limits.most_percent}};
+  }
   return json.dump(2) + "\n";
 }
 
@@ -106,6 +122,15 @@ Result<FlowRules> flow_rules_from_json(const std::string& text, const fs::path& 
       const KindRules kind = kind_from_json(value);
       if (auto checked = check_limits(kind.limits); !checked) return broken(name + ": " + checked.error().message());
       if (!kind.is_plain()) rules.kinds[name] = kind;
+    }
+    const nlohmann::json none = nlohmann::json::object();
+    const nlohmann::json& bounded = json.contains("level_limits") ? json.at("level_limits") : none;
+    for (const auto& [name, value] : bounded.items()) {
+      if (!is_valid_name(name)) return broken("'" + name + "' is no level");
+      const LevelLimits limits{.most = number_at(value, "most", 0U),
+                               .most_percent = number_at(value, "most_percent", 0U)};
+      if (auto checked = check_limits(limits); !checked) return broken(name + ": " + checked.error().message());
+      if (limits != LevelLimits{}) rules.level_limits[name] = limits;
     }
     return rules;
   } catch (const nlohmann::json::exception& failure) {

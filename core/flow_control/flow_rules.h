@@ -29,12 +29,14 @@ struct KindRules {
 struct FlowRules {
   std::map<std::string, std::uint64_t> paused_levels;  // since when: wall clock
   std::map<std::string, KindRules> kinds;              // those that are not plain
+  std::map<std::string, LevelLimits> level_limits;     // those that are bounded
 
   bool operator==(const FlowRules&) const noexcept = default;
 };
 
 /// Error invalid_argument: says which bound it breaks.
 Result<void> check_limits(const KindLimits& limits);
+Result<void> check_limits(const LevelLimits& limits);
 
 std::string to_json(const FlowRules& rules);
 /// Reads what to_json() writes; `path` is for messages. Errors: corrupt, incompatible.

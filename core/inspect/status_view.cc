@@ -229,6 +229,7 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
   for (const std::uint32_t n : numbers) {
     status.levels.push_back(view_level(segment, n));
     status.levels.back().kept = room.own_of(n).size();
+    status.levels.back().most = segment.level(n).most_cells.load_once().unbounded();
   }
   JobCounts jobs(segment, numbers, status.levels);
   for (CellIndex index = 0; index < table.capacity(); ++index) {

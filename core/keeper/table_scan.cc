@@ -13,6 +13,7 @@ void TableScan::start(const Owners& dead) {
   generation_limit_ = segment_->signals().generation_limit.load();
   notes_.assign(segment_->geometry().capacity, 0);
   timers_->begin_rebuild();
+  level_counts_.begin();
 }
 
 bool TableScan::step(std::uint32_t count) {
@@ -39,7 +40,10 @@ void TableScan::look_at_cells(std::uint32_t count) {
   bool listed = false;
   for (; next_ < end; next_ += 64) {
     std::uint64_t unlisted = 0;
-    for (CellIndex index = next_; index < next_ + 64; ++index) look_at(index, unlisted);
+    for (CellIndex index = next_; index < next_ + 64; ++index) {
+      look_at(index, unlisted);
+      level_counts_.look_at(index);
+    }
     if (unlisted != 0) {
       free_map.put(next_, unlisted);
       listed = true;
@@ -49,6 +53,7 @@ void TableScan::look_at_cells(std::uint32_t count) {
   if (listed) wake_for_space(*segment_);
   if (next_ < capacity) return;
   timers_->end_rebuild();
+  level_counts_.end();
   phase_ = Phase::hints;
   level_ = 0;
   left_ = 0;

@@ -2,6 +2,7 @@
 //
 //   scan.T1  each cell: of a dead owner: its rule; free and listed nowhere: listed; queued: its generation is noted;
 //            what waits for a time, or for its burial: the timers look at it
+//            and a job of a bounded level is counted (core/table/level_counts.h)
 //   scan.T2  each hint of each ring, from the head on: the note of the job it speaks of is crossed out
 //   scan.T3  each note that is left: if the job still waits, it joins the overflow queue
 //
@@ -16,13 +17,14 @@
 
 #include "core/keeper/reaper.h"
 #include "core/keeper/timers.h"
+#include "core/table/level_counts.h"
 
 namespace ringmill {
 
 class TableScan {
  public:
   TableScan(EngineCore& engine, Reaper& reaper, Timers& timers) noexcept
-      : segment_(&engine.segment), reaper_(&reaper), timers_(&timers) {}
+      : segment_(&engine.segment), reaper_(&reaper), timers_(&timers), level_counts_(engine.segment) {}
 
   using Owners = std::bitset<most_participants>;
   bool is_running() const noexcept { return phase_ != Phase::over; }
@@ -50,6 +52,7 @@ class TableScan {
   Segment* segment_;
   Reaper* reaper_;
   Timers* timers_;
+  LevelCounts level_counts_;
   Phase phase_ = Phase::over;
   Owners dead_;
   /// The next cell (T1), the next note (T3).

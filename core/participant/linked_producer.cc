@@ -103,6 +103,21 @@ Result<void> LinkedProducer::take_all(std::span<const LinkedRequest> jobs, std::
   }
 }
 
+Result<void> LinkedProducer::count_in(std::span<const LinkedRequest> jobs, LevelsCountedIn& counted,
+                                      std::uint64_t end_ns) {
+  for (const LinkedRequest& job : jobs) counted.add(static_cast<std::uint32_t>(job.request.level));
+  while (const auto full = counted.enter()) {
+    const LevelCount level(context_.segment, level_number(*full));
+    const std::uint32_t count = counted.wanted(*full);
+    if (level.most() < count) {
+      return std::unexpected(Error(ErrorCode::no_space, "more jobs of one level than it may hold",
+                                   std::to_string(count) + ", at most " + std::to_string(level.most())));
+    }
+    if (auto room = producer_.wait_for_level(level, count, Level{*full}, end_ns); !room) return room;
+  }
+  return {};
+}
+
 Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
                                               std::uint64_t wait_ns) {
   if (jobs.empty()) return {};
@@ -126,6 +141,8 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
   std::vector<JobId> parents;
   std::vector<bool> has_children(jobs.size(), false);
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
+  LevelsCountedIn counted(context_);
+  if (auto in = count_in(jobs, counted, end_ns); !in) return in;
   if (auto taken = take_all(jobs, filled, FreeCells::Taker::producer, end_ns); !taken) return taken;
 
   const std::uint64_t wall_ns = wall_clock_ns();
@@ -151,6 +168,7 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
   for (std::size_t n = 0; n < jobs.size(); ++n) {
     std::uint16_t more = has_children[n] ? cell_flag::has_children : 0;
     if (to_journal && ids[n] == leader && jobs.size() > 1) more |= cell_flag::leads_bundle;
+    if (counted.is_wanted(static_cast<std::uint32_t>(jobs[n].request.level))) more |= cell_flag::counted;
     CellHeader& header = table_.header(filled[n].index);
     header.flags.store(header.flags.load() | more);
   }
@@ -160,7 +178,8 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
   context_.entry.bundle.store(leader.value());  // lead.L2
   for (const FreeCells::Filling& filling : filled)
     publish_filled(context_.settling, filling.index, filling.word);  // lead.L3
-  context_.entry.bundle.store(0);                                    // lead.L4
+  counted.note_published();
+  context_.entry.bundle.store(0);  // lead.L4
   count_more(context_.entry.enqueued, jobs.size());
   if (to_device) return producer_.reach_device(wait_ns);
   return {};

@@ -7,6 +7,7 @@
 
 #include "core/participant/follow_ups.h"
 #include "core/participant/held_lease.h"
+#include "core/participant/levels_counted_in.h"
 #include "core/participant/producer.h"
 #include "core/table/bundles.h"
 
@@ -40,6 +41,8 @@ class LinkedProducer {
   /// Takes all cells or none: two producers that each hold a part could deadlock.
   Result<void> take_all(std::span<const LinkedRequest> jobs, std::span<FreeCells::Filling> filled,
                         FreeCells::Taker taker, std::uint64_t end_ns);
+  /// Counts all jobs into their bounded levels, or none. Waits as take_all() does.
+  Result<void> count_in(std::span<const LinkedRequest> jobs, LevelsCountedIn& counted, std::uint64_t end_ns);
   bool is_large_body(std::size_t bytes) const noexcept { return bytes > table_.inline_bytes_beside_links(); }
 
   ParticipantContext& context_;

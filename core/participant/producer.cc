@@ -120,6 +120,9 @@ inline Result<FreeCells::Filling> Producer::take_and_fill(const JobRequest& requ
 
 Result<JobId> Producer::enqueue(const JobRequest& request, std::uint64_t wait_ns) try {
   if (!check_.accepts(request)) return std::unexpected(check_.refusal_of(request));
+  if (is_bounded(context_.segment, static_cast<std::uint32_t>(request.level))) [[unlikely]] {
+    return enqueue_bounded(request, wait_ns);
+  }
   const auto filling = take_and_fill(request, check_.inline_room(request), wait_ns);
   if (!filling) return std::unexpected(filling.error());
   JobId id;
@@ -139,14 +142,18 @@ Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests
   }
   bool to_journal = false;
   bool to_device = false;
+  bool has_bounded = false;
   for (const JobRequest& request : requests) {
     if (!check_.accepts(request)) return std::unexpected(check_.refusal_of(request));
+    has_bounded |= is_bounded(context_.segment, static_cast<std::uint32_t>(request.level));
     to_journal |= request.durability != Durability::memory;
     to_device |= request.durability == Durability::durable;
   }
   if (to_journal && !journal_accepts(context_.segment)) {
     if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
   }
+  if (has_bounded) [[unlikely]]
+    return enqueue_batch_bounded(requests, ids, wait_ns);
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
   const std::uint64_t wall_ns = wall_clock_ns();
   FreeCells& free_cells = context_.free_cells;
@@ -190,8 +197,67 @@ Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests
 }
 
 Result<FreeCells::Filling> Producer::take_filled(const JobRequest& request, std::uint32_t inline_room,
-                                                 std::uint64_t wait_ns) {
-  return take_and_fill(request, inline_room, wait_ns);
+                                                 std::uint64_t wait_ns, CountedIn& counted) {
+  return counted.level().is_bounded() ? take_counted(request, inline_room, wait_ns, counted)
+                                      : take_and_fill(request, inline_room, wait_ns);
+}
+
+/// What is counted does not wait: a place in the level is given back while the table, the arena or the journal has no
+/// room.
+Result<FreeCells::Filling> Producer::take_counted(const JobRequest& request, std::uint32_t inline_room,
+                                                  std::uint64_t wait_ns, CountedIn& counted) {
+  const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
+  const auto level = static_cast<std::uint32_t>(request.level);
+  while (true) {
+    while (!counted.enter()) {
+      if (auto room = wait_for_level(counted.level(), 1, request.level, end_ns); !room) {
+        return std::unexpected(room.error());
+      }
+    }
+    auto filling = take_and_fill(request, inline_room, 0);
+    if (filling) {
+      CellHeader& header = table_.header(filling->index);
+      // ORDER relaxed: as in CellWriter::fill().
+      header.flags.store(header.flags.load(std::memory_order_relaxed) | cell_flag::counted, std::memory_order_relaxed);
+      return filling;
+    }
+    counted.leave();
+    const std::uint64_t now_ns = steady_clock_ns();
+    if (filling.error().code() != ErrorCode::would_block || end_ns == 0 || now_ns >= end_ns) return filling;
+    const bool lacks_journal = request.durability != Durability::memory && !journal_accepts(context_.segment);
+    const auto has_room = lacks_journal ? tickets_.wait_for_journal(end_ns - now_ns)
+                          : !context_.free_cells.has_room(level, FreeCells::Taker::producer)
+                              ? wait_for_space(request.level, end_ns)
+                              : wait_for_extent(request.payload.size(), end_ns);
+    if (!has_room) return std::unexpected(has_room.error());
+  }
+}
+
+Result<JobId> Producer::enqueue_bounded(const JobRequest& request, std::uint64_t wait_ns) {
+  JobId id;
+  {
+    CountedIn counted(context_, static_cast<std::uint32_t>(request.level));
+    const auto filling = take_counted(request, check_.inline_room(request), wait_ns, counted);
+    if (!filling) return std::unexpected(filling.error());
+    publish(std::span(&*filling, 1), std::span(&request, 1), std::span(&id, 1));
+    counted.note_published();
+  }
+  if (request.durability == Durability::durable) {
+    if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
+  }
+  return id;
+}
+
+Result<std::size_t> Producer::enqueue_batch_bounded(std::span<const JobRequest> requests, std::span<JobId> ids,
+                                                    std::uint64_t wait_ns) {
+  const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
+  for (std::size_t done = 0; done < requests.size(); ++done) {
+    const std::uint64_t now_ns = end_ns == 0 ? 0 : steady_clock_ns();
+    const auto id = enqueue(requests[done], end_ns - std::min(now_ns, end_ns));
+    if (!id) return done == 0 ? Result<std::size_t>(std::unexpected(id.error())) : done;
+    ids[done] = *id;
+  }
+  return requests.size();
 }
 
 void Producer::place(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept {
@@ -251,6 +317,19 @@ Result<void> Producer::wait_for_space(Level level, std::uint64_t end_ns, FreeCel
   return wait_for_room(
       end_ns, [&](ErrorCode code) { return no_room(level, taker, code); },
       [&] { return context_.free_cells.has_room(static_cast<std::uint32_t>(level), taker); });
+}
+
+Result<void> Producer::wait_for_level(const LevelCount& level, std::uint32_t count, Level named, std::uint64_t end_ns) {
+  return wait_for_room(
+      end_ns,
+      [&](ErrorCode code) {
+        const std::string name = level_name(context_.segment, level_number(static_cast<std::uint32_t>(named)));
+        return Error(code, code == ErrorCode::timed_out ? "the level stayed full" : "the level is full",
+                     "level " + name + " holds about " + std::to_string(level.held()) +
+                         " jobs in whatever state, kept results included, and may hold " +
+                         std::to_string(level.most()) + "; `ringmill level DIR set " + name + " --most` changes that");
+      },
+      [&level, count] { return level.has_room(count); });
 }
 
 /// Two that wait may be woken for one extent: one that does not get it waits again.

@@ -22,6 +22,7 @@
 
 #include "core/participant/cell_writer.h"
 #include "core/participant/context.h"
+#include "core/participant/counted_in.h"
 #include "core/participant/request_check.h"
 #include "core/participant/tickets.h"
 
@@ -42,7 +43,11 @@ class Producer {
 
   /// Takes and fills a cell: enq.N1 and enq.N2. Waits for the journal and for room; a payload longer than `inline_room`
   /// goes to the arena.
-  Result<FreeCells::Filling> take_filled(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns);
+  /// Counts the job in if its level is bounded; the caller says in `counted` when it is published.
+  Result<FreeCells::Filling> take_filled(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns,
+                                         CountedIn& counted);
+  /// Waits until a bounded level may hold `count` more. `end_ns` and errors as in wait_for_space().
+  Result<void> wait_for_level(const LevelCount& level, std::uint32_t count, Level named, std::uint64_t end_ns);
   /// Pushes the hint of a job that has its word: enq.N5 and enq.N6.
   void place(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;
   /// Waits until the device has what was enqueued last.
@@ -55,7 +60,13 @@ class Producer {
   Error no_room(Level level, FreeCells::Taker taker, ErrorCode code) const;
 
  private:
-  /// Does what take_filled() says.
+  /// enqueue() and enqueue_batch() where a level is bounded: the way of take_filled(), one by one.
+  [[gnu::noinline]] Result<JobId> enqueue_bounded(const JobRequest& request, std::uint64_t wait_ns);
+  [[gnu::noinline]] Result<std::size_t> enqueue_batch_bounded(std::span<const JobRequest> requests,
+                                                              std::span<JobId> ids, std::uint64_t wait_ns);
+  Result<FreeCells::Filling> take_counted(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns,
+                                          CountedIn& counted);
+  /// Takes and fills a cell, without a look at the level's bound.
   Result<FreeCells::Filling> take_and_fill(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns);
   /// Publishes cells that are filled: enq.N3 to enq.N6. Returns how many.
   std::size_t publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,

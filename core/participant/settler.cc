@@ -39,9 +39,15 @@ void Settler::settled(HeldLease& lease) noexcept {
   const StateWord completing = held.next(CellState::completing, settling.owner());
   // After the swap: a keeper that says later that the job has children looks at the word again.
   const std::uint16_t flags = table_.header(index).flags.load();
-  if ((flags & cell_flag::end_is_seen) != 0 && table_.is_end_seen(index, flags)) [[unlikely]] {
-    settling.keep_completed(index, completing);
-    return Won::kept_cell;
+  if ((flags & (cell_flag::end_is_seen | cell_flag::counted)) != 0) [[unlikely]] {
+    if (table_.is_end_seen(index, flags)) {
+      settling.keep_completed(index, completing);
+      return Won::kept_cell;
+    }
+    if ((flags & cell_flag::counted) != 0) {
+      settling.free_counted(index, completing);
+      return (flags & cell_flag::memory_only) != 0 ? Won::cell : Won::cell_to_mark;
+    }
   }
   if (claiming_.was_queue_short() && (flags & cell_flag::in_arena) == 0) {
     table_.own_payload_lines(index, lease.payload.size());

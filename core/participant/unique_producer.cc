@@ -36,7 +36,8 @@ Result<UniqueJob> UniqueProducer::enqueue(const JobRequest& request, std::string
   UniqueJobs jobs(context_.segment);
   for (std::uint32_t losses = 0;; ++losses) {
     if (const auto there = jobs.find(hash, JobId())) return finish({*there, false}, unique, wait_ns);
-    const auto filling = producer_.take_filled(unique, room, wait_ns);
+    CountedIn counted(context_, static_cast<std::uint32_t>(unique.level));
+    const auto filling = producer_.take_filled(unique, room, wait_ns, counted);
     if (!filling) return std::unexpected(filling.error());
     writer_.set_unique(filling->index, hash, options);  // uniq.U1
     const JobId id = job_id_of(filling->word, filling->index);
@@ -50,7 +51,10 @@ Result<UniqueJob> UniqueProducer::enqueue(const JobRequest& request, std::string
       context_.take_back(*filling);
       return finish({**other, false}, unique, wait_ns);
     }
-    if (publish(*filling, unique, id)) return finish({id, true}, unique, wait_ns);  // uniq.U5
+    if (publish(*filling, unique, id)) {  // uniq.U5
+      counted.note_published();
+      return finish({id, true}, unique, wait_ns);
+    }
     jobs.give_way(hash, id);
     context_.free_cells.keep_back(filling->index);
     context_.free_cells.list_if_wanted();

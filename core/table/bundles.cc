@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "core/table/expiry.h"
+#include "core/table/level_bound.h"
 
 namespace ringmill {
 
@@ -11,6 +13,16 @@ namespace {
 
 /// Cells of a bundle that are published after one walk over its links.
 constexpr std::size_t most_in_a_walk = 1024;
+
+/// Counts a follow-up into its level: jobs that were enqueued together are counted already.
+void count_if_bounded(Settling& settling, CellIndex index, std::optional<BetweenSteps>& between) noexcept {
+  CellHeader& header = settling.table().header(index);
+  const auto level = header.level.load_once().below(settling.segment().geometry().level_numbers());
+  if (!level || !is_bounded(settling.segment(), *level) || (header.flags.load() & cell_flag::counted) != 0) return;
+  between.emplace(settling.own_entry());  // bound.B1
+  LevelCount(settling.segment(), *level).enter_unasked();
+  header.flags.fetch_or(cell_flag::counted);
+}
 
 }  // namespace
 
@@ -23,6 +35,8 @@ bool publish_filled(Settling& settling, CellIndex index, StateWord filling) noex
                                                     : CellState::queued;
   const std::uint64_t expires_ms = expires_at_ms(table, index);
   const JobPair pair = settling.pair_of(index);
+  std::optional<BetweenSteps> between;
+  count_if_bounded(settling, index, between);
   std::uint64_t expected = filling.bits();
   if (!table.state(index).compare_exchange_strong(expected, filling.next(state, 0).bits())) return false;
   settling.tally().count(&PairCounts::enqueued, pair);

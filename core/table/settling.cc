@@ -8,6 +8,7 @@
 
 #include "core/base/kept_text.h"
 #include "core/table/bundles.h"
+#include "core/table/level_bound.h"
 #include "ipc/clock.h"
 #include "ipc/invariant.h"
 #include "ipc/wait_mark.h"
@@ -246,7 +247,11 @@ bool Settling::finish_final(CellIndex index, StateWord completing, LeaseNote not
     return false;
   }
   const bool journaled = is_journaled(index);
-  free_cell(index, completing);
+  if ((flags & cell_flag::counted) != 0) {
+    free_counted(index, completing);
+  } else {
+    free_cell(index, completing);
+  }
   if (journaled) mark_ended(index);  // settle.M
   return true;
 }
@@ -273,10 +278,27 @@ bool Settling::put_off(CellIndex index, StateWord blocked) noexcept {
   return table_.state(index).compare_exchange_strong(expected, blocked.next(CellState::delayed, 0).bits());
 }
 
+void Settling::free_counted(CellIndex index, StateWord completing) noexcept {
+  const std::uint32_t level = table_.header(index).level.load_once().unbounded();
+  const BetweenSteps between(*me_);  // bound.B5
+  free_cell(index, completing);
+  count_out(level);
+}
+
+void Settling::count_out(std::uint32_t level) noexcept {
+  if (level < segment_->geometry().level_numbers()) LevelCount(*segment_, level).leave(1);  // bound.B6
+}
+
 bool Settling::drop(CellIndex index, StateWord from) noexcept {
   const bool journaled = is_journaled(index);
+  const CellHeader& header = table_.header(index);
+  // Of the job that `from` speaks of, or the swap fails.
+  const std::uint32_t level = header.level.load_once().unbounded();
+  std::optional<BetweenSteps> between;
+  if ((header.flags.load() & cell_flag::counted) != 0) between.emplace(*me_);  // bound.B5
   std::uint64_t expected = from.bits();
   if (!table_.state(index).compare_exchange_strong(expected, table_.freed(from).bits())) return false;
+  if (between) count_out(level);
   if (journaled) mark_ended(index);
   return true;
 }

@@ -107,6 +107,8 @@ class Settling {
   }
 
   const Segment& segment() const noexcept { return *segment_; }
+  /// The acting participant's.
+  ParticipantEntry& own_entry() const noexcept { return *me_; }
   const JobTable& table() const noexcept { return table_; }
   std::uint32_t owner() const noexcept { return owner_; }
   Tally& tally() noexcept { return tally_; }
@@ -150,6 +152,9 @@ class Settling {
     // ORDER state: releases the cell's last use to its next producer.
     table_.state(index).store(table_.freed(completing).bits(), std::memory_order_release);  // settle.E5
   }
+
+  /// The same for a job with cell_flag::counted: bound.B5 and bound.B6.
+  [[gnu::noinline]] void free_counted(CellIndex index, StateWord completing) noexcept;
 
   /// E3 to W of a completion whose E1 and E2 are done, for a job whose end the keeper has to see.
   void keep_completed(CellIndex index, StateWord completing) noexcept {
@@ -225,6 +230,7 @@ class Settling {
   void note_attempt(CellIndex index, LeaseNote note) noexcept;
   /// E4 to E6 for a job that goes on, or is kept.
   void settle_in(CellIndex index, StateWord completing, CellState state, DueTime due, bool to_journal) noexcept;
+  void count_out(std::uint32_t level) noexcept;
   [[gnu::noinline]] void wake_groups(std::uint64_t groups) noexcept;
 
   const Segment* segment_;

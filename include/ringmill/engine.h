@@ -96,6 +96,11 @@ class Engine {
   /// no_space, when 64 kinds have a concurrency limit. status() shows the limits and how many jobs they hold back.
   Result<void> limit(Kind kind, const KindLimits& limits);
 
+  /// Limits how many jobs a level holds, in whatever state; LevelLimits{} takes the limit off. What it holds already
+  /// stays, and counts. A further job is refused with would_block, or waits; one that follows up a running job is not.
+  /// Durable, as pauses are. Errors: as pause(Level); invalid_argument (not a number of jobs, or a share).
+  Result<void> limit(Level level, const LevelLimits& limits);
+
   /// Returns the most bytes that a payload may have.
   std::uint32_t most_payload_bytes() const noexcept;
   /// Returns the same for a job with these options: in an engine without an arena they take some of the room.

@@ -14,6 +14,17 @@ struct Rate {
   bool operator==(const Rate&) const noexcept = default;
 };
 
+/// The most jobs that a level holds, in whatever state: those that wait, run, or are kept with their result. One of the
+/// two is set, or neither: no bound.
+struct LevelLimits {
+  /// 0 to 16 Mi jobs.
+  std::uint32_t most = 0;
+  /// 0 to 100 % of the engine's capacity, rounded up.
+  std::uint32_t most_percent = 0;
+
+  bool operator==(const LevelLimits&) const noexcept = default;
+};
+
 /// The limits of one kind, over all levels and all processes of the engine.
 struct KindLimits {
   /// Each attempt takes a token. In any span of time, tokens for at most burst + span * rate attempts come due. A job

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <ringmill/flow_control.h>
+
 namespace ringmill {
 
 /// Room that is kept for the jobs of one level, beside CreateOptions::capacity.
@@ -18,7 +20,14 @@ struct LevelReserve {
   std::uint32_t jobs = 0;
 };
 
-/// How to make an engine. Everything is fixed at creation; levels can be added later.
+/// The limits of one level.
+struct LevelLimit {
+  /// One of CreateOptions::levels.
+  std::string level;
+  LevelLimits limits;
+};
+
+/// How to make an engine. Everything is fixed at creation but limits; levels can be added later.
 struct CreateOptions {
   /// The fixed levels, the most urgent first: 1 to 16 names of 1 to 63 characters of [A-Za-z0-9._:/-].
   std::vector<std::string> levels{"high", "default", "low"};
@@ -32,6 +41,8 @@ struct CreateOptions {
   /// keeps room for the follow-ups of running handlers, a sixty-fourth of the capacity (64 to 1024 jobs): handlers that
   /// enqueue cannot fill it up against each other. An empty list keeps neither, nor does a capacity above 14 Mi.
   std::optional<std::vector<LevelReserve>> reserve{};
+  /// The most jobs that single levels may hold; Engine::limit() changes it. Follow-ups are never refused for it.
+  std::vector<LevelLimit> level_limits{};
   /// Bytes of one cell: a power of two, 128 to 65536. It holds a payload of up to cell_size - 64 bytes (48 less with
   /// some of JobOptions); longer ones go to the arena.
   std::uint32_t cell_size = 256;

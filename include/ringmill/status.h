@@ -31,6 +31,8 @@ struct LevelStatus {
   std::uint64_t ring = 0;
   /// Room that is kept for its jobs alone, beside EngineStatus::capacity; dynamic levels share theirs.
   std::uint64_t kept = 0;
+  /// The most jobs that it may hold; 0: no bound of its own.
+  std::uint64_t most = 0;
 };
 
 /// A kind that is paused or limited.

@@ -23,6 +23,7 @@ struct InitWords {
   std::string weights;
   std::string mode;
   std::string reserve;
+  std::string most;
   std::chrono::nanoseconds lease{};
   CreateOptions options;
 };
@@ -47,6 +48,21 @@ Result<std::vector<LevelReserve>> read_reserve(const std::string& words, std::ui
   return reserve;
 }
 
+/// NAME=N jobs or NAME=N%, several with commas.
+Result<std::vector<LevelLimit>> read_most(const std::string& words) {
+  std::vector<LevelLimit> limits;
+  for (const std::string& text : split_list(words)) {
+    const std::size_t sign = text.rfind('=');
+    const auto most = sign != text.npos && sign != 0 ? read_level_limits(text.substr(sign + 1)) : std::nullopt;
+    if (!most) {
+      return std::unexpected(
+          Error(ErrorCode::invalid_argument, "--most: not a level and its limit like low=50% or low=60000", text));
+    }
+    limits.push_back({.level = text.substr(0, sign), .limits = *most});
+  }
+  return limits;
+}
+
 Result<CreateOptions> read_options(const InitWords& words) {
   CreateOptions options = words.options;
   const auto invalid = [](const char* summary, const std::string& detail) {
@@ -69,6 +85,11 @@ Result<CreateOptions> read_options(const InitWords& words) {
     auto reserve = read_reserve(words.reserve, options.capacity);
     if (!reserve) return std::unexpected(reserve.error());
     options.reserve = std::move(*reserve);
+  }
+  if (!words.most.empty()) {
+    auto limits = read_most(words.most);
+    if (!limits) return std::unexpected(limits.error());
+    options.level_limits = std::move(*limits);
   }
   if (words.lease.count() != 0) options.lease = std::chrono::ceil<std::chrono::milliseconds>(words.lease);
   return options;
@@ -104,6 +125,10 @@ Command add_init(CLI::App& program) {
   app->add_option("--reserve", words->reserve,
                   "Room beside that for single levels, as jobs or a share of the capacity; * is all dynamic "
                   "levels (5% for each but the last level, and for *)")
+      ->type_name("LEVEL=N[%],...");
+  app->add_option("--most", words->most,
+                  "The most jobs that single levels may hold, kept results included, as jobs or a share of the "
+                  "capacity; `ringmill level DIR set` changes it")
       ->type_name("LEVEL=N[%],...");
   add_size(*app, "--cell-size", words->options.cell_size,
            "Bytes of one cell, a power of two (256); it holds a payload of up to 64 bytes less");

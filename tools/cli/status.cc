@@ -32,6 +32,7 @@ Json status_json(const EngineStatus& status) {
                               {"running", level.running},
                               {"completed", level.completed},
                               {"kept", level.kept},
+                              {"most", level.most},
                               {"paused", level.paused},
                               {"paused_since", time_json(level.paused_since)}});
   }
@@ -169,10 +170,11 @@ void print_text(const EngineStatus& status, const Result<DeadLetterTotals>& dead
   output.line(fmt::format("         {} came back from lost workers, {} from leases that expired", totals.worker_lost,
                           totals.lease_expired));
   output.line("");
-  Table levels({"level", ">weight", ">queued", ">delayed", ">running", ">completed", ">kept room"});
+  Table levels({"level", ">weight", ">queued", ">delayed", ">running", ">completed", ">kept room", ">most"});
   for (const LevelStatus& level : status.levels) {
     levels.row({level.name, std::to_string(level.weight), std::to_string(level.queued), std::to_string(level.delayed),
-                std::to_string(level.running), std::to_string(level.completed), std::to_string(level.kept)});
+                std::to_string(level.running), std::to_string(level.completed), std::to_string(level.kept),
+                level.most == 0 ? "-" : std::to_string(level.most)});
   }
   levels.print(output);
   for (const LevelStatus& level : status.levels) {

@@ -13,6 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include <ringmill/flow_control.h>
+
 #include "core/base/durations.h"
 
 namespace ringmill::cli {
@@ -95,6 +97,17 @@ inline std::string format_size(std::uint64_t bytes) {
     value /= 1024;
   }
   return fmt::format("{:.1f} TiB", value);
+}
+
+/// N jobs, N% of the capacity, or `none`. Nothing: it is none of these.
+inline std::optional<LevelLimits> read_level_limits(std::string_view text) noexcept {
+  if (text == "none") return LevelLimits{};
+  const bool is_share = text.ends_with('%');
+  if (is_share) text.remove_suffix(1);
+  const auto number = parse_number(text);
+  if (!number || *number == 0 || *number > (is_share ? 100U : 1U << 24)) return std::nullopt;
+  const auto most = static_cast<std::uint32_t>(*number);
+  return is_share ? LevelLimits{.most_percent = most} : LevelLimits{.most = most};
 }
 
 }  // namespace ringmill::cli

@@ -134,12 +134,14 @@ bool print_level_entry() {
                    {offsetof(LevelEntry, dynamic_state), sizeof(LevelEntry::dynamic_state), "dynamic_state"},
                    {offsetof(LevelEntry, dynamic_ring), sizeof(LevelEntry::dynamic_ring), "dynamic_ring"},
                    {offsetof(LevelEntry, kept_cells), sizeof(LevelEntry::kept_cells), "kept_cells"},
-                   {offsetof(LevelEntry, reserved_kept), sizeof(LevelEntry::reserved_kept), "reserved_kept"},
+                   {offsetof(LevelEntry, most_cells), sizeof(LevelEntry::most_cells), "most_cells"},
                    {offsetof(LevelEntry, reserved), sizeof(LevelEntry::reserved), "reserved"},
                    {offsetof(LevelEntry, head), sizeof(LevelEntry::head), "head"},
-                   padding(offsetof(LevelEntry, head) + sizeof(LevelEntry::head), offsetof(LevelEntry, tail)),
+                   {offsetof(LevelEntry, went), sizeof(LevelEntry::went), "went"},
+                   padding(offsetof(LevelEntry, went) + sizeof(LevelEntry::went), offsetof(LevelEntry, tail)),
                    {offsetof(LevelEntry, tail), sizeof(LevelEntry::tail), "tail"},
-                   padding(offsetof(LevelEntry, tail) + sizeof(LevelEntry::tail), sizeof(LevelEntry)),
+                   {offsetof(LevelEntry, came), sizeof(LevelEntry::came), "came"},
+                   padding(offsetof(LevelEntry, came) + sizeof(LevelEntry::came), sizeof(LevelEntry)),
                });
 }
 
@@ -198,6 +200,7 @@ bool print_participant_entry() {
           {offsetof(ParticipantEntry, placing_count), sizeof(ParticipantEntry::placing_count), "placing_count"},
           {offsetof(ParticipantEntry, attached_at_ns), sizeof(ParticipantEntry::attached_at_ns), "attached_at_ns"},
           {offsetof(ParticipantEntry, robust_linked), sizeof(ParticipantEntry::robust_linked), "robust_linked"},
+          {offsetof(ParticipantEntry, counting), sizeof(ParticipantEntry::counting), "counting"},
           {offsetof(ParticipantEntry, reserved_a), sizeof(ParticipantEntry::reserved_a), "reserved_a"},
           {offsetof(ParticipantEntry, wake_sequence), sizeof(ParticipantEntry::wake_sequence), "wake_sequence"},
           {offsetof(ParticipantEntry, interest_any_kind), sizeof(ParticipantEntry::interest_any_kind),
