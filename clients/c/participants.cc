@@ -96,14 +96,14 @@ uint32_t rm_held(const rm_participant* participant) {
   return participant->leases == nullptr ? 0 : participant->leases->count();
 }
 
-rm_code rm_begin_wait(rm_participant* participant, uint32_t* mark, rm_error* error) {
+rm_code rm_begin_wait(rm_participant* participant, uint32_t* mark, int* may_claim, rm_error* error) {
   return guarded(error, [&] {
     if (participant->get() == nullptr) return participant->detached(error);
-    if (mark == nullptr) return report(error, RM_INVALID_ARGUMENT, "the mark is NULL");
+    if (mark == nullptr || may_claim == nullptr) return report(error, RM_INVALID_ARGUMENT, "an argument is NULL");
     const auto begun = participant->get()->begin_wait();
     if (!begun) return report(error, begun.error());
-    if (!*begun) return report(error, RM_WOULD_BLOCK);
-    *mark = (*begun)->sequence;
+    *may_claim = begun->has_value() ? 0 : 1;
+    *mark = begun->value_or(BegunWait{}).sequence;
     return rm_code{RM_OK};
   });
 }

@@ -330,8 +330,9 @@ TEST(CMisuseAfterFork, the_child_is_told_and_may_let_everything_go) {
   Child child([&] {
     rm_participant* other = nullptr;
     std::uint32_t mark = 0;
+    int may_claim = 0;
     const bool is_told = world.settle(worker, job.lease) == RM_AFTER_FORK && rm_held(worker) == 1 &&
-                         rm_begin_wait(worker, &mark, nullptr) == RM_AFTER_FORK &&
+                         rm_begin_wait(worker, &mark, &may_claim, nullptr) == RM_AFTER_FORK &&
                          rm_participant_check(worker) == RM_AFTER_FORK && rm_detach(worker, nullptr) == RM_AFTER_FORK &&
                          rm_attach(world.engine, RM_WORKER, 0, &other, nullptr) == RM_AFTER_FORK;
     rm_abandon(worker);
@@ -398,6 +399,27 @@ TEST(CStructsInProcess, elements_stand_as_far_apart_as_the_first_one_says) {
   EXPECT_EQ(c_text(jobs[0].known.payload), "x");
   EXPECT_EQ(c_text(jobs[1].known.payload), "y");
   EXPECT_EQ(jobs[1].later, 0U);
+  rm_participant_release(worker);
+}
+
+TEST(CInterfaceInProcess, a_wait_is_begun_here_and_slept_through_in_another_thread) {
+  CWorld world;
+  rm_participant* worker = world.attach(RM_PROCESS_BOUND);
+  std::uint32_t mark = 0;
+  int may_claim = 1;
+  world.expect_ok(rm_begin_wait(worker, &mark, &may_claim, &world.error));
+  ASSERT_EQ(may_claim, 0);
+  int woken = 0;
+  std::thread sleeper([&] { woken = rm_sleep(worker, mark, 1'000'000'000); });
+  world.enqueue(worker, "x");
+  sleeper.join();
+  EXPECT_EQ(woken, 1);
+  rm_end_wait(worker, 1);
+  world.expect_ok(rm_begin_wait(worker, &mark, &may_claim, &world.error));
+  EXPECT_EQ(may_claim, 1);
+  EXPECT_EQ(world.settle(worker, world.claim(worker).lease), RM_OK);
+  rm_wake(worker);
+  EXPECT_EQ(rm_begin_wait(worker, &mark, &may_claim, &world.error), RM_WOULD_BLOCK);
   rm_participant_release(worker);
 }
 

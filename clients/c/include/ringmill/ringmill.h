@@ -303,9 +303,10 @@ RM_API uint32_t rm_parents(const rm_participant* participant, rm_lease lease, rm
 
 /* --- waits that are slept through elsewhere: threads of a runtime, event loops ------------------------------------ */
 
-/* Begins a wait for jobs, and does not sleep. RM_OK: *mark goes to rm_sleep(). RM_WOULD_BLOCK: there may be a job,
- * claim now. A later rm_claim() that waits ends it. Owner. Errors as rm_claim. */
-RM_API rm_code rm_begin_wait(rm_participant* participant, uint32_t* mark, rm_error* error);
+/* Begins a wait for jobs, and does not sleep: *mark goes to rm_sleep(). *may_claim 1: there may be a job already; no
+ * wait has begun, claim now. A later rm_claim() that waits ends it. Owner. RM_WOULD_BLOCK (rm_wake; all leases are in
+ * use), RM_LEVEL_REMOVED, RM_NOT_FOUND (engine removed). */
+RM_API rm_code rm_begin_wait(rm_participant* participant, uint32_t* mark, int* may_claim, rm_error* error);
 /* Sleeps until a job may be there, rm_wake() is called, or the time is over (a second at most). Returns 1 if something
  * woke it. Any thread, also while the owner is in other calls; not after the participant left. */
 RM_API int rm_sleep(const rm_participant* participant, uint32_t mark, int64_t wait_ns);
