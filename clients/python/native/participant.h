@@ -1,0 +1,13 @@
+// Participants as Python sees them.
+#pragma once
+
+#include <string_view>
+
+#include "clients/python/native/handles.h"
+
+namespace ringmill::python {
+
+std::shared_ptr<ParticipantHandle> attach(const std::shared_ptr<EngineHandle>& engine, std::string_view role,
+                                          bool process_bound);
+
+}  // namespace ringmill::python
