@@ -1,0 +1,117 @@
+"""A result backend for Celery: `backend="ringmill:///DIRECTORY"`, beside the broker's engine or another one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from celery.backends.base import KeyValueStoreBackend
+from celery.exceptions import TimeoutError as CeleryTimeout
+from kombu.utils.encoding import bytes_to_str, ensure_bytes
+
+from ._box import shared_handles
+from ._store import Store
+from .kombu import path_of_url
+
+# Seconds between two looks at a result: it comes soon, or not so soon.
+_PAUSES = (0.001, 0.001, 0.002, 0.002, 0.005, 0.005, 0.01, 0.02, 0.05)
+
+
+class Backend(KeyValueStoreBackend):
+    supports_autoexpire = True
+    supports_native_join = True
+    implements_incr = True
+    persistent = True
+
+    def __init__(self, url: str | None = None, app: Any = None, **kwargs: Any) -> None:
+        super().__init__(app=app, **kwargs)
+        self.url = url or self.app.conf.result_backend
+        path, _ = path_of_url(self.url)
+        if not os.path.isdir(path):
+            shared_handles(path, {})  # makes the engine
+        self._store = Store(path)
+        expires = self.prepare_expires(kwargs.get("expires"))
+        self.expires: float | None = float(expires) if expires else None
+
+    def as_uri(self, include_password: bool = False) -> str:
+        return str(self.url)
+
+    def __reduce__(self, args: Any = (), kwargs: Any = None) -> Any:
+        return super().__reduce__((self.url, *args), kwargs or {})
+
+    # --- values
+
+    def get(self, key: Any) -> bytes | None:
+        return self._store.get(ensure_bytes(key))
+
+    def mget(self, keys: Iterable[Any]) -> list[bytes | None]:
+        return self._store.get_many([ensure_bytes(key) for key in keys])
+
+    def set(self, key: Any, value: Any) -> None:
+        self._store.set(ensure_bytes(key), ensure_bytes(value), self.expires)
+
+    def delete(self, key: Any) -> None:
+        self._store.delete(ensure_bytes(key))
+
+    def incr(self, key: Any) -> int:
+        return self._store.increment(ensure_bytes(key))
+
+    def expire(self, key: Any, value: Any) -> None:
+        self._store.expire(ensure_bytes(key), float(value))
+
+    def cleanup(self) -> None:
+        self._store.sweep()
+
+    # --- waiting: Celery would look every half second
+
+    def wait_for(self, task_id: str, timeout: float | None = None, interval: float = 0.5, no_ack: bool = True,
+                 on_interval: Any = None) -> Any:  # fmt: skip
+        self._ensure_not_eager()
+        end = None if timeout is None else time.monotonic() + timeout
+        turn = 0
+        while True:
+            meta = self.get_task_meta(task_id)
+            if meta["status"] in self.READY_STATES:
+                return meta
+            if on_interval:
+                on_interval()
+            if end is not None and time.monotonic() >= end:
+                raise CeleryTimeout("The operation timed out.")
+            self._sleep(turn)
+            turn += 1
+
+    def get_many(self, task_ids: Iterable[str], timeout: float | None = None, interval: float = 0.5,
+                 no_ack: bool = True, on_message: Any = None, on_interval: Any = None,
+                 max_iterations: int | None = None, READY_STATES: Any = None) -> Iterator[tuple[str, Any]]:  # fmt: skip
+        ready = self.READY_STATES if READY_STATES is None else READY_STATES
+        waiting = {bytes_to_str(task_id) for task_id in task_ids}
+        end = None if timeout is None else time.monotonic() + timeout
+        turn = 0
+        while waiting:
+            ids = list(waiting)
+            ended = False
+            for task_id, value in zip(ids, self.mget([self.get_key_for_task(task_id) for task_id in ids])):
+                meta = None if value is None else self.decode_result(value)
+                if meta is None or meta["status"] not in ready:
+                    continue
+                ended = True
+                waiting.discard(task_id)
+                if on_message is not None:
+                    on_message(meta)
+                yield task_id, meta
+            if not waiting:
+                return
+            if end is not None and time.monotonic() >= end:
+                raise CeleryTimeout(f"Operation timed out ({timeout})")
+            if on_interval:
+                on_interval()
+            turn = 0 if ended else turn + 1
+            if max_iterations and turn >= max_iterations:
+                return
+            self._sleep(turn)
+
+    @staticmethod
+    def _sleep(turn: int) -> None:
+        time.sleep(_PAUSES[min(turn, len(_PAUSES) - 1)])
