@@ -535,7 +535,8 @@ enum class BornRule : std::uint16_t {
 };
 
 /// Stands before the CellOptions of a job that has parents, or that belongs to a bundle. The parents' ids stand in
-/// front of its payload, and are counted in payload_bytes. Writers and readers: as in CellHeader.
+/// front of its payload, in the cell or in the arena, and are counted in payload_bytes. Writers and readers: as in
+/// CellHeader.
 struct CellLinks {
   std::atomic<std::uint64_t> born_of;            // the leader of its bundle; 0: none
   std::atomic<std::uint64_t> next;               // the next job of the bundle to be published before this one; 0: none

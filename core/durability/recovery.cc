@@ -254,7 +254,9 @@ void TableRebuild::on_links(const JournalPlace& place, const LinksRecord& record
   CellHeader& header = table_.header(index);
   if (effect_of(RecordType::links, ScratchCell(header).life_of(id)) != RecordEffect::adds) return;
   CellLinks* const links = table_.links(index);
-  const std::uint32_t room_for_ids = header.payload_bytes.load_once().at_most(table_.inline_bytes_beside_links());
+  const bool is_large = (header.flags.load() & cell_flag::in_arena) != 0;
+  const std::uint32_t room_for_ids = header.payload_bytes.load_once().at_most(
+      is_large ? segment_->geometry().max_payload : table_.inline_bytes_beside_links());
   if (links == nullptr || record.rule > static_cast<std::uint8_t>(BornRule::after_it) ||
       std::uint64_t{record.parents} * 8 > room_for_ids || record.runs_all_the_same > 1) {
     note_damage(place, "links that no job of this engine can have", id);
@@ -262,8 +264,6 @@ void TableRebuild::on_links(const JournalPlace& place, const LinksRecord& record
   }
   set(links->parents, record.parents);
   set(links->runs_all_the_same, record.runs_all_the_same);
-  // As in on_options(): of a job in the arena a text begins behind the ids.
-  set(header.text_bytes, header.text_bytes.load_once().at_most(table_.text_room(index)));
   constexpr auto alone = static_cast<std::uint16_t>(BornRule::alone);
   if (value_of16(links->rule) == alone) return;
   set(links->rule, record.rule);

@@ -101,7 +101,6 @@ void TableRebuild::place_payload(CellIndex index, JobId id) {
   const auto unit = arena_.take(id, static_cast<std::uint32_t>(payload.size()));
   if (unit) {
     arena_.fill(index, *unit, payload);
-    table_.copy_in(index, payload.first(std::size_t{8} * table_.parents(index)));
   } else {
     // A chunk is enough for any of them, so with one for each there is room.
     arena_wanted_ += segment_->geometry().arena_chunk_bytes;

@@ -9,6 +9,7 @@
 #include "core/levels/level_names.h"
 #include "core/table/arena.h"
 #include "core/table/lease_slots.h"
+#include "core/table/parents.h"
 #include "ipc/clock.h"
 
 namespace ringmill {
@@ -100,8 +101,10 @@ void view_header(const Segment& segment, CellIndex index, JobView& view) {
   view.parked = WaitMark::of_parked(header.cause.load(), view.word);
   if (view.parked != WaitMark::Reason::none) view.info.state = JobState::queued;
   view.info.attempts = header.attempts.load();
-  view.info.parents = table.parent_ids(index);
-  view.payload_begins_at = static_cast<std::uint32_t>(view.info.parents.size() * 8);
+  view.info.parent_count = table.parents(index);
+  view.info.parents =
+      parents_of(table, Arena(segment), view.info.id, JobInfo::most_parents).value_or(std::vector<JobId>());
+  view.payload_begins_at = view.info.parent_count * 8;
   const bool in_arena = (header.flags.load() & cell_flag::in_arena) != 0;
   const std::uint32_t bytes =
       header.payload_bytes.load_once().at_most(in_arena ? segment.geometry().max_payload : table.inline_bytes());

@@ -13,6 +13,7 @@
 #include "core/levels/level_names.h"
 #include "core/table/arena.h"
 #include "core/table/job_table.h"
+#include "core/table/parents.h"
 #include "core/table/room.h"
 #include "ipc/clock.h"
 #include "ipc/file.h"
@@ -40,12 +41,13 @@ LevelStatus view_level(const Segment& segment, std::uint32_t n) {
 }
 
 /// Whether a parent of a blocked job lives.
-bool has_living_parent(const JobTable& table, CellIndex index) {
-  return std::ranges::any_of(table.parent_ids(index), [&table](JobId parent) {
-    if (!table.stands(parent)) return false;
-    const auto state = shown_state(table.word(index_of(parent)).state());
-    return state && !is_over(*state);
-  });
+bool has_living_parent(const JobTable& table, const Arena& arena, JobId id) {
+  const auto parents = parents_of(table, arena, id);
+  return parents && std::ranges::any_of(*parents, [&table](JobId parent) {
+           if (!table.stands(parent)) return false;
+           const auto state = shown_state(table.word(index_of(parent)).state());
+           return state && !is_over(*state);
+         });
 }
 
 /// Which of a level's numbers the jobs of a state add to. Dead and cancelled ones are in none.
@@ -68,6 +70,7 @@ class JobCounts {
   JobCounts(const Segment& segment, const std::vector<std::uint32_t>& numbers, std::vector<LevelStatus>& levels)
       : segment_(&segment),
         table_(segment),
+        arena_(segment),
         levels_(&levels),
         place_of_(segment.geometry().level_numbers(), no_place),
         kinds_(segment),
@@ -86,7 +89,8 @@ class JobCounts {
     const std::uint32_t kind = header.kind.load_once().unbounded();  // kinds_.count() and name_of() take any
     const bool is_held = kinds_.count(kind, *state, is_parked);
     // Until the keeper has made it queued, a job whose parents are over is as good as queued.
-    if (*state == JobState::blocked && !has_living_parent(table_, index)) state = JobState::queued;
+    if (*state == JobState::blocked && !has_living_parent(table_, arena_, job_id_of(word, index)))
+      state = JobState::queued;
     const auto row = std::ranges::find(counts_of_states, *state, &CountOfState::state);
     if (row != counts_of_states.end()) ++(counts.*row->count);
     if (is_held) ++counts.held;
@@ -115,6 +119,7 @@ class JobCounts {
 
   const Segment* segment_;
   JobTable table_;
+  Arena arena_;
   std::vector<LevelStatus>* levels_;
   std::vector<std::size_t> place_of_;  // in levels_, per number of a level
   KindCounts kinds_;

@@ -1,19 +1,30 @@
 #include "core/keeper/dependencies.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
+#include "core/table/damage.h"
+#include "core/table/parents.h"
 #include "ipc/clock.h"
 
 namespace ringmill {
+
+namespace {
+
+/// Less than a millisecond of work, unless each is looked for among the dead letters.
+constexpr std::size_t most_parents_in_a_look = 4096;
+
+}  // namespace
 
 Dependencies::Fate Dependencies::fate_of(JobId parent) {
   const JobTable& table = reaper_->settling().table();
   if (!table.can_have_given(parent)) return Fate::well;  // the list is corrupted
   const CellIndex index = index_of(parent);
   if (table.stands(parent)) {
-    table.header(index).flags.fetch_or(cell_flag::has_children);  // dep.F1
+    std::atomic<std::uint16_t>& flags = table.header(index).flags;
+    if ((flags.load() & cell_flag::has_children) == 0) flags.fetch_or(cell_flag::has_children);  // dep.F1
   }
   const StateWord word(table.state(index).load());  // dep.F2: seq_cst
   if (word.generation() != generation_of(parent)) return is_dead_letter(parent) ? Fate::badly : Fate::well;
@@ -41,27 +52,75 @@ bool Dependencies::is_dead_letter(JobId id) {
   return letters_->find(id).has_value();
 }
 
-bool Dependencies::look_at(CellIndex index, StateWord word) {
-  const JobTable& table = reaper_->settling().table();
-  const std::vector<JobId> parents = table.parent_ids(index);
-  if (table.word(index) != word) return false;
+Dependencies::Child* Dependencies::child_of(CellIndex index, StateWord word) {
   const JobId id = job_id_of(word, index);
-  const bool is_new = !waits_for_.contains(id.value());
-  std::uint32_t living = 0;
-  bool again = false;
-  JobId bad_parent;
-  for (const JobId parent : parents) {
-    const Fate fate = fate_of(parent);
-    if (fate == Fate::lives || fate == Fate::is_completing) ++living;
-    if (fate == Fate::is_completing) again = true;
-    if (fate == Fate::badly) bad_parent = parent;
-    if (is_new && table.stands(parent)) children_[parent.value()].ids.push_back(id.value());
+  if (const auto known = children_.find(id.value()); known != children_.end()) return &known->second;
+  const JobTable& table = reaper_->settling().table();
+  auto parents = parents_of(table, arena_, id);
+  if (table.word(index) != word) return nullptr;
+  if (!parents) {
+    reaper_->bury(index, word, DeathCause::failed, sentence_of(Damage::payload));
+    return nullptr;
   }
-  // The end of a parent may be noted later than it was seen here. Then it counts down once too often, which costs one
-  // more check.
-  waits_for_[id.value()] = living;
-  if (living == 0) decide(index, word, bad_parent);
-  return again;
+  std::ranges::reverse(*parents);  // they are taken from the back
+  Child& child = children_[id.value()];
+  child.to_look_at = *std::move(parents);
+  if (!child.to_look_at.empty()) ++partly_known_;
+  return &child;
+}
+
+bool Dependencies::look_at(CellIndex index, StateWord word) {
+  Child* const child = child_of(index, word);
+  if (child == nullptr) return false;
+  const JobId id = job_id_of(word, index);
+  std::size_t left = most_parents_in_a_look;
+  for (const JobId parent : std::exchange(child->completing, {})) {
+    if (look_again_at(parent) == Fate::is_completing) child->completing.push_back(parent);
+  }
+  if (!child->to_look_at.empty()) {
+    for (; left != 0 && !child->to_look_at.empty(); --left) {
+      take_up(id, *child, child->to_look_at.back());
+      child->to_look_at.pop_back();  // only now: until then nothing is decided
+    }
+    if (!child->to_look_at.empty()) return true;
+    child->to_look_at.shrink_to_fit();
+    --partly_known_;
+  } else {
+    // A mark that was lost costs no more than the time until a scan comes by, once for each few thousand parents.
+    for (std::size_t n = std::min(left, child->parents.size()); n != 0 && child->living != 0; --n) {
+      if (child->next >= child->parents.size()) child->next = 0;
+      look_again_at(child->parents[child->next++]);
+    }
+  }
+  if (word.state() != CellState::blocked) return false;  // its parents are kept for it
+  if (child->living == 0) decide(index, word, child->bad_parent);
+  return !child->completing.empty();
+}
+
+void Dependencies::take_up(JobId id, Child& child, JobId parent) {
+  Fate fate = fate_of(parent);
+  const bool stands = reaper_->settling().table().stands(parent);
+  if (!stands && fate == Fate::is_completing) fate = fate_of(parent);  // it ended in between, and went
+  if (fate == Fate::badly) child.bad_parent = parent;
+  if (!stands) return;
+  Parent& known = parents_[parent.value()];
+  ++known.children;
+  child.parents.push_back(parent);
+  if (fate != Fate::lives && fate != Fate::is_completing) {
+    say_over(parent, known, fate == Fate::well);
+    return;
+  }
+  known.waiting.push_back(id.value());
+  ++child.living;
+  if (fate == Fate::is_completing) child.completing.push_back(parent);
+}
+
+Dependencies::Fate Dependencies::look_again_at(JobId parent) {
+  const auto known = parents_.find(parent.value());
+  if (known == parents_.end() || known->second.is_over) return Fate::well;
+  const Fate fate = fate_of(parent);
+  if (fate != Fate::lives && fate != Fate::is_completing) say_over(parent, known->second, fate == Fate::well);
+  return fate;
 }
 
 void Dependencies::decide(CellIndex index, StateWord word, JobId bad_parent) {
@@ -82,32 +141,36 @@ void Dependencies::decide(CellIndex index, StateWord word, JobId bad_parent) {
   }
 }
 
-void Dependencies::note_end(CellIndex index, StateWord word, std::vector<JobId>& no_longer_kept) {
+void Dependencies::say_over(JobId parent, Parent& known, bool ended_well) {
+  if (std::exchange(known.is_over, true)) return;
   const JobTable& table = reaper_->settling().table();
+  for (const std::uint64_t waiting : std::exchange(known.waiting, {})) {
+    const auto found = children_.find(waiting);
+    if (found == children_.end()) continue;  // it has ended
+    Child& child = found->second;
+    if (!ended_well) child.bad_parent = parent;
+    if (--child.living != 0 || !child.to_look_at.empty()) continue;
+    const CellIndex index = index_of(JobId(waiting));
+    const StateWord word = table.word(index);
+    if (word.state() != CellState::blocked || word.generation() != generation_of(JobId(waiting))) continue;
+    decide(index, word, child.bad_parent);
+  }
+}
+
+void Dependencies::note_end(CellIndex index, StateWord word, std::vector<JobId>& no_longer_kept) {
   const JobId id = job_id_of(word, index);
-  const std::vector<JobId> parents = table.parent_ids(index);
-  if (table.word(index) == word) {
-    waits_for_.erase(id.value());
-    for (const JobId parent : parents) {
-      const auto found = children_.find(parent.value());
-      if (found == children_.end()) continue;
-      std::erase(found->second.ids, id.value());
-      if (!found->second.ids.empty()) continue;
-      children_.erase(found);
+  if (const auto found = children_.find(id.value()); found != children_.end()) {
+    if (!found->second.to_look_at.empty()) --partly_known_;
+    for (const JobId parent : found->second.parents) {
+      const auto known = parents_.find(parent.value());
+      if (known == parents_.end() || --known->second.children != 0) continue;
+      parents_.erase(known);
       no_longer_kept.push_back(parent);
     }
+    children_.erase(found);
   }
-  const auto found = children_.find(id.value());
-  if (found == children_.end() || found->second.is_over) return;
-  found->second.is_over = true;
-  const std::vector<std::uint64_t> waiting = found->second.ids;
-  for (const std::uint64_t child : waiting) {
-    const auto left = waits_for_.find(child);
-    if (left == waits_for_.end() || left->second == 0 || --left->second != 0) continue;
-    const StateWord child_word = table.word(index_of(JobId(child)));
-    if (child_word.state() != CellState::blocked || child_word.generation() != generation_of(JobId(child))) continue;
-    look_at(index_of(JobId(child)), child_word);
-  }
+  const auto known = parents_.find(id.value());
+  if (known != parents_.end()) say_over(id, known->second, word.state() == CellState::completed);
 }
 
 }  // namespace ringmill

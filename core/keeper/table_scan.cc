@@ -82,6 +82,9 @@ void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
     case CellState::burying:
       timers_->look_at(index);
       return;
+    case CellState::running:
+      timers_->look_at(index);
+      break;
     default:
       break;
   }

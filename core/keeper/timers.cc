@@ -57,10 +57,12 @@ void Timers::look_at(CellIndex index) {
       }
       return;
     case CellState::blocked:
-      if (dependencies_.look_at(index, word)) look_again_soon(id);
-      break;
     case CellState::queued:
+      look_at_parents(index, word);
       break;
+    case CellState::running:
+      look_at_parents(index, word);
+      return;
     default:
       return;
   }
@@ -70,6 +72,11 @@ void Timers::look_at(CellIndex index) {
 }
 
 void Timers::look_again_soon(JobId id) { remember(id, {.ns = lease_clock_ns() + soon_ns, .is_wall = false}); }
+
+void Timers::look_at_parents(CellIndex index, StateWord word) {
+  if (reaper_->settling().table().parents(index) == 0) return;
+  if (dependencies_.look_at(index, word)) look_again_soon(job_id_of(word, index));
+}
 
 void Timers::note_end(CellIndex index, StateWord word) {
   const JobTable& table = reaper_->settling().table();
@@ -81,11 +88,12 @@ void Timers::note_end(CellIndex index, StateWord word) {
 
 bool Timers::may_go(CellIndex index, StateWord word) const {
   const std::uint16_t flags = reaper_->settling().table().header(index).flags.load();
+  const bool children_are_known = has_scanned_ && ((flags & cell_flag::has_children) == 0 || dependencies_.knows_all());
   const bool has_records_to_come = (flags & cell_flag::leads_bundle) != 0 && (flags & cell_flag::memory_only) == 0 &&
                                    segment_->marks().is_marked(index);
   // A dead job has no result to keep.
-  return !has_records_to_come &&
-         (word.state() == CellState::burying || !dependencies_.is_wanted(job_id_of(word, index)));
+  return !has_records_to_come && (word.state() == CellState::burying ||
+                                  (children_are_known && !dependencies_.is_wanted(job_id_of(word, index))));
 }
 
 void Timers::look_at_marked() {
@@ -114,7 +122,9 @@ void Timers::run(JobId id, Now now) {
       if (is_due) reaper_->settling().promote(index, word);
       return;
     case CellState::blocked:
-      if (dependencies_.look_at(index, word)) look_again_soon(id);
+    case CellState::queued:
+    case CellState::running:
+      look_at_parents(index, word);
       return;
     case CellState::completed:
     case CellState::cancelled:
@@ -169,6 +179,7 @@ void Timers::begin_rebuild() {
 void Timers::end_rebuild() {
   if (!rebuilding_) return;
   rebuilding_ = false;
+  has_scanned_ = true;
   parked_.end_rebuild();
   by_lease_clock_.swap(next_by_lease_clock_);
   by_wall_clock_.swap(next_by_wall_clock_);

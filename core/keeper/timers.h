@@ -20,7 +20,7 @@ class Timers {
   Timers(Segment& segment, Reaper& reaper) noexcept
       : segment_(&segment),
         reaper_(&reaper),
-        dependencies_(reaper),
+        dependencies_(segment, reaper),
         parked_(segment),
         overflow_queue_(segment, reaper.settling()) {}
 
@@ -69,10 +69,13 @@ class Timers {
   /// read its result.
   bool may_go(CellIndex index, StateWord word) const;
   void look_again_soon(JobId id);
+  void look_at_parents(CellIndex index, StateWord word);
 
   Segment* segment_;
   Reaper* reaper_;
   Dependencies dependencies_;
+  /// All jobs were looked at once: only then are the children of any job known.
+  bool has_scanned_ = false;
   Parked parked_;
   OverflowQueue overflow_queue_;
   Heap by_lease_clock_;

@@ -105,10 +105,7 @@ bool CellWriter::fill_body(const FreeCells::Filling& filling, const LinkedReques
   CellHeader& header = table_.header(filling.index);
   const std::uint32_t room = table_.inline_bytes_beside_links();
   const bool is_open = fill(filling, request, room, wall_ns);
-  if (body.size() > room) {
-    context_.arena.fill(filling.index, filling.extent, body);  // arena.A3
-    table_.copy_in(filling.index, body.first(parents * 8));    // dependencies read them without a lease
-  }
+  if (body.size() > room) context_.arena.fill(filling.index, filling.extent, body);  // arena.A3
   // ORDER relaxed: the cell is ours; its word publishes all of this in lead.L3, the bundle's word before that to our
   // reaper.
   const std::uint16_t flags = header.flags.load(std::memory_order_relaxed);

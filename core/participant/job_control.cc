@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/table/lease_slots.h"
+#include "core/table/parents.h"
 #include "ipc/clock.h"
 
 namespace ringmill {
@@ -18,9 +19,9 @@ constexpr std::uint32_t most_looks_to_cancel = 10'000;
 
 std::vector<JobId> JobControl::parents_of(const HeldLease& lease) const {
   const CellIndex index = index_of(lease.id);
-  std::vector<JobId> parents = table_.parent_ids(index);
-  if (table_.word(index) != StateWord(lease.word)) parents.clear();  // the lease was lost
-  return parents;
+  auto parents = ringmill::parents_of(table_, context_.arena, lease.id);
+  if (!parents || table_.word(index) != StateWord(lease.word)) return {};  // the lease was lost
+  return *std::move(parents);
 }
 
 bool JobControl::should_stop(const HeldLease& lease) const noexcept {

@@ -122,7 +122,7 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
                                               std::uint64_t wait_ns) {
   if (jobs.empty()) return {};
   if (jobs.size() > Participant::most_together || ids.size() < jobs.size()) {
-    return std::unexpected(refused("together are at most 65536 jobs, and there is room for as many ids"));
+    return std::unexpected(refused("together are at most 131072 jobs, and there is room for as many ids"));
   }
   const bool to_journal = jobs.front().request.durability != Durability::memory;
   bool to_device = false;
@@ -188,7 +188,7 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
 Result<JobId> LinkedProducer::follow_up(const HeldLease& lease, const LinkedRequest& request, std::uint64_t wait_ns) {
   const std::span<const FreeCells::Filling> earlier = follow_ups_.of(lease.slot);
   if (earlier.size() == Participant::most_together) {
-    return std::unexpected(refused("a job has at most 65536 follow-ups"));
+    return std::unexpected(refused("a job has at most 131072 follow-ups"));
   }
   if (auto checked = check_.check_linked(request, earlier.size()); !checked) return std::unexpected(checked.error());
   FreeCells::Filling filling;

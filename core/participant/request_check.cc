@@ -87,11 +87,9 @@ Result<void> RequestCheck::check_linked(const LinkedRequest& linked, std::size_t
           Error(ErrorCode::invalid_argument, "a job waits for an earlier one of the call, not for a later"));
   }
   const std::uint32_t room = table_.inline_bytes_beside_links();
-  const std::size_t ids = bytes_of_ids(linked);
-  if (!table_.has_room_for_links() || ids > room) {
-    return std::unexpected(Error(ErrorCode::too_large, "the ids of the jobs that a job waits for have to fit its cell",
-                                 std::to_string(ids) + " bytes, at most " + std::to_string(room) +
-                                     "; make the engine with a larger --cell-size"));
+  if (!table_.has_room_for_links()) {
+    return std::unexpected(Error(ErrorCode::too_large, "the cells of this engine are too small for linked jobs",
+                                 "make the engine with a larger --cell-size"));
   }
   const std::size_t most = has_arena_ ? most_payload_ : room;
   if (bytes_of_body(linked) > most) {

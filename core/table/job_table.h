@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
-#include <vector>
 
 #include <ringmill/job.h>
 
@@ -45,6 +44,7 @@ class JobTable {
       : cells_(segment.cells()),
         capacity_(segment.geometry().capacity),
         cell_bytes_(segment.geometry().cell_bytes),
+        most_payload_(segment.geometry().max_payload),
         shift_(static_cast<std::uint32_t>(std::countr_zero(cell_bytes_))),
         first_generation_(segment.header().first_generation.load()) {}
 
@@ -75,21 +75,13 @@ class JobTable {
     // ORDER second-look
     return has_links(header(index).flags.load(std::memory_order_acquire)) ? &links_place(index) : nullptr;
   }
-  /// How many parents' ids stand in front of the payload, and in the cell also where that is in the arena: within what
-  /// the cell has room for. The caller as above.
+  /// How many parents' ids stand in front of the payload, in the cell or in the arena, within what its length has room
+  /// for. The caller as above.
   std::uint32_t parents(CellIndex index) const noexcept {
     const CellHeader& cell = header(index);
     // ORDER second-look: each load acquires.
     const std::uint16_t flags = cell.flags.load(std::memory_order_acquire);
     return parents_of(index, flags, cell.payload_bytes.load_once(std::memory_order_acquire));
-  }
-  /// Their ids. The caller as above. Allocates.
-  std::vector<JobId> parent_ids(CellIndex index) const {
-    std::vector<JobId> ids(parents(index));
-    const std::atomic<std::uint64_t>* const words = payload_words(index);
-    // ORDER second-look: each load acquires.
-    for (std::size_t n = 0; n < ids.size(); ++n) ids[n] = JobId(words[n].load(std::memory_order_acquire));
-    return ids;
   }
   /// The most bytes of payload that a job with links can have in its cell, its parents' ids included.
   std::uint32_t inline_bytes_beside_links() const noexcept {
@@ -129,9 +121,8 @@ class JobTable {
     const std::uint32_t end = has_links(flags) ? inline_bytes_beside_links()
                               : has_options    ? inline_bytes_beside_options()
                                                : inline_bytes();
-    const std::uint32_t begin = (flags & cell_flag::in_arena) != 0
-                                    ? parents_of(index, flags, payload_bytes) * 8
-                                    : (payload_bytes.at_most(inline_bytes()) + 7) / 8 * 8;
+    const std::uint32_t begin =
+        (flags & cell_flag::in_arena) != 0 ? 0 : (payload_bytes.at_most(inline_bytes()) + 7) / 8 * 8;
     return {payload_words(index) + begin / 8, begin < end ? end - begin : 0};
   }
   /// How long the text of a cell can be. To copy one, ask for its place instead.
@@ -287,7 +278,8 @@ class JobTable {
   std::uint32_t parents_of(CellIndex index, std::uint16_t flags,
                            Untrusted<std::uint32_t> payload_bytes) const noexcept {
     if (!has_links(flags)) return 0;
-    const std::uint32_t room = payload_bytes.at_most(inline_bytes_beside_links()) / 8;
+    const bool in_arena = (flags & cell_flag::in_arena) != 0;
+    const std::uint32_t room = payload_bytes.at_most(in_arena ? most_payload_ : inline_bytes_beside_links()) / 8;
     return links_place(index).parents.load_once(std::memory_order_acquire).at_most(room);  // ORDER second-look
   }
 
@@ -301,6 +293,7 @@ class JobTable {
   std::byte* cells_;
   std::uint32_t capacity_;
   std::uint32_t cell_bytes_;
+  std::uint32_t most_payload_;
   std::uint32_t shift_;
   std::uint64_t first_generation_;
 };

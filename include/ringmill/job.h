@@ -160,8 +160,11 @@ struct JobInfo {
   std::string result;
   /// True if the result did not fit: `result` is its beginning.
   bool result_cut = false;
-  /// The parents: jobs that it waits for, or has waited for.
+  /// The parents: jobs that it waits for, or has waited for. The first `most_parents` of them; Job::parents() has all.
   std::vector<JobId> parents;
+  static constexpr std::size_t most_parents = 100;
+  /// The number of all parents.
+  std::uint32_t parent_count = 0;
   /// The last progress that the running handler reported.
   std::uint64_t progress = 0;
   std::string progress_text;

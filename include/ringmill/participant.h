@@ -216,13 +216,13 @@ class Participant {
                                     std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 
   /// The most jobs of one enqueue_together(), and the most follow-ups of one job.
-  static constexpr std::uint32_t most_together = 65536;
+  static constexpr std::uint32_t most_together = 131072;
 
   /// Enqueues jobs that may wait for each other, or for existing jobs: all of them or none, also across a crash of any
   /// process or of the machine. `ids` must be as long as `jobs`. JobGraph builds chains, groups and callbacks on this.
-  /// A job's parents take 8 bytes each in front of its payload, and count towards the longest payload. They must fit
-  /// its cell beside 72 bytes (else too_large); a payload that does not fit goes to the arena. Either all jobs of a
-  /// call are of Durability::memory, or none is. Errors: as enqueue(); not_found (a parent that cannot be), no_space
+  /// A job's parents take 8 bytes each in front of its payload, and count towards the longest payload (else too_large):
+  /// of 1 MiB, the default, 131,000 have room. What does not fit the cell goes to the arena. Either all jobs of a call
+  /// are of Durability::memory, or none is. Errors: as enqueue(); not_found (a parent that cannot be), no_space
   /// (more jobs, or more bytes, than the engine can hold). Allocates.
   Result<void> enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
                                 std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());

@@ -46,6 +46,20 @@ TEST_F(LinkedCommand, a_callback_runs_last_and_finds_its_parents_results) {
   EXPECT_EQ(ran.back(), "all " + ids[0] + "," + ids[1]);
 }
 
+TEST_F(LinkedCommand, a_callback_of_many_shows_its_first_parents_and_how_many_there_are) {
+  std::string lines;
+  for (int n = 0; n < 150; ++n) lines += "x\n";
+  const auto ids = ids_with({"--lines", "-", "--callback", "join"}, lines);
+  ASSERT_EQ(ids.size(), 151U);
+  const Json shown = on_engine("job", {ids.back(), "--json"}).json();
+  EXPECT_EQ(shown["parents"], Words(ids.begin(), ids.begin() + 100));
+  EXPECT_EQ(shown["parent_count"], 150);
+  const Ran job = on_engine("job", {ids.back()});
+  EXPECT_NE(job.out.find(ids[99] + " and 50 more\n"), std::string::npos) << job.out;
+  const Ran explained = on_engine("explain", {ids.back()});
+  EXPECT_NE(explained.out.find(" and 147 more"), std::string::npos) << explained.out;
+}
+
 TEST_F(LinkedCommand, what_waits_for_a_dead_job_is_dead_or_runs_as_it_asked) {
   const auto first = ids_with({"--payload", "first"});
   const auto gives_up = ids_with({"--payload", "gives up", "--after", first[0]});

@@ -146,13 +146,13 @@ TEST(RebuildLarge, the_ids_of_those_that_a_large_job_waits_for_stand_in_its_cell
   EXPECT_TRUE(large_payload_in(rebuilt, id) == body.substr(8));
 }
 
-TEST(RebuildLarge, more_ids_than_the_cell_of_a_large_job_has_room_for_are_reported) {
+TEST(RebuildLarge, more_ids_than_the_body_of_a_large_job_has_room_for_are_reported) {
   Records records;
   const JobId id = id_of(5, 3);
   records.kind(0, "k");
   add_whole(records, id, long_payload());
   records.options({.cell_flags = cell_flag::has_options | cell_flag::has_links, .id = id.value()});
-  records.links({.parents = 16, .id = id.value()});  // 192 bytes behind the header, 72 of them for options and links
+  records.links({.parents = static_cast<std::uint32_t>(long_payload().size() / 8 + 1), .id = id.value()});
   const Rebuilt rebuilt(records, 256);
   ASSERT_EQ(rebuilt.damage.size(), 1U);
   EXPECT_EQ(rebuilt.damage[0].suspects, std::vector<JobId>{id});

@@ -124,7 +124,7 @@ TEST(RequestCheckInProcess, a_linked_job_waits_for_earlier_jobs_of_its_call_alon
   EXPECT_EQ(requests.check.check_linked(linked, 1).error().code(), ErrorCode::invalid_argument);
 }
 
-TEST(RequestCheckInProcess, the_ids_of_parents_have_to_fit_the_cell) {
+TEST(RequestCheckInProcess, without_an_arena_the_ids_of_parents_have_to_fit_the_cell) {
   Requests requests;
   LinkedRequest linked;
   const std::vector<std::uint32_t> earlier(64, 0);

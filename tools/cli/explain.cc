@@ -7,6 +7,7 @@
 #include "core/flow_control/flow_view.h"
 #include "core/inspect/job_view.h"
 #include "core/levels/level_names.h"
+#include "core/table/parents.h"
 #include "ipc/clock.h"
 #include "ipc/registry.h"
 #include "ipc/spill_state.h"
@@ -158,15 +159,19 @@ std::string explain_delayed(const EngineView& view, const JobInfo& info) {
 }
 
 std::string explain_blocked(const EngineView& view, const JobInfo& info) {
-  std::vector<std::string> waits_for;
-  for (const JobId parent : info.parents) {
-    const auto there = find_job(view.segment(), parent);
-    if (there && !is_over(there->state))
-      waits_for.push_back(fmt::format("{} ({})", parent.to_string(), name_of(there->state)));
-  }
   constexpr std::size_t most_named = 3;
-  const std::size_t more = waits_for.size() - std::min(waits_for.size(), most_named);
-  waits_for.resize(waits_for.size() - more);
+  std::vector<std::string> waits_for;
+  std::size_t more = 0;
+  const auto parents = parents_of(JobTable(view.segment()), Arena(view.segment()), info.id);
+  for (const JobId parent : parents.value_or(std::vector<JobId>())) {
+    const auto there = find_job(view.segment(), parent);
+    if (!there || is_over(there->state)) continue;
+    if (waits_for.size() == most_named) {
+      ++more;
+    } else {
+      waits_for.push_back(fmt::format("{} ({})", parent.to_string(), name_of(there->state)));
+    }
+  }
   if (waits_for.empty()) return "is blocked, and all that it waits for is over: it goes on at this moment";
   return fmt::format("is blocked by {}{}{}", fmt::join(waits_for, ", "),
                      more == 0 ? "" : fmt::format(" and {} more", more), without_keeper(view, "release it"));

@@ -1,6 +1,8 @@
 // ringmill job: shows one job.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -42,7 +44,8 @@ void print_text(const JobInfo& info, Output& output) {
   if (!info.parents.empty()) {
     std::string ids;
     for (const JobId parent : info.parents) ids += (ids.empty() ? "" : ", ") + parent.to_string();
-    line("after", ids);
+    const std::uint64_t more = info.parent_count - std::min<std::uint64_t>(info.parent_count, info.parents.size());
+    line("after", more == 0 ? ids : fmt::format("{} and {} more", ids, more));
   }
   if (has_progress(info)) line("progress", fmt::format("{} {}", info.progress, shown(info.progress_text)));
   if (!info.last_error.empty()) line("last error", shown(info.last_error));

@@ -156,6 +156,7 @@ nlohmann::ordered_json job_json(const JobInfo& info) {
   if (!info.parents.empty()) {
     for (const JobId parent : info.parents) json["parents"].push_back(parent.to_string());
   }
+  if (info.parent_count > info.parents.size()) json["parent_count"] = info.parent_count;
   json["progress"] = has_progress(info) ? Json{{"number", info.progress}, {"text", info.progress_text}} : Json();
   if (info.cause) json["cause"] = name_of(*info.cause);
   return json;
