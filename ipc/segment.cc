@@ -304,7 +304,8 @@ Result<void> Segment::create(const std::filesystem::path& path, const SegmentCon
 }
 
 Result<void> Segment::create(const Directory& folder, const std::string& name, const SegmentConfig& config,
-                             std::uint64_t first_generation, std::uint64_t generation_limit, const Filler& filler) {
+                             std::uint64_t first_generation, std::uint64_t generation_limit, const Filler& filler,
+                             const Filler& commit) {
   const auto boot = boot_id();
   if (!boot) return std::unexpected(boot.error());
   const Geometry geometry =
@@ -316,6 +317,7 @@ Result<void> Segment::create(const Directory& folder, const std::string& name, c
   const std::filesystem::path fresh_path = folder.path_of(*fresh);
   auto file = folder.make_file(*fresh, config.mode);
   if (!file) return std::unexpected(file.error());
+  bool is_committed = false;
   const auto make = [&]() -> Result<void> {
     if (config.owner) {
       const Directory::Owner owner{config.owner->user, config.owner->group};
@@ -327,10 +329,14 @@ Result<void> Segment::create(const Directory& folder, const std::string& name, c
     fill(*segment, config, first_generation, generation_limit, *boot);
     if (auto filled = filler(*segment); !filled) return filled;
     make_ready(segment->header());
+    if (commit) {
+      if (auto committed = commit(*segment); !committed) return committed;
+      is_committed = true;
+    }
     return folder.rename(*fresh, name);
   };
   auto made = make();
-  if (!made) static_cast<void>(folder.remove_if_there(*fresh));
+  if (!made && !is_committed) static_cast<void>(folder.remove_if_there(*fresh));
   return made;
 }
 

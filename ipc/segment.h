@@ -133,9 +133,11 @@ class Segment {
   static Result<void> create(const std::filesystem::path& path, const SegmentConfig& config,
                              std::uint64_t first_generation, std::uint64_t generation_limit,
                              const Filler& filler = make_all_cells_free);
-  /// The same in a folder that the caller has looked at.
+  /// The same in a folder that the caller has looked at. `commit` is called when all is there but the name: the file
+  /// stays from then on, also if the rename fails.
   static Result<void> create(const Directory& folder, const std::string& name, const SegmentConfig& config,
-                             std::uint64_t first_generation, std::uint64_t generation_limit, const Filler& filler);
+                             std::uint64_t first_generation, std::uint64_t generation_limit, const Filler& filler,
+                             const Filler& commit = {});
 
   /// Maps and checks: owner and mode of the file, magic, version, sizes, checksum, and that it belongs to `engine_id`
   /// and this boot.

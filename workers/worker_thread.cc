@@ -310,7 +310,7 @@ void WorkerThread::say_cut(JobId id, std::size_t bytes, std::size_t room) {
   if (commons_.cut_was_said.exchange(true)) return;
   log().warn(
       "job {}: its result is cut, {} of {} bytes are kept (`ringmill job` says result_cut): a result stands beside the "
-      "payload in the cell, 1024 bytes at most; make the engine with a larger --cell-size. Further ones are not logged",
+      "payload in the cell, 1024 bytes at most; `ringmill resize` makes cells larger. Further ones are not logged",
       id.to_string(), room, bytes);
 }
 

@@ -6,6 +6,7 @@
 //   generation           the highest generation any cell may have had: durable before a cell gets there (hazard 2 in
 //                        docs/hazards.md)
 //   creating             names the segment of a creation that has not ended; the next create() or remove() cleans up
+//   resizing             what a resize that has not ended makes of engine.json (core/engine/engine_resize.h)
 //   flow-control.json    what is paused or limited (core/flow_control/flow_rules.h)
 //   levels.json          the dynamic levels (core/levels/level_list.h)
 //   dead-letters.db      jobs that ended badly, and what SQLite keeps beside it (core/dead_letters/store.h)
@@ -23,6 +24,7 @@ inline constexpr const char* engine_lock_file = "lock";
 inline constexpr const char* memory_note_file = "memory";
 inline constexpr const char* generation_file = "generation";
 inline constexpr const char* creation_note_file = "creating";
+inline constexpr const char* resize_note_file = "resizing";
 inline constexpr std::string_view flow_file = "flow-control.json";
 inline constexpr const char* level_list_file = "levels.json";
 inline constexpr const char* dead_letter_file = "dead-letters.db";
@@ -41,9 +43,9 @@ inline constexpr std::array<std::string_view, 6> database_files{dead_letter_file
 
 /// Every file that is made in an engine's directory, the lock last. Each may stand there half-made, too. The journal's
 /// folder has names of its own (core/journal/file_names.h).
-inline constexpr std::array<std::string_view, 13> own_files{
-    configuration_file, generation_file,   creation_note_file, memory_note_file,  flow_file,
-    database_files[0],  database_files[1], database_files[2],  database_files[3], database_files[4],
-    database_files[5],  level_list_file,   engine_lock_file};
+inline constexpr std::array<std::string_view, 14> own_files{
+    resize_note_file,  configuration_file, generation_file,   creation_note_file, memory_note_file,
+    flow_file,         database_files[0],  database_files[1], database_files[2],  database_files[3],
+    database_files[4], database_files[5],  level_list_file,   engine_lock_file};
 
 }  // namespace ringmill

@@ -52,7 +52,9 @@ void TableRebuild::note_damage(const JournalPlace& place, const char* reason, Jo
 
 bool TableRebuild::accept(const JournalPlace& place, JobId id) {
   const std::uint64_t generation = generation_of(id);
-  if (index_of(id) < table_.capacity() && generation != 0 && generation < most_generation) return true;
+  const bool is_generation = generation != 0 && generation < most_generation;
+  if (index_of(id) < table_.capacity() && is_generation) return true;
+  if (index_of(id) < most_cells_ && is_generation) return false;
   note_damage(place, "an id that this engine cannot have given", id);
   return false;
 }

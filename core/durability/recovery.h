@@ -46,6 +46,9 @@ class TableRebuild : public JournalVisitor {
  public:
   /// Dynamic levels are in `fresh` already (core/levels/dynamic_levels.h).
   explicit TableRebuild(Segment& fresh);
+  /// The engine had more cells once, and none of those beyond its capacity had a job when it got fewer: records of them
+  /// are no damage. Before the first record.
+  void set_most_cells(std::uint32_t cells) noexcept { most_cells_ = cells; }
 
   void on_job(const JournalPlace& place, const JobRecord& record, std::span<const std::byte> payload) override;
   void on_ended(const JournalPlace& place, JobId id) override;
@@ -138,6 +141,7 @@ class TableRebuild : public JournalVisitor {
   };
   Now now_;  // when rec.R3 began
   std::uint64_t highest_generation_ = 0;
+  std::uint32_t most_cells_ = 0;
   std::uint64_t jobs_ = 0;
 };
 

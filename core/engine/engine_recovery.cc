@@ -6,6 +6,7 @@
 
 #include "core/base/log.h"
 #include "core/durability/recovery.h"
+#include "core/engine/alone.h"
 #include "core/engine/engine_adoption.h"
 #include "core/flow_control/flow_book.h"
 #include "core/levels/dynamic_levels.h"
@@ -22,39 +23,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-class LockedByte {
- public:
-  LockedByte(const File& file, std::uint64_t byte) noexcept : file_(&file), byte_(byte) {}
-  LockedByte(const LockedByte&) = delete;
-  LockedByte& operator=(const LockedByte&) = delete;
-  ~LockedByte() { unlock_byte(*file_, byte_); }
-
- private:
-  const File* file_;
-  std::uint64_t byte_;
-};
-
-/// No process lives in any shared memory of the engine, and none enters one, or becomes its keeper, while this holds.
-class LivingLockedOut {
- public:
-  explicit LivingLockedOut(const File& file) noexcept : file_(&file) {}
-  LivingLockedOut(const LivingLockedOut&) = delete;
-  LivingLockedOut& operator=(const LivingLockedOut&) = delete;
-  ~LivingLockedOut() {
-    unlock_bytes(*file_, participant_lock_byte, most_participants);
-    unlock_byte(*file_, keeper_lock_byte);
-  }
-  /// False: a process lives.
-  Result<bool> try_lock() {
-    auto alone = try_lock_byte(*file_, keeper_lock_byte);
-    if (alone && *alone) alone = try_lock_bytes(*file_, participant_lock_byte, most_participants);
-    return alone;
-  }
-
- private:
-  const File* file_;
-};
-
 double in_seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
 double in_mib(std::uint64_t bytes) { return static_cast<double>(bytes) / (1U << 20); }
 
@@ -69,7 +37,8 @@ void log_findings(const RecoveryReport& report) {
   for (const fs::path& kept : report.kept_aside) log().error("a damaged block was kept aside in {}", kept.string());
 }
 
-/// Makes it durable that generations up to a step above `floor` may be given. Error no_space: there are none left.
+}  // namespace
+
 Result<void> reserve_generations(const EngineFiles& files, std::uint64_t floor) {
   if (floor + generation_step > most_generation) {
     return std::unexpected(Error(ErrorCode::no_space, "this engine's job ids are used up", "make a new engine"));
@@ -77,7 +46,6 @@ Result<void> reserve_generations(const EngineFiles& files, std::uint64_t floor) 
   return files.write_generation_limit(floor + generation_step);
 }
 
-/// The caller has the structure lock.
 Result<void> check_makeable(const EngineFiles& files, const File& locks) {
   if (!files.folder().is_named(engine_lock_file, locks) || !files.folder().has(configuration_file)) {
     return std::unexpected(Error(ErrorCode::not_found, "the engine was removed", files.path().string()));
@@ -98,6 +66,8 @@ Result<void> check_makeable(const EngineFiles& files, const File& locks) {
   }
   return {};
 }
+
+namespace {
 
 /// Of an engine from before homes were noted.
 Result<void> note_home_if_unknown(const EngineFiles& files) {
@@ -123,6 +93,7 @@ Result<void> fill_from_journal(const EngineFiles& files, Segment& fresh, std::ui
   if (!levels) return std::unexpected(levels.error());
   restore_levels(fresh, *levels);
   TableRebuild table(fresh);
+  table.set_most_cells(files.configuration().most_cells);
   auto journal = read_into(table, **device, files.journal_id(), options);
   if (!journal) return std::unexpected(journal.error());
   report.journal = *std::move(journal);

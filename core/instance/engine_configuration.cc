@@ -240,6 +240,72 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
 
 namespace {
 
+/// What is kept for levels, as many cells as before, or the usual share where it was the usual one.
+std::optional<std::vector<LevelReserve>> reserve_of(const SegmentConfig& config) {
+  std::vector<LevelReserve> reserve;
+  if (config.plain_capacity == 0) return reserve;
+  const std::uint32_t usual = in_map_words(config.plain_capacity / 20);
+  std::uint32_t rest = config.capacity - config.plain_capacity - Room::leases_for(config.plain_capacity);
+  bool is_usual = true;
+  for (std::size_t n = 0; n < config.kept_cells.size(); ++n) {
+    is_usual &= config.kept_cells[n] == (n + 1 == config.kept_cells.size() ? 0 : usual);
+    reserve.push_back({.level = config.levels[n], .jobs = config.kept_cells[n]});
+    rest -= config.kept_cells[n];
+  }
+  if (is_usual && rest == usual) return std::nullopt;
+  reserve.push_back({.level = all_dynamic_levels, .jobs = rest});
+  return reserve;
+}
+
+}  // namespace
+
+Result<EngineConfiguration> resized(const EngineConfiguration& former, const ResizeWish& wish) {
+  const SegmentConfig& config = former.segment;
+  if (wish.cell_size != 0 && wish.cell_size < config.cell_bytes) {
+    return std::unexpected(
+        invalid("cells do not get smaller", std::to_string(wish.cell_size) + " bytes, and they have " +
+                                                std::to_string(config.cell_bytes) + "; make a new engine for that"));
+  }
+  if (wish.max_payload != 0 && wish.max_payload < config.max_payload) {
+    return std::unexpected(invalid("the longest payload does not get shorter",
+                                   std::to_string(wish.max_payload) + " bytes, and it has " +
+                                       std::to_string(config.max_payload) + "; make a new engine for that"));
+  }
+  CreateOptions options;
+  options.levels = config.levels;
+  options.weights = config.weights;
+  options.capacity = wish.capacity != 0           ? wish.capacity
+                     : config.plain_capacity != 0 ? config.plain_capacity
+                                                  : config.capacity;
+  options.reserve = reserve_of(config);
+  options.cell_size = wish.cell_size != 0 ? wish.cell_size : config.cell_bytes;
+  options.level_rings = config.level_ring_slots;  // the list of levels says where in them each ring is
+  options.lease = std::chrono::milliseconds(config.default_lease_ms);
+  options.max_payload = wish.max_payload != 0 ? wish.max_payload : std::max(config.max_payload, 1U);  // 1: no arena
+  options.arena = std::max(wish.arena, config.arena_bytes);
+  auto checked = checked_configuration(options);
+  if (!checked) return checked;
+  EngineConfiguration configuration = former;
+  const std::uint64_t engine_id = config.engine_id;
+  const std::uint32_t mode = config.mode;
+  configuration.segment = std::move(checked->segment);
+  configuration.segment.engine_id = engine_id;
+  configuration.segment.mode = mode;
+  const std::uint64_t segment_bytes = former.journal.segment_bytes;
+  const std::uint64_t segments = (checked->journal.limit() + segment_bytes - 1) / segment_bytes;
+  if (segments > most_segments) {
+    return std::unexpected(invalid("the journal's files are too short for this capacity, cell size and arena",
+                                   "it would have " + std::to_string(segments) + " of " +
+                                       std::to_string(segment_bytes) + " bytes, at most " +
+                                       std::to_string(most_segments) + "; make a new engine of this size"));
+  }
+  configuration.most_cells = std::max(former.most_cells, config.capacity);
+  configuration.journal.most_segments = std::max(former.journal.most_segments, static_cast<std::uint32_t>(segments));
+  return configuration;
+}
+
+namespace {
+
 nlohmann::ordered_json kept_to_json(const SegmentConfig& config) {
   nlohmann::ordered_json kept;
   std::uint32_t rest = config.capacity - config.plain_capacity - Room::leases_for(config.plain_capacity);
@@ -275,6 +341,7 @@ std::string to_json(const EngineConfiguration& configuration) {
   json["level_rings"] = config.level_ring_slots;
   json["max_payload"] = std::max(config.max_payload, 1U);  // 1: no arena
   json["arena"] = config.arena_bytes;
+  if (configuration.most_cells > config.capacity) json["most_cells"] = configuration.most_cells;
   json["lease_ms"] = config.default_lease_ms;
   json["file_mode"] = config.mode;
   json["journal"] = {{"limit", journal.limit()}, {"segment_bytes", journal.segment_bytes}};
@@ -328,6 +395,7 @@ Result<EngineConfiguration> from_json(const std::string& text, const fs::path& p
                              .born_ns = number_at<std::uint64_t>(json.at("home"), "born_ns"),
                              .directory = number_at<std::uint64_t>(json.at("home"), "directory")};
     }
+    configuration->most_cells = number_at(json, "most_cells", 0U);
     configuration->segment.mode = number_at<std::uint32_t>(json, "file_mode") & 0666;
     const auto shm_dir = json.at("shm_dir").get<std::string>();
     if (!shm_dir.starts_with('/') || shm_dir.size() >= PATH_MAX || shm_dir.find('\0') != std::string::npos) {

@@ -93,6 +93,8 @@ class EngineFiles {
   Result<std::string> free_segment_name(const Directory& folder) const;
   /// Another user's file stands where the memory should be.
   bool is_name_taken() const;
+  /// The making of the memory that was made last; 0: none was noted. Errors: corrupt, system.
+  Result<std::uint64_t> noted_making() const;
   /// Notes durably which memory is the one that was made last, before it gets its name.
   Result<void> write_memory_note(std::uint64_t making, const std::string& segment) const;
 

@@ -46,15 +46,21 @@ Result<std::optional<MemoryNote>> EngineFiles::read_memory_note() const {
   return *std::move(note);
 }
 
+Result<std::uint64_t> EngineFiles::noted_making() const {
+  const auto note = read_memory_note();
+  if (!note) return std::unexpected(note.error());
+  return *note ? (*note)->making : 0;
+}
+
 Result<void> EngineFiles::write_memory_note(std::uint64_t making, const std::string& segment) const {
   const MemoryNote note{.engine_id = config().engine_id, .making = making, .segment = segment};
   return write_durably(memory_note_file, note.to_text(), owners_file_mode(config().mode));
 }
 
 Result<void> EngineFiles::check_memory(const Segment& segment) const {
-  const auto note = read_memory_note();
-  if (!note) return std::unexpected(note.error());
-  if (MemorySigns::of(segment).making == (*note ? (*note)->making : 0)) return {};
+  const auto making = noted_making();
+  if (!making) return std::unexpected(making.error());
+  if (MemorySigns::of(segment).making == *making) return {};
   return std::unexpected(Error(
       ErrorCode::stale, "another shared memory was made for this engine since",
       path().string() + "; a container with its own /dev/shm did it, or the directory came back from a backup: let "

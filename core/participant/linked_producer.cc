@@ -59,7 +59,7 @@ Result<void> LinkedProducer::check_room(std::span<const LinkedRequest> jobs) con
   if (extents > arena) {
     return std::unexpected(Error(ErrorCode::no_space, "longer payloads than this engine's arena has room for",
                                  std::to_string(extents) + " bytes in all, at most " + std::to_string(arena) +
-                                     "; make the engine with a larger --arena"));
+                                     "; `ringmill resize` with a larger --arena makes room"));
   }
   return {};
 }

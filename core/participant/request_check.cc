@@ -14,7 +14,8 @@ Error too_large(const JobRequest& request, std::uint32_t most, const char* what_
 }  // namespace
 
 Error RequestCheck::too_large_for_cell(const JobRequest& request, std::uint32_t room) {
-  return too_large(request, room, "this engine has no room for larger ones: make one with a larger --max-payload");
+  return too_large(request, room,
+                   "this engine has no room for larger ones: `ringmill resize` with a larger --max-payload makes it");
 }
 
 bool RequestCheck::accepts_options(const JobRequest& request) const {
@@ -32,7 +33,7 @@ bool RequestCheck::accepts_options(const JobRequest& request) const {
 
 Error RequestCheck::refusal_of(const JobRequest& request) const {
   if (request.payload.size() > most_payload_) {
-    return too_large(request, most_payload_, "make the engine with a larger --max-payload");
+    return too_large(request, most_payload_, "`ringmill resize` with a larger --max-payload makes room");
   }
   if (static_cast<std::uint32_t>(request.level) >= level_count_ && !is_open(request.level)) {
     return refusal_of_level(request.level);
@@ -89,14 +90,14 @@ Result<void> RequestCheck::check_linked(const LinkedRequest& linked, std::size_t
   const std::uint32_t room = table_.inline_bytes_beside_links();
   if (!table_.has_room_for_links()) {
     return std::unexpected(Error(ErrorCode::too_large, "the cells of this engine are too small for linked jobs",
-                                 "make the engine with a larger --cell-size"));
+                                 "`ringmill resize` with a larger --cell-size makes room"));
   }
   const std::size_t most = has_arena_ ? most_payload_ : room;
   if (bytes_of_body(linked) > most) {
     return std::unexpected(Error(ErrorCode::too_large,
                                  "a linked job's payload and the ids of those it waits for are too long",
                                  std::to_string(bytes_of_body(linked)) + " bytes, at most " + std::to_string(most) +
-                                     "; make the engine with a larger --max-payload"));
+                                     "; `ringmill resize` with a larger --max-payload makes room"));
   }
   return {};
 }

@@ -51,7 +51,7 @@ TEST_F(LinkedCommand, a_callback_of_many_shows_its_first_parents_and_how_many_th
   for (int n = 0; n < 150; ++n) lines += "x\n";
   const auto ids = ids_with({"--lines", "-", "--callback", "join"}, lines);
   ASSERT_EQ(ids.size(), 151U);
-  const Json shown = on_engine("job", {ids.back(), "--json"}).json();
+  const auto shown = on_engine("job", {ids.back(), "--json"}).json();
   EXPECT_EQ(shown["parents"], Words(ids.begin(), ids.begin() + 100));
   EXPECT_EQ(shown["parent_count"], 150);
   const Ran job = on_engine("job", {ids.back()});

@@ -201,7 +201,7 @@ TEST_F(ManageCommand, every_command_explains_itself_with_examples) {
   const Ran all = ringmill({"--help"});
   EXPECT_EQ(all.exit_code, 0);
   for (const std::string command : {"init", "enqueue", "work", "status", "job", "cancel", "dump", "keeper", "recover",
-                                    "remove", "schedule", "wait", "explain"}) {
+                                    "remove", "resize", "schedule", "wait", "explain"}) {
     EXPECT_NE(all.out.find("  " + command + " "), std::string::npos) << command;
     const Ran one = ringmill({command, "--help"});
     EXPECT_EQ(one.exit_code, 0);

@@ -31,5 +31,6 @@ Command add_explain(CLI::App& program);
 Command add_verify(CLI::App& program);
 Command add_level(CLI::App& program);
 Command add_remove(CLI::App& program);
+Command add_resize(CLI::App& program);
 
 }  // namespace ringmill::cli

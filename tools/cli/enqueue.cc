@@ -136,8 +136,8 @@ class Enqueueing {
     if (!without_policy) return stop_at(without_policy.error());
     if (const auto most = engine_.most_payload_bytes(*without_policy); job.payload.size() > most) {
       return Stop{exit_usage,
-                  fmt::format("the payload is too long: {} bytes, at most {}; make the engine with a larger "
-                              "--max-payload",
+                  fmt::format("the payload is too long: {} bytes, at most {}; `ringmill resize` with a larger "
+                              "--max-payload makes room",
                               job.payload.size(), most)};
     }
     // Intern names last, when nothing else is wrong with the job: they stay for good.

@@ -62,7 +62,7 @@ Result<bool> LineReader::next(std::string_view& line) {
       if (line.size() > most_bytes_) {
         return std::unexpected(
             Error(ErrorCode::too_large, "the line is longer than a payload may be",
-                  std::to_string(most_bytes_) + " bytes; make the engine with a larger --max-payload"));
+                  std::to_string(most_bytes_) + " bytes; `ringmill resize` with a larger --max-payload makes room"));
       }
       begin_ = std::min(end + 1, buffer_.size());
       return true;
@@ -88,7 +88,7 @@ Result<std::string> read_payload_file(const std::filesystem::path& path, std::si
   }
   return std::unexpected(Error(ErrorCode::too_large, "the file is longer than a payload may be",
                                path.string() + ", at most " + std::to_string(most_bytes) +
-                                   " bytes; make the engine with a larger --max-payload"));
+                                   " bytes; `ringmill resize` with a larger --max-payload makes room"));
 }
 
 namespace {

@@ -47,7 +47,8 @@ int run(int argc, char** argv) {
       add_init(program),   add_enqueue(program), add_work(program),     add_status(program), add_job(program),
       add_cancel(program), add_dump(program),    add_dead(program),     add_keeper(program), add_recover(program),
       add_verify(program), add_remove(program),  add_schedule(program), add_wait(program),   add_explain(program),
-      add_pause(program),  add_resume(program),  add_limit(program),    add_level(program),  add_forget(program)};
+      add_pause(program),  add_resume(program),  add_limit(program),    add_level(program),  add_forget(program),
+      add_resize(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

@@ -6,6 +6,7 @@
 #include "core/durability/recovery.h"
 #include "core/engine/engine_adoption.h"
 #include "core/engine/engine_recovery.h"
+#include "core/engine/engine_resize.h"
 #include "core/instance/engine_files.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
@@ -47,6 +48,11 @@ int run_recover(const std::filesystem::path& path, bool from_journal) {
     if (auto adopted = adopt(*directory, *locks); !adopted) return fail("recover", adopted.error());
     output.line(fmt::format("this is a copy of engine {}, a restored backup, or was moved here: made it engine {}",
                             former, directory->engine_id()));
+  }
+  if (has_unfinished_resize(*directory)) {
+    if (auto finished = finish_resize(*directory, *locks); !finished) return fail("recover", finished.error());
+    directory = EngineFiles::open(path, EngineFiles::For::mend);
+    if (!directory) return fail("recover", directory.error());
   }
   if (from_journal) {
     auto rebuilt = rebuild_segment(*directory, *locks);

@@ -71,9 +71,10 @@ Result<void> check_job(const ScheduleWords& words) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "--level", level.error().message()));
   }
   if (words.payload.size() > engine->most_payload_bytes()) {
-    return std::unexpected(Error(ErrorCode::too_large, "the payload is too long",
-                                 fmt::format("{} bytes, at most {}; make the engine with a larger --max-payload",
-                                             words.payload.size(), engine->most_payload_bytes())));
+    return std::unexpected(
+        Error(ErrorCode::too_large, "the payload is too long",
+              fmt::format("{} bytes, at most {}; `ringmill resize` with a larger --max-payload makes room",
+                          words.payload.size(), engine->most_payload_bytes())));
   }
   // Intern the names last, and at once: the command that adds a schedule gets the error of a bad name, or of one too
   // many.

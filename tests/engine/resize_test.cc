@@ -1,0 +1,356 @@
+// An engine that gets other sizes, with all its jobs, also when the process that does it is killed.
+#include <unistd.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <ringmill/graph.h>
+
+#include "core/engine/engine_resize.h"
+#include "core/inspect/invariants.h"
+#include "core/inspect/job_view.h"
+#include "tests/crash/single_step.h"
+#include "tests/support/child.h"
+#include "tests/support/core_test.h"
+#include "tests/support/log_capture.h"
+
+namespace ringmill::test {
+namespace {
+
+using namespace std::chrono_literals;
+using crash::SteppedProcess;
+
+constexpr std::uint32_t before_resize = 256;
+constexpr std::uint32_t after_resize = 1024;
+
+CreateOptions resizable() {
+  CreateOptions options = small_engine_with_room();
+  options.capacity = before_resize;
+  options.max_payload = 64 * 1024;
+  options.arena = 4 * 64 * 1024;
+  return options;
+}
+
+ResizeReport resize(const std::filesystem::path& directory, const ResizeWish& wish = {.capacity = after_resize}) {
+  return must(resize_engine(directory, wish));
+}
+Result<ResizeReport> try_to_resize(const std::filesystem::path& directory, const ResizeWish& wish) {
+  return resize_engine(directory, wish);
+}
+
+std::string long_text() {
+  std::string text(50'000, '\0');
+  for (std::size_t n = 0; n < text.size(); ++n) text[n] = static_cast<char>('a' + n % 23);
+  return text;
+}
+
+/// One job of each sort that waits, is kept, or has a part in the arena.
+class JobsOfAllSorts {
+ public:
+  explicit JobsOfAllSorts(Engine& engine) {
+    participant_ = must(engine.attach(Role::worker));
+    const Level level = must(engine.level("default"));
+    const Level tube = must(engine.add_level("tube"));
+    const Kind kind = must(engine.kind("plain"));
+    const auto request = [&](std::string_view payload, Durability durability, const JobOptions* options = nullptr) {
+      return JobRequest{
+          .kind = kind, .level = level, .payload = as_payload(payload), .durability = durability, .options = options};
+    };
+    const JobOptions kept{.keep_result = 1h};
+    add(participant_->enqueue(request("to be kept", Durability::journaled, &kept)));
+    must(must(participant_->claim(generous)).complete(as_payload("its result")));
+    add(participant_->enqueue(request("has failed", Durability::memory)));
+    must(must(participant_->claim(generous)).retry_in(1h, "no luck"));
+    for (const Durability durability : {Durability::memory, Durability::journaled}) {
+      add(participant_->enqueue(request("queued", durability)));
+      large_.push_back(add(participant_->enqueue(request(long_text_, durability))));
+      const JobOptions later{.retry_policy = must(engine.retry_policy("fixed:7s")), .delay = 2h, .expires = 100h};
+      add(participant_->enqueue(request("delayed", durability, &later)));
+      const std::string key = "key " + std::string(name_of(durability));
+      const auto unique = must(participant_->enqueue_unique(request("unique", durability), key));
+      keyed_.emplace_back(key, add(unique.id));
+      JobRequest in_tube = request("in the tube", durability);
+      in_tube.level = tube;
+      add(participant_->enqueue(in_tube));
+      const std::vector<JobRequest> two(2, request("linked", durability));
+      for (const JobId id : must(JobGraph::chain(two).enqueue(*participant_))) add(id);
+    }
+    must(participant_->wait_durable(participant_->ticket(), generous));
+    for (const JobId id : ids_) infos_.push_back(must(engine.job(id)));
+    participant_.reset();
+  }
+
+  void expect_in(const Engine& engine) const {
+    for (const JobInfo& before : infos_) {
+      const JobInfo now = must(engine.job(before.id));
+      EXPECT_EQ(now.state, before.state) << before.id.to_string();
+      EXPECT_EQ(now.kind, before.kind);
+      EXPECT_EQ(now.level, before.level);
+      EXPECT_EQ(now.attempts, before.attempts);
+      EXPECT_EQ(now.payload_size, before.payload_size);
+      EXPECT_EQ(now.last_error, before.last_error);
+      EXPECT_EQ(now.result, before.result);
+      EXPECT_EQ(now.parents, before.parents);
+      EXPECT_EQ(now.enqueued_at, before.enqueued_at);
+      EXPECT_EQ(now.started_at, before.started_at);
+      EXPECT_LT(std::chrono::abs(now.due_at - before.due_at), 1s);
+    }
+  }
+  /// How many of the durable ones are there, as they were.
+  std::size_t count_in(const Engine& engine) const {
+    return static_cast<std::size_t>(std::ranges::count_if(infos_, [&](const JobInfo& before) {
+      const auto now = engine.job(before.id);
+      return now && now->state == before.state;
+    }));
+  }
+  void expect_to_run(Engine& engine) const {
+    const auto worker = must(engine.attach(Role::worker));
+    for (const auto& [key, id] : keyed_) {
+      const auto found = must(
+          worker->enqueue_unique({.kind = must(engine.kind("plain")), .level = must(engine.level("default"))}, key));
+      EXPECT_EQ(found.id, id);
+      EXPECT_FALSE(found.is_new);
+    }
+    // Per durability: queued, large, unique, in the tube, and two that are linked.
+    for (int n = 0; n < 2 * 6; ++n) {
+      Job job = must(worker->claim(generous));
+      const bool is_large = std::ranges::find(large_, job.id()) != large_.end();
+      EXPECT_TRUE(!is_large || as_text(job.payload()) == long_text_);
+      must(job.complete());
+    }
+    EXPECT_EQ(code_of(worker->claim()), ErrorCode::would_block);
+  }
+
+ private:
+  JobId add(Result<JobId> id) { return add(must(std::move(id))); }
+  JobId add(JobId id) { return ids_.emplace_back(id); }
+
+  const std::string long_text_ = long_text();
+  std::unique_ptr<Participant> participant_;
+  std::vector<JobId> ids_;
+  std::vector<JobId> large_;
+  std::vector<std::pair<std::string, JobId>> keyed_;
+  std::vector<JobInfo> infos_;
+};
+
+void expect_sound(const ScratchEngine& scratch) {
+  EXPECT_EQ(check_invariants(scratch.open_core()->segment, false), std::vector<std::string>());
+}
+
+TEST(Resize, each_job_of_whatever_sort_is_there_under_its_id_and_runs) {
+  for (const ResizeWish& wish : {ResizeWish{.capacity = after_resize}, ResizeWish{.cell_size = 1024},
+                                 ResizeWish{.max_payload = 1U << 20, .arena = std::uint64_t{8} << 20},
+                                 ResizeWish{.capacity = after_resize, .cell_size = 512}}) {
+    const ScratchEngine scratch(resizable());
+    std::unique_ptr<JobsOfAllSorts> jobs;
+    {
+      Engine engine = scratch.open(OpenOptions{});
+      jobs = std::make_unique<JobsOfAllSorts>(engine);
+    }
+    const ResizeReport report = resize(scratch.directory(), wish);
+    EXPECT_EQ(report.jobs, 16U);
+    Engine engine = scratch.open(OpenOptions{});
+    EXPECT_EQ(engine.status().capacity, wish.capacity != 0 ? wish.capacity : before_resize);
+    EXPECT_EQ(engine.status().cell_size, wish.cell_size != 0 ? wish.cell_size : 256U);
+    jobs->expect_in(engine);
+    jobs->expect_to_run(engine);
+    expect_sound(scratch);
+    EXPECT_EQ(scratch.place().shm_names().size(), 1U);
+  }
+}
+
+TEST(Resize, what_was_durable_comes_back_after_a_resize_and_a_reboot) {
+  for (const std::uint32_t capacity : {after_resize, before_resize / 2}) {
+    const ScratchEngine scratch(resizable());
+    std::unique_ptr<JobsOfAllSorts> jobs;
+    {
+      Engine engine = scratch.open(OpenOptions{});
+      jobs = std::make_unique<JobsOfAllSorts>(engine);
+    }
+    resize(scratch.directory(), {.capacity = capacity});
+    JobId later;
+    {
+      Engine engine = scratch.open(OpenOptions{});
+      const auto producer = must(engine.attach(Role::producer));
+      later = must(producer->enqueue(
+          {.kind = must(engine.kind("more")), .level = must(engine.level("low")), .durability = Durability::durable}));
+    }
+    std::filesystem::remove(scratch.segment_file());
+    const LogCapture log;
+    Engine engine = scratch.open(OpenOptions{});
+    EXPECT_EQ(engine.status().capacity, capacity);
+    EXPECT_EQ(must(engine.job(later)).state, JobState::queued);
+    EXPECT_EQ(jobs->count_in(engine), 8U) << "the kept one, and seven that wait";
+    EXPECT_FALSE(log.has("damage")) << testing::PrintToString(log.messages());
+  }
+}
+
+TEST(Resize, a_smaller_capacity_is_refused_while_a_job_stands_in_a_cell_that_would_go_and_it_is_named) {
+  CreateOptions options = small_engine();
+  const ScratchEngine scratch(options);
+  JobId last;
+  {
+    Engine engine = scratch.open(OpenOptions{});
+    const auto producer = must(engine.attach(Role::producer));
+    const JobRequest request{.kind = must(engine.kind("k")), .level = must(engine.level("default"))};
+    for (int n = 0; n < 100; ++n) last = must(producer->enqueue(request));
+  }
+  const auto refused = try_to_resize(scratch.directory(), {.capacity = 64});
+  ASSERT_EQ(code_of(refused), ErrorCode::busy);
+  EXPECT_NE(refused.error().message().find("cell "), std::string::npos) << refused.error().message();
+  {
+    Engine engine = scratch.open(OpenOptions{});
+    EXPECT_EQ(engine.status().capacity, 256U);
+    const auto worker = must(engine.attach(Role::worker));
+    for (int n = 0; n < 100; ++n) must(must(worker->claim(generous)).complete());
+    must(worker->wait_durable(worker->ticket(), generous));
+  }
+  resize(scratch.directory(), {.capacity = 64});
+  Engine engine = scratch.open(OpenOptions{});
+  EXPECT_EQ(engine.status().capacity, 64U);
+  EXPECT_EQ(engine.status().cells_used, 0U);
+}
+
+TEST(Resize, an_engine_in_use_is_left_alone_and_what_uses_it_is_named) {
+  const ScratchEngine scratch(resizable());
+  Engine engine = scratch.open();
+  const auto worker = must(engine.attach(Role::worker));
+  const auto refused = try_to_resize(scratch.directory(), {.capacity = after_resize});
+  ASSERT_EQ(code_of(refused), ErrorCode::busy);
+  const std::string named =
+      "participant " + std::to_string(worker->number()) + " (process " + std::to_string(::getpid());
+  EXPECT_NE(refused.error().message().find(named), std::string::npos) << refused.error().message();
+  EXPECT_EQ(engine.status().capacity, before_resize);
+}
+
+TEST(Resize, what_a_dead_worker_held_waits_again_before_it_begins) {
+  const ScratchEngine scratch(resizable());
+  Child worker([&scratch] {
+    Engine engine = scratch.open();
+    const auto participant = must(engine.attach(Role::worker));
+    const JobRequest request{.kind = must(engine.kind("k")),
+                             .level = must(engine.level("default")),
+                             .payload = as_payload("held"),
+                             .durability = Durability::memory};
+    must(participant->enqueue(request));
+    const Job job = must(participant->claim(generous));
+    ::kill(::getpid(), SIGKILL);
+    return 0;
+  });
+  worker.wait();
+  EXPECT_EQ(resize(scratch.directory()).jobs, 1U);
+  Engine engine = scratch.open(OpenOptions{});
+  const auto next = must(engine.attach(Role::worker));
+  Job job = must(next->claim(generous));
+  EXPECT_EQ(as_text(job.payload()), "held");
+  EXPECT_EQ(job.attempt(), 2U);
+  must(job.complete());
+}
+
+TEST(Resize, sizes_that_cannot_be_are_refused_and_nothing_changes) {
+  const ScratchEngine scratch(resizable());
+  for (const ResizeWish& wish : {ResizeWish{.capacity = 1}, ResizeWish{.cell_size = 128}, ResizeWish{.cell_size = 300},
+                                 ResizeWish{.max_payload = 1024}}) {
+    EXPECT_EQ(code_of(try_to_resize(scratch.directory(), wish)), ErrorCode::invalid_argument);
+  }
+  EXPECT_EQ(scratch.open().status().capacity, before_resize);
+}
+
+TEST(Resize, the_journals_limit_follows_the_capacity_and_the_most_jobs_fit) {
+  const ScratchEngine scratch(resizable());
+  const ResizeReport report = resize(scratch.directory(), {.capacity = 400'000});
+  EXPECT_GT(report.after.journal.limit(), report.before.journal.limit());
+  EXPECT_EQ(report.after.journal.segment_bytes, report.before.journal.segment_bytes);
+  Engine engine = scratch.open(OpenOptions{});
+  const auto producer = must(engine.attach(Role::producer));
+  const JobRequest request{
+      .kind = must(engine.kind("k")), .level = must(engine.level("default")), .durability = Durability::memory};
+  for (std::uint32_t n = 0; n < 2 * before_resize; ++n) must(producer->enqueue(request));
+  EXPECT_EQ(engine.status().cells_used, 2 * before_resize);
+}
+
+/// A resize that leaves its traces in files is ended after each of its system calls.
+void after_each_call_of_a_resize(const std::function<void(const ScratchEngine&, std::uint64_t, JobId, JobId)>& look) {
+  using State = SteppedProcess::State;
+  std::uint64_t n = 0;
+  for (State state = State::between; state == State::between; ++n) {
+    const ScratchEngine scratch(resizable());
+    JobId in_memory;
+    JobId in_journal;
+    {
+      Engine engine = scratch.open(OpenOptions{});
+      const auto producer = must(engine.attach(Role::producer));
+      JobRequest request{.kind = must(engine.kind("k")), .level = must(engine.level("default"))};
+      request.durability = Durability::durable;
+      in_journal = must(producer->enqueue(request));
+      const std::string large = long_text();
+      request.durability = Durability::memory;
+      request.payload = as_payload(large);
+      in_memory = must(producer->enqueue(request));
+    }
+    SteppedProcess process([&scratch] {
+      const auto files = must(EngineFiles::open(scratch.directory()));
+      const File locks = must(files.open_locks());
+      ringmill_step_begin();
+      const bool done = resize_alone(files, locks, {.capacity = after_resize}).has_value();
+      ringmill_step_end();
+      if (!done) ::_exit(1);
+    });
+    process.run_to_begin();
+    state = process.step_calls(n);
+    ASSERT_TRUE(state == State::between || state == State::at_end) << "call " << n << ": " << process.ending();
+    process.kill();
+    look(scratch, n, in_memory, in_journal);
+    if (testing::Test::HasFailure()) break;
+  }
+  EXPECT_GT(n, 40U) << "a resize has more calls than that: this test has seen nothing";
+}
+
+TEST(KilledResize, leaves_the_old_sizes_or_the_new_ones_and_every_job) {
+  std::uint64_t old_ones = 0;
+  std::uint64_t new_ones = 0;
+  after_each_call_of_a_resize([&](const ScratchEngine& scratch, std::uint64_t n, JobId in_memory, JobId in_journal) {
+    auto opened = Engine::open(scratch.directory(), without_keeper);
+    ASSERT_TRUE(opened) << n << ": " << opened.error().message();
+    const std::uint32_t capacity = opened->status().capacity;
+    EXPECT_TRUE(capacity == before_resize || capacity == after_resize) << n;
+    ++(capacity == before_resize ? old_ones : new_ones);
+    EXPECT_EQ(must(opened->job(in_memory)).state, JobState::queued) << n;
+    EXPECT_EQ(must(opened->job(in_memory)).payload_size, long_text().size()) << n;
+    EXPECT_EQ(must(opened->job(in_journal)).state, JobState::queued) << n;
+    EXPECT_EQ(scratch.place().shm_names().size(), 1U) << n;
+    EXPECT_FALSE(std::filesystem::exists(scratch.directory() / "resizing")) << n;
+  });
+  EXPECT_GT(old_ones, 10U);
+  EXPECT_GT(new_ones, 5U);
+}
+
+TEST(KilledResize, and_a_reboot_leave_what_was_durable) {
+  after_each_call_of_a_resize([](const ScratchEngine& scratch, std::uint64_t n, JobId, JobId in_journal) {
+    for (const std::string& name : scratch.place().shm_names()) {
+      std::filesystem::remove(scratch.place().shm_dir() / name);
+    }
+    auto opened = Engine::open(scratch.directory(), without_keeper);
+    ASSERT_TRUE(opened) << n << ": " << opened.error().message();
+    EXPECT_EQ(must(opened->job(in_journal)).state, JobState::queued) << n;
+  });
+}
+
+TEST(KilledResize, leaves_nothing_behind_remove) {
+  after_each_call_of_a_resize([](const ScratchEngine& scratch, std::uint64_t n, JobId, JobId) {
+    const auto removed = Engine::remove(scratch.directory());
+    ASSERT_TRUE(removed) << n << ": " << removed.error().message();
+    EXPECT_TRUE(scratch.place().shm_names().empty()) << n;
+    EXPECT_FALSE(std::filesystem::exists(scratch.directory())) << n;
+  });
+}
+
+}  // namespace
+}  // namespace ringmill::test
