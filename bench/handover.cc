@@ -194,7 +194,7 @@ Measured run_handover(const Surroundings& surroundings, std::uint64_t standing, 
   if (!wait_until([&] { return subject->engine.keeps(); }, std::chrono::seconds{5})) {
     return std::unexpected("this process did not become the keeper");
   }
-  processes.start([&] { return run_crowd(*control, scratch->directory(), crowd) ? 0 : 1; });
+  if (crowd != 0) processes.start([&] { return run_crowd(*control, scratch->directory(), crowd) ? 0 : 1; });
   if (!wait_until([&] { return control->crowd.load(std::memory_order_acquire) == crowd; }, std::chrono::seconds{30})) {
     return std::unexpected("not all of the crowd came in");
   }

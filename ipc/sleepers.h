@@ -10,8 +10,8 @@
 // No wake-up is lost (hazard 10 in docs/hazards.md): S2 ends with a full fence, and W1 either ends with a seq_cst
 // read-modify-write or with a full fence (wake_for_extent() of ipc/waking.h). W2 is seq_cst. So either S3 sees what W1
 // did, whatever the order of its loads, or W2 sees S2's bit. Killed after W3, before W4: the waker is dead, its reaper
-// wakes all. Killed sleeper: its reaper clears the bit and wakes all, because a wake may have gone to the
-// dead (hazard 23).
+// wakes all that have no bit. Killed sleeper: its reaper clears the bit, and wakes one for each job that waits, because
+// a wake may have gone to the dead (hazard 23).
 #pragma once
 
 #include <atomic>
@@ -58,10 +58,9 @@ class Sleepers {
 
   /// W2. Costs a load per 64 entries that were ever in use, of lines that seldom change.
   bool any() const noexcept {
-    std::uint64_t all = 0;
-    const std::uint32_t end = words();
-    for (std::uint32_t w = 0; w < end; ++w) all |= (*bits_)[w].load();
-    return all != 0;
+    if (segment_->signals().participants_end.load_once().below(65U)) [[likely]]
+      return (*bits_)[0].load() != 0;
+    return any_of_many();
   }
 
   /// W3 and W4 for up to `count` sleepers that `wants(entry)` accepts. Returns how many were woken.
@@ -88,6 +87,12 @@ class Sleepers {
   }
 
  private:
+  [[gnu::noinline]] bool any_of_many() const noexcept {
+    std::uint64_t all = 0;
+    const std::uint32_t end = words();
+    for (std::uint32_t w = 0; w < end; ++w) all |= (*bits_)[w].load();
+    return all != 0;
+  }
   /// The words that may have a bit. A sleeper's entry is below the end before S2 (reg.R2 comes after entry.A2), so a
   /// waker that reads an older end in W2 has written W1 before the sleeper's S3.
   std::uint32_t words() const noexcept {

@@ -33,15 +33,34 @@ bool Reaper::take_over(std::uint32_t number) noexcept {
   // ORDER placing: acquires the ids, and the queued cells they name.
   const std::uint32_t placing = entry.placing_count.load_once().at_most(placing_slots);
   for (std::uint32_t n = 0; n < placing; ++n) settling_.place_again(JobId(entry.placing[n].load()));  // reap.D4
-  Sleepers(*segment_, segment_->signals().sleepers).wake_all();                                       // reap.D5
-  Sleepers(*segment_, segment_->signals().space_waiters).wake_all();
-  for_each_entry_in_use(*segment_, [this](std::uint32_t n, ParticipantState other) {
-    if (other != ParticipantState::alive) return;
+  pass_on_wakes(static_cast<Role>(entry.role.load()));                                                // reap.D5
+  return true;
+}
+
+/// A wake that the dead one had received was for a job that waits in a ring. One that it was about to give is gone with
+/// a sign that it had cleared: such a sleeper looks as if it were busy. A tool may have been about to wake for more
+/// than jobs.
+void Reaper::pass_on_wakes(Role role) noexcept {
+  Sleepers sleepers(*segment_, segment_->signals().sleepers);
+  Sleepers space_waiters(*segment_, segment_->signals().space_waiters);
+  const bool wakes_for_jobs_only = role == Role::worker || role == Role::producer;
+  for (std::uint32_t level = 0; wakes_for_jobs_only && level < segment_->levels_end(); ++level) {
+    if (!segment_->has_level(level)) continue;
+    const Ring ring = segment_->ring(level);
+    const std::uint64_t waiting = ring.tail() - std::min(ring.head(), ring.tail());
+    if (waiting == 0) continue;
+    const Arrival any_kind{.levels = std::uint64_t{1} << (level % 64), .kinds = ~std::uint64_t{0}};
+    const auto count = static_cast<std::uint32_t>(std::min<std::uint64_t>(waiting, most_participants));
+    wake_for_jobs(*segment_, any_kind, count);
+  }
+  if (!wakes_for_jobs_only) sleepers.wake_all();
+  space_waiters.wake_all();
+  for_each_entry_in_use(*segment_, [&](std::uint32_t n, ParticipantState other) {
+    if (other != ParticipantState::alive || sleepers.is_announced(n)) return;
     auto& sequence = segment_->participant(n).wake_sequence;
     sequence.fetch_add(1);
     futex_wake(sequence, 1);
   });
-  return true;
 }
 
 void Reaper::release_entry(std::uint32_t number) noexcept {

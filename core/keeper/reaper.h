@@ -6,7 +6,8 @@
 //   reap.B   publish a decided bundle (core/table/bundles.h)   again: what is published is not filling any more
 //   reap.D3  each lease slot: the rule for the cell's state    again: a cell whose word has moved on is left alone
 //   reap.D4  each id of the placing list: push the hint again  again: doubled hints are harmless
-//   reap.D5  wake all                                          a wake may have gone to the dead
+//   reap.D5  wake one for each job that waits, and all that    a wake may have gone to the dead, or been about to
+//            sleep without a sign                              come from it
 //   reap.D6  a scan of the whole table with the same rules     again
 //   reap.D7  entry: reaping -> free, next epoch                done
 //
@@ -59,6 +60,7 @@ class Reaper {
   const Directory& directory() const noexcept { return engine_->directory.folder(); }
 
  private:
+  void pass_on_wakes(Role role) noexcept;
   void reap_slot(const LeaseSlot& slot, std::uint32_t owner) noexcept;
   /// Ends the run of another participant. The keeper stages its own slot first, so that the next keeper finishes if
   /// this one dies.

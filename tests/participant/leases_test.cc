@@ -181,19 +181,52 @@ TEST(ReaperInProcess, a_placing_list_is_pushed_again_without_a_scan) {
   must(job.complete());
 }
 
-TEST(ReaperInProcess, everybody_is_woken_after_a_reap) {
+/// A sleeper whose wake-up the dead participant has eaten, or was about to give.
+struct ReapedBesideASleeper {
+  explicit ReapedBesideASleeper(Role role = Role::worker) : dead(world.attach(role)), sleeper(world.attach()) {
+    must(sleeper->subscribe({}));
+  }
+  std::uint32_t number() const { return static_cast<std::uint32_t>(sleeper->number()); }
+  Sleepers sleepers() const { return {inside.segment(), inside.segment().signals().sleepers}; }
+  /// True: the sleeper was woken.
+  bool reap() {
+    const std::uint32_t sequence = sleepers().sequence_of(number());
+    Reaper reaper(inside.core(), inside.number());
+    static_cast<void>(reaper.take_over(static_cast<std::uint32_t>(dead->number())));
+    return sleepers().sequence_of(number()) != sequence;
+  }
+
   World world;
-  Inside inside(world.scratch);
-  const auto dead = world.attach();
-  const auto sleeper = world.attach();
-  const auto number = static_cast<std::uint32_t>(sleeper->number());
-  Sleepers sleepers(inside.segment(), inside.segment().signals().sleepers);
-  const std::uint32_t sequence = sleepers.sequence_of(number);
-  sleepers.announce(number);
-  Reaper reaper(inside.core(), inside.number());
-  ASSERT_TRUE(reaper.take_over(static_cast<std::uint32_t>(dead->number())));
-  EXPECT_NE(sleepers.sequence_of(number), sequence);
-  EXPECT_FALSE(sleepers.is_announced(number));
+  Inside inside{world.scratch};
+  std::unique_ptr<Participant> dead;
+  std::unique_ptr<Participant> sleeper;
+};
+
+TEST(ReaperInProcess, a_sleeper_is_woken_for_a_job_that_waits_after_a_reap) {
+  ReapedBesideASleeper reaped;
+  reaped.world.enqueue(*reaped.dead, "x");
+  reaped.sleepers().announce(reaped.number());
+  EXPECT_TRUE(reaped.reap());
+  EXPECT_FALSE(reaped.sleepers().is_announced(reaped.number()));
+}
+
+TEST(ReaperInProcess, a_sleeper_whose_sign_the_dead_had_cleared_is_woken) {
+  ReapedBesideASleeper reaped;
+  EXPECT_TRUE(reaped.reap());
+}
+
+TEST(ReaperInProcess, a_sleeper_is_left_asleep_if_no_job_waits) {
+  ReapedBesideASleeper reaped;
+  reaped.sleepers().announce(reaped.number());
+  EXPECT_FALSE(reaped.reap());
+  EXPECT_TRUE(reaped.sleepers().is_announced(reaped.number()));
+  reaped.sleepers().withdraw(reaped.number());
+}
+
+TEST(ReaperInProcess, all_sleepers_are_woken_after_a_tool_has_died) {
+  ReapedBesideASleeper reaped(Role::tool);
+  reaped.sleepers().announce(reaped.number());
+  EXPECT_TRUE(reaped.reap());
 }
 
 TEST(ReaperInProcess, many_reapers_at_once_give_a_job_back_once) {
