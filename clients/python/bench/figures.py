@@ -216,9 +216,9 @@ def wait_for_lines(path: Path, count: int, seconds: float = 120.0) -> list[str]:
 
 def celery_rate(celery: Celery, count: int) -> float:
     """No-op tasks per second that are there before the worker starts, between the first and the last."""
-    first, last = celery.folder / "first", celery.folder / "last"
-    for file in (first, last):
-        file.unlink(missing_ok=True)
+    time.sleep(0.5)
+    celery.run("app.control.purge()")  # what a worker that was killed had not acknowledged
+    first, last = celery.folder / f"first-{time.time()}", celery.folder / f"last-{time.time()}"
     celery.run(f"note.delay({str(first)!r})\nfor _ in range({count}): nothing.delay()\nnote.delay({str(last)!r})")
     worker = celery.start("-c", "2")
     begun = float(wait_for_lines(first, 1)[0].split()[1])
