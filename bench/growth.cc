@@ -69,7 +69,7 @@ bool work(RunControl& control, std::size_t index, Subject& subject) {
 }
 
 Measured run_growth(const Surroundings& surroundings, std::uint64_t standing) {
-  auto scratch = ScratchEngine::create(surroundings.scratch, capacity_above_a_million);
+  auto scratch = ScratchEngine::create(surroundings.scratch, 0);  // the default engine
   if (!scratch) return std::unexpected(scratch.error());
   std::optional<Subject> keeper;
   ThroughputPlan plan{.warm_up = surroundings.lengths.warm_up, .window = surroundings.lengths.throughput};
@@ -101,8 +101,11 @@ Measured run_growth(const Surroundings& surroundings, std::uint64_t standing) {
 std::vector<Workload> growth_workloads() {
   return {
       {"growth.1k", {"jobs_per_s"}, [](const Surroundings& surroundings) { return run_growth(surroundings, 1'000); }},
-      {"growth.1m", {"jobs_per_s"}, [](const Surroundings& surroundings) {
-         return run_growth(surroundings, 1'000'000);
+      {"growth.1m",
+       {"jobs_per_s"},
+       [](const Surroundings& surroundings) { return run_growth(surroundings, 1'000'000); }},
+      {"growth.4m", {"jobs_per_s"}, [](const Surroundings& surroundings) {
+         return run_growth(surroundings, 4'000'000);
        }}};
 }
 

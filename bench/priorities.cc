@@ -138,7 +138,7 @@ Measured run_urgent_behind_a_million(const Surroundings& surroundings) {
 }
 
 Measured run_urgent_behind_full(const Surroundings& surroundings) {
-  const std::uint32_t capacity = CreateOptions{}.capacity;
+  constexpr std::uint32_t capacity = 120'000;
   return run_urgent(surroundings, capacity, capacity, true);
 }
 

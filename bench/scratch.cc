@@ -64,13 +64,15 @@ Scratch::~Scratch() {
 
 std::expected<ScratchEngine, std::string> ScratchEngine::create(const std::filesystem::path& folder,
                                                                 std::uint32_t capacity, std::uint32_t cell_size,
-                                                                std::uint64_t journal_limit) {
+                                                                std::uint64_t journal_limit,
+                                                                std::chrono::milliseconds keep_memory) {
   static int count = 0;
   std::filesystem::path directory = folder / ("engine" + std::to_string(count++));
   CreateOptions options;
   if (capacity != 0) options.capacity = capacity;
   if (cell_size != 0) options.cell_size = cell_size;
   options.journal_limit = journal_limit;
+  if (keep_memory.count() != 0) options.keep_memory = keep_memory;
   if (auto made = Engine::create(directory, options); !made) return std::unexpected(made.error().message());
   return ScratchEngine(std::move(directory));
 }

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <filesystem>
@@ -33,7 +34,8 @@ class Scratch {
 class ScratchEngine {
  public:
   static std::expected<ScratchEngine, std::string> create(const std::filesystem::path& folder, std::uint32_t capacity,
-                                                          std::uint32_t cell_size = 0, std::uint64_t journal_limit = 0);
+                                                          std::uint32_t cell_size = 0, std::uint64_t journal_limit = 0,
+                                                          std::chrono::milliseconds keep_memory = {});
   ScratchEngine(ScratchEngine&& other) noexcept : directory_(std::move(other.directory_)) { other.directory_.clear(); }
   ScratchEngine& operator=(ScratchEngine&&) = delete;
   ~ScratchEngine();

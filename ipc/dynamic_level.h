@@ -44,10 +44,8 @@ inline constexpr std::uint32_t most_level_ring = 1U << 16;
 inline constexpr std::uint32_t default_level_ring = 4096;
 inline constexpr std::uint64_t least_level_ring_slots = std::uint64_t{most_dynamic_levels} * least_level_ring;
 inline constexpr std::uint64_t most_level_ring_slots = std::uint64_t{1} << 26;
-/// A hint for every second cell: at a million cells 4 bytes per job. A power of two.
-constexpr std::uint64_t default_level_ring_slots(std::uint32_t capacity) noexcept {
-  return std::clamp<std::uint64_t>(std::bit_ceil(capacity / 2), std::uint64_t{1} << 16, std::uint64_t{1} << 19);
-}
+/// 512 KiB: sixteen rings of the default size, and smaller ones for more levels.
+inline constexpr std::uint64_t default_level_ring_slots = std::uint64_t{1} << 16;
 
 /// LevelEntry::dynamic_ring: the first slot 32 | how many above.
 struct RingPiece {

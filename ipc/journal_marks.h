@@ -18,6 +18,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "ipc/cell_chunks.h"
 #include "ipc/layout.h"
 
 namespace ringmill {
@@ -26,10 +27,18 @@ class JournalMarks {
  public:
   JournalMarks() noexcept = default;
   JournalMarks(std::atomic<std::uint64_t>* changed, std::atomic<std::uint64_t>* ended,
-               std::atomic<std::uint64_t>* pending, std::uint32_t words) noexcept
-      : changed_(changed), ended_(ended), pending_(pending), words_(words) {}
+               std::atomic<std::uint64_t>* pending, const CellChunks& chunks) noexcept
+      : changed_(changed), ended_(ended), pending_(pending), chunks_(chunks) {}
 
-  std::uint32_t words() const noexcept { return words_; }
+  std::uint32_t words() const noexcept { return chunks_.capacity() / 64; }
+  /// Calls visit(word) for each word of cells that are there: no others have marks, but in a moment when their chunk is
+  /// on its way (give.B3 to give.B5 of ipc/cell_chunks.h).
+  template <class Visit>
+  void for_each_word(Visit&& visit) const {
+    chunks_.for_each([&visit](std::uint32_t first, std::uint32_t end) {
+      for (std::uint32_t word = word_of(first); word < end / 64; ++word) visit(word);
+    });
+  }
   static constexpr std::uint32_t word_of(std::uint32_t index) noexcept { return index / 64; }
   static constexpr std::uint64_t bit_of(std::uint32_t index) noexcept { return std::uint64_t{1} << (index % 64); }
 
@@ -56,16 +65,14 @@ class JournalMarks {
   /// Marks of one word that were not taken yet.
   std::uint64_t marked(std::uint32_t word) const noexcept { return changed_[word].load() | ended_[word].load(); }
   bool any() const noexcept {
-    for (std::uint32_t word = 0; word < words_; ++word) {
-      if (changed_[word].load() != 0 || ended_[word].load() != 0) return true;
-    }
-    return false;
+    bool found = false;
+    for_each_word([&](std::uint32_t word) { found = found || marked(word) != 0; });
+    return found;
   }
   bool any_pending() const noexcept {
-    for (std::uint32_t word = 0; word < words_; ++word) {
-      if (pending(word) != 0) return true;
-    }
-    return false;
+    bool found = false;
+    for_each_word([&](std::uint32_t word) { found = found || pending(word) != 0; });
+    return found;
   }
 
   /// `pending` is written by the journal thread alone.
@@ -85,7 +92,7 @@ class JournalMarks {
   std::atomic<std::uint64_t>* changed_ = nullptr;
   std::atomic<std::uint64_t>* ended_ = nullptr;
   std::atomic<std::uint64_t>* pending_ = nullptr;
-  std::uint32_t words_ = 0;
+  CellChunks chunks_;
 };
 
 /// Gathers the marks of cells that stand together, so that one step marks all of one word. `mark(word, bits)` is called

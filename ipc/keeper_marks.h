@@ -17,6 +17,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "ipc/cell_chunks.h"
 #include "ipc/clock.h"
 #include "ipc/layout.h"
 
@@ -24,8 +25,8 @@ namespace ringmill {
 
 class KeeperMarks {
  public:
-  KeeperMarks(std::atomic<std::uint64_t>* bits, std::uint32_t words, Signals& signals) noexcept
-      : bits_(bits), words_(words), signals_(&signals) {}
+  KeeperMarks(std::atomic<std::uint64_t>* bits, const CellChunks& chunks, Signals& signals) noexcept
+      : bits_(bits), chunks_(chunks), signals_(&signals) {}
 
   /// B2 to B4. True: the caller rings the keeper.
   bool mark(std::uint32_t index, DueTime due) noexcept {
@@ -50,14 +51,17 @@ class KeeperMarks {
   template <class Look>
   void take_all(Look&& look) noexcept {
     if (signals_->keeper_work.exchange(0) == 0) return;
-    for (std::uint32_t word = 0; word < words_; ++word) {
-      if (bits_[word].load(std::memory_order_relaxed) == 0) continue;  // ORDER relaxed: the exchange below acquires
-      for (std::uint64_t bits = bits_[word].exchange(0); bits != 0; bits &= bits - 1) {
-        look(word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits)));
+    chunks_.for_each([&](std::uint32_t first, std::uint32_t end) {
+      for (std::uint32_t word = first / 64; word < end / 64; ++word) {
+        if (bits_[word].load(std::memory_order_relaxed) == 0) continue;  // ORDER relaxed: the exchange below acquires
+        for (std::uint64_t bits = bits_[word].exchange(0); bits != 0; bits &= bits - 1) {
+          look(word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits)));
+        }
       }
-    }
+    });
   }
   bool any() const noexcept { return signals_->keeper_work.load() != 0; }
+  std::uint64_t word(std::uint32_t n) const noexcept { return bits_[n].load(); }
   bool is_marked(std::uint32_t index) const noexcept { return (bits_[index / 64].load() >> (index % 64) & 1) != 0; }
 
   /// CLOCK_BOOTTIME of a due time, if the wall clock is not set until then.
@@ -69,7 +73,7 @@ class KeeperMarks {
 
  private:
   std::atomic<std::uint64_t>* bits_;
-  std::uint32_t words_;
+  CellChunks chunks_;
   Signals* signals_;
 };
 

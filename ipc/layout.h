@@ -86,10 +86,12 @@ struct alignas(padding_bytes) SegmentHeader {
   std::atomic<std::uint64_t> arena_bytes;       // a multiple of the arena's chunks
   std::atomic<std::uint32_t> max_payload;       // bytes: the longest payload
   SharedWord<std::uint32_t> plain_capacity;     // cells that jobs of any level may take; 0: all (core/table/room.h)
-  std::atomic<std::uint64_t> checksum;          // XXH3 of all fields above but `state`
+  std::atomic<std::uint64_t> checksum;          // XXH3 of all fields but `state` and MemorySigns
   std::atomic<std::uint64_t> reserved[2];       // making, home: MemorySigns (core/instance/engine_identity.h)
+  std::atomic<std::uint64_t> keep_memory_ms;    // for so long the memory of cells that are free is kept
+  std::atomic<std::uint64_t> reserved_more[15];
 };
-static_assert(sizeof(SegmentHeader) == 128 && alignof(SegmentHeader) == 128);
+static_assert(sizeof(SegmentHeader) == 256 && alignof(SegmentHeader) == 128);
 static_assert(offsetof(SegmentHeader, checksum) == 104);
 
 enum class SegmentState : std::uint32_t { creating = 0, ready = 1 };
@@ -104,7 +106,7 @@ struct alignas(padding_bytes) Signals {
   /// The highest generation a cell may get: durable in the engine's directory before it is written here. Written by the
   /// keeper, only ever raised.
   std::atomic<std::uint64_t> generation_limit;
-  /// 1: the engine was removed; participants get an error when they next wait or run out of cells. Written by remove().
+  /// 1: the engine was removed: participants get an error when they next wait. Written by remove().
   std::atomic<std::uint32_t> removed;
   /// Bits of flow_bit: the rules that every claim has to check; 0: none. Written under the flow lock: a bit is set
   /// before the first rule that it stands for, and cleared after the last one.
@@ -122,7 +124,11 @@ struct alignas(padding_bytes) Signals {
   /// No dynamic level has had this number or a higher one: bounds all walks over levels. Raised by the process that
   /// makes one, before it writes the entry. 0: there was none.
   SharedWord<std::uint64_t> levels_end;
-  std::atomic<std::uint64_t> reserved_line[10];
+  /// Changes when chunks of cells are about to lose their memory (ipc/cell_chunks.h). Written by the keeper.
+  std::atomic<std::uint64_t> chunks_left;
+  /// A hint: no common cell is there from this one on. Raised by growers, lowered by the keeper.
+  SharedWord<std::uint64_t> common_end;
+  std::atomic<std::uint64_t> reserved_line[8];
   /// Futex: any participant adds one to call the keeper; it wraps, and only a change counts.
   std::atomic<std::uint32_t> keeper_doorbell;
   /// Futex: number + 1 of the participant that is the keeper; 0: none. Written by the holder of the keeper's lock;
@@ -143,7 +149,8 @@ struct alignas(padding_bytes) Signals {
   std::atomic<std::uint64_t> keeper_busy_ns;
   std::atomic<std::uint64_t> keeper_longest_turn_ns;
   std::atomic<std::uint64_t> keeper_turned_at_ns;
-  std::atomic<std::uint64_t> reserved[8];
+  std::atomic<std::uint64_t> burial_visit;  // of the burial thread, which writes it (ipc/visits.h)
+  std::atomic<std::uint64_t> reserved[7];
   /// Bit per wait group: a participant waits for the end of a job of it. Set by the waiter before its last check,
   /// cleared by the participant that ends such a job, which then wakes the group.
   alignas(padding_bytes) std::atomic<std::uint64_t> waited_for;
@@ -212,7 +219,8 @@ struct alignas(padding_bytes) JournalWords {
   std::atomic<std::uint64_t> jobs_elided;           // looks that found nothing to write
   std::atomic<std::uint64_t> working_since_ns;      // CLOCK_BOOTTIME: when this journal thread opened the journal
   std::atomic<std::uint64_t> bytes_written_before;  // what bytes_written was then
-  std::atomic<std::uint64_t> reserved_c[5];
+  std::atomic<std::uint64_t> visit;                 // of the journal thread (ipc/visits.h)
+  std::atomic<std::uint64_t> reserved_c[4];
 };
 static_assert(sizeof(JournalWords) == 384 && alignof(JournalWords) == 128);
 static_assert(offsetof(JournalWords, doorbell) == 128 && offsetof(JournalWords, round_started) == 256);
@@ -263,7 +271,6 @@ struct alignas(cache_line_bytes) NameEntry {
   std::atomic<std::uint64_t> word[name_bytes / 8];
 };
 static_assert(sizeof(NameEntry) == 64 && alignof(NameEntry) == 64);
-
 /// What holds for one kind beside the plain (core/flow_control/): all zero for most. Written under the flow lock by
 /// the process that changes the rules, or by the keeper that applies them again, unless a word says otherwise.
 struct alignas(cache_line_bytes) KindRule {
@@ -307,7 +314,6 @@ struct LeaseSlot {
   std::atomic<std::uint64_t> note;           // LeaseNote; written before the compare-and-swap it belongs to
 };
 static_assert(sizeof(LeaseSlot) == 32);
-
 /// What the settling owner has decided; the reaper finishes it if the owner dies.
 enum class Outcome : std::uint8_t {
   complete = 0,  // over, and well; kept if the job asks for it
@@ -380,7 +386,6 @@ struct Progress {
   std::atomic<std::uint64_t> text[8];  // padded with zeros
 };
 static_assert(sizeof(Progress) == 80);
-
 /// One participant. Written by the participant itself unless a field says otherwise. It is allocated when a registrant
 /// needs it: Segment::participants_end() says which may be touched. It fills a page, because its thread maps the page
 /// once more with the end of it, the robust word, just before private memory (see ipc/robust_word.h).
@@ -412,7 +417,9 @@ struct alignas(page_bytes) ParticipantEntry {
   std::atomic<std::uint64_t> interest_kinds;
   /// Statistics, as those below: the time from a claim that found jobs to the next claim.
   std::atomic<std::uint64_t> busy_ns;
-  std::atomic<std::uint64_t> reserved_c[4];
+  /// Odd while the participant may look at cells (ipc/visits.h). The next owner of the entry counts on.
+  std::atomic<std::uint64_t> visit;
+  std::atomic<std::uint64_t> reserved_c[3];
   /// Statistics; the next owner of the entry counts on, so that the sum over all entries is the engine's total.
   std::atomic<std::uint64_t> enqueued;
   std::atomic<std::uint64_t> completed;
@@ -461,6 +468,13 @@ struct DueTime {
   constexpr std::uint64_t bits() const noexcept { return (ns & ~wall_bit) | (is_wall ? wall_bit : 0); }
   static constexpr DueTime of(std::uint64_t bits) noexcept { return {bits & ~wall_bit, (bits & wall_bit) != 0}; }
 };
+
+/// Of a chunk of cells: base generation 56 | ChunkState 8. Transitions and writers: ipc/cell_chunks.h.
+struct ChunkWord {
+  std::atomic<std::uint64_t> word;
+};
+static_assert(sizeof(ChunkWord) == 8);
+enum class ChunkState : std::uint8_t { absent = 0, present = 1, leaving = 2 };
 
 /// The first line of a cell; the inline payload follows, then the text (the last error, or the result), each beginning
 /// at a multiple of 8. All but `state` is written only by the owner while the state is filling or completing, and read
@@ -526,7 +540,6 @@ struct CellOptions {
   std::atomic<std::uint64_t> unique_high;
 };
 static_assert(sizeof(CellOptions) == 48);
-
 /// The condition under which a job of a bundle counts.
 enum class BornRule : std::uint16_t {
   alone = 0,     // it is of no bundle
@@ -545,7 +558,6 @@ struct CellLinks {
   std::atomic<std::uint16_t> runs_all_the_same;  // 1: it runs when a parent is dead, too
 };
 static_assert(sizeof(CellLinks) == 24);
-
 /// The word of one unit of the arena (core/table/arena.h): the id of the job that has, or had last, the extent that
 /// begins there; 0: none. Set by compare-and-swap to the id of the job that is being filled, if the job it names has
 /// ended; reset to 0 by the same producer. The table decides: if that job has ended, the extent is free.
@@ -553,18 +565,16 @@ struct ArenaUnit {
   std::atomic<std::uint64_t> job_id;
 };
 static_assert(sizeof(ArenaUnit) == 8);
-
-/// The number of extents of a chunk of the arena, 2^(low 8 bits), and a count of its changes in the bits above (2^56
-/// changes do not wrap). Written only by a producer that has taken every extent of the chunk for its job.
+/// Extents of a chunk of the arena: 2^(low 8 bits), and a count of changes above (2^56 do not wrap). Written only by a
+/// producer that has taken every extent of the chunk for its job.
 struct ArenaChunk {
   SharedWord<std::uint64_t> cut;
 };
 static_assert(sizeof(ArenaChunk) == 8);
 
 /// What happened to the jobs of one level and kind. Statistics: no participant decides by them, and no word ever falls.
-/// Of the lines of a participant: written by it alone, and its entry's next owner counts on, so that there is nothing
-/// to fold when one leaves or dies. Of the shared lines: by any participant, by fetch_add. Killed at any instruction:
-/// at most the last event is missing.
+/// Of a participant's lines: written by it alone, and its entry's next owner counts on. Of the shared lines: by any, by
+/// fetch_add. Killed at any instruction: at most the last event is missing.
 struct alignas(cache_line_bytes) PairCounts {
   std::atomic<std::uint64_t> pair;       // JobPair (ipc/statistics.h); 0: unused. Set once, of a shared line by a swap
   std::atomic<std::uint64_t> enqueued;   // became visible
@@ -576,7 +586,6 @@ struct alignas(cache_line_bytes) PairCounts {
   std::atomic<std::uint64_t> cancelled;  // over: cancelled
 };
 static_assert(sizeof(PairCounts) == 64 && alignof(PairCounts) == 64);
-
 /// How long something took, of a sample of jobs with weights (core/table/run_sampler.h). Statistics, as PairCounts;
 /// written by any participant, by fetch_add.
 struct alignas(cache_line_bytes) DurationCounts {
@@ -587,9 +596,5 @@ struct alignas(cache_line_bytes) DurationCounts {
   std::atomic<std::uint64_t> count[duration_buckets];  // by duration_bucket() (ipc/statistics.h)
 };
 static_assert(sizeof(DurationCounts) == 2112 && alignof(DurationCounts) == 64);
-
-static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free &&
-                  std::atomic<std::uint16_t>::is_always_lock_free,
-              "a word in shared memory must not hide a lock");
 
 }  // namespace ringmill

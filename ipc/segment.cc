@@ -14,6 +14,8 @@
 #include <boost/interprocess/exceptions.hpp>
 #include <boost/interprocess/mapped_region.hpp>
 #include <cstring>
+#include <mutex>
+#include <thread>
 
 #include "ipc/clock.h"
 #include "ipc/directory.h"
@@ -44,7 +46,7 @@ class Mappable {
 
 std::uint64_t checksum_of(const SegmentHeader& header) noexcept {
   // ORDER relaxed: the header was published whole, by rename; its bytes do not change.
-  const std::array<std::uint64_t, 14> fields{
+  const std::array<std::uint64_t, 15> fields{
       header.magic.load(std::memory_order_relaxed),
       header.version.load(std::memory_order_relaxed),
       header.engine_id.load(std::memory_order_relaxed),
@@ -60,42 +62,48 @@ std::uint64_t checksum_of(const SegmentHeader& header) noexcept {
       header.level_ring_slots.load(),
       header.arena_bytes.load(),
       header.max_payload.load(),
+      header.keep_memory_ms.load(),
   };
   return XXH3_64bits(fields.data(), sizeof fields);
 }
 
 std::string in_mib(std::uint64_t bytes) { return std::to_string((bytes + (1U << 20) - 1) >> 20) + " MiB"; }
 
-/// Allocates the bytes from `begin` to `end`. Returns 0, or what errno would be.
-int allocate_range(const File& file, std::uint64_t begin, std::uint64_t end) noexcept {
+constexpr const char* what_to_do = "use another --shm-dir, or a larger tmpfs (docker: --shm-size)";
+
+/// Allocates the bytes from `begin` to `end`; tmpfs undoes it if it cannot give all. Returns 0, or what errno would be.
+int allocate_range(int descriptor, std::uint64_t begin, std::uint64_t end) noexcept {
   const NoFileSizeSignal no_signal;
-  int result = 0;
-  do {
-    result = ::posix_fallocate(file.descriptor(), static_cast<off_t>(begin), static_cast<off_t>(end - begin));
-  } while (result == EINTR);
-  return result;
+  while (::fallocate(descriptor, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(begin), static_cast<off_t>(end - begin)) !=
+         0) {
+    if (errno != EINTR) return errno;
+  }
+  return 0;
 }
 
 constexpr std::uint64_t entries_bytes(std::uint32_t count) noexcept {
   return std::uint64_t{count} * sizeof(ParticipantEntry);
 }
 
-/// Allocates every byte but the later participants' entries, or returns an error: the first touch of a page that tmpfs
-/// cannot give is SIGBUS (hazard 11 in docs/hazards.md).
-Result<void> allocate(const File& file, const Geometry& geometry, const Directory& folder) {
-  const std::uint64_t bytes = geometry.bytes - entries_bytes(most_participants - entries_in_a_step);
-  int result = allocate_range(file, 0, geometry.participants + entries_bytes(entries_in_a_step));
-  if (result == 0) result = allocate_range(file, geometry.kinds, geometry.bytes);
-  if (result == 0) return {};
-  if (result != ENOSPC) return std::unexpected(system_error("cannot allocate memory in", folder.path(), result));
+/// Gives the file its size, and the memory of an engine without cells: all but the later participants' entries, the
+/// cells, the arena and the pages of unique slots. The first touch of a page that tmpfs cannot give is SIGBUS (hazard
+/// 11 in docs/hazards.md).
+int make_fixed_part(const File& file, const Geometry& geometry) noexcept {
+  const NoFileSizeSignal no_signal;
+  if (::ftruncate(file.descriptor(), static_cast<off_t>(geometry.bytes)) != 0) return errno;
+  const int error = allocate_range(file.descriptor(), 0, geometry.participants + entries_bytes(entries_in_a_step));
+  return error != 0 ? error : allocate_range(file.descriptor(), geometry.kinds, geometry.fixed_end);
+}
+
+/// `result` is an errno of an allocation.
+Error no_memory(int result, std::uint64_t bytes, const Directory& folder) {
+  if (result != ENOSPC) return system_error("cannot allocate memory in", folder.path(), result);
   struct statvfs space {};
-  std::string detail = "needs " + in_mib(bytes) + " in " + folder.path().string();
+  std::string detail = "needs " + in_mib(bytes) + " at first in " + folder.path().string();
   if (::fstatvfs(folder.descriptor(), &space) == 0) {
     detail += ", which has " + in_mib(space.f_bavail * space.f_frsize) + " free";
   }
-  detail +=
-      "; use a smaller --capacity, --cell-size or --arena, another --shm-dir, or a larger tmpfs (docker: --shm-size)";
-  return std::unexpected(Error(ErrorCode::no_space, "shared memory is too small", detail));
+  return Error(ErrorCode::no_space, "shared memory is too small", detail + "; " + what_to_do);
 }
 
 /// The system's folder for shared memory may be a link.
@@ -149,6 +157,18 @@ void fill(const Segment& segment, const SegmentConfig& config, std::uint64_t fir
   header.arena_bytes.store(std::uint64_t{geometry.arena_chunk_count} * geometry.arena_chunk_bytes);
   header.max_payload.store(geometry.max_payload);
   header.plain_capacity.store(config.plain_capacity);
+  header.keep_memory_ms.store(config.keep_memory_ms);
+}
+
+/// All of them in a small engine; in a large one that with the width and the seed.
+bool make_first_unique_pages(const Segment& segment) noexcept {
+  constexpr std::uint64_t few = 16;
+  const std::uint64_t pages = segment.geometry().unique_pages();
+  for (std::uint64_t page = pages <= few ? 0 : pages - 1; page < pages; ++page) {
+    if (!segment.make_unique_page(page)) return false;
+  }
+  // The two words may stand on two pages.
+  return segment.make_unique_page(segment.geometry().unique_slots * 8 / page_bytes);
 }
 
 void make_ready(SegmentHeader& header) noexcept {
@@ -228,26 +248,34 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   g.pair_counts = g.permit_rows + std::uint64_t{most_permit_rows} * sizeof(PermitRow);
   g.duration_counts =
       g.pair_counts + (std::uint64_t{most_participants} * own_pairs + shared_pairs) * sizeof(PairCounts);
-  g.free_words = round_up(g.duration_counts + std::uint64_t{wait_histograms + run_histograms} * sizeof(DurationCounts),
+  g.chunk_cells = CellChunks::cells_for(cell_bytes);
+  const std::uint64_t chunk_count = (std::uint64_t{capacity} + g.chunk_cells - 1) / g.chunk_cells;
+  g.chunk_bits = round_up(g.duration_counts + std::uint64_t{wait_histograms + run_histograms} * sizeof(DurationCounts),
                           padding_bytes);
+  g.chunk_words = round_up(g.chunk_bits + (chunk_count + 63) / 64 * 8, padding_bytes);
+  g.free_words = round_up(g.chunk_words + chunk_count * sizeof(ChunkWord), padding_bytes);
   g.free_summary = round_up(g.free_words + capacity / 8, padding_bytes);
   g.marks = round_up(g.free_summary + std::uint64_t{FreeMap::summary_words(capacity)} * 8, padding_bytes);
   g.unique = round_up(g.marks + 4 * mark_map_bytes(capacity), padding_bytes);
   // A slot per cell, so that a job that has a cell finds a slot; behind them the width of a key's window, and the seed
-  // of their places. (The seed's word was padding before: where it is zero there is no seed.)
+  // of their places.
   g.unique_slots = std::max<std::uint64_t>(64, capacity);
-  g.rings = round_up(g.unique + (g.unique_slots + 2) * 8, page_bytes);
-  g.level_rings = round_up(g.rings + level_count * g.ring_slots * 8, page_bytes);
-  g.level_ring_slots = level_ring_slots != 0 ? level_ring_slots : default_level_ring_slots(capacity);
-  g.cells = round_up(g.level_rings + g.level_ring_slots * 8, page_bytes);
-  const std::uint64_t cells_end = round_up(g.cells + std::uint64_t{capacity} * cell_bytes, page_bytes);
+  g.unique_bits = round_up(g.marks + 4 * mark_map_bytes(capacity), padding_bytes);
   g.max_payload = std::max(arena.max_payload, cell_bytes - static_cast<std::uint32_t>(sizeof(CellHeader)));
-  g.arena_units = g.arena_chunks = g.arena = g.bytes = cells_end;
-  if (arena.bytes == 0) return g;
-  g.arena_chunk_bytes = arena.chunk_bytes();
-  g.arena_chunk_count = static_cast<std::uint32_t>(arena.bytes / g.arena_chunk_bytes);
-  g.arena_chunks = round_up(g.arena_units + g.arena_unit_count() * sizeof(ArenaUnit), padding_bytes);
-  g.arena = round_up(g.arena_chunks + g.arena_chunk_count * sizeof(ArenaChunk), page_bytes);
+  if (arena.bytes != 0) {
+    g.arena_chunk_bytes = arena.chunk_bytes();
+    g.arena_chunk_count = static_cast<std::uint32_t>(arena.bytes / g.arena_chunk_bytes);
+  }
+  g.arena_bits = g.unique_bits + (g.unique_pages() + 63) / 64 * 8;
+  g.arena_chunks = round_up(g.arena_bits + (std::uint64_t{g.arena_chunk_count} + 63) / 64 * 8, padding_bytes);
+  g.rings = round_up(g.arena_chunks + g.arena_chunk_count * sizeof(ArenaChunk), page_bytes);
+  g.level_rings = round_up(g.rings + level_count * g.ring_slots * 8, page_bytes);
+  g.level_ring_slots = level_ring_slots != 0 ? level_ring_slots : default_level_ring_slots;
+  g.fixed_end = round_up(g.level_rings + g.level_ring_slots * 8, page_bytes);
+  g.unique = g.fixed_end;
+  g.cells = g.unique + g.unique_pages() * page_bytes;
+  g.arena_units = round_up(g.cells + std::uint64_t{capacity} * cell_bytes, page_bytes);
+  g.arena = round_up(g.arena_units + std::uint64_t{g.arena_unit_count()} * sizeof(ArenaUnit), page_bytes);
   g.bytes = g.arena + std::uint64_t{g.arena_chunk_count} * g.arena_chunk_bytes;
   return g;
 }
@@ -258,7 +286,45 @@ struct Segment::Mapping {
   Holes holes = Holes::filled;
   /// Entries that this process knows to be allocated.
   std::atomic<std::uint32_t> known_entries{0};
+  std::mutex looks_mutex;
+  std::uint32_t looks = 0;  // of this process, by this mapping
 };
+
+namespace {
+
+/// A lock of the open file on its first byte. Locks of one open file never conflict, hence Mapping::looks.
+bool set_look_lock(int descriptor, short type) noexcept {
+  struct flock lock {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  lock.l_len = 1;
+  int result = 0;
+  do {
+    result = ::fcntl(descriptor, F_OFD_SETLK, &lock);
+  } while (result != 0 && errno == EINTR);
+  return result == 0;
+}
+
+}  // namespace
+
+void Segment::begin_look() const noexcept {
+  const std::lock_guard lock(mapping_->looks_mutex);
+  if (mapping_->looks++ != 0) return;
+  // The keeper holds its lock for a moment only, to see that there is no look.
+  while (!set_look_lock(descriptor(), F_RDLCK) && (errno == EAGAIN || errno == EACCES)) std::this_thread::yield();
+}
+
+void Segment::end_look() const noexcept {
+  const std::lock_guard lock(mapping_->looks_mutex);
+  if (--mapping_->looks == 0) set_look_lock(descriptor(), F_UNLCK);
+}
+
+bool Segment::has_no_looks() const noexcept {
+  const std::lock_guard lock(mapping_->looks_mutex);
+  if (mapping_->looks != 0 || !set_look_lock(descriptor(), F_WRLCK)) return false;
+  set_look_lock(descriptor(), F_UNLCK);
+  return true;
+}
 
 Segment::Segment(std::unique_ptr<Mapping> mapping, const Geometry& geometry) noexcept
     : mapping_(std::move(mapping)),
@@ -282,17 +348,77 @@ Result<Segment> Segment::map(File file, std::uint64_t bytes, const Geometry& geo
   }
 }
 
-Result<void> Segment::make_all_cells_free(Segment& segment) {
-  const Geometry& geometry = segment.geometry();
-  const std::uint64_t free_word =
-      StateWord::make(segment.header().first_generation.load(), 0, CellState::free, 0).bits();
-  for (std::uint32_t cell = 0; cell < geometry.capacity; ++cell) {
-    auto& header = shared_at<CellHeader>(segment.cells() + std::uint64_t{cell} * geometry.cell_bytes);
-    header.state.store(free_word,
-                       std::memory_order_relaxed);  // ORDER relaxed: no process sees the file before the rename
+int Segment::allocate(std::uint64_t offset, std::uint64_t bytes) const noexcept {
+  return allocate_range(descriptor(), offset, offset + bytes);
+}
+
+int Segment::free_memory(std::uint64_t offset, std::uint64_t bytes) const noexcept {
+  while (::fallocate(descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                     static_cast<off_t>(bytes)) != 0) {
+    if (errno != EINTR) return errno;
   }
-  FreeMap free_map = segment.free_map();
-  for (std::uint32_t cell = 0; cell < geometry.capacity; cell += 64) free_map.put(cell, ~std::uint64_t{0});
+  return 0;
+}
+
+std::uint64_t Segment::allocated_bytes() const noexcept {
+  struct stat facts {};
+  return ::fstat(descriptor(), &facts) == 0 ? static_cast<std::uint64_t>(facts.st_blocks) * 512 : 0;
+}
+
+bool Segment::make_unique_page(std::uint64_t page) const noexcept {
+  if (has_unique_page(page)) return true;
+  if (allocate(geometry_.unique + page * page_bytes, page_bytes) != 0) return false;
+  set_bit(geometry_.unique_bits, page);
+  return true;
+}
+
+bool Segment::make_arena_chunk(std::uint32_t chunk) const noexcept {
+  if (has_arena_chunk(chunk)) return true;
+  const std::uint64_t units_bytes = std::uint64_t{arena_units_per_chunk} * sizeof(ArenaUnit);
+  if (allocate(geometry_.arena_units + chunk * units_bytes, units_bytes) != 0) return false;
+  const std::uint64_t offset = geometry_.arena + std::uint64_t{chunk} * geometry_.arena_chunk_bytes;
+  if (allocate(offset, geometry_.arena_chunk_bytes) != 0) return false;
+  set_bit(geometry_.arena_bits, chunk);
+  return true;
+}
+
+int Segment::make_chunk(std::uint32_t chunk, std::uint64_t base) const noexcept {
+  const CellChunks chunks = this->chunks();
+  const std::uint32_t first = chunks.first_cell(chunk);
+  const std::uint32_t end = chunks.end_cell(chunk);
+  const std::uint64_t cell_bytes = geometry_.cell_bytes;
+  if (const int error = allocate(geometry_.cells + first * cell_bytes, (end - first) * cell_bytes); error != 0)
+    return error;  // grow.G1
+  const StateWord free = StateWord::make(std::max(base, header().first_generation.load()), 0, CellState::free, 0);
+  for (std::uint32_t cell = first; cell < end; ++cell) {
+    std::atomic<std::uint64_t>& state = shared_at<CellHeader>(cells() + cell * cell_bytes).state;
+    std::uint64_t seen = state.load();
+    // Another grower may do the same, or have done it long ago.
+    if (StateWord(seen).generation() < free.generation()) state.compare_exchange_strong(seen, free.bits());  // grow.G2
+  }
+  return 0;
+}
+
+Result<void> Segment::make_and_list_chunk(std::uint32_t chunk) const {
+  CellChunks chunks = this->chunks();
+  const CellChunks::Word word = chunks.word(chunk);
+  if (word.state != ChunkState::absent) return {};  // another participant has made it, or it leaves
+  if (const int error = make_chunk(chunk, word.base); error != 0) {
+    return std::unexpected(error == ENOSPC ? Error(ErrorCode::no_space, "shared memory is too small", what_to_do)
+                                           : Error(ErrorCode::system, "cannot allocate cells", {}, error));
+  }
+  if (!chunks.swap(chunk, word, {.state = ChunkState::present, .base = word.base})) return {};  // grow.G3
+  chunks.set_bit(chunk);                                                                        // grow.G4
+  FreeMap free_map = this->free_map();
+  for (std::uint32_t cell = chunks.first_cell(chunk); cell < chunks.end_cell(chunk); cell += 64)
+    free_map.put(cell, ~std::uint64_t{0});  // grow.G5
+  return {};
+}
+
+Result<void> Segment::make_all_cells_free(Segment& segment) {
+  for (std::uint32_t chunk = 0; chunk < segment.chunks().count(); ++chunk) {
+    if (auto made = segment.make_and_list_chunk(chunk); !made) return made;
+  }
   return {};
 }
 
@@ -323,9 +449,11 @@ Result<void> Segment::create(const Directory& folder, const std::string& name, c
       const Directory::Owner owner{config.owner->user, config.owner->group};
       if (auto given = give_file(*file, owner, fresh_path); !given) return given;
     }
-    if (auto allocated = allocate(*file, geometry, folder); !allocated) return allocated;
+    if (const int error = make_fixed_part(*file, geometry); error != 0)
+      return std::unexpected(no_memory(error, geometry.fixed_end, folder));
     auto segment = map(std::move(*file), geometry.bytes, geometry, Access::read_write, fresh_path, Holes::filled);
     if (!segment) return std::unexpected(segment.error());
+    if (!make_first_unique_pages(*segment)) return std::unexpected(no_memory(ENOSPC, geometry.fixed_end, folder));
     fill(*segment, config, first_generation, generation_limit, *boot);
     if (auto filled = filler(*segment); !filled) return filled;
     make_ready(segment->header());
@@ -404,7 +532,7 @@ std::uint32_t Segment::check_participants(std::uint32_t end) const noexcept {
   const std::uint32_t known = known_entries.load();
   std::uint32_t there = end;
   if (mapping_->holes == Holes::filled) {
-    const int refused = allocate_range(mapping_->file, participant_offset(known), participant_offset(end));
+    const int refused = allocate_range(mapping_->file.descriptor(), participant_offset(known), participant_offset(end));
     if (refused != 0) there = known;
   } else if (mapping_->holes == Holes::looked_for) {
     // Of a file that this process may not write: a touched entry is no hole.
@@ -421,7 +549,7 @@ std::uint32_t Segment::check_participants(std::uint32_t end) const noexcept {
 
 Result<void> Segment::add_participants(std::uint32_t end) const {
   const std::uint32_t next = std::min(end + entries_in_a_step, most_participants);
-  const int refused = allocate_range(mapping_->file, participant_offset(end), participant_offset(next));  // entry.A1
+  const int refused = allocate_range(descriptor(), participant_offset(end), participant_offset(next));  // entry.A1
   if (refused == ENOSPC) {
     return std::unexpected(Error(ErrorCode::no_space, "the tmpfs of the engine's shared memory is full",
                                  "another participant needs " +

@@ -17,6 +17,7 @@
 
 #include <ringmill/error.h>
 
+#include "ipc/cell_chunks.h"
 #include "ipc/dynamic_level.h"
 #include "ipc/file.h"
 #include "ipc/free_map.h"
@@ -54,6 +55,8 @@ struct SegmentConfig {
   std::vector<std::uint32_t> kept_cells{};
   /// Hints that the rings of all dynamic levels share; 0: as many as fit the capacity.
   std::uint64_t level_ring_slots = 0;
+  /// For so long the memory of free cells is kept.
+  std::uint64_t keep_memory_ms = 10'000;
 };
 
 /// The longest payload, and the arena for those that do not fit a cell.
@@ -85,9 +88,13 @@ struct Geometry {
   std::uint64_t permit_rows = 0;
   std::uint64_t pair_counts = 0;
   std::uint64_t duration_counts = 0;
+  std::uint32_t chunk_cells = 0;
+  std::uint64_t chunk_bits = 0;
+  std::uint64_t chunk_words = 0;
   std::uint64_t free_words = 0;
   std::uint64_t free_summary = 0;
-  std::uint64_t marks = 0;  // four maps of capacity / 64 words: the journal's three, and the keeper's
+  std::uint64_t marks = 0;        // four maps of capacity / 64 words: the journal's three, and the keeper's
+  std::uint64_t unique_bits = 0;  // a bit per page of `unique` that is allocated
   std::uint64_t unique = 0;
   std::uint64_t unique_slots = 0;
   std::uint64_t rings = 0;
@@ -98,17 +105,20 @@ struct Geometry {
   std::uint32_t arena_chunk_bytes = 0;
   std::uint32_t arena_chunk_count = 0;
   std::uint64_t arena_units = 0;
+  std::uint64_t arena_bits = 0;  // a bit per chunk of the arena that is allocated, with the words of its units
   std::uint64_t arena_chunks = 0;
   std::uint64_t arena = 0;
+  std::uint64_t fixed_end = 0;  // what is before is allocated by the creator, in full
   std::uint64_t bytes = 0;
 
-  /// `level_ring_slots` 0: default_level_ring_slots().
+  /// `level_ring_slots` 0: default_level_ring_slots.
   static Geometry of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uint32_t level_count,
                      std::uint64_t level_ring_slots = 0, const ArenaSize& arena = {}) noexcept;
   /// Numbers of levels, those that are not in use included.
   std::uint32_t level_numbers() const noexcept { return level_count + most_dynamic_levels; }
   std::uint32_t arena_unit_count() const noexcept { return arena_chunk_count * arena_units_per_chunk; }
   std::uint32_t arena_unit_bytes() const noexcept { return arena_chunk_bytes / arena_units_per_chunk; }
+  std::uint64_t unique_pages() const noexcept { return ((unique_slots + 2) * 8 + page_bytes - 1) / page_bytes; }
 };
 
 /// One map of marks; maps lie apart, so that writers of different ones do not disturb each other.
@@ -127,7 +137,8 @@ class Segment {
   using Filler = std::function<Result<void>(Segment&)>;
   static Result<void> make_all_cells_free(Segment& segment);
 
-  /// Makes the file `path` with every byte allocated, its cells as `filler` makes them, and puts it in place by rename.
+  /// Makes the file `path` with the memory of an empty engine, its cells as `filler` makes them. Puts it in place by
+  /// rename.
   /// Whatever stood at `path` stays until then. The caller holds the engine's structure lock.
   /// `generation_limit` is durable in the engine's directory.
   static Result<void> create(const std::filesystem::path& path, const SegmentConfig& config,
@@ -156,16 +167,16 @@ class Segment {
   Signals& signals() const noexcept { return at<Signals>(geometry_.signals); }
   JournalWords& journal() const noexcept { return at<JournalWords>(geometry_.journal); }
   JournalMarks marks() const noexcept {
-    const std::uint32_t words = geometry_.capacity / 64;
     const std::uint64_t map_bytes = mark_map_bytes(geometry_.capacity);
     auto* const first = &at<std::atomic<std::uint64_t>>(geometry_.marks);
-    return JournalMarks(first, first + map_bytes / 8, first + 2 * map_bytes / 8, words);
+    return JournalMarks(first, first + map_bytes / 8, first + 2 * map_bytes / 8, chunks());
   }
   KeeperMarks keeper_marks() const noexcept {
     return KeeperMarks(&at<std::atomic<std::uint64_t>>(geometry_.marks + 3 * mark_map_bytes(geometry_.capacity)),
-                       geometry_.capacity / 64, signals());
+                       chunks(), signals());
   }
-  /// geometry().unique_slots words, each a job's id or 0: hints of core/table/unique_jobs.h. Written by enqueuers.
+  /// geometry().unique_slots words, each a job's id or 0: hints of core/table/unique_jobs.h. Written by enqueuers. Only
+  /// those whose page is allocated may be touched.
   std::atomic<std::uint64_t>* unique_slots() const noexcept {
     return &at<std::atomic<std::uint64_t>>(geometry_.unique);
   }
@@ -238,6 +249,10 @@ class Segment {
     return n < geometry_.level_numbers() && level_word(n).is_in_use();
   }
   std::byte* cells() const noexcept { return base_ + geometry_.cells; }
+  CellChunks chunks() const noexcept {
+    return CellChunks(&at<std::atomic<std::uint64_t>>(geometry_.chunk_bits), &at<ChunkWord>(geometry_.chunk_words),
+                      geometry_.capacity, geometry_.chunk_cells);
+  }
   std::atomic<std::uint64_t>& arena_unit(std::uint32_t n) const noexcept {
     return at<ArenaUnit>(geometry_.arena_units + n * sizeof(ArenaUnit)).job_id;
   }
@@ -245,6 +260,42 @@ class Segment {
     return at<ArenaChunk>(geometry_.arena_chunks + n * sizeof(ArenaChunk)).cut;
   }
   std::byte* arena() const noexcept { return base_ + geometry_.arena; }
+
+  /// Whether a page of the unique slots is allocated. Any page below geometry().unique_pages().
+  bool has_unique_page(std::uint64_t page) const noexcept { return has_bit(geometry_.unique_bits, page); }
+  /// Allocates it. Any number of participants may do that at once; killed in between, the page is allocated again.
+  bool make_unique_page(std::uint64_t page) const noexcept;
+  /// The same for a chunk of the arena, with the words of its units.
+  bool has_arena_chunk(std::uint32_t chunk) const noexcept { return has_bit(geometry_.arena_bits, chunk); }
+  bool make_arena_chunk(std::uint32_t chunk) const noexcept;
+
+  /// Allocates a part of the file, so that it may be touched; what is there stays as it is. Returns 0, or errno: ENOSPC
+  /// when the tmpfs is full.
+  int allocate(std::uint64_t offset, std::uint64_t bytes) const noexcept;
+  /// Gives the memory of whole pages back. They must not be touched until they are allocated again.
+  int free_memory(std::uint64_t offset, std::uint64_t bytes) const noexcept;
+  /// grow.G1 and grow.G2 of ipc/cell_chunks.h. Returns 0, or errno.
+  int make_chunk(std::uint32_t chunk, std::uint64_t base) const noexcept;
+  /// grow.G1 to grow.G5 of a chunk that is absent. Error no_space: the tmpfs is full.
+  Result<void> make_and_list_chunk(std::uint32_t chunk) const;
+  /// What the segment takes of the tmpfs now. Costs a system call.
+  std::uint64_t allocated_bytes() const noexcept;
+
+  /// While one is held, no cell that was there goes: for threads that look at cells without an entry of the registry
+  /// (ipc/visits.h). Many threads and processes may hold one. The first of a process and the last cost a system call.
+  class Look {
+   public:
+    explicit Look(const Segment& segment) noexcept : segment_(&segment) { segment_->begin_look(); }
+    ~Look() { segment_->end_look(); }
+    Look(const Look&) = delete;
+    Look& operator=(const Look&) = delete;
+
+   private:
+    const Segment* segment_;
+  };
+  Look look() const noexcept { return Look(*this); }
+  /// Whether no process holds a look: all that began before this call are over.
+  bool has_no_looks() const noexcept;
 
   /// True when the file was unlinked under us: new processes cannot join.
   bool is_unlinked() const noexcept;
@@ -255,6 +306,8 @@ class Segment {
   struct Mapping;
   enum class Holes { filled, looked_for, harmless };
   std::uint32_t check_participants(std::uint32_t end) const noexcept;
+  void begin_look() const noexcept;
+  void end_look() const noexcept;
   explicit Segment(std::unique_ptr<Mapping> mapping, const Geometry& geometry) noexcept;
   static Result<Segment> map(File file, std::uint64_t bytes, const Geometry& geometry, Access access,
                              const std::filesystem::path& path, Holes holes);
@@ -269,6 +322,13 @@ class Segment {
     // It is corrupted. Hints are checked wherever they stand.
     if (!piece.is_within(geometry_.level_ring_slots)) piece = {.first = 0, .slots = least_level_ring};
     return Ring(&level(n), level_ring_slots(piece), piece.slots);
+  }
+  bool has_bit(std::uint64_t map, std::uint64_t n) const noexcept {
+    const auto& word = at<std::atomic<std::uint64_t>>(map + n / 64 * 8);
+    return (word.load(std::memory_order_acquire) >> (n % 64) & 1) != 0;  // ORDER chunk: acquires what was made
+  }
+  void set_bit(std::uint64_t map, std::uint64_t n) const noexcept {
+    at<std::atomic<std::uint64_t>>(map + n / 64 * 8).fetch_or(std::uint64_t{1} << (n % 64));
   }
   template <SharedStruct T>
   T& at(std::uint64_t offset) const noexcept {

@@ -104,4 +104,8 @@ static_assert(sizeof(SharedWord<std::uint64_t>) == 8 && alignof(SharedWord<std::
 static_assert(SharedStruct<SharedWord<std::uint64_t>> && SharedStruct<std::atomic<std::uint64_t>>);
 static_assert(std::is_trivially_copyable_v<Untrusted<std::uint64_t>>);
 
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free && std::atomic<std::uint32_t>::is_always_lock_free &&
+                  std::atomic<std::uint16_t>::is_always_lock_free,
+              "a word in shared memory must not hide a lock");
+
 }  // namespace ringmill

@@ -13,6 +13,7 @@ constexpr int most_tries = 4;
 
 Visit CellVisits::visit(CellIndex index, bool believe_note, Turn turn) {
   const Purpose purpose = turn == Turn::copies ? Purpose::compaction : Purpose::flush;
+  if (!table_.is_there(index)) return Visit::done;  // a bit that no participant of ours has set
   CellHeader& header = table_.header(index);
   // ORDER relaxed: written by journal threads alone, of which there is one; the last one's death came in between.
   const JournalNote note = JournalNote::of(header.revision.load(std::memory_order_relaxed));

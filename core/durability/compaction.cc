@@ -48,7 +48,7 @@ Compaction::Progress Compaction::go_on(std::uint32_t count) {
   const JobTable& table = visits_->table();
   const std::uint32_t tag = JournalNote::segment_tag(*segment_);
   const CellIndex end = std::min(table.capacity(), next_ + count);
-  for (; next_ < end; ++next_) {
+  for (next_ = table.chunks().next_there(next_); next_ < end; next_ = table.chunks().next_there(next_ + 1)) {
     if (next_ + visits_ahead < end) prefetch_to_read(&table.header(next_ + visits_ahead));
     const Visit copied = copy(next_, tag);
     if (copied == Visit::moves) ++tries_;

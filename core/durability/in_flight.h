@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/zeroed_array.h"
 #include "core/journal/writer.h"
 #include "ipc/state_word.h"
 
@@ -13,7 +14,7 @@ namespace ringmill {
 
 class CellsInFlight {
  public:
-  CellsInFlight(const JournalWriter& writer, std::uint32_t capacity) : writer_(&writer), last_block_(capacity, 0) {}
+  CellsInFlight(const JournalWriter& writer, std::uint32_t capacity) : writer_(&writer), last_block_(capacity) {}
 
   /// The open block has the cell's newest record.
   void remember(CellIndex index) {
@@ -58,7 +59,7 @@ class CellsInFlight {
 
   const JournalWriter* writer_;
   std::deque<Block> blocks_;               // not durable yet, the open one last
-  std::vector<std::uint64_t> last_block_;  // per cell: the block with its newest record; 0: none by this writer
+  ZeroedArray<std::uint64_t> last_block_;  // per cell: the block with its newest record; 0: none by this writer
   std::vector<std::vector<CellIndex>> spare_lists_;
 };
 

@@ -70,7 +70,9 @@ JournalWork::JournalWork(EngineCore& engine, DeviceChoice choice)
       marks_(engine.segment.marks()),
       bytes_before_(words_->bytes_written.load()),
       records_before_(words_->records_written.load()),
-      elided_before_(words_->jobs_elided.load()) {
+      elided_before_(words_->jobs_elided.load()),
+      visits_(words_->visit) {
+  visits_.end();  // that of a thread that is dead
   // What failed for the keeper before us we try for ourselves; what it had in its hands we look at soon.
   set_condition(JournalCondition::none, 0);
   words_->behind_since_ns.store(0);
@@ -121,7 +123,11 @@ void JournalWork::turn(std::chrono::nanoseconds most_wait) {
     futex_wait(words_->doorbell, bell, std::min(most_ns, open_retry_ns / 4));
     return;
   }
-  if (!advance()) wait(bell, most_ns);
+  const auto advance_in_a_visit = [this] {
+    const OneVisit visit(visits_);
+    return advance();
+  };
+  if (!advance_in_a_visit()) wait(bell, most_ns);
 }
 
 bool JournalWork::advance() {

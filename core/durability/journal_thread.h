@@ -14,6 +14,7 @@
 #include "core/durability/rounds.h"
 #include "core/instance/engine_core.h"
 #include "core/journal/writer.h"
+#include "ipc/visits.h"
 
 namespace ringmill {
 
@@ -70,6 +71,7 @@ class JournalWork {
   std::uint64_t bytes_before_ = 0;  // written by earlier journal threads
   std::uint64_t records_before_ = 0;
   std::uint64_t elided_before_ = 0;
+  Visits visits_;  // while the rounds look at cells
 };
 
 /// The journal thread looks by itself after so long. No wake-up relies on it; the tests switch it off.

@@ -53,10 +53,29 @@ void TableRebuild::note_damage(const JournalPlace& place, const char* reason, Jo
 bool TableRebuild::accept(const JournalPlace& place, JobId id) {
   const std::uint64_t generation = generation_of(id);
   const bool is_generation = generation != 0 && generation < most_generation;
-  if (index_of(id) < table_.capacity() && is_generation) return true;
+  if (index_of(id) < table_.capacity() && is_generation)
+    return table_.is_there(index_of(id)) || make_cells(index_of(id));
   if (index_of(id) < most_cells_ && is_generation) return false;
   note_damage(place, "an id that this engine cannot have given", id);
   return false;
+}
+
+bool TableRebuild::make_cells(CellIndex index) {
+  if (lacks_memory_) return false;
+  CellChunks chunks = segment_->chunks();
+  const std::uint32_t chunk = chunks.chunk_of(index);
+  const std::uint64_t cell_bytes = segment_->geometry().cell_bytes;
+  const std::uint64_t first = chunks.first_cell(chunk);
+  if (segment_->allocate(segment_->geometry().cells + first * cell_bytes,
+                         (chunks.end_cell(chunk) - first) * cell_bytes) != 0) {
+    lacks_memory_ = true;
+    return false;
+  }
+  // No other process sees the segment: its cells are zero until finish() settles them.
+  chunks.swap(chunk, {}, {.state = ChunkState::present});
+  chunks.set_bit(chunk);
+  segment_->signals().common_end.raise_to(chunks.end_cell(chunk));
+  return true;
 }
 
 void TableRebuild::on_job(const JournalPlace& place, const JobRecord& record, std::span<const std::byte> payload) {

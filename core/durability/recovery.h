@@ -90,6 +90,8 @@ class TableRebuild : public JournalVisitor {
 
   /// False, and noted as damage: no cell can have given that id.
   bool accept(const JournalPlace& place, JobId id);
+  /// Takes the memory of this cell's chunk, as grow.G1 (ipc/cell_chunks.h) does. False: the tmpfs is full.
+  bool make_cells(CellIndex index);
   void note_damage(const JournalPlace& place, const char* reason, JobId id);
   void note_attempts(JobId id, std::uint16_t attempts);
   /// Of the job that stands, whose record says that it waits after so many attempts.
@@ -135,6 +137,7 @@ class TableRebuild : public JournalVisitor {
   };
   std::unordered_map<CellIndex, Incomplete> incomplete_;
   std::uint64_t arena_wanted_ = 0;
+  bool lacks_memory_ = false;
   struct Now {
     std::uint64_t wall_ns = 0;
     std::uint64_t lease_ns = 0;

@@ -7,6 +7,7 @@
 
 #include "core/durability/recovery.h"
 #include "core/durability/scratch_cell.h"
+#include "core/table/growth.h"
 #include "ipc/clock.h"
 #include "ipc/spill_state.h"
 
@@ -29,7 +30,7 @@ NeverWere::Bond TableRebuild::bond_of(CellIndex cell) const {
   if (rule == static_cast<std::uint16_t>(BornRule::alone) || rule == no_rule) return counts;
   const JobId leader(value_of(links->born_of));
   const CellIndex index = index_of(leader);
-  if (index >= table_.capacity()) return never_was;
+  if (!table_.is_there(index)) return never_was;
   const ScratchCell scratch(table_.header(index));
   const StateWord word = scratch.word();
   if (scratch.latest_generation() > generation_of(leader)) return counts;  // over
@@ -67,13 +68,20 @@ Result<void> TableRebuild::finish() {
   now_ = {.wall_ns = exact_wall_clock_ns(), .lease_ns = lease_clock_ns()};
   drop_what_never_was();
   FreeMap free_map = segment_->free_map();
-  for (CellIndex first = 0; first < table_.capacity(); first += 64) {
-    std::uint64_t free = 0;
-    for (CellIndex n = 0; n < 64; ++n) {
-      if (settle(first + n, free_word)) free |= std::uint64_t{1} << n;
-    }
-    free_map.put(first, free);
+  if (lacks_memory_) {
+    return std::unexpected(Error(ErrorCode::no_space, "shared memory is too small for the jobs that come back",
+                                 "use another --shm-dir, or a larger tmpfs (docker: --shm-size)"));
   }
+  table_.chunks().for_each([&](CellIndex begin, CellIndex end) {
+    for (CellIndex first = begin; first < end; first += 64) {
+      std::uint64_t free = 0;
+      for (CellIndex n = 0; n < 64; ++n) {
+        if (settle(first + n, free_word)) free |= std::uint64_t{1} << n;
+      }
+      free_map.put(first, free);
+    }
+  });
+  if (auto made = Growth::make_first_cells(*segment_); !made) return made;
   if (arena_wanted_ != 0) {
     const Geometry& geometry = segment_->geometry();
     arena_wanted_ += std::uint64_t{geometry.arena_chunk_count} * geometry.arena_chunk_bytes;

@@ -20,17 +20,17 @@ class RoundCells {
   /// Takes the cells that a former journal thread has left pending.
   explicit RoundCells(JournalMarks marks)
       : marks_(marks), waiting_(marks.words(), 0), disbelief_(marks.words(), 0), put_off_(marks.words(), 0) {
-    for (std::uint32_t word = 0; word < marks_.words(); ++word) {
+    marks_.for_each_word([this](std::uint32_t word) {
       disbelief_[word] = marks_.pending(word);
       if (disbelief_[word] != 0) take(word, disbelief_[word]);
-    }
+    });
   }
 
   /// marks.J2 and marks.J3 for all marks.
   void take_marks() {
-    for (std::uint32_t word = 0; word < marks_.words(); ++word) {
+    marks_.for_each_word([this](std::uint32_t word) {
       if (const std::uint64_t bits = marks_.take(word); bits != 0) take(word, bits);
-    }
+    });
   }
 
   /// The first word of the maps with cells that were not visited yet; nothing: there is none. Words are in the order in

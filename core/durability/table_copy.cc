@@ -53,7 +53,13 @@ Result<void> TableCopy::run() {
         Error(ErrorCode::invalid_argument, "a job cannot be taken over", named + damage.front().reason));
   }
   for (CellIndex index = 0; index < std::min(old_table_.capacity(), fresh_table_.capacity()); ++index) {
+    if (!old_table_.is_there(index)) continue;  // no job, and nothing in the journal
     const StateWord word = old_table_.word(index);
+    if (!fresh_table_.is_there(index)) {
+      const bool is_known = old_table_.header(index).revision.load() != 0 || old_->marks().is_marked(index);
+      if (!is_known) continue;
+      if (auto made = fresh_->make_and_list_chunk(fresh_table_.chunks().chunk_of(index)); !made) return made;
+    }
     if (word.has_job()) copy_words(index, word);
     copy_notes(index, word);
   }

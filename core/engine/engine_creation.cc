@@ -17,6 +17,7 @@
 #include "core/instance/engine_configuration.h"
 #include "core/instance/engine_identity.h"
 #include "core/journal/file_names.h"
+#include "core/table/growth.h"
 #include "ipc/directory.h"
 #include "ipc/file_modes.h"
 #include "ipc/random.h"
@@ -259,7 +260,7 @@ Result<void> make_contents(const LockedPlace& place, EngineConfiguration configu
   SegmentConfig segment = files.config();
   segment.owner = FileOwner{folder.owner(), folder.group()};
   const auto fill = [&](Segment& fresh) -> Result<void> {
-    if (auto free = Segment::make_all_cells_free(fresh); !free) return free;
+    if (auto made = Growth::make_first_cells(fresh); !made) return made;
     MemorySigns{.making = *making, .home = home->word}.put_into(fresh);
     if (auto applied = apply_flow_rules(fresh, rules); !applied) return std::unexpected(applied.error());
     return files.write_memory_note(*making, name);
@@ -281,7 +282,7 @@ Result<void> make_contents(const LockedPlace& place, EngineConfiguration configu
 }  // namespace
 
 Result<void> create_engine(const fs::path& given, const CreateOptions& options) {
-  auto configuration = checked_configuration(options);
+  auto configuration = checked_configuration(with_chosen_sizes(options));
   if (!configuration) return std::unexpected(configuration.error());
   const auto rules = rules_of(options);
   if (!rules) return std::unexpected(rules.error());

@@ -37,6 +37,7 @@ const char* Forgetting::need_of(CellIndex index, StateWord word) const noexcept 
 }
 
 Result<bool> Forgetting::forget(JobId id) {
+  const auto look = core_->segment.look();
   const JobTable& table = settling_->table();
   const CellIndex index = index_of(id);
   const auto unknown = [id] { return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string())); };

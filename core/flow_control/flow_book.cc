@@ -62,13 +62,15 @@ std::uint32_t free_row(const Segment& segment) noexcept {
 /// Gives a permit to each job of the kind that runs when the limit is set, as far as there are permits. Returns the end
 /// of those that are taken.
 std::uint32_t give_permits_to_running(const Segment& segment, std::uint32_t kind, std::uint32_t row) noexcept {
+  const auto look = segment.look();
   const JobTable table(segment);
   Permits permits(segment.permit_row(row - 1), table, kind, most_concurrency);
-  for (CellIndex index = 0; index < table.capacity(); ++index) {
+  bool has_room = true;
+  table.for_each_cell([&](CellIndex index) {
     const StateWord word = table.word(index);
-    if (word.state() != CellState::running || table.header(index).kind.load_once() != kind) continue;
-    if (!permits.take(index, word, most_concurrency)) break;
-  }
+    if (!has_room || word.state() != CellState::running || table.header(index).kind.load_once() != kind) return;
+    has_room = permits.take(index, word, most_concurrency).has_value();
+  });
   return permits.taken_end();
 }
 

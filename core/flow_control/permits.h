@@ -126,7 +126,7 @@ class Permits {
   bool is_taken(std::uint64_t permit_word) const noexcept {
     if (permit_word == 0) return false;
     const Permit permit = Permit::of(permit_word);
-    if (permit.index >= table_->capacity()) return false;
+    if (!table_->is_there(permit.index)) return false;
     const StateWord word(table_->state(permit.index).load());
     const bool runs = word.state() == CellState::running || word.state() == CellState::completing;
     // The kind is fixed for the job's life, and read after the word that says which life it is.

@@ -148,7 +148,7 @@ void check_hints_at_rest(const Segment& segment, Findings& findings) {
     hints[level].assign(table.capacity(), 0);
     count_hints(segment, level, hints[level]);
   }
-  for (CellIndex index = 0; index < table.capacity(); ++index) {
+  table.for_each_cell([&](CellIndex index) {
     const StateWord word = table.word(index);
     const auto level = table.header(index).level.load_once().below(level_numbers);
     if (word.state() == CellState::queued && level && !hints[*level].empty() && hints[*level][index] == 0 &&
@@ -158,12 +158,13 @@ void check_hints_at_rest(const Segment& segment, Findings& findings) {
     if (word.state() != CellState::free && free_map.lists(index)) {
       findings.add(cell_text(index, word) + ": it holds a job and is listed as free");
     }
-  }
+  });
 }
 
 }  // namespace
 
 std::vector<std::string> check_invariants(const Segment& segment, bool at_rest) {
+  const auto look = segment.look();
   Findings findings;
   const Geometry& geometry = segment.geometry();
   for (const std::uint32_t level : levels_in_use(segment)) {
@@ -183,7 +184,7 @@ std::vector<std::string> check_invariants(const Segment& segment, bool at_rest) 
     }
   });
   for (std::string& finding : check_flow_rules(segment)) findings.add(std::move(finding));
-  for (CellIndex index = 0; index < geometry.capacity; ++index) check_cell(segment, index, at_rest, findings);
+  JobTable(segment).for_each_cell([&](CellIndex index) { check_cell(segment, index, at_rest, findings); });
   if (at_rest) check_hints_at_rest(segment, findings);
   return findings.take();
 }

@@ -136,8 +136,9 @@ void view_run(const Segment& segment, JobView& view) {
 }  // namespace
 
 std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
+  const auto look = segment.look();
   const JobTable table(segment);
-  for (int look = 0; look < most_looks; ++look) {
+  for (int tries = 0; tries < most_looks; ++tries) {
     JobView view;
     view.word = table.word(index);
     const auto state = shown_state(view.word.state());
@@ -156,6 +157,7 @@ std::optional<JobView> view_job(const Segment& segment, CellIndex index) {
 }
 
 std::optional<std::vector<std::byte>> copy_payload(const Segment& segment, const JobView& view) {
+  const auto look = segment.look();
   const JobTable table(segment);
   const CellIndex index = index_of(view.info.id);
   const std::size_t end = std::size_t{view.payload_begins_at} + view.info.payload_size;
@@ -176,6 +178,7 @@ std::optional<std::vector<std::byte>> copy_payload(const Segment& segment, const
 }
 
 Result<JobInfo> find_job(const Segment& segment, JobId id) {
+  const auto look = segment.look();
   const JobTable table(segment);
   const CellIndex index = index_of(id);
   const auto unknown = [id] { return std::unexpected(Error(ErrorCode::not_found, "no such job", id.to_string())); };

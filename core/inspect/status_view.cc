@@ -217,6 +217,7 @@ Totals view_totals(const Segment& segment) {
 }
 
 EngineStatus view_status(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive) {
+  const auto look = segment.look();
   EngineStatus status;
   const JobTable table(segment);
   status.layout_version = layout_version;
@@ -227,7 +228,7 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
   status.arena_bytes = segment.header().arena_bytes.load();
   status.arena_used = Arena(segment).used_bytes();
   status.created_at = wall_time(segment.header().created_at_ns.load());
-  status.memory_bytes = segment.geometry().bytes;
+  status.memory_bytes = segment.allocated_bytes();
   status.unlinked = segment.is_unlinked();
   status.journal = view_journal(segment.journal());
   const std::vector<std::uint32_t> numbers = levels_in_use(segment);
@@ -237,12 +238,12 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
     status.levels.back().most = segment.level(n).most_cells.load_once().unbounded();
   }
   JobCounts jobs(segment, numbers, status.levels);
-  for (CellIndex index = 0; index < table.capacity(); ++index) {
+  table.for_each_cell([&](CellIndex index) {
     const StateWord word = table.word(index);
-    if (word.state() == CellState::free) continue;
+    if (word.state() == CellState::free) return;
     ++status.cells_used;
     jobs.count(index, word);
-  }
+  });
   status.cells_free = status.capacity - std::min<std::uint64_t>(status.cells_used, status.capacity);
   status.kinds = jobs.take_kinds();
   status.left = jobs.left();
@@ -253,6 +254,7 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
 }
 
 RingView view_ring(const Segment& segment, std::uint32_t level) {
+  const auto look = segment.look();
   const JobTable table(segment);
   const Ring ring = segment.ring(level);
   RingView view;

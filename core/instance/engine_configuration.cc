@@ -1,5 +1,7 @@
 #include "core/instance/engine_configuration.h"
 
+#include <sys/statvfs.h>
+
 #include <algorithm>
 #include <bit>
 #include <climits>
@@ -13,7 +15,9 @@
 #include "core/base/json_number.h"
 #include "core/base/shown_text.h"
 #include "core/journal/format.h"
+#include "core/table/job_table.h"
 #include "core/table/room.h"
+#include "ipc/directory.h"
 #include "ipc/name_table.h"
 #include "ipc/random.h"
 
@@ -120,6 +124,27 @@ Result<ArenaSize> checked_arena(const CreateOptions& options) {
   return size;
 }
 
+CreateOptions with_chosen_sizes(CreateOptions options) {
+  constexpr std::uint64_t most_jobs = std::uint64_t{4} << 20;
+  constexpr std::uint64_t usual_arena = std::uint64_t{1} << 30;
+  struct statvfs space {};
+  const auto folder = Directory::open(options.shm_dir, Directory::Links::followed);
+  const bool is_known = folder && ::fstatvfs(folder->descriptor(), &space) == 0;
+  const std::uint64_t tmpfs = is_known ? std::uint64_t{space.f_blocks} * space.f_frsize : std::uint64_t{64} << 20;
+  if (options.capacity == 0 && options.cell_size != 0) {
+    options.capacity =
+        static_cast<std::uint32_t>(std::clamp<std::uint64_t>(tmpfs / 4 / options.cell_size / 64 * 64, 4096, most_jobs));
+  }
+  const std::uint64_t inline_bytes = options.cell_size - std::min<std::uint64_t>(options.cell_size, sizeof(CellHeader));
+  const bool has_no_arena = options.max_payload != 0 && options.max_payload <= inline_bytes;
+  if (options.arena == 0 && !has_no_arena && options.journal_limit == 0) {
+    const std::uint32_t longest = options.max_payload != 0 ? options.max_payload : default_max_payload;
+    const std::uint64_t chunk = ArenaSize::chunk_bytes_for(std::min(longest, most_payload_limit));
+    options.arena = std::max(std::min(usual_arena, tmpfs / 8) / chunk, least_arena_chunks) * chunk;
+  }
+  return options;
+}
+
 namespace {
 
 std::uint32_t in_map_words(std::uint64_t cells) noexcept {
@@ -214,7 +239,7 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
         invalid("the cell size is a power of two from 128 to 65536", std::to_string(options.cell_size)));
   }
   config.cell_bytes = options.cell_size;
-  config.level_ring_slots = options.level_rings != 0 ? options.level_rings : default_level_ring_slots(config.capacity);
+  config.level_ring_slots = options.level_rings != 0 ? options.level_rings : default_level_ring_slots;
   if ((options.mode & 0700) != 0700 || options.mode > 0777) {
     return std::unexpected(invalid("the mode must give the owner all rights, and is at most 0777"));
   }
@@ -223,6 +248,11 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
     return std::unexpected(invalid("a lease is 1 ms to 24 days", std::to_string(options.lease.count()) + " ms"));
   }
   config.default_lease_ms = static_cast<std::uint32_t>(options.lease.count());
+  if (options.keep_memory.count() < 0 || static_cast<std::uint64_t>(options.keep_memory.count()) > most_wait_ms) {
+    return std::unexpected(
+        invalid("free memory is kept for 0 to ten years", std::to_string(options.keep_memory.count()) + " ms"));
+  }
+  config.keep_memory_ms = static_cast<std::uint64_t>(options.keep_memory.count());
   const auto id = random_number();
   if (!id) return std::unexpected(id.error());
   config.engine_id = *id;
@@ -337,6 +367,7 @@ std::string to_json(const EngineConfiguration& configuration) {
   json["weights"] = config.weights;
   json["capacity"] = config.plain_capacity != 0 ? config.plain_capacity : config.capacity;
   if (config.plain_capacity != 0) json["kept"] = kept_to_json(config);
+  json["keep_memory_ms"] = config.keep_memory_ms;
   json["cell_size"] = config.cell_bytes;
   json["level_rings"] = config.level_ring_slots;
   json["max_payload"] = std::max(config.max_payload, 1U);  // 1: no arena
@@ -371,6 +402,7 @@ Result<EngineConfiguration> from_json(const std::string& text, const fs::path& p
         options.reserve->push_back({.level = level, .jobs = number_of<std::uint32_t>(jobs)});
       }
     }
+    options.keep_memory = std::chrono::milliseconds(number_at(json, "keep_memory_ms", std::int64_t{10'000}));
     options.cell_size = number_at<std::uint32_t>(json, "cell_size");
     options.level_rings = number_at(json, "level_rings", std::uint64_t{0});
     options.lease = std::chrono::milliseconds(number_at<std::int64_t>(json, "lease_ms"));

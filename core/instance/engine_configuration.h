@@ -35,6 +35,8 @@ Result<ArenaSize> checked_arena(const CreateOptions& options);
 
 /// The options within their bounds, with defaults filled in and a new engine id. `shm_dir` as it was given.
 /// Error invalid_argument.
+/// What is chosen for a capacity, or an arena, of 0: from the size of the tmpfs.
+CreateOptions with_chosen_sizes(CreateOptions options);
 Result<EngineConfiguration> checked_configuration(const CreateOptions& options);
 
 /// What an engine is to be like; 0: as it is.

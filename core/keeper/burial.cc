@@ -35,9 +35,10 @@ std::chrono::milliseconds as_ms(std::uint64_t ms) noexcept {
 }  // namespace
 
 Burial::Burial(EngineCore& engine, std::uint32_t number)
-    : engine_(&engine),
-      settling_(engine.segment, number),
-      thread_(start_engine_thread("ringmill-burial", [this] { run(); })) {}
+    : engine_(&engine), settling_(engine.segment, number), visits_(engine.segment.signals().burial_visit) {
+  visits_.end();  // that of a thread that is dead
+  thread_ = start_engine_thread("ringmill-burial", [this] { run(); });
+}
 
 Burial::~Burial() {
   {
@@ -90,6 +91,7 @@ void Burial::bury_until_stopped() {
 }
 
 bool Burial::bury(std::vector<CellIndex>& cells) {
+  const OneVisit visit(visits_);
   const std::vector<Grave> graves = graves_of(cells);
   cells.clear();
   if (graves.empty()) return true;

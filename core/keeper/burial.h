@@ -24,6 +24,7 @@
 #include "core/inspect/job_view.h"
 #include "core/instance/engine_core.h"
 #include "core/table/settling.h"
+#include "ipc/visits.h"
 
 namespace ringmill {
 
@@ -62,6 +63,7 @@ class Burial {
 
   EngineCore* engine_;
   Settling settling_;
+  Visits visits_;
   std::optional<DeadLetterStore> store_;
   bool has_said_ = false;
 

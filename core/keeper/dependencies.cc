@@ -26,7 +26,8 @@ Dependencies::Fate Dependencies::fate_of(JobId parent) {
     std::atomic<std::uint16_t>& flags = table.header(index).flags;
     if ((flags.load() & cell_flag::has_children) == 0) flags.fetch_or(cell_flag::has_children);  // dep.F1
   }
-  const StateWord word(table.state(index).load());  // dep.F2: seq_cst
+  // dep.F2: seq_cst. A cell that is not there has no job, and gets none before the next turn.
+  const StateWord word = table.is_there(index) ? StateWord(table.state(index).load()) : table.word(index);
   if (word.generation() != generation_of(parent)) return is_dead_letter(parent) ? Fate::badly : Fate::well;
   switch (word.state()) {
     case CellState::completing:

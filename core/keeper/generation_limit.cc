@@ -56,7 +56,8 @@ bool GenerationLimit::look(std::uint64_t limit, std::uint32_t most_looks) noexce
   has_found_ = false;
   const JobTable table(engine_->segment);
   const CellIndex end = std::min(table.capacity(), next_ + most_looks);
-  for (; next_ < end && !has_found_; ++next_) {
+  for (next_ = table.chunks().next_there(next_); next_ < end && !has_found_;
+       next_ = table.chunks().next_there(next_ + 1)) {
     const std::uint64_t generation = table.word(next_).generation();
     // A cell that was used up to the limit has one more. A higher one is corrupted.
     has_found_ = generation <= limit + 1 && generation + generation_margin > limit;

@@ -78,6 +78,7 @@ void KeeperWork::turn(bool thorough) {
   bring_back_parked();
   if (generation_limit_.turn(scan_step)) scan_wanted_ = true;  // cells that producers passed over are listed again
   scan_if_needed();
+  if (!scan_.is_running()) trimming_.turn(steady_clock_ns());
   if (!thorough) return;
   notice_unlinked();
   notice_deleted_directory();
@@ -194,7 +195,8 @@ void KeeperWork::notice_deleted_directory() {
 
 std::uint64_t KeeperWork::idle_ns() const noexcept {
   if (more_is_due_ || timers_.overflow_queue().is_needed_now()) return 0;
-  std::uint64_t idle = scan_.is_running() || generation_limit_.is_looking() ? scan_pause_ns : longest_keeper_rest_ns;
+  const bool has_steps_to_go = scan_.is_running() || generation_limit_.is_looking() || trimming_.is_busy();
+  std::uint64_t idle = has_steps_to_go ? scan_pause_ns : longest_keeper_rest_ns;
   if (scan_wanted_) idle = std::min(idle, scan_distance_ns);
   if (timers_.overflow_queue().is_needed_soon()) idle = std::min(idle, serve_pause_ns);
   const std::uint64_t next_ns = std::min(next_deadline_ns_, timers_.next_due_ns());

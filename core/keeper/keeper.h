@@ -15,6 +15,7 @@
 #include "core/keeper/reaper.h"
 #include "core/keeper/table_scan.h"
 #include "core/keeper/timers.h"
+#include "core/keeper/trimming.h"
 
 namespace ringmill {
 
@@ -30,7 +31,8 @@ class KeeperWork {
         reaper_(engine, number),
         timers_(engine.segment, reaper_),
         scan_(engine, reaper_, timers_),
-        generation_limit_(engine) {}
+        generation_limit_(engine),
+        trimming_(engine.segment, number) {}
 
   /// Takes one turn. If `thorough`, it also asks the kernel about the entries whose turn it is, and does what is done
   /// at intervals.
@@ -67,6 +69,7 @@ class KeeperWork {
   Timers timers_;
   TableScan scan_;
   GenerationLimit generation_limit_;
+  Trimming trimming_;
   FlowRulesWatch rules_;
   TableScan::Owners dead_;
   bool more_is_due_ = false;

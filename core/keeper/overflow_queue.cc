@@ -37,7 +37,7 @@ void OverflowQueue::add(CellIndex index, std::uint32_t number) {
   if (word.state() != CellState::queued || header.level.load_once() != number) return;
   if (queues_.empty()) {
     queues_.resize(segment_->geometry().level_numbers());
-    notes_.assign(segment_->geometry().capacity, 0);
+    notes_ = ZeroedArray<std::uint16_t>(segment_->geometry().capacity);
   }
   const std::uint64_t hint = JobTable::hint_of(job_id_of(word, index));
   std::uint16_t& note = notes_[index];
@@ -49,6 +49,7 @@ void OverflowQueue::add(CellIndex index, std::uint32_t number) {
 }
 
 std::optional<std::uint32_t> OverflowQueue::level_of(CellIndex index) const noexcept {
+  if (!settling_->table().is_there(index)) return std::nullopt;
   const auto number = settling_->table().header(index).level.load_once().below(segment_->geometry().level_numbers());
   return number && segment_->has_level(*number) ? std::optional<std::uint32_t>(*number) : std::nullopt;
 }

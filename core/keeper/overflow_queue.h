@@ -26,6 +26,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/base/zeroed_array.h"
 #include "core/keeper/arrival_order.h"
 #include "core/table/settling.h"
 #include "ipc/segment.h"
@@ -93,7 +94,7 @@ class OverflowQueue {
   std::uint32_t serve_next_ = 0;      // the number of the level whose turn it is in over.F4
   std::vector<ArrivalOrder> queues_;  // per number of a level; empty until one is needed
   /// Per cell: 1 + the 12 bits of the generation that a hint carries, of a job that is queued here.
-  std::vector<std::uint16_t> notes_;
+  ZeroedArray<std::uint16_t> notes_;
 };
 
 }  // namespace ringmill

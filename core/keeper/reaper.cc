@@ -119,10 +119,9 @@ const LeaseSlot* Reaper::slot_of(std::uint32_t owner, CellIndex index, StateWord
 
 bool Reaper::owns_no_cell(std::uint32_t owner) const noexcept {
   const JobTable& table = settling_.table();
-  for (CellIndex index = 0; index < table.capacity(); ++index) {
-    if (table.word(index).owner() == owner) return false;
-  }
-  return true;
+  bool owns_none = true;
+  table.for_each_cell([&](CellIndex index) { owns_none = owns_none && table.word(index).owner() != owner; });
+  return owns_none;
 }
 
 bool Reaper::finish_for(const ParticipantEntry& other, CellIndex index, StateWord word, LeaseNote note) noexcept {

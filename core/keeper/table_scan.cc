@@ -11,7 +11,7 @@ void TableScan::start(const Owners& dead) {
   dead_ = dead;
   next_ = 0;
   generation_limit_ = segment_->signals().generation_limit.load();
-  notes_.assign(segment_->geometry().capacity, 0);
+  notes_ = ZeroedArray<std::uint16_t>(segment_->geometry().capacity);
   timers_->begin_rebuild();
   level_counts_.begin();
 }
@@ -35,10 +35,12 @@ bool TableScan::step(std::uint32_t count) {
 
 void TableScan::look_at_cells(std::uint32_t count) {
   const std::uint32_t capacity = segment_->geometry().capacity;
+  const CellChunks& chunks = reaper_->settling().table().chunks();
+  next_ = chunks.next_there(next_);
   const CellIndex end = std::min(capacity, next_ + (count + 63) / 64 * 64);
   FreeMap free_map = segment_->free_map();
   bool listed = false;
-  for (; next_ < end; next_ += 64) {
+  for (; next_ < end; next_ = chunks.next_there(next_ + 64)) {
     std::uint64_t unlisted = 0;
     for (CellIndex index = next_; index < next_ + 64; ++index) {
       look_at(index, unlisted);
@@ -126,15 +128,16 @@ void TableScan::cross_out_hints(std::uint32_t count) {
 
 void TableScan::place_what_is_left(std::uint32_t count) {
   const JobTable& table = reaper_->settling().table();
+  next_ = table.chunks().next_there(next_);
   const CellIndex end = std::min(table.capacity(), next_ + count);
-  for (; next_ < end; ++next_) {
+  for (; next_ < end; next_ = table.chunks().next_there(next_ + 1)) {
     if (notes_[next_] == 0) continue;
     const StateWord word = table.word(next_);
     const JobId id = job_id_of(word, next_);
     if (word.state() != CellState::queued || notes_[next_] != JobTable::note_of(JobTable::hint_of(id))) continue;
     timers_->overflow_queue().add(next_);
   }
-  if (next_ != table.capacity()) return;
+  if (next_ < table.capacity()) return;
   timers_->overflow_queue().note_scan_ended();
   phase_ = Phase::over;
 }

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/base/zeroed_array.h"
 #include "core/keeper/reaper.h"
 #include "core/keeper/timers.h"
 #include "core/table/level_counts.h"
@@ -64,7 +65,7 @@ class TableScan {
   /// Cells beyond it are not listed: no producer may use them before the limit is raised.
   std::uint64_t generation_limit_ = 0;
   /// Per cell: 1 + the 12 bits of the generation that a hint carries; 0: no job waits there, or it has its hint.
-  std::vector<std::uint16_t> notes_;
+  ZeroedArray<std::uint16_t> notes_;
 };
 
 }  // namespace ringmill

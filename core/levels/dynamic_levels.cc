@@ -29,13 +29,14 @@ void reopen(const Segment& segment, std::uint32_t number, LevelWord closing) noe
 /// The levels that cells have, by their places.
 std::bitset<most_dynamic_levels> places_in_cells(const Segment& segment) {
   std::bitset<most_dynamic_levels> places;
+  const auto look = segment.look();
   const JobTable table(segment);
   const std::uint32_t first = segment.geometry().level_count;
-  for (CellIndex index = 0; index < table.capacity(); ++index) {
-    if (table.word(index).state() == CellState::free) continue;
+  table.for_each_cell([&](CellIndex index) {
+    if (table.word(index).state() == CellState::free) return;
     const auto number = table.header(index).level.load_once().below(segment.geometry().level_numbers());
     if (number && *number >= first) places.set(*number - first);
-  }
+  });
   return places;
 }
 
@@ -164,14 +165,15 @@ Result<Level> DynamicLevels::add(std::string_view name, const LevelOptions& opti
 }
 
 DynamicLevels::Jobs DynamicLevels::count_jobs(std::uint32_t number) const noexcept {
+  const auto look = engine_->segment.look();
   const JobTable table(engine_->segment);
   Jobs jobs;
-  for (CellIndex index = 0; index < table.capacity(); ++index) {
+  table.for_each_cell([&](CellIndex index) {
     const CellState state = StateWord(table.state(index).load()).state();  // seq_cst: pairs with fill_dynamic_level()
-    if (state == CellState::free || is_over(state) || table.header(index).level.load_once() != number) continue;
+    if (state == CellState::free || is_over(state) || table.header(index).level.load_once() != number) return;
     // A cell that is being filled may still show the level of its former job.
     ++(state == CellState::filling ? jobs.filling : jobs.live);
-  }
+  });
   return jobs;
 }
 

@@ -179,8 +179,10 @@ void Consumer::wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcep
   sleepers.announce(context_.number);                                                             // wake.S2
   if (!claiming_.has_work() && !context_.woken.load() && !subscription_.have_levels_changed()) {  // wake.S3
     const std::uint64_t later_ns = lease_clock_ns();
-    if (later_ns < end_ns)
+    if (later_ns < end_ns) {
+      const Away away(context_);
       sleepers.sleep(context_.number, sequence, std::min(end_ns - later_ns, longest_sleep_ns));  // wake.S4
+    }
     context_.sampler.restart();
   }
   sleepers.withdraw(context_.number);  // wake.S5

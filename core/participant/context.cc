@@ -24,7 +24,14 @@ ParticipantContext::ParticipantContext(std::shared_ptr<EngineCore> opened_engine
       free_cells(segment, number + 1),
       arena(segment),
       lease_book(segment, entry, settling.table().inline_bytes()),
-      sampler(steady_clock_ns() ^ std::uint64_t{number} << 32) {}
+      sampler(steady_clock_ns() ^ std::uint64_t{number} << 32),
+      visits(entry.visit),
+      known_chunks_left(segment.signals().chunks_left.load()) {}
+
+void ParticipantContext::forget_what_has_left() noexcept {
+  known_chunks_left = segment.signals().chunks_left.load();
+  free_cells.forget_what_has_left();
+}
 
 bool ParticipantContext::is_of_this_process() const noexcept {
   return thread_number == any_thread && fork_generation == ringmill::fork_generation();

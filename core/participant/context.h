@@ -16,6 +16,7 @@
 #include "core/table/run_sampler.h"
 #include "core/table/settling.h"
 #include "ipc/fork_guard.h"
+#include "ipc/visits.h"
 
 namespace ringmill {
 
@@ -53,6 +54,15 @@ struct ParticipantContext {
   /// Ends a wait with an error: would_block (wake() was called), not_found (the engine was removed).
   Result<void> check_wait() noexcept;
 
+  /// visit.V1 and visit.V2.
+  void begin_visit() noexcept {
+    visits.begin();
+    // ORDER visit: acquires. What has left by now is forgotten; what leaves later waits for our end.
+    if (segment.signals().chunks_left.load(std::memory_order_acquire) != known_chunks_left) [[unlikely]]
+      forget_what_has_left();
+  }
+  [[gnu::noinline]] void forget_what_has_left() noexcept;
+
   bool has_arena() const noexcept { return segment.geometry().arena_chunk_count != 0; }
   /// Frees a cell whose id no caller has.
   void take_back(const FreeCells::Filling& filling) noexcept;
@@ -74,8 +84,45 @@ struct ParticipantContext {
   RetryPolicies retry_policies;
   LeaseBook lease_book;
   RunSampler sampler;
+  Visits visits;
+  std::uint64_t known_chunks_left = 0;
   /// Set by wake(), cleared by the wait that it ends.
   std::atomic<bool> woken{false};
+};
+
+/// A participant's visit (ipc/visits.h), from the beginning of a public call to its end. One inside another counts as
+/// one.
+class Visiting {
+ public:
+  explicit Visiting(ParticipantContext& context) noexcept : context_(context), is_outer_(!context.visits.is_inside()) {
+    if (is_outer_) context_.begin_visit();
+  }
+  ~Visiting() {
+    if (is_outer_) context_.visits.end();
+  }
+  Visiting(const Visiting&) = delete;
+  Visiting& operator=(const Visiting&) = delete;
+
+ private:
+  ParticipantContext& context_;
+  const bool is_outer_;
+};
+
+/// Leaves the visit for the time of a wait. What the caller knew of the table is old afterwards.
+class Away {
+ public:
+  explicit Away(ParticipantContext& context) noexcept : context_(context), was_inside_(context.visits.is_inside()) {
+    if (was_inside_) context_.visits.end();
+  }
+  ~Away() {
+    if (was_inside_) context_.begin_visit();
+  }
+  Away(const Away&) = delete;
+  Away& operator=(const Away&) = delete;
+
+ private:
+  ParticipantContext& context_;
+  const bool was_inside_;
 };
 
 }  // namespace ringmill

@@ -99,6 +99,7 @@ Result<void> LinkedProducer::take_all(std::span<const LinkedRequest> jobs, std::
     const std::uint32_t sequence = context_.entry.wake_sequence.load();
     if (auto waits = context_.check_wait(); !waits) return waits;
     const std::uint64_t now_ns = steady_clock_ns();
+    const Away away(context_);
     if (now_ns < soon_ns) futex_wait(context_.entry.wake_sequence, sequence, soon_ns - now_ns);
   }
 }

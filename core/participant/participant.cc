@@ -46,6 +46,7 @@ Participant::~Participant() {
 
 Result<void> Participant::check_owner() const noexcept {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
+  const Visiting visiting(implementation_->context());
   return {};
 }
 
@@ -55,12 +56,14 @@ void Participant::wake() noexcept { implementation_->context().wake(); }
 
 Result<JobId> Participant::enqueue(const JobRequest& request, std::chrono::nanoseconds wait) {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
+  const Visiting visiting(implementation_->context());
   return implementation_->producer().enqueue(request, to_ns(wait));
 }
 
 Result<std::size_t> Participant::enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
                                                std::chrono::nanoseconds wait) try {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
+  const Visiting visiting(implementation_->context());
   return implementation_->producer().enqueue_batch(requests, ids, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
@@ -69,6 +72,7 @@ Result<std::size_t> Participant::enqueue_batch(std::span<const JobRequest> reque
 Result<UniqueJob> Participant::enqueue_unique(const JobRequest& request, std::string_view key,
                                               std::chrono::milliseconds unique_for, std::chrono::nanoseconds wait) try {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
+  const Visiting visiting(implementation_->context());
   return implementation_->unique_producer().enqueue(request, key, unique_for, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
@@ -77,6 +81,7 @@ Result<UniqueJob> Participant::enqueue_unique(const JobRequest& request, std::st
 Result<void> Participant::enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
                                            std::chrono::nanoseconds wait) try {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
+  const Visiting visiting(implementation_->context());
   return implementation_->linked_producer().enqueue_together(jobs, ids, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
@@ -112,6 +117,7 @@ std::size_t Participant::poll_durable() {
 
 Result<void> Participant::subscribe(const ClaimOptions& options) try {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
+  const Visiting visiting(implementation_->context());
   return implementation_->consumer().subscribe(options);
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
@@ -119,11 +125,13 @@ Result<void> Participant::subscribe(const ClaimOptions& options) try {
 
 Result<Job> Participant::claim(std::chrono::nanoseconds wait) {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
+  const Visiting visiting(implementation_->context());
   return implementation_->consumer().claim(*this, to_ns(wait));
 }
 
 Result<std::size_t> Participant::claim_batch(std::span<Job> out, std::chrono::nanoseconds wait) try {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
+  const Visiting visiting(implementation_->context());
   return implementation_->consumer().claim_batch(*this, out, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
@@ -131,11 +139,13 @@ Result<std::size_t> Participant::claim_batch(std::span<Job> out, std::chrono::na
 
 std::size_t Participant::complete_batch(std::span<Job> jobs) {
   if (!implementation_->context().is_mine()) return 0;
+  const Visiting visiting(implementation_->context());
   return implementation_->settler().complete_batch(jobs);
 }
 
 Result<Cancelled> Participant::cancel(JobId id) try {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
+  const Visiting visiting(implementation_->context());
   return implementation_->job_control().cancel(id);
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
@@ -143,6 +153,7 @@ Result<Cancelled> Participant::cancel(JobId id) try {
 
 Result<std::optional<BegunWait>> Participant::begin_wait() try {
   if (!implementation_->context().is_mine()) return std::unexpected(implementation_->context().misuse());
+  const Visiting visiting(implementation_->context());
   return implementation_->consumer().begin_wait();
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
@@ -159,7 +170,9 @@ void Participant::end_wait(bool claims) noexcept {
 void Participant::pass_on_wake() const noexcept { implementation_->context().pass_on_wake(); }
 
 void Participant::release_prefetched() {
-  if (implementation_->context().is_mine()) implementation_->consumer().release_prefetched();
+  if (!implementation_->context().is_mine()) return;
+  const Visiting visiting(implementation_->context());
+  implementation_->consumer().release_prefetched();
 }
 
 Job& Job::operator=(Job&& other) noexcept {
@@ -206,6 +219,7 @@ Result<Settled> Participant::Implementation::fail_held(HeldLease& lease, std::st
                                                        std::optional<std::uint64_t> delay_ms, DeathCause cause) try {
   Implementation* const holder = holder_of(lease);
   if (holder == nullptr) return std::unexpected(no_holder(lease));
+  const Visiting visiting(holder->context());
   const auto settled = holder->settler().fail(lease, error, said, delay_ms, cause);
   if (!settled) return std::unexpected(lease_revoked());
   return *settled;
@@ -216,6 +230,7 @@ Result<Settled> Participant::Implementation::fail_held(HeldLease& lease, std::st
 Result<void> Job::complete(std::span<const std::byte> result) {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
+  const Visiting visiting(holder->context());
   return won_or_revoked(holder->settler().complete(lease_, result));
 }
 
@@ -239,18 +254,21 @@ Result<Settled> Job::time_out(std::string_view error, std::string_view said) {
 Result<void> Job::snooze(std::chrono::milliseconds delay) {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
+  const Visiting visiting(holder->context());
   return won_or_revoked(holder->settler().snooze(lease_, to_ms(delay)));
 }
 
 Result<void> Job::reject(std::string_view error, std::string_view said) {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
+  const Visiting visiting(holder->context());
   return won_or_revoked(holder->settler().reject(lease_, error, said));
 }
 
 Result<void> Job::cancel() {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
+  const Visiting visiting(holder->context());
   return won_or_revoked(holder->settler().end_as_cancelled(lease_));
 }
 
@@ -261,12 +279,14 @@ Result<void> Job::release() {
     lease_.holder = nullptr;
     return std::unexpected(why);
   }
+  const Visiting visiting(holder->context());
   return won_or_revoked(holder->settler().release(lease_));
 }
 
 Result<void> Job::extend(std::chrono::milliseconds lease) {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
+  const Visiting visiting(holder->context());
   if (lease.count() < 1 || lease > std::chrono::hours{24 * 24}) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days"));
   }
@@ -276,6 +296,7 @@ Result<void> Job::extend(std::chrono::milliseconds lease) {
 Result<JobId> Job::follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait) try {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
+  const Visiting visiting(holder->context());
   return holder->linked_producer().follow_up(lease_, request, to_ns(wait));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));

@@ -19,6 +19,7 @@ Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, 
       job_control_(context_) {}
 
 Participant::Implementation::~Implementation() {
+  const Visiting visiting(context_);
   consumer_.release_prefetched();
   consumer_.release_forgotten();
   context_.free_cells.give_back();

@@ -88,12 +88,15 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
 }
 
 Result<void> Producer::reach_device(std::uint64_t wait_ns) {
-  return tickets_.wait_durable(tickets_.ticket(), std::max(wait_ns, least_durable_wait_ns));
+  const DurabilityTicket ticket = tickets_.ticket();
+  const Away away(context_);
+  return tickets_.wait_durable(ticket, std::max(wait_ns, least_durable_wait_ns));
 }
 
 inline Result<FreeCells::Filling> Producer::take_and_fill(const JobRequest& request, std::uint32_t inline_room,
                                                           std::uint64_t wait_ns) {
   if (request.durability != Durability::memory && !journal_accepts(context_.segment)) {
+    const Away away(context_);
     if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
   }
   FreeCells::Filling filling;
@@ -150,6 +153,7 @@ Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests
     to_device |= request.durability == Durability::durable;
   }
   if (to_journal && !journal_accepts(context_.segment)) {
+    const Away away(context_);
     if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
   }
   if (has_bounded) [[unlikely]]
@@ -292,6 +296,7 @@ Result<void> Producer::wait_for_room(std::uint64_t end_ns, Refusal&& refusal, Ha
       waiters.withdraw(context_.number);
       return {};
     }
+    const Away away(context_);
     waiters.sleep(context_.number, sequence, std::min(end_ns - now_ns, longest_sleep_ns));  // wake.S4
     waiters.withdraw(context_.number);                                                      // wake.S5
     if (has_room()) return {};
@@ -308,6 +313,11 @@ Error Producer::no_room(Level level, FreeCells::Taker taker, ErrorCode code) con
                        " of its jobs wait; all levels share room for " + std::to_string(room.plain_capacity());
   if (const std::uint32_t own = room.own_of(number).size(); own != 0) {
     detail += ", " + std::to_string(own) + " more are kept for this level";
+  }
+  if (context_.free_cells.lacks_memory()) {
+    detail +=
+        "; the tmpfs of the engine's shared memory is full: remove what else fills it, or make it larger "
+        "(docker: --shm-size)";
   }
   if (taker != FreeCells::Taker::producer) detail += ", " + std::to_string(room.leases()) + " for running handlers";
   return Error(code, code == ErrorCode::timed_out ? "the engine stayed full" : "the engine is full", detail);

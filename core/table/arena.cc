@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "core/table/growth.h"
+#include "ipc/clock.h"
 #include "ipc/registry.h"
 #include "ipc/waking.h"
 
@@ -44,7 +46,7 @@ std::uint32_t Arena::log_for(std::uint32_t bytes) const noexcept {
 
 bool Arena::is_over(JobId id, std::uint32_t unit) const noexcept {
   const CellIndex index = index_of(id);
-  if (index >= table_.capacity()) return true;  // of no job
+  if (!table_.is_there(index)) return true;  // of no job
   // ORDER state: acquires the job's header, or what was done last with the cell.
   const StateWord word = table_.word(index);
   if (word.generation() != generation_of(id)) return true;
@@ -78,6 +80,7 @@ std::optional<std::uint32_t> Arena::take(JobId id, std::uint32_t bytes) noexcept
     const auto look = [&](std::uint32_t log, auto&& attempt) {
       for (std::uint32_t n = 0; n < chunks; ++n) {
         const std::uint32_t chunk = (last_chunk_[log] + n) % chunks;
+        if (!segment_->has_arena_chunk(chunk)) continue;
         const Try tried = attempt(chunk, log);
         moved |= tried == Try::moved;
         if (tried != Try::taken) continue;
@@ -94,9 +97,20 @@ std::optional<std::uint32_t> Arena::take(JobId id, std::uint32_t bytes) noexcept
     for (std::uint32_t log = wanted; log-- > 0;) {
       if (look(log, take_one)) return unit;
     }
-    if (!moved) break;
+    if (!moved && !grow()) break;
   }
   return std::nullopt;
+}
+
+bool Arena::grow() noexcept {
+  if (grow_not_before_ns_ != 0 && steady_clock_ns() < grow_not_before_ns_) return false;
+  for (std::uint32_t chunk = 0; chunk < segment_->geometry().arena_chunk_count; ++chunk) {
+    if (segment_->has_arena_chunk(chunk)) continue;
+    const bool made = segment_->make_arena_chunk(chunk);
+    grow_not_before_ns_ = made ? 0 : steady_clock_ns() + Growth::retry_ns;
+    return made;
+  }
+  return false;
 }
 
 Arena::Try Arena::take_extent(std::uint32_t chunk, std::uint32_t log, JobId id, std::uint32_t& unit) noexcept {
@@ -158,10 +172,11 @@ void Arena::give_back(std::uint32_t first, std::uint32_t end, std::uint32_t step
   if (first < end) wake_for_extent(*segment_);  // a producer that looked meanwhile saw them taken
 }
 
-bool Arena::has_room(std::uint32_t bytes) const noexcept {
+bool Arena::has_room(std::uint32_t bytes) noexcept {
   if (bytes > segment_->geometry().arena_chunk_bytes) return false;
   const std::uint32_t wanted = log_for(bytes);
   for (std::uint32_t chunk = 0; chunk < segment_->geometry().arena_chunk_count; ++chunk) {
+    if (!segment_->has_arena_chunk(chunk)) continue;
     const std::uint64_t now = cut(chunk);
     const std::uint32_t begin = chunk * arena_units_per_chunk;
     const bool is_coarse = log_of(now) <= wanted;
@@ -174,7 +189,7 @@ bool Arena::has_room(std::uint32_t bytes) const noexcept {
     }
     if (all_free) return true;
   }
-  return false;
+  return grow();
 }
 
 void Arena::fill(CellIndex index, std::uint32_t unit, std::span<const std::byte> payload) const noexcept {
@@ -191,7 +206,7 @@ std::optional<std::span<const std::byte>> Arena::payload_of(JobId id) const noex
   const Geometry& geometry = segment_->geometry();
   const auto unit = header.extent.load_once(std::memory_order_acquire).below(geometry.arena_unit_count());
   const auto bytes = header.payload_bytes.load_once(std::memory_order_acquire).below(geometry.max_payload + 1);
-  if (!unit || !bytes) return std::nullopt;
+  if (!unit || !bytes || !segment_->has_arena_chunk(*unit / arena_units_per_chunk)) return std::nullopt;
   // While a job has an extent its chunk is cut as it was when the job got it: so no two that pass share a byte.
   const std::uint32_t step = step_of(log_of(cut(*unit / arena_units_per_chunk)));
   if (*unit % step != 0 || *bytes > std::uint64_t{step} * geometry.arena_unit_bytes()) return std::nullopt;
@@ -210,6 +225,7 @@ void Arena::copy_out(std::span<const std::byte> from, std::byte* to) noexcept {
 std::uint64_t Arena::used_bytes() const noexcept {
   std::uint64_t units = 0;
   for (std::uint32_t chunk = 0; chunk < segment_->geometry().arena_chunk_count; ++chunk) {
+    if (!segment_->has_arena_chunk(chunk)) continue;
     const std::uint32_t begin = chunk * arena_units_per_chunk;
     const std::uint32_t step = step_of(log_of(cut(chunk)));
     for (std::uint32_t unit = begin; unit < begin + arena_units_per_chunk; unit += step) {

@@ -65,8 +65,8 @@ class Arena {
   /// A1 to C4 for a job whose cell the caller fills. Returns the extent's first unit; nothing when the arena is full.
   /// Looks at no word twice unless others moved meanwhile, and then a few times only.
   std::optional<std::uint32_t> take(JobId id, std::uint32_t bytes) noexcept;
-  /// Whether take() would find room. Takes nothing.
-  bool has_room(std::uint32_t bytes) const noexcept;
+  /// Whether take() would find room; grows if there is none. Takes nothing.
+  bool has_room(std::uint32_t bytes) noexcept;
   /// What a payload of so many bytes takes of the arena.
   std::uint64_t extent_bytes(std::size_t bytes) const noexcept {
     return std::uint64_t{step_of(log_for(static_cast<std::uint32_t>(bytes)))} * segment_->geometry().arena_unit_bytes();
@@ -111,6 +111,8 @@ class Arena {
   Try take_extent(std::uint32_t chunk, std::uint32_t log, JobId id, std::uint32_t& unit) noexcept;
   Try cut_anew(std::uint32_t chunk, std::uint32_t log, JobId id, std::uint32_t& unit) noexcept;
   void give_back(std::uint32_t first, std::uint32_t end, std::uint32_t step) noexcept;
+  /// Allocates one chunk more. False: all are there, or the tmpfs is full. Others may do the same.
+  bool grow() noexcept;
   /// Returns true if the word is free, or of a job that has ended and that no holder may still be reading.
   bool is_free(std::uint64_t word, std::uint32_t unit) const noexcept {
     return word == 0 || (is_over(JobId(word), unit) && !is_leased(word));
@@ -120,6 +122,7 @@ class Arena {
 
   const Segment* segment_;
   JobTable table_;
+  std::uint64_t grow_not_before_ns_ = 0;                  // when the tmpfs was full
   std::array<std::uint32_t, most_log + 1> last_chunk_{};  // per cut: where we found room last
 };
 

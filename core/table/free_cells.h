@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "core/table/growth.h"
 #include "core/table/job_table.h"
 #include "core/table/room.h"
 #include "ipc/free_map.h"
@@ -20,6 +21,7 @@ class FreeCells {
       : segment_(&segment),
         table_(segment),
         map_(segment.free_map()),
+        growth_(segment),
         room_(segment),
         owner_(owner),
         most_unlisted_(std::clamp(segment.geometry().capacity / 1024, 1U, 64U)) {}
@@ -61,8 +63,13 @@ class FreeCells {
     if (has_taken_for(level)) return true;
     list();
     if (taken_.bits != 0) relist(taken_);  // of another level's own cells
-    if (take_common() || take_own(level)) prefetch_first();
-    return taken_.bits != 0;
+    do {
+      if (take_common() || take_own(level)) {
+        prefetch_first();
+        return true;
+      }
+    } while (growth_.grow() == Growth::Grown::yes);  // others may take what has grown
+    return false;
   }
   /// Whether there may be a cell for this taker, as a wait asks.
   bool has_room(std::uint32_t level, Taker taker) noexcept {
@@ -70,9 +77,11 @@ class FreeCells {
     if (taker == Taker::producer) return false;
     const std::uint32_t left = left_by(taker);
     const CellRange own = room_.own_of(level);
-    return map_.count(room_.common().end, left + 1) > left || map_.count(own.first, own.end, 1) != 0;
+    return listed(left + 1) > left || map_.count(own.first, own.end, 1) != 0;
   }
   const Room& room() const noexcept { return room_; }
+  /// Whether the tmpfs is what is full, not the engine.
+  bool lacks_memory() const noexcept { return growth_.lacks_memory(); }
 
   /// The cell was freed by us. Kept back until its neighbours are freed too, list() is called, or there are
   /// `most_unlisted` of them.
@@ -96,6 +105,14 @@ class FreeCells {
     if (unlisted_count_ == 0) return;
     relist(unlisted_);
     unlisted_count_ = 0;
+  }
+
+  /// Drops the cells in hand whose memory has gone: the keeper took them for itself (give.B1 of ipc/cell_chunks.h),
+  /// while we had them because a scan listed them again.
+  void forget_what_has_left() noexcept {
+    if (!table_.is_there(taken_.first_cell)) taken_.bits = 0;
+    if (!table_.is_there(unlisted_.first_cell)) unlisted_ = {};
+    if (unlisted_.bits == 0) unlisted_count_ = 0;
   }
 
   /// Gives everything back.
@@ -133,15 +150,30 @@ class FreeCells {
     return room_.leases() / 2;
   }
 
+  /// How many common cells are listed, `most` at most.
+  std::uint32_t listed(std::uint32_t most) const noexcept {
+    const std::uint32_t end = room_.common().end;
+    // From the highest cells that are there down: most are among the first words looked at.
+    const auto there = static_cast<std::uint32_t>(segment_->signals().common_end.load_once().at_most(end));
+    const std::uint32_t found = map_.count(there / 64 * 64, most);
+    return found >= most ? found : found + map_.count(there / 64 * 64, end, most - found);
+  }
+  /// A word of the map, of cells that are there: a stopped participant may list cells whose memory has gone.
+  void take_word(std::uint32_t first_cell, std::uint32_t end_cell) noexcept {
+    do {
+      taken_ = map_.take(first_cell, end_cell);
+    } while (taken_.bits != 0 && !table_.is_there(taken_.first_cell));
+  }
+
   /// room.R1 to room.R3. False: what is listed has to stay for running handlers.
   bool take_common() noexcept {
     const std::uint32_t end = room_.common().end;
     const std::uint32_t to_leave = left_by(Taker::producer);
     // Always: a word that is taken and given back is missing meanwhile, and shuts levels out of their own cells.
-    if (to_leave != 0 && map_.count(end, to_leave + 1) <= to_leave) return false;  // room.R1
-    taken_ = map_.take(0, end);                                                    // room.R2
+    if (to_leave != 0 && listed(to_leave + 1) <= to_leave) return false;  // room.R1
+    take_word(0, end);                                                    // room.R2
     if (to_leave == 0 || taken_.bits == 0) return taken_.bits != 0;
-    const std::uint32_t left = map_.count(end, to_leave);  // room.R3
+    const std::uint32_t left = listed(to_leave);  // room.R3
     if (left < to_leave) [[unlikely]]
       keep_of_taken(to_leave - left);
     return taken_.bits != 0;
@@ -162,8 +194,8 @@ class FreeCells {
   bool take_own(std::uint32_t level) noexcept {
     const CellRange own = room_.own_of(level);
     const std::uint32_t to_leave = room_.leases() / 2;
-    if (own.size() == 0 || map_.count(room_.common().end, to_leave) < to_leave) return false;
-    taken_ = map_.take(own.first, own.end);
+    if (own.size() == 0 || listed(to_leave) < to_leave) return false;
+    take_word(own.first, own.end);
     return taken_.bits != 0;
   }
 
@@ -174,9 +206,10 @@ class FreeCells {
     const CellRange own = room_.own_of(level);
     for (std::uint32_t words_left = table_.capacity() / 64 + 1; words_left != 0; --words_left) {
       FreeMap::Taken word{};
-      if (map_.count(end, to_leave + 1) > to_leave) word = map_.take(0, end);
+      if (listed(to_leave + 1) > to_leave) word = map_.take(0, end);
       if (word.bits == 0) word = map_.take(own.first, own.end);
       if (word.bits == 0) return false;
+      if (!table_.is_there(word.first_cell)) continue;
       bool has_one = false;
       while (word.bits != 0 && !has_one) {
         const auto n = static_cast<std::uint32_t>(std::countr_zero(word.bits));
@@ -225,6 +258,7 @@ class FreeCells {
   const Segment* segment_;
   JobTable table_;
   FreeMap map_;
+  Growth growth_;
   Room room_;
   std::uint32_t owner_;
   std::uint32_t most_unlisted_;

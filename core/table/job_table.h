@@ -42,6 +42,7 @@ class JobTable {
  public:
   explicit JobTable(const Segment& segment) noexcept
       : cells_(segment.cells()),
+        chunks_(segment.chunks()),
         capacity_(segment.geometry().capacity),
         cell_bytes_(segment.geometry().cell_bytes),
         most_payload_(segment.geometry().max_payload),
@@ -49,6 +50,17 @@ class JobTable {
         first_generation_(segment.header().first_generation.load()) {}
 
   std::uint32_t capacity() const noexcept { return capacity_; }
+  /// Whether a cell of this number, any number, may be touched: the engine has it, and its memory is there
+  /// (ipc/cell_chunks.h). The caller is inside a visit, or looks (ipc/visits.h).
+  bool is_there(CellIndex index) const noexcept { return chunks_.is_there(index); }
+  const CellChunks& chunks() const noexcept { return chunks_; }
+  /// Calls visit(index) for each cell that is there.
+  template <class Visit>
+  void for_each_cell(Visit&& visit) const {
+    chunks_.for_each([&visit](CellIndex first, CellIndex end) {
+      for (CellIndex index = first; index < end; ++index) visit(index);
+    });
+  }
   /// The most bytes that fit behind a cell's header.
   std::uint32_t inline_bytes() const noexcept { return cell_bytes_ - static_cast<std::uint32_t>(sizeof(CellHeader)); }
 
@@ -141,8 +153,13 @@ class JobTable {
       std::memcpy(to + n * 8, &word, 8);
     }
   }
+  /// Of a cell that is not there: that it is free, with the generation that it will have. Any index below the capacity.
   /// ORDER state: acquires what the last transition published.
-  StateWord word(CellIndex index) const noexcept { return StateWord(state(index).load(std::memory_order_acquire)); }
+  StateWord word(CellIndex index) const noexcept {
+    if (!is_there(index)) [[unlikely]]
+      return word_of_absent(index);
+    return StateWord(state(index).load(std::memory_order_acquire));
+  }
 
   /// False for an id that no cell can have given.
   bool can_have_given(JobId id) const noexcept { return id && index_of(id) < capacity_ && generation_of(id) != 0; }
@@ -271,6 +288,10 @@ class JobTable {
   }
 
  private:
+  [[gnu::noinline, gnu::cold]] StateWord word_of_absent(CellIndex index) const noexcept {
+    const std::uint64_t base = index < capacity_ ? chunks_.word(chunks_.chunk_of(index)).base : 0;
+    return StateWord::make(std::max(base, first_generation_), 0, CellState::free, 0);
+  }
   /// False in the smallest cells, whatever the flags say: their links would stand in the header.
   bool has_links(std::uint16_t flags) const noexcept {
     return (flags & cell_flag::has_links) != 0 && has_room_for_links();
@@ -291,6 +312,7 @@ class JobTable {
   }
 
   std::byte* cells_;
+  CellChunks chunks_;
   std::uint32_t capacity_;
   std::uint32_t cell_bytes_;
   std::uint32_t most_payload_;

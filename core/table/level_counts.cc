@@ -62,7 +62,7 @@ void LevelCounts::end() noexcept {
 void count_all_jobs(const Segment& segment) {
   LevelCounts counts(segment);
   counts.begin();
-  for (CellIndex index = 0; index < segment.geometry().capacity; ++index) counts.look_at(index);
+  JobTable(segment).for_each_cell([&counts](CellIndex index) { counts.look_at(index); });
   counts.end();
 }
 

@@ -52,11 +52,11 @@ class Room {
 
   /// What the segment says, bounded: a peer that scribbles over it can take room from others, and nothing else.
   explicit Room(const Segment& segment) noexcept : level_count_(segment.geometry().level_count) {
+    own_.fill({segment.geometry().capacity, segment.geometry().capacity});
     const std::uint32_t capacity = segment.geometry().capacity;
     const std::uint32_t plain = whole_words(segment.header().plain_capacity.load_once().at_most(capacity));
     if (plain == 0) {
       common_.end = capacity;
-      own_.fill({capacity, capacity});
       return;
     }
     common_.end = plain + std::min(leases_for(plain), capacity - plain);
@@ -76,6 +76,8 @@ class Room {
   const CellRange& own_of(std::uint32_t level) const noexcept {
     return own_[level < level_count_ ? level : most_fixed_levels];
   }
+  /// The same by place: those of dynamic levels have the last place, most_fixed_levels.
+  const CellRange& own_by_place(std::uint32_t place) const noexcept { return own_[place]; }
   /// How many free ones of the common cells producers leave to running handlers.
   std::uint32_t leases() const noexcept { return leases_; }
   /// How many jobs of any one level there is room for, before its own cells.

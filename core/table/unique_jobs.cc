@@ -34,6 +34,7 @@ std::optional<JobId> UniqueJobs::find(UniqueKey key, JobId own) noexcept {
   const std::uint64_t home = home_of(key);
   const std::uint64_t looked_at = width();
   for (std::uint64_t n = 0; n < looked_at; ++n) {
+    if (!is_there(home, n)) continue;
     const JobId id(slot(home, n).load());
     if (id == own) continue;
     StateWord word;
@@ -64,6 +65,7 @@ UniqueJobs::Taken UniqueJobs::take(UniqueKey key, JobId own) noexcept {
   const std::uint64_t home = home_of(key);
   const std::uint64_t looked_at = width();
   for (std::uint64_t n = 0; n < looked_at; ++n) {
+    if (!segment_->make_unique_page(page_of(home, n))) return Taken::full;  // the tmpfs is full
     std::uint64_t seen = slot(home, n).load();
     StateWord word;
     if (key_of(JobId(seen), word)) continue;  // in use: by another key, or ours comes to uniq.U4
@@ -79,7 +81,7 @@ void UniqueJobs::give_way(UniqueKey key, JobId own) noexcept {
   const std::uint64_t looked_at = width();
   for (std::uint64_t n = 0; n < looked_at; ++n) {
     std::uint64_t expected = own.value();
-    if (slot(home, n).compare_exchange_strong(expected, 0)) return;
+    if (is_there(home, n) && slot(home, n).compare_exchange_strong(expected, 0)) return;
   }
 }
 
@@ -103,8 +105,12 @@ std::vector<JobId> UniqueJobs::place(std::vector<Keyed> jobs) {
     std::uint64_t at = std::max(home, next);
     next = at + 1;
     if (at >= count_) {
-      while (slots_[front].load() != 0) ++front;  // there are no more jobs than slots
+      while (is_there(front, 0) && slots_[front].load() != 0) ++front;  // there are no more jobs than slots
       at = count_ + front;
+    }
+    if (!segment_->make_unique_page(page_of(at % count_, 0))) {  // the tmpfs is full
+      left_out.push_back(id);
+      continue;
     }
     slots_[at % count_].store(id.value());
     widest = std::max(widest, at - home + 1);

@@ -87,6 +87,13 @@ class UniqueJobs {
   std::atomic<std::uint64_t>& slot(std::uint64_t home, std::uint64_t n) const noexcept {
     return slots_[home + n < count_ ? home + n : home + n - count_];
   }
+  std::uint64_t page_of(std::uint64_t home, std::uint64_t n) const noexcept {
+    return (home + n < count_ ? home + n : home + n - count_) * 8 / page_bytes;
+  }
+  /// Whether the n-th slot may be touched. One whose page is not allocated is free.
+  bool is_there(std::uint64_t home, std::uint64_t n) const noexcept {
+    return segment_->has_unique_page(page_of(home, n));
+  }
   /// The word behind the slots: how wide all windows are; 0: first_width. Raised by enqueuers, only ever to more.
   std::atomic<std::uint64_t>& width_word() const noexcept { return slots_[count_]; }
   std::uint64_t width() const noexcept { return std::clamp(width_word().load(), first_width, count_); }

@@ -33,9 +33,12 @@ struct CreateOptions {
   std::vector<std::string> levels{"high", "default", "low"};
   /// One weight per level, 1 to 1000: its share under Policy::weighted. Empty: 6, 3, 1 for three levels, else all 1.
   std::vector<std::uint32_t> weights{};
-  /// How many jobs there is room for, whichever levels they are of; 64 to 16 Mi, rounded up to a multiple of 64. What
-  /// is kept comes on top of it. The default fits the 64 MB of shared memory that containers get.
-  std::uint32_t capacity = 120'000;
+  /// How many jobs there is room for at most, whichever levels they are of; 64 to 16 Mi, rounded up to a multiple of
+  /// 64. What is kept comes on top of it. Memory is taken as jobs come, in chunks of 256 KiB, and given back when they
+  /// have gone. 0: 4 Mi, or what a quarter of the tmpfs `shm_dir` holds, if that is less.
+  std::uint32_t capacity = 0;
+  /// For so long the memory of free cells is kept before it is given back: 0 to ten years.
+  std::chrono::milliseconds keep_memory{10'000};
   /// What is kept for the jobs of single levels, so that a backlog of one level shuts no other out. Nothing: a
   /// twentieth of the capacity for each level but the last, and for the dynamic levels together. With it the engine
   /// keeps room for the follow-ups of running handlers, a sixty-fourth of the capacity (64 to 1024 jobs): handlers that
@@ -49,8 +52,9 @@ struct CreateOptions {
   /// The longest payload, at most 64 MiB. 0: 1 MiB. If it fits a cell, the engine has no arena.
   std::uint32_t max_payload = 0;
   /// Bytes of shared memory for payloads that do not fit a cell, rounded up to whole chunks: each takes max_payload,
-  /// rounded up to a power of two. At least four chunks. 0: 16 MiB, or four chunks if that is more. If `journal_limit`
-  /// is given and too small for that, the defaults of `arena` and `max_payload` shrink.
+  /// rounded up to a power of two. At least four chunks. Memory is taken as they come, a chunk at a time. 0: 1 GiB, or
+  /// an eighth of the tmpfs, or four chunks if that is more. If `journal_limit` is given and too small for that, the
+  /// defaults of `arena` and `max_payload` shrink.
   std::uint64_t arena = 0;
   /// Which users may use the engine, as of chmod. Applies to the directory and, without the x bits, to its files and
   /// segment.
@@ -63,8 +67,7 @@ struct CreateOptions {
   /// times a full engine (records of the longest payload and the arena included) and 4 MiB. 0: three times a full
   /// engine, at least 64 MiB.
   std::uint64_t journal_limit = 0;
-  /// The ring slots that all dynamic levels share, 8 bytes each: 16 Ki to 64 Mi. 0: one for every second
-  /// job, 64 Ki to 512 Ki.
+  /// The ring slots that all dynamic levels share, 8 bytes each: 16 Ki to 64 Mi. 0: 64 Ki.
   std::uint64_t level_rings = 0;
 };
 

@@ -32,8 +32,8 @@ TEST_F(LookCommand, status_has_the_keys_of_the_contract) {
                                  "dead_letters", "names"}));
   EXPECT_EQ(keys_of(json["engine"]),
             (Keys{"id", "path", "layout_version", "capacity", "cell_size", "created_at", "max_payload"}));
-  EXPECT_EQ(keys_of(json["levels"][0]),
-            (Keys{"name", "queued", "delayed", "blocked", "running", "completed", "kept", "paused", "paused_since"}));
+  EXPECT_EQ(keys_of(json["levels"][0]), (Keys{"name", "queued", "delayed", "blocked", "running", "completed", "kept",
+                                              "most", "paused", "paused_since"}));
   EXPECT_EQ(keys_of(json["totals"]),
             (Keys{"enqueued", "completed", "failed", "retried", "dead", "worker_lost", "lease_expired", "cancelled"}));
   EXPECT_EQ(keys_of(json["keeper"]), (Keys{"pid", "alive", "since"}));

@@ -342,7 +342,7 @@ std::uint32_t World::cells_in(CellState state) const noexcept {
 
 bool World::arena_is_free() const noexcept {
   const Geometry& geometry = core_->segment.geometry();
-  const Arena arena(core_->segment);
+  Arena arena(core_->segment);
   return arena.used_bytes() == 0 && arena.has_room(geometry.arena_chunk_bytes);
 }
 

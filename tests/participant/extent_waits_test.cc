@@ -304,7 +304,7 @@ TEST(ExtentWaitsInProcess, no_wake_is_lost_between_the_end_of_a_large_job_and_a_
     }
   });
   Sleepers waiters(arenas.core->segment, arenas.core->segment.signals().space_waiters);
-  const Arena arena(arenas.core->segment);
+  Arena arena(arenas.core->segment);
   std::mt19937_64 random(seed + 1);
   std::uint64_t lost = 0;
   const std::uint64_t end_ns = steady_clock_ns() + 1'000'000'000;

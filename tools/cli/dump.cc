@@ -73,7 +73,11 @@ class JobLines {
 void dump_jobs(const DumpWords& words, const Segment& segment, Output& output) {
   const JobLines lines(segment);
   std::uint64_t shown = 0;
-  for (CellIndex index = 0; index < segment.geometry().capacity && output.wanted(); ++index) {
+  const auto look = segment.look();  // one for all of them
+  const CellChunks chunks = segment.chunks();
+  const std::uint32_t capacity = segment.geometry().capacity;
+  for (CellIndex index = chunks.next_there(0); index < capacity && output.wanted();
+       index = chunks.next_there(index + 1)) {
     if (words.limit && shown == *words.limit) break;
     const auto view = view_job(segment, index);
     if (!view) continue;

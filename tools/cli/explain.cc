@@ -196,7 +196,10 @@ std::string explain_running(const EngineView& view, const JobView& job) {
 
 /// Completed or cancelled, and kept.
 std::string explain_kept(const EngineView& view, const JobView& job) {
-  const DueTime until = DueTime::of(JobTable(view.segment()).header(index_of(job.info.id)).due_at.load());
+  const auto look = view.segment().look();
+  const JobTable table(view.segment());
+  if (!table.stands(job.info.id)) return {};
+  const DueTime until = DueTime::of(table.header(index_of(job.info.id)).due_at.load());
   const std::uint64_t left_ns = until.ns - std::min(until.ns, lease_clock_ns());
   const auto until_wall = wall_time(until.is_wall ? until.ns : later_by(exact_wall_clock_ns(), left_ns));
   const std::string when =

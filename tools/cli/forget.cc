@@ -39,7 +39,9 @@ bool is_meant(const ForgetWords& words, const JobInfo& info, std::chrono::system
 std::vector<JobId> meant_jobs(const ForgetWords& words, const Segment& segment) {
   std::vector<JobId> ids;
   const auto now = std::chrono::system_clock::now();
-  for (CellIndex index = 0; index < segment.geometry().capacity; ++index) {
+  const CellChunks chunks = segment.chunks();
+  for (CellIndex index = chunks.next_there(0); index < segment.geometry().capacity;
+       index = chunks.next_there(index + 1)) {
     const auto view = view_job(segment, index);
     if (view && is_meant(words, view->info, now)) ids.push_back(view->info.id);
   }

@@ -7,6 +7,7 @@
 
 #include <ringmill/engine.h>
 
+#include "core/instance/engine_configuration.h"
 #include "ipc/layout.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
@@ -25,6 +26,7 @@ struct InitWords {
   std::string reserve;
   std::string most;
   std::chrono::nanoseconds lease{};
+  std::chrono::nanoseconds keep_memory{-1};
   CreateOptions options;
 };
 
@@ -81,6 +83,7 @@ Result<CreateOptions> read_options(const InitWords& words) {
     if (!mode || *mode > 07777) return invalid("--mode: not an octal mode like 0700", words.mode);
     options.mode = static_cast<std::uint32_t>(*mode);
   }
+  options = with_chosen_sizes(std::move(options));
   if (!words.reserve.empty()) {
     auto reserve = read_reserve(words.reserve, options.capacity);
     if (!reserve) return std::unexpected(reserve.error());
@@ -90,6 +93,9 @@ Result<CreateOptions> read_options(const InitWords& words) {
     auto limits = read_most(words.most);
     if (!limits) return std::unexpected(limits.error());
     options.level_limits = std::move(*limits);
+  }
+  if (words.keep_memory.count() >= 0) {
+    options.keep_memory = std::chrono::ceil<std::chrono::milliseconds>(words.keep_memory);
   }
   if (words.lease.count() != 0) options.lease = std::chrono::ceil<std::chrono::milliseconds>(words.lease);
   return options;
@@ -119,9 +125,11 @@ Command add_init(CLI::App& program) {
       ->type_name("NAME,...");
   app->add_option("--weights", words->weights, "Each level's share of the claims (6,3,1 for three levels, else all 1)")
       ->type_name("N,...");
-  app->add_option("--capacity", words->options.capacity, "How many jobs it holds, of whichever levels")
-      ->capture_default_str()
+  app->add_option("--capacity", words->options.capacity,
+                  "How many jobs it holds at most, of whichever levels (4194304, or what a quarter of the tmpfs holds)")
       ->type_name("N");
+  add_duration(*app, "--keep-memory", words->keep_memory,
+               "For how long the memory of free cells is kept before it is given back (10s)");
   app->add_option("--reserve", words->reserve,
                   "Room beside that for single levels, as jobs or a share of the capacity; * is all dynamic "
                   "levels (5% for each but the last level, and for *)")
@@ -135,13 +143,13 @@ Command add_init(CLI::App& program) {
   add_size(*app, "--max-payload", words->options.max_payload,
            "The longest payload, at most 64MiB (1MiB); if it fits a cell, no arena is made");
   add_size(*app, "--arena", words->options.arena,
-           "Shared memory for payloads that do not fit a cell (16MiB; at least four times the longest)");
+           "The most shared memory for payloads that do not fit a cell (1GiB, or an eighth of the tmpfs; at least four "
+           "times the longest)");
   app->add_option("--mode", words->mode, "Access rights of the engine's files, as of chmod (0700)")->type_name("MODE");
   app->add_option("--shm-dir", words->options.shm_dir, "A tmpfs for the shared memory (/dev/shm)")->type_name("PATH");
   add_size(*app, "--journal-limit", words->options.journal_limit,
            "The most bytes of the journal on the disk (three times a full engine, at least 64MiB)");
-  app->add_option("--level-rings", words->options.level_rings,
-                  "Ring slots that all dynamic levels share (half of the capacity, 65536 to 524288)")
+  app->add_option("--level-rings", words->options.level_rings, "Ring slots that all dynamic levels share (65536)")
       ->type_name("N");
   add_duration(*app, "--lease", words->lease, "How long a worker may hold a job that sets no --timeout (5m)");
   app->footer(

@@ -112,7 +112,9 @@ class Holders {
 
   std::vector<JobId> held_by(int participant) const {
     std::vector<JobId> held;
-    for (CellIndex index = 0; index < segment_.geometry().capacity; ++index) {
+    const CellChunks chunks = segment_.chunks();
+    for (CellIndex index = chunks.next_there(0); index < segment_.geometry().capacity;
+         index = chunks.next_there(index + 1)) {
       const auto view = view_job(segment_, index);
       if (view && view->info.worker == participant) held.push_back(view->info.id);
     }

@@ -55,6 +55,8 @@ bool print_segment_header() {
           {offsetof(SegmentHeader, plain_capacity), sizeof(SegmentHeader::plain_capacity), "plain_capacity"},
           {offsetof(SegmentHeader, checksum), sizeof(SegmentHeader::checksum), "checksum"},
           {offsetof(SegmentHeader, reserved), sizeof(SegmentHeader::reserved), "reserved"},
+          {offsetof(SegmentHeader, keep_memory_ms), sizeof(SegmentHeader::keep_memory_ms), "keep_memory_ms"},
+          {offsetof(SegmentHeader, reserved_more), sizeof(SegmentHeader::reserved_more), "reserved_more"},
       });
 }
 
@@ -72,6 +74,8 @@ bool print_signals() {
           {offsetof(Signals, levels_version), sizeof(Signals::levels_version), "levels_version"},
           {offsetof(Signals, reserved_levels), sizeof(Signals::reserved_levels), "reserved_levels"},
           {offsetof(Signals, levels_end), sizeof(Signals::levels_end), "levels_end"},
+          {offsetof(Signals, chunks_left), sizeof(Signals::chunks_left), "chunks_left"},
+          {offsetof(Signals, common_end), sizeof(Signals::common_end), "common_end"},
           {offsetof(Signals, reserved_line), sizeof(Signals::reserved_line), "reserved_line"},
           {offsetof(Signals, keeper_doorbell), sizeof(Signals::keeper_doorbell), "keeper_doorbell"},
           {offsetof(Signals, keeper_participant), sizeof(Signals::keeper_participant), "keeper_participant"},
@@ -85,6 +89,7 @@ bool print_signals() {
           {offsetof(Signals, keeper_longest_turn_ns), sizeof(Signals::keeper_longest_turn_ns),
            "keeper_longest_turn_ns"},
           {offsetof(Signals, keeper_turned_at_ns), sizeof(Signals::keeper_turned_at_ns), "keeper_turned_at_ns"},
+          {offsetof(Signals, burial_visit), sizeof(Signals::burial_visit), "burial_visit"},
           {offsetof(Signals, reserved), sizeof(Signals::reserved), "reserved"},
           {offsetof(Signals, waited_for), sizeof(Signals::waited_for), "waited_for"},
           padding(offsetof(Signals, waited_for) + sizeof(Signals::waited_for), offsetof(Signals, ended_sequence)),
@@ -120,6 +125,7 @@ bool print_journal_words() {
           {offsetof(JournalWords, working_since_ns), sizeof(JournalWords::working_since_ns), "working_since_ns"},
           {offsetof(JournalWords, bytes_written_before), sizeof(JournalWords::bytes_written_before),
            "bytes_written_before"},
+          {offsetof(JournalWords, visit), sizeof(JournalWords::visit), "visit"},
           {offsetof(JournalWords, reserved_c), sizeof(JournalWords::reserved_c), "reserved_c"},
       });
 }
@@ -208,6 +214,7 @@ bool print_participant_entry() {
           {offsetof(ParticipantEntry, interest_levels), sizeof(ParticipantEntry::interest_levels), "interest_levels"},
           {offsetof(ParticipantEntry, interest_kinds), sizeof(ParticipantEntry::interest_kinds), "interest_kinds"},
           {offsetof(ParticipantEntry, busy_ns), sizeof(ParticipantEntry::busy_ns), "busy_ns"},
+          {offsetof(ParticipantEntry, visit), sizeof(ParticipantEntry::visit), "visit"},
           {offsetof(ParticipantEntry, reserved_c), sizeof(ParticipantEntry::reserved_c), "reserved_c"},
           {offsetof(ParticipantEntry, enqueued), sizeof(ParticipantEntry::enqueued), "enqueued"},
           {offsetof(ParticipantEntry, completed), sizeof(ParticipantEntry::completed), "completed"},
@@ -319,7 +326,8 @@ bool print_statistics() {
 }
 
 bool print_arena() {
-  return print("ArenaUnit", sizeof(ArenaUnit), {{offsetof(ArenaUnit, job_id), sizeof(ArenaUnit::job_id), "job_id"}}) &&
+  return print("ChunkWord", sizeof(ChunkWord), {{offsetof(ChunkWord, word), sizeof(ChunkWord::word), "word"}}) &&
+         print("ArenaUnit", sizeof(ArenaUnit), {{offsetof(ArenaUnit, job_id), sizeof(ArenaUnit::job_id), "job_id"}}) &&
          print("ArenaChunk", sizeof(ArenaChunk), {{offsetof(ArenaChunk, cut), sizeof(ArenaChunk::cut), "cut"}});
 }
 

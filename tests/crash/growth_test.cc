@@ -1,0 +1,188 @@
+// Growing and giving back, killed or stopped after each of their instructions: no cell is lost, none is given twice,
+// and the engine holds its whole capacity afterwards.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/inspect/invariants.h"
+#include "core/keeper/trimming.h"
+#include "tests/crash/single_step.h"
+#include "tests/crash/stepped_test.h"
+#include "tests/support/core_test.h"
+#include "tests/support/inside.h"
+
+namespace ringmill::crash {
+namespace {
+
+using namespace std::chrono_literals;
+using test::Inside;
+using test::must;
+using State = SteppedProcess::State;
+
+/// Three chunks of 64 cells, of which an empty engine has two.
+constexpr std::uint32_t grown_capacity = 192;
+constexpr std::uint32_t first_cells = 128;
+constexpr std::size_t most_trials = 60;
+
+CreateOptions engine_of_three_chunks() {
+  CreateOptions options = test::small_engine_with_room();
+  options.capacity = grown_capacity;
+  options.cell_size = 4096;
+  options.keep_memory = 0ms;
+  options.reserve.emplace();
+  return options;
+}
+
+class GrowthStepped : public SteppedTest {
+ protected:
+  struct Grown : test::World {
+    Grown() : World(engine_of_three_chunks()) {}
+    JobRequest memory_job() const {
+      JobRequest job = request("payload");
+      job.durability = Durability::memory;
+      return job;
+    }
+    /// Enqueues up to so many, until there is no room.
+    std::uint32_t fill(std::uint32_t most = grown_capacity) {
+      const auto producer = attach(Role::producer);
+      std::uint32_t count = 0;
+      while (count < most && producer->enqueue(memory_job())) ++count;
+      return count;
+    }
+    void drain() {
+      const auto worker = attach();
+      while (auto job = worker->claim()) must(job->complete());
+    }
+    std::uint64_t jobs() const { return engine.status().cells_used; }
+  };
+
+  /// Some of the points, spread over the whole path; the first and the last ones all.
+  static std::vector<std::uint64_t> sample_of(const StepPath& path) {
+    const auto all = path.first_visits();
+    const std::vector<std::uint64_t> points(all.begin(), all.end());
+    const std::size_t step = std::max<std::size_t>(1, points.size() / most_trials);
+    std::vector<std::uint64_t> sample;
+    for (std::size_t n = 0; n < points.size(); n += step) sample.push_back(points[n]);
+    return sample;
+  }
+  static std::optional<StepPath> path_of(const std::function<void()>& body) {
+    SteppedProcess process(body, 60s);
+    process.run_to_begin();
+    auto path = process.record();
+    process.let_go();
+    return process.ended_well() ? std::move(path) : std::nullopt;
+  }
+  static std::function<void()> enqueue_that_grows(Grown& world) {
+    return [&world] {
+      Engine engine = world.scratch.open(test::without_keeper);
+      const auto producer = must(engine.attach(Role::producer));
+      static_cast<void>(
+          producer->enqueue({.kind = world.kind, .level = Level{99}}));  // binds what the first call binds
+      ringmill_step_begin();
+      static_cast<void>(producer->enqueue(world.memory_job()));
+      ringmill_step_end();
+    };
+  }
+  static std::function<void()> give_back(Grown& world) {
+    return [&world] {
+      Inside inside(world.scratch);
+      Trimming trimming(inside.segment(), inside.number());
+      std::uint64_t now_ns = steady_clock_ns();
+      ringmill_step_begin();
+      for (int n = 0; n < 6; ++n) trimming.turn(now_ns += 2'000'000'000);
+      ringmill_step_end();
+    };
+  }
+  /// A keeper repairs what the dead have left, and gives back what can go.
+  static void repair(Grown& world) {
+    Inside inside(world.scratch);
+    inside.work().reap_all();
+    Trimming trimming(inside.segment(), inside.number());
+    std::uint64_t now_ns = steady_clock_ns();
+    for (int n = 0; n < 12; ++n) trimming.turn(now_ns += 2'000'000'000);
+    EXPECT_FALSE(trimming.is_busy());
+    for (const std::string& finding : check_invariants(inside.segment(), false)) ADD_FAILURE() << finding;
+  }
+};
+
+TEST_F(GrowthStepped, a_grower_that_is_killed_anywhere_costs_no_cell) {
+  std::optional<StepPath> path;
+  {
+    Grown world;
+    ASSERT_EQ(world.fill(first_cells), first_cells);
+    path = path_of(enqueue_that_grows(world));
+    ASSERT_EQ(world.jobs(), first_cells + 1);
+  }
+  ASSERT_TRUE(path);
+  for (const std::uint64_t n : sample_of(*path)) {
+    SCOPED_TRACE("killed after " + std::to_string(n));
+    Grown world;
+    world.fill(first_cells);
+    SteppedProcess process(enqueue_that_grows(world));
+    ASSERT_EQ(process.run_to_begin(), State::between);
+    process.follow(*path, n);
+    process.kill();
+    repair(world);
+    world.fill();
+    EXPECT_EQ(world.jobs(), grown_capacity);
+  }
+}
+
+TEST_F(GrowthStepped, a_grower_that_is_stopped_anywhere_is_in_no_other_producers_way) {
+  std::optional<StepPath> path;
+  {
+    Grown world;
+    world.fill(first_cells);
+    path = path_of(enqueue_that_grows(world));
+  }
+  ASSERT_TRUE(path);
+  for (const std::uint64_t n : sample_of(*path)) {
+    SCOPED_TRACE("stopped after " + std::to_string(n));
+    Grown world;
+    world.fill(first_cells);
+    SteppedProcess process(enqueue_that_grows(world));
+    ASSERT_EQ(process.run_to_begin(), State::between);
+    process.follow(*path, n);
+    world.fill();  // as far as it can: the stopped one may have the new cells in hand
+    ASSERT_EQ(process.run_to_end(), State::at_end) << process.ending();
+    ASSERT_EQ(process.let_go(), State::ended);
+    ASSERT_TRUE(process.ended_well()) << process.ending();
+    world.fill();
+    EXPECT_EQ(world.jobs(), grown_capacity);
+  }
+}
+
+TEST_F(GrowthStepped, a_keeper_that_is_killed_anywhere_while_it_gives_back_costs_no_cell) {
+  std::optional<StepPath> path;
+  {
+    Grown world;
+    ASSERT_EQ(world.fill(), grown_capacity);
+    world.drain();
+    path = path_of(give_back(world));
+    const Inside inside(world.scratch);
+    ASSERT_FALSE(inside.table().is_there(grown_capacity - 1));
+  }
+  ASSERT_TRUE(path);
+  for (const std::uint64_t n : sample_of(*path)) {
+    SCOPED_TRACE("killed after " + std::to_string(n));
+    Grown world;
+    world.fill();
+    world.drain();
+    SteppedProcess process(give_back(world));
+    ASSERT_EQ(process.run_to_begin(), State::between);
+    process.follow(*path, n);
+    process.kill();
+    repair(world);
+    EXPECT_EQ(world.fill(), grown_capacity);
+    EXPECT_EQ(world.jobs(), grown_capacity);
+  }
+}
+
+}  // namespace
+}  // namespace ringmill::crash
