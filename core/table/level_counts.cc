@@ -60,6 +60,7 @@ void LevelCounts::end() noexcept {
 }
 
 void count_all_jobs(const Segment& segment) {
+  const auto look = segment.look();
   LevelCounts counts(segment);
   counts.begin();
   JobTable(segment).for_each_cell([&counts](CellIndex index) { counts.look_at(index); });

@@ -152,7 +152,11 @@ TEST(FullEngineWorkersInProcess, a_run_whose_follow_up_got_no_room_costs_no_atte
   const JobRequest follow_up{.kind = next, .level = world.level};
   int runs = 0;
   std::string said;
-  Worker worker(world.engine, {});
+  WorkerOptions options;
+  Worker* self = nullptr;
+  options.hooks.on_dead = [&self](JobId, std::string_view, const JobOutcome&) { self->stop(); };
+  Worker worker(world.engine, options);
+  self = &worker;
   worker.on(kind_name, [&](JobContext& job) -> JobOutcome {
     said += std::to_string(job.attempt());
     if (++runs == 4) {
