@@ -578,9 +578,9 @@ static_assert(sizeof(ArenaChunk) == 8);
 struct alignas(cache_line_bytes) PairCounts {
   std::atomic<std::uint64_t> pair;       // JobPair (ipc/statistics.h); 0: unused. Set once, of a shared line by a swap
   std::atomic<std::uint64_t> enqueued;   // became visible
-  std::atomic<std::uint64_t> started;    // attempts that began
   std::atomic<std::uint64_t> completed;  // over, and well
   std::atomic<std::uint64_t> failed;     // attempts that failed
+  std::atomic<std::uint64_t> left;       // attempts that ended otherwise: given back, put off, cancelled, lost
   std::atomic<std::uint64_t> retried;    // failed attempts after which the job waits again
   std::atomic<std::uint64_t> dead;       // over: in the dead letters
   std::atomic<std::uint64_t> cancelled;  // over: cancelled

@@ -10,7 +10,7 @@ namespace ringmill {
 
 JobTotals& JobTotals::operator+=(const JobTotals& other) noexcept {
   enqueued += other.enqueued;
-  started += other.started;
+  attempts += other.attempts;
   failed += other.failed;
   retried += other.retried;
   completed += other.completed;

@@ -38,7 +38,7 @@ JobTotals totals_of(const PairCounts& counts) noexcept {
   totals.cancelled = recent(counts.cancelled);
   totals.retried = recent(counts.retried);
   totals.failed = recent(counts.failed);
-  totals.started = recent(counts.started);
+  totals.attempts = totals.completed + totals.failed + recent(counts.left);
   totals.enqueued = recent(counts.enqueued);
   return totals;
 }
@@ -62,7 +62,7 @@ class PairSums {
     });
     for (std::uint32_t n = 0; n < shared_pairs - 1; ++n) add(segment.shared_pair(n));
     const JobTotals others = totals_of(segment.shared_pair(shared_pairs - 1));
-    if (others.enqueued + others.started + others.ended() != 0) sums_[JobPair::other().bits()] += others;
+    if (others.enqueued + others.attempts + others.ended() != 0) sums_[JobPair::other().bits()] += others;
   }
 
   /// Hands each pair to `visit(pair, level, totals)`; `level` is the number of its level, if that is still in use.

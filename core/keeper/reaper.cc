@@ -174,7 +174,9 @@ void Reaper::retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::
   const JobPair pair = settling_.pair_of(index);
   if (!settle(index, word, ending)) return;
   count_one(cause == DeathCause::worker_lost ? me_->worker_lost : me_->lease_expired);
-  if (!had_begun || ending.outcome != Outcome::requeue) return;
+  if (!had_begun) return;
+  settling_.tally().count(&PairCounts::left, pair);
+  if (ending.outcome != Outcome::requeue) return;
   count_one(me_->retried);
   settling_.tally().count(&PairCounts::retried, pair);
 }

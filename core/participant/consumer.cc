@@ -40,7 +40,12 @@ Result<Job> Consumer::claim(Participant& self, std::uint64_t wait_ns) try {
         return result;
       }
     }
-    if (hand_out(self, window_.next(), lease_of(*result))) return result;
+    HeldLease& lease = lease_of(*result);
+    if (hand_out(self, window_.next(), lease)) {
+      if (context_.sampler.pass(1) == 0) [[unlikely]]
+        begin_timing(lease);
+      return result;
+    }
     if (auto goes_on = go_on_claiming(patience); !goes_on) {
       result = std::unexpected(goes_on.error());
       return result;
@@ -82,8 +87,15 @@ Result<std::size_t> Consumer::claim_batch(Participant& self, std::span<Job> out,
       claimed_at_wall_ns_ = wall_clock_ns();
     }
     std::size_t handed_out = 0;
+    std::uint64_t timed = context_.sampler.pass(count);
     for (std::uint32_t n = 0; n < count; ++n) {
-      if (hand_out(self, claims[n], lease_of(out[handed_out]))) ++handed_out;
+      HeldLease& lease = lease_of(out[handed_out]);
+      if (!hand_out(self, claims[n], lease)) continue;
+      ++handed_out;
+      if (n < timed) [[likely]]
+        continue;
+      begin_timing(lease);
+      timed = n + 1 + context_.sampler.pass(count - n - 1);
     }
     if (handed_out != 0) return handed_out;
     if (auto goes_on = go_on_claiming(patience); !goes_on) return std::unexpected(goes_on.error());
@@ -260,9 +272,6 @@ inline bool Consumer::hand_out(Participant& self, const Claim& claim, HeldLease&
   lease.flags = flags;
   if (book.has_permit(claim.slot)) [[unlikely]]
     lease.flags |= holds_permit;
-  context_.settling.tally().count(&PairCounts::started, pair_of(lease));
-  if (context_.sampler.takes_next()) [[unlikely]]
-    begin_timing(lease);
   return true;
 }
 

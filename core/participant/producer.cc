@@ -63,7 +63,9 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
     std::uint64_t position = ring.tail();
     Arrival arrival;
     const std::size_t begin = n;
+    std::uint32_t other_kinds = 0;  // not zero: the kinds differ
     for (; n < filled.size() && requests[n].level == requests[begin].level; ++n) {
+      other_kinds |= static_cast<std::uint32_t>(requests[n].kind) ^ static_cast<std::uint32_t>(requests[begin].kind);
       if (requests[n].options != nullptr) [[unlikely]] {
         const DueTime look = CellWriter::first_look_at(*requests[n].options);
         if (look.ns != 0) settling.mark_for_keeper(filled[n].index, look);  // enq.N5
@@ -80,11 +82,20 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
     }
     if (is_direct) ring.raise_tail(position);
     wake_for_jobs(context_.segment, arrival, static_cast<std::uint32_t>(n - begin));
+    count_enqueued(requests.subspan(begin, n - begin), other_kinds != 0);
   }
   context_.entry.placing_count.store(0, std::memory_order_release);  // enq.N6, ORDER placing
   count_more(context_.entry.enqueued, filled.size());
-  TallyRun tally(settling.tally(), &PairCounts::enqueued);
-  for (const JobRequest& request : requests.first(filled.size())) tally.add(pair_of(request));
+}
+
+inline void Producer::count_enqueued(std::span<const JobRequest> requests, bool differ) noexcept {
+  Tally& tally = context_.settling.tally();
+  if (!differ) [[likely]] {
+    tally.count(&PairCounts::enqueued, pair_of(requests.front()), requests.size());
+    return;
+  }
+  TallyRun run(tally, &PairCounts::enqueued);
+  for (const JobRequest& request : requests) run.add(pair_of(request));
 }
 
 Result<void> Producer::reach_device(std::uint64_t wait_ns) {

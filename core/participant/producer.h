@@ -74,6 +74,8 @@ class Producer {
   /// Does what place() says, for a run of jobs.
   void place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
                     std::span<const JobId> ids) noexcept;
+  /// Counts jobs of one level. `differ`: their kinds do.
+  void count_enqueued(std::span<const JobRequest> requests, bool differ) noexcept;
   /// Waits until the arena has an extent for `bytes`. `end_ns` and errors as in wait_for_space().
   [[gnu::noinline]] Result<void> wait_for_extent(std::size_t bytes, std::uint64_t end_ns);
   /// Waits until `has_room()`: wake.S1 to wake.S5. `refusal` makes the errors would_block and timed_out.

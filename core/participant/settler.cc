@@ -67,10 +67,16 @@ bool Settler::end(HeldLease& lease) noexcept {
   return won != Won::nothing;
 }
 
-std::size_t Settler::end_run(std::span<Job> jobs) noexcept {
+void Settler::count_completed(std::span<Job> jobs, std::span<const Won> won) noexcept {
+  TallyRun tally(context_.settling.tally(), &PairCounts::completed);
+  for (std::size_t n = 0; n < jobs.size(); ++n) {
+    if (won[n] != Won::nothing) tally.add(pair_of(lease_of(jobs[n])));
+  }
+}
+
+std::size_t Settler::end_run(std::span<Job> jobs, bool differ) noexcept {
   Settling& settling = context_.settling;
   MarkRun marks([&settling](std::uint32_t word, std::uint64_t bits) { settling.mark_ended(word, bits); });
-  TallyRun tally(settling.tally(), &PairCounts::completed);
   std::array<Won, Participant::most_in_batch> won;
   std::uint64_t wait_groups_ended = 0;
   std::size_t count = 0;
@@ -79,11 +85,11 @@ std::size_t Settler::end_run(std::span<Job> jobs) noexcept {
     won[n] = is_held(lease) ? win_end(lease) : Won::nothing;
     if (won[n] == Won::nothing) continue;
     ++count;
-    tally.add(pair_of(lease));
     wait_groups_ended |= wait_group_bit(index_of(lease.id));
     if (won[n] == Won::cell_to_mark) marks.add(index_of(lease.id));  // settle.M
   }
   marks.flush();
+  if (differ) count_completed(jobs, won);
   settling.wake_waiters(wait_groups_ended);  // settle.W
   FreeCells& free_cells = context_.free_cells;
   for (std::size_t n = 0; n < jobs.size(); ++n) {
@@ -117,15 +123,22 @@ inline bool Settler::complete_plain(HeldLease& lease) noexcept {
 std::size_t Settler::complete_batch(std::span<Job> jobs) noexcept {
   std::size_t completed = 0;
   std::size_t kept = 0;  // those have counted themselves
+  if (jobs.empty()) return 0;
+  const JobPair first = pair_of(lease_of(jobs.front()));
+  std::uint32_t other = 0;  // not zero: levels or kinds differ
   for (Job& job : jobs) {
     HeldLease& lease = lease_of(job);
+    other |= static_cast<std::uint32_t>(lease.level) ^ first.level_value();
+    other |= static_cast<std::uint32_t>(lease.kind) ^ first.kind();
     const bool is_plain = (lease.flags & not_plain) == 0 && follow_ups_.empty();
     if (is_held(lease) && !is_plain && complete(lease, {})) ++kept;
   }
   for (std::size_t done = 0; done < jobs.size(); done += Participant::most_in_batch) {
-    completed += end_run(jobs.subspan(done, std::min<std::size_t>(Participant::most_in_batch, jobs.size() - done)));
+    const std::size_t count = std::min<std::size_t>(Participant::most_in_batch, jobs.size() - done);
+    completed += end_run(jobs.subspan(done, count), other != 0);
   }
   count_more(context_.entry.completed, completed);
+  if (other == 0 && completed != 0) context_.settling.tally().count(&PairCounts::completed, first, completed);
   context_.free_cells.list_if_wanted();
   return completed + kept;
 }
@@ -202,15 +215,23 @@ bool Settler::extend(HeldLease& lease, std::uint64_t lease_ns) noexcept {
   return true;
 }
 
+void Settler::count_left(JobPair pair, bool won) noexcept {
+  if (won) context_.settling.tally().count(&PairCounts::left, pair);
+}
+
 bool Settler::release(HeldLease& lease) noexcept {
+  const JobPair pair = pair_of(lease);
   const bool won = settle(lease, {.outcome = Outcome::requeue, .attempts = attempts_before(lease)});
+  count_left(pair, won);
   if (won) count_more(context_.entry.released, 1);
   return won;
 }
 
 bool Settler::snooze(HeldLease& lease, std::uint64_t delay_ms) noexcept {
+  const JobPair pair = pair_of(lease);
   const bool won =
       settle(lease, {.outcome = Outcome::delay, .attempts = attempts_before(lease), .due = due_in(delay_ms)});
+  count_left(pair, won);
   if (won) count_more(context_.entry.released, 1);
   return won;
 }
@@ -261,7 +282,10 @@ bool Settler::reject(HeldLease& lease, std::string_view error, std::string_view 
 }
 
 bool Settler::end_as_cancelled(HeldLease& lease) noexcept {
-  return settle(lease, {.outcome = Outcome::cancel, .attempts = attempts_of(lease)});
+  const JobPair pair = pair_of(lease);
+  const bool won = settle(lease, {.outcome = Outcome::cancel, .attempts = attempts_of(lease)});
+  count_left(pair, won);
+  return won;
 }
 
 std::size_t Settler::room_for_result(const HeldLease& lease) const noexcept {

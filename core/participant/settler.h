@@ -45,8 +45,12 @@ class Settler {
   /// Completes a plain job: settle.E2 to settle.E7. The freed cell is kept back.
   bool end(HeldLease& lease) noexcept;
   /// Completes a run of plain jobs. Those of one word of the marks are marked together, and no slot is cleared before
-  /// its job is marked. Returns how many.
-  std::size_t end_run(std::span<Job> jobs) noexcept;
+  /// its job is marked. `differ`: levels or kinds do, and they are counted here. Returns how many.
+  std::size_t end_run(std::span<Job> jobs, bool differ) noexcept;
+  /// Counts the jobs of a run that were won, by levels and kinds that differ.
+  [[gnu::noinline]] void count_completed(std::span<Job> jobs, std::span<const Won> won) noexcept;
+  /// Counts an attempt that ended without completing or failing, if its end was won.
+  void count_left(JobPair pair, bool won) noexcept;
   /// Completes a plain job, and counts it.
   bool complete_plain(HeldLease& lease) noexcept;
   /// Counts how long a run took that is timed.

@@ -85,7 +85,7 @@ class FreeCells {
 
   /// The cell was freed by us. Kept back until its neighbours are freed too, list() is called, or there are
   /// `most_unlisted` of them.
-  void keep_back(CellIndex index) noexcept {
+  [[gnu::always_inline]] void keep_back(CellIndex index) noexcept {
     const std::uint32_t first = index & ~std::uint32_t{63};
     if (first != unlisted_.first_cell) {
       list();

@@ -63,8 +63,13 @@ class RunSampler {
   /// `seed` is any number.
   explicit RunSampler(std::uint64_t seed) noexcept : random_(seed | 1) {}
 
-  /// Counts a job that is handed out. Returns whether it is the one that is timed: then begin() follows.
-  bool takes_next() noexcept { return --until_ == 0; }
+  /// Counts jobs that are handed out. Returns how many of them come before the one that is timed, for which begin()
+  /// follows: those behind it are counted after that. `jobs`: none of them is timed.
+  std::uint64_t pass(std::uint64_t jobs) noexcept {
+    if (until_ <= jobs) return until_ - 1;
+    until_ -= jobs;
+    return jobs;
+  }
 
   /// Begins to time the job in a lease slot. Returns its weight.
   std::uint64_t begin(std::uint32_t slot, std::uint64_t now_ns) noexcept {

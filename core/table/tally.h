@@ -24,7 +24,7 @@ class Tally {
   /// `number` is the acting participant's.
   Tally(const Segment& segment, std::uint32_t number) noexcept : segment_(&segment), number_(number) {}
 
-  void count(Event event, JobPair pair, std::uint64_t n = 1) noexcept {
+  [[gnu::always_inline]] void count(Event event, JobPair pair, std::uint64_t n = 1) noexcept {
     if (pair != pair_) [[unlikely]]
       turn_to(pair);
     std::atomic<std::uint64_t>& word = line_->*event;

@@ -20,9 +20,9 @@ namespace ringmill {
 /// What happened to jobs, in all since the shared memory was made.
 struct JobTotals {
   std::uint64_t enqueued = 0;
-  /// Attempts that began, and those that failed; after `retried` of these the job waits again. A worker that was lost
-  /// counts as retried, not as failed.
-  std::uint64_t started = 0;
+  /// Attempts that ended, in whatever way, and those that failed; after `retried` attempts the job waits again. A
+  /// worker that was lost counts as retried, not as failed.
+  std::uint64_t attempts = 0;
   std::uint64_t failed = 0;
   std::uint64_t retried = 0;
   /// Jobs that are over, by how they ended.

@@ -308,9 +308,9 @@ bool print_statistics() {
                {
                    {offsetof(PairCounts, pair), sizeof(PairCounts::pair), "pair"},
                    {offsetof(PairCounts, enqueued), sizeof(PairCounts::enqueued), "enqueued"},
-                   {offsetof(PairCounts, started), sizeof(PairCounts::started), "started"},
                    {offsetof(PairCounts, completed), sizeof(PairCounts::completed), "completed"},
                    {offsetof(PairCounts, failed), sizeof(PairCounts::failed), "failed"},
+                   {offsetof(PairCounts, left), sizeof(PairCounts::left), "left"},
                    {offsetof(PairCounts, retried), sizeof(PairCounts::retried), "retried"},
                    {offsetof(PairCounts, dead), sizeof(PairCounts::dead), "dead"},
                    {offsetof(PairCounts, cancelled), sizeof(PairCounts::cancelled), "cancelled"},
