@@ -6,7 +6,7 @@ unset CDPATH
 cd "$(dirname "$0")/.."
 
 build_packages="g++ cmake ninja-build pkg-config libboost-dev libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev
-  libxxhash-dev libssl-dev libgtest-dev libbenchmark-dev liburing-dev libsqlite3-dev
+  libxxhash-dev libssl-dev libgtest-dev libbenchmark-dev liburing-dev libsqlite3-dev libmicrohttpd-dev
   libabsl-dev tzdata python3 python3-xxhash"
 
 fail() { # MESSAGE

@@ -23,7 +23,7 @@ from pathlib import Path
 from tidy_tree import Finding
 
 FOLDER = "tests/defects"
-SEARCHED = ("include/", "ipc/", "core/", "workers/", "tools/")
+SEARCHED = ("include/", "ipc/", "core/", "workers/", "server/", "tools/")
 FIND = re.compile(r"find(?: in (\S+))?:")
 SUITE = re.compile(r"^TEST(?:_F|_P)?\(\s*(\w+),", re.MULTILINE)
 

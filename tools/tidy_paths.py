@@ -5,7 +5,7 @@ import re
 from cpp_reader import without_comments_and_strings
 from tidy_tree import Finding
 
-PATH_ROOMS = ("core/", "ipc/", "workers/", "tools/cli/")
+PATH_ROOMS = ("core/", "ipc/", "workers/", "server/", "tools/cli/")
 PATH_USERS = {
     "ipc/directory.h": "the one way to touch a directory",
     "ipc/directory.cc": "the one way to touch a directory",
@@ -14,6 +14,7 @@ PATH_USERS = {
     "ipc/process_end.cc": "/proc, where the kernel alone makes names",
     "core/base/sqlite.cc": "what SQLite is about to open, at a path that leads through a descriptor",
     "ipc/segment.cc": "the kernel's id of this boot, below /proc",
+    "server/sockets.cc": "the rights of a socket, by its name below the descriptor of the engine's directory",
     "workers/spool.cc": "a nameless file in a folder for temporary ones, which the system or the user's TMPDIR names",
     "tools/cli/keeper.cc": "/dev/null, and the root folder to stand in",
     "tools/cli/process_start.cc": "/dev/null, in the place of standard descriptors that are closed",

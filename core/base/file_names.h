@@ -11,6 +11,8 @@
 //   levels.json          the dynamic levels (core/levels/level_list.h)
 //   dead-letters.db      jobs that ended badly, and what SQLite keeps beside it (core/dead_letters/store.h)
 //   schedules.db         the schedules, likewise (core/schedules/schedule_book.h)
+//   serve.sock           the socket of `ringmill serve` (server/sockets.h)
+//   serve.token          its token for TCP, if no other file was named
 //   journal/             the journal's segments (docs/journal-format.md), and damaged blocks that a recovery kept aside
 #pragma once
 
@@ -34,6 +36,8 @@ inline constexpr std::string_view dead_letter_files[] = {"dead-letters.db-wal", 
                                                          "dead-letters.db"};
 inline constexpr std::string_view schedules_file = "schedules.db";
 inline constexpr std::string_view journal_folder = "journal";
+inline constexpr const char* serve_socket_file = "serve.sock";
+inline constexpr const char* serve_token_file = "serve.token";
 
 /// What an engine has in databases, and what SQLite keeps beside them. An engine that is made where another one was
 /// half removed must not find that one's.
@@ -43,9 +47,9 @@ inline constexpr std::array<std::string_view, 6> database_files{dead_letter_file
 
 /// Every file that is made in an engine's directory, the lock last. Each may stand there half-made, too. The journal's
 /// folder has names of its own (core/journal/file_names.h).
-inline constexpr std::array<std::string_view, 14> own_files{
-    resize_note_file,  configuration_file, generation_file,   creation_note_file, memory_note_file,
-    flow_file,         database_files[0],  database_files[1], database_files[2],  database_files[3],
-    database_files[4], database_files[5],  level_list_file,   engine_lock_file};
+inline constexpr std::array<std::string_view, 16> own_files{
+    resize_note_file, configuration_file, generation_file,   creation_note_file, memory_note_file,  flow_file,
+    database_files[0],  database_files[1], database_files[2],  database_files[3], database_files[4],
+    database_files[5],  level_list_file,   serve_socket_file,  serve_token_file,  engine_lock_file};
 
 }  // namespace ringmill

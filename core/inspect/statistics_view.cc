@@ -135,6 +135,7 @@ class StatisticsView {
   explicit StatisticsView(const Segment& segment) : segment_(&segment), table_(segment), kinds_(segment) {}
 
   EngineStatistics take(const std::function<bool(std::uint32_t)>& is_alive) {
+    const auto look = segment_->look();
     begin();
     view_levels();
     view_pairs();
@@ -151,7 +152,7 @@ class StatisticsView {
     answer_.engine_id = JobId(segment_->header().engine_id.load()).to_string();
     answer_.layout_version = layout_version;
     answer_.capacity = Room(*segment_).plain_capacity();
-    answer_.memory_bytes = segment_->geometry().bytes;
+    answer_.memory_bytes = segment_->allocated_bytes();
     answer_.unlinked = segment_->is_unlinked();
     answer_.journal = view_journal(segment_->journal());
     answer_.totals = view_totals(*segment_);

@@ -1,9 +1,9 @@
 // How values are written on the command line.
-#include "tools/cli/values.h"
+#include "core/base/values.h"
 
 #include <gtest/gtest.h>
 
-#include "tools/cli/base64.h"
+#include "core/base/base64.h"
 
 namespace ringmill::cli {
 namespace {

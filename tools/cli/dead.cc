@@ -12,13 +12,13 @@
 
 #include "core/dead_letters/store.h"
 #include "core/instance/engine_files.h"
+#include "server/job_json.h"
+#include "server/letter_retry.h"
 #include "tools/cli/command.h"
 #include "tools/cli/dead_letters.h"
-#include "tools/cli/job_options.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
-#include "tools/cli/view.h"
 
 namespace ringmill::cli {
 
@@ -216,108 +216,16 @@ int run_purge(const DeadWords& words, DeadLetterStore& store) {
   return output.finish(exit_done);
 }
 
-/// Steps retry.T2 to retry.T4 (core/dead_letters/store.h), a batch at a time.
-class Retrying {
- public:
-  Retrying(const DeadWords& words, DeadLetterStore& store, Engine& engine, Participant& participant)
-      : words_(words), store_(store), engine_(engine), participant_(participant), option_reader_(engine) {}
-
-  /// Returns false to stop.
-  bool add(const DeadLetter& letter) {
-    const auto kind = engine_.kind(letter.kind);
-    const auto level = engine_.level(letter.level);
-    if (!kind) return keep(letter, kind.error());
-    if (!level) return keep(letter, level.error());
-    const auto options = options_of(letter);
-    if (!options) return keep(letter, options.error());
-    if (letter.payload_cut_from != 0) {
-      return keep(letter, Error(ErrorCode::too_large, "not all of its payload was kept, so it cannot run again"));
-    }
-    if (letter.payload.size() > engine_.most_payload_bytes(*options)) {
-      return keep(letter, Error(ErrorCode::too_large, "its payload is longer than this engine's may be"));
-    }
-    letters_.push_back(letter);
-    options_[letters_.size() - 1] = *options;
-    requests_[letters_.size() - 1] = {.kind = *kind,
-                                      .level = *level,
-                                      .payload = letters_.back().payload,
-                                      .lease = letter.lease,
-                                      .durability = Durability::durable,
-                                      .options = &options_[letters_.size() - 1]};
-    return letters_.size() < requests_.size() || flush();
+int finish_retry(const LetterRetry& retry, Output& output) {
+  output.flush();
+  const std::string so_far = fmt::format("; letters that were retried: {}", retry.count());
+  if (const auto& error = retry.error()) return fail("dead", exit_code_of(error->code()), error->message() + so_far);
+  if (retry.kept() != 0) {
+    return fail("dead", exit_no,
+                fmt::format("{} stay dead, the first because: {}{}", retry.kept(), retry.first_kept(), so_far));
   }
-
-  bool flush() {
-    if (stopped_) return false;  // what failed half-way must not go in again
-    if (letters_.empty()) return true;
-    std::array<JobId, Participant::most_in_batch> ids;
-    const auto entered = participant_.enqueue_batch(std::span(requests_).first(letters_.size()), ids, room_wait);
-    if (!entered) return stop(entered.error());
-    std::vector<JobId> retried;
-    for (std::size_t n = 0; n < *entered; ++n) retried.push_back(letters_[n].id);
-    // The jobs are in: from here on a letter that stays means a second job, so it goes before anything is printed.
-    if (auto removed = store_.remove(retried); !removed) return stop(removed.error());
-    for (std::size_t n = 0; n < *entered; ++n) print(retried[n], ids[n]);
-    output_.flush();
-    const bool all_entered = *entered == letters_.size();
-    letters_.clear();
-    count_ += *entered;
-    if (all_entered) return true;
-    return stop(Error(ErrorCode::would_block, "the engine is full; start a worker, and retry the rest"));
-  }
-
-  int finish() {
-    output_.flush();
-    const std::string so_far = fmt::format("; letters that were retried: {}", count_);
-    if (stopped_) return fail("dead", exit_code_of(stopped_->code()), stopped_->message() + so_far);
-    if (kept_ != 0) {
-      return fail("dead", exit_no, fmt::format("{} stay dead, the first because: {}{}", kept_, first_kept_, so_far));
-    }
-    return output_.finish(exit_done);
-  }
-
- private:
-  static constexpr std::chrono::seconds room_wait{5};
-
-  /// Returns the job's own options, without delay and expiry.
-  Result<JobOptions> options_of(const DeadLetter& letter) {
-    OptionWords words{.keep_result = letter.keep_result};
-    words.max_attempts = static_cast<std::uint16_t>(std::min<std::uint32_t>(letter.max_attempts, 0xffff));
-    if (!letter.backoff.empty()) words.backoff = letter.backoff;
-    if (letter.bury_when_worker_lost) words.on_worker_lost = OnWorkerLost::bury;
-    return option_reader_.read(words);
-  }
-  /// A letter that cannot be retried does not hold up the others.
-  bool keep(const DeadLetter& letter, const Error& error) {
-    if (kept_++ == 0) first_kept_ = letter.id.to_string() + ": " + error.message();
-    return true;
-  }
-  bool stop(const Error& error) {
-    stopped_ = error;
-    return false;
-  }
-  void print(JobId letter, JobId job) {
-    if (words_.json) {
-      output_.json({{"id", letter.to_string()}, {"retried_as", job.to_string()}});
-    } else {
-      output_.line(fmt::format("{} retried as {}", letter.to_string(), job.to_string()));
-    }
-  }
-
-  const DeadWords& words_;
-  DeadLetterStore& store_;
-  Engine& engine_;
-  Participant& participant_;
-  OptionReader option_reader_;
-  Output output_;
-  std::vector<DeadLetter> letters_;
-  std::array<JobOptions, Participant::most_in_batch> options_;
-  std::array<JobRequest, Participant::most_in_batch> requests_;
-  std::uint64_t count_ = 0;
-  std::uint64_t kept_ = 0;
-  std::string first_kept_;
-  std::optional<Error> stopped_;
-};
+  return output.finish(exit_done);
+}
 
 int run_retry(const DeadWords& words, DeadLetterStore& store) {
   const auto lock = store.lock_retries();  // retry.T1
@@ -326,13 +234,22 @@ int run_retry(const DeadWords& words, DeadLetterStore& store) {
   if (!engine) return fail("dead", engine.error());
   auto participant = engine->attach(Role::producer);
   if (!participant) return fail("dead", participant.error());
-  Retrying retrying(words, store, *engine, **participant);
+  Output output;
+  const auto print = [&](JobId letter, JobId job) {
+    if (words.json) {
+      output.json({{"id", letter.to_string()}, {"retried_as", job.to_string()}});
+    } else {
+      output.line(fmt::format("{} retried as {}", letter.to_string(), job.to_string()));
+    }
+    output.flush();
+  };
+  LetterRetry retry(store, *engine, **participant, print);
   const auto seen =
-      each(words, store, Order::oldest_first, [&](const DeadLetter& letter) { return retrying.add(letter); });
+      each(words, store, Order::oldest_first, [&](const DeadLetter& letter) { return retry.add(letter); });
   if (!seen) return fail("dead", seen.error());
   if (!*seen) return no_letter(words);
-  retrying.flush();
-  return retrying.finish();
+  retry.flush();
+  return finish_retry(retry, output);
 }
 
 /// No job was ever buried.

@@ -2,13 +2,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/base64.h"
+#include "core/base/values.h"
 #include "core/instance/engine_files.h"
-#include "tools/cli/base64.h"
+#include "server/job_json.h"
 #include "tools/cli/job_options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
-#include "tools/cli/values.h"
-#include "tools/cli/view.h"
 
 namespace ringmill::cli {
 

@@ -6,19 +6,20 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "core/inspect/engine_view.h"
 #include "core/inspect/invariants.h"
 #include "core/inspect/job_view.h"
 #include "core/inspect/status_view.h"
 #include "core/levels/level_names.h"
 #include "ipc/clock.h"
 #include "ipc/registry.h"
+#include "server/job_json.h"
 #include "tools/cli/command.h"
 #include "tools/cli/dead_letters.h"
 #include "tools/cli/journal_lines.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
-#include "tools/cli/view.h"
 
 namespace ringmill::cli {
 

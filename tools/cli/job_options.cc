@@ -6,10 +6,10 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "core/base/values.h"
 #include "core/table/job_table.h"
 #include "ipc/layout.h"
 #include "tools/cli/options.h"
-#include "tools/cli/values.h"
 
 namespace ringmill::cli {
 

@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "tools/cli/base64.h"
+#include "core/base/base64.h"
+#include "core/base/values.h"
 #include "tools/cli/json_line.h"
-#include "tools/cli/values.h"
 
 namespace ringmill::cli {
 

@@ -8,16 +8,16 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "core/base/base64.h"
 #include "core/durability/recovery.h"
 #include "core/instance/engine_files.h"
 #include "core/journal/read_only_device.h"
 #include "core/journal/reader.h"
 #include "ipc/layout.h"
 #include "ipc/name_table.h"
-#include "tools/cli/base64.h"
+#include "server/job_json.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
-#include "tools/cli/view.h"
 
 namespace ringmill::cli {
 

@@ -6,13 +6,14 @@
 
 #include <ringmill/engine.h>
 
+#include "core/inspect/engine_view.h"
 #include "core/instance/engine_files.h"
 #include "core/schedules/schedule_book.h"
+#include "server/job_json.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
-#include "tools/cli/view.h"
 
 namespace ringmill::cli {
 

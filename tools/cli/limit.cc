@@ -9,12 +9,13 @@
 
 #include <ringmill/engine.h>
 
+#include "core/inspect/engine_view.h"
 #include "ipc/name_table.h"
+#include "server/job_json.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
-#include "tools/cli/view.h"
 
 namespace ringmill::cli {
 

@@ -48,7 +48,7 @@ int run(int argc, char** argv) {
       add_cancel(program), add_dump(program),    add_dead(program),     add_keeper(program), add_recover(program),
       add_verify(program), add_remove(program),  add_schedule(program), add_wait(program),   add_explain(program),
       add_pause(program),  add_resume(program),  add_limit(program),    add_level(program),  add_forget(program),
-      add_resize(program)};
+      add_resize(program), add_top(program),    add_metrics(program), add_serve(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

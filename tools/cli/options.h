@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "tools/cli/values.h"
+#include "core/base/values.h"
 
 namespace ringmill::cli {
 

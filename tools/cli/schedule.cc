@@ -8,10 +8,10 @@
 
 #include <ringmill/engine.h>
 
+#include "core/base/base64.h"
 #include "core/instance/engine_files.h"
 #include "core/levels/dynamic_levels.h"
 #include "core/schedules/schedule_book.h"
-#include "tools/cli/base64.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"

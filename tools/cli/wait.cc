@@ -7,13 +7,14 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "core/inspect/engine_view.h"
 #include "core/inspect/job_view.h"
+#include "server/job_json.h"
 #include "tools/cli/command.h"
 #include "tools/cli/dead_letters.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
-#include "tools/cli/view.h"
 
 namespace ringmill::cli {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace ringmill::cli {
+namespace ringmill {
 
 inline constexpr std::string_view base64_digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -46,4 +46,4 @@ inline std::optional<std::string> from_base64(std::string_view text) {
   return bytes;
 }
 
-}  // namespace ringmill::cli
+}  // namespace ringmill

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,7 +15,7 @@
 #include "ipc/file.h"
 #include "ipc/segment.h"
 
-namespace ringmill::cli {
+namespace ringmill {
 
 class EngineView {
  public:
@@ -45,14 +44,4 @@ class EngineView {
   File probe_;  // the lock file, to ask which process holds what
 };
 
-/// The keys of `job`, in the contract's order. What is not known is null.
-nlohmann::ordered_json job_json(const JobInfo& info);
-
-/// Its handler has said how far it is.
-bool has_progress(const JobInfo& info) noexcept;
-
-/// A time, or nothing for a moment that did not come.
-std::string time_text(std::chrono::system_clock::time_point time, std::string_view none = "-");
-nlohmann::ordered_json time_json(std::chrono::system_clock::time_point time);
-
-}  // namespace ringmill::cli
+}  // namespace ringmill

@@ -17,7 +17,7 @@
 
 #include "core/base/durations.h"
 
-namespace ringmill::cli {
+namespace ringmill {
 
 /// 4096, 64KiB, 1MiB, 2GiB.
 inline std::optional<std::uint64_t> parse_size(std::string_view text) noexcept {
@@ -110,4 +110,4 @@ inline std::optional<LevelLimits> read_level_limits(std::string_view text) noexc
   return is_share ? LevelLimits{.most_percent = most} : LevelLimits{.most = most};
 }
 
-}  // namespace ringmill::cli
+}  // namespace ringmill

@@ -1,0 +1,23 @@
+// A job as JSON, the same in every command and answer.
+#pragma once
+
+#include <chrono>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+
+#include <ringmill/job.h>
+
+namespace ringmill {
+
+/// The keys of `job`, in the contract's order. What is not known is null.
+nlohmann::ordered_json job_json(const JobInfo& info);
+
+/// Its handler has said how far it is.
+bool has_progress(const JobInfo& info) noexcept;
+
+/// A time, or nothing for a moment that did not come.
+std::string time_text(std::chrono::system_clock::time_point time, std::string_view none = "-");
+nlohmann::ordered_json time_json(std::chrono::system_clock::time_point time);
+
+}  // namespace ringmill
