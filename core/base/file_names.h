@@ -48,8 +48,8 @@ inline constexpr std::array<std::string_view, 6> database_files{dead_letter_file
 /// Every file that is made in an engine's directory, the lock last. Each may stand there half-made, too. The journal's
 /// folder has names of its own (core/journal/file_names.h).
 inline constexpr std::array<std::string_view, 16> own_files{
-    resize_note_file, configuration_file, generation_file,   creation_note_file, memory_note_file,  flow_file,
-    database_files[0],  database_files[1], database_files[2],  database_files[3], database_files[4],
-    database_files[5],  level_list_file,   serve_socket_file,  serve_token_file,  engine_lock_file};
+    resize_note_file,  configuration_file, generation_file,   creation_note_file, memory_note_file,  flow_file,
+    database_files[0], database_files[1],  database_files[2], database_files[3],  database_files[4], database_files[5],
+    level_list_file,   serve_socket_file,  serve_token_file,  engine_lock_file};
 
 }  // namespace ringmill

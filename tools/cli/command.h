@@ -35,5 +35,7 @@ Command add_resize(CLI::App& program);
 Command add_top(CLI::App& program);
 Command add_metrics(CLI::App& program);
 Command add_serve(CLI::App& program);
+Command add_watch(CLI::App& program);
+Command add_completion(CLI::App& program);
 
 }  // namespace ringmill::cli
