@@ -28,15 +28,16 @@ Dependencies::Fate Dependencies::fate_of(JobId parent) {
   }
   // dep.F2: seq_cst. A cell that is not there has no job, and gets none before the next turn.
   const StateWord word = table.is_there(index) ? StateWord(table.state(index).load()) : table.word(index);
-  if (word.generation() != generation_of(parent)) return is_dead_letter(parent) ? Fate::badly : Fate::well;
+  if (word.generation() != generation_of(parent)) return is_dead_letter(parent) ? Fate::dead : Fate::well;
   switch (word.state()) {
     case CellState::completing:
       return Fate::is_completing;
     case CellState::completed:
       return Fate::well;
     case CellState::cancelled:
+      return Fate::cancelled;
     case CellState::burying:
-      return Fate::badly;
+      return Fate::dead;
     case CellState::free:
       return Fate::well;
     default:
@@ -94,7 +95,7 @@ bool Dependencies::look_at(CellIndex index, StateWord word) {
     }
   }
   if (word.state() != CellState::blocked) return false;  // its parents are kept for it
-  if (child->living == 0) decide(index, word, child->bad_parent);
+  if (child->living == 0) decide(index, word, *child);
   return !child->completing.empty();
 }
 
@@ -102,13 +103,13 @@ void Dependencies::take_up(JobId id, Child& child, JobId parent) {
   Fate fate = fate_of(parent);
   const bool stands = reaper_->settling().table().stands(parent);
   if (!stands && fate == Fate::is_completing) fate = fate_of(parent);  // it ended in between, and went
-  if (fate == Fate::badly) child.bad_parent = parent;
+  child.note(parent, fate);
   if (!stands) return;
   Parent& known = parents_[parent.value()];
   ++known.children;
   child.parents.push_back(parent);
-  if (fate != Fate::lives && fate != Fate::is_completing) {
-    say_over(parent, known, fate == Fate::well);
+  if (is_over(fate)) {
+    say_over(parent, known, fate);
     return;
   }
   known.waiting.push_back(id.value());
@@ -120,17 +121,22 @@ Dependencies::Fate Dependencies::look_again_at(JobId parent) {
   const auto known = parents_.find(parent.value());
   if (known == parents_.end() || known->second.is_over) return Fate::well;
   const Fate fate = fate_of(parent);
-  if (fate != Fate::lives && fate != Fate::is_completing) say_over(parent, known->second, fate == Fate::well);
+  if (is_over(fate)) say_over(parent, known->second, fate);
   return fate;
 }
 
-void Dependencies::decide(CellIndex index, StateWord word, JobId bad_parent) {
+void Dependencies::decide(CellIndex index, StateWord word, const Child& child) {
   Settling& settling = reaper_->settling();
   const JobTable& table = settling.table();
   const CellLinks* const links = table.links(index);
-  if (bad_parent && links != nullptr && links->runs_all_the_same.load() == 0) {
+  const bool runs_all_the_same = links == nullptr || links->runs_all_the_same.load() != 0;
+  if (child.dead_parent && !runs_all_the_same) {
     reaper_->bury(index, word, DeathCause::parent_dead,
-                  fmt::format("job {}, which it waited for, is dead or was cancelled", bad_parent.to_string()));
+                  fmt::format("job {}, which it waited for, is dead", child.dead_parent.to_string()));
+    return;
+  }
+  if (child.has_cancelled_parent && !runs_all_the_same) {
+    reaper_->cancel(index, word);
     return;
   }
   const DueTime due = DueTime::of(table.header(index).due_at.load());
@@ -142,19 +148,19 @@ void Dependencies::decide(CellIndex index, StateWord word, JobId bad_parent) {
   }
 }
 
-void Dependencies::say_over(JobId parent, Parent& known, bool ended_well) {
+void Dependencies::say_over(JobId parent, Parent& known, Fate fate) {
   if (std::exchange(known.is_over, true)) return;
   const JobTable& table = reaper_->settling().table();
   for (const std::uint64_t waiting : std::exchange(known.waiting, {})) {
     const auto found = children_.find(waiting);
     if (found == children_.end()) continue;  // it has ended
     Child& child = found->second;
-    if (!ended_well) child.bad_parent = parent;
+    child.note(parent, fate);
     if (--child.living != 0 || !child.to_look_at.empty()) continue;
     const CellIndex index = index_of(JobId(waiting));
     const StateWord word = table.word(index);
     if (word.state() != CellState::blocked || word.generation() != generation_of(JobId(waiting))) continue;
-    decide(index, word, child.bad_parent);
+    decide(index, word, child);
   }
 }
 
@@ -171,7 +177,11 @@ void Dependencies::note_end(CellIndex index, StateWord word, std::vector<JobId>&
     children_.erase(found);
   }
   const auto known = parents_.find(id.value());
-  if (known != parents_.end()) say_over(id, known->second, word.state() == CellState::completed);
+  if (known == parents_.end()) return;
+  const Fate fate = word.state() == CellState::completed   ? Fate::well
+                    : word.state() == CellState::cancelled ? Fate::cancelled
+                                                           : Fate::dead;
+  say_over(id, known->second, fate);
 }
 
 }  // namespace ringmill

@@ -8,8 +8,8 @@
 //           over: F4
 //   dep.F3  remember how many live; count down when a      (the keeper: F4 for jobs that waited for this one only)
 //           parent's end is marked
-//   dep.F4  CAS the cell: blocked -> queued, or delayed; or, where a parent is dead, -> completing, and then to the
-//           dead letters
+//   dep.F4  CAS the cell: blocked -> queued, or delayed; or, where a parent is dead or was cancelled, -> completing,
+//           and then to the dead letters, or cancelled
 //
 // No end is missed: F1, F2, settle.E2 and the look in settle.E3 are seq_cst, so settle.E3 sees the flag, or F2 sees
 // that settle.E2 is done; a parent that F2 finds completing without having seen the flag is looked at again by time. A
@@ -54,6 +54,9 @@ class Dependencies {
   bool knows_all() const noexcept { return partly_known_ == 0; }
 
  private:
+  enum class Fate : std::uint8_t { lives, is_completing, well, cancelled, dead };
+  static constexpr bool is_over(Fate fate) noexcept { return fate != Fate::lives && fate != Fate::is_completing; }
+
   /// A job with living children.
   struct Parent {
     std::vector<std::uint64_t> waiting;  // blocked children, as often as each names it; some may have ended
@@ -67,9 +70,14 @@ class Dependencies {
     std::vector<JobId> completing;  // those that dep.F2 found so
     std::size_t next = 0;           // in `parents`: the next that is looked at once more
     std::uint32_t living = 0;       // parents in `parents` that are not over
-    JobId bad_parent;
+    JobId dead_parent;
+    bool has_cancelled_parent = false;
+
+    void note(JobId parent, Fate fate) noexcept {
+      if (fate == Fate::dead) dead_parent = parent;
+      if (fate == Fate::cancelled) has_cancelled_parent = true;
+    }
   };
-  enum class Fate : std::uint8_t { lives, is_completing, well, badly };
 
   /// Returns nothing if the cell has moved on, or is corrupted.
   Child* child_of(CellIndex index, StateWord word);
@@ -79,9 +87,9 @@ class Dependencies {
   Fate look_again_at(JobId parent);
   bool is_dead_letter(JobId id);
   /// Tells all that wait for a parent. Once.
-  void say_over(JobId parent, Parent& known, bool ended_well);
+  void say_over(JobId parent, Parent& known, Fate fate);
   /// F4.
-  void decide(CellIndex index, StateWord word, JobId bad_parent);
+  void decide(CellIndex index, StateWord word, const Child& child);
 
   Reaper* reaper_;
   Arena arena_;

@@ -188,6 +188,11 @@ void Reaper::bury(CellIndex index, StateWord word, DeathCause cause, std::string
   settle(index, word, {.outcome = Outcome::bury, .attempts = attempts, .cause = cause, .text = text});
 }
 
+void Reaper::cancel(CellIndex index, StateWord word) noexcept {
+  const std::uint16_t attempts = settling_.table().header(index).attempts.load();
+  settle(index, word, {.outcome = Outcome::cancel, .attempts = attempts});
+}
+
 bool Reaper::drop(CellIndex index, StateWord word) noexcept {
   if (!settling_.drop(index, word)) return false;
   list(index);

@@ -52,6 +52,8 @@ class Reaper {
   void expire_job(CellIndex index, StateWord word) noexcept;
   /// Moves a waiting job to the dead letters.
   void bury(CellIndex index, StateWord word, DeathCause cause, std::string_view text) noexcept;
+  /// Cancels a waiting job.
+  void cancel(CellIndex index, StateWord word) noexcept;
   /// Frees the cell of a kept or buried job, and lists it. Returns false if the cell's word is no longer `word`.
   bool drop(CellIndex index, StateWord word) noexcept;
 

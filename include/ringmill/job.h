@@ -117,7 +117,7 @@ struct JobRequest {
 
 /// What happens to a job when one of its parents is dead or was cancelled.
 enum class OnParentDead : std::uint8_t {
-  cancel,  ///< it goes to the dead letters, with the cause `parent_dead`, and so do its own children
+  cancel,  ///< it goes to the dead letters, with the cause `parent_dead`; if no parent is dead, it is cancelled
   run,     ///< it runs when all its parents are over
 };
 

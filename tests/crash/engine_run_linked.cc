@@ -205,7 +205,7 @@ void EngineRun::check_release(JobId id) {
   }
   const std::string name = id.to_string();
   if (is_early) found(CrashTrouble::crashed, fmt::format("job {} goes on before its parents are over", name));
-  if (row.state() == JournaledState::dead) {
+  if (row.state() == JournaledState::dead || row.state() == JournaledState::cancelled) {
     if (row.runs_all_the_same) found(CrashTrouble::crashed, fmt::format("job {} dies, and was to run", name));
     if (!had_a_dead_one) found(CrashTrouble::crashed, fmt::format("job {} dies, and no parent has", name));
   } else if (has_a_dead_one && !row.runs_all_the_same) {

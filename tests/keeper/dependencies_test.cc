@@ -110,12 +110,39 @@ TEST(Chains, a_job_may_ask_to_run_although_a_parent_is_dead) {
   EXPECT_EQ(world.run_next(), "cleanup");
 }
 
-TEST(Chains, when_a_job_is_cancelled_those_behind_it_do_not_run) {
+TEST(Chains, when_a_job_is_cancelled_those_behind_it_are_too) {
   DependencyWorld world;
-  const auto ids = world.enqueue_chain({"one", "two"});
+  const JobOptions kept{.keep_result = 1h};
+  auto requests = world.requests({"one", "two", "three"});
+  for (JobRequest& request : requests) request.options = &kept;
+  const auto ids = must(JobGraph::chain(requests).enqueue(*world.participant));
   EXPECT_EQ(must(world.participant->cancel(ids[0])), Cancelled::before_start);
-  EXPECT_TRUE(world.comes_to(ids[1], JobState::dead));
+  EXPECT_TRUE(world.comes_to(ids[1], JobState::cancelled));
+  EXPECT_TRUE(world.comes_to(ids[2], JobState::cancelled));
   EXPECT_TRUE(world.stays_empty());
+  EXPECT_EQ(world.engine.status().totals.cancelled, 3U);
+  EXPECT_EQ(world.engine.status().totals.dead, 0U);
+}
+
+TEST(Chains, a_chain_that_is_cancelled_job_by_job_in_its_order_leaves_no_dead_letter) {
+  DependencyWorld world;
+  const auto ids = world.enqueue_chain({"extract", "summarise", "notify"});
+  for (const JobId id : ids) must(world.participant->cancel(id));
+  EXPECT_TRUE(world.becomes_empty());
+  EXPECT_EQ(world.engine.status().totals.dead, 0U);
+}
+
+TEST(Chains, one_that_waits_for_a_dead_job_and_a_cancelled_one_is_dead) {
+  DependencyWorld world;
+  JobGraph graph;
+  const auto dead = graph.add(world.request("dead"));
+  const auto cancelled = graph.add(world.request("cancelled"));
+  graph.add(world.request("callback"), {dead, cancelled});
+  const auto ids = must(graph.enqueue(*world.participant));
+  EXPECT_EQ(must(world.participant->cancel(ids[1])), Cancelled::before_start);
+  must(world.claim().reject());
+  EXPECT_TRUE(await([&] { return world.engine.status().totals.dead == 2; }));
+  EXPECT_TRUE(world.becomes_empty());
 }
 
 TEST(Chains, a_job_that_waits_for_others_can_be_cancelled) {

@@ -356,7 +356,7 @@ void add_links(CLI::App& app, EnqueueWords& words) {
       ->needs(callback)
       ->type_name("TEXT");
   app.add_option("--on-parent-dead", words.on_parent_dead,
-                 "When a job that it waits for is dead or cancelled: cancel (the job is dead, too) or run (it runs in "
+                 "When a job that it waits for is dead or cancelled: cancel (the job is, too) or run (it runs in "
                  "any case)")
       ->check(CLI::IsMember({"cancel", "run"}))
       ->capture_default_str();
