@@ -78,6 +78,7 @@ std::uint64_t options_content_of(const OptionsRecord& record) noexcept {
 }
 
 std::uint64_t links_content_of(std::uint32_t parents, bool runs_all_the_same) noexcept {
+  if (parents == 0) return 0;  // a job that waits for no other may have links, or none
   return std::uint64_t{parents} << 2 | (runs_all_the_same ? 2U : 0U) | 1U;
 }
 
