@@ -150,7 +150,13 @@ struct alignas(padding_bytes) Signals {
   std::atomic<std::uint64_t> keeper_longest_turn_ns;
   std::atomic<std::uint64_t> keeper_turned_at_ns;
   std::atomic<std::uint64_t> burial_visit;  // of the burial thread, which writes it (ipc/visits.h)
-  std::atomic<std::uint64_t> reserved[7];
+  /// The most kept results, in cells; 0: only the room bounds them. Written by the creator.
+  SharedWord<std::uint64_t> results_limit;
+  /// Kept results that the keeper knows of; a hint. Written by the keeper.
+  std::atomic<std::uint64_t> results_kept;
+  /// Kept results that had to go before their time. Statistics: a participant adds one for each.
+  std::atomic<std::uint64_t> results_evicted;
+  std::atomic<std::uint64_t> reserved[4];
   /// Bit per wait group: a participant waits for the end of a job of it. Set by the waiter before its last check,
   /// cleared by the participant that ends such a job, which then wakes the group.
   alignas(padding_bytes) std::atomic<std::uint64_t> waited_for;
@@ -373,7 +379,7 @@ struct Staging {
   std::atomic<std::uint64_t> due_at;   // DueTime
   std::atomic<std::uint64_t> started;  // AttemptStart
   SharedWord<std::uint32_t> text_bytes;
-  std::atomic<std::uint32_t> text_was_cut;                 // 1: the result was longer than the text
+  std::atomic<std::uint32_t> result_note;                  // ResultNote (core/table/results.h)
   std::atomic<std::uint64_t> text[most_staged_bytes / 8];  // error text, or result
 };
 static_assert(sizeof(Staging) == 32 + most_staged_bytes);
@@ -483,7 +489,9 @@ struct alignas(cache_line_bytes) CellHeader {
   /// generation 39 | owner 11 | state 4 | version 10, see ipc/state_word.h. The one truth about the job.
   std::atomic<std::uint64_t> state;
   SharedWord<std::uint16_t> kind;
-  std::atomic<std::uint16_t> cause;  // DeathCause, while it is burying; WaitMark (ipc/wait_mark.h), while it waits
+  /// DeathCause, while it is burying; WaitMark (ipc/wait_mark.h), while it waits; ResultRefusal (core/table/results.h),
+  /// when it is completed.
+  std::atomic<std::uint16_t> cause;
   SharedWord<std::uint32_t> payload_bytes;
   SharedWord<std::uint16_t> level;
   std::atomic<std::uint16_t> attempts;        // attempts that ended; saturates
@@ -492,10 +500,13 @@ struct alignas(cache_line_bytes) CellHeader {
   std::atomic<std::uint64_t> enqueued_at_ns;  // wall clock
   /// DueTime. delayed: when it waits no longer; completed, cancelled: until when it is kept.
   std::atomic<std::uint64_t> due_at;
-  std::atomic<std::uint32_t> lease_ms;     // 0: the engine's default
+  /// Until the job is over: its lease in milliseconds, 0: the engine's default. Of one that is over, with
+  /// cell_flag::result_in_arena: the bytes of its result.
+  SharedWord<std::uint32_t> lease_ms;
   SharedWord<std::uint16_t> retry_policy;  // its number in the table of retry policies, plus 1; 0: the default
   SharedWord<std::uint16_t> text_bytes;
-  SharedWord<std::uint64_t> extent;  // of a job with cell_flag::in_arena: the first unit of its extent
+  SharedWord<std::uint32_t> extent;         // with cell_flag::in_arena: the first unit of the payload's extent
+  SharedWord<std::uint32_t> result_extent;  // with cell_flag::result_in_arena: the first unit of the result's
   /// JournalNote (core/journal/note.h): which generation of the cell the journal has. Written by the journal thread
   /// alone, in any state; by recovery before the segment is visible.
   std::atomic<std::uint64_t> revision;
@@ -512,21 +523,23 @@ inline constexpr std::uint16_t has_children = 16;
 /// by the owner while the state is filling or completing.
 inline constexpr std::uint16_t leads_bundle = 32;
 inline constexpr std::uint16_t in_arena = 64;  // the payload is in the arena, and all behind the header is text
-/// The result was longer than the text. Set by the owner while the state is completing, by fetch_or; by recovery.
+/// The result is not whole; `cause` says why. Set by the owner while the state is completing, by fetch_or; by recovery.
 inline constexpr std::uint16_t result_cut = 128;
 /// LevelEntry::came counts it. Set by the owner while the state is filling; by the keeper, or the process that sets a
 /// bound, at any time, by fetch_or.
 inline constexpr std::uint16_t counted = 256;
+/// The result is in the arena, and there is no text. Set and cleared as result_cut.
+inline constexpr std::uint16_t result_in_arena = 512;
 /// The flags that the journal keeps. The job's own record says where a payload is.
 inline constexpr std::uint16_t journaled = has_options | bury_on_worker_lost | has_links;
-inline constexpr std::uint16_t all = 511;
+inline constexpr std::uint16_t all = 1023;
 /// The keeper has to see the end of such a job.
 inline constexpr std::uint16_t end_is_seen = has_links | has_children | leads_bundle;
 }  // namespace cell_flag
 static_assert(sizeof(CellHeader) == 64 && alignof(CellHeader) == 64);
 static_assert(offsetof(CellHeader, kind) == 8 && offsetof(CellHeader, level) == 16);
 static_assert(offsetof(CellHeader, enqueued_at_ns) == 24 && offsetof(CellHeader, retry_policy) == 44);
-static_assert(offsetof(CellHeader, revision) == 56);
+static_assert(offsetof(CellHeader, extent) == 48 && offsetof(CellHeader, revision) == 56);
 
 /// The last bytes of a cell whose job has options beyond the default; a payload has that much less room. Writers and
 /// readers: as in CellHeader.

@@ -46,7 +46,10 @@ nlohmann::ordered_json job_json(const JobInfo& info) {
   const bool has_result = info.state == JobState::completed;
   json["result"] = has_result && is_utf8(info.result) ? Json(info.result) : Json();
   if (has_result && !is_utf8(info.result)) json["result_base64"] = to_base64(info.result);
-  if (info.result_cut) json["result_cut"] = true;
+  if (info.result_cut) {
+    json["result_cut"] = true;
+    json["result_refused"] = reason_of(info.result_refused);
+  }
   json["due_at"] = time_json(info.due_at);
   if (!info.parents.empty()) {
     for (const JobId parent : info.parents) json["parents"].push_back(parent.to_string());

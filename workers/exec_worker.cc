@@ -79,7 +79,10 @@ Result<Parents> hand_over_parents(const std::vector<JobId>& parents) {
 }  // namespace
 
 ExecWorker::ExecWorker(Engine& engine, ExecOptions options)
-    : options_(std::move(options)), ending_(make_event()), worker_(engine, worker_options(options_)) {
+    : options_(std::move(options)),
+      most_result_bytes_(engine.most_payload_bytes()),
+      ending_(make_event()),
+      worker_(engine, worker_options(options_)) {
   const auto handler = [this](JobContext& job) { return run_command(job); };
   for (const std::string& kind : options_.kinds) worker_.on(kind, handler);
   if (options_.kinds.empty()) worker_.on_any(handler);
@@ -148,8 +151,9 @@ JobOutcome ExecWorker::run_shell(JobContext& job) {
       "RINGMILL_ATTEMPT=" + std::to_string(job.attempt()),
       "RINGMILL_PARENTS=" + parents->ids,
       std::string("RINGMILL_PARENTS_FILE=") + (parents->file ? "/dev/fd/3" : "")};
-  const std::uint64_t most_output = std::max<std::uint64_t>(options_.most_output, Command::most_output);
-  const CommandExtras extras{.most_spooled = options_.on_result ? most_output - Command::most_output : 0,
+  const std::uint64_t most_output =
+      std::max<std::uint64_t>(options_.on_result ? options_.most_output : most_result_bytes_, Command::most_output);
+  const CommandExtras extras{.most_spooled = most_output - Command::most_output,
                              .handed_over = parents->file ? &parents->file : nullptr};
   auto command = Command::start(options_.command, environment, job.payload(), extras);
   if (!command) return not_started(command.error());
@@ -193,11 +197,27 @@ CommandEnd ExecWorker::end(Command& command) const {
   return command.finish();
 }
 
-JobOutcome ExecWorker::outcome_of(const JobContext& job, const CommandEnd& end) const {
+/// Standard output, byte for byte, if there is room for a result so long.
+JobOutcome ExecWorker::completed(JobContext& job, const CommandEnd& end) {
+  const std::size_t room = job.job().result_room();
+  const bool is_kept = room != ~std::size_t{0};
+  if (!is_kept) return JobOutcome::complete();
+  if (end.output_was_cut || end.output.size() + end.more_output.size() > room) {
+    return JobOutcome::complete_cut(end.output);
+  }
+  std::string result = end.output;
+  const auto read = end.more_output.read([&result](std::string_view piece) {
+    result += piece;
+    return true;
+  });
+  return read ? JobOutcome::complete(std::move(result)) : JobOutcome::complete_cut(end.output);
+}
+
+JobOutcome ExecWorker::outcome_of(JobContext& job, const CommandEnd& end) const {
   if (end.exec_errno != 0) return not_started(system_error("execve", "/bin/sh", end.exec_errno));
   if (end.status == 0) {
     if (options_.on_result) options_.on_result({job.id(), end.output, end.more_output, end.output_was_cut});
-    return JobOutcome::complete(end.output);
+    return completed(job, end);
   }
   std::string reason = "the command ended with status " + std::to_string(end.status);
   if (end.signal != 0) reason = "the command was ended by signal " + std::to_string(end.signal);

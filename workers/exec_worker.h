@@ -65,8 +65,9 @@ struct ExecOptions {
   /// Called on the command's thread, by several at once, just before the job is completed. If the lease is lost in that
   /// moment the job runs again all the same.
   std::function<void(const ExecResult&)> on_result{};
-  /// How much of a command's standard output on_result gets, Command::most_output bytes at least; what is beyond those
-  /// goes through a temporary file (workers/spool.h). Without on_result there is none.
+  /// How much of a command's standard output on_result gets, and is kept as a result, Command::most_output bytes at
+  /// least; what is beyond those goes through a temporary file (workers/spool.h). Without on_result: as much as a
+  /// result can have.
   std::uint64_t most_output = std::uint64_t{1} << 30;
   /// As WorkerOptions::give_up_after: a command could not be started for so long, for lack of descriptors, processes,
   /// memory, or a shell.
@@ -95,9 +96,11 @@ class ExecWorker {
   JobOutcome run_command(JobContext& job);
   CommandEnd end(Command& command) const;
   JobOutcome run_shell(JobContext& job);
-  JobOutcome outcome_of(const JobContext& job, const CommandEnd& end) const;
+  static JobOutcome completed(JobContext& job, const CommandEnd& end);
+  JobOutcome outcome_of(JobContext& job, const CommandEnd& end) const;
 
   ExecOptions options_;
+  std::uint64_t most_result_bytes_;
   /// An eventfd that can be read from stop_now() on: every command's wait watches it.
   Result<File> ending_;
   Worker worker_;

@@ -256,9 +256,10 @@ void WorkerThread::settle(Job& job, const JobOutcome& outcome) {
     case JobOutcome::What::complete: {
       const std::size_t bytes = outcome.text().size();
       const std::size_t room = bytes != 0 ? job.result_room() : 0;
-      const auto done = job.complete(std::as_bytes(std::span(outcome.text())));
+      const auto result = std::as_bytes(std::span(outcome.text()));
+      const auto done = outcome.is_cut() ? job.complete_cut(result) : job.complete(result);
       if (done) count(completed_);
-      if (done && bytes > room) say_cut(id, bytes, room);
+      if (done && (bytes > room || (outcome.is_cut() && room != ~std::size_t{0}))) say_cut(id, bytes, room);
       settled = as(done, Settled::over);
       break;
     }
@@ -309,9 +310,9 @@ void WorkerThread::settle(Job& job, const JobOutcome& outcome) {
 void WorkerThread::say_cut(JobId id, std::size_t bytes, std::size_t room) {
   if (commons_.cut_was_said.exchange(true)) return;
   log().warn(
-      "job {}: its result is cut, {} of {} bytes are kept (`ringmill job` says result_cut): a result stands beside the "
-      "payload in the cell, 1024 bytes at most; `ringmill resize` makes cells larger. Further ones are not logged",
-      id.to_string(), room, bytes);
+      "job {}: its result is refused, because it is longer than {} bytes (`ringmill job` says result_refused); the job "
+      "is completed. Make the engine with a larger --max-payload. Further ones are not logged",
+      id.to_string(), std::min(room, bytes));
 }
 
 std::string_view WorkerThread::kind_name(Kind kind) {

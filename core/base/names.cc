@@ -98,6 +98,20 @@ constexpr std::array<std::string_view, 7> death_cause_names{"failed",  "rejected
 
 std::string_view name_of(DeathCause cause) noexcept { return death_cause_names[static_cast<std::size_t>(cause)]; }
 
+std::string_view reason_of(ResultRefusal refusal) noexcept {
+  switch (refusal) {
+    case ResultRefusal::none:
+      break;
+    case ResultRefusal::too_long:
+      return "longer than the engine keeps: make it with a larger --max-payload";
+    case ResultRefusal::no_room:
+      return "the arena or the table had no room: make the engine with a larger --arena, or keep results for less time";
+    case ResultRefusal::lost:
+      return "lost: its worker died, and shared memory was damaged";
+  }
+  return {};
+}
+
 std::optional<DeathCause> death_cause_of(std::string_view name) noexcept {
   for (std::size_t n = 0; n < death_cause_names.size(); ++n) {
     if (death_cause_names[n] == name) return static_cast<DeathCause>(n);

@@ -44,32 +44,35 @@ Visit CellRecords::write_ended(CellIndex index, StateWord word, Purpose purpose)
   return Visit::done;
 }
 
-Visit CellRecords::write_parts(CellIndex index, StateWord word, Parting& parting, Purpose purpose) {
+Visit CellRecords::write_result_parts(CellIndex index, StateWord word, Purpose purpose) {
+  if (!is_result_in_arena(index, word)) return Visit::done;
+  return write_parts(index, word, Body::result, parting_of(Body::result, purpose), purpose);
+}
+
+Visit CellRecords::write_parts(CellIndex index, StateWord word, Body body, Parting& parting, Purpose purpose) {
   const JobId id = job_id_of(word, index);
+  const std::uint64_t change = body == Body::result ? change_of(index) : 0;
   // The segment with the first part is about to be retired, and whether this job has to be copied was looked at before
   // its note was there: from the beginning, further on.
   const std::uint64_t too_old = compacted_ ? *compacted_ + 1 : writer_->oldest_segment();
-  if (parting.id != id.value() || (parting.parts != 0 && parting.first_segment < too_old)) {
-    parting = {.id = id.value(), .parts = 0, .first_segment = 0};
+  if (parting.id != id.value() || parting.change != change || (parting.parts != 0 && parting.first_segment < too_old)) {
+    parting = {.id = id.value(), .change = change, .parts = 0, .first_segment = 0};
   }
   while (true) {
-    const auto payload = arena_.payload_of(id);
+    const auto payload = body_of(id, body);
     const std::uint64_t begin = std::uint64_t{parting.parts} * most_part_bytes;
     if (payload && begin >= payload->size()) return Visit::done;
     // Corrupted, if it has not just ended: what is left of it is nothing, and its worker is told.
     if (!payload) return table_.word(index).generation() == word.generation() ? Visit::done : Visit::changed;
     const auto bytes = static_cast<std::uint32_t>(std::min<std::uint64_t>(most_part_bytes, payload->size() - begin));
-    const auto block = room(BlockBuilder::bytes_of_part(bytes), purpose);
+    const auto block = room(BlockBuilder::bytes_of_result_part(bytes), purpose);  // the longer one of the two
     if (!block) return block.error();
     if (parting.parts == 0) parting.first_segment = writer_->open_segment();
     const BlockBuilder::Mark before = (*block)->mark();
-    const std::span<std::byte> to = (*block)->append_part({.number = static_cast<std::uint16_t>(parting.parts),
-                                                           .part_bytes = bytes,
-                                                           .id = id.value(),
-                                                           .payload_bytes = payload->size()});
-    Arena::copy_out(payload->subspan(begin, bytes), to.data());
+    Arena::copy_out(payload->subspan(begin, bytes), append_part(**block, body, parting, bytes, payload->size()).data());
     const StateWord after = table_.word(index);  // ORDER second-look
-    if (after.generation() != word.generation() || !after.has_job()) {
+    const bool is_other_result = body == Body::result && (after != word || change_of(index) != change);
+    if (after.generation() != word.generation() || !after.has_job() || is_other_result) {
       (*block)->rewind(before);
       parting = {};
       return Visit::changed;
@@ -77,6 +80,16 @@ Visit CellRecords::write_parts(CellIndex index, StateWord word, Parting& parting
     ++count_;
     ++parting.parts;
   }
+}
+
+std::span<std::byte> CellRecords::append_part(BlockBuilder& block, Body body, const Parting& parting,
+                                              std::uint32_t bytes, std::uint64_t whole_bytes) noexcept {
+  const auto number = static_cast<std::uint16_t>(parting.parts);
+  if (body == Body::payload) {
+    return block.append_part({.number = number, .part_bytes = bytes, .id = parting.id, .payload_bytes = whole_bytes});
+  }
+  return block.append_result_part(
+      {.number = number, .part_bytes = bytes, .id = parting.id, .result_bytes = whole_bytes, .change = parting.change});
 }
 
 void CellRecords::append_job(BlockBuilder& block, CellIndex index, const JobRecord& record,
@@ -103,7 +116,9 @@ JobRecord CellRecords::record_of(CellIndex index, StateWord word, std::uint32_t 
   record.enqueued_at_ms_and_attempts = (enqueued_at_ms & 0xffffffffffff) | attempts << 48;
   record.kind = header.kind.load_once().unbounded();  // room_for_job() takes any
   record.most_attempts = header.most_attempts.load();
-  record.lease_ms = header.lease_ms.load();
+  // Of a job with a result in the arena the word is the result's length.
+  const bool is_length = (header.flags.load() & cell_flag::result_in_arena) != 0;
+  record.lease_ms = is_length ? 0 : header.lease_ms.load_once().unbounded();
   return record;
 }
 
@@ -112,8 +127,13 @@ Visit CellRecords::write_job(CellIndex index, StateWord word, Purpose purpose, T
   const std::uint16_t flags = header.flags.load();
   Parting* parting = nullptr;
   if ((flags & cell_flag::in_arena) != 0) {
-    parting = purpose == Purpose::compaction ? &parting_copy_ : &parting_;
-    if (const Visit written = write_parts(index, word, *parting, purpose); written != Visit::done) return written;
+    parting = &parting_of(Body::payload, purpose);
+    if (const Visit written = write_parts(index, word, Body::payload, *parting, purpose); written != Visit::done) {
+      return written;
+    }
+  }
+  if (told == Told::all) {
+    if (const Visit written = write_result_parts(index, word, purpose); written != Visit::done) return written;
   }
   const std::uint32_t policy = header.retry_policy.load_once().unbounded();  // room_for_job() takes any
   const JobRecord record =
@@ -125,7 +145,7 @@ Visit CellRecords::write_job(CellIndex index, StateWord word, Purpose purpose, T
   if (!block) return block.error();
   const BlockBuilder::Mark before = (*block)->mark();
   append_job(**block, index, record, parting);
-  const Change change = is_plain ? Change::none : append_beside_job(**block, index, word, told);
+  const Change change = is_plain ? Change::none : append_beside_job(**block, index, word, purpose, told);
   const StateWord after = table_.word(index);
   if (after.generation() != word.generation() || !after.has_job()) {
     (*block)->rewind(before);
@@ -137,12 +157,16 @@ Visit CellRecords::write_job(CellIndex index, StateWord word, Purpose purpose, T
     return is_plain && word.state() != CellState::completing ? Visit::changed : Visit::moves;
   }
   // A job is copied forward when the segment is the oldest in which its first bytes stand.
-  const std::uint64_t segment =
-      parting != nullptr && parting->parts != 0 ? parting->first_segment : writer_->open_segment();
+  std::uint64_t segment = writer_->open_segment();
+  for (const Body body : {Body::payload, Body::result}) {
+    const Parting& parts = parting_of(body, purpose);
+    if (parts.id == record.id && parts.parts != 0) segment = std::min(segment, parts.first_segment);
+  }
   // ORDER relaxed: written by journal threads alone, of which there is one; the last one's death came in between.
   header.revision.store(JournalNote{word.generation(), JournalNote::segment_tag(segment)}.bits(),
                         std::memory_order_relaxed);
   if (parting != nullptr) *parting = {};
+  parting_of(Body::result, purpose) = {};
   remember(index);
   return Visit::done;
 }
@@ -176,7 +200,7 @@ bool CellRecords::is_as_it_was(CellIndex index, StateWord word) const noexcept {
 }
 
 CellRecords::Change CellRecords::append_beside_job(BlockBuilder& block, CellIndex index, StateWord word,
-                                                   Told told) noexcept {
+                                                   Purpose purpose, Told told) noexcept {
   const CellHeader& header = table_.header(index);
   const CellOptions* const options = table_.options(index);
   OptionsRecord record;
@@ -195,7 +219,7 @@ CellRecords::Change CellRecords::append_beside_job(BlockBuilder& block, CellInde
     append_links(block, index, word, *links);
   }
   if (told == Told::its_beginning || !needs_change(index, word)) return Change::none;
-  const Change change = append_change(block, index, word);
+  const Change change = append_change(block, index, word, purpose);
   if (change == Change::written) ++count_;
   return change;
 }
@@ -217,15 +241,17 @@ void CellRecords::append_links(BlockBuilder& block, CellIndex index, StateWord w
   ++count_;
 }
 
-CellRecords::Change CellRecords::append_change(BlockBuilder& block, CellIndex index, StateWord word) noexcept {
+CellRecords::Change CellRecords::append_change(BlockBuilder& block, CellIndex index, StateWord word,
+                                               Purpose purpose) noexcept {
   // A claim, or an extension, changes the word and nothing else, and does not mark the cell: what the last end of a run
   // has left there is looked at again, or the journal would never have it.
   for (int read = 0; read < most_reads; ++read) {
     const BlockBuilder::Mark mark = block.mark();
-    append_change_as_read(block, index, word);
+    const bool is_whole = append_change_as_read(block, index, word, purpose);
     // Whatever changes it later marks it again.
-    if (is_as_it_was(index, word)) return Change::written;
+    if (is_whole && is_as_it_was(index, word)) return Change::written;
     block.rewind(mark);
+    if (!is_whole) break;  // it was completed just now, and the parts of its result come first
     const StateWord after = table_.word(index);
     if (after.generation() != word.generation()) return Change::none;
     if (after.state() != CellState::completing && !needs_change(index, after)) return Change::none;
@@ -236,12 +262,15 @@ CellRecords::Change CellRecords::append_change(BlockBuilder& block, CellIndex in
   return Change::moves;
 }
 
-void CellRecords::append_change_as_read(BlockBuilder& block, CellIndex index, StateWord word) noexcept {
+bool CellRecords::append_change_as_read(BlockBuilder& block, CellIndex index, StateWord word,
+                                        Purpose purpose) noexcept {
   const CellHeader& header = table_.header(index);
   ChangeRecord record;
   record.state = is_parked(index, word) ? JournaledState::waits : journaled_state(word.state());
   record.attempts = header.attempts.load();
-  if (word.state() == CellState::burying) record.cause = static_cast<std::uint8_t>(header.cause.load());
+  if (word.state() == CellState::burying || word.state() == CellState::completed) {
+    record.cause = static_cast<std::uint8_t>(header.cause.load());
+  }
   record.id = job_id_of(word, index).value();
   const JobTable::TextPlace place = table_.text_place(index);
   record.text_bytes =
@@ -253,8 +282,19 @@ void CellRecords::append_change_as_read(BlockBuilder& block, CellIndex index, St
     record.started = options->started.load();
     record.ended_at_ms = options->ended_at_ms.load();
   }
+  bool is_whole = true;
+  if (is_result_in_arena(index, word)) {
+    const Parting& parts = parting_of(Body::result, purpose);
+    const auto result = arena_.result_of(JobId(record.id));
+    is_whole =
+        !result || (parts.id == record.id && parts.change == record.started && parts.parts == parts_of(result->size()));
+    record.due |= result ? ChangeRecord::result_parts_bit : ChangeRecord::result_cut_bit;  // none: it is corrupted
+    if (!result) record.cause = static_cast<std::uint8_t>(ResultRefusal::lost);
+    record.text_bytes = 0;
+  }
   const std::span<std::byte> text = block.append_change(record);
   JobTable::copy_text_out(place, text.data(), static_cast<std::uint32_t>(text.size()));
+  return is_whole;
 }
 
 Visit CellRecords::write_change(CellIndex index, StateWord word, Purpose purpose) {
@@ -266,14 +306,16 @@ Visit CellRecords::write_change(CellIndex index, StateWord word, Purpose purpose
     return word.state() == CellState::completing ? Visit::moves : Visit::changed;
   }
   if (is_plain && attempts == 0 && !had_to_wait(index)) return Visit::done;
+  if (const Visit written = write_result_parts(index, word, purpose); written != Visit::done) return written;
   const auto block = room(is_plain ? sizeof(ShortRecord) : most_bytes_beside_job(), purpose);
   if (!block) return block.error();
-  const Change change = is_plain ? Change::none : append_change(**block, index, word);
+  const Change change = is_plain ? Change::none : append_change(**block, index, word, purpose);
   if (change == Change::moves && may_visit_again(index)) return Visit::moves;
   if (change != Change::written) {
     if (table_.word(index).generation() != word.generation()) return Visit::changed;
     (*block)->append_attempts(job_id_of(word, index), attempts);
   }
+  parting_of(Body::result, purpose) = {};
   remember(index);
   return Visit::done;
 }

@@ -8,15 +8,18 @@
 //   write_change()  of a life that the journal knows: its attempts, or a change record
 //   write_ended()   all lives of the cell before its word's are over
 //
-// The payload of a large job is written in parts, over as many blocks as they need, and its record behind them. A call
-// that finds no room for the next part goes on there when it is made again.
+// The payload of a large job is written in parts, over as many blocks as they need, and its record behind them; so is
+// a result in the arena, in front of the change that speaks of it. A call that finds no room for the next part goes on
+// there when it is made again.
 //
 // Killed at any point: the open block is lost with the process, and the cell is pending (ipc/journal_marks.h).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <expected>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "core/durability/in_flight.h"
@@ -64,27 +67,47 @@ class CellRecords {
     none,   // the job waits or runs, without a text
     moves,  // the job moves on at this moment, and cannot be read; nothing is appended
   };
-  /// A payload that is being written in parts. One of the round and one that is copied forward are under way at the
-  /// same time.
+  /// A payload, or a result, that is being written in parts. One of each of the round, and one of each that is copied
+  /// forward, are under way at the same time.
   struct Parting {
     std::uint64_t id = 0;
-    std::uint32_t parts = 0;  // written
+    std::uint64_t change = 0;  // of a result: CellOptions::started
+    std::uint32_t parts = 0;   // written
     std::uint64_t first_segment = 0;
   };
+  enum class Body { payload, result };
   using Block = std::expected<BlockBuilder*, Visit>;
 
   /// All parts that are left. Visit::changed: as for write_job().
-  Visit write_parts(CellIndex index, StateWord word, Parting& parting, Purpose purpose);
+  Visit write_parts(CellIndex index, StateWord word, Body body, Parting& parting, Purpose purpose);
+  /// The parts of the result, if the job is over and has one in the arena.
+  Visit write_result_parts(CellIndex index, StateWord word, Purpose purpose);
+  Parting& parting_of(Body body, Purpose purpose) noexcept {
+    return partings_[purpose == Purpose::compaction ? 1 : 0][body == Body::result ? 1 : 0];
+  }
+  std::optional<std::span<const std::byte>> body_of(JobId id, Body body) const noexcept {
+    return body == Body::result ? arena_.result_of(id) : arena_.payload_of(id);
+  }
+  bool is_result_in_arena(CellIndex index, StateWord word) const noexcept {
+    return word.state() == CellState::completed &&
+           (table_.header(index).flags.load() & cell_flag::result_in_arena) != 0;
+  }
+  std::uint64_t change_of(CellIndex index) const noexcept {
+    const CellOptions* const options = table_.options(index);
+    return options != nullptr ? options->started.load() : 0;
+  }
+  static std::span<std::byte> append_part(BlockBuilder& block, Body body, const Parting& parting, std::uint32_t bytes,
+                                          std::uint64_t whole_bytes) noexcept;
   /// The job's record, but for what stands beside it. Words that are read may be torn: the caller looks at the word
   /// again.
   JobRecord record_of(CellIndex index, StateWord word, std::uint32_t most_payload, Told told) const noexcept;
   /// The record that `parting` has written the payload of, or the whole job.
   void append_job(BlockBuilder& block, CellIndex index, const JobRecord& record, const Parting* parting) noexcept;
-  Change append_beside_job(BlockBuilder& block, CellIndex index, StateWord word, Told told) noexcept;
+  Change append_beside_job(BlockBuilder& block, CellIndex index, StateWord word, Purpose purpose, Told told) noexcept;
   void append_links(BlockBuilder& block, CellIndex index, StateWord word, const CellLinks& links) noexcept;
-  Change append_change(BlockBuilder& block, CellIndex index, StateWord word) noexcept;
-  /// What is read may be torn: the caller looks at the word again.
-  void append_change_as_read(BlockBuilder& block, CellIndex index, StateWord word) noexcept;
+  Change append_change(BlockBuilder& block, CellIndex index, StateWord word, Purpose purpose) noexcept;
+  /// What is read may be torn: the caller looks at the word again. False: the parts of its result are not there yet.
+  bool append_change_as_read(BlockBuilder& block, CellIndex index, StateWord word, Purpose purpose) noexcept;
 
   bool is_parked(CellIndex index, StateWord word) const noexcept;
   /// True if the job's record, and the count of its attempts, do not say all.
@@ -110,10 +133,9 @@ class CellRecords {
   CellsInFlight* in_flight_;
   JobTable table_;
   Arena arena_;
-  std::vector<std::uint64_t> kind_named_in_;    // per kind: the segment that has its name
-  std::vector<std::uint64_t> policy_named_in_;  // per retry policy, likewise
-  Parting parting_;
-  Parting parting_copy_;
+  std::vector<std::uint64_t> kind_named_in_;        // per kind: the segment that has its name
+  std::vector<std::uint64_t> policy_named_in_;      // per retry policy, likewise
+  std::array<std::array<Parting, 2>, 2> partings_;  // by purpose and body
   std::optional<std::uint64_t> compacted_;
   Patience patience_ = Patience::waits;
   std::uint64_t count_ = 0;

@@ -104,6 +104,19 @@ void TableRebuild::on_part(const JournalPlace& place, const PartRecord& record, 
   parts_.add(record, part);
 }
 
+void TableRebuild::on_result_part(const JournalPlace& place, const ResultPartRecord& record,
+                                  std::span<const std::byte> part) {
+  const JobId id(record.id);
+  if (!accept(place, id)) return;
+  if (segment_->geometry().arena_chunk_count == 0 || record.result_bytes > segment_->geometry().max_payload) {
+    note_damage(place, "a result that does not fit this engine", id);
+    return;
+  }
+  const ScratchCell cell(table_.header(index_of(id)));
+  const NamedLife life = named_life(generation_of(id), cell.latest_generation());
+  if (effect_of(RecordType::result_part, life) == RecordEffect::holds) result_parts_.add(record, part);
+}
+
 void TableRebuild::on_large_job(const JournalPlace& place, const LargeJobRecord& record) {
   const JobId id(record.job.id);
   if (!accept(place, id)) return;
@@ -128,6 +141,7 @@ void TableRebuild::take_job(std::uint64_t segment, const JobRecord& record, std:
   const std::uint64_t generation = generation_of(id);
   highest_generation_ = std::max(highest_generation_, generation);
   if (!parts_.is_empty()) parts_.end_below(index_of(id), generation);
+  if (!result_parts_.is_empty()) result_parts_.end_below(index_of(id), generation);
   CellHeader& header = table_.header(index_of(id));
   const RecordEffect effect = effect_of(record.type, ScratchCell(header).life_of(id));
   if (effect == RecordEffect::stands) fill(header, segment, record, flags, payload);
@@ -165,6 +179,7 @@ void TableRebuild::on_ended(const JournalPlace& place, JobId id) {
   highest_generation_ = std::max(highest_generation_, generation_of(id) - 1);
   ScratchCell(table_.header(index_of(id))).raise_note({.generation = generation_of(id)});
   if (!parts_.is_empty()) parts_.end_below(index_of(id), generation_of(id));
+  if (!result_parts_.is_empty()) result_parts_.end_below(index_of(id), generation_of(id));
 }
 
 void TableRebuild::note_attempts(JobId id, std::uint16_t attempts) {
@@ -203,7 +218,8 @@ void TableRebuild::on_change(const JournalPlace& place, const ChangeRecord& reco
   cell.set_word(generation_of(id), state);
   set(header.attempts, record.attempts);
   // It stays dead, whatever it died of.
-  const bool is_known_cause = record.cause <= static_cast<std::uint8_t>(DeathCause::parent_dead);
+  const bool is_known_cause =
+      state != CellState::burying || record.cause <= static_cast<std::uint8_t>(DeathCause::parent_dead);
   if (!is_known_cause) note_damage(place, "a death of a cause that cannot be", id);
   set(header.cause, is_known_cause ? record.cause : static_cast<std::uint8_t>(DeathCause::failed));
   set(header.due_at, due.bits());
@@ -211,6 +227,34 @@ void TableRebuild::on_change(const JournalPlace& place, const ChangeRecord& reco
     set(options->started, record.started);
     set(options->ended_at_ms, record.ended_at_ms);
   }
+  take_result(place, record, text);
+}
+
+void TableRebuild::take_result(const JournalPlace& place, const ChangeRecord& record, std::string_view text) {
+  const JobId id(record.id);
+  const CellIndex index = index_of(id);
+  CellHeader& header = table_.header(index);
+  constexpr std::uint16_t of_results = cell_flag::result_cut | cell_flag::result_in_arena;
+  std::uint16_t flags = header.flags.load() & ~of_results;
+  if (record.is_result_cut()) flags |= cell_flag::result_cut;
+  if (record.is_result_in_parts()) {
+    KeptResult& kept = results_[index];
+    if (auto bytes = result_parts_.take(id, record.started)) {
+      kept = {.id = id, .change = record.started, .bytes = *std::move(bytes)};
+    }
+    // A copy of the record need not have all parts behind the first one.
+    if (kept.id == id && kept.change == record.started && !kept.bytes.empty()) {
+      flags |= cell_flag::result_in_arena;
+      set(header.lease_ms, kept.bytes.size());
+    } else {
+      note_damage(place, "a part of a job's result is missing", id);
+      flags |= cell_flag::result_cut;
+      set(header.cause, static_cast<std::uint16_t>(ResultRefusal::lost));
+    }
+  } else {
+    results_.erase(index);
+  }
+  set(header.flags, flags);
   std::array<std::atomic<std::uint64_t>, most_staged_bytes / 8> words;
   const JobTable::TextPlace text_place = table_.text_place(index);
   const auto bytes = static_cast<std::uint32_t>(
@@ -218,8 +262,6 @@ void TableRebuild::on_change(const JournalPlace& place, const ChangeRecord& reco
   store_words(words.data(), std::as_bytes(std::span(text.substr(0, bytes))));
   JobTable::copy_text_in(text_place, words.data(), bytes);
   set(header.text_bytes, bytes);
-  const std::uint16_t flags = header.flags.load() & ~cell_flag::result_cut;
-  set(header.flags, flags | (record.is_result_cut() ? cell_flag::result_cut : 0));
 }
 
 void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& record) {
@@ -230,7 +272,7 @@ void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& re
   const bool has_options = (record.cell_flags & cell_flag::has_options) != 0;
   const bool has_links = (record.cell_flags & cell_flag::has_links) != 0;
   // The job's record says where its payload is, a change record what is with its result.
-  constexpr std::uint16_t of_others = cell_flag::in_arena | cell_flag::result_cut;
+  constexpr std::uint16_t of_others = cell_flag::in_arena | cell_flag::result_cut | cell_flag::result_in_arena;
   constexpr std::uint16_t known = cell_flag::all & ~of_others;
   const std::uint16_t said_by_others = header.flags.load() & of_others;
   const bool is_large = (said_by_others & cell_flag::in_arena) != 0;

@@ -58,6 +58,8 @@ class TableRebuild : public JournalVisitor {
   void on_options(const JournalPlace& place, const OptionsRecord& record) override;
   void on_links(const JournalPlace& place, const LinksRecord& record) override;
   void on_part(const JournalPlace& place, const PartRecord& record, std::span<const std::byte> part) override;
+  void on_result_part(const JournalPlace& place, const ResultPartRecord& record,
+                      std::span<const std::byte> part) override;
   void on_large_job(const JournalPlace& place, const LargeJobRecord& record) override;
   void on_retry_policy(const JournalPlace& place, std::uint32_t policy, std::string_view text) override;
 
@@ -104,8 +106,11 @@ class TableRebuild : public JournalVisitor {
   /// R2a.
   void drop_what_never_was();
   NeverWere::Bond bond_of(CellIndex cell) const;
+  /// What a change record says of a result.
+  void take_result(const JournalPlace& place, const ChangeRecord& record, std::string_view text);
   /// R3 of a job that comes back.
   void place_payload(CellIndex index, JobId id);
+  void place_result(CellIndex index, JobId id);
   /// Jobs of which a part is missing, and that are not over.
   void note_incomplete();
   /// R3 for one cell. True: it is free.
@@ -131,6 +136,14 @@ class TableRebuild : public JournalVisitor {
   std::vector<JournalDamage> damage_;
   Arena arena_;
   JournalParts parts_{true};
+  JournalParts result_parts_{true};
+  /// Whole results that change records have confirmed. A later change of the same job may never be confirmed.
+  struct KeptResult {
+    JobId id;
+    std::uint64_t change = 0;
+    std::vector<std::byte> bytes;
+  };
+  std::unordered_map<CellIndex, KeptResult> results_;
   struct Incomplete {
     JobId id;
     JournalPlace place;

@@ -115,6 +115,17 @@ void TableRebuild::place_payload(CellIndex index, JobId id) {
   }
 }
 
+void TableRebuild::place_result(CellIndex index, JobId id) {
+  const auto found = results_.find(index);
+  if (found == results_.end() || found->second.id != id) return;  // a later life: its flags say nothing of a result
+  const std::span<const std::byte> result = found->second.bytes;
+  if (const auto unit = arena_.take(id, static_cast<std::uint32_t>(result.size()))) {
+    arena_.fill_result(index, *unit, result);
+  } else {
+    arena_wanted_ += segment_->geometry().arena_chunk_bytes;
+  }
+}
+
 bool TableRebuild::settle(CellIndex index, std::uint64_t free_word) {
   CellHeader& header = table_.header(index);
   ScratchCell cell(header);
@@ -144,6 +155,7 @@ bool TableRebuild::settle(CellIndex index, std::uint64_t free_word) {
   ++jobs_;
   kinds_used_.set(header.kind.load_once().at_most(most_kinds - 1));
   if ((header.flags.load() & cell_flag::in_arena) != 0) place_payload(index, job_id_of(word, index));
+  if ((header.flags.load() & cell_flag::result_in_arena) != 0) place_result(index, job_id_of(word, index));
   const bool is_timed = word.state() != CellState::queued && word.state() != CellState::burying;
   set(header.due_at, is_timed ? on_its_clock(DueTime::of(value_of(header.due_at))).bits() : 0);
   if (const CellOptions* const options = table_.options(index); options != nullptr) {

@@ -29,6 +29,7 @@ enum class RecordEffect : std::uint8_t {
   changes,  // notes; and the job is as the record says, unless what is known is further on
   adds,     // what it says counts beside the job's record
   keeps,    // notes; and it is kept in private memory until its job's record comes
+  holds,    // it is kept in private memory until a change of its job speaks of it
 };
 
 struct RecordRule {
@@ -37,7 +38,7 @@ struct RecordRule {
   std::string_view reason;
 };
 
-inline constexpr std::array<RecordRule, 8> record_rules{{
+inline constexpr std::array<RecordRule, 9> record_rules{{
     {RecordType::job,
      {RecordEffect::nothing, RecordEffect::again, RecordEffect::stands},
      "the highest generation stands; a copy stands in a newer segment"},
@@ -62,6 +63,9 @@ inline constexpr std::array<RecordRule, 8> record_rules{{
     {RecordType::part,
      {RecordEffect::nothing, RecordEffect::keeps, RecordEffect::keeps},
      "its job's record stands behind it"},
+    {RecordType::result_part,
+     {RecordEffect::nothing, RecordEffect::holds, RecordEffect::holds},
+     "as part, but it ends no earlier life: its job's record or a change stands behind it"},
 }};
 
 constexpr RecordEffect effect_of(RecordType type, NamedLife life) noexcept {

@@ -20,7 +20,7 @@ inline std::uint64_t value_of(const std::atomic<std::uint64_t>& word) noexcept {
 }
 
 /// A note, whose parts are compared and shifted, no more.
-inline std::uint64_t value_of(const SharedWord<std::uint64_t>& word) noexcept {
+inline std::uint32_t value_of(const SharedWord<std::uint32_t>& word) noexcept {
   return word.load_once(std::memory_order_relaxed).unbounded();  // ORDER relaxed: as above
 }
 
@@ -42,8 +42,8 @@ void set(SharedWord<T>& word, V value) noexcept {
 inline bool is_over(CellState state) noexcept { return !waits_to_begin(state); }
 
 /// What rec.R2 knows of a cell while the journal is read. The job that stands is in the cell's own words, but for two,
-/// which say something else until rec.R3 has gone over the cell: `extent` is a note of this view, and a due time is by
-/// the wall clock. No other process sees the segment: it is published by its rename.
+/// which say something else until rec.R3 has gone over the cell: `extent` and `result_extent` are a note of this view,
+/// and a due time is by the wall clock. No other process sees the segment: it is published by its rename.
 class ScratchCell {
  public:
   explicit ScratchCell(CellHeader& header) noexcept : header_(&header) {}
@@ -54,14 +54,14 @@ class ScratchCell {
     std::uint16_t attempts = 0;    // the most that a record names
   };
   LifeNote note() const noexcept {
-    const std::uint64_t bits = value_of(header_->extent);
+    const std::uint64_t bits = note_bits();
     return {.generation = bits >> 16, .attempts = static_cast<std::uint16_t>(bits)};
   }
   void raise_note(LifeNote note) noexcept {
     const std::uint64_t bits = note.generation << 16 | note.attempts;
-    if (value_of(header_->extent) < bits) set(header_->extent, bits);
+    if (note_bits() < bits) set_note(bits);
   }
-  void clear_note() noexcept { set(header_->extent, 0); }
+  void clear_note() noexcept { set_note(0); }
 
   /// The job that stands; generation 0: none does.
   StateWord word() const noexcept { return StateWord(value_of(header_->state)); }
@@ -76,6 +76,14 @@ class ScratchCell {
   }
 
  private:
+  std::uint64_t note_bits() const noexcept {
+    return std::uint64_t{value_of(header_->result_extent)} << 32 | value_of(header_->extent);
+  }
+  void set_note(std::uint64_t bits) noexcept {
+    set(header_->extent, bits & 0xffffffff);
+    set(header_->result_extent, bits >> 32);
+  }
+
   CellHeader* header_;
 };
 

@@ -10,6 +10,7 @@
 #include "core/table/arena.h"
 #include "core/table/lease_slots.h"
 #include "core/table/parents.h"
+#include "core/table/results.h"
 #include "ipc/clock.h"
 
 namespace ringmill {
@@ -55,6 +56,23 @@ namespace {
 /// A busy cell may change under us for ever; so many looks are enough for a moment's picture.
 constexpr int most_looks = 4;
 
+/// A result that is not in the cell, or not whole. The caller looks at the word again.
+void view_result(const Segment& segment, CellIndex index, JobInfo& info) {
+  const CellHeader& header = JobTable(segment).header(index);
+  const std::uint16_t flags = header.flags.load();
+  info.result_cut = (flags & cell_flag::result_cut) != 0;
+  if (info.result_cut) info.result_refused = ResultNote::refusal_of(header.cause.load());
+  if ((flags & cell_flag::result_in_arena) == 0) return;
+  const auto result = Arena(segment).result_of(info.id);
+  if (!result) {  // corrupted, if it has not just gone
+    info.result_cut = true;
+    info.result_refused = ResultRefusal::lost;
+    return;
+  }
+  info.result.resize(result->size());
+  Arena::copy_out(*result, reinterpret_cast<std::byte*>(info.result.data()));
+}
+
 /// Text and times that the cell keeps. The caller looks at the word again.
 void view_history(const Segment& segment, CellIndex index, JobView& view) {
   const JobTable table(segment);
@@ -66,7 +84,7 @@ void view_history(const Segment& segment, CellIndex index, JobView& view) {
   text.resize(bytes);
   const bool is_result = view.word.state() == CellState::completed;
   (is_result ? view.info.result : view.info.last_error) = std::move(text);
-  view.info.result_cut = is_result && (header.flags.load() & cell_flag::result_cut) != 0;
+  if (is_result) view_result(segment, index, view.info);
   const bool has_time = view.parked == WaitMark::Reason::none || view.parked == WaitMark::Reason::rate;
   if (view.word.state() == CellState::delayed && has_time) {
     const DueTime due = DueTime::of(header.due_at.load());

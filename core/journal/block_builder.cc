@@ -31,6 +31,11 @@ std::span<std::byte> BlockBuilder::append_part(const PartRecord& record) noexcep
   return append_room(record.part_bytes);
 }
 
+std::span<std::byte> BlockBuilder::append_result_part(const ResultPartRecord& record) noexcept {
+  append(record);
+  return append_room(record.part_bytes);
+}
+
 void BlockBuilder::append_large_job(const LargeJobRecord& record) noexcept { append(record); }
 
 void BlockBuilder::append_ended(JobId id) noexcept { append(ShortRecord{.type = RecordType::ended, .id = id.value()}); }

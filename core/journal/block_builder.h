@@ -34,6 +34,10 @@ class BlockBuilder {
   static constexpr std::uint32_t bytes_of_part(std::uint32_t part_bytes) noexcept {
     return static_cast<std::uint32_t>(sizeof(PartRecord)) + in_whole_words(part_bytes);
   }
+  std::span<std::byte> append_result_part(const ResultPartRecord& record) noexcept;
+  static constexpr std::uint32_t bytes_of_result_part(std::uint32_t part_bytes) noexcept {
+    return static_cast<std::uint32_t>(sizeof(ResultPartRecord)) + in_whole_words(part_bytes);
+  }
   void append_large_job(const LargeJobRecord& record) noexcept;
   void append_ended(JobId id) noexcept;
   void append_attempts(JobId id, std::uint16_t attempts) noexcept;

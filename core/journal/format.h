@@ -79,6 +79,7 @@ enum class RecordType : std::uint8_t {
   links = 8,         // LinksRecord: a job's parents, and its bundle
   part = 9,          // PartRecord: a piece of a payload that is too long for a job record
   large_job = 10,    // LargeJobRecord: as job; its payload stands in parts, further ahead
+  result_part = 11,  // ResultPartRecord: a piece of a result that is not in the job's cell
 };
 
 /// A job that waits or runs. `payload_bytes` of payload follow, then zeros up to a multiple of 8.
@@ -124,6 +125,22 @@ struct LargeJobRecord {
 static_assert(sizeof(LargeJobRecord) == 40 && offsetof(LargeJobRecord, first_segment) == 32);
 static_assert(std::is_trivially_copyable_v<LargeJobRecord> && std::has_unique_object_representations_v<LargeJobRecord>);
 
+/// As PartRecord, of a result. It counts with the change record behind the parts that says so, and whose `started` is
+/// their `change`.
+struct ResultPartRecord {
+  RecordType type = RecordType::result_part;
+  std::uint8_t flags = 0;
+  std::uint16_t number = 0;
+  std::uint32_t part_bytes = 0;
+  std::uint64_t id = 0;
+  std::uint64_t result_bytes = 0;  // of the whole result
+  std::uint64_t change = 0;        // CellOptions::started: tells the results of one id apart
+};
+static_assert(sizeof(ResultPartRecord) == 32 && offsetof(ResultPartRecord, id) == 8 &&
+              offsetof(ResultPartRecord, result_bytes) == offsetof(PartRecord, payload_bytes));
+static_assert(std::is_trivially_copyable_v<ResultPartRecord> &&
+              std::has_unique_object_representations_v<ResultPartRecord>);
+
 struct ShortRecord {
   RecordType type = RecordType::ended;
   std::uint8_t flags = 0;
@@ -164,20 +181,25 @@ struct ChangeRecord {
   std::uint16_t attempts = 0;  // that have ended
   std::uint16_t text_bytes = 0;
   JournaledState state = JournaledState::waits;
-  std::uint8_t cause = 0;  // why it is dead: DeathCause
+  std::uint8_t cause = 0;  // why it is dead: DeathCause; why its result is not whole: ResultRefusal
   std::uint64_t id = 0;
   /// Wall clock in milliseconds, 48 bits. Bit 48: 1 if the job names that moment, 0 if a span of time ends then, as the
-  /// wall clock stood when this was written. Bit 49: the result was longer than the text.
+  /// wall clock stood when this was written. Bit 49: the result is not whole. Bit 50: the result stands in parts,
+  /// further ahead, and there is no text.
   std::uint64_t due = 0;
   std::uint64_t started = 0;      // of the last attempt: CellOptions::started
   std::uint64_t ended_at_ms = 0;  // of the last attempt
 
   static constexpr std::uint64_t wall_bit = std::uint64_t{1} << 48;
   static constexpr std::uint64_t result_cut_bit = std::uint64_t{1} << 49;
+  static constexpr std::uint64_t result_parts_bit = std::uint64_t{1} << 50;
   constexpr std::uint64_t due_ms() const noexcept { return due & (wall_bit - 1); }
   constexpr bool is_wall() const noexcept { return (due & wall_bit) != 0; }
   constexpr bool is_result_cut() const noexcept {
     return state == JournaledState::completed && (due & result_cut_bit) != 0;
+  }
+  constexpr bool is_result_in_parts() const noexcept {
+    return state == JournaledState::completed && (due & result_parts_bit) != 0;
   }
 };
 static_assert(sizeof(ChangeRecord) == 40 && offsetof(ChangeRecord, id) == 8 && offsetof(ChangeRecord, text_bytes) == 4);

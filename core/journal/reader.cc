@@ -148,6 +148,11 @@ class JournalReading {
           visitor_.on_part(place, record, records.subspan(sizeof(PartRecord), record.part_bytes));
           break;
         }
+        case RecordType::result_part: {
+          const auto record = value_at<ResultPartRecord>(records);
+          visitor_.on_result_part(place, record, records.subspan(sizeof(ResultPartRecord), record.part_bytes));
+          break;
+        }
         case RecordType::large_job:
           visitor_.on_large_job(place, value_at<LargeJobRecord>(records));
           break;

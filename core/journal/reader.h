@@ -41,6 +41,7 @@ class JournalVisitor {
   /// Follows the job's options.
   virtual void on_links(const JournalPlace&, const LinksRecord&) {}
   virtual void on_part(const JournalPlace&, const PartRecord&, std::span<const std::byte> /*part*/) {}
+  virtual void on_result_part(const JournalPlace&, const ResultPartRecord&, std::span<const std::byte> /*part*/) {}
   /// Follows the parts of its payload: it counts if all of them are there (core/journal/parts.h).
   virtual void on_large_job(const JournalPlace&, const LargeJobRecord&) {}
   virtual void on_retry_policy(const JournalPlace&, std::uint32_t /*policy*/, std::string_view /*text*/) {}

@@ -32,12 +32,13 @@ bool looks_like_a_record(std::span<const std::byte> rest) noexcept {
     case RecordType::retry_policy:
       return value_at<KindRecord>(rest).name_bytes != 0;
     case RecordType::change:
-      return value_at<ChangeRecord>(rest).due >> 49 == 0;
+      return value_at<ChangeRecord>(rest).due >> 51 == 0;
     case RecordType::options:
       return value_at<OptionsRecord>(rest).reserved == 0;
     case RecordType::links:
       return value_at<LinksRecord>(rest).runs_all_the_same <= 1;
     case RecordType::part:
+    case RecordType::result_part:
       return true;  // its lengths fit each other
   }
   return false;

@@ -44,6 +44,13 @@ inline std::uint64_t word_at(std::span<const std::byte> bytes, std::size_t offse
 /// Returns whether the second word of such a record is the id of a job.
 constexpr bool has_id(RecordType type) noexcept { return type != RecordType::kind && type != RecordType::retry_policy; }
 
+/// Whether a part's length is the one that follows from its number and from the length of the whole.
+constexpr bool is_part(std::uint16_t number, std::uint32_t part_bytes, std::uint64_t whole_bytes) noexcept {
+  const std::uint64_t begin = std::uint64_t{number} * most_part_bytes;
+  return whole_bytes <= most_parted_payload && begin < whole_bytes &&
+         part_bytes == std::min<std::uint64_t>(most_part_bytes, whole_bytes - begin);
+}
+
 /// Returns the length of the first record in `rest`, its padding included: at most rest.size().
 inline std::expected<std::uint32_t, RecordFault> length_of_record(std::span<const std::byte> rest) noexcept {
   if (rest.size() < 8) return std::unexpected(RecordFault::malformed);
@@ -80,13 +87,15 @@ inline std::expected<std::uint32_t, RecordFault> length_of_record(std::span<cons
     case RecordType::part: {
       if (rest.size() < sizeof(PartRecord)) return std::unexpected(RecordFault::malformed);
       const auto part = value_at<PartRecord>(rest);
-      // All of it follows from number and length of the payload.
-      const std::uint64_t begin = std::uint64_t{part.number} * most_part_bytes;
-      if (part.payload_bytes > most_parted_payload || begin >= part.payload_bytes ||
-          part.part_bytes != std::min<std::uint64_t>(most_part_bytes, part.payload_bytes - begin)) {
-        return std::unexpected(RecordFault::malformed);
-      }
+      if (!is_part(part.number, part.part_bytes, part.payload_bytes)) return std::unexpected(RecordFault::malformed);
       length = sizeof(PartRecord) + in_whole_words(part.part_bytes);
+      break;
+    }
+    case RecordType::result_part: {
+      if (rest.size() < sizeof(ResultPartRecord)) return std::unexpected(RecordFault::malformed);
+      const auto part = value_at<ResultPartRecord>(rest);
+      if (!is_part(part.number, part.part_bytes, part.result_bytes)) return std::unexpected(RecordFault::malformed);
+      length = sizeof(ResultPartRecord) + in_whole_words(part.part_bytes);
       break;
     }
     case RecordType::large_job:
@@ -105,7 +114,8 @@ static_assert(offsetof(JobRecord, id) == offsetof(ShortRecord, id) &&
               offsetof(JobRecord, id) == offsetof(ChangeRecord, id) &&
               offsetof(JobRecord, id) == offsetof(OptionsRecord, id) &&
               offsetof(JobRecord, id) == offsetof(LinksRecord, id) &&
-              offsetof(JobRecord, id) == offsetof(PartRecord, id) && offsetof(LargeJobRecord, job) == 0);
+              offsetof(JobRecord, id) == offsetof(PartRecord, id) &&
+              offsetof(JobRecord, id) == offsetof(ResultPartRecord, id) && offsetof(LargeJobRecord, job) == 0);
 
 /// The records of a block whose head and checksum are right.
 inline std::span<const std::byte> records_of(std::span<const std::byte> block, const BlockHead& head) noexcept {

@@ -184,7 +184,7 @@ DeadLetter Burial::letter_of(const JobView& view) const {
         "letter goes without, and it cannot be retried",
         letter.id.to_string(), engine_->directory.path().string());
   }
-  letter.lease = std::chrono::milliseconds(header.lease_ms.load());
+  letter.lease = std::chrono::milliseconds(header.lease_ms.load_once().unbounded());
   // An invalid policy has no text.
   const std::uint32_t policy = header.retry_policy.load_once().at_most(most_retry_policies + 1);
   if (policy != 0) letter.backoff = RetryPolicies::text_of(engine_->segment, policy).value_or("");

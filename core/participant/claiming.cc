@@ -61,7 +61,7 @@ bool Claiming::may_be_large(CellIndex index, StateWord seen) const noexcept {
 bool Claiming::try_claim(CellIndex index, StateWord seen, std::uint64_t now_ns, Claim& claim) noexcept {
   const CellHeader& header = table_.header(index);
   // ORDER relaxed: true if the swap below succeeds, because the header changes only together with the word.
-  const std::uint32_t own_lease_ms = header.lease_ms.load(std::memory_order_relaxed);
+  const std::uint32_t own_lease_ms = header.lease_ms.load_once(std::memory_order_relaxed).unbounded();
   const std::uint64_t lease_ms = own_lease_ms != 0 ? own_lease_ms : default_lease_ms_;
   const StateWord claimed = seen.next(CellState::running, settling_->owner());
   claim.slot = book_->next();

@@ -36,7 +36,7 @@ std::chrono::nanoseconds JobControl::time_left(const HeldLease& lease) noexcept 
 
 std::chrono::milliseconds JobControl::timeout(const HeldLease& lease) const noexcept {
   // What another job has there by now is no harm: the lease was lost then.
-  return std::chrono::milliseconds(table_.header(index_of(lease.id)).lease_ms.load());
+  return std::chrono::milliseconds(table_.header(index_of(lease.id)).lease_ms.load_once().unbounded());
 }
 
 void JobControl::report_progress(const HeldLease& lease, std::uint64_t number, std::string_view text) noexcept {

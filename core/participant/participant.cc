@@ -234,6 +234,12 @@ Result<void> Job::complete(std::span<const std::byte> result) {
   return won_or_revoked(holder->settler().complete(lease_, result));
 }
 
+Result<void> Job::complete_cut(std::span<const std::byte> beginning) {
+  auto* const holder = Participant::Implementation::holder_of(lease_);
+  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
+  return won_or_revoked(holder->settler().complete_cut(lease_, beginning));
+}
+
 std::size_t Job::result_room() const noexcept {
   if (!held() || !lease_.holder->implementation_->context().is_mine()) return 0;
   return lease_.holder->implementation_->settler().room_for_result(lease_);

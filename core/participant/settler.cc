@@ -104,7 +104,7 @@ std::size_t Settler::end_run(std::span<Job> jobs, bool differ) noexcept {
 
 bool Settler::complete(HeldLease& lease, std::span<const std::byte> result) noexcept {
   if ((lease.flags & not_plain) != 0 || !result.empty() || !follow_ups_.empty()) [[unlikely]] {
-    return complete_with(lease, result);
+    return complete_with(lease, result, false);
   }
   return complete_plain(lease);
 }
@@ -143,19 +143,21 @@ std::size_t Settler::complete_batch(std::span<Job> jobs) noexcept {
   return completed + kept;
 }
 
-bool Settler::complete_with(HeldLease& lease, std::span<const std::byte> result) {
+bool Settler::complete_cut(HeldLease& lease, std::span<const std::byte> beginning) noexcept {
+  return complete_with(lease, beginning, true);
+}
+
+bool Settler::complete_with(HeldLease& lease, std::span<const std::byte> result, bool is_cut) {
   if ((lease.flags & is_timed) != 0) {
     end_timing(lease);
-    return complete(lease, result);
+    if (!is_cut) return complete(lease, result);
   }
   const std::span<const FreeCells::Filling> filled = follow_ups_.take(lease.slot);  // settling the job would drop them
   if (!filled.empty()) {
     RINGMILL_INVARIANT(context_.entry.bundle.load() == 0);  // one bundle at a time
     context_.entry.bundle_after.store(lease.id.value());
     context_.entry.bundle.store(job_id_of(filled.back().word, filled.back().index).value());  // lead.L2
-    const bool won = settle(
-        lease, {.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result), .leads = true});
-    if (won) {
+    if (complete_kept(lease, result, is_cut, true)) {
       count_more(context_.entry.enqueued, filled.size());
       return true;
     }
@@ -169,9 +171,53 @@ bool Settler::complete_with(HeldLease& lease, std::span<const std::byte> result)
   const CellOptions* const options = table_.options(index);
   const bool is_kept = options != nullptr && options->keep_ms.load() != 0;
   if ((lease.flags & has_more_to_end) != 0 || is_kept || table_.is_end_seen(index, flags)) {
-    return settle(lease, {.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result)});
+    return complete_kept(lease, result, is_cut, false);
   }
   return complete_plain(lease);  // the result was not asked for
+}
+
+bool Settler::complete_kept(HeldLease& lease, std::span<const std::byte> result, bool is_cut, bool leads) noexcept {
+  Ending ending{.outcome = Outcome::complete, .attempts = attempts_of(lease), .text = as_text(result), .leads = leads};
+  if (is_cut) ending.result.refusal = ResultRefusal::too_long;
+  if (is_cut || result.size() <= room_in_cell(index_of(lease.id))) return settle(lease, ending);
+  FreeCells::Filling carrier;
+  ending.result = carry(lease, result, carrier);
+  if (ending.result.is_carried) {
+    ending.text = {};
+    ending.carrier = job_id_of(carrier.word, carrier.index);
+  }
+  const bool won = settle(lease, ending);
+  if (ending.result.is_carried) context_.take_back(carrier);  // result.R6
+  return won;
+}
+
+ResultNote Settler::carry(const HeldLease& lease, std::span<const std::byte> result,
+                          FreeCells::Filling& carrier) noexcept {
+  const CellIndex index = index_of(lease.id);
+  const CellOptions* const options = table_.options(index);
+  const bool is_kept = (options != nullptr && options->keep_ms.load() != 0) ||
+                       table_.is_end_seen(index, table_.header(index).flags.load());
+  if (!is_kept) return {};
+  if (result.size() > context_.most_payload || !context_.has_arena()) return {.refusal = ResultRefusal::too_long};
+  FreeCells& cells = context_.free_cells;
+  if (!cells.take(carrier, static_cast<std::uint32_t>(lease.level), FreeCells::Taker::handler)) {  // result.R1
+    return {.refusal = ResultRefusal::no_room};
+  }
+  const auto unit =
+      context_.arena.take(job_id_of(carrier.word, carrier.index), static_cast<std::uint32_t>(result.size()));
+  if (!unit) {
+    context_.take_back(carrier);
+    return {.refusal = ResultRefusal::no_room};
+  }
+  context_.arena.fill(carrier.index, *unit, result);  // result.R2
+  CellHeader& header = table_.header(carrier.index);
+  header.payload_bytes.store(static_cast<std::uint32_t>(result.size()));
+  header.flags.store(0);  // it is no job of any level
+  return {.is_carried = true};
+}
+
+std::size_t Settler::room_in_cell(CellIndex index) const noexcept {
+  return std::min(most_staged_bytes, table_.text_room(index));
 }
 
 bool Settler::settle(HeldLease& lease, Ending ending) noexcept {
@@ -293,7 +339,8 @@ std::size_t Settler::room_for_result(const HeldLease& lease) const noexcept {
   const bool is_kept = options != nullptr && options->keep_ms.load() != 0;
   const bool has_children = (table_.header(index_of(lease.id)).flags.load() & cell_flag::has_children) != 0;
   if (!is_kept && !has_children) return ~std::size_t{0};
-  return std::min(most_staged_bytes, table_.text_room(index_of(lease.id)));
+  const std::size_t room = room_in_cell(index_of(lease.id));
+  return context_.has_arena() ? std::max<std::size_t>(room, context_.most_payload) : room;
 }
 
 }  // namespace ringmill

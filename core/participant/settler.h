@@ -22,6 +22,8 @@ class Settler {
       : context_(context), claiming_(claiming), follow_ups_(follow_ups), table_(context.settling.table()) {}
 
   bool complete(HeldLease& lease, std::span<const std::byte> result) noexcept;
+  /// The same with the beginning of a result.
+  bool complete_cut(HeldLease& lease, std::span<const std::byte> beginning) noexcept;
   /// Completes the jobs that are held. Returns how many.
   std::size_t complete_batch(std::span<Job> jobs) noexcept;
   /// Ends an attempt that failed. Without `delay_ms` the job's retry policy says how long it waits.
@@ -56,7 +58,14 @@ class Settler {
   /// Counts how long a run took that is timed.
   [[gnu::noinline]] void end_timing(HeldLease& lease) noexcept;
   /// Completes a job that is timed, or has options, a result or follow-ups.
-  [[gnu::noinline]] bool complete_with(HeldLease& lease, std::span<const std::byte> result);
+  [[gnu::noinline]] bool complete_with(HeldLease& lease, std::span<const std::byte> result, bool is_cut);
+  /// Completes with a result that is kept, if the cell may keep one: result.R1 to result.R6.
+  bool complete_kept(HeldLease& lease, std::span<const std::byte> result, bool is_cut, bool leads) noexcept;
+  /// What becomes of a result that the cell has no room for. Fills `carrier` if it goes to the arena: result.R1 and
+  /// result.R2.
+  ResultNote carry(const HeldLease& lease, std::span<const std::byte> result, FreeCells::Filling& carrier) noexcept;
+  /// The most bytes of a result that stand in the job's cell.
+  std::size_t room_in_cell(CellIndex index) const noexcept;
   /// Ends a run as `ending` says: settle.E1 to settle.E7.
   bool settle(HeldLease& lease, Ending ending) noexcept;
   /// Drops the follow-ups that the job was not completed with, and empties the lease: settle.E7.

@@ -53,8 +53,11 @@ bool Arena::is_over(JobId id, std::uint32_t unit) const noexcept {
   if (!word.has_job()) return word.state() == CellState::free;
   const CellHeader& header = table_.header(index);
   // ORDER second-look: acquires, so that the look at the word comes after it.
-  const bool has_it = (header.flags.load(std::memory_order_acquire) & cell_flag::in_arena) != 0 &&
-                      header.extent.load_once(std::memory_order_acquire) == unit;
+  const std::uint16_t flags = header.flags.load(std::memory_order_acquire);
+  // ORDER second-look: as above.
+  const bool has_it =
+      ((flags & cell_flag::in_arena) != 0 && header.extent.load_once(std::memory_order_acquire) == unit) ||
+      ((flags & cell_flag::result_in_arena) != 0 && header.result_extent.load_once(std::memory_order_acquire) == unit);
   // Moved on: it is over, or has the extent; the next look will tell.
   return !has_it && table_.word(index).generation() == word.generation();
 }
@@ -196,16 +199,50 @@ void Arena::fill(CellIndex index, std::uint32_t unit, std::span<const std::byte>
   if (!is_within(unit, payload.size())) return;  // not what take() returns
   // ORDER relaxed: the cell's word publishes both in enq.N4.
   table_.header(index).extent.store(unit, std::memory_order_relaxed);
+  write(unit, payload);
+}
+
+void Arena::fill_result(CellIndex index, std::uint32_t unit, std::span<const std::byte> result) const noexcept {
+  if (!is_within(unit, result.size())) return;
+  CellHeader& header = table_.header(index);
+  // ORDER relaxed: no other process sees the segment.
+  header.result_extent.store(unit, std::memory_order_relaxed);
+  header.lease_ms.store(static_cast<std::uint32_t>(result.size()), std::memory_order_relaxed);
+  write(unit, result);
+}
+
+void Arena::write(std::uint32_t unit, std::span<const std::byte> bytes) const noexcept {
   std::byte* const to = segment_->arena() + std::uint64_t{unit} * segment_->geometry().arena_unit_bytes();
-  store_words(reinterpret_cast<std::atomic<std::uint64_t>*>(to), payload);
+  store_words(reinterpret_cast<std::atomic<std::uint64_t>*>(to), bytes);
 }
 
 std::optional<std::span<const std::byte>> Arena::payload_of(JobId id) const noexcept {
   const CellHeader& header = table_.header(index_of(id));
   // ORDER second-look: the caller looks at the word again.
+  return extent_of(id, header.extent.load_once(std::memory_order_acquire),
+                   header.payload_bytes.load_once(std::memory_order_acquire));
+}
+
+std::optional<std::span<const std::byte>> Arena::result_of(JobId id) const noexcept {
+  const CellHeader& header = table_.header(index_of(id));
+  // ORDER second-look: as in payload_of().
+  return extent_of(id, header.result_extent.load_once(std::memory_order_acquire),
+                   header.lease_ms.load_once(std::memory_order_acquire));
+}
+
+bool Arena::hand_over(std::uint32_t unit, JobId from, JobId to) noexcept {
+  if (unit >= segment_->geometry().arena_unit_count() || !segment_->has_arena_chunk(unit / arena_units_per_chunk)) {
+    return false;
+  }
+  std::uint64_t seen = from.value();
+  return segment_->arena_unit(unit).compare_exchange_strong(seen, to.value()) || seen == to.value();
+}
+
+std::optional<std::span<const std::byte>> Arena::extent_of(JobId id, Untrusted<std::uint32_t> first_unit,
+                                                           Untrusted<std::uint32_t> length) const noexcept {
   const Geometry& geometry = segment_->geometry();
-  const auto unit = header.extent.load_once(std::memory_order_acquire).below(geometry.arena_unit_count());
-  const auto bytes = header.payload_bytes.load_once(std::memory_order_acquire).below(geometry.max_payload + 1);
+  const auto unit = first_unit.below(geometry.arena_unit_count());
+  const auto bytes = length.below(geometry.max_payload + 1);
   if (!unit || !bytes || !segment_->has_arena_chunk(*unit / arena_units_per_chunk)) return std::nullopt;
   // While a job has an extent its chunk is cut as it was when the job got it: so no two that pass share a byte.
   const std::uint32_t step = step_of(log_of(cut(*unit / arena_units_per_chunk)));

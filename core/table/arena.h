@@ -3,8 +3,9 @@
 // It consists of chunks, each as large as the largest extent. A chunk is cut into 1, 2, 4 ... 256 extents of one size;
 // its word says into how many. An extent has a word too, which names the job that has it. That word is a claim, not a
 // truth. The table decides: an extent belongs to a job while the job's cell is being filled, or holds that job with
-// CellHeader::extent naming this extent. So the store that ends a job also frees its extent, and nothing has to be
-// cleaned up behind the dead: a producer may take over the word of any job that has ended.
+// CellHeader::extent (of the payload) or CellHeader::result_extent (core/table/results.h) naming this extent. So the
+// store that ends a job also frees its extents, and nothing has to be cleaned up behind the dead: a producer may take
+// over the word of any job that has ended.
 //
 //                                                                   killed just after the step
 //   arena.A1  CAS the word: 0, or a job that is over -> our job,    our cell is filling: the scan after our death frees
@@ -74,6 +75,18 @@ class Arena {
   /// A3. `unit` is what take() has returned, kept in private memory: never what stands in the cell, where a peer may
   /// have written another one. `payload` is at most as long as the extent. Writes nothing outside the arena.
   void fill(CellIndex index, std::uint32_t unit, std::span<const std::byte> payload) const noexcept;
+  /// The same for the result of a completed job, for recovery, before other processes see the segment.
+  void fill_result(CellIndex index, std::uint32_t unit, std::span<const std::byte> result) const noexcept;
+
+  /// The result of a completed job whose flags say result_in_arena; as payload_of().
+  std::optional<std::span<const std::byte>> result_of(JobId id) const noexcept;
+  /// Whether the extent's word names this job. `unit` is any number.
+  bool is_of(std::uint32_t unit, JobId id) const noexcept {
+    return unit < segment_->geometry().arena_unit_count() &&
+           segment_->has_arena_chunk(unit / arena_units_per_chunk) && at(unit) == id.value();
+  }
+  /// result.R5: the extent of one job becomes another's. False: it is neither's. `unit` is any number.
+  bool hand_over(std::uint32_t unit, JobId from, JobId to) noexcept;
 
   /// The payload of a job whose flags say in_arena; its bytes may be read at any time, and are believed if the state
   /// word is the same afterwards. Nothing: the cell or the arena is corrupted.
@@ -85,6 +98,11 @@ class Arena {
   std::uint64_t used_bytes() const noexcept;
 
  private:
+  void write(std::uint32_t unit, std::span<const std::byte> bytes) const noexcept;
+  /// What an extent of the job holds, if all that the cell says of it is right.
+  std::optional<std::span<const std::byte>> extent_of(JobId id, Untrusted<std::uint32_t> first_unit,
+                                                      Untrusted<std::uint32_t> length) const noexcept;
+
   static constexpr std::uint32_t most_log = 8;
   static_assert(arena_units_per_chunk == 1U << most_log);
   enum class Try : std::uint8_t { none, moved, taken };

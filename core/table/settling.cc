@@ -41,8 +41,10 @@ void Settling::stage(JobId id, const Ending& ending) noexcept {
   staging.due_at.store(ending.due.bits(), std::memory_order_relaxed);
   staging.started.store(ending.started.bits(), std::memory_order_relaxed);
   staging.text_bytes.store(static_cast<std::uint32_t>(text.size()), std::memory_order_relaxed);
-  staging.text_was_cut.store(is_result && text.size() < ending.text.size() ? 1 : 0, std::memory_order_relaxed);
+  staging.result_note.store(ending.result.bits(), std::memory_order_relaxed);
   store_words(staging.text, std::as_bytes(std::span(text)));
+  // ORDER relaxed: as above. A carried result has no text.
+  if (ending.result.is_carried) staging.text[0].store(ending.carrier.value(), std::memory_order_relaxed);
 }
 
 Settling::Ended Settling::end(CellIndex index, StateWord from, LeaseSlot& slot, const Ending& ending) noexcept {
@@ -68,8 +70,10 @@ Settling::Ended Settling::end_for(const ParticipantEntry& other, CellIndex index
     staging.started.store(other.staging.started.load());
     const std::uint32_t bytes = other.staging.text_bytes.load_once().at_most(most_staged_bytes);
     staging.text_bytes.store(bytes);
-    staging.text_was_cut.store(other.staging.text_was_cut.load());
-    for (std::size_t n = 0; n < in_words(bytes); ++n) staging.text[n].store(other.staging.text[n].load());
+    staging.result_note.store(other.staging.result_note.load());
+    for (std::size_t n = 0; n < std::max<std::size_t>(in_words(bytes), 1); ++n) {
+      staging.text[n].store(other.staging.text[n].load());
+    }
   }
   return end_as_noted(index, from, slot, note);
 }
@@ -128,6 +132,25 @@ void Settling::write_text(CellIndex index, JobId id, LeaseNote note) noexcept {
   if (bytes == 0) return;
   JobTable::copy_text_in(place, staging.text, bytes);
   header.text_bytes.store(static_cast<std::uint16_t>(bytes), std::memory_order_relaxed);
+}
+
+void Settling::write_result(CellIndex index, JobId id, LeaseNote note) noexcept {
+  CellHeader& header = table_.header(index);
+  const Staging& staging = me_->staging;
+  // ORDER relaxed: the cell is ours; its next word publishes it.
+  header.cause.store(0, std::memory_order_relaxed);
+  const bool is_there = note.staged && staging.job_id.load(std::memory_order_relaxed) == id.value();
+  if (!is_there) return;
+  ResultNote result = ResultNote::of(staging.result_note.load(std::memory_order_relaxed));
+  if (!result.is_carried) {
+    write_text(index, id, note);
+  } else if (!results_.hand_over(index, id, JobId(staging.text[0].load(std::memory_order_relaxed)))) {
+    result.refusal = ResultRefusal::lost;
+  }
+  if (result.refusal == ResultRefusal::none) return;
+  header.cause.store(static_cast<std::uint16_t>(result.refusal), std::memory_order_relaxed);
+  // In one step: the keeper may set has_children meanwhile.
+  header.flags.fetch_or(cell_flag::result_cut);
 }
 
 void Settling::note_attempt(CellIndex index, LeaseNote note) noexcept {
@@ -236,10 +259,11 @@ bool Settling::finish_final(CellIndex index, StateWord completing, LeaseNote not
     if (note.attempts != 0) note_attempt(index, note);
     // What a failed attempt left there is no result.
     header.text_bytes.store(0, std::memory_order_relaxed);  // ORDER relaxed: the cell is ours
-    write_text(index, id, note);                            // settle.E3
-    const bool is_cut = note.staged && me_->staging.text_was_cut.load() != 0;
-    // In one step: the keeper may set has_children meanwhile.
-    if (completed && is_cut) header.flags.fetch_or(cell_flag::result_cut);
+    if (completed) {
+      write_result(index, id, note);  // settle.E3
+    } else {
+      write_text(index, id, note);
+    }
     // The cell of a job that only leads goes when the journal has its follow-ups, which takes a round at least.
     const bool only_leads = keep_ms == 0 && (flags & cell_flag::end_is_seen) == cell_flag::leads_bundle;
     const DueTime due = due_in(only_leads ? least_round_ms : keep_ms);

@@ -54,6 +54,7 @@
 #include <ringmill/job.h>
 
 #include "core/table/job_table.h"
+#include "core/table/results.h"
 #include "core/table/tally.h"
 #include "ipc/clock.h"
 #include "ipc/invariant.h"
@@ -74,7 +75,9 @@ struct Ending {
   std::uint16_t attempts = 0;  // that will have ended
   DeathCause cause{};          // of a burial
   DueTime due{};               // of a delay
-  std::string_view text{};     // error or result
+  std::string_view text{};     // error, or result as far as the cell has room for it
+  ResultNote result{};         // of a completion
+  JobId carrier{};             // of a result in the arena (core/table/results.h)
   std::string_view said{};     // with an error: what the run said meanwhile, of which the end matters
   AttemptStart started{};      // of the attempt that ends now
   bool leads = false;          // complete, and the own entry's bundle becomes visible with it (core/table/bundles.h)
@@ -82,7 +85,8 @@ struct Ending {
 
   /// The lease note has room for all of it.
   bool is_plain() const noexcept {
-    return outcome != Outcome::delay && outcome != Outcome::park && text.empty() && said.empty() && !started;
+    return outcome != Outcome::delay && outcome != Outcome::park && text.empty() && said.empty() && !started &&
+           result.bits() == 0;
   }
 };
 
@@ -97,6 +101,7 @@ class Settling {
   Settling(const Segment& segment, std::uint32_t number)
       : segment_(&segment),
         table_(segment),
+        results_(segment),
         marks_(segment.marks()),
         me_(&segment.participant(number)),
         owner_(number + 1),
@@ -227,6 +232,8 @@ class Settling {
   void count_end(CellIndex index, Outcome outcome) noexcept;
   /// E3: what was staged for the job, or an end to what stood there.
   void write_text(CellIndex index, JobId id, LeaseNote note) noexcept;
+  /// E3 of a kept job.
+  void write_result(CellIndex index, JobId id, LeaseNote note) noexcept;
   void note_attempt(CellIndex index, LeaseNote note) noexcept;
   /// E4 to E6 for a job that goes on, or is kept.
   void settle_in(CellIndex index, StateWord completing, CellState state, DueTime due, bool to_journal) noexcept;
@@ -235,6 +242,7 @@ class Settling {
 
   const Segment* segment_;
   JobTable table_;
+  Results results_;
   JournalMarks marks_;
   ParticipantEntry* me_;
   std::uint32_t owner_;

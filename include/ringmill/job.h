@@ -68,6 +68,16 @@ enum class DeathCause : std::uint8_t {
 std::string_view name_of(DeathCause cause) noexcept;
 std::optional<DeathCause> death_cause_of(std::string_view name) noexcept;
 
+/// Why a job was completed without its whole result.
+enum class ResultRefusal : std::uint8_t {
+  none,
+  too_long,  ///< it is longer than any payload of the engine may be, or the engine has no arena
+  no_room,   ///< the arena, or the table, had no room
+  lost,      ///< its worker died while it ended, and shared memory was damaged
+};
+/// Returns a sentence; empty for none.
+std::string_view reason_of(ResultRefusal refusal) noexcept;
+
 /// A retry policy that was interned in the engine: get one from Engine::retry_policy(). The default one is
 /// `exponential:1s,2,1h` with full jitter: before attempt n + 1 a job waits a random time of up to 2^(n-1) seconds, an
 /// hour at most.
@@ -156,10 +166,12 @@ struct JobInfo {
   std::string last_error;
   /// Why the job is dead; nothing in any other state.
   std::optional<DeathCause> cause;
-  /// The handler's result, while it is kept.
+  /// The handler's result, while it is kept: any bytes.
   std::string result;
-  /// True if the result did not fit: `result` is its beginning.
+  /// True if the result was refused: `result` is what the cell had room for, its beginning, or nothing.
   bool result_cut = false;
+  /// Why it was refused.
+  ResultRefusal result_refused = ResultRefusal::none;
   /// The parents: jobs that it waits for, or has waited for. The first `most_parents` of them; Job::parents() has all.
   std::vector<JobId> parents;
   static constexpr std::size_t most_parents = 100;

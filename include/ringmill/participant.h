@@ -59,12 +59,16 @@ class Job {
   /// work. The completion is in the journal within about a millisecond. Take a Participant::ticket() afterwards to wait
   /// for that: a job whose completion is durable never runs again.
   Result<void> complete() { return complete({}); }
-  /// Completes the job with a result, which is kept for JobOptions::keep_result, and dropped if the job did not ask for
-  /// that. A result longer than result_room() is cut to its beginning, and JobInfo::result_cut says so; the job is
+  /// Completes the job with a result, any bytes, which is kept for JobOptions::keep_result, and dropped if the job did
+  /// not ask for that. One that does not fit the cell goes to the arena. If it is longer than result_room(), or the
+  /// arena is full, it is refused: what the cell has room for is kept, and JobInfo::result_refused says why. The job is
   /// completed in any case.
   Result<void> complete(std::span<const std::byte> result);
-  /// Returns how many bytes of a result are kept: at most 1024, and less if the payload leaves less room in the cell.
-  /// Returns the largest std::size_t if the job asked for no result: then nothing is kept.
+  /// Does the same with a result whose end is missing: JobInfo::result_cut says so.
+  Result<void> complete_cut(std::span<const std::byte> beginning);
+  /// Returns how many bytes of a result are kept while there is room: Engine::most_payload_bytes(). In an engine
+  /// without an arena at most 1024, and less if the payload leaves less room in the cell. Returns the largest
+  /// std::size_t if the job asked for no result: then nothing is kept.
   std::size_t result_room() const noexcept;
   /// Fails this attempt, which counts. The job waits as its retry policy says, or is dead when its attempts are used
   /// up; the returned value says which. Tools show `error` with the job, followed by `said`: the output of the run,

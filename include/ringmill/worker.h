@@ -26,9 +26,15 @@ class JobOutcome {
  public:
   enum class What : std::uint8_t { complete, fail, retry_in, time_out, snooze, reject, release, cancel, unable };
 
-  /// The job is done. The result is kept if the job asked for that. A result that does not fit the cell is cut (see
+  /// The job is done. The result, any bytes, is kept if the job asked for that. One that is too long is refused (see
   /// Job::complete()), and the log says so once.
   static JobOutcome complete(std::string result = {}) noexcept { return JobOutcome(What::complete, std::move(result)); }
+  /// The same, of a result whose end is missing: it is kept as one that is cut.
+  static JobOutcome complete_cut(std::string beginning) noexcept {
+    JobOutcome outcome(What::complete, std::move(beginning));
+    outcome.is_cut_ = true;
+    return outcome;
+  }
   /// This attempt failed: it counts, and the job waits as its retry policy says, or is dead when its attempts are used
   /// up. The reason is shown with the job, and logged at the attempts 1, 2, 4, 8, ...: a job that always fails does not
   /// fill the log. `said` is the output of the run; if there is no room for all of it, the end is kept.
@@ -65,6 +71,8 @@ class JobOutcome {
   std::string_view reason() const noexcept { return std::string_view(text_).substr(0, reason_bytes_); }
   std::string_view said() const noexcept { return std::string_view(text_).substr(said_at_); }
   std::chrono::milliseconds delay() const noexcept { return delay_; }
+  /// Returns whether the result is only a beginning.
+  bool is_cut() const noexcept { return is_cut_; }
 
  private:
   explicit JobOutcome(What what, std::string text = {}, std::chrono::milliseconds delay = {}) noexcept
@@ -81,6 +89,7 @@ class JobOutcome {
   std::size_t reason_bytes_;
   std::size_t said_at_;
   std::chrono::milliseconds delay_;
+  bool is_cut_ = false;
 };
 
 /// The job that a handler runs. Valid during the handler's call and on its thread only, as are the views it returns.

@@ -151,19 +151,31 @@ TEST_F(LifeCommand, wait_shows_the_end_of_a_job_in_json_and_its_bytes_as_they_ar
 
 TEST_F(LifeCommand, a_result_that_is_too_long_completes_its_job_and_is_shown_as_cut) {
   const std::string id = id_with({"--keep-result", "1h", "--max-attempts", "3", "--backoff", "fixed:1ms"});
-  const Ran worker = drain("printf '%0200d' 7; echo effect >&2");
-  EXPECT_EQ(worker.out.size(), 200U) << "it ran once, and all of it was passed on";
+  const Ran worker = drain("printf '%01100000d' 7; echo effect >&2");
+  EXPECT_EQ(worker.out.size(), 1'100'000U) << "it ran once, and all of it was passed on";
   EXPECT_HAS(worker.err, id);
-  EXPECT_HAS(worker.err, "its result is cut");
+  EXPECT_HAS(worker.err, "its result is refused");
   EXPECT_EQ(job(id)["state"], "completed");
   EXPECT_EQ(job(id)["attempts"], 1);
   EXPECT_EQ(job(id)["result_cut"], true);
+  EXPECT_HAS(job(id)["result_refused"].get<std::string>(), "--max-payload");
   EXPECT_EQ(job(id)["result"], std::string(144, '0'));
   EXPECT_HAS(on_engine("job", {id}).out, "cut, the first 144 bytes: 0");
   const Ran waited = on_engine("wait", {id});
   EXPECT_EQ(waited.exit_code, 0);
   EXPECT_EQ(waited.out, std::string(144, '0'));
   EXPECT_HAS(waited.err, "144 bytes of it are kept");
+}
+
+TEST_F(LifeCommand, a_commands_whole_output_is_its_result_byte_for_byte) {
+  const std::string id = id_with({"--keep-result", "1h"});
+  std::string expected;
+  for (int n = 1; n <= 30'000; ++n) expected += std::to_string(n) + '\n';
+  expected += std::string("\0\377", 2);
+  drain("seq 30000; printf '\\000\\377'");
+  EXPECT_EQ(job(id)["attempts"], 1);
+  EXPECT_FALSE(job(id).contains("result_cut"));
+  EXPECT_TRUE(on_engine("wait", {id}).out == expected);
 }
 
 TEST_F(LifeCommand, of_what_a_dead_jobs_command_said_the_last_line_is_shown) {

@@ -456,7 +456,7 @@ EngineRun::Jobs EngineRun::jobs_in(const Segment& segment) {
     const CellLinks* const links = table.links(index);
     jobs[job_id_of(word, index).value()] = {
         .content = content_of(header.level.load_once().unbounded(), header.kind.load_once().unbounded(),
-                              header.lease_ms.load(), header.most_attempts.load(), *payload),
+                              header.most_attempts.load(), *payload),
         .options = options_in(segment, index),
         .links = links == nullptr ? 0 : links_content_of(table.parents(index), links->runs_all_the_same.load() != 0),
         .version = version_in(segment, index)};

@@ -114,8 +114,7 @@ JobRequest EngineRun::request(std::vector<std::byte>& payload, const JobOptions&
 
 void EngineRun::note_enqueued(JobId id, const JobRequest& request, std::string_view key) {
   Row row;
-  row.content = content_of(number_of_level(request.level), kind_number(request.kind),
-                           static_cast<std::uint32_t>(request.lease.count()), 0, request.payload);
+  row.content = content_of(number_of_level(request.level), kind_number(request.kind), 0, request.payload);
   row.options = options_in(core_->segment, index_of(id));
   row.key = key;
   row.memory_only = request.durability == Durability::memory;
@@ -152,6 +151,9 @@ EngineRun::Version EngineRun::version_in(const Segment& segment, CellIndex index
   version.text.resize(in_words(bytes) * 8);
   JobTable::copy_text_out(place, reinterpret_cast<std::byte*>(version.text.data()), bytes);
   version.text.resize(bytes);
+  const bool is_in_arena = (header.flags.load() & cell_flag::result_in_arena) != 0;
+  const auto result = is_in_arena ? Arena(segment).result_of(job_id_of(table.word(index), index)) : std::nullopt;
+  if (result) version.text = as_text(*result);
   return version;
 }
 
@@ -249,8 +251,8 @@ void EngineRun::settle_one() {
       return;
     }
   }
-  // Longer than what some cells have room for, and never the same.
-  const std::string text =
+  // Longer than what some cells have room for, and never the same. A result may be as long as a payload.
+  std::string text =
       fmt::format("{} of attempt {}: {}", id.to_string(), job.attempt(), std::string(random_.below(60), 'x'));
   bool is_journaled = true;
   bool is_complete = false;
@@ -264,6 +266,7 @@ void EngineRun::settle_one() {
     case 1:
     case 2:
     case 3: {
+      if (has_large_payloads_ && random_.one_in(3)) text.append(random_.below(most_large_payload - text.size()), 'y');
       went = job.complete(as_payload(text));
       is_complete = true;
       break;

@@ -36,7 +36,10 @@ class Collector final : public WholeJobsVisitor {
                                      .id = record.id,
                                      .attempts = record.attempts,
                                      .state = record.state,
-                                     .text = std::string(text)});
+                                     .text = record.is_result_in_parts() ? result_of(record) : std::string(text)});
+  }
+  void on_result_part(const JournalPlace&, const ResultPartRecord& record, std::span<const std::byte> part) override {
+    parts_.add(record, part);
   }
   void on_options(const JournalPlace&, const OptionsRecord& record) override {
     blocks.back().records.push_back(
@@ -55,13 +58,24 @@ class Collector final : public WholeJobsVisitor {
   }
 
   std::vector<ReadBack::Block> blocks;
+
+ private:
+  /// A second record of one result need not have all parts behind the first.
+  std::string result_of(const ChangeRecord& record) {
+    const auto whole = parts_.take(JobId(record.id), record.started);
+    if (whole) results_[{record.id, record.started}] = as_text(*whole);
+    return results_[{record.id, record.started}];
+  }
+
+  JournalParts parts_{true};
+  std::map<std::pair<std::uint64_t, std::uint64_t>, std::string> results_;
 };
 
 }  // namespace
 
-std::uint64_t content_of(std::uint16_t level, std::uint16_t kind, std::uint32_t lease_ms, std::uint16_t most_attempts,
+std::uint64_t content_of(std::uint16_t level, std::uint16_t kind, std::uint16_t most_attempts,
                          std::span<const std::byte> payload) noexcept {
-  const std::array<std::uint32_t, 4> fields{level, kind, lease_ms, most_attempts};
+  const std::array<std::uint32_t, 3> fields{level, kind, most_attempts};
   return XXH3_64bits_withSeed(payload.data(), payload.size(), XXH3_64bits(fields.data(), sizeof fields));
 }
 
@@ -85,7 +99,7 @@ std::uint64_t links_content_of(std::uint32_t parents, bool runs_all_the_same) no
 LedgerRecord ledger_record_of(const JobRecord& record, std::span<const std::byte> payload) noexcept {
   return {.type = RecordType::job,
           .id = record.id,
-          .content = content_of(record.level, record.kind, record.lease_ms, record.most_attempts, payload),
+          .content = content_of(record.level, record.kind, record.most_attempts, payload),
           .enqueued_at_ms = record.enqueued_at_ms(),
           .attempts = record.attempts()};
 }
@@ -142,6 +156,7 @@ void Replay::apply(const LedgerRecord& record) {
     case RecordType::retry_policy:
     case RecordType::part:
     case RecordType::large_job:
+    case RecordType::result_part:
       return;
   }
 }

@@ -35,8 +35,8 @@ struct LedgerRecord {
   bool operator==(const LedgerRecord&) const noexcept = default;
 };
 
-/// `content` without the moment of enqueueing and the attempts.
-std::uint64_t content_of(std::uint16_t level, std::uint16_t kind, std::uint32_t lease_ms, std::uint16_t most_attempts,
+/// `content` without the moment of enqueueing, the attempts and the lease, whose word a result's length takes.
+std::uint64_t content_of(std::uint16_t level, std::uint16_t kind, std::uint16_t most_attempts,
                          std::span<const std::byte> payload) noexcept;
 /// What a job asks for beyond the plain, moments aside. 0: nothing.
 std::uint64_t options_content_of(const OptionsRecord& record) noexcept;

@@ -38,8 +38,9 @@ bool is_right_text(const JobReport& job, const JobRuns& seen) noexcept {
   }
   // A survivor completes without a result.
   const bool has_no_result = job.has_result == 0 || seen.completions != 0;
-  return seen.times_kept == 0 || (job.has_result == 1 && seen.text == result_text) ||
-         (seen.text.empty() && has_no_result);
+  const bool has_its_result =
+      (job.has_result == 1 && seen.text == result_text) || (job.has_result == 2 && seen.text == large_result());
+  return seen.times_kept == 0 || has_its_result || (seen.text.empty() && has_no_result);
 }
 
 /// After a kill.

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include <fmt/core.h>
@@ -44,6 +45,8 @@ Result<void> call(Job& job, Ask ask) {
     }
     case Ask::keep:
       return job.complete(as_payload(result_text));
+    case Ask::keep_large:
+      return job.complete(as_payload(large_result()));
     case Ask::snooze:
       return job.snooze(brief_delay);
     case Ask::extend:
@@ -62,6 +65,7 @@ Ask judged_as(Ask ask) noexcept {
     case Ask::snooze:
       return Ask::release;
     case Ask::keep:
+    case Ask::keep_large:
       return Ask::complete;
     default:
       return ask;
@@ -217,6 +221,7 @@ void snooze(Child& child) { child.settle(child.held()[0], Ask::snooze); }
 void reject(Child& child) { child.settle(child.held()[0], Ask::reject); }
 void bury(Child& child) { child.settle(child.held()[0], Ask::bury); }
 void keep_result(Child& child) { child.settle(child.held()[0], Ask::keep); }
+void keep_large_result(Child& child) { child.settle(child.held()[0], Ask::keep_large); }
 void release(Child& child) { child.settle(child.held()[0], Ask::release); }
 void extend(Child& child) { child.settle(child.held()[0], Ask::extend); }
 void extend_briefly(Child& child) { child.settle(child.held()[0], Ask::extend_briefly); }
@@ -272,6 +277,16 @@ LargePayload large_payload_of(std::uint64_t trial, std::uint32_t serial) noexcep
   LargePayload large;
   for (std::size_t n = 0; n < large.size(); ++n) large[n] = payload[n % payload.size()];
   return large;
+}
+
+std::string_view large_result() noexcept {
+  static const std::string text = [] {
+    std::string repeated;
+    while (repeated.size() < large_result_bytes) repeated += result_text;
+    repeated.resize(large_result_bytes);
+    return repeated;
+  }();
+  return text;
 }
 
 std::optional<std::uint32_t> serial_in(std::span<const std::byte> payload, std::uint64_t trial) noexcept {
@@ -360,6 +375,7 @@ void Child::settle(Job& job, Ask ask) {
     report->asked = judged_as(ask);
   }
   if (report != nullptr && ask == Ask::keep) report->has_result = 1;
+  if (report != nullptr && ask == Ask::keep_large) report->has_result = 2;
   const Result<void> result = call(job, ask);
   if (!result && result.error().code() != ErrorCode::lease_lost) surprised_by(result.error().code());
   if (report == nullptr) {
@@ -384,7 +400,7 @@ void Child::finish() {
 }
 
 std::span<const Operation> operations() {
-  static const std::array<Operation, 28> all{{
+  static const std::array<Operation, 29> all{{
       {"enqueue", {1, 2}, attach_only, enqueue},
       {"enqueue_batch", {1, 2}, attach_only, enqueue_batch},
       {"claim", {0, 1, 2, 0}, attach_to_claim, claim},
@@ -407,6 +423,7 @@ std::span<const Operation> operations() {
       {"reject", {0, 1, 2}, claim_one_urgent, reject},
       {"bury", {0, 1, 2}, claim_one_urgent, bury, {.max_attempts = 1}},
       {"keep_result", {0, 1, 2}, claim_one_urgent, keep_result, {.keep_result = brief_delay}},
+      {"keep_large_result", {0, 1, 2}, claim_one_urgent, keep_large_result, {.keep_result = brief_delay}},
       {"release", {0, 1, 2}, claim_one_urgent, release},
       {"extend", {0, 1, 2}, claim_one_urgent, extend},
       {"extend_briefly", {0, 1, 2}, claim_one_urgent, extend_briefly},

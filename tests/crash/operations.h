@@ -45,10 +45,14 @@ std::optional<std::uint32_t> serial_in(std::span<const std::byte> payload, std::
 
 /// What a job is left with by an operation that says something.
 inline constexpr std::string_view result_text = "the result of a job, of some forty bytes";
+/// One that does not fit its cell: the result above, again and again.
+inline constexpr std::size_t large_result_bytes = 2000;
+std::string_view large_result() noexcept;
 inline constexpr std::string_view error_text = "no route to host";
 
 /// `retry` is judged as `fail`, `snooze` as `release`: the job is delayed for a millisecond in between. `keep` is
-/// judged as `complete`: the job is kept for a millisecond, with a result. `bury` fails the only attempt of a job.
+/// judged as `complete`: the job is kept for a millisecond, with a result; so is `keep_large`. `bury` fails the only
+/// attempt of a job.
 enum class Ask : std::uint32_t {
   nothing,
   complete,
@@ -61,7 +65,8 @@ enum class Ask : std::uint32_t {
   bury,
   retry,
   snooze,
-  keep
+  keep,
+  keep_large
 };
 enum class Answer : std::uint32_t {
   none,
@@ -76,7 +81,7 @@ struct JobReport {
   std::atomic<Answer> enqueued;
   std::atomic<std::uint32_t> has_one_attempt;  // 1: it is dead when that fails, or is lost
   std::atomic<std::uint32_t> is_claimed;       // 1: a claim returned it to the child
-  std::atomic<std::uint32_t> has_result;       // 1: the child completes it with result_text
+  std::atomic<std::uint32_t> has_result;       // 1: the child completes it with result_text; 2: with large_result()
   std::atomic<std::uint32_t> is_extended;      // 1: extend said yes, for longer than a trial lasts
   std::atomic<Ask> asked;                      // the settling call that was made last
   std::atomic<Answer> answered;

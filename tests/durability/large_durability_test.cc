@@ -82,6 +82,55 @@ TEST(LargeDurability, large_payloads_come_back_as_they_were) {
   EXPECT_EQ(machine.engine->status().cells_used, 0U);
 }
 
+TEST(LargeDurability, results_in_the_arena_come_back_as_they_were_and_go_with_their_time) {
+  LargeMachine machine;
+  const JobOptions kept{.keep_result = 1h};
+  std::map<std::uint64_t, std::string> expected;
+  for (const std::size_t bytes : {100U, 1000U, 32'768U, 32'769U, 100'000U}) {
+    const JobId id = machine.add(random_bytes(machine.random, bytes == 1000U ? 70'000 : 20), &kept);
+    expected[id.value()] = random_bytes(machine.random, bytes);
+    must(must(machine.participant->claim(generous)).complete(as_payload(expected[id.value()])));
+  }
+  for (int reboot = 0; reboot < 2; ++reboot) {
+    machine.reboot();
+    machine.expect_sound();
+    for (const auto& [id, result] : expected) {
+      const JobInfo info = must(machine.engine->job(JobId(id)));
+      EXPECT_EQ(info.state, JobState::completed);
+      EXPECT_TRUE(info.result == result) << result.size();
+      EXPECT_FALSE(info.result_cut);
+    }
+  }
+}
+
+TEST(LargeDurability, a_result_that_stands_for_long_is_copied_forward) {
+  LargeMachine machine;
+  const JobOptions kept{.keep_result = 1h};
+  const JobId id = machine.add("payload", &kept);
+  const std::string result = random_bytes(machine.random, 90'000);
+  must(must(machine.participant->claim(generous)).complete(as_payload(result)));
+  const std::uint64_t limit = machine.engine->status().journal.limit;
+  const std::string passing = random_bytes(machine.random, 100'000);
+  while (machine.engine->status().journal.bytes_written < 2 * limit) {
+    machine.add(passing);
+    must(machine.participant->wait_durable(machine.participant->ticket(), generous));
+    must(must(machine.participant->claim(generous)).complete());
+  }
+  machine.reboot();
+  EXPECT_TRUE(must(machine.engine->job(id)).result == result);
+}
+
+TEST(LargeDurability, a_result_that_was_refused_is_still_refused_after_a_reboot) {
+  LargeMachine machine;
+  const JobOptions kept{.keep_result = 1h};
+  const JobId id = machine.add("payload", &kept);
+  must(must(machine.participant->claim(generous)).complete(as_payload(std::string(100'001, 'x'))));
+  machine.reboot();
+  const JobInfo info = must(machine.engine->job(id));
+  EXPECT_EQ(info.state, JobState::completed);
+  EXPECT_EQ(info.result_refused, ResultRefusal::too_long);
+}
+
 TEST(LargeDurability, a_job_that_stands_for_long_is_copied_forward_with_its_payload) {
   LargeMachine machine;
   const JobOptions later{.delay = 1h};

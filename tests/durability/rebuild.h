@@ -67,6 +67,30 @@ class Records {
       });
     }
   }
+  void result_parts(JobId id, const std::string& result, std::optional<std::uint64_t> missing = {},
+                    std::uint64_t change = 0) {
+    for (std::uint64_t n = 0; n < parts_of(result.size()); ++n) {
+      if (n == missing) continue;
+      const std::string part = result.substr(n * most_part_bytes, most_part_bytes);
+      const ResultPartRecord record{.number = static_cast<std::uint16_t>(n),
+                                    .part_bytes = static_cast<std::uint32_t>(part.size()),
+                                    .id = id.value(),
+                                    .result_bytes = result.size(),
+                                    .change = change};
+      add([record, part](JournalVisitor& visitor, const JournalPlace& place) {
+        visitor.on_result_part(place, record, as_payload(part));
+      });
+    }
+  }
+  /// The job is completed, with the result of the parts before it.
+  void result(JobId id, std::uint64_t change = 0) {
+    this->change({.attempts = 1,
+                  .state = JournaledState::completed,
+                  .id = id.value(),
+                  .due = ChangeRecord::result_parts_bit | ChangeRecord::wall_bit | far_future_ms,
+                  .started = change});
+  }
+  static constexpr std::uint64_t far_future_ms = std::uint64_t{1} << 42;
   void large_job(JobId id, std::size_t payload_bytes, std::uint64_t first_segment = 1) {
     LargeJobRecord record{.job = TestJob{.id = id}.record(), .first_segment = first_segment};
     record.job.type = RecordType::large_job;
@@ -176,8 +200,8 @@ struct Rebuilt {
                          cell.extent.load_once().unbounded());
       if (word.state() == CellState::queued) {
         all += fmt::format(" level {} kind {} attempts {} lease {} at {} '{}'", cell.level.load_once().unbounded(),
-                           cell.kind.load_once().unbounded(), cell.attempts.load(), cell.lease_ms.load(),
-                           cell.enqueued_at_ns.load(), payload(id));
+                           cell.kind.load_once().unbounded(), cell.attempts.load(),
+                           cell.lease_ms.load_once().unbounded(), cell.enqueued_at_ns.load(), payload(id));
       }
       all += fmt::format(" listed {}\n", segment->free_map().lists(index));
     }

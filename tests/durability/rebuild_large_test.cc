@@ -112,6 +112,81 @@ TEST(RebuildLarge, parts_of_a_later_life_say_that_the_job_before_it_is_over) {
   EXPECT_TRUE(rebuilt.damage.empty());
 }
 
+/// A job that is over, with CellOptions, so that its `started` is known.
+Records with_completed_job(JobId id) {
+  Records records;
+  records.kind(0, "k");
+  records.job({.id = id, .payload = "8 bytes!"});
+  records.options({.cell_flags = cell_flag::has_options, .id = id.value(), .keep_ms = 1000});
+  return records;
+}
+
+TEST(RebuildLarge, a_result_in_parts_comes_back_whole_and_in_an_extent_of_its_job) {
+  const JobId id = id_of(5, 3);
+  Records records = with_completed_job(id);
+  records.result_parts(id, long_payload());
+  records.result(id);
+  const Rebuilt rebuilt(records);
+  EXPECT_TRUE(rebuilt.damage.empty());
+  EXPECT_EQ(rebuilt.state(id), CellState::completed);
+  EXPECT_TRUE(rebuilt.info(id).result == long_payload());
+  EXPECT_FALSE(rebuilt.info(id).result_cut);
+  EXPECT_EQ(check_invariants(*rebuilt.segment, true), std::vector<std::string>());
+}
+
+TEST(RebuildLarge, a_result_of_which_a_part_is_missing_is_reported_and_its_job_stays_over) {
+  for (std::uint64_t missing = 0; missing < 3; ++missing) {
+    SCOPED_TRACE(missing);
+    const JobId id = id_of(5, 3);
+    Records records = with_completed_job(id);
+    records.result_parts(id, long_payload(), missing);
+    records.result(id);
+    const Rebuilt rebuilt(records);
+    EXPECT_EQ(rebuilt.state(id), CellState::completed);
+    EXPECT_TRUE(rebuilt.info(id).result_cut);
+    EXPECT_EQ(rebuilt.info(id).result_refused, ResultRefusal::lost);
+    ASSERT_EQ(rebuilt.damage.size(), 1U);
+    EXPECT_EQ(rebuilt.damage[0].suspects, std::vector<JobId>{id});
+  }
+}
+
+TEST(RebuildLarge, parts_of_a_result_that_no_change_speaks_of_are_left_out_without_a_word) {
+  const JobId id = id_of(5, 3);
+  Records records = with_completed_job(id);
+  records.result_parts(id, long_payload());
+  const Rebuilt rebuilt(records);
+  EXPECT_TRUE(rebuilt.damage.empty());
+  EXPECT_EQ(rebuilt.state(id), CellState::queued);
+  EXPECT_EQ(Arena(*rebuilt.segment).used_bytes(), 0U);
+}
+
+TEST(RebuildLarge, a_result_stands_until_the_change_behind_all_parts_of_the_next_one) {
+  const JobId id = id_of(5, 3);
+  for (const bool is_confirmed : {false, true}) {
+    SCOPED_TRACE(is_confirmed);
+    Records records = with_completed_job(id);
+    records.result_parts(id, long_payload(), {}, 7);
+    records.result(id, 7);
+    records.result_parts(id, long_payload(80'000, 'A'), {}, 8);
+    if (is_confirmed) records.result(id, 8);
+    const Rebuilt rebuilt(records);
+    EXPECT_TRUE(rebuilt.damage.empty());
+    EXPECT_TRUE(rebuilt.info(id).result == long_payload(80'000, is_confirmed ? 'A' : 'a'));
+  }
+}
+
+TEST(RebuildLarge, a_second_change_of_one_result_needs_no_parts_of_its_own) {
+  const JobId id = id_of(5, 3);
+  Records records = with_completed_job(id);
+  records.result_parts(id, long_payload());
+  records.result(id);
+  records.result_parts(id, long_payload(), 0);
+  records.result(id);
+  const Rebuilt rebuilt(records);
+  EXPECT_TRUE(rebuilt.damage.empty());
+  EXPECT_TRUE(rebuilt.info(id).result == long_payload());
+}
+
 TEST(RebuildLarge, options_and_a_text_come_back_with_a_payload_in_parts) {
   Records records;
   const JobId id = id_of(5, 3);

@@ -28,7 +28,7 @@ TEST(RebuildInProcess, a_job_waits_under_its_own_id_with_all_that_it_had) {
   EXPECT_EQ(info.kind, "mail");
   EXPECT_EQ(info.attempts, 4U);
   EXPECT_EQ(info.enqueued_at.time_since_epoch(), std::chrono::milliseconds(1'700'000'000'123));
-  EXPECT_EQ(rebuilt.header(id).lease_ms.load(), 777U);
+  EXPECT_EQ(rebuilt.header(id).lease_ms.load_once().unbounded(), 777U);
   EXPECT_EQ(rebuilt.payload(id), "hello");
   EXPECT_EQ(rebuilt.jobs, 1U);
   EXPECT_TRUE(rebuilt.damage.empty());

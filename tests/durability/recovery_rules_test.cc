@@ -84,6 +84,8 @@ void write(RecordType type, JobId id, Records& records) {
       return records.links({.parents = 1, .id = id.value()});
     case RecordType::part:
       return records.parts(id, large);
+    case RecordType::result_part:
+      return records.result_parts(id, large);
     default:
       FAIL() << "no record of this type has a rule";
   }
@@ -94,6 +96,7 @@ Found expected(const RecordRule& rule, NamedLife life, std::uint64_t named) {
   const Found over{};
   switch (rule.effects[static_cast<std::size_t>(life)]) {
     case RecordEffect::nothing:
+    case RecordEffect::holds:
       return stands_as_before;
     case RecordEffect::notes:
     case RecordEffect::keeps:
@@ -130,7 +133,7 @@ TEST(RecoveryRulesInProcess, each_record_does_what_its_row_says_of_each_life) {
 
 TEST(RecoveryRulesInProcess, each_record_of_a_job_has_a_row_and_the_others_have_none) {
   const auto rows_of = [](RecordType type) { return std::ranges::count(record_rules, type, &RecordRule::type); };
-  for (int number = 1; number <= 10; ++number) {
+  for (int number = 1; number <= 11; ++number) {
     const auto type = static_cast<RecordType>(number);
     const bool names_no_job = type == RecordType::kind || type == RecordType::retry_policy;
     EXPECT_EQ(rows_of(type), names_no_job ? 0 : 1) << number;

@@ -62,6 +62,8 @@ class JsonLines : public JournalVisitor {
     json["cause"] = record.cause;
     json["due_ms"] = record.due_ms();
     json["is_moment"] = record.is_wall();
+    json["is_cut"] = (record.due & ChangeRecord::result_cut_bit) != 0;
+    json["is_in_parts"] = (record.due & ChangeRecord::result_parts_bit) != 0;
     json["started_ms"] = record.started & 0xffffffffffff;
     json["worker"] = static_cast<int>(record.started >> 48) - 1;
     json["ended_at_ms"] = record.ended_at_ms;
@@ -93,6 +95,16 @@ class JsonLines : public JournalVisitor {
     json["id"] = JobId(record.id).to_string();
     json["number"] = record.number;
     json["payload_bytes"] = record.payload_bytes;
+    json["part"] = hex(part);
+    lines.push_back(json);
+  }
+  void on_result_part(const JournalPlace& place, const ResultPartRecord& record,
+                      std::span<const std::byte> part) override {
+    Json json = begin(place, "result_part");
+    json["id"] = JobId(record.id).to_string();
+    json["number"] = record.number;
+    json["result_bytes"] = record.result_bytes;
+    json["change"] = record.change;
     json["part"] = hex(part);
     lines.push_back(json);
   }
@@ -362,6 +374,59 @@ TEST(JournalFormatDocument, a_reader_written_from_it_finds_the_same_damage_in_pa
     ASSERT_EQ(report.damage.size(), 1U);
     EXPECT_EQ(report.damage[0].reason, "records");
     EXPECT_EQ(ours.lines.size(), 2U) << "the blocks around it are read";
+    expect_agreement(journal.device);
+  }
+}
+
+/// A result of two parts and the change that speaks of it; `spoil` has gone over the second part.
+HandWritten with_result_parts(void (*spoil)(ResultPartRecord&) = [](ResultPartRecord&) {}) {
+  HandWritten journal;
+  journal.segment_bytes = 40 * journal_unit;
+  journal.begin(0);
+  journal.job(2);
+  for (std::uint16_t number = 0; number < 2; ++number) {
+    journal.block_of([number, spoil](BlockBuilder& builder) {
+      ResultPartRecord part{.number = number,
+                            .part_bytes = number == 0 ? most_part_bytes : 13,
+                            .id = 2,
+                            .result_bytes = most_part_bytes + 13,
+                            .change = 77};
+      if (number == 1) spoil(part);
+      std::ranges::fill(builder.append_result_part(part), static_cast<std::byte>('a' + number));
+    });
+  }
+  journal.block_of([](BlockBuilder& builder) {
+    builder.append_change({.attempts = 1,
+                           .state = JournaledState::completed,
+                           .id = 2,
+                           .due = ChangeRecord::result_parts_bit | 1764000000123,
+                           .started = 77});
+  });
+  return journal;
+}
+
+TEST(JournalFormatDocument, a_reader_written_from_it_reads_a_result_in_parts_as_ours_does) {
+  HandWritten journal = with_result_parts();
+  JsonLines ours;
+  must(read_journal(journal.device, test_engine, ours));
+  ASSERT_EQ(ours.lines.size(), 4U);
+  EXPECT_EQ(ours.lines[2]["type"], "result_part");
+  EXPECT_EQ(ours.lines[3]["is_in_parts"], true);
+  expect_agreement(journal.device);
+}
+
+TEST(JournalFormatDocument, a_reader_written_from_it_finds_the_same_damage_in_a_result_as_ours_does) {
+  const std::vector<void (*)(ResultPartRecord&)> spoils{
+      [](ResultPartRecord& part) { part.id = 0; },
+      [](ResultPartRecord& part) { part.number = 2; },
+      [](ResultPartRecord& part) { part.part_bytes = 12; },
+      [](ResultPartRecord& part) { part.result_bytes = ~std::uint64_t{0}; },
+  };
+  for (std::size_t n = 0; n < spoils.size(); ++n) {
+    SCOPED_TRACE(n);
+    HandWritten journal = with_result_parts(spoils[n]);
+    JsonLines ours;
+    ASSERT_EQ(must(read_journal(journal.device, test_engine, ours)).damage.size(), 1U);
     expect_agreement(journal.device);
   }
 }

@@ -242,11 +242,63 @@ def whole_words(count):
 
 
 def is_part(data, number, length):
-    """Whether a part record's number and length fit the payload that it speaks of."""
+    """Whether a part record's number and length fit the payload, or the result, that it speaks of."""
     if len(data) < 24:
         return False
     payload = struct.unpack_from("<Q", data, 16)[0]
     return payload <= MOST_PARTED and number * PART < payload and length == min(PART, payload - number * PART)
+
+
+def record_at(data, at):
+    """The well-formed record that begins there, as a dictionary."""
+    kind, _, short, word = struct.unpack_from("<BBHI", data, at)
+    record_id = struct.unpack_from("<Q", data, at + 8)[0] if kind not in (4, 7) else None
+    if kind == 1:
+        moment, number, most_attempts, lease = struct.unpack_from("<QHHI", data, at + 16)
+        return {"type": "job", "id": f"{record_id:016x}", "level": short, "kind": number,
+                "attempts": moment >> 48, "most_attempts": most_attempts, "lease_ms": lease,
+                "enqueued_at_ms": moment & 0xffffffffffff,
+                "payload": data[at + 32:at + 32 + word].hex()}
+    if kind == 2:
+        return {"type": "ended", "id": f"{record_id:016x}"}
+    if kind == 3:
+        return {"type": "attempts", "id": f"{record_id:016x}", "attempts": short}
+    if kind == 4:
+        return {"type": "kind", "kind": word, "name": data[at + 8:at + 8 + short].hex()}
+    if kind == 5:
+        due, started, ended_at = struct.unpack_from("<QQQ", data, at + 16)
+        return {"type": "change", "id": f"{record_id:016x}", "attempts": short,
+                "state": word >> 16 & 0xff, "cause": word >> 24, "due_ms": due & 0xffffffffffff,
+                "is_moment": due >> 48 & 1 == 1, "is_cut": due >> 49 & 1 == 1,
+                "is_in_parts": due >> 50 & 1 == 1, "started_ms": started & 0xffffffffffff,
+                "worker": (started >> 48) - 1, "ended_at_ms": ended_at,
+                "text": data[at + 40:at + 40 + (word & 0xffff)].hex()}
+    if kind == 6:
+        expires_at, keep = struct.unpack_from("<QQ", data, at + 16)
+        return {"type": "options", "id": f"{record_id:016x}", "cell_flags": short,
+                "retry_policy": word & 0xffff, "expires_at_ms": expires_at, "keep_ms": keep,
+                "unique": data[at + 32:at + 48].hex()}
+    if kind == 8:
+        return {"type": "links", "id": f"{record_id:016x}", "rule": short & 0xff,
+                "runs_all_the_same": short >> 8, "parents": word,
+                "born_of": f"{struct.unpack_from('<Q', data, at + 16)[0]:016x}"}
+    if kind == 9:
+        return {"type": "part", "id": f"{record_id:016x}", "number": short,
+                "payload_bytes": struct.unpack_from("<Q", data, at + 16)[0],
+                "part": data[at + 24:at + 24 + word].hex()}
+    if kind == 11:
+        whole, change = struct.unpack_from("<QQ", data, at + 16)
+        return {"type": "result_part", "id": f"{record_id:016x}", "number": short,
+                "result_bytes": whole, "change": change,
+                "part": data[at + 32:at + 32 + word].hex()}
+    if kind == 10:
+        moment, number, most_attempts, lease, first = struct.unpack_from("<QHHIQ", data, at + 16)
+        return {"type": "large_job", "id": f"{record_id:016x}", "level": short, "kind": number,
+                "attempts": moment >> 48, "most_attempts": most_attempts, "lease_ms": lease,
+                "enqueued_at_ms": moment & 0xffffffffffff, "payload_bytes": word,
+                "first_segment": first}
+    return {"type": "retry_policy", "retry_policy": word,
+                "text": data[at + 8:at + 8 + short].hex()}
 
 
 def parse_records(data, count):
@@ -261,10 +313,12 @@ def parse_records(data, count):
             return None
         lengths = {1: 32 + whole_words(word), 2: 16, 3: 16, 4: 8 + whole_words(short),
                    5: 40 + whole_words(word & 0xffff), 6: 48, 7: 8 + whole_words(short), 8: 24,
-                   9: 24 + whole_words(word), 10: 40}
+                   9: 24 + whole_words(word), 10: 40, 11: 32 + whole_words(word)}
         if kind == 5 and (word >> 16 & 0xff) > MOST_STATE:
             return None
-        if kind == 9 and not is_part(data[at:], short, word):
+        if kind in (9, 11) and not is_part(data[at:], short, word):
+            return None
+        if kind == 11 and len(data) - at < 32:
             return None
         if kind not in lengths or flags != 0:
             raise Incompatible(f"record of type {kind}, flags {flags}")
@@ -273,47 +327,7 @@ def parse_records(data, count):
         record_id = struct.unpack_from("<Q", data, at + 8)[0] if kind not in (4, 7) else None
         if record_id == 0:
             return None
-        if kind == 1:
-            moment, number, most_attempts, lease = struct.unpack_from("<QHHI", data, at + 16)
-            records.append({"type": "job", "id": f"{record_id:016x}", "level": short, "kind": number,
-                            "attempts": moment >> 48, "most_attempts": most_attempts, "lease_ms": lease,
-                            "enqueued_at_ms": moment & 0xffffffffffff,
-                            "payload": data[at + 32:at + 32 + word].hex()})
-        elif kind == 2:
-            records.append({"type": "ended", "id": f"{record_id:016x}"})
-        elif kind == 3:
-            records.append({"type": "attempts", "id": f"{record_id:016x}", "attempts": short})
-        elif kind == 4:
-            records.append({"type": "kind", "kind": word, "name": data[at + 8:at + 8 + short].hex()})
-        elif kind == 5:
-            due, started, ended_at = struct.unpack_from("<QQQ", data, at + 16)
-            records.append({"type": "change", "id": f"{record_id:016x}", "attempts": short,
-                            "state": word >> 16 & 0xff, "cause": word >> 24, "due_ms": due & 0xffffffffffff,
-                            "is_moment": due >> 48 & 1 == 1, "started_ms": started & 0xffffffffffff,
-                            "worker": (started >> 48) - 1, "ended_at_ms": ended_at,
-                            "text": data[at + 40:at + 40 + (word & 0xffff)].hex()})
-        elif kind == 6:
-            expires_at, keep = struct.unpack_from("<QQ", data, at + 16)
-            records.append({"type": "options", "id": f"{record_id:016x}", "cell_flags": short,
-                            "retry_policy": word & 0xffff, "expires_at_ms": expires_at, "keep_ms": keep,
-                            "unique": data[at + 32:at + 48].hex()})
-        elif kind == 8:
-            records.append({"type": "links", "id": f"{record_id:016x}", "rule": short & 0xff,
-                            "runs_all_the_same": short >> 8, "parents": word,
-                            "born_of": f"{struct.unpack_from('<Q', data, at + 16)[0]:016x}"})
-        elif kind == 9:
-            records.append({"type": "part", "id": f"{record_id:016x}", "number": short,
-                            "payload_bytes": struct.unpack_from("<Q", data, at + 16)[0],
-                            "part": data[at + 24:at + 24 + word].hex()})
-        elif kind == 10:
-            moment, number, most_attempts, lease, first = struct.unpack_from("<QHHIQ", data, at + 16)
-            records.append({"type": "large_job", "id": f"{record_id:016x}", "level": short, "kind": number,
-                            "attempts": moment >> 48, "most_attempts": most_attempts, "lease_ms": lease,
-                            "enqueued_at_ms": moment & 0xffffffffffff, "payload_bytes": word,
-                            "first_segment": first})
-        else:
-            records.append({"type": "retry_policy", "retry_policy": word,
-                            "text": data[at + 8:at + 8 + short].hex()})
+        records.append(record_at(data, at))
         at += lengths[kind]
     return records if at == len(data) and len(records) == count else None
 

@@ -88,7 +88,7 @@ TEST(BurialInProcess, a_letter_of_a_corrupted_payload_goes_without_it_and_says_s
   const JobId hurt = yard.add_dead(std::string(100'000, 'x'));
   const JobId hurt_inline = yard.add_dead("small");
   const JobId sound = yard.add_dead("sound");
-  yard.inside.table().header(index_of(hurt)).extent.store(~std::uint64_t{0});
+  yard.inside.table().header(index_of(hurt)).extent.store(~std::uint32_t{0});
   yard.inside.table().header(index_of(hurt_inline)).payload_bytes.store(1U << 30);
   Burial burial(yard.inside.core(), yard.inside.number());
   yard.hand_over(burial, {hurt, hurt_inline, sound});

@@ -267,7 +267,7 @@ TEST(ArenaInProcess, threads_that_take_all_sizes_at_once_never_share_a_byte) {
 }
 
 TEST(ArenaInProcess, a_number_of_an_extent_that_cannot_be_hurts_only_its_own_job) {
-  for (const std::uint64_t nonsense : {~std::uint64_t{0}, std::uint64_t{4} * 256, std::uint64_t{255}}) {
+  for (const std::uint32_t nonsense : {~0U, 4U * 256, 255U}) {
     SCOPED_TRACE(nonsense);
     Large large;
     const std::string other = text_of(50'000, 'o');

@@ -216,7 +216,31 @@ TEST(HandlersInProcess, a_result_that_is_too_long_completes_its_job_and_is_said_
   EXPECT_EQ(did.completed, 2U);
   EXPECT_EQ(did.failed, 0U);
   for (const JobId id : ids) EXPECT_TRUE(must(world.engine.job(id)).result_cut);
-  EXPECT_EQ(said.count("its result is cut"), 1U);
+  EXPECT_EQ(said.count("its result is refused"), 1U);
+}
+
+TEST(HandlersInProcess, a_result_that_does_not_fit_beside_its_payload_is_kept_and_its_job_runs_once) {
+  CreateOptions options = small_engine_with_room();
+  options.max_payload = 64 * 1024;
+  options.arena = 4 * 64 * 1024;
+  WorkerWorld world(options);
+  const JobOptions kept{.keep_result = std::chrono::hours{1}};
+  const std::string payload(64, 'p');
+  const JobId id = must(world.producer->enqueue(
+      {.kind = world.kind, .level = world.level, .payload = as_payload(payload), .options = &kept}));
+  int runs = 0;
+  const std::string result(81, 'r');  // 80 fit
+  const WorkerStatus did = drain(world, [&](JobContext&) {
+    ++runs;
+    return JobOutcome::complete(result);
+  });
+  EXPECT_EQ(runs, 1);
+  EXPECT_EQ(did.completed, 1U);
+  EXPECT_EQ(did.failed, 0U);
+  const JobInfo info = must(world.engine.job(id));
+  EXPECT_EQ(info.state, JobState::completed);
+  EXPECT_EQ(info.attempts, 1U);
+  EXPECT_EQ(info.result, result);
 }
 
 TEST(HandlersInProcess, a_job_that_the_worker_is_unable_to_run_is_no_attempt_and_the_reason_is_said_once) {

@@ -54,6 +54,7 @@ void print_text(const JobInfo& info, Output& output) {
   if (info.state == JobState::completed) {
     line("result", fmt::format("{}{} bytes: {}", info.result_cut ? "cut, the first " : "", info.result.size(),
                                shown(info.result)));
+    if (info.result_cut) line("not whole", std::string(reason_of(info.result_refused)));
   }
 }
 

@@ -13,6 +13,7 @@
 #include "core/instance/engine_files.h"
 #include "core/journal/read_only_device.h"
 #include "core/journal/reader.h"
+#include "core/table/results.h"
 #include "ipc/layout.h"
 #include "ipc/name_table.h"
 #include "server/job_json.h"
@@ -68,6 +69,25 @@ class JournalLines : public JournalVisitor {
     json["part_size"] = record.part_bytes;
     json["payload_size"] = record.payload_bytes;
     if (options_.payload) json[is_utf8(text) ? "payload" : "payload_base64"] = is_utf8(text) ? text : to_base64(text);
+    output_.json(json);
+  }
+
+  void on_result_part(const JournalPlace& place, const ResultPartRecord& record,
+                      std::span<const std::byte> part) override {
+    if (!wanted()) return;
+    const std::string text(as_text(part));
+    const std::uint64_t begin = std::uint64_t{record.number} * most_part_bytes;
+    if (!options_.json) {
+      line(place, "result", JobId(record.id),
+           fmt::format("result {} to {} of {}{}", begin, begin + record.part_bytes, record.result_bytes,
+                       options_.payload ? "  " + shown(text) : ""));
+      return;
+    }
+    Json json = begin_line(place, "result_part", JobId(record.id));
+    json["part"] = record.number;
+    json["part_size"] = record.part_bytes;
+    json["result_size"] = record.result_bytes;
+    if (options_.payload) json[is_utf8(text) ? "result" : "result_base64"] = is_utf8(text) ? text : to_base64(text);
     output_.json(json);
   }
 
@@ -141,6 +161,7 @@ class JournalLines : public JournalVisitor {
         line_text += fmt::format(", {} {}", record.is_wall() ? "at" : "for a span that ends",
                                  time_text(moment(record.due_ms())));
       }
+      if (record.is_result_in_parts()) line_text += ", result in parts";
       if (record.text_bytes != 0) line_text += fmt::format(", text {}", record.text_bytes);
       if (options_.payload) line_text += "  " + shown(said);
       line(place, "change", JobId(record.id), line_text);
@@ -155,7 +176,11 @@ class JournalLines : public JournalVisitor {
     json["started_at"] = time_json(started);
     json["ended_at"] = time_json(ended);
     json["text_size"] = record.text_bytes;
-    if (record.is_result_cut()) json["result_cut"] = true;
+    if (record.is_result_cut()) {
+      json["result_cut"] = true;
+      json["result_refused"] = reason_of(ResultNote::refusal_of(record.cause));
+    }
+    if (record.is_result_in_parts()) json["result_in_parts"] = true;
     if (options_.payload) json[is_utf8(said) ? "text" : "text_base64"] = is_utf8(said) ? said : to_base64(said);
     output_.json(json);
   }

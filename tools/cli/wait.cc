@@ -35,8 +35,8 @@ int tell(std::string_view command, JobId id, const Result<JobInfo>& info) {
       Output output;
       output.text(info->result);
       if (info->result_cut) {
-        const std::string text = fmt::format("the result of job {} was longer: {} bytes of it are kept", id.to_string(),
-                                             info->result.size());
+        const std::string text = fmt::format("the result of job {} is not whole, {} bytes of it are kept: {}",
+                                             id.to_string(), info->result.size(), reason_of(info->result_refused));
         return output.finish(fail(command, exit_done, text));
       }
       return output.finish(exit_done);
@@ -125,8 +125,8 @@ Command add_wait(CLI::App& program) {
                 "One JSON object, as of `ringmill job`; a result that is not UTF-8 is in result_base64");
   app->footer(
       "The result is kept if the job was enqueued with --keep-result, for that time. If the job ended without a kept\n"
-      "result or a dead letter, nothing is printed, and the exit code is 0. Of a result that was too long for its\n"
-      "cell the beginning is printed, and standard error says so (result_cut in JSON).\n"
+      "result or a dead letter, nothing is printed, and the exit code is 0. Of a result for which there was no\n"
+      "room the beginning is printed, and standard error says why (result_cut, result_refused in JSON).\n"
       "\n"
       "Exit code 1: the job is dead or was cancelled, is not over in time, or never existed; standard error says\n"
       "which.\n"

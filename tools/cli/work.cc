@@ -72,9 +72,10 @@ Command add_work(CLI::App& program) {
   app->add_flag("--drain", words->drain, "End when nothing is left to run");
   add_duration(*app, "--give-up-after", words->give_up_after,
                "End with exit code 3 after no command could be started for this long (60s)");
-  add_size(*app, "--most-output", words->most_output,
-           "The most output of one command that is passed on (1GiB); beyond 64 KiB it is in a temporary file, in "
-           "TMPDIR or /var/tmp");
+  add_size(
+      *app, "--most-output", words->most_output,
+      "The most output of one command that is passed on, or kept (1GiB); beyond 64 KiB it is in a temporary file, in "
+      "TMPDIR or /var/tmp");
   app->footer(
       "The command gets the payload on standard input. Its environment has RINGMILL_JOB_ID, RINGMILL_KIND,\n"
       "RINGMILL_LEVEL, RINGMILL_ATTEMPT and RINGMILL_PARENTS: the ids of the jobs that it has waited for, separated\n"

@@ -90,6 +90,9 @@ bool print_signals() {
            "keeper_longest_turn_ns"},
           {offsetof(Signals, keeper_turned_at_ns), sizeof(Signals::keeper_turned_at_ns), "keeper_turned_at_ns"},
           {offsetof(Signals, burial_visit), sizeof(Signals::burial_visit), "burial_visit"},
+          {offsetof(Signals, results_limit), sizeof(Signals::results_limit), "results_limit"},
+          {offsetof(Signals, results_kept), sizeof(Signals::results_kept), "results_kept"},
+          {offsetof(Signals, results_evicted), sizeof(Signals::results_evicted), "results_evicted"},
           {offsetof(Signals, reserved), sizeof(Signals::reserved), "reserved"},
           {offsetof(Signals, waited_for), sizeof(Signals::waited_for), "waited_for"},
           padding(offsetof(Signals, waited_for) + sizeof(Signals::waited_for), offsetof(Signals, ended_sequence)),
@@ -255,6 +258,7 @@ bool print_cell_header() {
                    {offsetof(CellHeader, retry_policy), sizeof(CellHeader::retry_policy), "retry_policy"},
                    {offsetof(CellHeader, text_bytes), sizeof(CellHeader::text_bytes), "text_bytes"},
                    {offsetof(CellHeader, extent), sizeof(CellHeader::extent), "extent"},
+                   {offsetof(CellHeader, result_extent), sizeof(CellHeader::result_extent), "result_extent"},
                    {offsetof(CellHeader, revision), sizeof(CellHeader::revision), "revision"},
                });
 }
@@ -266,7 +270,7 @@ bool print_staging() {
                    {offsetof(Staging, due_at), sizeof(Staging::due_at), "due_at"},
                    {offsetof(Staging, started), sizeof(Staging::started), "started"},
                    {offsetof(Staging, text_bytes), sizeof(Staging::text_bytes), "text_bytes"},
-                   {offsetof(Staging, text_was_cut), sizeof(Staging::text_was_cut), "text_was_cut"},
+                   {offsetof(Staging, result_note), sizeof(Staging::result_note), "result_note"},
                    {offsetof(Staging, text), sizeof(Staging::text), "text"},
                });
 }
