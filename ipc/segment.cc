@@ -132,6 +132,7 @@ void fill(const Segment& segment, const SegmentConfig& config, std::uint64_t fir
           std::uint64_t generation_limit, const std::array<std::uint64_t, 2>& boot) {
   const Geometry& geometry = segment.geometry();
   segment.signals().generation_limit.store(generation_limit);
+  segment.signals().results_limit.store(config.results_limit);
   segment.signals().participants_end.store(entries_in_a_step);
   segment.unique_slots()[geometry.unique_slots + 1].store(random_seed());
   for (std::uint32_t n = 0; n < geometry.level_count; ++n) {

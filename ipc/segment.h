@@ -53,6 +53,8 @@ struct SegmentConfig {
   std::uint32_t plain_capacity = 0;
   /// Cells that only jobs of one fixed level may take, per level; none: empty.
   std::vector<std::uint32_t> kept_cells{};
+  /// The most kept results; 0: no bound but the room.
+  std::uint32_t results_limit = 0;
   /// Hints that the rings of all dynamic levels share; 0: as many as fit the capacity.
   std::uint64_t level_ring_slots = 0;
   /// For so long the memory of free cells is kept.

@@ -12,6 +12,7 @@
 #include "core/inspect/job_view.h"
 #include "core/levels/level_names.h"
 #include "core/table/arena.h"
+#include "core/table/evictable.h"
 #include "core/table/job_table.h"
 #include "core/table/parents.h"
 #include "core/table/room.h"
@@ -127,6 +128,18 @@ class JobCounts {
   std::vector<std::uint64_t> running_;
 };
 
+void count_result(const Segment& segment, const JobTable& table, CellIndex index, StateWord word,
+                  ResultsStatus& results) {
+  if (!is_kept(word.state())) return;
+  ++results.count;
+  const CellHeader& header = table.header(index);
+  const bool in_arena = (header.flags.load() & cell_flag::result_in_arena) != 0;
+  const Untrusted<std::uint32_t> long_bytes = header.lease_ms.load_once();
+  if (word.state() != CellState::completed) return;
+  results.bytes += in_arena ? long_bytes.at_most(segment.geometry().max_payload)
+                            : header.text_bytes.load_once().at_most(table.text_room(index));
+}
+
 void view_keeper(const Segment& segment, const std::function<bool(std::uint32_t)>& is_alive, EngineStatus& status) {
   const auto keeper = number_of_keeper(segment);
   if (!keeper) return;
@@ -230,6 +243,8 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
   status.created_at = wall_time(segment.header().created_at_ns.load());
   status.memory_bytes = segment.allocated_bytes();
   status.unlinked = segment.is_unlinked();
+  status.results.limit = segment.signals().results_limit.load_once().unbounded();
+  status.results.evicted = segment.signals().results_evicted.load();
   status.journal = view_journal(segment.journal());
   const std::vector<std::uint32_t> numbers = levels_in_use(segment);
   for (const std::uint32_t n : numbers) {
@@ -243,6 +258,7 @@ EngineStatus view_status(const Segment& segment, const std::function<bool(std::u
     if (word.state() == CellState::free) return;
     ++status.cells_used;
     jobs.count(index, word);
+    count_result(segment, table, index, word, status.results);
   });
   status.cells_free = status.capacity - std::min<std::uint64_t>(status.cells_used, status.capacity);
   status.kinds = jobs.take_kinds();

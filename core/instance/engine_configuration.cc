@@ -238,6 +238,7 @@ Result<EngineConfiguration> checked_configuration(const CreateOptions& options) 
     return std::unexpected(
         invalid("the cell size is a power of two from 128 to 65536", std::to_string(options.cell_size)));
   }
+  config.results_limit = options.results.value_or(in_map_words(options.capacity) / 2);
   config.cell_bytes = options.cell_size;
   config.level_ring_slots = options.level_rings != 0 ? options.level_rings : default_level_ring_slots;
   if ((options.mode & 0700) != 0700 || options.mode > 0777) {
@@ -368,6 +369,7 @@ std::string to_json(const EngineConfiguration& configuration) {
   json["capacity"] = config.plain_capacity != 0 ? config.plain_capacity : config.capacity;
   if (config.plain_capacity != 0) json["kept"] = kept_to_json(config);
   json["keep_memory_ms"] = config.keep_memory_ms;
+  json["results"] = config.results_limit;
   json["cell_size"] = config.cell_bytes;
   json["level_rings"] = config.level_ring_slots;
   json["max_payload"] = std::max(config.max_payload, 1U);  // 1: no arena
@@ -403,6 +405,7 @@ Result<EngineConfiguration> from_json(const std::string& text, const fs::path& p
       }
     }
     options.keep_memory = std::chrono::milliseconds(number_at(json, "keep_memory_ms", std::int64_t{10'000}));
+    options.results = number_at(json, "results", 0U);  // engines from before have no such entry, and no bound
     options.cell_size = number_at<std::uint32_t>(json, "cell_size");
     options.level_rings = number_at(json, "level_rings", std::uint64_t{0});
     options.lease = std::chrono::milliseconds(number_at<std::int64_t>(json, "lease_ms"));

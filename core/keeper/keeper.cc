@@ -75,6 +75,7 @@ void KeeperWork::turn(bool thorough) {
   timers_.look_at_marked();
   refill_rings();
   more_is_due_ = timers_.run_due(most_due_in_a_turn);
+  more_is_due_ = timers_.evict(most_due_in_a_turn) || more_is_due_;
   bring_back_parked();
   if (generation_limit_.turn(scan_step)) scan_wanted_ = true;  // cells that producers passed over are listed again
   scan_if_needed();

@@ -4,6 +4,7 @@
 
 #include "core/keeper/reap_rules.h"
 #include "core/table/bundles.h"
+#include "core/table/evictable.h"
 #include "core/table/lease_slots.h"
 #include "ipc/clock.h"
 #include "ipc/invariant.h"
@@ -196,6 +197,12 @@ void Reaper::cancel(CellIndex index, StateWord word) noexcept {
 bool Reaper::drop(CellIndex index, StateWord word) noexcept {
   if (!settling_.drop(index, word)) return false;
   list(index);
+  return true;
+}
+
+bool Reaper::evict(CellIndex index, StateWord word) noexcept {
+  if (!ringmill::evict(settling_, index, word)) return false;  // evict.V2
+  list(index);                                                 // evict.V3
   return true;
 }
 

@@ -56,6 +56,8 @@ class Reaper {
   void cancel(CellIndex index, StateWord word) noexcept;
   /// Frees the cell of a kept or buried job, and lists it. Returns false if the cell's word is no longer `word`.
   bool drop(CellIndex index, StateWord word) noexcept;
+  /// The same for a result that goes before its time: it is counted.
+  bool evict(CellIndex index, StateWord word) noexcept;
 
   Settling& settling() noexcept { return settling_; }
   Deaths& deaths() noexcept { return deaths_; }

@@ -63,6 +63,7 @@ void TableScan::look_at_cells(std::uint32_t count) {
 
 void TableScan::look_at(CellIndex index, std::uint64_t& unlisted) {
   const StateWord word = reaper_->settling().table().word(index);
+  timers_->kept().check(index, word);
   switch (word.state()) {
     case CellState::free:
       if (word.generation() <= generation_limit_ && word.generation() < most_generation &&

@@ -46,6 +46,7 @@ void Timers::look_at(CellIndex index) {
     case CellState::completed:
     case CellState::cancelled:
       note_end(index, word);
+      kept_.note(index, word);
       remember(id, DueTime::of(table.header(index).due_at.load()));
       break;
     case CellState::burying:
@@ -130,7 +131,7 @@ void Timers::run(JobId id, Now now) {
     case CellState::cancelled:
       if (!is_due) return;
       if (may_go(index, word)) {
-        reaper_->drop(index, word);
+        if (reaper_->drop(index, word)) kept_.forget(index);
       } else if (!dependencies_.is_wanted(id)) {
         look_again_soon(id);
       }
@@ -169,6 +170,10 @@ std::uint64_t Timers::next_due_ns() const noexcept {
   return next;
 }
 
+bool Timers::evict(std::uint32_t most) {
+  return kept_.evict(most, [this](CellIndex index, StateWord word) { return may_go(index, word); });
+}
+
 void Timers::begin_rebuild() {
   rebuilding_ = true;
   parked_.begin_rebuild();
@@ -181,6 +186,7 @@ void Timers::end_rebuild() {
   rebuilding_ = false;
   has_scanned_ = true;
   parked_.end_rebuild();
+  kept_.end_scan();
   by_lease_clock_.swap(next_by_lease_clock_);
   by_wall_clock_.swap(next_by_wall_clock_);
   next_by_lease_clock_.clear();

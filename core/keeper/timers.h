@@ -9,6 +9,7 @@
 #include <ringmill/job.h>
 
 #include "core/keeper/dependencies.h"
+#include "core/keeper/kept_results.h"
 #include "core/keeper/overflow_queue.h"
 #include "core/keeper/parked.h"
 #include "core/keeper/reaper.h"
@@ -22,6 +23,7 @@ class Timers {
         reaper_(&reaper),
         dependencies_(segment, reaper),
         parked_(segment),
+        kept_(segment, reaper),
         overflow_queue_(segment, reaper.settling()) {}
 
   /// Checks a cell that was marked, or that a scan visits. A job with a time enters the heap; one to be buried goes to
@@ -49,6 +51,9 @@ class Timers {
   void end_rebuild();
 
   Parked& parked() noexcept { return parked_; }
+  KeptResults& kept() noexcept { return kept_; }
+  /// Frees kept results that are too many, the oldest first, at most `most`. Returns true if there are more.
+  bool evict(std::uint32_t most);
   /// Returns the cells that wait to be buried; the caller takes them.
   std::vector<CellIndex>& burying() noexcept { return burying_; }
 
@@ -77,6 +82,7 @@ class Timers {
   /// All jobs were looked at once: only then are the children of any job known.
   bool has_scanned_ = false;
   Parked parked_;
+  KeptResults kept_;
   OverflowQueue overflow_queue_;
   Heap by_lease_clock_;
   Heap by_wall_clock_;

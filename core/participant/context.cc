@@ -10,6 +10,14 @@
 
 namespace ringmill {
 
+namespace {
+
+/// What a participant evicts at a time, when it finds no room.
+constexpr std::uint32_t most_cells_evicted = 16;
+constexpr std::uint32_t most_extents_evicted = 8;
+
+}  // namespace
+
 ParticipantContext::ParticipantContext(std::shared_ptr<EngineCore> opened_engine, std::uint32_t registry_number,
                                        Binding binding)
     : engine(std::move(opened_engine)),
@@ -23,6 +31,7 @@ ParticipantContext::ParticipantContext(std::shared_ptr<EngineCore> opened_engine
       settling(segment, number),
       free_cells(segment, number + 1),
       arena(segment),
+      eviction(settling),
       lease_book(segment, entry, settling.table().inline_bytes()),
       sampler(steady_clock_ns() ^ std::uint64_t{number} << 32),
       visits(entry.visit),
@@ -83,6 +92,25 @@ void ParticipantContext::take_back(const FreeCells::Filling& filling) noexcept {
 
 void ParticipantContext::take_back(std::span<const FreeCells::Filling> filled) noexcept {
   for (const FreeCells::Filling& filling : filled) take_back(filling);
+}
+
+bool ParticipantContext::evict_for(std::uint32_t level) noexcept {
+  if (segment.signals().results_kept.load() == 0) return false;
+  ring_keeper(segment);  // it evicts more, and the oldest
+  const Room& room = free_cells.room();
+  const std::uint32_t missing =
+      room.leases() + 1 - std::min(room.leases(), segment.free_map().count(room.common().end, room.leases()));
+  if (eviction.make_room(room.common().first, room.common().end, missing + most_cells_evicted, false) >= missing) {
+    return true;
+  }
+  const CellRange own = room.own_of(level);
+  return eviction.make_room(own.first, own.end, most_cells_evicted, false) != 0;
+}
+
+bool ParticipantContext::evict_for_extent() noexcept {
+  if (segment.signals().results_kept.load() == 0) return false;
+  ring_keeper(segment);
+  return eviction.make_room(0, segment.geometry().capacity, most_extents_evicted, true) != 0;
 }
 
 bool ParticipantContext::list_if_free(CellIndex index, Settling::Ended ended) noexcept {

@@ -11,6 +11,7 @@
 #include "core/instance/engine_core.h"
 #include "core/retry/retry_policies.h"
 #include "core/table/arena.h"
+#include "core/table/evictable.h"
 #include "core/table/free_cells.h"
 #include "core/table/lease_book.h"
 #include "core/table/run_sampler.h"
@@ -67,6 +68,10 @@ struct ParticipantContext {
   /// Frees a cell whose id no caller has.
   void take_back(const FreeCells::Filling& filling) noexcept;
   void take_back(std::span<const FreeCells::Filling> filled) noexcept;
+  /// Makes room for a job of this level, or for an extent, at the cost of kept results, if the keeper has not done it.
+  /// Returns false if there are none that may go.
+  bool evict_for(std::uint32_t level) noexcept;
+  bool evict_for_extent() noexcept;
   /// Lists the cell that an end has freed. Returns false if the end was lost.
   bool list_if_free(CellIndex index, Settling::Ended ended) noexcept;
 
@@ -81,6 +86,7 @@ struct ParticipantContext {
   Settling settling;
   FreeCells free_cells;
   Arena arena;
+  Eviction eviction;
   RetryPolicies retry_policies;
   LeaseBook lease_book;
   RunSampler sampler;

@@ -335,6 +335,8 @@ Error Producer::no_room(Level level, FreeCells::Taker taker, ErrorCode code) con
 }
 
 Result<void> Producer::wait_for_space(Level level, std::uint64_t end_ns, FreeCells::Taker taker) {
+  const auto number = static_cast<std::uint32_t>(level);
+  if (context_.evict_for(number) && context_.free_cells.has_room(number, taker)) return {};
   return wait_for_room(
       end_ns, [&](ErrorCode code) { return no_room(level, taker, code); },
       [&] { return context_.free_cells.has_room(static_cast<std::uint32_t>(level), taker); });
@@ -355,6 +357,7 @@ Result<void> Producer::wait_for_level(const LevelCount& level, std::uint32_t cou
 
 /// Two that wait may be woken for one extent: one that does not get it waits again.
 Result<void> Producer::wait_for_extent(std::size_t bytes, std::uint64_t end_ns) {
+  if (context_.evict_for_extent() && context_.arena.has_room(static_cast<std::uint32_t>(bytes))) return {};
   return wait_for_room(
       end_ns,
       [](ErrorCode code) {

@@ -203,8 +203,9 @@ ResultNote Settler::carry(const HeldLease& lease, std::span<const std::byte> res
   if (!cells.take(carrier, static_cast<std::uint32_t>(lease.level), FreeCells::Taker::handler)) {  // result.R1
     return {.refusal = ResultRefusal::no_room};
   }
-  const auto unit =
-      context_.arena.take(job_id_of(carrier.word, carrier.index), static_cast<std::uint32_t>(result.size()));
+  const JobId id = job_id_of(carrier.word, carrier.index);
+  auto unit = context_.arena.take(id, static_cast<std::uint32_t>(result.size()));
+  if (!unit && context_.evict_for_extent()) unit = context_.arena.take(id, static_cast<std::uint32_t>(result.size()));
   if (!unit) {
     context_.take_back(carrier);
     return {.refusal = ResultRefusal::no_room};

@@ -46,6 +46,10 @@ struct CreateOptions {
   std::optional<std::vector<LevelReserve>> reserve{};
   /// The most jobs that single levels may hold; Engine::limit() changes it. Follow-ups are never refused for it.
   std::vector<LevelLimit> level_limits{};
+  /// The most results and histories that are kept at a time (JobOptions::keep_result): when there are more, the oldest
+  /// go before their time. They go, too, where a job needs their room; EngineStatus::results says how many went.
+  /// Nothing: half of the capacity. 0: only the room bounds them.
+  std::optional<std::uint32_t> results{};
   /// Bytes of one cell: a power of two, 128 to 65536. It holds a payload of up to cell_size - 64 bytes (48 less with
   /// some of JobOptions); longer ones go to the arena.
   std::uint32_t cell_size = 256;

@@ -99,6 +99,16 @@ struct JournalStatus {
   std::string last_error;
 };
 
+/// Results and histories that are kept, as they were counted in one pass.
+struct ResultsStatus {
+  std::uint64_t count = 0;
+  std::uint64_t bytes = 0;
+  /// The most that are kept; 0: only the room bounds them.
+  std::uint64_t limit = 0;
+  /// Those that went before their time, since the engine's shared memory was made.
+  std::uint64_t evicted = 0;
+};
+
 struct EngineStatus {
   std::string engine_id;
   std::string path;
@@ -126,6 +136,7 @@ struct EngineStatus {
   /// The bytes of shared memory for payloads that do not fit a cell, and how many of them jobs have.
   std::uint64_t arena_bytes = 0;
   std::uint64_t arena_used = 0;
+  ResultsStatus results;
   JournalStatus journal;
   /// The segment's file was unlinked under the running engine: new processes cannot join it.
   bool unlinked = false;

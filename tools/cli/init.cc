@@ -25,6 +25,7 @@ struct InitWords {
   std::string mode;
   std::string reserve;
   std::string most;
+  std::string results;
   std::chrono::nanoseconds lease{};
   std::chrono::nanoseconds keep_memory{-1};
   CreateOptions options;
@@ -65,6 +66,17 @@ Result<std::vector<LevelLimit>> read_most(const std::string& words) {
   return limits;
 }
 
+/// N, or N% of the capacity.
+Result<std::uint32_t> read_results(const std::string& text, std::uint32_t capacity) {
+  const bool is_share = text.ends_with('%');
+  const auto number = parse_number(text.substr(0, text.size() - (is_share ? 1 : 0)));
+  if (!number || *number > (is_share ? 100 : most_cells)) {
+    return std::unexpected(
+        Error(ErrorCode::invalid_argument, "--results: not a number of results, or a share like 50%", text));
+  }
+  return static_cast<std::uint32_t>(is_share ? (capacity * *number + 99) / 100 : *number);
+}
+
 Result<CreateOptions> read_options(const InitWords& words) {
   CreateOptions options = words.options;
   const auto invalid = [](const char* summary, const std::string& detail) {
@@ -96,6 +108,11 @@ Result<CreateOptions> read_options(const InitWords& words) {
   }
   if (words.keep_memory.count() >= 0) {
     options.keep_memory = std::chrono::ceil<std::chrono::milliseconds>(words.keep_memory);
+  }
+  if (!words.results.empty()) {
+    const auto results = read_results(words.results, options.capacity);
+    if (!results) return std::unexpected(results.error());
+    options.results = *results;
   }
   if (words.lease.count() != 0) options.lease = std::chrono::ceil<std::chrono::milliseconds>(words.lease);
   return options;
@@ -138,6 +155,10 @@ Command add_init(CLI::App& program) {
                   "The most jobs that single levels may hold, kept results included, as jobs or a share of the "
                   "capacity; `ringmill level DIR set` changes it")
       ->type_name("LEVEL=N[%],...");
+  app->add_option("--results", words->results,
+                  "The most results that are kept at a time; when there are more, the oldest go (50% of the capacity; "
+                  "0: as many as there is room for)")
+      ->type_name("N[%]");
   add_size(*app, "--cell-size", words->options.cell_size,
            "Bytes of one cell, a power of two (256); it holds a payload of up to 64 bytes less");
   add_size(*app, "--max-payload", words->options.max_payload,

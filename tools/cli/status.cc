@@ -58,6 +58,10 @@ Json status_json(const EngineStatus& status) {
   json["keeper"] = {{"pid", elected ? Json(status.keeper_pid) : Json()},
                     {"alive", status.keeper_alive},
                     {"since", elected ? time_json(status.keeper_since) : Json()}};
+  json["results"] = {{"count", status.results.count},
+                     {"bytes", status.results.bytes},
+                     {"limit", status.results.limit},
+                     {"evicted", status.results.evicted}};
   json["memory"] = {{"bytes", status.memory_bytes},
                     {"cells_free", status.cells_free},
                     {"cells_used", status.cells_used},
@@ -156,6 +160,10 @@ void print_text(const EngineStatus& status, const Result<DeadLetterTotals>& dead
                             format_size(status.arena_bytes), format_size(status.max_payload),
                             format_size(status.arena_used)));
   }
+  const ResultsStatus& results = status.results;
+  output.line(fmt::format("results  {} kept, {}{}{}", results.count, format_size(results.bytes),
+                          results.limit != 0 ? fmt::format(", at most {}", results.limit) : "",
+                          results.evicted != 0 ? fmt::format("; {} went before their time", results.evicted) : ""));
   if (status.unlinked) output.line("         its file was removed: jobs go on, but no new process can join");
   output.line("keeper   " + keeper_text(status));
   output.line("journal  " + journal_text(status.journal));
