@@ -35,6 +35,7 @@ constexpr Target targets[] = {
     {"SIGKILL to the job's next start, 10 jobs, p99 us", "handover.10.p99_us", "", false, 1000},
     {"SIGKILL to the job's next start, 1 M jobs, p99 us", "handover.1m.p99_us", "", false, 1000},
     {"enqueue to handler, spinning worker, p50 ns", "latency.spin.p50_ns", "", false, 1000},
+    {"results of 1 KiB kept, jobs/s", "results.kept1k.jobs_per_s", "", true, 300e3},
     {"shared memory per job, bytes", "memory.bytes_per_job", "", false, 300},
     {"journaled over memory, 1p1w, one call per job", "lifecycle.journaled.1p1w.single.jobs_per_s",
      "lifecycle.memory.1p1w.single.jobs_per_s", true, 0.7},

@@ -76,5 +76,6 @@ std::vector<Workload> delayed_workloads();
 std::vector<Workload> priority_workloads();
 std::vector<Workload> level_workloads();
 std::vector<Workload> follow_up_workloads();
+std::vector<Workload> result_workloads();
 
 }  // namespace ringmill::bench

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "ipc/cell_flag.h"
 #include "ipc/shared_word.h"
 
 namespace ringmill {
@@ -152,7 +153,7 @@ struct alignas(padding_bytes) Signals {
   std::atomic<std::uint64_t> burial_visit;  // of the burial thread, which writes it (ipc/visits.h)
   /// The most kept results, in cells; 0: only the room bounds them. Written by the creator.
   SharedWord<std::uint64_t> results_limit;
-  /// Kept results that the keeper knows of; a hint. Written by the keeper.
+  /// Kept results that the keeper knows of; a hint. Written by the keeper; from 0 to 1 by a participant that keeps one.
   std::atomic<std::uint64_t> results_kept;
   /// Kept results that had to go before their time. Statistics: a participant adds one for each.
   std::atomic<std::uint64_t> results_evicted;
@@ -511,31 +512,6 @@ struct alignas(cache_line_bytes) CellHeader {
   /// alone, in any state; by recovery before the segment is visible.
   std::atomic<std::uint64_t> revision;
 };
-namespace cell_flag {
-inline constexpr std::uint16_t memory_only = 1;          // the journal does not write this job
-inline constexpr std::uint16_t has_options = 2;          // the cell ends with CellOptions
-inline constexpr std::uint16_t bury_on_worker_lost = 4;  // a run without an outcome ends in the dead letters
-inline constexpr std::uint16_t has_links = 8;            // CellLinks stands before the CellOptions, which are there too
-/// Other jobs wait for its end. Set by the keeper, at any time, by fetch_or. If the cell got another job in between,
-/// the flag costs that job one check by the keeper.
-inline constexpr std::uint16_t has_children = 16;
-/// It leads a bundle: the journal writes it after all jobs of the bundle, and its cell stays until that is durable. Set
-/// by the owner while the state is filling or completing.
-inline constexpr std::uint16_t leads_bundle = 32;
-inline constexpr std::uint16_t in_arena = 64;  // the payload is in the arena, and all behind the header is text
-/// The result is not whole; `cause` says why. Set by the owner while the state is completing, by fetch_or; by recovery.
-inline constexpr std::uint16_t result_cut = 128;
-/// LevelEntry::came counts it. Set by the owner while the state is filling; by the keeper, or the process that sets a
-/// bound, at any time, by fetch_or.
-inline constexpr std::uint16_t counted = 256;
-/// The result is in the arena, and there is no text. Set and cleared as result_cut.
-inline constexpr std::uint16_t result_in_arena = 512;
-/// The flags that the journal keeps. The job's own record says where a payload is.
-inline constexpr std::uint16_t journaled = has_options | bury_on_worker_lost | has_links;
-inline constexpr std::uint16_t all = 1023;
-/// The keeper has to see the end of such a job.
-inline constexpr std::uint16_t end_is_seen = has_links | has_children | leads_bundle;
-}  // namespace cell_flag
 static_assert(sizeof(CellHeader) == 64 && alignof(CellHeader) == 64);
 static_assert(offsetof(CellHeader, kind) == 8 && offsetof(CellHeader, level) == 16);
 static_assert(offsetof(CellHeader, enqueued_at_ns) == 24 && offsetof(CellHeader, retry_policy) == 44);

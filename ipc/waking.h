@@ -40,6 +40,11 @@ constexpr std::uint64_t wait_group_bit(std::uint32_t index) noexcept {
   return std::uint64_t{1} << (index % wait_groups);
 }
 
+/// The group of a value's waiters, by the low half of its key's hash.
+constexpr std::uint32_t value_group(std::uint64_t hash_low) noexcept {
+  return static_cast<std::uint32_t>(hash_low % wait_groups);
+}
+
 inline void wake_for_space(const Segment& segment) noexcept {
   Sleepers waiters(segment, segment.signals().space_waiters);
   if (waiters.any()) waiters.wake_all();

@@ -115,7 +115,9 @@ void TableCopy::add(CellIndex index, StateWord word) {
   record.enqueued_at_ms_and_attempts = (enqueued_at_ms & 0xffffffffffff) | std::uint64_t{header.attempts.load()} << 48;
   record.kind = header.kind.load_once().unbounded();  // as the level
   record.most_attempts = header.most_attempts.load();
-  record.lease_ms = header.lease_ms.load();
+  // Of a job with a result in the arena the word is the result's length.
+  const bool is_length = (flags & cell_flag::result_in_arena) != 0;
+  record.lease_ms = is_length ? 0 : header.lease_ms.load_once().unbounded();
   if (is_large) {
     add_large(record, id);
   } else {
@@ -160,6 +162,20 @@ void TableCopy::add_large(const JobRecord& record, JobId id) {
   rebuild_.on_large_job(nowhere, large);
 }
 
+bool TableCopy::add_result(JobId id, std::uint64_t change) {
+  const auto result = old_arena_.result_of(id);
+  if (!result) return false;  // it is corrupted
+  ResultPartRecord part{.id = id.value(), .result_bytes = result->size(), .change = change};
+  std::vector<std::byte> bytes;
+  for (std::size_t begin = 0; begin < result->size(); begin += most_part_bytes, ++part.number) {
+    bytes.resize(std::min<std::size_t>(most_part_bytes, result->size() - begin));
+    Arena::copy_out(result->subspan(begin, bytes.size()), bytes.data());
+    part.part_bytes = static_cast<std::uint32_t>(bytes.size());
+    rebuild_.on_result_part(nowhere, part, bytes);
+  }
+  return true;
+}
+
 void TableCopy::add_change(CellIndex index, StateWord word) {
   const CellHeader& header = old_table_.header(index);
   // One that is parked is claimed once more, and judged again.
@@ -171,11 +187,18 @@ void TableCopy::add_change(CellIndex index, StateWord word) {
       static_cast<std::uint16_t>(header.text_bytes.load_once().at_most(std::min(place.room(), most_staged_bytes)));
   record.state = is_parked ? JournaledState::waits : journaled_state(word.state());
   if (record.state == JournaledState::waits && record.text_bytes == 0) return;
-  if (word.state() == CellState::burying) record.cause = static_cast<std::uint8_t>(header.cause.load());
+  const bool is_completed = word.state() == CellState::completed;
+  if (word.state() == CellState::burying || is_completed) record.cause = static_cast<std::uint8_t>(header.cause.load());
   record.id = job_id_of(word, index).value();
   if (const CellOptions* const options = old_table_.options(index); options != nullptr) {
     record.started = options->started.load();
     record.ended_at_ms = options->ended_at_ms.load();
+  }
+  const std::uint16_t flags = header.flags.load();
+  if (is_completed && (flags & cell_flag::result_cut) != 0) record.due |= ChangeRecord::result_cut_bit;
+  if (is_completed && (flags & cell_flag::result_in_arena) != 0 && add_result(JobId(record.id), record.started)) {
+    record.due |= ChangeRecord::result_parts_bit;
+    record.text_bytes = 0;
   }
   std::string text(in_words(record.text_bytes) * 8, '\0');
   JobTable::copy_text_out(place, reinterpret_cast<std::byte*>(text.data()), record.text_bytes);

@@ -37,6 +37,8 @@ class TableCopy {
   void add(CellIndex index, StateWord word);
   void add_large(const JobRecord& record, JobId id);
   void add_change(CellIndex index, StateWord word);
+  /// The parts of a result in the arena. False: it cannot be read.
+  bool add_result(JobId id, std::uint64_t change);
   /// What records do not say, or say to the millisecond.
   void copy_words(CellIndex index, StateWord word) noexcept;
   void copy_notes(CellIndex index, StateWord word) noexcept;

@@ -110,6 +110,11 @@ void check_job(const Segment& segment, CellIndex index, StateWord word, const st
   if (in_arena && !Arena(segment).payload_of(job_id_of(word, index)) && table.word(index) == word) {
     findings.add(name + ": its payload's extent is not its own, or none");
   }
+  const bool has_long_result =
+      word.state() == CellState::completed && (header.flags.load() & cell_flag::result_in_arena) != 0;
+  if (has_long_result && !Arena(segment).result_of(job_id_of(word, index)) && table.word(index) == word) {
+    findings.add(name + ": its result's extent is not its own, or none");
+  }
   if (word.state() == CellState::running && lease_of(segment, job_id_of(word, index), word) == nullptr &&
       table.word(index) == word) {
     findings.add(name + ": it runs without a lease slot of its owner");

@@ -92,7 +92,8 @@ void view_history(const Segment& segment, CellIndex index, JobView& view) {
     view.info.due_at = wall_time(due.is_wall ? due.ns : later_by(exact_wall_clock_ns(), left_ns));
   }
   const CellOptions* const options = table.options(index);
-  if (options == nullptr || options->started.load() == 0) return;
+  const bool is_value = (header.flags.load() & cell_flag::is_value) != 0;  // then it is a count
+  if (options == nullptr || options->started.load() == 0 || is_value) return;
   const AttemptStart started = AttemptStart::of(options->started.load());
   view.info.started_at = wall_time(started.at_ms * 1'000'000);
   view.info.ended_at = wall_time(std::min(options->ended_at_ms.load(), AttemptStart::ms_mask) * 1'000'000);

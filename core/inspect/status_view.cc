@@ -82,6 +82,7 @@ class JobCounts {
   void count(CellIndex index, StateWord word) {
     auto state = shown_state(word.state());
     const CellHeader& header = table_.header(index);
+    if ((header.flags.load() & cell_flag::is_value) != 0) return;  // no job
     const bool is_parked = WaitMark::of_parked(header.cause.load(), word) != WaitMark::Reason::none;
     if (is_parked) state = JobState::queued;
     const auto level = header.level.load_once().below(place_of_.size());
@@ -133,6 +134,7 @@ void count_result(const Segment& segment, const JobTable& table, CellIndex index
   if (!is_kept(word.state())) return;
   ++results.count;
   const CellHeader& header = table.header(index);
+  if ((header.flags.load() & cell_flag::is_value) != 0) ++results.values;
   const bool in_arena = (header.flags.load() & cell_flag::result_in_arena) != 0;
   const Untrusted<std::uint32_t> long_bytes = header.lease_ms.load_once();
   if (word.state() != CellState::completed) return;

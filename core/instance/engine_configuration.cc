@@ -309,6 +309,9 @@ Result<EngineConfiguration> resized(const EngineConfiguration& former, const Res
                      : config.plain_capacity != 0 ? config.plain_capacity
                                                   : config.capacity;
   options.reserve = reserve_of(config);
+  // Half of the capacity stays half of it.
+  const std::uint32_t former_capacity = config.plain_capacity != 0 ? config.plain_capacity : config.capacity;
+  if (config.results_limit != former_capacity / 2) options.results = config.results_limit;
   options.cell_size = wish.cell_size != 0 ? wish.cell_size : config.cell_bytes;
   options.level_rings = config.level_ring_slots;  // the list of levels says where in them each ring is
   options.lease = std::chrono::milliseconds(config.default_lease_ms);

@@ -10,6 +10,8 @@ namespace ringmill {
 namespace {
 
 constexpr std::uint64_t ns_per_ms = 1'000'000;
+/// Values go behind all results.
+constexpr std::uint64_t behind_results_ms = std::uint64_t{1} << 60;
 
 /// A sixty-fourth of the cells, 64 to 4096: what producers take while the keeper sleeps. In a small table an eighth.
 std::uint32_t low_water_of(const CellRange& cells) noexcept {
@@ -58,6 +60,12 @@ KeptResults::Range& KeptResults::oldest_range() noexcept {
 }
 
 std::uint32_t KeptResults::lack_in(const Range& range) const noexcept {
+  // The table grows before a result has to go.
+  const CellChunks& chunks = reaper_->settling().table().chunks();
+  if (range.cells.size() == 0) return 0;
+  for (std::uint32_t chunk = chunks.chunk_of(range.cells.end - 1) + 1; chunk-- > chunks.chunk_of(range.cells.first);) {
+    if (chunks.word(chunk).state == ChunkState::absent) return 0;
+  }
   const std::uint32_t free = segment_->free_map().count(range.cells.first, range.cells.end, range.low_water);
   return range.low_water - std::min(free, range.low_water);
 }
@@ -75,7 +83,9 @@ void KeptResults::note(CellIndex index, StateWord word) {
   if (noted_[index] == note_of(id)) return;
   const CellOptions* const options = table.options(index);
   const std::uint64_t ended_at_ms = options != nullptr ? options->ended_at_ms.load() : 0;
-  add(range_of(index), {.ended_at_ms = ended_at_ms != 0 ? ended_at_ms : now_ms(), .id = id.value()});
+  const bool is_value = (table.header(index).flags.load() & cell_flag::is_value) != 0;
+  add(range_of(index), {.ended_at_ms = (ended_at_ms != 0 ? ended_at_ms : now_ms()) + (is_value ? behind_results_ms : 0),
+                        .id = id.value()});
   if (noted_[index] == 0) ++count_;
   noted_[index] = note_of(id);
 }
@@ -109,7 +119,8 @@ bool KeptResults::take(Range& range, Entry& entry) noexcept {
   const JobId id(entry.id);
   const CellIndex index = index_of(id);
   if (noted_.empty() || noted_[index] != note_of(id)) return false;
-  const StateWord word = reaper_->settling().table().word(index);
+  const JobTable& table = reaper_->settling().table();
+  const StateWord word = table.is_there(index) ? table.word(index) : StateWord();
   if (is_kept(word.state()) && word.generation() == generation_of(id)) return true;
   forget(index);
   return false;

@@ -9,7 +9,9 @@
 // front of its heap, or in its next scan of the table (every 30 s, and after each death), which counts anew.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "core/keeper/reaper.h"
@@ -34,7 +36,10 @@ class KeptResults {
   /// longer. Returns true if more are too many.
   template <class MayGo>
   bool evict(std::uint32_t most, MayGo&& may_go) {
-    if (count_ == 0) return false;
+    if (count_ == 0) {
+      publish();
+      return false;
+    }
     std::uint64_t beyond = count_ - std::min(count_, limit());
     for (; beyond != 0 && most != 0 && has_any(); --beyond, --most) evict_oldest(oldest_range(), may_go);
     bool is_short = false;
@@ -72,7 +77,9 @@ class KeptResults {
   Range& oldest_range() noexcept;
   std::uint32_t lack_in(const Range& range) const noexcept;
   void add(Range& range, Entry entry);
-  void publish() noexcept { segment_->signals().results_kept.store(count_); }
+  void publish() noexcept {
+    if (std::exchange(published_, count_) != count_) segment_->signals().results_kept.store(count_);
+  }
   /// Takes the oldest entry out. False: its cell is kept no longer.
   bool take(Range& range, Entry& entry) noexcept;
 
@@ -99,6 +106,7 @@ class KeptResults {
   /// Per cell: 1 + the low bits of the generation of the kept job that is counted there; 0: none is.
   std::vector<std::uint16_t> noted_;
   std::uint64_t count_ = 0;
+  std::uint64_t published_ = ~std::uint64_t{0};  // by this keeper
 };
 
 }  // namespace ringmill

@@ -237,6 +237,7 @@ Result<void> Job::complete(std::span<const std::byte> result) {
 Result<void> Job::complete_cut(std::span<const std::byte> beginning) {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
+  const Visiting visiting(holder->context());
   return won_or_revoked(holder->settler().complete_cut(lease_, beginning));
 }
 

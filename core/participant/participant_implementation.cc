@@ -16,7 +16,8 @@ Participant::Implementation::Implementation(std::shared_ptr<EngineCore> engine, 
       claiming_(context_.settling, context_.lease_book, context_.segment.header().default_lease_ms.load()),
       consumer_(context_, check_, claiming_),
       settler_(context_, claiming_, follow_ups_),
-      job_control_(context_) {}
+      job_control_(context_),
+      values_(context_, check_, producer_, settler_) {}
 
 Participant::Implementation::~Implementation() {
   const Visiting visiting(context_);

@@ -19,6 +19,7 @@
 #include "core/participant/settler.h"
 #include "core/participant/tickets.h"
 #include "core/participant/unique_producer.h"
+#include "core/participant/value_store.h"
 
 namespace ringmill {
 
@@ -48,6 +49,7 @@ class Participant::Implementation {
   Consumer& consumer() noexcept { return consumer_; }
   Settler& settler() noexcept { return settler_; }
   JobControl& job_control() noexcept { return job_control_; }
+  ValueStore& values() noexcept { return values_; }
   const FollowUps& follow_ups() const noexcept { return follow_ups_; }
 
  private:
@@ -62,6 +64,7 @@ class Participant::Implementation {
   Consumer consumer_;
   Settler settler_;
   JobControl job_control_;
+  ValueStore values_;
 };
 
 }  // namespace ringmill

@@ -181,7 +181,8 @@ bool Settler::complete_kept(HeldLease& lease, std::span<const std::byte> result,
   if (is_cut) ending.result.refusal = ResultRefusal::too_long;
   if (is_cut || result.size() <= room_in_cell(index_of(lease.id))) return settle(lease, ending);
   FreeCells::Filling carrier;
-  ending.result = carry(lease, result, carrier);
+  if (is_result_kept(index_of(lease.id)))
+    ending.result = carry(static_cast<std::uint32_t>(lease.level), result, carrier);
   if (ending.result.is_carried) {
     ending.text = {};
     ending.carrier = job_id_of(carrier.word, carrier.index);
@@ -191,16 +192,17 @@ bool Settler::complete_kept(HeldLease& lease, std::span<const std::byte> result,
   return won;
 }
 
-ResultNote Settler::carry(const HeldLease& lease, std::span<const std::byte> result,
-                          FreeCells::Filling& carrier) noexcept {
-  const CellIndex index = index_of(lease.id);
+bool Settler::is_result_kept(CellIndex index) const noexcept {
   const CellOptions* const options = table_.options(index);
-  const bool is_kept = (options != nullptr && options->keep_ms.load() != 0) ||
-                       table_.is_end_seen(index, table_.header(index).flags.load());
-  if (!is_kept) return {};
+  return (options != nullptr && options->keep_ms.load() != 0) ||
+         table_.is_end_seen(index, table_.header(index).flags.load());
+}
+
+ResultNote Settler::carry(std::uint32_t level, std::span<const std::byte> result,
+                          FreeCells::Filling& carrier) noexcept {
   if (result.size() > context_.most_payload || !context_.has_arena()) return {.refusal = ResultRefusal::too_long};
   FreeCells& cells = context_.free_cells;
-  if (!cells.take(carrier, static_cast<std::uint32_t>(lease.level), FreeCells::Taker::handler)) {  // result.R1
+  if (!cells.take(carrier, level, FreeCells::Taker::handler)) {  // result.R1
     return {.refusal = ResultRefusal::no_room};
   }
   const JobId id = job_id_of(carrier.word, carrier.index);

@@ -38,7 +38,15 @@ class Settler {
   /// Returns how many bytes of a result are kept; all of any length if the result is not kept.
   std::size_t room_for_result(const HeldLease& lease) const noexcept;
 
+  /// What becomes of a result that the cell has no room for. Fills `carrier` if it goes to the arena: result.R1 and
+  /// result.R2.
+  ResultNote carry(std::uint32_t level, std::span<const std::byte> result, FreeCells::Filling& carrier) noexcept;
+  /// The most bytes of a result that stand in the job's cell.
+  std::size_t room_in_cell(CellIndex index) const noexcept;
+
  private:
+  /// Whether a result of the job is kept.
+  bool is_result_kept(CellIndex index) const noexcept;
   /// What the completion of a plain job has won: nothing (the lease was lost); a job that is kept, because the keeper
   /// has to see its end; its cell; or its cell, of whose end the journal has to be told.
   enum class Won : std::uint8_t { nothing, kept_cell, cell, cell_to_mark };
@@ -61,11 +69,6 @@ class Settler {
   [[gnu::noinline]] bool complete_with(HeldLease& lease, std::span<const std::byte> result, bool is_cut);
   /// Completes with a result that is kept, if the cell may keep one: result.R1 to result.R6.
   bool complete_kept(HeldLease& lease, std::span<const std::byte> result, bool is_cut, bool leads) noexcept;
-  /// What becomes of a result that the cell has no room for. Fills `carrier` if it goes to the arena: result.R1 and
-  /// result.R2.
-  ResultNote carry(const HeldLease& lease, std::span<const std::byte> result, FreeCells::Filling& carrier) noexcept;
-  /// The most bytes of a result that stand in the job's cell.
-  std::size_t room_in_cell(CellIndex index) const noexcept;
   /// Ends a run as `ending` says: settle.E1 to settle.E7.
   bool settle(HeldLease& lease, Ending ending) noexcept;
   /// Drops the follow-ups that the job was not completed with, and empties the lease: settle.E7.

@@ -23,11 +23,11 @@ class UniqueProducer {
 
   Result<UniqueJob> enqueue(const JobRequest& request, std::string_view key, std::chrono::milliseconds unique_for,
                             std::uint64_t wait_ns);
-
- private:
   /// Takes the key for a filled cell: uniq.U2 to uniq.U4. Returns the job that has it already, or nothing. Error
   /// corrupt.
   static Result<std::optional<JobId>> take_key(UniqueJobs& jobs, UniqueKey key, JobId id);
+
+ private:
   /// Publishes a filled cell: enq.N3 to enq.N6, with enq.N4 as a compare-and-swap. Returns false if another participant
   /// has freed the cell.
   bool publish(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;

@@ -82,8 +82,8 @@ class Arena {
   std::optional<std::span<const std::byte>> result_of(JobId id) const noexcept;
   /// Whether the extent's word names this job. `unit` is any number.
   bool is_of(std::uint32_t unit, JobId id) const noexcept {
-    return unit < segment_->geometry().arena_unit_count() &&
-           segment_->has_arena_chunk(unit / arena_units_per_chunk) && at(unit) == id.value();
+    return unit < segment_->geometry().arena_unit_count() && segment_->has_arena_chunk(unit / arena_units_per_chunk) &&
+           at(unit) == id.value();
   }
   /// result.R5: the extent of one job becomes another's. False: it is neither's. `unit` is any number.
   bool hand_over(std::uint32_t unit, JobId from, JobId to) noexcept;

@@ -12,7 +12,7 @@ bool Eviction::may_go(CellIndex index, StateWord word, bool in_arena) const noex
   // The keeper alone knows which children have not read their parents' ends yet.
   if (word.state() != CellState::completed || !is_evictable(table, index, word)) return false;
   const std::uint16_t flags = table.header(index).flags.load();
-  if ((flags & cell_flag::end_is_seen) != 0) return false;
+  if ((flags & (cell_flag::end_is_seen | cell_flag::is_value)) != 0) return false;
   return !in_arena || (flags & cell_flag::result_in_arena) != 0;
 }
 
@@ -37,6 +37,7 @@ std::uint32_t Eviction::make_room(CellIndex first, CellIndex end, std::uint32_t 
   for (CellIndex left = end - first; left != 0 && evicted < wanted; --left) {
     const CellIndex index = next_;
     if (++next_ == end) next_ = first;
+    if (!table.is_there(index)) continue;
     const StateWord word = table.word(index);  // evict.V1
     if (!may_go(index, word, in_arena)) continue;
     const CellOptions* const options = table.options(index);

@@ -11,8 +11,9 @@
 //                                                                recovery
 //   evict.V3  mark it for the journal, list the cell             nothing is left
 //
-// What stays: a unique key (it is a promise to enqueue_unique(), and the result stands with it); a cancelled job that
-// has children, which must learn of it; a leader of a bundle that the journal has not written.
+// A value goes only when no result is left that could go instead: a result says what one job came to, a value is often
+// the state of many. What stays: a unique key (it is a promise to enqueue_unique(), and the result stands with it); a
+// cancelled job that has children, which must learn of it; a leader of a bundle that the journal has not written.
 #pragma once
 
 #include <cstdint>
@@ -28,10 +29,11 @@ constexpr bool is_kept(CellState state) noexcept {
   return state == CellState::completed || state == CellState::cancelled;
 }
 
-/// True for a kept cell that the bound counts: all but those with a unique key. What is read belongs to `word` if the
-/// cell still has it.
+/// True for a kept cell that the bound counts: a value, and all results but those with a unique key. What is read
+/// belongs to `word` if the cell still has it.
 inline bool is_evictable(const JobTable& table, CellIndex index, StateWord word) noexcept {
   if (!is_kept(word.state())) return false;
+  if ((table.header(index).flags.load() & cell_flag::is_value) != 0) return true;
   const CellOptions* const options = table.options(index);
   return options == nullptr || (options->unique_low.load() | options->unique_high.load()) == 0;
 }

@@ -38,8 +38,9 @@ void Settling::stage(JobId id, const Ending& ending) noexcept {
       is_result ? beginning_of(ending.text, room) : error.emplace(ending.text, ending.said, room).text();
   // ORDER relaxed: released by the winning swap, read only after our death.
   staging.job_id.store(id.value(), std::memory_order_relaxed);
-  staging.due_at.store(ending.due.bits(), std::memory_order_relaxed);
-  staging.started.store(ending.started.bits(), std::memory_order_relaxed);
+  const bool is_value = ending.change != 0;
+  staging.due_at.store(is_value ? ending.ttl_ms : ending.due.bits(), std::memory_order_relaxed);
+  staging.started.store(is_value ? ending.change : ending.started.bits(), std::memory_order_relaxed);
   staging.text_bytes.store(static_cast<std::uint32_t>(text.size()), std::memory_order_relaxed);
   staging.result_note.store(ending.result.bits(), std::memory_order_relaxed);
   store_words(staging.text, std::as_bytes(std::span(text)));
@@ -81,8 +82,8 @@ Settling::Ended Settling::end_for(const ParticipantEntry& other, CellIndex index
 Settling::Ended Settling::end_as_noted(CellIndex index, StateWord from, LeaseSlot& slot, LeaseNote note) noexcept {
   note.version = static_cast<std::uint16_t>(from.version());
   // ORDER relaxed: released by the winning swap, read only after our death.
-  slot.note.store(note.bits(), std::memory_order_relaxed);  // settle.E1
-  RINGMILL_INVARIANT(can_end(from.state()));                // no job ends twice
+  slot.note.store(note.bits(), std::memory_order_relaxed);       // settle.E1
+  RINGMILL_INVARIANT(can_end(from.state()) || is_value(index));  // no job ends twice; a value changes many times
   if (!swap_to_completing(index, from)) return Ended::lost;
   count_end(index, note.outcome);
   return finish(index, from.next(CellState::completing, owner_), note) ? Ended::free : Ended::kept;
@@ -98,6 +99,7 @@ JobPair Settling::pair_of(CellIndex index) const noexcept {
 }
 
 void Settling::count_end(CellIndex index, Outcome outcome) noexcept {
+  if (is_value(index)) return;
   switch (outcome) {
     case Outcome::complete:
       count_one(me_->completed);
@@ -185,6 +187,8 @@ void Settling::settle_in(CellIndex index, StateWord completing, CellState state,
     place(id, level, kind);  // settle.E6
   } else {
     mark_for_keeper(index, due);  // settle.E6
+    auto& kept = segment_->signals().results_kept;
+    if (state == CellState::completed && kept.load() == 0) kept.store(1);  // the keeper counts it at its next turn
   }
   // Behind the hint: a ring is a system call, which the next worker need not wait for.
   if (journaled) wake_journal_if_asleep(*segment_);
@@ -232,9 +236,38 @@ void Settling::finish_open(CellIndex index, StateWord completing, LeaseNote note
   settle_in(index, completing, CellState::queued, {}, note.attempts != 0);
 }
 
+void Settling::finish_value(CellIndex index, StateWord completing, LeaseNote note) noexcept {
+  CellHeader& header = table_.header(index);
+  const JobId id = job_id_of(completing, index);
+  const Staging& staging = me_->staging;
+  CellOptions* const options = table_.options(index);
+  has_changed_value_ = note.staged && staging.job_id.load() == id.value() && options != nullptr &&
+                       staging.started.load() == options->started.load();
+  DueTime due = DueTime::of(header.due_at.load());
+  if (has_changed_value_) {
+    const bool is_carried = ResultNote::of(staging.result_note.load()).is_carried;
+    header.text_bytes.store(0);
+    header.flags.fetch_and(static_cast<std::uint16_t>(~cell_flag::result_cut));
+    if (!is_carried) header.flags.fetch_and(static_cast<std::uint16_t>(~cell_flag::result_in_arena));
+    write_result(index, id, note);
+    if (const std::uint64_t ttl_ms = std::min(staging.due_at.load(), most_wait_ms); ttl_ms != 0) {
+      due = due_in(ttl_ms);
+      options->keep_ms.store(ttl_ms);
+      header.due_at.store(due.bits());  // a reaper that comes later finds it
+    }
+    options->started.store(staging.started.load() + 1);  // value.V4: the last of it
+  }
+  settle_in(index, completing, CellState::completed, due, true);  // value.V5
+  wake_waiters(std::uint64_t{1} << value_group(options != nullptr ? options->unique_low.load() : 0));
+}
+
 bool Settling::finish_final(CellIndex index, StateWord completing, LeaseNote note) noexcept {
   CellHeader& header = table_.header(index);
   const JobId id = job_id_of(completing, index);
+  if (is_value(index)) {
+    finish_value(index, completing, note);
+    return false;
+  }
   if (note.outcome == Outcome::bury) {
     note_attempt(index, note);
     write_text(index, id, note);

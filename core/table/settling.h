@@ -78,6 +78,8 @@ struct Ending {
   std::string_view text{};     // error, or result as far as the cell has room for it
   ResultNote result{};         // of a completion
   JobId carrier{};             // of a result in the arena (core/table/results.h)
+  std::uint64_t change = 0;    // of a value: the count that it was read with (core/participant/value_store.h)
+  std::uint64_t ttl_ms = 0;    // of a value: its next time; 0: its time stays
   std::string_view said{};     // with an error: what the run said meanwhile, of which the end matters
   AttemptStart started{};      // of the attempt that ends now
   bool leads = false;          // complete, and the own entry's bundle becomes visible with it (core/table/bundles.h)
@@ -86,7 +88,7 @@ struct Ending {
   /// The lease note has room for all of it.
   bool is_plain() const noexcept {
     return outcome != Outcome::delay && outcome != Outcome::park && text.empty() && said.empty() && !started &&
-           result.bits() == 0;
+           result.bits() == 0 && change == 0;
   }
 };
 
@@ -166,6 +168,9 @@ class Settling {
     static_cast<void>(finish(index, completing, LeaseNote{}));
   }
 
+  /// Whether the last end of a value's cell has changed it: false, if it was no longer the one that was read.
+  bool has_changed_value() const noexcept { return has_changed_value_; }
+
   /// M: tells the journal that the jobs of these cells are over, or that it has to look at them again. `bits` are of
   /// the cells from 64 * word on.
   void mark_ended(std::uint32_t word, std::uint64_t bits) noexcept {
@@ -232,6 +237,11 @@ class Settling {
   void count_end(CellIndex index, Outcome outcome) noexcept;
   /// E3: what was staged for the job, or an end to what stood there.
   void write_text(CellIndex index, JobId id, LeaseNote note) noexcept;
+  bool is_value(CellIndex index) const noexcept {
+    return (table_.header(index).flags.load() & cell_flag::is_value) != 0;
+  }
+  /// value.V4 and value.V5.
+  void finish_value(CellIndex index, StateWord completing, LeaseNote note) noexcept;
   /// E3 of a kept job.
   void write_result(CellIndex index, JobId id, LeaseNote note) noexcept;
   void note_attempt(CellIndex index, LeaseNote note) noexcept;
@@ -246,6 +256,7 @@ class Settling {
   JournalMarks marks_;
   ParticipantEntry* me_;
   std::uint32_t owner_;
+  bool has_changed_value_ = false;
   Tally tally_;
   std::vector<Ring> rings_;  // of the fixed levels
   Ring dynamic_ring_;

@@ -55,6 +55,18 @@ std::optional<JobId> UniqueJobs::find(UniqueKey key, JobId own) noexcept {
   return std::nullopt;
 }
 
+std::optional<JobId> UniqueJobs::look(UniqueKey key) const noexcept {
+  const std::uint64_t home = home_of(key);
+  const std::uint64_t looked_at = width();
+  for (std::uint64_t n = 0; n < looked_at; ++n) {
+    const JobId id(slot(home, n).load());
+    StateWord word;
+    const auto other = key_of(id, word);
+    if (other && *other == key && word.has_job()) return id;
+  }
+  return std::nullopt;
+}
+
 void UniqueJobs::widen(std::uint64_t to) noexcept {
   std::uint64_t seen = width_word().load();
   while (seen < to && !width_word().compare_exchange_weak(seen, to)) {

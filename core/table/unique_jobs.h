@@ -65,6 +65,8 @@ class UniqueJobs {
   /// U2: the job of this key, if there is one. `own` is a cell that does not count. Does away with cells of this key
   /// that are filling.
   std::optional<JobId> find(UniqueKey key, JobId own) noexcept;
+  /// As find(), but leaves cells alone that are filling: for readers.
+  std::optional<JobId> look(UniqueKey key) const noexcept;
   /// U3. `full`: all slots there are have jobs that live, each time we looked at one. The others have moved meanwhile;
   /// if that goes on, the slots are corrupted.
   enum class Taken { yes, lost, full };

@@ -296,6 +296,7 @@ class Participant {
   friend Result<std::unique_ptr<Participant>> attach(const std::shared_ptr<EngineCore>& engine, Role role,
                                                      Binding binding);
   friend class Job;
+  friend class Values;
   class Implementation;
   explicit Participant(std::unique_ptr<Implementation> implementation) noexcept;
   std::unique_ptr<Implementation> implementation_;

@@ -99,10 +99,12 @@ struct JournalStatus {
   std::string last_error;
 };
 
-/// Results and histories that are kept, as they were counted in one pass.
+/// Results, histories and values that are kept, as they were counted in one pass.
 struct ResultsStatus {
   std::uint64_t count = 0;
   std::uint64_t bytes = 0;
+  /// Values (<ringmill/values.h>); part of `count` and of `bytes`.
+  std::uint64_t values = 0;
   /// The most that are kept; 0: only the room bounds them.
   std::uint64_t limit = 0;
   /// Those that went before their time, since the engine's shared memory was made.

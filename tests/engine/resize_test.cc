@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <ringmill/graph.h>
+#include <ringmill/values.h>
 
 #include "core/engine/engine_resize.h"
 #include "core/inspect/invariants.h"
@@ -164,6 +165,30 @@ TEST(Resize, each_job_of_whatever_sort_is_there_under_its_id_and_runs) {
     expect_sound(scratch);
     EXPECT_EQ(scratch.place().shm_names().size(), 1U);
   }
+}
+
+TEST(Resize, long_results_and_values_come_along) {
+  ScratchEngine scratch(resizable());
+  JobId id;
+  {
+    Engine engine = scratch.open({});
+    const auto participant = must(engine.attach(Role::worker));
+    const JobOptions kept{.keep_result = 1h};
+    id = must(participant->enqueue(
+        {.kind = must(engine.kind("k")), .level = must(engine.level("default")), .options = &kept}));
+    must(must(participant->claim(generous)).complete(as_payload(long_text())));
+    Values values(*participant);
+    must(values.set("long", as_payload(long_text())));
+    for (int n = 0; n < 3; ++n) must(values.increment("n"));
+    must(participant->wait_durable(participant->ticket(), generous));
+  }
+  resize(scratch.directory());
+  Engine engine = scratch.open({});
+  EXPECT_TRUE(must(engine.job(id)).result == long_text());
+  const auto participant = must(engine.attach(Role::worker));
+  Values values(*participant);
+  EXPECT_TRUE(must(values.get("long")).bytes == long_text());
+  EXPECT_EQ(must(values.increment("n")), 4);
 }
 
 TEST(Resize, what_was_durable_comes_back_after_a_resize_and_a_reboot) {

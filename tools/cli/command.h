@@ -18,6 +18,7 @@ Command add_status(CLI::App& program);
 Command add_job(CLI::App& program);
 Command add_cancel(CLI::App& program);
 Command add_forget(CLI::App& program);
+Command add_value(CLI::App& program);
 Command add_dump(CLI::App& program);
 Command add_dead(CLI::App& program);
 Command add_pause(CLI::App& program);

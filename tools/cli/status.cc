@@ -60,6 +60,7 @@ Json status_json(const EngineStatus& status) {
                     {"since", elected ? time_json(status.keeper_since) : Json()}};
   json["results"] = {{"count", status.results.count},
                      {"bytes", status.results.bytes},
+                     {"values", status.results.values},
                      {"limit", status.results.limit},
                      {"evicted", status.results.evicted}};
   json["memory"] = {{"bytes", status.memory_bytes},
