@@ -129,6 +129,12 @@ class CellChunks {
     // ORDER chunk: releases the cells' words.
     bits_[chunk / 64].fetch_or(std::uint64_t{1} << (chunk % 64), std::memory_order_release);
   }
+  /// Sets the bits of growers that died between grow.G3 and grow.G4.
+  void repair_bits() noexcept {
+    for (std::uint32_t chunk = 0; chunk < count(); ++chunk) {
+      if (!has(chunk) && word(chunk).state == ChunkState::present) set_bit(chunk);
+    }
+  }
   /// give.B3.
   void clear_bit(std::uint32_t chunk) noexcept { bits_[chunk / 64].fetch_and(~(std::uint64_t{1} << (chunk % 64))); }
 

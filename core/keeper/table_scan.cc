@@ -11,6 +11,7 @@ void TableScan::start(const Owners& dead) {
   dead_ = dead;
   next_ = 0;
   generation_limit_ = segment_->signals().generation_limit.load();
+  segment_->chunks().repair_bits();  // before a cell is looked at: this scan lists theirs
   notes_ = ZeroedArray<std::uint16_t>(segment_->geometry().capacity);
   timers_->begin_rebuild();
   level_counts_.begin();

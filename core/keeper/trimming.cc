@@ -68,8 +68,6 @@ void Trimming::turn(std::uint64_t now_ns) {
 void Trimming::look(std::uint64_t now_ns) {
   look_at_ns_ = now_ns + std::clamp<std::uint64_t>(keep_ns_ / 4, 1'000'000, most_between_looks_ns);
   for (std::uint32_t chunk = 0; chunk < chunks_.count(); ++chunk) {
-    // Of a grower that died behind grow.G3.
-    if (!chunks_.has(chunk) && chunks_.word(chunk).state == ChunkState::present) chunks_.set_bit(chunk);
     if (!chunks_.has(chunk) || !is_all_free(chunk)) {
       free_since_ns_[chunk] = 0;
     } else if (free_since_ns_[chunk] == 0) {
