@@ -15,6 +15,8 @@ namespace {
 /// over.F4 runs at most this often, and moves at most so many jobs; the other levels have the next turn.
 constexpr std::uint64_t serve_every_ns = 2'000'000;
 constexpr std::uint32_t enough_moved = 16384;
+/// A ring that was full of jobs that wait is not looked through again before this time.
+constexpr std::uint64_t look_for_dead_every_ns = 20'000'000;
 /// How many jobs ahead of a refill the cells are fetched into the cache.
 constexpr std::size_t prefetch_distance = 16;
 
@@ -134,6 +136,28 @@ void OverflowQueue::step_over_dead_hints(Ring& ring) const noexcept {
   if (position != begin) ring.raise_head(position);
 }
 
+bool OverflowQueue::take_back_living(std::uint32_t number, Ring& ring) {
+  const std::uint64_t now_ns = steady_clock_ns();
+  if (now_ns - looked_for_dead_at_ns_ < look_for_dead_every_ns) return false;
+  const JobTable& table = settling_->table();
+  const std::uint64_t begin = ring.head();
+  std::vector<CellIndex> living;
+  std::uint64_t position = begin;
+  for (; position < begin + ring.slot_count(); ++position) {
+    const std::uint64_t word = ring.slot(position);
+    if (ring.turn_of(word, position) == Ring::Turn::before) break;
+    table.prefetch_to_look(JobTable::index_of_hint(Ring::hint_of(ring.slot(position + prefetch_distance))));
+    if (ring.turn_of(word, position) != Ring::Turn::now || !table.is_live(Ring::hint_of(word))) continue;
+    living.push_back(JobTable::index_of_hint(Ring::hint_of(word)));
+    if (living.size() <= ring.slot_count() / 4) continue;
+    looked_for_dead_at_ns_ = now_ns;  // it is full of jobs that wait: not again for a while
+    return false;
+  }
+  for (const CellIndex index : living) add(index, number);
+  ring.raise_head(position);  // over.F5
+  return true;
+}
+
 bool OverflowQueue::refill(std::uint32_t number) {
   if (is_empty(number)) return false;
   RINGMILL_INVARIANT(has_seen_all_);  // before that the queue may lack a job that came earlier
@@ -144,7 +168,11 @@ bool OverflowQueue::refill(std::uint32_t number) {
   Ring ring = segment_->ring(number);
   step_over_dead_hints(ring);
   std::uint64_t position = ring.tail();
-  if (position - std::min(ring.head(), position) > ring.slot_count() / 2) return false;
+  if (position - std::min(ring.head(), position) > ring.slot_count() / 2) {
+    if (!take_back_living(number, ring)) return false;
+    queue.settle(settled_until_ns_);
+    position = ring.tail();
+  }
   Arrival arrival;
   std::uint32_t count = 0;
   ArrivalRow* row = queue.first();

@@ -12,6 +12,9 @@
 //   over.F4  a participant sleeps that claims some kinds only, and the ring is full of others: its kinds get up to a
 //            quarter of the slots. The jobs at the front of the ring return to the queue, where they are first again.
 //            One level after the other has its turn, every 2 ms.
+//   over.F5  the ring looks full, but most of its hints are dead: a job that no worker claims stands in front of them.
+//            The few that live return to the queue, the head is raised over all, and F1 refills: so such a job costs
+//            its level a walk over the ring for each lap, and nothing else
 //
 // A pass over the marks is not atomic: it can miss a cell and still see one that was marked later. To keep the order of
 // arrival, F1 refills with settled entries only: those known before the latest pass began. That pass has found every
@@ -73,6 +76,8 @@ class OverflowQueue {
   std::uint64_t note_sleepers();
   std::uint64_t kinds_of_sleepers(std::uint32_t number) const noexcept;
   void step_over_dead_hints(Ring& ring) const noexcept;
+  /// F5. Returns true if the ring has room now.
+  bool take_back_living(std::uint32_t number, Ring& ring);
   bool is_empty(std::uint32_t number) const noexcept { return queues_.empty() || queues_[number].is_empty(); }
 
   const Segment* segment_;
@@ -90,6 +95,7 @@ class OverflowQueue {
     std::uint64_t kinds = 0;
   };
   std::vector<Sleeper> sleepers_;  // those that claim some kinds only
+  std::uint64_t looked_for_dead_at_ns_ = 0;
   std::uint64_t served_at_ns_ = 0;
   std::uint32_t serve_next_ = 0;      // the number of the level whose turn it is in over.F4
   std::vector<ArrivalOrder> queues_;  // per number of a level; empty until one is needed

@@ -401,6 +401,7 @@ void Settling::place_in_level(CellIndex index, JobId id, std::uint32_t level) no
   // The ring may drain again and again meanwhile; the scan finds a job that is not placed in 16 attempts.
   for (int attempt = 0; attempt < 16; ++attempt) {
     std::uint32_t before = entry.overflow.load();
+    const bool is_first = SpillState::is_direct(before);
     if (SpillState::is_direct(before)) {                                            // settle.O1
       if (ring.push(JobTable::hint_of(id), is_live) == Ring::Pushed::done) return;  // settle.O2
       if (!entry.overflow.compare_exchange_strong(before, SpillState::to_spilled(before))) continue;
@@ -412,7 +413,7 @@ void Settling::place_in_level(CellIndex index, JobId id, std::uint32_t level) no
       after = SpillState::to_spilled(after);
     }
     if (!SpillState::has_not_drained_between(before, after)) continue;  // settle.O4
-    if (rings && ring.tail() - ring.head() <= ring.slot_count() / 2) ring_keeper(*segment_);
+    if (rings && (is_first || ring.tail() - ring.head() <= ring.slot_count() / 2)) ring_keeper(*segment_);
     return;
   }
 }
