@@ -83,7 +83,7 @@ Result<void> TableCopy::check(CellIndex index, StateWord word) const {
     return std::unexpected(Error(ErrorCode::busy, "a job is damaged, and no keeper has buried it yet",
                                  id.to_string() + "; run `ringmill keeper` for a moment, then resize again"));
   }
-  if (!fits(index) && old_table_.header(index).revision.load() != 0) {
+  if (!fits(index) && old_table_.is_there(index) && old_table_.header(index).revision.load() != 0) {
     return std::unexpected(Error(ErrorCode::busy,
                                  "the journal has not written the end of a job in a cell that would go",
                                  "run `ringmill keeper` for a moment, then resize again"));

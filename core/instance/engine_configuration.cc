@@ -315,6 +315,7 @@ Result<EngineConfiguration> resized(const EngineConfiguration& former, const Res
   options.cell_size = wish.cell_size != 0 ? wish.cell_size : config.cell_bytes;
   options.level_rings = config.level_ring_slots;  // the list of levels says where in them each ring is
   options.lease = std::chrono::milliseconds(config.default_lease_ms);
+  options.keep_memory = std::chrono::milliseconds(config.keep_memory_ms);
   options.max_payload = wish.max_payload != 0 ? wish.max_payload : std::max(config.max_payload, 1U);  // 1: no arena
   options.arena = std::max(wish.arena, config.arena_bytes);
   auto checked = checked_configuration(options);
