@@ -8,7 +8,10 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <memory>
+#include <optional>
 #include <random>
 #include <span>
 #include <stdexcept>
@@ -64,6 +67,7 @@ struct Options {
   std::uint64_t jobs = 0;
   std::uint32_t capacity = 4096;
   bool kills = true;
+  bool cramped = false;  // in a small tmpfs that another program fills and empties all the time
 };
 
 Options read_options(int count, char** words) {
@@ -72,6 +76,10 @@ Options read_options(int count, char** words) {
     const std::string_view word = words[at];
     if (word == "--no-kills") {
       options.kills = false;
+      continue;
+    }
+    if (word == "--cramped") {
+      options.cramped = true;
       continue;
     }
     if (at + 1 == count) throw std::runtime_error("chaos: a value is missing after " + std::string(word));
@@ -96,9 +104,9 @@ std::unique_ptr<Participant> attach(Engine& engine, Role role) {
   const auto bound = Clock::now() + patience;
   while (true) {
     auto participant = engine.attach(role);
-    if (participant || participant.error().code() != ErrorCode::too_many_participants || Clock::now() > bound) {
-      return must(std::move(participant));
-    }
+    const bool may_be_had_later = !participant && (participant.error().code() == ErrorCode::too_many_participants ||
+                                                   participant.error().code() == ErrorCode::no_space);
+    if (!may_be_had_later || Clock::now() > bound) return must(std::move(participant));
     std::this_thread::sleep_for(10ms);
   }
 }
@@ -234,6 +242,40 @@ int keep(Ledger& ledger, const ScratchEngine& scratch) {
   return 0;
 }
 
+/// The other program in the engine's tmpfs: fills it, waits a little, empties it.
+class Filler {
+ public:
+  Filler(std::filesystem::path file, std::uint64_t seed)
+      : file_(std::move(file)), random_(seed), thread_([this] { run(); }) {}
+  Filler(const Filler&) = delete;
+  Filler& operator=(const Filler&) = delete;
+  ~Filler() {
+    stop_.store(true);
+    thread_.join();
+  }
+
+ private:
+  void run() {
+    const std::vector<char> block(64 * 1024, 'x');
+    while (!stop_.load()) {
+      {
+        std::ofstream file(file_, std::ios::binary | std::ios::trunc);
+        while (!stop_.load() && file.write(block.data(), static_cast<std::streamsize>(block.size())).flush()) {
+        }
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(random_() % 100));
+      std::filesystem::resize_file(file_, 0);
+      std::this_thread::sleep_for(std::chrono::milliseconds(random_() % 200));
+    }
+    std::filesystem::remove(file_);
+  }
+
+  std::filesystem::path file_;
+  Random random_;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
 class Chaos {
  public:
   explicit Chaos(const Options& options)
@@ -241,7 +283,8 @@ class Chaos {
         limit_(options.jobs != 0 ? options.jobs : most_serials),
         is_timed_(options.jobs == 0 || options.kills),
         random_(options.seed),
-        scratch_(engine_options(options)) {
+        scratch_(engine_options(options), options.cramped ? "size=24m" : nullptr) {
+    if (options.cramped) filler_.emplace(scratch_.place().shm_dir() / "filler", random_());
     if (!is_timed_) ledger_->allowed.store(limit_);
     if (options.seconds == 0) throw std::runtime_error("chaos: --seconds is at least 1");
     for (std::size_t n = 0; n < places_.size(); ++n) start(n);
@@ -259,6 +302,7 @@ class Chaos {
       if (options_.kills) strike();
     }
     resume(true);
+    filler_.reset();
     if (options_.jobs == 0)
       ledger_->producers_stop.store(true);
     else
@@ -286,6 +330,11 @@ class Chaos {
     CreateOptions made = small_engine();
     made.capacity = options.capacity;
     made.lease = lease;
+    if (options.cramped) {
+      made.capacity = 16'384;
+      made.cell_size = 1024;
+      made.keep_memory = 20ms;
+    }
     return made;
   }
 
@@ -418,6 +467,7 @@ class Chaos {
   bool is_timed_;  // jobs come over the whole time instead of as fast as they can
   Random random_;
   ScratchEngine scratch_;
+  std::optional<Filler> filler_;
   SharedBlock<Ledger> ledger_;
   std::array<Place, 17> places_{};
   std::array<std::uint64_t, 3> killed_{};

@@ -1,5 +1,6 @@
 #include "tests/support/scratch.h"
 
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -58,7 +59,18 @@ CreateOptions ScratchPlace::here(CreateOptions options) const {
   return options;
 }
 
-ScratchEngine::ScratchEngine(const CreateOptions& options) { must(Engine::create(directory(), place_.here(options))); }
+ScratchEngine::ScratchEngine(const CreateOptions& options, const char* tmpfs) {
+  if (tmpfs != nullptr) {
+    if (::mount("none", place_.shm_dir().c_str(), "tmpfs", 0, tmpfs) != 0)
+      throw std::runtime_error("cannot mount a tmpfs");
+    mounter_ = ::getpid();
+  }
+  must(Engine::create(directory(), place_.here(options)));
+}
+
+ScratchEngine::~ScratchEngine() {
+  if (mounter_ == ::getpid()) ::umount2(place_.shm_dir().c_str(), MNT_DETACH);
+}
 
 std::filesystem::path ScratchEngine::segment_file() const {
   return must(EngineFiles::open(directory())).segment_path();

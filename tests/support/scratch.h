@@ -59,7 +59,11 @@ inline constexpr OpenOptions without_keeper{.embedded_keeper = false};
 /// A made engine.
 class ScratchEngine {
  public:
-  explicit ScratchEngine(const CreateOptions& options = small_engine());
+  /// `tmpfs`: options of a tmpfs of its own for the shared memory, like "size=24m"; only root can mount one.
+  explicit ScratchEngine(const CreateOptions& options = small_engine(), const char* tmpfs = nullptr);
+  ScratchEngine(const ScratchEngine&) = delete;
+  ScratchEngine& operator=(const ScratchEngine&) = delete;
+  ~ScratchEngine();
 
   std::filesystem::path directory() const { return place_.directory(); }
   const ScratchPlace& place() const noexcept { return place_; }
@@ -70,6 +74,7 @@ class ScratchEngine {
 
  private:
   ScratchPlace place_;
+  pid_t mounter_ = 0;  // the process that has mounted its tmpfs; 0: there is none
 };
 
 }  // namespace ringmill::test
