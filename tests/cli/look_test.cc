@@ -28,7 +28,7 @@ TEST_F(LookCommand, status_has_the_keys_of_the_contract) {
   enqueue("x");
   const auto json = status();
   using Keys = std::vector<std::string>;
-  EXPECT_EQ(keys_of(json), (Keys{"engine", "levels", "totals", "participants", "keeper", "memory", "journal",
+  EXPECT_EQ(keys_of(json), (Keys{"engine", "levels", "totals", "participants", "keeper", "results", "memory", "journal",
                                  "dead_letters", "names"}));
   EXPECT_EQ(keys_of(json["engine"]),
             (Keys{"id", "path", "layout_version", "capacity", "cell_size", "created_at", "max_payload"}));

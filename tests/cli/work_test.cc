@@ -172,7 +172,7 @@ TEST_F(WorkCommand, words_that_are_off_are_usage_errors) {
   expect_error(on_engine("work"), 2, "--exec");
   expect_error(on_engine("work", {"--exec", "true", "--levels", "nowhere"}), 2, "this engine has high, default, low");
   expect_error(on_engine("work", {"--exec", "true", "--kind", "a b"}), 2, "kind");
-  expect_error(on_engine("work", {"--exec", "true", "--concurrency", "0"}), 2, "1 to 128");
+  expect_error(on_engine("work", {"--exec", "true", "--concurrency", "0"}), 2, "1 to 512");
   expect_error(on_engine("work", {"--exec", "true", "--policy", "fair"}), 2, "--policy");
   expect_error(on_engine("work", {"--exec", "true", "--give-up-after", "0s"}), 2, "gives up");
 }

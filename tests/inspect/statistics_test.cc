@@ -352,7 +352,7 @@ TEST(StatisticsInProcess, arbitrary_bytes_in_their_words_harm_neither_reader_nor
   const Geometry& geometry = inside.segment().geometry();
   auto* const words =
       reinterpret_cast<std::atomic<std::uint64_t>*>(inside.segment().cells() - geometry.cells + geometry.pair_counts);
-  const std::size_t count = (geometry.free_words - geometry.pair_counts) / 8;
+  const std::size_t count = (geometry.chunk_bits - geometry.pair_counts) / 8;
   std::mt19937_64 random(11);
   for (int round = 0; round < 20; ++round) {
     for (int flip = 0; flip < 5'000; ++flip) {

@@ -63,7 +63,7 @@ struct SegmentRig {
 
 /// As ipc/layout.h says it: of all fields before it but `state`.
 std::uint64_t checksum_of(const SegmentHeader& header) {
-  const std::array<std::uint64_t, 14> fields{header.magic,
+  const std::array<std::uint64_t, 15> fields{header.magic,
                                              header.version,
                                              header.engine_id,
                                              header.boot_id[0],
@@ -76,7 +76,8 @@ std::uint64_t checksum_of(const SegmentHeader& header) {
                                              header.first_generation,
                                              header.level_ring_slots,
                                              header.arena_bytes,
-                                             header.max_payload};
+                                             header.max_payload,
+                                             header.keep_memory_ms};
   return XXH3_64bits(fields.data(), sizeof fields);
 }
 
