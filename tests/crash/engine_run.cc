@@ -320,7 +320,10 @@ std::vector<EngineRun::Complaint> EngineRun::complaints(const Jobs& jobs, const 
     if (there == jobs.end()) {
       const std::uint64_t enqueued = row.versions.front().ticket;
       if (!row.memory_only && !row.end_begun && enqueued <= durable_round) {
-        all.push_back({CrashTrouble::lost, fmt::format("job {}, durable with round {}", name, enqueued)});
+        const Version& last = row.versions.back().version;
+        all.push_back({CrashTrouble::lost,
+                       fmt::format("job {}, durable with round {}; the last was state {}, {} attempts, \"{}\"", name,
+                                   enqueued, static_cast<int>(last.state), last.attempts, last.text)});
       }
       continue;
     }

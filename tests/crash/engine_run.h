@@ -127,6 +127,7 @@ class EngineRun {
   void note_given(JobId id, Row row);
   /// After a call that settled the job: what the table says of it now was acknowledged.
   void note_settled(JobId id, std::uint64_t ticket);
+  void note_evicted();
   std::uint64_t ticket() const { return participants_[0]->ticket().round; }
   std::optional<JobId> some_job_in(std::initializer_list<CellState> states);
   static Version version_in(const Segment& segment, CellIndex index);

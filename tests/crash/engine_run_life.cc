@@ -78,8 +78,18 @@ void EngineRun::act() {
         cancel();
         break;
     }
+    note_evicted();
   }
   acts_ = false;
+}
+
+/// What was kept goes before its time where a producer needs its cell (core/table/evictable.h).
+void EngineRun::note_evicted() {
+  const JobTable table(core_->segment);
+  for (const auto& [id, row] : rows_) {
+    if (row.end_begun || row.versions.empty() || table.stands(JobId(id))) continue;
+    if (is_over(row.versions.back().version.state)) note_settled(JobId(id), ticket());
+  }
 }
 
 /// Of delays that are given one after another each ends after those before it, as on a clock.
