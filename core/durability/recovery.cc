@@ -246,8 +246,9 @@ void TableRebuild::take_result(const JournalPlace& place, const ChangeRecord& re
     if (kept.id == id && kept.change == record.started && !kept.bytes.empty()) {
       flags |= cell_flag::result_in_arena;
       set(header.lease_ms, kept.bytes.size());
+      lost_results_.erase(index);
     } else {
-      note_damage(place, "a part of a job's result is missing", id);
+      lost_results_[index] = {id, place};  // unless it is over, or written once more
       flags |= cell_flag::result_cut;
       set(header.cause, static_cast<std::uint16_t>(ResultRefusal::lost));
     }

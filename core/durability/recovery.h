@@ -149,6 +149,8 @@ class TableRebuild : public JournalVisitor {
     JournalPlace place;
   };
   std::unordered_map<CellIndex, Incomplete> incomplete_;
+  /// Kept jobs of which a part of the result was not found.
+  std::unordered_map<CellIndex, Incomplete> lost_results_;
   std::uint64_t arena_wanted_ = 0;
   bool lacks_memory_ = false;
   struct Now {

@@ -102,6 +102,14 @@ void TableRebuild::note_incomplete() {
     if (cell.note().generation > generation) continue;
     note_damage(incomplete.place, "a part of a job's payload is missing", incomplete.id);
   }
+  for (const auto& [index, lost] : lost_results_) {
+    const CellHeader& header = table_.header(index);
+    const ScratchCell cell(table_.header(index));
+    const std::uint64_t generation = generation_of(lost.id);
+    const bool is_lost = value_of16(header.cause) == static_cast<std::uint16_t>(ResultRefusal::lost);
+    if (cell.word().generation() != generation || cell.note().generation > generation || !is_lost) continue;
+    note_damage(lost.place, "a part of a job's result is missing", lost.id);
+  }
 }
 
 void TableRebuild::place_payload(CellIndex index, JobId id) {
