@@ -76,7 +76,8 @@ Measured run_at_rest(const Surroundings& surroundings) {
   return Outcome{
       .measured = std::chrono::nanoseconds(now_ns() - begin),
       .figures = {{"bytes", static_cast<double>(bytes)}},
-      .notes = {{"bytes_with_all_jobs", most}, {"drained_per_s", many_jobs / drain_s}, {"seconds_to_shrink", shrink_s}}};
+      .notes = {
+          {"bytes_with_all_jobs", most}, {"drained_per_s", many_jobs / drain_s}, {"seconds_to_shrink", shrink_s}}};
 }
 
 /// One enqueue after the other, each timed, while a million jobs make the table grow.

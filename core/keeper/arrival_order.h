@@ -33,7 +33,7 @@ class ArrivalRow {
     const auto end = std::partition(pending_.begin(), pending_.end(),
                                     [until_ns](const Arrived& job) { return job.enqueued_at_ns <= until_ns; });
     if (end == pending_.begin()) return;
-    std::sort(pending_.begin(), end);
+    if (!std::is_sorted(pending_.begin(), end)) std::sort(pending_.begin(), end);
     for (auto job = pending_.begin(); job != end; ++job) {
       if (row_.empty() || row_.back() < *job) {
         row_.push_back(*job);

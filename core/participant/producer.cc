@@ -62,6 +62,8 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
     const std::uint32_t level = level_number(static_cast<std::uint32_t>(requests[n].level));
     Ring& ring = settling.ring(level);
     bool is_direct = settling.is_direct(level);  // settle.O1 for all of them
+    if (!is_direct) [[unlikely]]
+      is_direct = settling.waits_to_be_direct(level);
     std::uint64_t position = ring.tail();
     Arrival arrival;
     const std::size_t begin = n;
@@ -76,7 +78,11 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
       arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
       if (is_direct) [[likely]] {
         if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);
-        if (ring.push_at(position, JobTable::hint_of(ids[n]), is_live) == Ring::Pushed::done) continue;  // enq.N5
+        Ring::Pushed pushed = ring.push_at(position, JobTable::hint_of(ids[n]), is_live);  // enq.N5
+        while (pushed == Ring::Pushed::full && Settling::drains_fast(ring)) [[unlikely]] {
+            pushed = ring.push_at(position, JobTable::hint_of(ids[n]), is_live);
+          }
+        if (pushed == Ring::Pushed::done) continue;
         ring.raise_tail(position);
         is_direct = false;  // and so is this one: those behind it must not overtake it
       }

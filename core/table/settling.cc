@@ -394,6 +394,28 @@ void Settling::place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept
   wake_for_jobs(*segment_, arrival, 1);
 }
 
+bool Settling::drains_fast(const Ring& ring) noexcept {
+  constexpr std::uint64_t look_ns = 4'000;
+  constexpr std::uint64_t least_jobs = 16;  // in that time: four million a second
+  const std::uint64_t head = ring.head();
+  const std::uint64_t end_ns = steady_clock_ns() + look_ns;
+  do {
+    for (int n = 0; n < 8; ++n) __builtin_ia32_pause();
+    if (ring.head() - head >= least_jobs) return true;
+  } while (steady_clock_ns() < end_ns);
+  return false;
+}
+
+bool Settling::waits_to_be_direct(std::uint32_t level) noexcept {
+  constexpr std::uint64_t most_ns = 60'000;
+  const Ring& ring = this->ring(level);
+  const std::uint64_t end_ns = steady_clock_ns() + most_ns;
+  while (!is_direct(level)) {
+    if (!drains_fast(ring) || steady_clock_ns() >= end_ns) return false;
+  }
+  return true;
+}
+
 void Settling::place_in_level(CellIndex index, JobId id, std::uint32_t level) noexcept {
   LevelEntry& entry = segment_->level(level);
   Ring& ring = this->ring(level);

@@ -217,6 +217,13 @@ class Settling {
   bool is_direct(std::uint32_t level) const noexcept {
     return SpillState::is_direct(segment_->level(level).overflow.load());
   }
+  /// Whether a full ring is being drained faster than the keeper could feed it: then a pusher gets a place sooner than
+  /// the overflow queue would give it one. Waits for a few microseconds.
+  static bool drains_fast(const Ring& ring) noexcept;
+  /// Holds a producer back for a moment while jobs wait in the overflow queue and the ring is drained fast: so the
+  /// queue empties, and pushers go on at the workers' speed instead of the keeper's. Returns whether the level is
+  /// direct.
+  bool waits_to_be_direct(std::uint32_t level) noexcept;
   /// After a claim from the ring of a level that is not direct.
   void call_keeper_if_half_empty(const Ring& ring) noexcept {
     if (ring.tail() - ring.head() > ring.slot_count() / 2) return;
