@@ -86,7 +86,8 @@ class ArrivalOrder {
   void settle(std::uint64_t until_ns) {
     for (Row& row : rows_) row.jobs.settle(until_ns);
   }
-  /// The row whose first settled job came first, of kinds with one of these bits; null: none has one.
+  /// The row whose first settled job came first, of kinds with one of these bits; null: none has one. It stays valid
+  /// while jobs are added.
   ArrivalRow* first(std::uint64_t kind_bits = ~std::uint64_t{0}) noexcept {
     ArrivalRow* first = nullptr;
     for (Row& row : rows_) {
@@ -109,7 +110,7 @@ class ArrivalOrder {
     std::uint64_t kind_bit = 0;
     ArrivalRow jobs;
   };
-  std::vector<Row> rows_;
+  std::deque<Row> rows_;  // a row that first() has returned stays where it is while others are added
 };
 
 }  // namespace ringmill

@@ -60,6 +60,16 @@ TEST(ArrivalOrderInProcess, one_kind_is_given_without_a_walk_through_the_others)
   EXPECT_EQ(times_of(order).size(), 1000U);
 }
 
+TEST(ArrivalOrderInProcess, a_row_stays_where_it_is_while_jobs_of_other_kinds_come) {
+  ArrivalOrder order;
+  order.add({.enqueued_at_ns = 1, .hint = 1}, bit_a);
+  order.settle(1);
+  ArrivalRow* const row = order.first();
+  for (int bit = 1; bit < 64; ++bit) order.add({.enqueued_at_ns = 2, .hint = 2}, std::uint64_t{1} << bit);
+  EXPECT_EQ(order.first(), row);
+  EXPECT_EQ(row->pop().hint, 1U);
+}
+
 TEST(ArrivalOrderInProcess, any_mixture_of_kinds_comes_in_one_order) {
   std::mt19937_64 random(printed_seed());
   ArrivalOrder order;
