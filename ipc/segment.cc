@@ -69,8 +69,6 @@ std::uint64_t checksum_of(const SegmentHeader& header) noexcept {
 
 std::string in_mib(std::uint64_t bytes) { return std::to_string((bytes + (1U << 20) - 1) >> 20) + " MiB"; }
 
-constexpr const char* what_to_do = "use another --shm-dir, or a larger tmpfs (docker: --shm-size)";
-
 /// Allocates the bytes from `begin` to `end`; tmpfs undoes it if it cannot give all. Returns 0, or what errno would be.
 int allocate_range(int descriptor, std::uint64_t begin, std::uint64_t end) noexcept {
   const NoFileSizeSignal no_signal;
@@ -103,7 +101,7 @@ Error no_memory(int result, std::uint64_t bytes, const Directory& folder) {
   if (::fstatvfs(folder.descriptor(), &space) == 0) {
     detail += ", which has " + in_mib(space.f_bavail * space.f_frsize) + " free";
   }
-  return Error(ErrorCode::no_space, "shared memory is too small", detail + "; " + what_to_do);
+  return Error(ErrorCode::no_space, "shared memory is too small", detail + "; " + larger_tmpfs);
 }
 
 /// The system's folder for shared memory may be a link.
@@ -383,16 +381,29 @@ bool Segment::make_arena_chunk(std::uint32_t chunk) const noexcept {
   return true;
 }
 
-int Segment::make_chunk(std::uint32_t chunk, std::uint64_t base) const noexcept {
+Segment::Range Segment::range_of(std::uint32_t chunk) const noexcept {
   const CellChunks chunks = this->chunks();
-  const std::uint32_t first = chunks.first_cell(chunk);
-  const std::uint32_t end = chunks.end_cell(chunk);
-  const std::uint64_t cell_bytes = geometry_.cell_bytes;
-  if (const int error = allocate(geometry_.cells + first * cell_bytes, (end - first) * cell_bytes); error != 0)
-    return error;  // grow.G1
+  const std::uint64_t first = chunks.first_cell(chunk);
+  const std::uint64_t cells = chunks.end_cell(chunk) - first;
+  return {.offset = geometry_.cells + first * geometry_.cell_bytes, .bytes = cells * geometry_.cell_bytes};
+}
+
+int Segment::allocate_chunk(std::uint32_t chunk) const noexcept {
+  const Range range = range_of(chunk);
+  return allocate(range.offset, range.bytes);
+}
+
+int Segment::free_chunk(std::uint32_t chunk) const noexcept {
+  const Range range = range_of(chunk);
+  return free_memory(range.offset, range.bytes);
+}
+
+int Segment::make_chunk(std::uint32_t chunk, std::uint64_t base) const noexcept {
+  if (const int error = allocate_chunk(chunk); error != 0) return error;  // grow.G1
+  const CellChunks chunks = this->chunks();
   const StateWord free = StateWord::make(std::max(base, header().first_generation.load()), 0, CellState::free, 0);
-  for (std::uint32_t cell = first; cell < end; ++cell) {
-    std::atomic<std::uint64_t>& state = shared_at<CellHeader>(cells() + cell * cell_bytes).state;
+  for (std::uint64_t cell = chunks.first_cell(chunk); cell < chunks.end_cell(chunk); ++cell) {
+    std::atomic<std::uint64_t>& state = shared_at<CellHeader>(cells() + cell * geometry_.cell_bytes).state;
     std::uint64_t seen = state.load();
     // Another grower may do the same, or have done it long ago.
     if (StateWord(seen).generation() < free.generation()) state.compare_exchange_strong(seen, free.bits());  // grow.G2
@@ -400,27 +411,29 @@ int Segment::make_chunk(std::uint32_t chunk, std::uint64_t base) const noexcept 
   return 0;
 }
 
-Result<void> Segment::make_and_list_chunk(std::uint32_t chunk) const {
+int Segment::make_and_list_chunk(std::uint32_t chunk) const noexcept {
   CellChunks chunks = this->chunks();
   const CellChunks::Word word = chunks.word(chunk);
-  if (word.state != ChunkState::absent) return {};  // another participant has made it, or it leaves
-  if (const int error = make_chunk(chunk, word.base); error != 0) {
-    return std::unexpected(error == ENOSPC ? Error(ErrorCode::no_space, "shared memory is too small", what_to_do)
-                                           : Error(ErrorCode::system, "cannot allocate cells", {}, error));
-  }
-  if (!chunks.swap(chunk, word, {.state = ChunkState::present, .base = word.base})) return {};  // grow.G3
-  chunks.set_bit(chunk);                                                                        // grow.G4
+  if (word.state != ChunkState::absent) return 0;  // another participant has made it, or it leaves
+  if (const int error = make_chunk(chunk, word.base); error != 0) return error;
+  if (!chunks.swap(chunk, word, {.state = ChunkState::present, .base = word.base})) return 0;  // grow.G3
+  chunks.set_bit(chunk);                                                                       // grow.G4
   FreeMap free_map = this->free_map();
   for (std::uint32_t cell = chunks.first_cell(chunk); cell < chunks.end_cell(chunk); cell += 64)
     free_map.put(cell, ~std::uint64_t{0});  // grow.G5
-  return {};
+  return 0;
 }
 
 Result<void> Segment::make_all_cells_free(Segment& segment) {
   for (std::uint32_t chunk = 0; chunk < segment.chunks().count(); ++chunk) {
-    if (auto made = segment.make_and_list_chunk(chunk); !made) return made;
+    if (const int error = segment.make_and_list_chunk(chunk); error != 0) return std::unexpected(cells_refused(error));
   }
   return {};
+}
+
+Error cells_refused(int error_number) {
+  return error_number == ENOSPC ? Error(ErrorCode::no_space, "shared memory is too small", larger_tmpfs)
+                                : Error(ErrorCode::system, "cannot allocate cells", {}, error_number);
 }
 
 Result<void> Segment::create(const std::filesystem::path& path, const SegmentConfig& config,

@@ -276,10 +276,13 @@ class Segment {
   int allocate(std::uint64_t offset, std::uint64_t bytes) const noexcept;
   /// Gives the memory of whole pages back. They must not be touched until they are allocated again.
   int free_memory(std::uint64_t offset, std::uint64_t bytes) const noexcept;
-  /// grow.G1 and grow.G2 of ipc/cell_chunks.h. Returns 0, or errno.
+  /// The memory of a chunk of cells: grow.G1 and give.B6 of ipc/cell_chunks.h. Return 0, or errno.
+  int allocate_chunk(std::uint32_t chunk) const noexcept;
+  int free_chunk(std::uint32_t chunk) const noexcept;
+  /// grow.G1 and grow.G2. Returns 0, or errno.
   int make_chunk(std::uint32_t chunk, std::uint64_t base) const noexcept;
-  /// grow.G1 to grow.G5 of a chunk that is absent. Error no_space: the tmpfs is full.
-  Result<void> make_and_list_chunk(std::uint32_t chunk) const;
+  /// grow.G1 to grow.G5 of a chunk that is absent. Returns 0, or errno: ENOSPC when the tmpfs is full.
+  int make_and_list_chunk(std::uint32_t chunk) const noexcept;
   /// What the segment takes of the tmpfs now. Costs a system call.
   std::uint64_t allocated_bytes() const noexcept;
 
@@ -308,6 +311,12 @@ class Segment {
   struct Mapping;
   enum class Holes { filled, looked_for, harmless };
   std::uint32_t check_participants(std::uint32_t end) const noexcept;
+  struct Range {
+    std::uint64_t offset;
+    std::uint64_t bytes;
+  };
+  /// Where the cells of a chunk stand in the file.
+  Range range_of(std::uint32_t chunk) const noexcept;
   void begin_look() const noexcept;
   void end_look() const noexcept;
   explicit Segment(std::unique_ptr<Mapping> mapping, const Geometry& geometry) noexcept;
@@ -341,6 +350,11 @@ class Segment {
   std::byte* base_ = nullptr;
   Geometry geometry_;
 };
+
+/// What to do when the tmpfs of the segment is full.
+inline constexpr const char* larger_tmpfs = "use another --shm-dir, or a larger tmpfs (docker: --shm-size)";
+/// The error of a chunk that was refused, by its errno.
+Error cells_refused(int error_number);
 
 /// True for the names of what was to become the segment `name`.
 bool is_half_made_segment(std::string_view file, std::string_view name) noexcept;

@@ -64,13 +64,8 @@ bool TableRebuild::make_cells(CellIndex index) {
   if (lacks_memory_) return false;
   CellChunks chunks = segment_->chunks();
   const std::uint32_t chunk = chunks.chunk_of(index);
-  const std::uint64_t cell_bytes = segment_->geometry().cell_bytes;
-  const std::uint64_t first = chunks.first_cell(chunk);
-  if (segment_->allocate(segment_->geometry().cells + first * cell_bytes,
-                         (chunks.end_cell(chunk) - first) * cell_bytes) != 0) {
-    lacks_memory_ = true;
-    return false;
-  }
+  lacks_memory_ = segment_->allocate_chunk(chunk) != 0;
+  if (lacks_memory_) return false;
   // No other process sees the segment: its cells are zero until finish() settles them.
   chunks.swap(chunk, {}, {.state = ChunkState::present});
   chunks.set_bit(chunk);

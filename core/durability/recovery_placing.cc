@@ -69,8 +69,8 @@ Result<void> TableRebuild::finish() {
   drop_what_never_was();
   FreeMap free_map = segment_->free_map();
   if (lacks_memory_) {
-    return std::unexpected(Error(ErrorCode::no_space, "shared memory is too small for the jobs that come back",
-                                 "use another --shm-dir, or a larger tmpfs (docker: --shm-size)"));
+    return std::unexpected(
+        Error(ErrorCode::no_space, "shared memory is too small for the jobs that come back", larger_tmpfs));
   }
   table_.chunks().for_each([&](CellIndex begin, CellIndex end) {
     for (CellIndex first = begin; first < end; first += 64) {

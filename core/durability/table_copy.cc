@@ -58,7 +58,8 @@ Result<void> TableCopy::run() {
     if (!fresh_table_.is_there(index)) {
       const bool is_known = old_table_.header(index).revision.load() != 0 || old_->marks().is_marked(index);
       if (!is_known) continue;
-      if (auto made = fresh_->make_and_list_chunk(fresh_table_.chunks().chunk_of(index)); !made) return made;
+      const int error = fresh_->make_and_list_chunk(fresh_table_.chunks().chunk_of(index));
+      if (error != 0) return std::unexpected(cells_refused(error));
     }
     if (word.has_job()) copy_words(index, word);
     copy_notes(index, word);

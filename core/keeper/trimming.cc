@@ -166,12 +166,7 @@ bool Trimming::ask_for_quiet() {
   can_wait_ = make_barrier_everywhere();
   if (!can_wait_) {
     log().info("this kernel refuses membarrier(): the memory of cells is taken as needed, and not given back");
-    for (const std::uint32_t chunk : leaving_) {
-      const CellChunks::Word word = chunks_.word(chunk);
-      chunks_.swap(chunk, word, {.state = ChunkState::present, .base = word.base});
-      chunks_.set_bit(chunk);
-      free_cells(chunk, chunks_.end_cell(chunk));
-    }
+    for (const std::uint32_t chunk : leaving_) keep(chunk);
     leaving_.clear();
     return false;
   }
@@ -197,21 +192,21 @@ bool Trimming::is_quiet() noexcept {
 
 void Trimming::finish(std::uint32_t chunk) noexcept {
   const CellChunks::Word word = chunks_.word(chunk);
-  const std::uint64_t cell_bytes = segment_->geometry().cell_bytes;
-  const std::uint64_t first = chunks_.first_cell(chunk);
-  const std::uint64_t bytes = (chunks_.end_cell(chunk) - first) * cell_bytes;
-  const bool stays = has_marks(chunk) || chunks_.has(chunk) ||
-                     segment_->free_memory(segment_->geometry().cells + first * cell_bytes, bytes) != 0;  // give.B6
-  if (stays) {
-    chunks_.swap(chunk, word, {.state = ChunkState::present, .base = word.base});
-    chunks_.set_bit(chunk);
-    free_cells(chunk, chunks_.end_cell(chunk));  // give.B5
-    // Marks of its cells were passed over meanwhile.
-    static_cast<void>(segment_->keeper_marks().call());
-    ring_journal(*segment_);
+  if (has_marks(chunk) || chunks_.has(chunk) || segment_->free_chunk(chunk) != 0) {  // give.B6
+    keep(chunk);
     return;
   }
   chunks_.swap(chunk, word, {.state = ChunkState::absent, .base = word.base});  // give.B7
+}
+
+void Trimming::keep(std::uint32_t chunk) noexcept {
+  const CellChunks::Word word = chunks_.word(chunk);
+  chunks_.swap(chunk, word, {.state = ChunkState::present, .base = word.base});
+  chunks_.set_bit(chunk);
+  free_cells(chunk, chunks_.end_cell(chunk));  // give.B5
+  // Marks of its cells were passed over meanwhile.
+  static_cast<void>(segment_->keeper_marks().call());
+  ring_journal(*segment_);
 }
 
 bool Trimming::has_marks(std::uint32_t chunk) const noexcept {

@@ -47,6 +47,8 @@ class Trimming {
   /// The rest of give.B3, and the beginning of give.B4. False: the kernel has no barrier for us.
   bool ask_for_quiet();
   bool is_quiet() noexcept;
+  /// give.B5: the chunk stays after all.
+  void keep(std::uint32_t chunk) noexcept;
   /// give.B5 to give.B7.
   void finish(std::uint32_t chunk) noexcept;
   bool has_marks(std::uint32_t chunk) const noexcept;

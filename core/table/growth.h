@@ -5,6 +5,7 @@
 // the tmpfs gives no more, no level grows any more, and each still has its share of what there is.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 
 #include <ringmill/error.h>
@@ -34,7 +35,7 @@ class Growth {
     for (std::uint32_t level = 0; level <= most_fixed_levels; ++level) {
       if (!grow_own(chunks, room_.own_by_place(level), next + 1, common)) return fail();
     }
-    if (!segment_->make_and_list_chunk(next)) return fail();
+    if (segment_->make_and_list_chunk(next) != 0) return fail();
     segment_->signals().common_end.raise_to(chunks.end_cell(next));
     not_before_ns_ = 0;
     return Grown::yes;
@@ -46,8 +47,7 @@ class Growth {
     const std::uint32_t wanted = std::min(common_first(segment), growth.common_chunks(chunks));
     while (first_absent(chunks, 0, wanted) != wanted) {
       if (growth.grow() == Grown::yes) continue;
-      return std::unexpected(Error(ErrorCode::no_space, "shared memory is too small",
-                                   "use another --shm-dir, or a larger tmpfs (docker: --shm-size)"));
+      return std::unexpected(cells_refused(ENOSPC));
     }
     return {};
   }
@@ -91,7 +91,7 @@ class Growth {
     const std::uint32_t share = share_of(chunks, own, common, all_common);
     for (std::uint32_t next = first_absent(chunks, first, first + share); next < first + share;
          next = first_absent(chunks, next, first + share)) {
-      if (!segment_->make_and_list_chunk(next)) return false;
+      if (segment_->make_and_list_chunk(next) != 0) return false;
     }
     return true;
   }
