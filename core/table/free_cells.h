@@ -22,7 +22,6 @@ class FreeCells {
         table_(segment),
         map_(segment.free_map()),
         growth_(segment),
-        room_(segment),
         owner_(owner),
         most_unlisted_(std::clamp(segment.geometry().capacity / 1024, 1U, 64U)) {}
 
@@ -76,10 +75,10 @@ class FreeCells {
     if (refill(level)) return true;
     if (taker == Taker::producer) return false;
     const std::uint32_t left = left_by(taker);
-    const CellRange own = room_.own_of(level);
+    const CellRange own = room().own_of(level);
     return listed(left + 1) > left || map_.count(own.first, own.end, 1) != 0;
   }
-  const Room& room() const noexcept { return room_; }
+  const Room& room() const noexcept { return growth_.room(); }
   /// Whether the tmpfs is what is full, not the engine.
   bool lacks_memory() const noexcept { return growth_.lacks_memory(); }
 
@@ -124,9 +123,9 @@ class FreeCells {
  private:
   bool has_taken_for(std::uint32_t level) const noexcept {
     if (taken_.bits == 0) return false;
-    if (taken_.first_cell < room_.common().end) [[likely]]
+    if (taken_.first_cell < room().common().end) [[likely]]
       return true;
-    const CellRange own = room_.own_of(level);
+    const CellRange own = room().own_of(level);
     return taken_.first_cell >= own.first && taken_.first_cell < own.end;
   }
 
@@ -141,18 +140,18 @@ class FreeCells {
   std::uint32_t left_by(Taker taker) const noexcept {
     switch (taker) {
       case Taker::producer:
-        return room_.leases();
+        return room().leases();
       case Taker::handler:
         return 0;
       case Taker::repeatedly:
         break;
     }
-    return room_.leases() / 2;
+    return room().leases() / 2;
   }
 
   /// How many common cells are listed, `most` at most.
   std::uint32_t listed(std::uint32_t most) const noexcept {
-    const std::uint32_t end = room_.common().end;
+    const std::uint32_t end = room().common().end;
     // From the highest cells that are there down: most are among the first words looked at.
     const auto there = static_cast<std::uint32_t>(segment_->signals().common_end.load_once().at_most(end));
     const std::uint32_t found = map_.count(there / 64 * 64, most);
@@ -167,7 +166,7 @@ class FreeCells {
 
   /// room.R1 to room.R3. False: what is listed has to stay for running handlers.
   bool take_common() noexcept {
-    const std::uint32_t end = room_.common().end;
+    const std::uint32_t end = room().common().end;
     const std::uint32_t to_leave = left_by(Taker::producer);
     // Always: a word that is taken and given back is missing meanwhile, and shuts levels out of their own cells.
     if (to_leave != 0 && listed(to_leave + 1) <= to_leave) return false;  // room.R1
@@ -192,8 +191,8 @@ class FreeCells {
 
   /// A level's own cells, while there is room for the handlers of its jobs.
   bool take_own(std::uint32_t level) noexcept {
-    const CellRange own = room_.own_of(level);
-    const std::uint32_t to_leave = room_.leases() / 2;
+    const CellRange own = room().own_of(level);
+    const std::uint32_t to_leave = room().leases() / 2;
     if (own.size() == 0 || listed(to_leave) < to_leave) return false;
     take_word(own.first, own.end);
     return taken_.bits != 0;
@@ -201,9 +200,9 @@ class FreeCells {
 
   /// One cell for a handler's follow-up, where a producer would get none.
   [[gnu::noinline]] bool take_kept(Filling& filling, std::uint32_t level, Taker taker) noexcept {
-    const std::uint32_t end = room_.common().end;
+    const std::uint32_t end = room().common().end;
     const std::uint32_t to_leave = left_by(taker);
-    const CellRange own = room_.own_of(level);
+    const CellRange own = room().own_of(level);
     for (std::uint32_t words_left = table_.capacity() / 64 + 1; words_left != 0; --words_left) {
       FreeMap::Taken word{};
       if (listed(to_leave + 1) > to_leave) word = map_.take(0, end);
@@ -259,7 +258,6 @@ class FreeCells {
   JobTable table_;
   FreeMap map_;
   Growth growth_;
-  Room room_;
   std::uint32_t owner_;
   std::uint32_t most_unlisted_;
   std::uint32_t unlisted_count_ = 0;
