@@ -138,17 +138,15 @@ std::uint32_t Claiming::claim_front(std::uint32_t level, Claim* out, std::uint32
     if (look(ring, position, hint, steps) == Front::empty) break;  // claim.K1
     fetch_ahead(ring, position, known_tail_[level], fetched);
     const CellIndex index = JobTable::index_of_hint(hint);
-    if (index < table_.capacity()) {
-      const StateWord word = table_.word(index);
-      if (JobTable::matches(word, hint)) {  // claim.K2
-        if (!try_claim(index, word, now_ns, out[count])) {
-          if (--steps == 0) break;
-          continue;
-        }
-        if (counts<by_rules>(out[count], now_ns, count, most) && count % raise_every == 0) {
-          ring.raise_head(position + 1);
-          raised = position + 1;
-        }
+    const StateWord word = table_.word(index);
+    if (JobTable::matches(word, hint)) {  // claim.K2
+      if (!try_claim(index, word, now_ns, out[count])) {
+        if (--steps == 0) break;
+        continue;
+      }
+      if (counts<by_rules>(out[count], now_ns, count, most) && count % raise_every == 0) {
+        ring.raise_head(position + 1);
+        raised = position + 1;
       }
     }
     ++position;
@@ -173,21 +171,19 @@ std::uint32_t Claiming::claim_matching(std::uint32_t level, Claim* out, std::uin
     std::uint64_t hint = 0;
     if (look(ring, position, hint, steps) == Front::empty) break;  // claim.K1
     const CellIndex index = JobTable::index_of_hint(hint);
-    if (index < table_.capacity()) {
-      const StateWord word = table_.word(index);
-      if (JobTable::matches(word, hint)) {  // claim.K2
-        // ORDER relaxed: as in try_claim.
-        if (kinds_.has(table_.header(index).kind.load_once(std::memory_order_relaxed))) {
-          if (!try_claim(index, word, now_ns, out[count])) {
-            if (--steps == 0) break;
-            continue;
-          }
-          counts<by_rules>(out[count], now_ns, count, most);
-        } else {
-          // Live, and another claimer's. If the header was read while the cell changed, the hint is dead by now, and
-          // stays so.
-          all_dead = false;
+    const StateWord word = table_.word(index);
+    if (JobTable::matches(word, hint)) {  // claim.K2
+      // ORDER relaxed: as in try_claim.
+      if (kinds_.has(table_.header(index).kind.load_once(std::memory_order_relaxed))) {
+        if (!try_claim(index, word, now_ns, out[count])) {
+          if (--steps == 0) break;
+          continue;
         }
+        counts<by_rules>(out[count], now_ns, count, most);
+      } else {
+        // Live, and another claimer's. If the header was read while the cell changed, the hint is dead by now, and
+        // stays so.
+        all_dead = false;
       }
     }
     ++position;

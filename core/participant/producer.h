@@ -35,8 +35,7 @@ class Producer {
         check_(check),
         tickets_(tickets),
         writer_(context, check),
-        table_(context.settling.table()),
-        level_count_(context.level_count) {}
+        table_(context.settling.table()) {}
 
   Result<JobId> enqueue(const JobRequest& request, std::uint64_t wait_ns);
   Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids, std::uint64_t wait_ns);
@@ -87,7 +86,6 @@ class Producer {
   DurabilityTickets& tickets_;
   CellWriter writer_;
   const JobTable table_;
-  const std::uint32_t level_count_;
 };
 
 }  // namespace ringmill

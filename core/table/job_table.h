@@ -153,7 +153,7 @@ class JobTable {
       std::memcpy(to + n * 8, &word, 8);
     }
   }
-  /// Of a cell that is not there: that it is free, with the generation that it will have. Any index below the capacity.
+  /// Of a cell that is not there: that it is free, with the generation that it will have. Any index.
   /// ORDER state: acquires what the last transition published.
   StateWord word(CellIndex index) const noexcept {
     if (!is_there(index)) [[unlikely]]
@@ -193,7 +193,7 @@ class JobTable {
   /// True while the job that the hint speaks of waits to be claimed.
   bool is_live(std::uint64_t hint) const noexcept {
     const CellIndex index = index_of_hint(hint);
-    return index < capacity_ && matches(word(index), hint);
+    return matches(word(index), hint);
   }
 
   /// The payload travels in whole words, each an atomic: a reader whose lease was revoked may see a torn one, which its

@@ -424,7 +424,7 @@ void Settling::place_in_level(CellIndex index, JobId id, std::uint32_t level) no
   for (int attempt = 0; attempt < 16; ++attempt) {
     std::uint32_t before = entry.overflow.load();
     const bool is_first = SpillState::is_direct(before);
-    if (SpillState::is_direct(before)) {                                            // settle.O1
+    if (is_first) {                                                                 // settle.O1
       if (ring.push(JobTable::hint_of(id), is_live) == Ring::Pushed::done) return;  // settle.O2
       if (!entry.overflow.compare_exchange_strong(before, SpillState::to_spilled(before))) continue;
     }
