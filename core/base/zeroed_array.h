@@ -23,10 +23,7 @@ class ZeroedArray {
   T& operator[](std::size_t n) noexcept { return rows_[n]; }
   const T& operator[](std::size_t n) const noexcept { return rows_[n]; }
   std::size_t size() const noexcept { return size_; }
-  T* begin() noexcept { return rows_.get(); }
-  T* end() noexcept { return rows_.get() + size_; }
-  const T* begin() const noexcept { return rows_.get(); }
-  const T* end() const noexcept { return rows_.get() + size_; }
+  bool is_empty() const noexcept { return size_ == 0; }
 
  private:
   struct Free {

@@ -64,14 +64,15 @@ Visit BatchOrder::copy_batch_of(CellIndex index, StateWord word, std::uint32_t d
   // Its mark is set behind those of all that came with it, and one visit to it comes behind one to each of them.
   if ((cells_->waiting_or_marked(JournalMarks::word_of(index)) & JournalMarks::bit_of(index)) == 0) return Visit::done;
   const JobId leader = job_id_of(word, index);
-  for (std::uint32_t n = 0; n < marks_.words(); ++n) {
-    for (std::uint64_t bits = cells_->waiting_or_marked(n); bits != 0; bits &= bits - 1) {
+  Visit copied = Visit::done;
+  marks_.for_each_word([&](std::uint32_t n) {
+    if (copied != Visit::done) return;
+    for (std::uint64_t bits = cells_->waiting_or_marked(n); bits != 0 && copied == Visit::done; bits &= bits - 1) {
       const CellIndex other = n * 64 + static_cast<CellIndex>(std::countr_zero(bits));
-      if (other == index) continue;
-      if (const Visit copied = copy_if_member(other, leader, depth); copied != Visit::done) return copied;
+      if (other != index) copied = copy_if_member(other, leader, depth);
     }
-  }
-  return Visit::done;
+  });
+  return copied;
 }
 
 Visit BatchOrder::copy_if_member(CellIndex index, JobId leader, std::uint32_t depth) {

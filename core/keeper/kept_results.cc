@@ -78,7 +78,7 @@ void KeptResults::add(Range& range, Entry entry) {
 void KeptResults::note(CellIndex index, StateWord word) {
   const JobTable& table = reaper_->settling().table();
   if (!is_evictable(table, index, word)) return;
-  if (noted_.empty()) noted_.resize(table.capacity());
+  if (noted_.is_empty()) noted_ = ZeroedArray<std::uint16_t>(table.capacity());
   const JobId id = job_id_of(word, index);
   if (noted_[index] == note_of(id)) return;
   const CellOptions* const options = table.options(index);
@@ -91,13 +91,13 @@ void KeptResults::note(CellIndex index, StateWord word) {
 }
 
 void KeptResults::forget(CellIndex index) noexcept {
-  if (noted_.empty() || noted_[index] == 0) return;
+  if (noted_.is_empty() || noted_[index] == 0) return;
   noted_[index] = 0;
   --count_;
 }
 
 void KeptResults::check(CellIndex index, StateWord word) noexcept {
-  if (noted_.empty() || noted_[index] == 0) return;
+  if (noted_.is_empty() || noted_[index] == 0) return;
   if (!is_kept(word.state()) || noted_[index] != note_of(job_id_of(word, index))) forget(index);
 }
 
@@ -105,7 +105,7 @@ void KeptResults::end_scan() {
   for (Range& range : ranges_) {
     if (range.heap.size() < 2 * count_ + 1024) continue;  // few of its entries speak of nothing
     std::erase_if(range.heap, [this](const Entry& entry) {
-      return noted_.empty() || noted_[index_of(JobId(entry.id))] != note_of(JobId(entry.id));
+      return noted_.is_empty() || noted_[index_of(JobId(entry.id))] != note_of(JobId(entry.id));
     });
     std::ranges::make_heap(range.heap, std::greater<>());
   }
@@ -118,7 +118,7 @@ bool KeptResults::take(Range& range, Entry& entry) noexcept {
   range.heap.pop_back();
   const JobId id(entry.id);
   const CellIndex index = index_of(id);
-  if (noted_.empty() || noted_[index] != note_of(id)) return false;
+  if (noted_.is_empty() || noted_[index] != note_of(id)) return false;
   const JobTable& table = reaper_->settling().table();
   const StateWord word = table.is_there(index) ? table.word(index) : StateWord();
   if (is_kept(word.state()) && word.generation() == generation_of(id)) return true;

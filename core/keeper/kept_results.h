@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/zeroed_array.h"
 #include "core/keeper/reaper.h"
 #include "core/table/evictable.h"
 #include "core/table/room.h"
@@ -104,7 +105,7 @@ class KeptResults {
   Reaper* reaper_;
   std::vector<Range> ranges_;
   /// Per cell: 1 + the low bits of the generation of the kept job that is counted there; 0: none is.
-  std::vector<std::uint16_t> noted_;
+  ZeroedArray<std::uint16_t> noted_;
   std::uint64_t count_ = 0;
   std::uint64_t published_ = ~std::uint64_t{0};  // by this keeper
 };
