@@ -11,11 +11,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <optional>
 #include <thread>
 #include <vector>
 
 #include "bench/clock.h"
+#include "bench/engine_throughput.h"
 #include "bench/message.h"
 #include "bench/percentile.h"
 #include "bench/process.h"
@@ -239,33 +239,7 @@ bool work_in_batches(RunControl& control, std::size_t index, Subject& subject) {
 }
 
 Measured run_durable_batches(const Surroundings& surroundings) {
-  auto scratch = ScratchEngine::create(surroundings.scratch, 0);
-  if (!scratch) return std::unexpected(scratch.error());
-  std::optional<Subject> keeper;
-  ThroughputPlan plan{.warm_up = surroundings.lengths.warm_up, .window = surroundings.lengths.throughput};
-  plan.producer = [&](RunControl& control, std::size_t index) {
-    auto subject = Subject::join(scratch->directory(), Role::producer, false);
-    if (!subject) return report_failure("joining", subject.error());
-    return produce_durably(control, index, *subject);
-  };
-  plan.worker = [&](RunControl& control, std::size_t index) {
-    auto subject = Subject::join(scratch->directory(), Role::worker, false);
-    if (!subject) return report_failure("joining", subject.error());
-    return work_in_batches(control, index, *subject);
-  };
-  plan.prepare = [&]() -> std::expected<void, std::string> {
-    auto opened = Subject::join(scratch->directory(), Role::tool, true);
-    if (!opened) return std::unexpected(opened.error());
-    keeper.emplace(std::move(*opened));
-    return {};
-  };
-  auto throughput = measure_throughput(plan);
-  if (!throughput) return std::unexpected(throughput.error());
-  const JournalStatus journal = keeper->engine.status().journal;
-  return Outcome{.measured = throughput->window,
-                 .figures = {{"jobs_per_s", throughput->per_second}},
-                 .notes = {{"journal_bytes", static_cast<double>(journal.bytes_written)},
-                           {"never_written", static_cast<double>(journal.jobs_elided)}}};
+  return measure_engine(surroundings, {.produce = produce_durably, .work = work_in_batches, .notes = journal_notes});
 }
 
 /// Enqueues `count` jobs of `payload`, waits until they are durable, completes them, waits again: so every job is

@@ -2,13 +2,12 @@
 // first in, first out through one level, which holds about the same number of jobs all the time.
 #include <array>
 #include <cstddef>
-#include <optional>
 #include <span>
-#include <utility>
+#include <vector>
 
 #include "bench/clock.h"
+#include "bench/engine_throughput.h"
 #include "bench/message.h"
-#include "bench/scratch.h"
 #include "bench/standing_jobs.h"
 #include "bench/subject.h"
 #include "bench/throughput.h"
@@ -69,31 +68,15 @@ bool work(RunControl& control, std::size_t index, Subject& subject) {
 }
 
 Measured run_growth(const Surroundings& surroundings, std::uint64_t standing) {
-  auto scratch = ScratchEngine::create(surroundings.scratch, 0);  // the default engine
-  if (!scratch) return std::unexpected(scratch.error());
-  std::optional<Subject> keeper;
-  ThroughputPlan plan{.warm_up = surroundings.lengths.warm_up, .window = surroundings.lengths.throughput};
-  plan.producer = [&](RunControl& control, std::size_t index) {
-    auto subject = Subject::join(scratch->directory(), Role::producer, false);
-    if (!subject) return report_failure("joining", subject.error());
-    return produce(control, index, *subject);
-  };
-  plan.worker = [&](RunControl& control, std::size_t index) {
-    auto subject = Subject::join(scratch->directory(), Role::worker, false);
-    if (!subject) return report_failure("joining", subject.error());
-    return work(control, index, *subject);
-  };
-  plan.prepare = [&]() -> std::expected<void, std::string> {
-    auto opened = Subject::join(scratch->directory(), Role::tool, true);
-    if (!opened) return std::unexpected(opened.error());
-    keeper.emplace(std::move(*opened));
-    return enqueue_standing_jobs(*keeper, "default", standing);
-  };
-  auto throughput = measure_throughput(plan);
-  if (!throughput) return std::unexpected(throughput.error());
-  return Outcome{.measured = throughput->window,
-                 .figures = {{"jobs_per_s", throughput->per_second}},
-                 .notes = {{"standing_jobs", static_cast<double>(standing)}}};
+  return measure_engine(
+      surroundings,
+      {.produce = produce,
+       .work = work,
+       .prepare = [standing](Subject& keeper) { return enqueue_standing_jobs(keeper, "default", standing); },
+       .notes =
+           [standing](Engine&) {
+             return std::vector<Number>{{"standing_jobs", static_cast<double>(standing)}};
+           }});
 }
 
 }  // namespace

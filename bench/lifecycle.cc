@@ -3,12 +3,11 @@
 
 #include <array>
 #include <cstddef>
-#include <optional>
 #include <span>
-#include <utility>
+#include <vector>
 
+#include "bench/engine_throughput.h"
 #include "bench/message.h"
-#include "bench/scratch.h"
 #include "bench/subject.h"
 #include "bench/throughput.h"
 #include "bench/workload.h"
@@ -97,37 +96,14 @@ bool work_in_batches(RunControl& control, std::size_t index, Subject& subject, s
 }
 
 Measured run_lifecycle(const Surroundings& surroundings, std::size_t pairs, std::size_t batch, Durability durability) {
-  auto scratch = ScratchEngine::create(surroundings.scratch, 0);
-  if (!scratch) return std::unexpected(scratch.error());
-  std::optional<Subject> keeper;
-  ThroughputPlan plan{.producers = pairs,
-                      .workers = pairs,
-                      .warm_up = surroundings.lengths.warm_up,
-                      .window = surroundings.lengths.throughput};
-  plan.producer = [&](RunControl& control, std::size_t index) {
-    auto subject = Subject::join(scratch->directory(), Role::producer, false);
-    if (!subject) return report_failure("joining", subject.error());
-    return batch == 1 ? produce_one_by_one(control, index, *subject, durability)
-                      : produce_in_batches(control, index, *subject, batch, durability);
+  const auto produce = [batch, durability](RunControl& control, std::size_t index, Subject& subject) {
+    return batch == 1 ? produce_one_by_one(control, index, subject, durability)
+                      : produce_in_batches(control, index, subject, batch, durability);
   };
-  plan.worker = [&](RunControl& control, std::size_t index) {
-    auto subject = Subject::join(scratch->directory(), Role::worker, false);
-    if (!subject) return report_failure("joining", subject.error());
-    return batch == 1 ? work_one_by_one(control, index, *subject) : work_in_batches(control, index, *subject, batch);
+  const auto work = [batch](RunControl& control, std::size_t index, Subject& subject) {
+    return batch == 1 ? work_one_by_one(control, index, subject) : work_in_batches(control, index, subject, batch);
   };
-  plan.prepare = [&]() -> std::expected<void, std::string> {
-    auto opened = Subject::join(scratch->directory(), Role::tool, true);
-    if (!opened) return std::unexpected(opened.error());
-    keeper.emplace(std::move(*opened));
-    return {};
-  };
-  auto throughput = measure_throughput(plan);
-  if (!throughput) return std::unexpected(throughput.error());
-  const JournalStatus journal = keeper->engine.status().journal;
-  return Outcome{.measured = throughput->window,
-                 .figures = {{"jobs_per_s", throughput->per_second}},
-                 .notes = {{"journal_bytes", static_cast<double>(journal.bytes_written)},
-                           {"never_written", static_cast<double>(journal.jobs_elided)}}};
+  return measure_engine(surroundings, {.produce = produce, .work = work, .pairs = pairs, .notes = journal_notes});
 }
 
 }  // namespace

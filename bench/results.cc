@@ -2,12 +2,11 @@
 // kept for an hour. The engine is the default one, so that the oldest results have to go all the time.
 #include <array>
 #include <cstddef>
-#include <optional>
-#include <utility>
+#include <vector>
 
 #include "bench/clock.h"
+#include "bench/engine_throughput.h"
 #include "bench/message.h"
-#include "bench/scratch.h"
 #include "bench/subject.h"
 #include "bench/throughput.h"
 #include "bench/workload.h"
@@ -69,34 +68,12 @@ bool complete_kept(RunControl& control, std::size_t index, Subject& subject) {
 }
 
 Measured run_results(const Surroundings& surroundings) {
-  auto scratch = ScratchEngine::create(surroundings.scratch, 0);
-  if (!scratch) return std::unexpected(scratch.error());
-  std::optional<Subject> keeper;
-  ThroughputPlan plan{.warm_up = surroundings.lengths.warm_up, .window = surroundings.lengths.throughput};
-  plan.producer = [&](RunControl& control, std::size_t index) {
-    auto subject = Subject::join(scratch->directory(), Role::producer, false);
-    if (!subject) return report_failure("joining", subject.error());
-    return produce_kept(control, index, *subject);
-  };
-  plan.worker = [&](RunControl& control, std::size_t index) {
-    auto subject = Subject::join(scratch->directory(), Role::worker, false);
-    if (!subject) return report_failure("joining", subject.error());
-    return complete_kept(control, index, *subject);
-  };
-  plan.prepare = [&]() -> std::expected<void, std::string> {
-    auto opened = Subject::join(scratch->directory(), Role::tool, true);
-    if (!opened) return std::unexpected(opened.error());
-    keeper.emplace(std::move(*opened));
-    return {};
-  };
-  auto throughput = measure_throughput(plan);
-  if (!throughput) return std::unexpected(throughput.error());
-  const ResultsStatus results = keeper->engine.status().results;
-  return Outcome{.measured = throughput->window,
-                 .figures = {{"jobs_per_s", throughput->per_second}},
-                 .notes = {{"kept", static_cast<double>(results.count)},
-                           {"kept_bytes", static_cast<double>(results.bytes)},
-                           {"evicted", static_cast<double>(results.evicted)}}};
+  return measure_engine(surroundings, {.produce = produce_kept, .work = complete_kept, .notes = [](Engine& engine) {
+                                         const ResultsStatus results = engine.status().results;
+                                         return std::vector<Number>{{"kept", static_cast<double>(results.count)},
+                                                                    {"kept_bytes", static_cast<double>(results.bytes)},
+                                                                    {"evicted", static_cast<double>(results.evicted)}};
+                                       }});
 }
 
 }  // namespace
