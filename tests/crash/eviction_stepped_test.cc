@@ -63,13 +63,6 @@ class EvictionStepped : public SteppedTest {
     const auto worker = world.attach();
     while (auto job = worker->claim()) must(job->complete());
   }
-  std::optional<StepPath> path_of_one() {
-    SteppedProcess process(enqueue_once, 60s);
-    process.run_to_begin();
-    auto path = process.record();
-    process.let_go();
-    return process.ended_well() ? std::move(path) : std::nullopt;
-  }
 
   test::World world{engine_full_of_results()};
   test::SharedBlock<std::atomic<std::uint64_t>> told_;  // the id that the stepped one got; 0: refused
@@ -88,7 +81,7 @@ class EvictionStepped : public SteppedTest {
 TEST_F(EvictionStepped, a_producer_killed_while_it_evicts_loses_no_room_and_no_job) {
   fill_with_results();
   ASSERT_EQ(table().kept, cells);
-  const auto path = path_of_one();
+  const auto path = path_of(enqueue_once);
   ASSERT_TRUE(path);
   EXPECT_EQ(table().waiting, 1U) << "it got in";
   const auto visits = path->first_visits();
@@ -119,7 +112,7 @@ TEST_F(EvictionStepped, a_producer_killed_while_it_evicts_loses_no_room_and_no_j
 
 TEST_F(EvictionStepped, a_producer_stopped_while_it_evicts_holds_no_other_up) {
   fill_with_results();
-  const auto path = path_of_one();
+  const auto path = path_of(enqueue_once);
   ASSERT_TRUE(path);
   const auto visits = path->first_visits();
   std::size_t tried = 0;

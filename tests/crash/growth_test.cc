@@ -71,13 +71,6 @@ class GrowthStepped : public SteppedTest {
     for (std::size_t n = 0; n < points.size(); n += step) sample.push_back(points[n]);
     return sample;
   }
-  static std::optional<StepPath> path_of(const std::function<void()>& body) {
-    SteppedProcess process(body, 60s);
-    process.run_to_begin();
-    auto path = process.record();
-    process.let_go();
-    return process.ended_well() ? std::move(path) : std::nullopt;
-  }
   static std::function<void()> enqueue_that_grows(Grown& world) {
     return [&world] {
       Engine engine = world.scratch.open(test::without_keeper);

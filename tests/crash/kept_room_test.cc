@@ -46,13 +46,6 @@ class KeptRoomStepped : public SteppedTest {
     const auto worker = world.attach();
     for (std::uint32_t n = 0; n < count; ++n) must(must(worker->claim()).complete());
   }
-  std::optional<StepPath> path_of_one() {
-    SteppedProcess process(enqueue_once, 60s);
-    process.run_to_begin();
-    auto path = process.record();
-    process.let_go();
-    return process.ended_well() ? std::move(path) : std::nullopt;
-  }
 
   test::World world{engine_that_keeps_room()};
   test::SharedBlock<std::atomic<std::uint64_t>> told_;  // the id that the stepped one got; 0: refused
@@ -71,7 +64,7 @@ class KeptRoomStepped : public SteppedTest {
 TEST_F(KeptRoomStepped, another_producer_comes_after_any_instruction_and_the_kept_cells_stay_free) {
   ASSERT_EQ(fill(), plain_capacity);
   complete(free_places);
-  const auto path = path_of_one();
+  const auto path = path_of(enqueue_once);
   ASSERT_TRUE(path);
   ASSERT_EQ(jobs(), plain_capacity - free_places + 1);
   complete(1);

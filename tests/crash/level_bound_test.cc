@@ -49,11 +49,8 @@ class BoundedLevelStepped : public SteppedTest {
   std::size_t at_each_instruction(const std::function<void()>& run, const std::function<void()>& prepare,
                                   const std::function<void(SteppedProcess&)>& then) {
     prepare();
-    SteppedProcess recorded(run, 60s);
-    recorded.run_to_begin();
-    auto path = recorded.record();
-    recorded.let_go();
-    if (!recorded.ended_well() || !path) return 0;
+    const auto path = path_of(run);
+    if (!path) return 0;
     std::size_t tried = 0;
     for (const std::uint64_t n : path->first_visits()) {
       SCOPED_TRACE("after " + std::to_string(n));
@@ -68,6 +65,17 @@ class BoundedLevelStepped : public SteppedTest {
       if (testing::Test::HasFailure()) break;
     }
     return tried;
+  }
+
+  void expect_no_place_taken_after_death_of(SteppedProcess& process) {
+    process.kill();
+    fill();
+    EXPECT_LE(jobs(), most_held);
+    inside.work().reap_all();
+    inside.scan();
+    fill();
+    EXPECT_EQ(jobs(), most_held) << "counted: " << counted();
+    EXPECT_EQ(counted(), most_held);
   }
 
   test::World world{engine_with_a_bounded_level()};
@@ -92,33 +100,14 @@ class BoundedLevelStepped : public SteppedTest {
 
 TEST_F(BoundedLevelStepped, a_producer_killed_after_any_instruction_leaves_no_place_taken) {
   const std::size_t tried = at_each_instruction(
-      enqueue_one, [] {},
-      [this](SteppedProcess& process) {
-        process.kill();
-        fill();
-        EXPECT_LE(jobs(), most_held);
-        inside.work().reap_all();
-        inside.scan();
-        fill();
-        EXPECT_EQ(jobs(), most_held) << "counted: " << counted();
-        EXPECT_EQ(counted(), most_held);
-      });
+      enqueue_one, [] {}, [this](SteppedProcess& process) { expect_no_place_taken_after_death_of(process); });
   EXPECT_GT(tried, 100U);
 }
 
 TEST_F(BoundedLevelStepped, a_worker_killed_after_any_instruction_of_a_completion_leaves_no_place_taken) {
   const std::size_t tried = at_each_instruction(
       complete_one, [this] { fill(); },
-      [this](SteppedProcess& process) {
-        process.kill();
-        fill();
-        EXPECT_LE(jobs(), most_held);
-        inside.work().reap_all();
-        inside.scan();
-        fill();
-        EXPECT_EQ(jobs(), most_held) << "counted: " << counted();
-        EXPECT_EQ(counted(), most_held);
-      });
+      [this](SteppedProcess& process) { expect_no_place_taken_after_death_of(process); });
   EXPECT_GT(tried, 50U);
 }
 

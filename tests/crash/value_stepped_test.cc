@@ -33,13 +33,6 @@ class ValueStepped : public SteppedTest {
     SteppedTest::SetUp();
     if (!IsSkipped()) must(values.increment("n"));
   }
-  std::optional<StepPath> path_of_one() {
-    SteppedProcess process(increment_once, 60s);
-    process.run_to_begin();
-    auto path = process.record();
-    process.let_go();
-    return process.ended_well() ? std::move(path) : std::nullopt;
-  }
   std::int64_t number() {
     std::int64_t found = -1;
     EXPECT_TRUE(test::await([&] {
@@ -69,7 +62,7 @@ class ValueStepped : public SteppedTest {
 };
 
 TEST_F(ValueStepped, an_increment_killed_after_any_instruction_counts_once_or_not_at_all) {
-  const auto path = path_of_one();
+  const auto path = path_of(increment_once);
   ASSERT_TRUE(path);
   std::size_t tried = 0;
   std::size_t counted = 0;
@@ -95,7 +88,7 @@ TEST_F(ValueStepped, an_increment_killed_after_any_instruction_counts_once_or_no
 }
 
 TEST_F(ValueStepped, an_increment_stopped_after_any_instruction_and_others_meanwhile_add_up) {
-  const auto path = path_of_one();
+  const auto path = path_of(increment_once);
   ASSERT_TRUE(path);
   std::size_t tried = 0;
   const auto visits = path->first_visits();
