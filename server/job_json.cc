@@ -60,4 +60,20 @@ nlohmann::ordered_json job_json(const JobInfo& info) {
   return json;
 }
 
+void put_bytes(nlohmann::ordered_json& json, std::string_view name, const std::string& bytes) {
+  const std::string key(name);
+  json[is_utf8(bytes) ? key : key + "_base64"] = is_utf8(bytes) ? bytes : to_base64(bytes);
+}
+
+nlohmann::ordered_json totals_json(const Totals& totals) {
+  return {{"enqueued", totals.enqueued},
+          {"completed", totals.completed},
+          {"failed", totals.failed},
+          {"retried", totals.retried},
+          {"dead", totals.dead},
+          {"worker_lost", totals.worker_lost},
+          {"lease_expired", totals.lease_expired},
+          {"cancelled", totals.cancelled}};
+}
+
 }  // namespace ringmill

@@ -1,4 +1,4 @@
-// A job as JSON, the same in every command and answer.
+// A job, and what goes with it, as JSON: the same in every command and answer.
 #pragma once
 
 #include <chrono>
@@ -7,11 +7,17 @@
 #include <string_view>
 
 #include <ringmill/job.h>
+#include <ringmill/status.h>
 
 namespace ringmill {
 
 /// The keys of `job`, in the contract's order. What is not known is null.
 nlohmann::ordered_json job_json(const JobInfo& info);
+
+/// Bytes under this name, or in base64 under NAME_base64 where they are not UTF-8.
+void put_bytes(nlohmann::ordered_json& json, std::string_view name, const std::string& bytes);
+
+nlohmann::ordered_json totals_json(const Totals& totals);
 
 /// Its handler has said how far it is.
 bool has_progress(const JobInfo& info) noexcept;

@@ -191,15 +191,7 @@ Json json_of(const Look& look) {
                     {"capacity", now.capacity},
                     {"memory_bytes", now.memory_bytes},
                     {"unlinked", now.unlinked}};
-  const Totals& totals = now.totals;
-  json["totals"] = {{"enqueued", totals.enqueued},
-                    {"completed", totals.completed},
-                    {"failed", totals.failed},
-                    {"retried", totals.retried},
-                    {"dead", totals.dead},
-                    {"worker_lost", totals.worker_lost},
-                    {"lease_expired", totals.lease_expired},
-                    {"cancelled", totals.cancelled}};
+  json["totals"] = totals_json(now.totals);
   json["levels"] = Json::array();
   for (std::size_t n = 0; n < now.levels.size(); ++n) {
     json["levels"].push_back(level_json(now.levels[n], look.levels[n]));

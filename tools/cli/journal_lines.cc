@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "core/base/base64.h"
 #include "core/durability/recovery.h"
 #include "core/instance/engine_files.h"
 #include "core/journal/read_only_device.h"
@@ -50,7 +49,7 @@ class JournalLines : public JournalVisitor {
     json["lease_ms"] = record.lease_ms;
     json["payload_size"] = record.payload_bytes;
     json["enqueued_at"] = time_json(at);
-    if (options_.payload) json[is_utf8(text) ? "payload" : "payload_base64"] = is_utf8(text) ? text : to_base64(text);
+    if (options_.payload) put_bytes(json, "payload", text);
     output_.json(json);
   }
 
@@ -68,7 +67,7 @@ class JournalLines : public JournalVisitor {
     json["part"] = record.number;
     json["part_size"] = record.part_bytes;
     json["payload_size"] = record.payload_bytes;
-    if (options_.payload) json[is_utf8(text) ? "payload" : "payload_base64"] = is_utf8(text) ? text : to_base64(text);
+    if (options_.payload) put_bytes(json, "payload", text);
     output_.json(json);
   }
 
@@ -87,7 +86,7 @@ class JournalLines : public JournalVisitor {
     json["part"] = record.number;
     json["part_size"] = record.part_bytes;
     json["result_size"] = record.result_bytes;
-    if (options_.payload) json[is_utf8(text) ? "result" : "result_base64"] = is_utf8(text) ? text : to_base64(text);
+    if (options_.payload) put_bytes(json, "result", text);
     output_.json(json);
   }
 
@@ -181,7 +180,7 @@ class JournalLines : public JournalVisitor {
       json["result_refused"] = reason_of(ResultNote::refusal_of(record.cause));
     }
     if (record.is_result_in_parts()) json["result_in_parts"] = true;
-    if (options_.payload) json[is_utf8(said) ? "text" : "text_base64"] = is_utf8(said) ? said : to_base64(said);
+    if (options_.payload) put_bytes(json, "text", said);
     output_.json(json);
   }
 

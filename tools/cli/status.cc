@@ -37,15 +37,7 @@ Json status_json(const EngineStatus& status) {
                               {"paused", level.paused},
                               {"paused_since", time_json(level.paused_since)}});
   }
-  const Totals& totals = status.totals;
-  json["totals"] = {{"enqueued", totals.enqueued},
-                    {"completed", totals.completed},
-                    {"failed", totals.failed},
-                    {"retried", totals.retried},
-                    {"dead", totals.dead},
-                    {"worker_lost", totals.worker_lost},
-                    {"lease_expired", totals.lease_expired},
-                    {"cancelled", totals.cancelled}};
+  json["totals"] = totals_json(status.totals);
   json["participants"] = Json::array();
   for (const ParticipantStatus& participant : status.participants) {
     json["participants"].push_back({{"id", participant.number},

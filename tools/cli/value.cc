@@ -8,10 +8,10 @@
 #include <ringmill/engine.h>
 #include <ringmill/values.h>
 
-#include "core/base/base64.h"
 #include "core/inspect/engine_view.h"
 #include "core/inspect/job_view.h"
 #include "core/table/job_table.h"
+#include "server/job_json.h"
 #include "tools/cli/command.h"
 #include "tools/cli/job_source.h"
 #include "tools/cli/options.h"
@@ -41,11 +41,6 @@ struct ValueWords {
 int fail_value(const Error& error) {
   const bool is_no = error.code() == ErrorCode::not_found || error.code() == ErrorCode::timed_out;
   return fail("value", is_no ? exit_no : exit_code_of(error.code()), error.message());
-}
-
-void put_bytes(Json& json, std::string_view name, const std::string& bytes) {
-  const std::string key(name);
-  json[is_utf8(bytes) ? key : key + "_base64"] = is_utf8(bytes) ? bytes : to_base64(bytes);
 }
 
 int show(const ValueWords& words, const Value& value) {
