@@ -123,15 +123,16 @@ TEST(ValuesOfEngine, readers_see_whole_values_while_they_change) {
   ValueWorld world;
   world.set("v", std::string(2000, 'a'));
   std::atomic<bool> is_over{false};
+  std::atomic<int> reads{0};
   std::jthread writer([&] {
     const auto participant = world.attach();
     Values values(*participant);
-    for (int n = 0; n < 3000; ++n) {
+    // Until the reader has had the processor, too.
+    for (int n = 0; n < 3000 || (reads < 100 && n < 3'000'000); ++n) {
       must(values.set("v", as_payload(std::string(n % 3 == 0 ? 20 : 2000, static_cast<char>('a' + n % 26)))));
     }
     is_over = true;
   });
-  int reads = 0;
   while (!is_over) {
     const std::string bytes = must(world.values.get("v")).bytes;
     ASSERT_EQ(bytes.find_first_not_of(bytes.at(0)), std::string::npos);
