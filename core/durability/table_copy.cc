@@ -11,6 +11,7 @@
 #include "core/durability/scratch_cell.h"
 #include "core/journal/note.h"
 #include "core/table/damage.h"
+#include "core/table/tally.h"
 #include "ipc/wait_mark.h"
 
 namespace ringmill {
@@ -30,6 +31,14 @@ constexpr std::uint16_t unjournaled =
 /// At rest a cell is free, or holds a job that waits, is kept, or is to be buried.
 bool is_at_rest(CellState state) noexcept {
   return state != CellState::filling && state != CellState::running && state != CellState::completing;
+}
+
+/// Kinds and levels keep their numbers, so each histogram keeps its place.
+void copy_durations(const DurationCounts& from, DurationCounts& to) noexcept {
+  to.kind.store(from.kind.load_once().unbounded());  // as readers take it: any
+  set(to.below_zero, from.below_zero.load());
+  set(to.sum_ns, from.sum_ns.load());
+  for (std::uint32_t bucket = 0; bucket < duration_buckets; ++bucket) set(to.count[bucket], from.count[bucket].load());
 }
 
 }  // namespace
@@ -254,6 +263,27 @@ void TableCopy::copy_statistics() noexcept {
     for (std::uint32_t n = 0; n < old_->participants_end(); ++n) total += (old_->participant(n).*counter).load();
     set(fresh_->participant(0).*counter, total);  // the next owner of the entry counts on
   }
+  copy_pairs();
+  for (std::uint32_t n = 0; n < wait_histograms; ++n) copy_durations(old_->waits(n), fresh_->waits(n));
+  for (std::uint32_t n = 0; n < run_histograms; ++n) copy_durations(old_->runs(n), fresh_->runs(n));
+}
+
+void TableCopy::copy_pairs() noexcept {
+  constexpr std::array events{&PairCounts::enqueued, &PairCounts::completed, &PairCounts::failed,   &PairCounts::left,
+                              &PairCounts::retried,  &PairCounts::dead,      &PairCounts::cancelled};
+  Tally tally(*fresh_, 0);  // as above
+  const auto add = [&](const PairCounts& line) {
+    const JobPair pair = JobPair::of_bits(line.pair.load());
+    for (const auto event : events) {
+      // The last line that all share has no pair of its own.
+      if (const std::uint64_t count = (line.*event).load(); count != 0)
+        tally.count(event, pair ? pair : JobPair::other(), count);
+    }
+  };
+  for (std::uint32_t number = 0; number < old_->participants_end(); ++number) {
+    for (std::uint32_t n = 0; n < own_pairs; ++n) add(old_->own_pair(number, n));
+  }
+  for (std::uint32_t n = 0; n < shared_pairs; ++n) add(old_->shared_pair(n));
 }
 
 }  // namespace ringmill

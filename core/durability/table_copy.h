@@ -43,6 +43,7 @@ class TableCopy {
   void copy_words(CellIndex index, StateWord word) noexcept;
   void copy_notes(CellIndex index, StateWord word) noexcept;
   void copy_statistics() noexcept;
+  void copy_pairs() noexcept;
 
   const Segment* old_;
   Segment* fresh_;

@@ -301,6 +301,73 @@ TEST(Resize, the_journals_limit_follows_the_capacity_and_the_most_jobs_fit) {
   EXPECT_EQ(engine.status().cells_used, 2 * before_resize);
 }
 
+/// Jobs of more pairs than a participant counts in lines of its own, timed, one of them failed.
+void run_jobs_of_many_kinds(const ScratchEngine& scratch) {
+  constexpr std::uint64_t kinds = own_pairs + 3;
+  Engine engine = scratch.open(OpenOptions{});
+  static_cast<void>(must(engine.add_level("tube")));
+  const auto worker = must(engine.attach(Role::worker));
+  for (const char* level : {"high", "low", "tube"}) {
+    for (std::uint64_t n = 0; n < kinds; ++n) {
+      const JobRequest request{.kind = must(engine.kind("kind-" + std::to_string(n))),
+                               .level = must(engine.level(level)),
+                               .payload = as_payload("x")};
+      for (std::uint64_t count = 0; count <= n; ++count) must(worker->enqueue(request));
+    }
+  }
+  must(must(worker->claim(generous)).retry_in(1h, "no luck"));
+  for (int n = 0; n < 60; ++n) must(must(worker->claim(generous)).complete());
+}
+
+TEST(Resize, counts_and_times_by_level_and_kind_come_along) {
+  const ScratchEngine scratch(resizable());
+  run_jobs_of_many_kinds(scratch);
+  const EngineStatistics before = scratch.open(without_keeper).statistics();
+  resize(scratch.directory());
+  Engine engine = scratch.open(OpenOptions{});
+  const EngineStatistics after = engine.statistics();
+  ASSERT_EQ(after.pairs.size(), before.pairs.size());
+  ASSERT_EQ(after.kinds.size(), before.kinds.size());
+  ASSERT_EQ(after.levels.size(), before.levels.size());
+  const auto same_totals = [](const JobTotals& one, const JobTotals& other) {
+    EXPECT_EQ(one.enqueued, other.enqueued);
+    EXPECT_EQ(one.completed, other.completed);
+    EXPECT_EQ(one.failed, other.failed);
+    EXPECT_EQ(one.retried, other.retried);
+  };
+  std::uint64_t timed = 0;
+  const auto same_times = [&timed](const std::optional<Durations>& one, const std::optional<Durations>& other) {
+    ASSERT_EQ(one.has_value(), other.has_value());
+    if (!one) return;
+    EXPECT_EQ(one->count(), other->count());
+    EXPECT_EQ(one->sum(), other->sum());
+    EXPECT_EQ(one->quantile(0.5), other->quantile(0.5));
+    timed += one->count();
+  };
+  for (std::size_t n = 0; n < before.levels.size(); ++n) {
+    SCOPED_TRACE(before.levels[n].name);
+    EXPECT_EQ(after.levels[n].name, before.levels[n].name);
+    same_totals(after.levels[n].totals, before.levels[n].totals);
+    same_times(after.levels[n].wait, before.levels[n].wait);
+  }
+  for (std::size_t n = 0; n < before.kinds.size(); ++n) {
+    SCOPED_TRACE(before.kinds[n].name);
+    EXPECT_EQ(after.kinds[n].name, before.kinds[n].name);
+    same_totals(after.kinds[n].totals, before.kinds[n].totals);
+    same_times(after.kinds[n].run, before.kinds[n].run);
+  }
+  EXPECT_GT(timed, 10U) << "nothing was timed: this test has seen nothing";
+  // What comes is counted on.
+  const auto enqueued = [](const EngineStatistics& statistics) {
+    std::uint64_t sum = 0;
+    for (const PairStatistics& pair : statistics.pairs) sum += pair.totals.enqueued;
+    return sum;
+  };
+  const auto producer = must(engine.attach(Role::producer));
+  must(producer->enqueue({.kind = must(engine.kind("kind-0")), .level = must(engine.level("high"))}));
+  EXPECT_EQ(enqueued(engine.statistics()), enqueued(before) + 1);
+}
+
 /// A resize that leaves its traces in files is ended after each of its system calls.
 void after_each_call_of_a_resize(const std::function<void(const ScratchEngine&, std::uint64_t, JobId, JobId)>& look) {
   using State = SteppedProcess::State;
