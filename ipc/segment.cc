@@ -364,6 +364,12 @@ std::uint64_t Segment::allocated_bytes() const noexcept {
   return ::fstat(descriptor(), &facts) == 0 ? static_cast<std::uint64_t>(facts.st_blocks) * 512 : 0;
 }
 
+std::optional<std::uint64_t> Segment::memory_left() const noexcept {
+  struct statvfs space {};  // without a limit it says 0 blocks
+  if (::fstatvfs(descriptor(), &space) != 0 || space.f_blocks == 0) return std::nullopt;
+  return std::uint64_t{space.f_bavail} * space.f_frsize;
+}
+
 bool Segment::make_unique_page(std::uint64_t page) const noexcept {
   if (has_unique_page(page)) return true;
   if (allocate(geometry_.unique + page * page_bytes, page_bytes) != 0) return false;

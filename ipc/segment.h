@@ -285,6 +285,8 @@ class Segment {
   int make_and_list_chunk(std::uint32_t chunk) const noexcept;
   /// What the segment takes of the tmpfs now. Costs a system call.
   std::uint64_t allocated_bytes() const noexcept;
+  /// What its file system has left. Nothing: it does not say. Costs a system call.
+  std::optional<std::uint64_t> memory_left() const noexcept;
 
   /// While one is held, no cell that was there goes: for threads that look at cells without an entry of the registry
   /// (ipc/visits.h). Many threads and processes may hold one. The first of a process and the last cost a system call.

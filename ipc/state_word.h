@@ -8,7 +8,8 @@
 //   of nothing else; a cell that comes there is retired (never listed again), so an id is never used twice. A job id
 //   is generation 39 | index 24: 63 bits, a positive number in every language.
 // owner: participant number + 1; 0 for none. 1,024 participants need one bit more than 10 hold. An entry is not given
-//   to another before its dead owner was reaped, so a word with an owner is never stale in the owner's own hands.
+//   to another before its dead owner was reaped, so a word with an owner is never stale in the owner's own hands. In a
+//   free cell: evicted_mark if the job before was evicted (evict.V2), else 0.
 // version: grows by one with each transition within a generation, and wraps. A stale compare-and-swap can therefore win
 //   after a multiple of 1024 transitions of the same job. What that could harm: a claim or a cancel needs `queued` and
 //   reads the cell only after it has won, so it is right whenever the job is queued; settling needs the same owner,
@@ -83,6 +84,9 @@ static_assert(StateWord::make(5, 3, CellState::running, 1023).next(CellState::co
 static_assert(StateWord::make(most_generation, 2047, CellState::burying, 1023).generation() == most_generation);
 static_assert(StateWord::make(1, 2047, CellState::free, 0).owner() == 2047);
 static_assert(StateWord::make(7, 9, CellState::running, 5).is(CellState::running, 9));
+
+/// Stands in place of an owner, and is none: participants have smaller numbers.
+inline constexpr std::uint32_t evicted_mark = 2047;
 
 constexpr JobId job_id_of(StateWord word, CellIndex index) noexcept {
   return JobId(word.generation() << index_bits | index);

@@ -1,4 +1,4 @@
-// Why a job that waits was parked: its kind was paused, or was at one of its limits.
+// Why a job that waits was parked: its kind was paused, or was at one of its limits. Or why it was put off.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +20,7 @@ struct WaitMark {
     rate = 2,                    // it has a token, for the time that it is due
     concurrency = 3,             // no slot was free
     concurrency_with_token = 4,  // the same, and it has had its token
+    no_room = 5,                 // not parked: its last run found no room for a follow-up, and was put off
   };
   Reason reason = Reason::none;
   std::uint32_t revision = 0;
@@ -41,12 +42,23 @@ struct WaitMark {
   /// Why the job of `word` is parked; none: it is not. `bits` belong to `word` if that still stands afterwards.
   static constexpr Reason of_parked(std::uint32_t bits, StateWord word) noexcept {
     const WaitMark mark = of(bits);
-    return word.state() == CellState::delayed && mark.version == word.version() ? mark.reason : Reason::none;
+    return speaks_of(mark, word) && is_parked(mark.reason) ? mark.reason : Reason::none;
+  }
+  /// Whether the job of `word` waits because its last run found no room. `bits` as above.
+  static constexpr bool was_put_off(std::uint32_t bits, StateWord word) noexcept {
+    const WaitMark mark = of(bits);
+    return speaks_of(mark, word) && mark.reason == Reason::no_room;
   }
   /// The same for a job that was brought back, and claimed just now.
   static constexpr WaitMark of_claimed(std::uint32_t bits, StateWord running) noexcept {
     const WaitMark mark = of(bits);
-    return ((mark.version + 2) & 0x3ff) == running.version() ? mark : WaitMark{};
+    return ((mark.version + 2) & 0x3ff) == running.version() && is_parked(mark.reason) ? mark : WaitMark{};
+  }
+
+ private:
+  static constexpr bool is_parked(Reason reason) noexcept { return reason != Reason::no_room; }
+  static constexpr bool speaks_of(const WaitMark& mark, StateWord word) noexcept {
+    return word.state() == CellState::delayed && mark.version == word.version();
   }
 };
 static_assert(WaitMark::of(WaitMark{WaitMark::Reason::concurrency, 5, 1023}.bits()).revision == 5);

@@ -210,7 +210,7 @@ HttpAnswer Api::job(const HttpRequest& request, std::string_view id_text) {
   }
   if (!info) return error_answer(404, "no job ever had this id");
   Json json = job_json(*info);
-  json["explanation"] = explanation_of_ended;
+  json["explanation"] = explanation_of_ended(*info);
   return json_answer(json);
 }
 

@@ -15,6 +15,7 @@
 #include "ipc/registry.h"
 #include "ipc/spill_state.h"
 #include "server/job_json.h"
+#include "server/room_text.h"
 
 namespace ringmill {
 
@@ -147,6 +148,13 @@ std::string explain_queued(const EngineView& view, const JobView& job) {
                                           : "take");
 }
 
+/// Its handler followed up, and was refused (WaitMark::Reason::no_room).
+std::string explain_put_off(const EngineView& view, const JobView& job) {
+  return fmt::format("is put off until {}: its last run found no room for a follow-up, and counts no attempt; {}{}",
+                     time_text(job.info.due_at), bounds_at(view.segment(), job.level_number),
+                     without_keeper(view, "begin it"));
+}
+
 std::string explain_delayed(const EngineView& view, const JobInfo& info) {
   const std::string failures =
       info.attempts == 0 ? ""
@@ -223,7 +231,7 @@ std::string explanation_of(const EngineView& view, const JobView& job) {
     case JobState::queued:
       return explain_queued(view, job);
     case JobState::delayed:
-      return explain_delayed(view, job.info);
+      return job.is_put_off ? explain_put_off(view, job) : explain_delayed(view, job.info);
     case JobState::running:
       return explain_running(view, job);
     case JobState::completed:
@@ -236,7 +244,23 @@ std::string explanation_of(const EngineView& view, const JobView& job) {
     case JobState::ended:
       break;
   }
-  return explanation_of_ended;
+  return explanation_of_ended(job.info);
+}
+
+std::string explanation_of_ended(const JobInfo& info) {
+  if (!info.evicted) return "is over, and nothing was kept of it";
+  const std::string when = info.ended_at.time_since_epoch().count() == 0 ? "" : " at " + time_text(info.ended_at);
+  return fmt::format("ended{}, and its result: {}", when, text_of_evicted);
+}
+
+Result<std::string> explanation_of_level(const EngineView& view, std::string_view name) {
+  const Segment& segment = view.segment();
+  const auto level = find_level(segment, name);
+  if (!level) return std::unexpected(level_named(segment, name).error());
+  const std::string refusal = refusal_at(segment, *level);
+  const std::string paused = segment.level(*level).paused_since_ns.load() == 0 ? "" : "; it is paused: none begins";
+  return refusal.empty() ? fmt::format("takes jobs: {}{}", bounds_at(segment, *level), paused)
+                         : fmt::format("refuses jobs: {}{}", refusal, paused);
 }
 
 }  // namespace ringmill

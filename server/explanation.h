@@ -3,6 +3,10 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+
+#include <ringmill/error.h>
+#include <ringmill/job.h>
 
 #include "core/dead_letters/dead_letter.h"
 #include "core/inspect/engine_view.h"
@@ -14,6 +18,11 @@ namespace ringmill {
 std::string explanation_of(const EngineView& view, const JobView& job);
 std::string explanation_of(const DeadLetter& letter);
 
-inline constexpr const char* explanation_of_ended = "is over, and nothing was kept of it";
+/// Of a job that is over, and in neither the table nor the dead letters.
+std::string explanation_of_ended(const JobInfo& info);
+
+/// Returns whether a plain job of this level would be taken at this moment, and which bound says so: "takes jobs: ...",
+/// "refuses jobs: ...". Error not_found: there is no such level.
+Result<std::string> explanation_of_level(const EngineView& view, std::string_view name);
 
 }  // namespace ringmill

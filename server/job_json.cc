@@ -50,6 +50,7 @@ nlohmann::ordered_json job_json(const JobInfo& info) {
     json["result_cut"] = true;
     json["result_refused"] = reason_of(info.result_refused);
   }
+  if (info.evicted) json["evicted"] = true;
   json["due_at"] = time_json(info.due_at);
   if (!info.parents.empty()) {
     for (const JobId parent : info.parents) json["parents"].push_back(parent.to_string());

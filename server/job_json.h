@@ -20,6 +20,10 @@ void put_bytes(nlohmann::ordered_json& json, std::string_view name, const std::s
 nlohmann::ordered_json totals_json(const Totals& totals);
 
 /// Its handler has said how far it is.
+/// What is said of the result of a job with JobInfo::evicted.
+inline constexpr std::string_view text_of_evicted =
+    "it went before its time, because others needed the room (init --results, --capacity)";
+
 bool has_progress(const JobInfo& info) noexcept;
 
 /// A time, or nothing for a moment that did not come.

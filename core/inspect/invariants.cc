@@ -82,7 +82,8 @@ void check_ring(const Segment& segment, std::uint32_t level, Findings& findings)
 /// False: the state needs an owner, and there is none that exists.
 bool check_owner(const Segment& segment, CellIndex index, StateWord word, const std::string& name, Findings& findings) {
   if (!has_owner(word.state())) {
-    if (word.owner() != 0) findings.add(name + ": it has an owner in a state that knows none");
+    const bool is_mark = word.is(CellState::free, evicted_mark);
+    if (word.owner() != 0 && !is_mark) findings.add(name + ": it has an owner in a state that knows none");
     return true;
   }
   const ParticipantEntry* const entry = segment.participant_of(word.owner());

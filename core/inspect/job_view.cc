@@ -118,6 +118,7 @@ void view_header(const Segment& segment, CellIndex index, JobView& view) {
   view.level_number = header.level.load_once().unbounded();  // level_name() and name_of() take any
   view.kind_number = header.kind.load_once().unbounded();
   view.parked = WaitMark::of_parked(header.cause.load(), view.word);
+  view.is_put_off = WaitMark::was_put_off(header.cause.load(), view.word);
   if (view.parked != WaitMark::Reason::none) view.info.state = JobState::queued;
   view.info.attempts = header.attempts.load();
   view.info.parent_count = table.parents(index);
@@ -150,6 +151,19 @@ void view_run(const Segment& segment, JobView& view) {
     ++view.info.attempts;
   }
   view_progress(*entry, view.info);
+}
+
+/// What the cell of an evicted job still says of it.
+void view_evicted(const Segment& segment, JobInfo& info) {
+  const JobTable table(segment);
+  const CellIndex index = index_of(info.id);
+  const StateWord word = table.word(index);
+  if (!JobTable::was_evicted(info.id, word)) return;
+  const CellOptions* const options = table.options(index);
+  const std::uint64_t ended_at_ms = options != nullptr ? options->ended_at_ms.load() : 0;
+  info.evicted = true;
+  if (table.word(index) != word) return;  // the loads above are seq_cst: they come before this one
+  info.ended_at = wall_time(std::min(ended_at_ms, AttemptStart::ms_mask) * 1'000'000);
 }
 
 }  // namespace
@@ -211,6 +225,7 @@ Result<JobInfo> find_job(const Segment& segment, JobId id) {
   JobInfo info;
   info.id = id;
   info.state = JobState::ended;
+  view_evicted(segment, info);
   return info;
 }
 

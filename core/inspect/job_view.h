@@ -24,6 +24,8 @@ struct JobView {
   std::uint32_t payload_begins_at = 0;  // in what stands behind the header: the parents' ids are in front of it
   /// Why one that is shown as queued is parked with the keeper; none: it is not.
   WaitMark::Reason parked = WaitMark::Reason::none;
+  /// True for one that is delayed because its last run found no room for a follow-up.
+  bool is_put_off = false;
 };
 /// Nothing: the cell holds no job, or it changes all the time.
 std::optional<JobView> view_job(const Segment& segment, CellIndex index);

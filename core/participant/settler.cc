@@ -5,6 +5,7 @@
 
 #include "ipc/clock.h"
 #include "ipc/invariant.h"
+#include "ipc/wait_mark.h"
 
 namespace ringmill {
 
@@ -278,8 +279,12 @@ bool Settler::release(HeldLease& lease) noexcept {
 
 bool Settler::snooze(HeldLease& lease, std::uint64_t delay_ms) noexcept {
   const JobPair pair = pair_of(lease);
-  const bool won =
-      settle(lease, {.outcome = Outcome::delay, .attempts = attempts_before(lease), .due = due_in(delay_ms)});
+  const WaitMark mark{.reason =
+                          follow_ups_.was_refused(lease.slot) ? WaitMark::Reason::no_room : WaitMark::Reason::none};
+  const bool won = settle(lease, {.outcome = Outcome::delay,
+                                  .attempts = attempts_before(lease),
+                                  .due = due_in(delay_ms),
+                                  .wait_note = mark.note()});
   count_left(pair, won);
   if (won) count_more(context_.entry.released, 1);
   return won;

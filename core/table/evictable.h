@@ -6,7 +6,7 @@
 //
 //                                                                killed just after the step
 //   evict.V1  read the word, and whether its job may go          nothing happened
-//   evict.V2  CAS the cell: completed or cancelled -> free       the scan lists the cell; its mark for the journal may
+//   evict.V2  CAS the cell: completed or cancelled -> free,      the scan lists the cell; its mark for the journal may
 //                                                                be missing, so that the result comes back with a
 //                                                                recovery
 //   evict.V3  mark it for the journal, list the cell             nothing is left
@@ -40,7 +40,7 @@ inline bool is_evictable(const JobTable& table, CellIndex index, StateWord word)
 
 /// evict.V2 and V3, but for the listing. False: another word stands there.
 inline bool evict(Settling& settling, CellIndex index, StateWord word) noexcept {
-  if (!settling.drop(index, word)) return false;
+  if (!settling.evict(index, word)) return false;
   settling.segment().signals().results_evicted.fetch_add(1, std::memory_order_relaxed);  // ORDER relaxed: statistics
   return true;
 }

@@ -173,6 +173,14 @@ class JobTable {
     const std::uint64_t next = word.generation() + 1;
     return StateWord::make(next > first_generation_ ? next : first_generation_, 0, CellState::free, 0);
   }
+  /// The same, of a job whose result goes before its time.
+  StateWord evicted(StateWord word) const noexcept {
+    return StateWord::make(freed(word).generation(), evicted_mark, CellState::free, 0);
+  }
+  /// True if the job was evicted, and none has taken its cell since.
+  static constexpr bool was_evicted(JobId id, StateWord word) noexcept {
+    return word.is(CellState::free, evicted_mark) && word.generation() == generation_of(id) + 1;
+  }
   /// True when a job of this id was enqueued, as its cell's word tells.
   static constexpr bool was_enqueued(JobId id, StateWord word) noexcept {
     if (generation_of(id) != word.generation()) return generation_of(id) < word.generation();

@@ -51,13 +51,14 @@ void Settling::stage(JobId id, const Ending& ending) noexcept {
 Settling::Ended Settling::end(CellIndex index, StateWord from, LeaseSlot& slot, const Ending& ending) noexcept {
   const bool staged = !ending.is_plain();
   if (staged) stage(job_id_of(from, index), ending);
-  return end_as_noted(
-      index, from, slot,
-      {.outcome = ending.outcome,
-       .attempts = ending.attempts,
-       .cause = ending.outcome == Outcome::park ? ending.wait_note : static_cast<std::uint8_t>(ending.cause),
-       .staged = staged,
-       .leads = ending.leads});
+  return end_as_noted(index, from, slot,
+                      {.outcome = ending.outcome,
+                       .attempts = ending.attempts,
+                       .cause = ending.outcome == Outcome::park || ending.outcome == Outcome::delay
+                                    ? ending.wait_note
+                                    : static_cast<std::uint8_t>(ending.cause),
+                       .staged = staged,
+                       .leads = ending.leads});
 }
 
 Settling::Ended Settling::end_for(const ParticipantEntry& other, CellIndex index, StateWord from, LeaseSlot& slot,
@@ -217,14 +218,15 @@ void Settling::finish_open(CellIndex index, StateWord completing, LeaseNote note
   CellHeader& header = table_.header(index);
   const JobId id = job_id_of(completing, index);
   const DueTime due = DueTime::of(note.staged ? me_->staging.due_at.load() : 0);
-  if (note.outcome == Outcome::park) {
-    // What the cell will say next has the version after this one. Nothing of it is for the journal.
-    // ORDER relaxed: the cell is ours
-    header.cause.store(WaitMark::of_note(note.cause, completing.version() + 1).bits(), std::memory_order_relaxed);
+  const bool has_mark = note.outcome == Outcome::park || (note.outcome == Outcome::delay && note.cause != 0);
+  // What the cell will say next has the version after this one. Without a mark none of before stays.
+  // ORDER relaxed: the cell is ours
+  header.cause.store(has_mark ? WaitMark::of_note(note.cause, completing.version() + 1).bits() : std::uint16_t{0},
+                     std::memory_order_relaxed);
+  if (note.outcome == Outcome::park) {  // nothing of it is for the journal
     settle_in(index, completing, CellState::delayed, due, false);
     return;
   }
-  header.cause.store(0, std::memory_order_relaxed);  // no WaitMark of before; ORDER relaxed: the cell is ours
   note_attempt(index, note);
   write_text(index, id, note);  // settle.E3
   if (note.outcome == Outcome::delay) {
@@ -346,7 +348,7 @@ void Settling::count_out(std::uint32_t level) noexcept {
   if (level < segment_->geometry().level_numbers()) LevelCount(*segment_, level).leave(1);  // bound.B6
 }
 
-bool Settling::drop(CellIndex index, StateWord from) noexcept {
+bool Settling::drop(CellIndex index, StateWord from, StateWord to) noexcept {
   const bool journaled = is_journaled(index);
   const CellHeader& header = table_.header(index);
   // Of the job that `from` speaks of, or the swap fails.
@@ -354,7 +356,7 @@ bool Settling::drop(CellIndex index, StateWord from) noexcept {
   std::optional<BetweenSteps> between;
   if ((header.flags.load() & cell_flag::counted) != 0) between.emplace(*me_);  // bound.B5
   std::uint64_t expected = from.bits();
-  if (!table_.state(index).compare_exchange_strong(expected, table_.freed(from).bits())) return false;
+  if (!table_.state(index).compare_exchange_strong(expected, to.bits())) return false;
   if (between) count_out(level);
   if (journaled) mark_ended(index);
   return true;

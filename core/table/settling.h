@@ -83,7 +83,7 @@ struct Ending {
   std::string_view said{};     // with an error: what the run said meanwhile, of which the end matters
   AttemptStart started{};      // of the attempt that ends now
   bool leads = false;          // complete, and the own entry's bundle becomes visible with it (core/table/bundles.h)
-  std::uint8_t wait_note = 0;  // of a parking: WaitMark::note()
+  std::uint8_t wait_note = 0;  // of a parking, or a delay: WaitMark::note()
 
   /// The lease note has room for all of it.
   bool is_plain() const noexcept {
@@ -194,7 +194,9 @@ class Settling {
   /// A blocked job's parents are over, and its time has not come: it is delayed. The keeper looks at it then.
   bool put_off(CellIndex index, StateWord blocked) noexcept;
   /// Frees a cell that was kept, or buried: `from` must stand there. The caller lists it.
-  bool drop(CellIndex index, StateWord from) noexcept;
+  bool drop(CellIndex index, StateWord from) noexcept { return drop(index, from, table_.freed(from)); }
+  /// The same for one that goes before its time: its cell says so until another job takes it.
+  bool evict(CellIndex index, StateWord from) noexcept { return drop(index, from, table_.evicted(from)); }
   /// Hints or marks for a job of the placing list, whatever its state is now.
   void place_again(JobId id) noexcept;
 
@@ -231,6 +233,7 @@ class Settling {
   }
 
  private:
+  bool drop(CellIndex index, StateWord from, StateWord to) noexcept;
   void stage(JobId id, const Ending& ending) noexcept;
   /// Notes, swaps, finishes, counts.
   Ended end_as_noted(CellIndex index, StateWord from, LeaseSlot& slot, LeaseNote note) noexcept;

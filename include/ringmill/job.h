@@ -172,6 +172,9 @@ struct JobInfo {
   bool result_cut = false;
   /// Why it was refused.
   ResultRefusal result_refused = ResultRefusal::none;
+  /// With state `ended`: its result or history went before its time, because others needed the room. Known until
+  /// another job takes the cell; `ended_at` is known as long.
+  bool evicted = false;
   /// The parents: jobs that it waits for, or has waited for. The first `most_parents` of them; Job::parents() has all.
   std::vector<JobId> parents;
   static constexpr std::size_t most_parents = 100;

@@ -321,6 +321,35 @@ TEST_F(LifeCommand, explain_and_wait_know_a_job_that_left_nothing_and_none_that_
   }
 }
 
+TEST_F(LifeCommand, job_wait_and_explain_say_that_a_result_was_evicted) {
+  ASSERT_EQ(init({"--capacity", "256", "--results", "1"}).exit_code, 0);
+  const std::string first = id_with({"--keep-result", "1h"});
+  drain("echo first");
+  id_with({"--keep-result", "1h"});
+  drain("echo second");
+  Command keeper(words_for("keeper", {"--foreground"}));
+  ASSERT_TRUE(await([&] { return state_of(first) == "ended"; }));
+  EXPECT_EQ(job(first)["evicted"], true);
+  EXPECT_TRUE(job(first)["ended_at"].is_string());
+  EXPECT_HAS(on_engine("job", {first}).out, "result        it went before its time, because others needed the room");
+  const Ran waited = on_engine("wait", {first});
+  EXPECT_EQ(waited.exit_code, 0);
+  EXPECT_EQ(waited.out, "");
+  EXPECT_HAS(waited.err, "it went before its time, because others needed the room");
+  EXPECT_HAS(explain(first), "ended at 20");
+}
+
+TEST_F(LifeCommand, explain_says_which_bound_refuses_jobs_of_a_level) {
+  ASSERT_EQ(on_engine("level", {"set", "low", "--most", "1"}).exit_code, 0);
+  EXPECT_HAS(on_engine("explain", {"--level", "low"}).out, "level low takes jobs: ");
+  enqueue("x", "greet", "low");
+  EXPECT_HAS(on_engine("explain", {"--level", "low"}).out,
+             "level low refuses jobs: level low is full: it holds about 1 jobs in whatever state, kept results "
+             "included, and may hold 1 (--most)");
+  expect_error(on_engine("explain", {"--level", "nix"}), 1, "no such level");
+  expect_error(on_engine("explain", {}), 2, "either the ID of a job or --level NAME");
+}
+
 TEST_F(LifeCommand, a_cancelled_job_that_is_kept_says_so) {
   const std::string id = id_with({"--keep-result", "1h", "--delay", "1h"});
   const Ran ran = on_engine("cancel", {id});

@@ -31,6 +31,10 @@ void print_text(const JobInfo& info, Output& output) {
   };
   line("id", info.id.to_string());
   line("state", std::string(name_of(info.state)));
+  if (info.evicted) {
+    line("ended at", time_text(info.ended_at));
+    line("result", std::string(text_of_evicted));
+  }
   if (info.state == JobState::ended) return;
   line("kind", info.kind);
   line("level", info.level);

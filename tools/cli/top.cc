@@ -294,7 +294,8 @@ class LiveTop {
       info = info_of(**letter);
       lines.push_back("it " + explanation_of(**letter));
     } else {
-      lines.emplace_back(explanation_of_ended);
+      const auto ended = view ? find_job((*view)->segment(), id) : Result<JobInfo>(JobInfo{});
+      lines.push_back(explanation_of_ended(ended.value_or(JobInfo{})));
     }
     if (!info) return lines;
     const nlohmann::ordered_json json = job_json(*info);

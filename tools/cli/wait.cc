@@ -45,6 +45,9 @@ int tell(std::string_view command, JobId id, const Result<JobInfo>& info) {
       return fail(command, exit_no, fmt::format("job {} was cancelled", id.to_string()));
     case JobState::dead:
       return tell_dead(command, *info);
+    case JobState::ended:
+      if (!info->evicted) return exit_done;
+      return fail(command, exit_done, fmt::format("job {}: {}", id.to_string(), text_of_evicted));
     default:
       return exit_done;
   }
