@@ -126,6 +126,34 @@ TEST(FullEngineWorkersInProcess, an_alarm_goes_in_at_once_behind_a_full_batch_le
   }
 }
 
+TEST(FullEngineWorkersInProcess, slow_handlers_that_follow_up_now_and_then_never_wait_for_room) {
+  World world(small_full_engine(), OpenOptions{});
+  const Kind alarm = must(world.engine.kind("alarm"));
+  const Level low = must(world.engine.level("low"));
+  const Level high = must(world.engine.level("high"));
+  Producers producers(world, {.kind = world.kind, .level = low, .payload = as_payload("0123456789")});
+  await([&] { return producers.put() >= 2048; });
+  std::uint64_t runs = 0;
+  std::uint64_t alarms = 0;
+  std::uint64_t refused = 0;
+  constexpr std::uint64_t wanted = 2000;
+  Worker worker(world.engine, {.threads = 1});
+  worker.on(kind_name, [&](JobContext& job) {
+    if (++runs == wanted) worker.stop();
+    const auto end = std::chrono::steady_clock::now() + 200us;
+    while (std::chrono::steady_clock::now() < end) continue;
+    if (runs % 50 == 0 && !job.follow_up({.kind = alarm, .level = high}, 0ns)) ++refused;
+    return JobOutcome::complete();
+  });
+  worker.on("alarm", [&](JobContext&) {
+    ++alarms;
+    return JobOutcome::complete();
+  });
+  must(worker.run());
+  EXPECT_EQ(refused, 0U);
+  EXPECT_GE(alarms, wanted / 50 - 2) << "they overtake what is in low";
+}
+
 /// Follows up until the engine is full.
 template <class Context>
 Result<JobId> follow_up_until_refused(Context& job, const JobRequest& request) {
