@@ -33,7 +33,7 @@ CreateOptions engine_of_documents() {
   return options;
 }
 
-struct Chain {
+struct PageChain {
   JobId extract;
   JobId summarise;
   JobId notify;
@@ -104,7 +104,7 @@ class Documents : public testing::Test {
 
   const ScratchEngine scratch_{engine_of_documents()};
   Engine engine_{scratch_.open(OpenOptions{})};
-  std::vector<Chain> chains_;
+  std::vector<PageChain> chains_;
   std::array<std::atomic<int>, documents> notified_{};
   std::atomic<bool> is_at_the_cancelled_one_{false};
 };
@@ -117,7 +117,7 @@ TEST_F(Documents, each_ends_as_it_should_and_is_told_of_once) {
   ASSERT_TRUE(await([&] { return is_at_the_cancelled_one_ && notified_[0] != 0; }));
   // From the end backwards: the death of a parent would decide over its children first.
   const auto tool = must(engine_.attach(Role::tool));
-  const Chain& doomed = chains_[cancelled];
+  const PageChain& doomed = chains_[cancelled];
   EXPECT_EQ(must(tool->cancel(doomed.notify)), Cancelled::before_start);
   EXPECT_EQ(must(tool->cancel(doomed.summarise)), Cancelled::before_start);
   EXPECT_EQ(must(tool->cancel(doomed.extract)), Cancelled::asked_to_stop);
@@ -130,7 +130,7 @@ TEST_F(Documents, each_ends_as_it_should_and_is_told_of_once) {
 
   for (int n = 0; n < documents; ++n) {
     SCOPED_TRACE("document " + std::to_string(n));
-    const Chain& chain = chains_[static_cast<std::size_t>(n)];
+    const PageChain& chain = chains_[static_cast<std::size_t>(n)];
     const bool is_well = n != encrypted && n != cancelled;
     EXPECT_EQ(notified_[static_cast<std::size_t>(n)], is_well ? 1 : 0);
     if (!is_well) continue;
@@ -142,7 +142,7 @@ TEST_F(Documents, each_ends_as_it_should_and_is_told_of_once) {
   }
   EXPECT_EQ(job(doomed.summarise).state, JobState::cancelled);
   EXPECT_EQ(job(doomed.notify).state, JobState::cancelled);
-  const Chain& refused = chains_[encrypted];
+  const PageChain& refused = chains_[encrypted];
   ASSERT_TRUE(await([&] { return job(refused.notify).state == JobState::dead; }));
   EXPECT_EQ(job(refused.extract).last_error, "document 7 is encrypted");
   EXPECT_EQ(job(refused.summarise).cause, DeathCause::parent_dead);
