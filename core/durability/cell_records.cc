@@ -4,8 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "core/durability/journaled_due.h"
 #include "core/journal/note.h"
-#include "ipc/clock.h"
 #include "ipc/wait_mark.h"
 
 namespace ringmill {
@@ -15,13 +15,6 @@ namespace {
 /// At a cell that changes while it is read.
 constexpr int most_reads = 4;
 constexpr std::uint64_t ns_per_ms = 1'000'000;
-
-std::uint64_t journaled_due(DueTime due) noexcept {
-  const std::uint64_t wall_ns =
-      due.is_wall ? due.ns : later_by(exact_wall_clock_ns(), due.ns - std::min(due.ns, lease_clock_ns()));
-  return ((wall_ns + ns_per_ms - 1) / ns_per_ms & (ChangeRecord::wall_bit - 1)) |
-         (due.is_wall ? ChangeRecord::wall_bit : 0);
-}
 
 }  // namespace
 

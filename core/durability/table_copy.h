@@ -11,7 +11,7 @@
 #include <ringmill/error.h>
 
 #include "core/durability/recovery.h"
-#include "core/table/arena.h"
+#include "core/durability/table_records.h"
 #include "core/table/job_table.h"
 #include "ipc/segment.h"
 
@@ -33,12 +33,6 @@ class TableCopy {
  private:
   bool fits(CellIndex index) const noexcept { return index < fresh_table_.capacity(); }
   Result<void> check(CellIndex index, StateWord word) const;
-  void add_names();
-  void add(CellIndex index, StateWord word);
-  void add_large(const JobRecord& record, JobId id);
-  void add_change(CellIndex index, StateWord word);
-  /// The parts of a result in the arena. False: it cannot be read.
-  bool add_result(JobId id, std::uint64_t change);
   /// What records do not say, or say to the millisecond.
   void copy_words(CellIndex index, StateWord word) noexcept;
   void copy_notes(CellIndex index, StateWord word) noexcept;
@@ -49,7 +43,7 @@ class TableCopy {
   Segment* fresh_;
   JobTable old_table_;
   JobTable fresh_table_;
-  Arena old_arena_;
+  TableRecords records_;
   TableRebuild rebuild_;
   std::uint64_t jobs_ = 0;
 };
