@@ -316,6 +316,19 @@ std::int64_t SqlConnection::changes() const noexcept { return sqlite3_changes64(
 
 bool SqlConnection::is_in_transaction() const noexcept { return sqlite3_get_autocommit(connection_.get()) == 0; }
 
+Result<void> SqlConnection::copy_to(SqlConnection& to) {
+  const NoFileSizeSignal no_signal;
+  errno = 0;
+  sqlite3_backup* const copying = sqlite3_backup_init(to.connection_.get(), "main", connection_.get(), "main");
+  if (copying == nullptr) {
+    return std::unexpected(error_of(to.connection_.get(), sqlite3_errcode(to.connection_.get()), *words_));
+  }
+  sqlite3_backup_step(copying, -1);  // in one transaction: a write of another process would begin it anew
+  const int result = sqlite3_backup_finish(copying);
+  if (result != SQLITE_OK) return std::unexpected(error_of(to.connection_.get(), result, *words_));
+  return {};
+}
+
 namespace {
 
 std::string without_blanks(std::string_view text) {

@@ -123,6 +123,8 @@ class SqlConnection {
   /// Rows that the last statement inserted, changed or deleted.
   std::int64_t changes() const noexcept;
   bool is_in_transaction() const noexcept;
+  /// Replaces all that `to` holds by what this one holds at one moment, while others go on writing this one.
+  Result<void> copy_to(SqlConnection& to);
 
   /// Leaves everything as it is: memory and descriptors.
   void abandon() noexcept { static_cast<void>(connection_.release()); }
