@@ -18,6 +18,8 @@ namespace {
 constexpr std::size_t most_at_once = 256;
 /// The pause after a failure: the disk, or the store of letters, is full until an operator makes room.
 constexpr std::chrono::seconds try_again_after{1};
+/// How long the end of a term may take.
+constexpr std::uint64_t longest_end_ns = 1'000'000'000;
 /// The most refused letters of those tried one by one; then the rest waits, too.
 constexpr std::size_t most_refused = 8;
 
@@ -44,6 +46,7 @@ Burial::~Burial() {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
+    stop_at_ns_ = steady_clock_ns() + longest_end_ns;
   }
   changed_.notify_one();
   thread_.join();
@@ -76,7 +79,7 @@ void Burial::bury_until_stopped() {
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [this] { return stop_ || !waiting_.empty(); });
-    if (stop_) return;
+    if (stop_ && (waiting_.empty() || steady_clock_ns() >= stop_at_ns_)) return;
     const std::size_t count = std::min(waiting_.size(), most_at_once);
     std::vector<CellIndex> cells(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(count));
     lock.unlock();
@@ -86,7 +89,7 @@ void Burial::bury_until_stopped() {
     waiting_.erase(waiting_.begin(), waiting_.begin() + static_cast<std::ptrdiff_t>(count));
     if (done) continue;
     waiting_.insert(waiting_.end(), cells.begin(), cells.end());
-    changed_.wait_for(lock, try_again_after, [this] { return stop_; });
+    if (changed_.wait_for(lock, try_again_after, [this] { return stop_; })) return;
   }
 }
 

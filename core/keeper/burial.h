@@ -32,7 +32,8 @@ class Burial {
  public:
   /// `number` is the keeper's participant; nothing is written to its entry.
   Burial(EngineCore& engine, std::uint32_t number);
-  /// Ends the thread after its present transaction; the next keeper buries the rest.
+  /// Ends the thread when it has tried each cell that waits once, after a second at the latest: the last process of an
+  /// engine leaves its dead jobs as letters. The next keeper buries the rest.
   ~Burial();
   Burial(const Burial&) = delete;
   Burial& operator=(const Burial&) = delete;
@@ -71,6 +72,7 @@ class Burial {
   std::condition_variable changed_;
   std::vector<CellIndex> waiting_;  // under the mutex, as the next one
   bool stop_ = false;
+  std::uint64_t stop_at_ns_ = 0;  // if `stop_`: no transaction begins afterwards
   std::thread thread_;
 };
 

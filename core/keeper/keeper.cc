@@ -324,6 +324,11 @@ bool Keeper::serve(std::uint32_t number) {
     signals.keeper_sleeps_until_ns.store(later_by(lease_clock_ns(), idle_ns));  // due.C3
     if (!work.has_marks()) wait(bell, idle_ns);                                 // due.C4
   }
+  // What died just before the end: a process that drains a level and ends leaves letters, not jobs to bury.
+  if (!journal.has_failed()) {
+    work.turn(false);
+    burial.add(work.timers().burying());
+  }
   return !journal.has_failed();
 }
 

@@ -55,6 +55,14 @@ TEST_F(DeadCommand, list_shows_the_newest_first_with_the_keys_of_job_and_the_cau
   EXPECT_EQ(json["payload_size"], 7);
 }
 
+TEST_F(DeadCommand, a_worker_that_drains_and_ends_alone_leaves_letters_behind) {
+  for (int n = 1; n <= 10; ++n) {
+    on_engine("enqueue", {"--kind", "greet", "--payload", "x", "--max-attempts", "1"});
+    EXPECT_EQ(on_engine("work", {"--exec", "exit 1", "--drain"}).exit_code, 0);
+    EXPECT_EQ(on_engine("dead", {"list", "--json"}).lines().size(), static_cast<std::size_t>(n));
+  }
+}
+
 TEST_F(DeadCommand, list_is_a_table_for_people) {
   auto letter = letter_of(1);
   letter.last_error = "first line\x1b[31m\nsecond line";

@@ -111,5 +111,16 @@ TEST(BurialInProcess, hundreds_of_dead_jobs_are_buried_each_once) {
   EXPECT_EQ(must(yard.store().totals()).letters, ids.size());
 }
 
+TEST(BurialInProcess, what_waits_at_the_end_of_a_term_is_buried_before_it_ends) {
+  Graveyard yard;
+  std::vector<JobId> ids;
+  for (int n = 0; n < 200; ++n) ids.push_back(yard.add_dead(std::to_string(n)));
+  {
+    Burial burial(yard.inside.core(), yard.inside.number());
+    yard.hand_over(burial, ids);
+  }
+  EXPECT_EQ(must(yard.store().totals()).letters, ids.size());
+}
+
 }  // namespace
 }  // namespace ringmill::test
