@@ -255,11 +255,11 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   g.free_words = round_up(g.chunk_words + chunk_count * sizeof(ChunkWord), padding_bytes);
   g.free_summary = round_up(g.free_words + capacity / 8, padding_bytes);
   g.marks = round_up(g.free_summary + std::uint64_t{FreeMap::summary_words(capacity)} * 8, padding_bytes);
-  g.unique = round_up(g.marks + 4 * mark_map_bytes(capacity), padding_bytes);
+  g.keeper_summary = g.marks + 4 * mark_map_bytes(capacity);
   // A slot per cell, so that a job that has a cell finds a slot; behind them the width of a key's window, and the seed
   // of their places.
   g.unique_slots = std::max<std::uint64_t>(64, capacity);
-  g.unique_bits = round_up(g.marks + 4 * mark_map_bytes(capacity), padding_bytes);
+  g.unique_bits = round_up(g.keeper_summary + std::uint64_t{KeeperMarks::summary_words(capacity)} * 8, padding_bytes);
   g.max_payload = std::max(arena.max_payload, cell_bytes - static_cast<std::uint32_t>(sizeof(CellHeader)));
   if (arena.bytes != 0) {
     g.arena_chunk_bytes = arena.chunk_bytes();

@@ -95,8 +95,9 @@ struct Geometry {
   std::uint64_t chunk_words = 0;
   std::uint64_t free_words = 0;
   std::uint64_t free_summary = 0;
-  std::uint64_t marks = 0;        // four maps of capacity / 64 words: the journal's three, and the keeper's
-  std::uint64_t unique_bits = 0;  // a bit per page of `unique` that is allocated
+  std::uint64_t marks = 0;           // four maps of capacity / 64 words: the journal's three, and the keeper's
+  std::uint64_t keeper_summary = 0;  // a bit per word of the keeper's map
+  std::uint64_t unique_bits = 0;     // a bit per page of `unique` that is allocated
   std::uint64_t unique = 0;
   std::uint64_t unique_slots = 0;
   std::uint64_t rings = 0;
@@ -175,7 +176,7 @@ class Segment {
   }
   KeeperMarks keeper_marks() const noexcept {
     return KeeperMarks(&at<std::atomic<std::uint64_t>>(geometry_.marks + 3 * mark_map_bytes(geometry_.capacity)),
-                       chunks(), signals());
+                       &at<std::atomic<std::uint64_t>>(geometry_.keeper_summary), chunks(), signals());
   }
   /// geometry().unique_slots words, each a job's id or 0: hints of core/table/unique_jobs.h. Written by enqueuers. Only
   /// those whose page is allocated may be touched.

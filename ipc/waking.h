@@ -14,9 +14,10 @@ struct Arrival {
   std::uint64_t kinds = 0;   // bit per kind, modulo 64
 
   static constexpr std::uint64_t kind_bit(std::uint32_t kind) noexcept { return std::uint64_t{1} << (kind % 64); }
-  void add(std::uint32_t level, std::uint32_t kind) noexcept {
+  void add(std::uint32_t level, std::uint32_t kind) noexcept { add_kinds(level, kind_bit(kind)); }
+  void add_kinds(std::uint32_t level, std::uint64_t kind_bits) noexcept {
     levels |= std::uint64_t{1} << (level % 64);
-    kinds |= kind_bit(kind);
+    kinds |= kind_bits;
   }
 };
 

@@ -22,9 +22,15 @@ constexpr std::size_t prefetch_distance = 16;
 
 }  // namespace
 
+void OverflowQueue::prefetch(CellIndex first) const noexcept {
+  if (notes_.is_empty()) return;
+  constexpr std::size_t per_line = cache_line_bytes / sizeof(notes_[0]);
+  for (std::size_t n = 0; n < 64; n += per_line) prefetch_to_write(&notes_[first + n]);
+}
+
 Arrived OverflowQueue::pop(ArrivalRow& row) {
   const Arrived job = row.pop();
-  RINGMILL_INVARIANT(row.front() == nullptr || job <= *row.front());  // in order of arrival
+  RINGMILL_INVARIANT(row.front() == nullptr || !row.front()->is_older(job));  // in order of arrival
   std::uint16_t& note = notes_[JobTable::index_of_hint(job.hint)];
   if (note == JobTable::note_of(job.hint)) note = 0;
   return job;
@@ -177,13 +183,12 @@ bool OverflowQueue::refill(std::uint32_t number) {
   std::uint32_t count = 0;
   ArrivalRow* row = queue.first();
   for (; row != nullptr; row = queue.first()) {
-    table.prefetch_to_look(JobTable::index_of_hint(row->hint_ahead(prefetch_distance)));
-    const std::uint64_t hint = row->front()->hint;
-    if (is_live(hint)) {
-      if (ring.push_at(position, hint, is_live) == Ring::Pushed::full) break;
-      arrival.add(number, table.header(JobTable::index_of_hint(hint)).kind.load_once().unbounded());
-      ++count;
-    }
+    prefetch_to_write(&notes_[JobTable::index_of_hint(row->hint_ahead(prefetch_distance))]);
+    // Whether the job still waits is for its claimer to see: a look at a cell that the cache does not have costs more
+    // than a dead hint, and hardly any is.
+    if (ring.push_at(position, row->front()->hint, is_live) == Ring::Pushed::full) break;
+    arrival.add_kinds(number, row->kind_bit());
+    ++count;
     pop(*row);
   }
   ring.raise_tail(position);

@@ -52,6 +52,7 @@ void TableScan::look_at_cells(std::uint32_t count) {
       listed = true;
     }
     free_map.repair_summary(next_ / 64);
+    segment_->keeper_marks().repair_summary(next_ / 64);
   }
   if (listed) wake_for_space(*segment_);
   if (next_ < capacity) return;

@@ -1,7 +1,9 @@
 #include "core/keeper/timers.h"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
+#include <utility>
 
 #include "core/table/expiry.h"
 #include "ipc/clock.h"
@@ -99,10 +101,28 @@ bool Timers::may_go(CellIndex index, StateWord word) const {
 
 void Timers::look_at_marked() {
   overflow_queue_.begin_pass();
-  segment_->keeper_marks().take_all([this](CellIndex index) {
-    look_at(index);
-    overflow_queue_.add_marked(index);
+  const JobTable& table = reaper_->settling().table();
+  struct Marked {
+    CellIndex first = 0;
+    std::uint64_t bits = 0;
+  };
+  const auto look_at_all = [this](Marked marked) {
+    for (; marked.bits != 0; marked.bits &= marked.bits - 1) {
+      const CellIndex index = marked.first + static_cast<std::uint32_t>(std::countr_zero(marked.bits));
+      look_at(index);
+      overflow_queue_.add_marked(index);
+    }
+  };
+  // The cells of one word come into the cache while those of the word before are looked at.
+  Marked before;
+  segment_->keeper_marks().take_all([&](CellIndex first, std::uint64_t marks) {
+    for (std::uint64_t bits = marks; bits != 0; bits &= bits - 1) {
+      table.prefetch_to_look(first + static_cast<std::uint32_t>(std::countr_zero(bits)));
+    }
+    overflow_queue_.prefetch(first);
+    look_at_all(std::exchange(before, {.first = first, .bits = marks}));
   });
+  look_at_all(before);
 }
 
 void Timers::run(JobId id, Now now) {

@@ -62,8 +62,12 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
     const std::uint32_t level = level_number(static_cast<std::uint32_t>(requests[n].level));
     Ring& ring = settling.ring(level);
     bool is_direct = settling.is_direct(level);  // settle.O1 for all of them
-    if (!is_direct) [[unlikely]]
-      is_direct = settling.waits_to_be_direct(level);
+    if (!is_direct) [[unlikely]] {
+      ease_queue(level, ring);
+      is_direct = settling.is_direct(level);
+    }
+    Settling::Spill spill(settling, level);
+    std::size_t spilled_from = filled.size();
     std::uint64_t position = ring.tail();
     Arrival arrival;
     const std::size_t begin = n;
@@ -78,22 +82,42 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
       arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
       if (is_direct) [[likely]] {
         if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);
-        Ring::Pushed pushed = ring.push_at(position, JobTable::hint_of(ids[n]), is_live);  // enq.N5
-        while (pushed == Ring::Pushed::full && Settling::drains_fast(ring)) [[unlikely]] {
-            pushed = ring.push_at(position, JobTable::hint_of(ids[n]), is_live);
-          }
-        if (pushed == Ring::Pushed::done) continue;
-        ring.raise_tail(position);
+        const std::uint64_t hint = JobTable::hint_of(ids[n]);
+        if (ring.push_at(position, hint, is_live) == Ring::Pushed::done) [[likely]]
+          continue;  // enq.N5
+        if (push_under_pressure(level, ring, position, hint)) continue;
         is_direct = false;  // and so is this one: those behind it must not overtake it
       }
-      settling.place_in_level(filled[n].index, ids[n], level);  // enq.N5
+      spilled_from = std::min(spilled_from, n);
+      spill.add(filled[n].index);  // enq.N5
     }
     if (is_direct) ring.raise_tail(position);
+    if (!spill.is_empty() && !spill.end()) [[unlikely]] {
+      for (std::size_t again = spilled_from; again < n; ++again) {
+        if (CellWriter::first_state(requests[again]) == CellState::queued) {
+          settling.place_in_level(filled[again].index, ids[again], level);
+        }
+      }
+    }
     wake_for_jobs(context_.segment, arrival, static_cast<std::uint32_t>(n - begin));
     count_enqueued(requests.subspan(begin, n - begin), other_kinds != 0);
   }
   context_.entry.placing_count.store(0, std::memory_order_release);  // enq.N6, ORDER placing
   count_more(context_.entry.enqueued, filled.size());
+}
+
+bool Producer::push_under_pressure(std::uint32_t level, Ring& ring, std::uint64_t& position,
+                                   std::uint64_t hint) noexcept {
+  ring.raise_tail(position);
+  const auto is_live = [this](std::uint64_t other) { return table_.is_live(other); };
+  while (!holds_jobs() && pressure_.has_eased(level, ring)) {
+    if (ring.push_at(position, hint, is_live) == Ring::Pushed::done) return true;
+  }
+  return false;
+}
+
+void Producer::ease_queue(std::uint32_t level, const Ring& ring) noexcept {
+  if (!holds_jobs()) pressure_.ease_queue(level, ring);
 }
 
 inline void Producer::count_enqueued(std::span<const JobRequest> requests, bool differ) noexcept {

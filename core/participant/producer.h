@@ -24,6 +24,7 @@
 #include "core/participant/context.h"
 #include "core/participant/counted_in.h"
 #include "core/participant/request_check.h"
+#include "core/participant/ring_pressure.h"
 #include "core/participant/tickets.h"
 
 namespace ringmill {
@@ -75,6 +76,14 @@ class Producer {
                     std::span<const JobId> ids) noexcept;
   /// Counts jobs of one level. `differ`: their kinds do.
   void count_enqueued(std::span<const JobRequest> requests, bool differ) noexcept;
+  /// The participant is a worker in the middle of its work: it does not wait for workers.
+  bool holds_jobs() const noexcept { return context_.lease_book.held() != 0; }
+  /// The ring is full: pushes at `position` or after it when the workers have made room soon. Returns false if the
+  /// job has to go to the overflow queue.
+  [[gnu::noinline]] bool push_under_pressure(std::uint32_t level, Ring& ring, std::uint64_t& position,
+                                             std::uint64_t hint) noexcept;
+  /// Holds the caller back where that lets the level's overflow queue empty.
+  [[gnu::noinline]] void ease_queue(std::uint32_t level, const Ring& ring) noexcept;
   /// Waits until the arena has an extent for `bytes`. `end_ns` and errors as in wait_for_space().
   [[gnu::noinline]] Result<void> wait_for_extent(std::size_t bytes, std::uint64_t end_ns);
   /// Waits until `has_room()`: wake.S1 to wake.S5. `refusal` makes the errors would_block and timed_out.
@@ -86,6 +95,7 @@ class Producer {
   DurabilityTickets& tickets_;
   CellWriter writer_;
   const JobTable table_;
+  RingPressure pressure_;
 };
 
 }  // namespace ringmill

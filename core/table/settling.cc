@@ -396,25 +396,42 @@ void Settling::place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept
   wake_for_jobs(*segment_, arrival, 1);
 }
 
-bool Settling::drains_fast(const Ring& ring) noexcept {
-  constexpr std::uint64_t look_ns = 4'000;
-  constexpr std::uint64_t least_jobs = 16;  // in that time: four million a second
-  const std::uint64_t head = ring.head();
-  const std::uint64_t end_ns = steady_clock_ns() + look_ns;
-  do {
-    for (int n = 0; n < 8; ++n) __builtin_ia32_pause();
-    if (ring.head() - head >= least_jobs) return true;
-  } while (steady_clock_ns() < end_ns);
-  return false;
+void Settling::Spill::add(CellIndex index) noexcept {
+  if (!before_) {
+    auto& overflow = settling_.segment_->level(level_).overflow;
+    std::uint32_t word = overflow.load();
+    while (SpillState::is_direct(word)) {  // settle.O2 has found the ring full
+      if (!overflow.compare_exchange_strong(word, SpillState::to_spilled(word))) continue;
+      word = SpillState::to_spilled(word);
+      is_first_ = true;
+    }
+    before_ = word;
+  }
+  if (index / 64 != word_) flush();
+  word_ = index / 64;
+  bits_ |= std::uint64_t{1} << (index % 64);
 }
 
-bool Settling::waits_to_be_direct(std::uint32_t level) noexcept {
-  constexpr std::uint64_t most_ns = 60'000;
-  const Ring& ring = this->ring(level);
-  const std::uint64_t end_ns = steady_clock_ns() + most_ns;
-  while (!is_direct(level)) {
-    if (!drains_fast(ring) || steady_clock_ns() >= end_ns) return false;
+void Settling::Spill::flush() noexcept {
+  if (bits_ != 0) settling_.segment_->keeper_marks().set(word_, bits_);  // settle.O3
+  bits_ = 0;
+}
+
+bool Settling::Spill::end() noexcept {
+  flush();
+  const bool rings = settling_.segment_->keeper_marks().call();
+  return settling_.end_spill(level_, *before_, rings, is_first_);
+}
+
+bool Settling::end_spill(std::uint32_t level, std::uint32_t before, bool rings, bool is_first) noexcept {
+  auto& overflow = segment_->level(level).overflow;
+  std::uint32_t after = overflow.load();
+  if (SpillState::is_draining(after) && overflow.compare_exchange_strong(after, SpillState::to_spilled(after))) {
+    after = SpillState::to_spilled(after);
   }
+  if (!SpillState::has_not_drained_between(before, after)) return false;  // settle.O4
+  const Ring& ring = this->ring(level);
+  if (rings && (is_first || ring.tail() - ring.head() <= ring.slot_count() / 2)) ring_keeper(*segment_);
   return true;
 }
 
@@ -431,14 +448,7 @@ void Settling::place_in_level(CellIndex index, JobId id, std::uint32_t level) no
       if (!entry.overflow.compare_exchange_strong(before, SpillState::to_spilled(before))) continue;
     }
     const bool rings = segment_->keeper_marks().call(index);  // settle.O3
-    std::uint32_t after = entry.overflow.load();
-    if (SpillState::is_draining(after) &&
-        entry.overflow.compare_exchange_strong(after, SpillState::to_spilled(after))) {
-      after = SpillState::to_spilled(after);
-    }
-    if (!SpillState::has_not_drained_between(before, after)) continue;  // settle.O4
-    if (rings && (is_first || ring.tail() - ring.head() <= ring.slot_count() / 2)) ring_keeper(*segment_);
-    return;
+    if (end_spill(level, before, rings, is_first)) return;
   }
 }
 

@@ -48,6 +48,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -219,13 +220,25 @@ class Settling {
   bool is_direct(std::uint32_t level) const noexcept {
     return SpillState::is_direct(segment_->level(level).overflow.load());
   }
-  /// Whether a full ring is being drained faster than the keeper could feed it: then a pusher gets a place sooner than
-  /// the overflow queue would give it one. Waits for a few microseconds.
-  static bool drains_fast(const Ring& ring) noexcept;
-  /// Holds a producer back for a moment while jobs wait in the overflow queue and the ring is drained fast: so the
-  /// queue empties, and pushers go on at the workers' speed instead of the keeper's. Returns whether the level is
-  /// direct.
-  bool waits_to_be_direct(std::uint32_t level) noexcept;
+  /// O3 for a run of jobs of one level: what place_in_level() does, with one step for all cells of a word.
+  class Spill {
+   public:
+    Spill(Settling& settling, std::uint32_t level) noexcept : settling_(settling), level_(level) {}
+    void add(CellIndex index) noexcept;
+    bool is_empty() const noexcept { return !before_; }
+    /// O3 and O4. Returns false if the ring was drained meanwhile: the caller places each job of the run again.
+    bool end() noexcept;
+
+   private:
+    void flush() noexcept;
+
+    Settling& settling_;
+    std::uint32_t level_;
+    std::optional<std::uint32_t> before_;  // the spill state before the first mark
+    bool is_first_ = false;                // it was `direct`
+    std::uint32_t word_ = 0;
+    std::uint64_t bits_ = 0;
+  };
   /// After a claim from the ring of a level that is not direct.
   void call_keeper_if_half_empty(const Ring& ring) noexcept {
     if (ring.tail() - ring.head() > ring.slot_count() / 2) return;
@@ -258,6 +271,8 @@ class Settling {
   /// E4 to E6 for a job that goes on, or is kept.
   void settle_in(CellIndex index, StateWord completing, CellState state, DueTime due, bool to_journal) noexcept;
   void count_out(std::uint32_t level) noexcept;
+  /// O4 of jobs that were marked after `before` was read. Returns false if their places have to be found again.
+  bool end_spill(std::uint32_t level, std::uint32_t before, bool rings, bool is_first) noexcept;
   [[gnu::noinline]] void wake_groups(std::uint64_t groups) noexcept;
 
   const Segment* segment_;
