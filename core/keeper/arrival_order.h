@@ -4,7 +4,8 @@
 // the latest of the pass before. So what comes is kept apart until nothing older can come any more, is sorted then, and
 // joins the end of a sorted row. A job that is older than the row's end (it is queued again after a failure) goes to a
 // heap beside it. Jobs of one time (the clock is that of scheduler ticks) stand in the order of their cells, in which
-// producers take them and a pass finds them: so hardly ever anything has to be sorted.
+// producers take them and a pass finds them: so hardly ever anything has to be sorted. Those that come back from the
+// ring stand before them, in the order that they had there.
 //
 // The jobs of kinds whose numbers are equal modulo 64 share one row, so that a worker which wants one kind does not
 // wait for a walk through all others (over.F4). A level has a handful of kinds at a time.
@@ -19,16 +20,31 @@
 
 namespace ringmill {
 
-/// A queued job: when it was enqueued, on the wall clock, and its hint.
+/// A queued job: when it was enqueued, on the wall clock; its place among those of one time; its hint.
 struct Arrived {
   std::uint64_t enqueued_at_ns = 0;
-  std::uint64_t hint = 0;
+  std::uint64_t order : 28 = 0;
+  std::uint64_t hint : Ring::hint_bits = 0;
+
+  static constexpr std::uint32_t most_order = (1U << 28) - 1;
+  /// The order of a job that a mark, or a scan, has found.
+  static constexpr std::uint32_t by_cell(CellIndex index) noexcept { return from_marks | index; }
+  /// The order of a job that was taken out of the ring. It wraps after 134 million, which moves jobs of one tick.
+  static constexpr std::uint32_t by_position(std::uint64_t position) noexcept {
+    return static_cast<std::uint32_t>(position & (from_marks - 1));
+  }
   bool is_older(const Arrived& other) const noexcept { return enqueued_at_ns < other.enqueued_at_ns; }
   /// The same, and of one time by the cell.
   bool is_before(const Arrived& other) const noexcept {
-    return is_older(other) || (enqueued_at_ns == other.enqueued_at_ns &&
-                               JobTable::index_of_hint(hint) < JobTable::index_of_hint(other.hint));
+    return is_older(other) || (enqueued_at_ns == other.enqueued_at_ns && order < other.order);
   }
+  /// Whether it may stand behind the end of a sorted row: what marks have found later, of the same time, may.
+  bool may_follow(const Arrived& end) const noexcept {
+    return !is_older(end) && (end.is_older(*this) || order >= from_marks || end.order < from_marks);
+  }
+
+ private:
+  static constexpr std::uint32_t from_marks = 1U << 27;
 };
 
 /// The jobs of kinds that share a bit.
@@ -38,16 +54,16 @@ class ArrivalRow {
 
   std::uint64_t kind_bit() const noexcept { return kind_bit_; }
   void add(Arrived job) { pending_.push_back(job); }
-  /// Nothing that is enqueued until then comes any more, but jobs that are queued again.
-  void settle(std::uint64_t until_ns) {
-    const auto is_settled = [until_ns](const Arrived& job) { return job.enqueued_at_ns <= until_ns; };
+  /// Nothing that stands before `until` comes any more, but jobs that are queued again.
+  void settle(const Arrived& until) {
+    const auto is_settled = [&until](const Arrived& job) { return !until.is_before(job); };
     auto end = std::ranges::find_if_not(pending_, is_settled);
     if (end != pending_.end()) end = std::stable_partition(end, pending_.end(), is_settled);
     if (end == pending_.begin()) return;
     const auto before = [](const Arrived& a, const Arrived& b) { return a.is_before(b); };
     if (!std::is_sorted(pending_.begin(), end, before)) std::sort(pending_.begin(), end, before);
     for (auto job = pending_.begin(); job != end; ++job) {
-      if (row_.empty() || !job->is_older(row_.back())) {
+      if (row_.empty() || job->may_follow(row_.back())) {
         row_.push_back(*job);
       } else {
         late_.push_back(*job);
@@ -99,8 +115,8 @@ class ArrivalOrder {
     if (row == rows_.end()) row = rows_.emplace(rows_.end(), kind_bit);
     row->add(job);
   }
-  void settle(std::uint64_t until_ns) {
-    for (ArrivalRow& row : rows_) row.settle(until_ns);
+  void settle(const Arrived& until) {
+    for (ArrivalRow& row : rows_) row.settle(until);
   }
   /// The row whose first settled job came first, of kinds with one of these bits; null: none has one. It stays valid
   /// while jobs are added.

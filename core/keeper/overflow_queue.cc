@@ -36,7 +36,7 @@ Arrived OverflowQueue::pop(ArrivalRow& row) {
   return job;
 }
 
-void OverflowQueue::add(CellIndex index, std::uint32_t number) {
+void OverflowQueue::add(CellIndex index, std::uint32_t number, std::uint32_t order) {
   const JobTable& table = settling_->table();
   const StateWord word = table.word(index);
   const CellHeader& header = table.header(index);
@@ -52,8 +52,12 @@ void OverflowQueue::add(CellIndex index, std::uint32_t number) {
   if (note == JobTable::note_of(hint)) return;  // it is queued here already
   note = JobTable::note_of(hint);
   // Time and kind may be those of the cell's next job. They decide the order, and nothing else.
-  newest_ns_ = std::max(newest_ns_, enqueued_at_ns);
-  queues_[number].add({.enqueued_at_ns = enqueued_at_ns, .hint = hint}, Arrival::kind_bit(kind));
+  Arrived job;
+  job.enqueued_at_ns = enqueued_at_ns;
+  job.order = order & Arrived::most_order;
+  job.hint = hint & Ring::hint_mask;
+  if (newest_.is_before(job)) newest_ = job;
+  queues_[number].add(job, Arrival::kind_bit(kind));
 }
 
 std::optional<std::uint32_t> OverflowQueue::level_of(CellIndex index) const noexcept {
@@ -64,11 +68,11 @@ std::optional<std::uint32_t> OverflowQueue::level_of(CellIndex index) const noex
 
 void OverflowQueue::add_marked(CellIndex index) {
   const auto number = level_of(index);
-  if (number && !settling_->is_direct(*number)) add(index, *number);
+  if (number && !settling_->is_direct(*number)) add(index, *number, Arrived::by_cell(index));
 }
 
 void OverflowQueue::add(CellIndex index) {
-  if (const auto number = level_of(index)) add(index, *number);
+  if (const auto number = level_of(index)) add(index, *number, Arrived::by_cell(index));
 }
 
 void OverflowQueue::follow_levels() {
@@ -147,19 +151,23 @@ bool OverflowQueue::take_back_living(std::uint32_t number, Ring& ring) {
   if (now_ns - looked_for_dead_at_ns_ < look_for_dead_every_ns) return false;
   const JobTable& table = settling_->table();
   const std::uint64_t begin = ring.head();
-  std::vector<CellIndex> living;
+  struct Living {
+    CellIndex index = 0;
+    std::uint32_t order = 0;
+  };
+  std::vector<Living> living;
   std::uint64_t position = begin;
   for (; position < begin + ring.slot_count(); ++position) {
     const std::uint64_t word = ring.slot(position);
     if (ring.turn_of(word, position) == Ring::Turn::before) break;
     table.prefetch_to_look(JobTable::index_of_hint(Ring::hint_of(ring.slot(position + prefetch_distance))));
     if (ring.turn_of(word, position) != Ring::Turn::now || !table.is_live(Ring::hint_of(word))) continue;
-    living.push_back(JobTable::index_of_hint(Ring::hint_of(word)));
+    living.push_back({JobTable::index_of_hint(Ring::hint_of(word)), Arrived::by_position(position)});
     if (living.size() <= ring.slot_count() / 4) continue;
     looked_for_dead_at_ns_ = now_ns;  // it is full of jobs that wait: not again for a while
     return false;
   }
-  for (const CellIndex index : living) add(index, number);
+  for (const Living job : living) add(job.index, number, job.order);
   ring.raise_head(position);  // over.F5
   return true;
 }
@@ -168,7 +176,7 @@ bool OverflowQueue::refill(std::uint32_t number) {
   if (is_empty(number)) return false;
   RINGMILL_INVARIANT(has_seen_all_);  // before that the queue may lack a job that came earlier
   ArrivalOrder& queue = queues_[number];
-  queue.settle(settled_until_ns_);
+  queue.settle(settled_until_);
   const JobTable& table = settling_->table();
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
   Ring ring = segment_->ring(number);
@@ -176,7 +184,7 @@ bool OverflowQueue::refill(std::uint32_t number) {
   std::uint64_t position = ring.tail();
   if (position - std::min(ring.head(), position) > ring.slot_count() / 2) {
     if (!take_back_living(number, ring)) return false;
-    queue.settle(settled_until_ns_);
+    queue.settle(settled_until_);
     position = ring.tail();
   }
   Arrival arrival;
@@ -258,7 +266,9 @@ std::uint32_t OverflowQueue::refill_for_kinds(std::uint32_t number, std::uint64_
       const std::uint64_t front = ring.head();
       const std::uint64_t word = ring.slot(front);
       if (position - front >= ring.slot_count() && ring.turn_of(word, front) == Ring::Turn::now) {
-        if (is_live(Ring::hint_of(word))) add(JobTable::index_of_hint(Ring::hint_of(word)), number);
+        if (is_live(Ring::hint_of(word))) {
+          add(JobTable::index_of_hint(Ring::hint_of(word)), number, Arrived::by_position(front));
+        }
         ring.raise_head(front + 1);
       }
       if (ring.push_at(position, hint, is_live) == Ring::Pushed::full) break;

@@ -47,7 +47,7 @@ class OverflowQueue {
   /// Adds a job without a hint that a scan has found.
   void add(CellIndex index);
   /// Begins a pass over the marks: what is queued now is settled when the pass has ended.
-  void begin_pass() noexcept { settled_until_ns_ = newest_ns_; }
+  void begin_pass() noexcept { settled_until_ = newest_; }
   /// Notes that a scan has seen the whole table since this keeper began.
   void note_scan_ended() noexcept { has_seen_all_ = true; }
 
@@ -60,7 +60,8 @@ class OverflowQueue {
   bool is_needed_now() const noexcept { return is_needed_now_; }
 
  private:
-  void add(CellIndex index, std::uint32_t number);
+  /// `order`: Arrived::by_cell() or by_position().
+  void add(CellIndex index, std::uint32_t number, std::uint32_t order);
   /// Returns the level's number in a cell, if that level is in use.
   std::optional<std::uint32_t> level_of(CellIndex index) const noexcept;
   Arrived pop(ArrivalRow& row);
@@ -87,8 +88,8 @@ class OverflowQueue {
   bool has_seen_all_ = false;
   bool is_needed_soon_ = false;
   bool is_needed_now_ = false;
-  std::uint64_t newest_ns_ = 0;                  // the latest time of enqueue of all entries that were ever added
-  std::uint64_t settled_until_ns_ = 0;           // newest_ns_ before the latest pass over the marks
+  Arrived newest_;                               // of all entries that were ever added, the last in order
+  Arrived settled_until_;                        // newest_ before the latest pass over the marks
   std::optional<std::uint32_t> levels_version_;  // of numbers_
   std::vector<std::uint32_t> numbers_;           // of the levels in use
   std::vector<std::uint32_t> busy_;              // of those that are not `direct`, or have entries, in this turn
