@@ -6,6 +6,8 @@
 #include <chrono>
 #include <cstdint>
 
+#include "ipc/pause.h"
+
 namespace ringmill::bench {
 
 /// CLOCK_MONOTONIC is the same in every process, unlike a stopwatch started by each. A reading costs 20 to 30 ns
@@ -17,12 +19,6 @@ inline std::uint64_t now_ns() noexcept {
 }
 
 /// Lets the core's other work go first while a loop waits for another process.
-inline void relax() noexcept {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
+inline void relax() noexcept { pause_while_spinning(); }
 
 }  // namespace ringmill::bench

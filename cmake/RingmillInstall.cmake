@@ -31,11 +31,14 @@ install(FILES "${PROJECT_BINARY_DIR}/ringmill-config.cmake" "${PROJECT_BINARY_DI
         DESTINATION "${package_folder}")
 
 # One file for C and C++: a C++ program takes from libringmill++.a, a C program from libringmill.so.0 (docs/c.md).
-# A program that links the static library must link what that uses; the shared one brings it along.
-if(BUILD_SHARED_LIBS)
-  set(RINGMILL_PKG_CONFIG_REQUIRES "Requires.private")
-else()
-  set(RINGMILL_PKG_CONFIG_REQUIRES "Requires")
+# A program that links the static library must link what that uses; the shared one brings it along. The libraries are
+# named instead of required, because `Requires` would give the caller the macros of their headers, too, and no public
+# header of ours includes those.
+set(RINGMILL_PKG_CONFIG_LIBS "")
+if(NOT BUILD_SHARED_LIBS)
+  find_program(RINGMILL_PKG_CONFIG pkg-config REQUIRED)
+  execute_process(COMMAND "${RINGMILL_PKG_CONFIG}" --libs-only-l spdlog fmt liburing sqlite3 absl_time
+                  OUTPUT_VARIABLE RINGMILL_PKG_CONFIG_LIBS OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 endif()
 set(RINGMILL_PKG_CONFIG_C "")
 if(TARGET ringmill-c)

@@ -10,6 +10,7 @@
 #include "core/durability/open_journal.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
+#include "ipc/pause.h"
 #include "ipc/time_slice.h"
 #include "ipc/waking.h"
 
@@ -265,7 +266,7 @@ void JournalWork::wait(std::uint32_t bell, std::uint64_t most_ns) {
     // The caller that waited for the last round asks for the next one within 20 us, if at all.
     was_waited_for_ = false;
     const std::uint64_t spin_end_ns = now_ns + wanted_spin_ns;
-    while (!round_is_wanted() && lease_clock_ns() < spin_end_ns) __builtin_ia32_pause();
+    while (!round_is_wanted() && lease_clock_ns() < spin_end_ns) pause_while_spinning();
     return;
   }
   if (writer_ && now_ns - last_begin_ns_ < idle_after_ns) {

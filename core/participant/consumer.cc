@@ -7,6 +7,7 @@
 #include "core/table/wait_begin.h"
 #include "ipc/clock.h"
 #include "ipc/invariant.h"
+#include "ipc/pause.h"
 #include "ipc/sleepers.h"
 
 namespace ringmill {
@@ -113,7 +114,7 @@ Result<std::uint32_t> Consumer::claim_some(Claim* out, std::uint32_t most, std::
   if (subscription_.have_levels_changed()) [[unlikely]] {
     if (auto followed = subscription_.follow_levels(); !followed) return std::unexpected(followed.error());
   }
-  for (std::uint32_t n = window_.pauses_to_gather(most); n != 0; --n) __builtin_ia32_pause();
+  for (std::uint32_t n = window_.pauses_to_gather(most); n != 0; --n) pause_while_spinning();
   count_busy(now_ns);
   std::uint32_t count = claiming_.claim(out, most, now_ns);
   window_.note_found(count);
@@ -183,7 +184,7 @@ void Consumer::wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcep
   end_wait(true);
   for (std::uint64_t spin = 0;; ++spin) {
     if (claiming_.has_work() || context_.woken.load() || subscription_.have_levels_changed()) return;
-    __builtin_ia32_pause();
+    pause_while_spinning();
     if (spin % 16 == 15 && lease_clock_ns() - now_ns > spin_ns) break;
   }
   Sleepers sleepers(context_.segment, context_.segment.signals().sleepers);

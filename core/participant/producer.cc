@@ -5,6 +5,7 @@
 #include "core/base/exceptions.h"
 #include "core/levels/level_names.h"
 #include "ipc/invariant.h"
+#include "ipc/pause.h"
 
 namespace ringmill {
 
@@ -325,7 +326,7 @@ Result<void> Producer::wait_for_room(std::uint64_t end_ns, Refusal&& refusal, Ha
   const std::uint64_t spin_end_ns = std::min(end_ns, begin_ns + spin_ns);
   for (std::uint32_t spin = 0; spin % 16 != 15 || steady_clock_ns() < spin_end_ns; ++spin) {
     if (has_room()) return {};
-    __builtin_ia32_pause();
+    pause_while_spinning();
   }
   // Cells that are not listed may be all that is left: cells of dead participants, and cells that workers keep back.
   // The keeper sees our sign within its thorough turn, and its scan finds them.

@@ -5,6 +5,7 @@
 
 #include "ipc/file.h"
 #include "ipc/futex.h"
+#include "ipc/pause.h"
 #include "ipc/waking.h"
 
 namespace ringmill {
@@ -98,7 +99,7 @@ Result<void> DurabilityTickets::wait_durable(DurabilityTicket ticket, std::uint6
                                    "the disk is slow, or no process keeps (`ringmill status` shows both)"));
     }
     if (spins) {
-      for (int n = 0; n < 8; ++n) __builtin_ia32_pause();
+      for (int n = 0; n < 8; ++n) pause_while_spinning();
       continue;
     }
     futex_wait(journal.durable_sequence, sequence, std::min(end_ns - now_ns, longest_sleep_ns));  // dur.W4

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ipc/invariant.h"
+#include "ipc/pause.h"
 
 namespace ringmill {
 
@@ -62,7 +63,7 @@ Result<UniqueJob> UniqueProducer::enqueue(const JobRequest& request, std::string
       return std::unexpected(Error(ErrorCode::would_block, "others take this unique key again and again"));
     }
     // Two producers that free each other's cells begin anew at different times.
-    for (std::uint32_t n = 0; n < (context_.number + 1) << std::min(losses, 6U); ++n) __builtin_ia32_pause();
+    for (std::uint32_t n = 0; n < (context_.number + 1) << std::min(losses, 6U); ++n) pause_while_spinning();
   }
 }
 

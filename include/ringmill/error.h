@@ -3,8 +3,21 @@
 // does Participant::when_durable().
 #pragma once
 
-#include <expected>
 #include <string>
+// libstdc++ 12 has std::expected for a compiler that says it has all of C++20's concepts. clang 16 to 18 have what
+// <expected> needs of them, and do not say so.
+#if defined(__clang__) && defined(__GLIBCXX__) && __cpp_concepts < 202002L
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wbuiltin-macro-redefined"
+#pragma push_macro("__cpp_concepts")
+#undef __cpp_concepts
+#define __cpp_concepts 202002L
+#include <expected>
+#pragma pop_macro("__cpp_concepts")
+#pragma clang diagnostic pop
+#else
+#include <expected>
+#endif
 #include <string_view>
 
 namespace ringmill {

@@ -10,6 +10,7 @@
 #include "core/table/free_cells.h"
 #include "core/table/unique_jobs.h"
 #include "ipc/clock.h"
+#include "ipc/pause.h"
 #include "tests/support/core_test.h"
 #include "tests/support/inside.h"
 #include "tests/support/random.h"
@@ -283,7 +284,7 @@ TEST(ExtentWaitsInProcess, no_wake_is_lost_between_the_end_of_a_large_job_and_a_
   std::atomic<bool> is_over{false};
   const std::uint64_t seed = printed_seed();
   const auto pause = [](std::mt19937_64& random) {
-    for (std::uint64_t n = random() % 128; n != 0; --n) __builtin_ia32_pause();
+    for (std::uint64_t n = random() % 128; n != 0; --n) pause_while_spinning();
   };
   std::thread ender([&] {
     std::mt19937_64 random(seed);

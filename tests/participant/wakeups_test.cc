@@ -11,6 +11,7 @@
 #include "core/keeper/keeper.h"
 #include "core/participant/context.h"
 #include "ipc/clock.h"
+#include "ipc/pause.h"
 #include "ipc/sleepers.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
@@ -133,7 +134,7 @@ TEST(WakeupsInProcess, a_job_that_comes_while_a_worker_falls_asleep_is_not_left_
   bool was_left = false;
   for (; round < 10'000 && !was_left; ++round) {
     const std::uint64_t end_ns = steady_clock_ns() + pause_ns(random);
-    while (steady_clock_ns() < end_ns) __builtin_ia32_pause();
+    while (steady_clock_ns() < end_ns) pause_while_spinning();
     world.enqueue(*producer, "x");
     const std::uint64_t bound_ns = steady_clock_ns() + 10'000'000'000;
     while (completed.load() <= round && !was_left) {

@@ -1,0 +1,21 @@
+# The toolchain for a build on x86-64 that runs on aarch64: tools/check-aarch64 uses it. RINGMILL_AARCH64_ROOT is a
+# folder with Debian's arm64 packages, unpacked; the cross compiler brings its own C and C++ libraries.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
+set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
+set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES RINGMILL_AARCH64_ROOT)
+set(CMAKE_FIND_ROOT_PATH "${RINGMILL_AARCH64_ROOT}")
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+set(headers "${RINGMILL_AARCH64_ROOT}/usr/include")
+set(libraries "${RINGMILL_AARCH64_ROOT}/usr/lib/aarch64-linux-gnu")
+set(CMAKE_CXX_FLAGS_INIT "-isystem ${headers} -isystem ${headers}/aarch64-linux-gnu")
+set(CMAKE_C_FLAGS_INIT "${CMAKE_CXX_FLAGS_INIT}")
+foreach(kind EXE SHARED)
+  set(CMAKE_${kind}_LINKER_FLAGS_INIT
+      "-L${libraries} -Wl,-rpath-link,${libraries} -Wl,-rpath-link,${RINGMILL_AARCH64_ROOT}/lib/aarch64-linux-gnu")
+endforeach()
