@@ -228,7 +228,9 @@ Result<bool> ValueStore::set(std::string_view key, std::span<const std::byte> by
   for (std::uint32_t n = 0; n < most_tries; ++n) {
     auto found = find(key, hash);
     if (!found) return std::unexpected(found.error());
-    if (*found && options.only_if_absent && !(*found)->is_over) return false;
+    const bool is_there = *found && !(*found)->is_over;
+    if (options.only_if_absent && is_there) return false;
+    if (options.only_if_version && (!is_there || (*found)->value.version != *options.only_if_version)) return false;
     const auto changed = *found ? change(**found, bytes, static_cast<std::uint64_t>(options.ttl.count()))
                                 : make(key, hash, bytes, options);
     if (!changed) return std::unexpected(changed.error());
@@ -265,6 +267,21 @@ Result<std::int64_t> ValueStore::increment(std::string_view key, std::int64_t by
     if (*changed == Changed::lost) continue;
     if (auto reached = reach_device(options); !reached) return std::unexpected(reached.error());
     return number;
+  }
+  return std::unexpected(Error(ErrorCode::would_block, "others change this value again and again"));
+}
+
+Result<bool> ValueStore::expire(std::string_view key, std::chrono::milliseconds ttl) {
+  if (auto sound = check(key, 0, {.ttl = ttl}); !sound) return std::unexpected(sound.error());
+  const UniqueKey hash = hash_of(key);
+  for (std::uint32_t n = 0; n < most_tries; ++n) {
+    const auto found = find(key, hash);
+    if (!found) return std::unexpected(found.error());
+    if (!*found || (*found)->is_over) return false;
+    // A change to the same bytes: an increment at the same time is neither lost nor counted twice.
+    const auto changed = change(**found, as_payload((*found)->value.bytes), static_cast<std::uint64_t>(ttl.count()));
+    if (!changed) return std::unexpected(changed.error());
+    if (*changed == Changed::yes) return true;
   }
   return std::unexpected(Error(ErrorCode::would_block, "others change this value again and again"));
 }

@@ -58,6 +58,7 @@ class ValueStore {
   Result<Value> get(std::string_view key) const;
   Result<bool> remove(std::string_view key);
   Result<std::int64_t> increment(std::string_view key, std::int64_t by, const ValueOptions& options);
+  Result<bool> expire(std::string_view key, std::chrono::milliseconds ttl);
   Result<Value> wait(std::string_view key, std::uint64_t wait_ns, std::optional<std::uint64_t> seen) const;
 
  private:

@@ -49,6 +49,15 @@ Result<std::int64_t> Values::increment(std::string_view key, std::int64_t by, co
   return std::unexpected(error_of(thrown));
 }
 
+Result<bool> Values::expire(std::string_view key, std::chrono::milliseconds ttl) try {
+  auto& holder = *participant_->implementation_;
+  if (!holder.context().is_mine()) return std::unexpected(holder.context().misuse());
+  const Visiting visiting(holder.context());
+  return holder.values().expire(key, ttl);
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
 Result<Value> Values::wait(std::string_view key, std::chrono::nanoseconds timeout,
                            std::optional<std::uint64_t> seen) const try {
   auto& holder = *participant_->implementation_;

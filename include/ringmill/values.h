@@ -21,6 +21,8 @@ struct ValueOptions {
   std::chrono::milliseconds ttl{std::chrono::hours{24}};
   /// set() changes nothing if there is a value.
   bool only_if_absent = false;
+  /// set() changes nothing unless the value is still of this version: compare and swap.
+  std::optional<std::uint64_t> only_if_version = std::nullopt;
   /// As for jobs. It is fixed when a value is made, until that value is removed or its time is over.
   Durability durability = Durability::journaled;
 };
@@ -42,7 +44,8 @@ class Values {
   explicit Values(Participant& participant) noexcept : participant_(&participant) {}
 
   /// Sets the value of a key: any bytes, as many as a payload may have. A key is 1 byte or more, and must fit a cell
-  /// beside 112 bytes (144 bytes with the default cells). Returns false if options.only_if_absent kept it from that.
+  /// beside 112 bytes (144 bytes with the default cells). Returns false if options.only_if_absent or
+  /// only_if_version kept it from that.
   /// Errors: too_large, invalid_argument, no_space (no room for a value so long), would_block (the table is full),
   /// busy (another process stopped while it changed the value).
   Result<bool> set(std::string_view key, std::span<const std::byte> bytes, const ValueOptions& options = {});
@@ -54,6 +57,9 @@ class Values {
   /// time of a value that is there stays. Returns the new number. Errors: invalid_argument (the value is no number, or
   /// the sum has no room in 64 bits), and those of set().
   Result<std::int64_t> increment(std::string_view key, std::int64_t by = 1, const ValueOptions& options = {});
+  /// Gives a value another time to live, from this call on, and leaves it as it is. Returns whether there is a value.
+  /// Errors: invalid_argument (the time), busy as above.
+  Result<bool> expire(std::string_view key, std::chrono::milliseconds ttl);
   /// Waits until the key has a value of another version than `seen`; nothing: of any. Errors: timed_out, not_found (the
   /// engine was removed).
   Result<Value> wait(std::string_view key, std::chrono::nanoseconds timeout,

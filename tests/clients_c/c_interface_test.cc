@@ -448,6 +448,51 @@ TEST(CInterfaceInProcess, a_graph_runs_in_its_order) {
   rm_participant_release(worker);
 }
 
+TEST(CInterfaceInProcess, values_are_set_read_counted_and_removed) {
+  CWorld world(0);
+  rm_participant* worker = world.attach(RM_PROCESS_BOUND);
+  rm_value* value = nullptr;
+  EXPECT_EQ(rm_value_get(worker, c_bytes("k"), &value, &world.error), RM_NOT_FOUND);
+  EXPECT_EQ(value, nullptr);
+  int did = 0;
+  world.expect_ok(rm_value_set(worker, c_bytes("k"), c_bytes("first"), nullptr, &did, &world.error));
+  EXPECT_EQ(did, 1);
+  world.expect_ok(rm_value_get(worker, c_bytes("k"), &value, &world.error));
+  EXPECT_EQ(c_text(rm_value_bytes(value)), "first");
+  rm_value_options options{};
+  options.size = sizeof options;
+  options.flags = RM_ONLY_IF_ABSENT;
+  world.expect_ok(rm_value_set(worker, c_bytes("k"), c_bytes("no"), &options, &did, &world.error));
+  EXPECT_EQ(did, 0);
+  options.flags = RM_ONLY_IF_VERSION;
+  options.version = rm_value_version(value);
+  world.expect_ok(rm_value_set(worker, c_bytes("k"), c_bytes("second"), &options, &did, &world.error));
+  EXPECT_EQ(did, 1);
+  rm_value_free(value);
+  world.expect_ok(rm_value_wait(worker, c_bytes("k"), options.version, 0, &value, &world.error));
+  EXPECT_EQ(c_text(rm_value_bytes(value)), "second");
+  EXPECT_NE(rm_value_version(value), options.version);
+  rm_value* same = nullptr;
+  EXPECT_EQ(rm_value_wait(worker, c_bytes("k"), rm_value_version(value), 1'000'000, &same, &world.error), RM_TIMED_OUT);
+  rm_value_free(value);
+  std::int64_t number = 0;
+  world.expect_ok(rm_value_increment(worker, c_bytes("n"), 41, nullptr, &number, &world.error));
+  world.expect_ok(rm_value_increment(worker, c_bytes("n"), 1, nullptr, &number, &world.error));
+  EXPECT_EQ(number, 42);
+  world.expect_ok(rm_value_expire(worker, c_bytes("n"), 60'000, &did, &world.error));
+  EXPECT_EQ(did, 1);
+  EXPECT_EQ(rm_value_expire(worker, c_bytes("n"), -1, &did, &world.error), RM_INVALID_ARGUMENT);
+  world.expect_ok(rm_value_remove(worker, c_bytes("n"), &did, &world.error));
+  EXPECT_EQ(did, 1);
+  world.expect_ok(rm_value_remove(worker, c_bytes("n"), &did, &world.error));
+  EXPECT_EQ(did, 0);
+  options.flags = 64;
+  EXPECT_EQ(rm_value_set(worker, c_bytes("k"), c_bytes("x"), &options, &did, &world.error), RM_INVALID_ARGUMENT);
+  rm_detach(worker, nullptr);
+  EXPECT_EQ(rm_value_get(worker, c_bytes("k"), &value, &world.error), RM_DETACHED);
+  rm_participant_release(worker);
+}
+
 TEST(CInterfaceInProcess, an_error_says_what_and_where) {
   rm_error error{sizeof error, 0, 0, {}};
   rm_engine* engine = nullptr;

@@ -79,6 +79,57 @@ TEST(ValuesOfEngine, only_one_of_those_that_set_if_absent_sets) {
   EXPECT_TRUE(world.set("lock", "third", {.only_if_absent = true}));
 }
 
+TEST(ValuesOfEngine, a_value_is_swapped_only_while_it_is_of_the_version_that_was_read) {
+  ValueWorld world;
+  EXPECT_FALSE(world.set("v", "x", {.only_if_version = 1})) << "there is none";
+  world.set("v", "first");
+  const std::uint64_t read = must(world.values.get("v")).version;
+  EXPECT_TRUE(world.set("v", "second", {.only_if_version = read}));
+  EXPECT_FALSE(world.set("v", "third", {.only_if_version = read}));
+  EXPECT_EQ(world.get("v"), "second");
+  world.set("brief", "x", {.ttl = 20ms});
+  const std::uint64_t over = must(world.values.get("brief")).version;
+  ASSERT_TRUE(await([&] { return !world.values.get("brief"); }));
+  EXPECT_FALSE(world.set("brief", "y", {.only_if_version = over}));
+}
+
+TEST(ValuesOfEngine, swaps_of_many_at_once_lose_none) {
+  ValueWorld world;
+  world.set("n", "0");
+  constexpr int threads = 3;
+  constexpr int each = 300;
+  std::vector<std::jthread> running;
+  for (int n = 0; n < threads; ++n) {
+    running.emplace_back([&world] {
+      const auto participant = world.attach();
+      Values values(*participant);
+      for (int k = 0; k < each;) {
+        const Value value = must(values.get("n"));
+        const std::string next = std::to_string(std::stoi(value.bytes) + 1);
+        if (must(values.set("n", as_payload(next), {.only_if_version = value.version}))) ++k;
+      }
+    });
+  }
+  running.clear();
+  EXPECT_EQ(world.get("n"), std::to_string(threads * each));
+  world.expect_sound();
+}
+
+TEST(ValuesOfEngine, a_value_gets_another_time_and_stays_as_it_is) {
+  ValueWorld world;
+  EXPECT_FALSE(must(world.values.expire("none", 1h)));
+  world.set("longer", std::string(2000, 'x'), {.ttl = 50ms});
+  world.set("briefer", "y", {.ttl = 1h});
+  EXPECT_TRUE(must(world.values.expire("longer", 1h)));
+  EXPECT_TRUE(must(world.values.expire("briefer", 20ms)));
+  ASSERT_TRUE(await([&] { return world.engine.status().results.values == 1; }));
+  std::this_thread::sleep_for(60ms);
+  EXPECT_EQ(world.get("longer"), std::string(2000, 'x'));
+  EXPECT_EQ(code_of(world.values.get("briefer")), ErrorCode::not_found);
+  EXPECT_EQ(code_of(world.values.expire("longer", 0ms)), ErrorCode::invalid_argument);
+  world.expect_sound();
+}
+
 TEST(ValuesOfEngine, a_value_is_gone_when_its_time_is_over_and_each_set_gives_it_a_new_one) {
   ValueWorld world;
   world.set("brief", "x", {.ttl = 50ms});

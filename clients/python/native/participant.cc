@@ -386,6 +386,7 @@ void bind_participant(nb::module_& module) {
       module, "Participant",
       "A place in an engine: 64 leases. It belongs to the thread that attached it, or to the process.");
   bind_enqueue(participant);
+  bind_values(participant);
   participant.def("subscribe", &subscribe, nb::arg("levels") = nb::list(), nb::arg("kinds") = nb::list(),
                   nb::arg("strict") = false, nb::arg("prefetch") = 1, "What later claims take. Empty lists: all.");
   participant.def("claim", &claim, nb::arg("wait") = 0.0,

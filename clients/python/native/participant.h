@@ -9,5 +9,7 @@ namespace ringmill::python {
 
 std::shared_ptr<ParticipantHandle> attach(const std::shared_ptr<EngineHandle>& engine, std::string_view role,
                                           bool process_bound);
+/// Values by key.
+void bind_values(nb::class_<ParticipantHandle>& participant);
 
 }  // namespace ringmill::python

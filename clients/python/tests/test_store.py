@@ -1,18 +1,26 @@
-"""Values by key, where Celery's results are."""
+"""Values by key, where the results of Celery and Dramatiq are."""
 
 import os
+import shutil
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
+import ringmill
+from conftest import await_true
+from ringmill._handles import Handles
 from ringmill._store import Store
 
 
 @pytest.fixture
-def store(tmp_path):
-    directory = tmp_path / "engine"
-    directory.mkdir(mode=0o700)
-    return Store(str(directory))
+def store(path):
+    return Store(Handles(path, True))
+
+
+def values_in(engine):
+    return engine.totals()["cells_used"]
 
 
 def test_values_are_kept_and_replaced(store):
@@ -25,20 +33,47 @@ def test_values_are_kept_and_replaced(store):
     assert store.get(b"a") is None
 
 
-def test_values_end_with_their_time(store):
+def test_a_value_longer_than_a_payload_is_kept_in_parts(store, engine):
+    before = values_in(engine)
+    for longer in (1, engine.most_payload):
+        value = os.urandom(engine.most_payload + longer)
+        store.set(b"long", value)
+        assert store.get(b"long") == value
+    store.set(b"long", b"short")
+    assert store.get(b"long") == b"short"
+    store.set(b"long", b"\0ringmill:parts:")
+    assert store.get(b"long") == b"\0ringmill:parts:"
+    assert not store.set(b"long", value, only_if_absent=True)
+    assert store.get(b"long") == b"\0ringmill:parts:"
+    store.delete(b"long")
+    assert store.get(b"long") is None
+    assert await_true(lambda: values_in(engine) == before)
+
+
+@pytest.mark.parametrize("size", [1, 96, 97, 1000])
+def test_a_key_has_any_length(store, size):
+    first, second = b"k" * size, b"k" * (size - 1) + b"x"
+    store.set(first, b"1")
+    store.set(second, b"2")
+    assert store.get_many([first, second]) == [b"1", b"2"]
+
+
+def test_values_end_with_their_time(store, engine):
+    before = values_in(engine)
     store.set(b"a", b"1", 0.05)
     store.set(b"b", b"1")
     store.expire(b"b", 0.05)
     store.set(b"c", b"1", 60)
     time.sleep(0.1)
     assert store.get_many([b"a", b"b", b"c"]) == [None, None, b"1"]
-    assert store.sweep() == 2
+    assert await_true(lambda: values_in(engine) == before + 1)
 
 
 def test_a_counter_misses_no_increment_of_threads_and_processes(store):
     def count():
         for _ in range(50):
-            store.increment(b"n")
+            store.increment(b"n", ttl=60)
+            store.expire(b"n", 60)
 
     children = [os.fork() for _ in range(1)]
     if children[0] == 0:
@@ -62,5 +97,24 @@ def test_a_counter_begins_anew_after_its_time(store):
     assert store.increment(b"n") == 1
 
 
-def test_the_folder_has_the_rights_of_the_engines(store, tmp_path):
-    assert os.stat(tmp_path / "engine.celery").st_mode & 0o777 == 0o700
+def test_values_are_there_when_the_segment_was_lost(tmp_path):
+    path = str(tmp_path / "lost")
+    shared = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    ringmill.create(path, capacity=1024, shm_dir=str(shared))
+    child = os.fork()
+    if child == 0:
+        handles = Handles(path, True)
+        Store(handles).set(b"a", b"1")
+        Store(handles).increment(b"n")
+        handles.producer.wait_durable()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    segments = list(shared.iterdir())
+    assert segments
+    for segment in segments:
+        segment.unlink()
+    store = Store(Handles(path, True))
+    assert store.get(b"a") == b"1"
+    assert store.increment(b"n") == 2
+    ringmill.remove(path, True)
+    shutil.rmtree(shared)

@@ -423,6 +423,52 @@ RM_API rm_code rm_status_read(const rm_status* status, rm_status_fields* fields)
 RM_API rm_code rm_status_level(const rm_status* status, uint32_t index, rm_level_fields* fields);
 RM_API void rm_status_free(rm_status* status);
 
+/* --- values: a small key-value store ------------------------------------------------------------------------------ */
+
+enum {
+  RM_ONLY_IF_ABSENT = 1, /* rm_value_set() changes nothing if there is a value */
+  RM_ONLY_IF_VERSION = 2 /* rm_value_set() changes nothing unless the value is still of `version` */
+};
+
+typedef struct rm_value_options {
+  uint32_t size;
+  uint32_t flags;
+  uint32_t durability; /* as of jobs; fixed when the value is made */
+  uint32_t reserved;
+  int64_t ttl_ms; /* how long the value lives; 0: a day; at most ten years */
+  uint64_t version;
+} rm_value_options;
+
+typedef struct rm_value rm_value; /* what it was at one moment */
+
+/* All are for the owner, and allocate. Options may be NULL. Any of them: RM_BUSY, if another process stopped while it
+ * changed the value. A key has 1 to 144 bytes with the default cells, and a value at most rm_most_payload().
+ *
+ * Sets a value. `was_set` may be NULL: 0 if a flag kept it from that. RM_TOO_LARGE, RM_NO_SPACE, RM_INVALID_ARGUMENT,
+ * RM_WOULD_BLOCK (the table is full). */
+RM_API rm_code rm_value_set(rm_participant* participant, rm_bytes key, rm_bytes bytes, const rm_value_options* options,
+                            int* was_set, rm_error* error);
+/* RM_NOT_FOUND. */
+RM_API rm_code rm_value_get(rm_participant* participant, rm_bytes key, rm_value** value, rm_error* error);
+/* `was_there` may be NULL. */
+RM_API rm_code rm_value_remove(rm_participant* participant, rm_bytes key, int* was_there, rm_error* error);
+/* Adds to a decimal number; one that is not there is 0. Each call counts exactly once. The time of a value that is
+ * there stays. `number` may be NULL. RM_INVALID_ARGUMENT (no number, or no room in 64 bits), and as rm_value_set(). */
+RM_API rm_code rm_value_increment(rm_participant* participant, rm_bytes key, int64_t by,
+                                  const rm_value_options* options, int64_t* number, rm_error* error);
+/* Gives a value another time to live, from this call on. `was_there` may be NULL. RM_INVALID_ARGUMENT. */
+RM_API rm_code rm_value_expire(rm_participant* participant, rm_bytes key, int64_t ttl_ms, int* was_there,
+                               rm_error* error);
+/* Waits until the key has a value of another version than `seen`; 0: of any. RM_TIMED_OUT, RM_NOT_FOUND (the engine was
+ * removed). */
+RM_API rm_code rm_value_wait(rm_participant* participant, rm_bytes key, uint64_t seen, int64_t wait_ns,
+                             rm_value** value, rm_error* error);
+/* The bytes live as long as the rm_value. The version changes with each change of the value. No other value of the key
+ * ever has it, and it is never 0. Any thread. */
+RM_API rm_bytes rm_value_bytes(const rm_value* value);
+RM_API uint64_t rm_value_version(const rm_value* value);
+RM_API void rm_value_free(rm_value* value);
+
 #ifdef __cplusplus
 }
 #endif

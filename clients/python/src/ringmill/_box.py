@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from . import _core
 from ._errors import AlreadyExists, Error, LevelRemoved, NotFound, NotHeld
@@ -69,6 +70,15 @@ class Sleeper(threading.Thread):
                     participant.pass_on_wake()
                 while self._armed is armed and not self._ends:
                     self._turn.wait()
+
+
+def path_of_url(url: str) -> tuple[str, dict[str, str]]:
+    """ringmill:///var/lib/jobs?keeper=0"""
+    parts = urlsplit(url.partition("+")[2] if "+" in url.partition("://")[0] else url)
+    path = (parts.netloc + parts.path) if parts.netloc else parts.path
+    if not path:
+        raise ValueError(f"no directory in {url!r}: as ringmill:///var/lib/jobs")
+    return path, dict(parse_qsl(parts.query))
 
 
 _handles: dict[str, Handles] = {}

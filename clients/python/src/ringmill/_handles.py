@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from . import _core
+from ._errors import AlreadyExists, NotFound
 
 _generation = 0
 
@@ -70,6 +71,17 @@ class Handles:
             look: Any = {"kind": engine.kind, "level": engine.level, "retry_policy": engine.retry_policy}[what]
             number = self._numbers[key] = int(look(name))
         return number
+
+    def made_level(self, name: str) -> int:
+        """The number of a level, which is made if there is none."""
+        try:
+            return self.number("level", name)
+        except NotFound:
+            try:
+                self.engine.add_level(name)
+            except AlreadyExists:  # another process was faster
+                pass
+            return self.number("level", name)
 
     def close(self) -> None:
         producer, self._producer = self._producer, None

@@ -1,93 +1,106 @@
-"""Values by key, with a time to live and counters that no increment misses: one SQLite file beside the engine's.
+"""Values by key in the engine, with a time to live and counters that no increment misses.
 
-Results of Celery are kept here, of any size. All calls may be made from any thread and after a fork.
+Results of Celery and Dramatiq are kept here, of any size: what is longer than a payload may be is cut into parts. All
+calls may be made from any thread and after a fork.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-import sqlite3
-import threading
-import time
 from collections.abc import Sequence
 
-from ._handles import fork_generation
-from ._mailboxes import folder_of
+from ._handles import Handles
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL, expires REAL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS by_expiry ON entries (expires) WHERE expires IS NOT NULL;
-"""
-SWEEP_EVERY = 30.0  # seconds between two deletions of what has expired
-MOST_IN_SWEEP = 10_000
+LONGEST_KEY = 96  # bytes; a longer one is replaced by its hash
+_PARTS = b"\0ringmill:parts:"  # a value that begins so lists the parts of a longer one
+_MOST_TRIES = 100
 
 
 class Store:
-    def __init__(self, directory: str) -> None:
-        self.path = os.path.join(folder_of(directory), "results.db")
-        self._local = threading.local()
-        self._swept = time.monotonic()
-
-    @property
-    def _connection(self) -> sqlite3.Connection:
-        """Of this thread of this process: SQLite's are not to be carried over a fork."""
-        made: tuple[int, sqlite3.Connection] | None = getattr(self._local, "made", None)
-        if made is not None and made[0] == fork_generation():
-            return made[1]
-        if made is not None:
-            _parents.append(made[1])  # closing it would touch the parent's locks
-        connection = sqlite3.connect(self.path, timeout=30.0, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.executescript(_SCHEMA)
-        self._local.made = (fork_generation(), connection)
-        return connection
+    def __init__(self, handles: Handles) -> None:
+        self._handles = handles
 
     def get(self, key: bytes) -> bytes | None:
-        return self.get_many([key])[0]
+        key = _engine_key(key)
+        producer = self._handles.producer
+        for _ in range(_MOST_TRIES):
+            value = producer.get_value(key)
+            if value is None or not value.startswith(_PARTS):
+                return value
+            parts = [producer.get_value(part) for part in _parts_of(key, value)]
+            if None not in parts:
+                return b"".join(part for part in parts if part is not None)
+            # Another process has replaced it meanwhile, or some part was evicted.
+        return None
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        found: dict[bytes, bytes] = {}
-        for begin in range(0, len(keys), 500):
-            part = keys[begin : begin + 500]
-            marks = ",".join("?" * len(part))
-            rows = self._connection.execute(
-                f"SELECT key, value FROM entries WHERE key IN ({marks}) AND (expires IS NULL OR expires > ?)",
-                (*part, time.time()),
-            )
-            found.update((bytes(key), bytes(value)) for key, value in rows)
-        return [found.get(key) for key in keys]
+        return [self.get(key) for key in keys]
 
-    def set(self, key: bytes, value: bytes, ttl: float | None = None) -> None:
-        expires = None if not ttl else time.time() + ttl
-        self._connection.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?)", (key, value, expires))
-        if time.monotonic() - self._swept > SWEEP_EVERY:
-            self.sweep()
+    def set(self, key: bytes, value: bytes, ttl: float | None = None, only_if_absent: bool = False) -> bool:
+        """Returns whether it was set: False, if only_if_absent kept it from that. No ttl: ten years."""
+        key = _engine_key(key)
+        producer = self._handles.producer
+        most = self._handles.engine.most_payload
+        before = producer.get_value(key)
+        if len(value) <= most and not value.startswith(_PARTS):
+            was_set = producer.set_value(key, value, ttl, only_if_absent)
+        else:
+            # Parts first, and what lists them last: a reader finds all of one value, or all of the one before.
+            token = os.urandom(8).hex()
+            pieces = [value[begin : begin + most] for begin in range(0, len(value), most)]
+            head = _PARTS + json.dumps([token, len(pieces)]).encode()
+            for part, piece in zip(_parts_of(key, head), pieces):
+                producer.set_value(part, piece, ttl)
+            was_set = producer.set_value(key, head, ttl, only_if_absent)
+            if not was_set:
+                before = head
+        if before is not None:
+            self._drop_parts(key, before)
+        return was_set
 
-    def increment(self, key: bytes) -> int:
-        """Adds one to a counter, which begins with 0; returns what it is then."""
-        rows = self._connection.execute(
-            "INSERT INTO entries VALUES (?1, '1', NULL) ON CONFLICT (key) DO UPDATE SET value = "
-            "CASE WHEN expires <= ?2 THEN '1' ELSE CAST(CAST(value AS INTEGER) + 1 AS TEXT) END, "
-            "expires = CASE WHEN expires <= ?2 THEN NULL ELSE expires END RETURNING value",
-            (key, time.time()),
-        )
-        return int(rows.fetchall()[0][0])
+    def get_version(self, key: bytes) -> tuple[bytes, int] | None:
+        """A short value and its version, for swap()."""
+        return self._handles.producer.get_value_version(_engine_key(key))
+
+    def swap(self, key: bytes, found: tuple[bytes, int] | None, value: bytes, ttl: float) -> bool:
+        """Sets a short value, if it is still as get_version() has found it."""
+        version = None if found is None else found[1]
+        return self._handles.producer.set_value(_engine_key(key), value, ttl, found is None, version)
+
+    def increment(self, key: bytes, by: int = 1, ttl: float | None = None) -> int:
+        """Adds to a counter, which begins with 0 and then lives for `ttl`; returns what it is then."""
+        return self._handles.producer.increment_value(_engine_key(key), by, ttl)
 
     def expire(self, key: bytes, ttl: float) -> None:
-        self._connection.execute("UPDATE entries SET expires = ? WHERE key = ?", (time.time() + ttl, key))
+        key = _engine_key(key)
+        producer = self._handles.producer
+        value = producer.get_value(key)
+        for part in _parts_of(key, value):
+            producer.expire_value(part, ttl)
+        producer.expire_value(key, ttl)
 
     def delete(self, key: bytes) -> None:
-        self._connection.execute("DELETE FROM entries WHERE key = ?", (key,))
+        key = _engine_key(key)
+        before = self._handles.producer.get_value(key)
+        self._handles.producer.remove_value(key)
+        self._drop_parts(key, before)
 
-    def sweep(self) -> int:
-        """Deletes what has expired."""
-        self._swept = time.monotonic()
-        deleted = self._connection.execute(
-            "DELETE FROM entries WHERE key IN (SELECT key FROM entries WHERE expires <= ? LIMIT ?)",
-            (time.time(), MOST_IN_SWEEP),
-        )
-        return deleted.rowcount
+    def _drop_parts(self, key: bytes, value: bytes | None) -> None:
+        for part in _parts_of(key, value):
+            self._handles.producer.remove_value(part)
 
 
-_parents: list[sqlite3.Connection] = []
+def _engine_key(key: bytes) -> bytes:
+    if 0 < len(key) <= LONGEST_KEY:
+        return key
+    return b"hash:" + hashlib.blake2b(key, digest_size=32).hexdigest().encode()
+
+
+def _parts_of(key: bytes, value: bytes | None) -> list[bytes]:
+    """The keys of the parts that a value lists; none, if it lists none."""
+    if value is None or not value.startswith(_PARTS):
+        return []
+    token, count = json.loads(value[len(_PARTS) :])
+    return [b"%s#%s.%d" % (key, token.encode(), number) for number in range(count)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,12 +10,12 @@ from celery.backends.base import KeyValueStoreBackend
 from celery.exceptions import TimeoutError as CeleryTimeout
 from kombu.utils.encoding import bytes_to_str, ensure_bytes
 
-from ._box import shared_handles
+from ._box import path_of_url, shared_handles
+from ._errors import Busy, Full
 from ._store import Store
-from .kombu import path_of_url
 
 # Seconds between two looks at a result: it comes soon, or not so soon.
-_PAUSES = (0.001, 0.001, 0.002, 0.002, 0.005, 0.005, 0.01, 0.02, 0.05)
+_PAUSES = (0.0002, 0.0002, 0.0005, 0.001, 0.001, 0.002, 0.002, 0.005, 0.005, 0.01, 0.01, 0.02, 0.02, 0.05)
 
 
 class Backend(KeyValueStoreBackend):
@@ -28,10 +27,9 @@ class Backend(KeyValueStoreBackend):
     def __init__(self, url: str | None = None, app: Any = None, **kwargs: Any) -> None:
         super().__init__(app=app, **kwargs)
         self.url = url or self.app.conf.result_backend
-        path, _ = path_of_url(self.url)
-        if not os.path.isdir(path):
-            shared_handles(path, {})  # makes the engine
-        self._store = Store(path)
+        path, query = path_of_url(self.url)
+        options = {"keeper": False} if query.get("keeper") == "0" else {}
+        self._store = Store(shared_handles(path, options))
         expires = self.prepare_expires(kwargs.get("expires"))
         self.expires: float | None = float(expires) if expires else None
 
@@ -56,13 +54,14 @@ class Backend(KeyValueStoreBackend):
         self._store.delete(ensure_bytes(key))
 
     def incr(self, key: Any) -> int:
-        return self._store.increment(ensure_bytes(key))
+        return self._store.increment(ensure_bytes(key), ttl=self.expires)
 
     def expire(self, key: Any, value: Any) -> None:
         self._store.expire(ensure_bytes(key), float(value))
 
-    def cleanup(self) -> None:
-        self._store.sweep()
+    def exception_safe_to_retry(self, exc: BaseException) -> bool:
+        """With result_backend_always_retry: the engine is full, or a process stopped while it changed the value."""
+        return isinstance(exc, (Busy, Full))
 
     # --- waiting: Celery would look every half second
 

@@ -15,7 +15,6 @@ import time
 from datetime import datetime, timezone
 from queue import Empty
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 from kombu.transport import base, virtual
 from kombu.transport.virtual.base import queue_declare_ok_t
@@ -24,19 +23,10 @@ from kombu.utils.uuid import uuid
 import ringmill_kombu  # noqa: F401  (a plain kombu.Connection("ringmill:///DIRECTORY") works from now on)
 
 from . import _core
-from ._box import Box
+from ._box import Box, path_of_url
 from ._errors import Error, Full, NotFound
 from ._mailboxes import Mailbox, send_to_mailbox
 from ._names import engine_name
-
-
-def path_of_url(url: str) -> tuple[str, dict[str, str]]:
-    """ringmill:///var/lib/jobs?keeper=0"""
-    parts = urlsplit(url.partition("+")[2] if "+" in url.partition("://")[0] else url)
-    path = (parts.netloc + parts.path) if parts.netloc else parts.path
-    if not path:
-        raise ValueError(f"no directory in {url!r}: as ringmill:///var/lib/jobs")
-    return path, dict(parse_qsl(parts.query))
 
 
 class QoS(virtual.QoS):
