@@ -158,7 +158,7 @@ void KeeperWork::refill_rings() {
 void KeeperWork::finish_scan() {
   refill_rings();  // the scan may have found some
   last_scan_ns_ = steady_clock_ns();
-  for (std::uint32_t number = 0; number < most_participants; ++number) {
+  for (std::uint32_t number = 0; number < engine_->segment.participants_end(); ++number) {
     if (!scan_.dead().test(number)) continue;
     reaper_.release_entry(number);
     dead_.reset(number);

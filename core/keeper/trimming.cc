@@ -5,6 +5,7 @@
 #include "core/base/log.h"
 #include "ipc/clock.h"
 #include "ipc/registry.h"
+#include "ipc/sleepers.h"
 #include "ipc/visits.h"
 #include "ipc/waking.h"
 
@@ -18,6 +19,10 @@ constexpr int most_begun_in_a_turn = 8;
 /// About 15 us each.
 constexpr int most_freed_in_a_turn = 32;
 constexpr std::uint64_t most_between_looks_ns = 1'000'000'000;
+/// Calls take less, but for the largest; a longer one costs a group that is begun again.
+constexpr std::uint64_t longest_wait_ns = 50'000'000;
+/// Until the next group, after one that was taken back.
+constexpr std::uint64_t rest_ns = 1'000'000'000;
 
 }  // namespace
 
@@ -35,6 +40,7 @@ Trimming::Trimming(const Segment& segment, std::uint32_t number)
     chunks_.clear_bit(chunk);
     leaving_.push_back(chunk);
   }
+  is_inherited_ = !leaving_.empty();
   if (!leaving_.empty()) phase_ = ask_for_quiet() ? Phase::waiting : Phase::collecting;
 }
 
@@ -48,10 +54,15 @@ void Trimming::turn(std::uint64_t now_ns) {
         chosen_.pop_back();
       }
       if (leaving_.empty() || (!chosen_.empty() && leaving_.size() < most_in_a_group)) return;
+      wait_ends_ns_ = now_ns + longest_wait_ns;
       if (ask_for_quiet()) phase_ = Phase::waiting;
       return;
     case Phase::waiting:
-      if (is_quiet()) phase_ = Phase::freeing;
+      if (is_quiet()) {
+        phase_ = Phase::freeing;
+      } else if (must_take_back(now_ns)) {
+        take_back(now_ns);
+      }
       return;
     case Phase::freeing:
       for (int n = 0; n < most_freed_in_a_turn && !leaving_.empty(); ++n) {
@@ -60,6 +71,7 @@ void Trimming::turn(std::uint64_t now_ns) {
       }
       if (!leaving_.empty()) return;
       lower_common_end();
+      is_inherited_ = false;
       phase_ = Phase::collecting;
       return;
   }
@@ -188,6 +200,20 @@ bool Trimming::is_quiet() noexcept {
            EntryState::of(segment_->participant(open.number)).state == ParticipantState::free;
   });
   return open_.empty() && segment_->has_no_looks();  // give.B4
+}
+
+bool Trimming::must_take_back(std::uint64_t now_ns) const noexcept {
+  if (is_inherited_) return false;
+  return now_ns >= wait_ends_ns_ || Sleepers(*segment_, segment_->signals().space_waiters).any();
+}
+
+void Trimming::take_back(std::uint64_t now_ns) noexcept {
+  for (const std::uint32_t chunk : leaving_) keep(chunk);
+  leaving_.clear();
+  chosen_.clear();
+  open_.clear();
+  look_at_ns_ = now_ns + rest_ns;
+  phase_ = Phase::collecting;
 }
 
 void Trimming::finish(std::uint32_t chunk) noexcept {

@@ -6,6 +6,9 @@
 //
 // Chunks go in groups, so that one wait for visits (give.B4) serves many. Each turn does a bounded part: about half a
 // millisecond.
+//
+// Chunks on their way are no room for jobs. So a group is taken back when a visit does not end in time, because its
+// process is stopped, and at once when a producer waits for room: a stopped process keeps memory, and no room.
 #pragma once
 
 #include <cstdint>
@@ -47,6 +50,9 @@ class Trimming {
   /// The rest of give.B3, and the beginning of give.B4. False: the kernel has no barrier for us.
   bool ask_for_quiet();
   bool is_quiet() noexcept;
+  /// Whether the group is to stay after all. One that a former keeper began may have lost its memory: it cannot.
+  bool must_take_back(std::uint64_t now_ns) const noexcept;
+  void take_back(std::uint64_t now_ns) noexcept;
   /// give.B5: the chunk stays after all.
   void keep(std::uint32_t chunk) noexcept;
   /// give.B5 to give.B7.
@@ -64,6 +70,8 @@ class Trimming {
   std::uint64_t look_at_ns_ = 0;
   bool can_wait_ = true;
   Phase phase_ = Phase::collecting;
+  bool is_inherited_ = false;                 // the group is of a former keeper
+  std::uint64_t wait_ends_ns_ = 0;            // in Phase::waiting
   std::vector<std::uint64_t> free_since_ns_;  // per chunk; 0: some of its cells are in use
   std::vector<std::uint32_t> chosen_;
   std::vector<std::uint32_t> leaving_;

@@ -8,10 +8,13 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/inspect/invariants.h"
 #include "core/keeper/trimming.h"
+#include "ipc/registry.h"
+#include "ipc/sleepers.h"
 #include "tests/crash/single_step.h"
 #include "tests/crash/stepped_test.h"
 #include "tests/support/core_test.h"
@@ -175,6 +178,63 @@ TEST_F(GrowthStepped, a_keeper_that_is_killed_anywhere_while_it_gives_back_costs
     EXPECT_EQ(world.fill(), grown_capacity);
     EXPECT_EQ(world.jobs(), grown_capacity);
   }
+}
+
+/// A process that is stopped inside a visit, and a chunk that is on its way to be given back because of nothing else.
+class StoppedVisitor : public GrowthStepped {
+ protected:
+  void SetUp() override {
+    GrowthStepped::SetUp();
+    if (IsSkipped()) return;
+    ASSERT_EQ(world_.fill(), grown_capacity);
+    world_.drain();
+    visitor_.emplace([this] {
+      Engine engine = world_.scratch.open(test::without_keeper);
+      const auto producer = must(engine.attach(Role::producer));
+      ringmill_step_begin();
+      static_cast<void>(producer->enqueue(world_.memory_job()));
+      ringmill_step_end();
+    });
+    ASSERT_EQ(visitor_->run_to_begin(), State::between);
+    inside_.emplace(world_.scratch);
+    while (!is_visiting()) ASSERT_EQ(visitor_->step(1), State::between);
+    trimming_.emplace(inside_->segment(), inside_->number());
+    for (int n = 0; n < 6; ++n) trimming_->turn(now_ns_ += 1'000'000);
+    ASSERT_TRUE(trimming_->is_busy());
+  }
+  bool is_visiting() const {
+    bool found = false;
+    for_each_entry_in_use(inside_->segment(), [&](std::uint32_t number, ParticipantState) {
+      found |= inside_->segment().participant(number).process_id.load() ==
+                   static_cast<std::uint32_t>(visitor_->process_id()) &&
+               inside_->segment().participant(number).visit.load() % 2 != 0;
+    });
+    return found;
+  }
+
+  Grown world_;
+  std::optional<SteppedProcess> visitor_;
+  std::optional<Inside> inside_;
+  std::optional<Trimming> trimming_;
+  std::uint64_t now_ns_ = steady_clock_ns();
+};
+
+TEST_F(StoppedVisitor, keeps_memory_and_no_room) {
+  EXPECT_LT(world_.fill(), grown_capacity - 1) << "the chunk is no room while it is on its way";
+  world_.drain();
+  trimming_->turn(now_ns_ += 60'000'000);
+  EXPECT_FALSE(trimming_->is_busy());
+  EXPECT_GE(world_.fill(), grown_capacity - 1);  // the stopped one may have a cell in hand
+  for (const std::string& finding : check_invariants(inside_->segment(), false)) ADD_FAILURE() << finding;
+}
+
+TEST_F(StoppedVisitor, makes_no_producer_wait) {
+  world_.fill();
+  std::thread producer([this] { EXPECT_TRUE(world_.attach(Role::producer)->enqueue(world_.memory_job(), 10s)); });
+  ASSERT_TRUE(
+      test::await([this] { return Sleepers(inside_->segment(), inside_->segment().signals().space_waiters).any(); }));
+  trimming_->turn(now_ns_ += 1'000'000);
+  producer.join();
 }
 
 }  // namespace

@@ -154,7 +154,7 @@ class Sweeper {
     Tally::Line& line = tally_->lines[tally_->line_count];
     subject.name().copy(line.name.data(), line.name.size() - 1);
     ++tally_->line_count;
-    stage_.renew();
+    stage_.renew(subject.shape());
     const std::uint32_t room = stage_.world->room_in_registry();
     // The first run meets symbols that are not bound yet and memory that was never touched.
     std::optional<StepPath> path = subject.measure(stage_);

@@ -198,6 +198,12 @@ void complete_and_follow(Child& child) {
   report.enqueued = answer;
 }
 
+/// The cells that producers may take, two of which hold jobs that stand there.
+constexpr std::uint32_t all_but_two = 126;
+constexpr std::uint32_t all_but_three = all_but_two - 1;
+constexpr std::uint32_t kept_results = 8;
+constexpr std::uint32_t one_chunk = 64;
+
 void claim(Child& child) {
   Result<Job> job = child.participant().claim();
   if (job) return child.hold(*std::move(job));
@@ -400,7 +406,7 @@ void Child::finish() {
 }
 
 std::span<const Operation> operations() {
-  static const std::array<Operation, 29> all{{
+  static const std::array<Operation, 34> all{{
       {"enqueue", {1, 2}, attach_only, enqueue},
       {"enqueue_batch", {1, 2}, attach_only, enqueue_batch},
       {"claim", {0, 1, 2, 0}, attach_to_claim, claim},
@@ -430,6 +436,12 @@ std::span<const Operation> operations() {
       {"cancel", {0, 1, 2}, attach_only, cancel},
       {"attach", {1}, [](Child&) {}, attach_only},
       {"leave", {0, 0, 1, 2}, claim_ahead, leave},
+      // With room for three more, one word of the free map has them and those that are kept for handlers.
+      {"enqueue_near_full", {1, 2}, attach_only, enqueue, {}, 0, all_but_two - 3},
+      {"enqueue_refused", {1, 2}, attach_only, enqueue, {}, 0, all_but_two},
+      {"follow_up_full", {0, 1, 2}, claim_one_urgent, complete_and_follow, {}, 0, all_but_three},
+      {"evict_result", {1, 2}, attach_only, enqueue, {}, kept_results, all_but_two - kept_results},
+      {"grow", {1, 2}, attach_only, enqueue, {}, 0, one_chunk - 2, Shape::growing},
   }};
   return all;
 }

@@ -150,6 +150,10 @@ class Child {
 /// Levels of jobs that stand before the child starts: this much more means a large payload.
 inline constexpr std::size_t large_standing = 100;
 
+/// `plain`: all cells are there from the beginning. `growing`: of three chunks of cells the last one comes when jobs
+/// need it, and goes at once when they do not.
+enum class Shape : std::uint8_t { plain, growing };
+
 struct Operation {
   std::string_view name;
   /// Levels of the jobs that are enqueued before the child starts, as indices of level_names, or tube. Job n: serial n.
@@ -160,6 +164,10 @@ struct Operation {
   void (*act)(Child& child);
   /// Of the jobs that are enqueued before.
   JobOptions options{};
+  /// Results that are kept until others need the room, then fillers, that stand there as well.
+  std::uint32_t kept = 0;
+  std::uint32_t fillers = 0;
+  Shape shape = Shape::plain;
 };
 
 /// Everything that a producer or a worker does.

@@ -165,7 +165,7 @@ SteppedProcess::State SteppedProcess::wait_for_stop() {
   if (answer < 0 && errno == EINTR) return state_ = State::silent;
   if (answer != process_id_ || !WIFSTOPPED(wait_status_)) return state_ = State::ended;
   stop_signal_ = WSTOPSIG(wait_status_) == SIGTRAP ? 0 : WSTOPSIG(wait_status_);
-  const std::uintptr_t at = address();
+  const std::uintptr_t at = address_ = standing_at();
   return state_ =
              at == address_of(ringmill_step_end) || at == behind(ringmill_step_end) ? State::at_end : State::between;
 }
@@ -294,7 +294,7 @@ void SteppedProcess::kill() {
   state_ = State::ended;
 }
 
-std::uintptr_t SteppedProcess::address() const { return instruction_of(process_id_); }
+std::uintptr_t SteppedProcess::standing_at() const { return instruction_of(process_id_); }
 
 bool SteppedProcess::set_breakpoint(std::uintptr_t address) const { return break_at(process_id_, address); }
 

@@ -103,7 +103,7 @@ class SteppedProcess {
   State state() const noexcept { return state_; }
   pid_t process_id() const noexcept { return process_id_; }
   /// The address of the next instruction while it stands.
-  std::uintptr_t address() const;
+  std::uintptr_t address() const noexcept { return address_; }
   /// After `ended`: "exit 0", "signal 11". Empty before.
   std::string ending() const;
   bool ended_well() const noexcept;
@@ -111,6 +111,7 @@ class SteppedProcess {
  private:
   State resume(int request);
   State wait_for_stop();
+  std::uintptr_t standing_at() const;
   void step_once();
   void go_on_to(std::uintptr_t address);
   bool set_breakpoint(std::uintptr_t address) const;
@@ -121,6 +122,7 @@ class SteppedProcess {
   State state_ = State::running;
   int stop_signal_ = 0;  // what stopped it last, other than our traps: delivered when it goes on
   int wait_status_ = 0;
+  std::uintptr_t address_ = 0;  // read at each stop: a question to the kernel takes as long as a step
 };
 
 }  // namespace ringmill::crash

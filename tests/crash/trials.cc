@@ -14,45 +14,43 @@ using State = SteppedProcess::State;
 
 /// Rings hold twice the table's cells; three levels share one refill.
 constexpr int refills_per_lap = 2 * static_cast<int>(level_names.size()) + 1;
-void check_marks(const World& world, std::vector<Problem>& problems) {
-  if (const std::uint32_t unmarked = world.unmarked_cells(); unmarked > 0) {
+void check_marks(const World& world, std::uint32_t allowed, std::vector<Problem>& problems) {
+  if (const std::uint32_t unmarked = world.unmarked_cells(); unmarked > allowed) {
     problems.push_back({Trouble::lost, fmt::format("the journal will never look at {} cells that changed", unmarked)});
   }
 }
-
-/// The most jobs that one operation has in its hands.
-constexpr std::uint32_t most_in_hand = 4;
 
 class WorkerSubject final : public Subject {
  public:
   explicit WorkerSubject(const Operation& operation) : operation_(&operation) {}
   std::string_view name() const noexcept override { return operation_->name; }
+  Shape shape() const noexcept override { return operation_->shape; }
 
   std::optional<StepPath> measure(Stage& stage) override {
-    if (!stage.begin(operation_->standing, lease_in(stage), operation_->options).empty()) return std::nullopt;
+    Runs runs;
+    if (!stage.begin(*operation_, lease_in(stage), runs).empty()) return std::nullopt;
     SteppedProcess process(stage.child_body(*operation_), patience_to_record);
     process.run_to_begin();
     auto path = process.record();
     std::vector<Problem> problems;
     let_finish(process, problems);
-    Runs runs;
     check_all(stage, runs, operation_->standing.size(), Mode::stop, problems);
     for (const Problem& problem : problems) fmt::print("  undisturbed: {}\n", problem.what);
     return problems.empty() ? std::move(path) : std::nullopt;
   }
 
   std::vector<Problem> try_at(Stage& stage, const StepPath& path, std::uint64_t n) override {
-    std::vector<Problem> problems = stage.begin(operation_->standing, lease_in(stage), operation_->options);
+    Runs runs;
+    std::vector<Problem> problems = stage.begin(*operation_, lease_in(stage), runs);
     if (!problems.empty()) return problems;
     SteppedProcess process(stage.child_body(*operation_));
     process.run_to_begin();
     process.follow(path, n);
-    Runs runs;
     if (process.state() == State::ended || process.state() == State::silent) {
       problems.push_back({Trouble::stuck, fmt::format("the process never came there: {}", process.ending())});
     } else if (stage.mode == Mode::kill) {
       process.kill();
-      work_after_kill(stage, runs, n, problems);
+      work_after_kill(stage, runs, n, unmarked(), problems);
     } else {
       work_beside_stopped(stage, runs, n % 2 == 1, problems);
       let_finish(process, problems);
@@ -61,7 +59,7 @@ class WorkerSubject final : public Subject {
         problems.push_back({Trouble::stuck, "no process died, and yet a job waits for the keeper's scan"});
       }
     }
-    check_all(stage, runs, operation_->standing.size(), stage.mode, problems);
+    check_all(stage, runs, operation_->standing.size(), stage.mode, problems, unmarked());
     return problems;
   }
 
@@ -70,13 +68,16 @@ class WorkerSubject final : public Subject {
     return stage.mode == Mode::stop ? short_lease : long_lease;
   }
 
-  static void work_after_kill(Stage& stage, Runs& runs, std::uint64_t n, std::vector<Problem>& problems) {
+  std::uint32_t unmarked() const noexcept { return operation_->kept != 0 ? 1 : 0; }
+
+  static void work_after_kill(Stage& stage, Runs& runs, std::uint64_t n, std::uint32_t unmarked,
+                              std::vector<Problem>& problems) {
     World& world = *stage.world;
     if (n % 2 == 1) world.drain(stage.trial, runs);
     if (n % 4 < 2) return;
     // A turn hands over at once what the dead one's lists say; a scan is not due so soon after the last one.
     world.turn();
-    check_marks(world, problems);
+    check_marks(world, unmarked, problems);
     world.drain(stage.trial, runs);
     if (world.cells_in(CellState::queued) + world.cells_in(CellState::running) + world.cells_in(CellState::completing) >
         0) {
@@ -110,9 +111,22 @@ class WorkerSubject final : public Subject {
 
 }  // namespace
 
-void Stage::renew() {
+void Stage::renew() { renew(world ? world->shape() : Shape::plain); }
+
+void Stage::renew(Shape shape) {
   world.reset();
-  world = std::make_unique<World>(folder, shm_folder);
+  world = std::make_unique<World>(folder, shm_folder, shape);
+}
+
+std::vector<Problem> Stage::begin(const Operation& operation, std::chrono::milliseconds job_lease, Runs& runs) {
+  if (!world->keep_results(operation.kept)) return {{Trouble::stuck, "the engine keeps no results"}};
+  std::vector<Problem> problems = begin(operation.standing, job_lease, operation.options);
+  if (problems.empty() && world->fill(trial, runs, operation.fillers) != operation.fillers) {
+    problems.push_back({Trouble::stuck, "the engine refuses the fillers of a trial"});
+  }
+  if (operation.kept + operation.fillers != 0) world->empty_hands();
+  world->let_journal_see();
+  return problems;
 }
 
 std::vector<Problem> Stage::begin(const std::vector<std::size_t>& standing, std::chrono::milliseconds job_lease,
@@ -138,17 +152,19 @@ std::function<void()> Stage::child_body(const Operation& operation) const {
   };
 }
 
-void churn(World& world, std::uint64_t trial, Runs& runs, bool is_keeping, std::vector<Problem>& problems) {
+void churn(World& world, std::uint64_t trial, Runs& runs, bool is_keeping, std::vector<Problem>& problems,
+           std::uint32_t in_hand) {
   if (is_keeping) world.reap();
   world.drain(trial, runs);
   if (is_keeping && world.cells_in(CellState::queued) > 0) {
     problems.push_back({Trouble::stuck, "a job waits, and no survivor can claim it while the process stands"});
   }
-  if (world.unfinished_cells() > most_in_hand) {
+  if (world.unfinished_cells() > in_hand) {
     problems.push_back({Trouble::stuck, fmt::format("{} cells are held by a process that has {} in its hands",
-                                                    world.unfinished_cells(), most_in_hand)});
+                                                    world.unfinished_cells(), in_hand)});
   }
   for (int refill = 0; refill < refills_per_lap; ++refill) {
+    if (is_keeping) world.settle_memory();
     const std::uint32_t room = World::plain_capacity - std::min(world.used_cells(), World::plain_capacity);
     const std::uint32_t filled = world.fill(trial, runs);
     if (is_keeping && filled != room) {
@@ -159,11 +175,12 @@ void churn(World& world, std::uint64_t trial, Runs& runs, bool is_keeping, std::
   }
 }
 
-void check_all(Stage& stage, Runs& runs, std::size_t standing, Mode ledger_mode, std::vector<Problem>& problems) {
+void check_all(Stage& stage, Runs& runs, std::size_t standing, Mode ledger_mode, std::vector<Problem>& problems,
+               std::uint32_t unmarked) {
   World& world = *stage.world;
   const auto add = [&](Trouble trouble, std::string what) { problems.push_back({trouble, std::move(what)}); };
   world.reap();
-  check_marks(world, problems);
+  check_marks(world, unmarked, problems);
   world.drain(stage.trial, runs);
   if (const std::uint32_t queued = world.cells_in(CellState::queued); queued > 0) {
     add(Trouble::stuck, fmt::format("{} jobs wait, and no worker can claim them", queued));
@@ -202,6 +219,8 @@ std::vector<std::unique_ptr<Subject>> all_subjects() {
   for (const Operation& operation : operations()) subjects.push_back(worker_subject(operation));
   subjects.push_back(waking_subject());
   subjects.push_back(journal_subject());
+  for (auto& subject : room_subjects()) subjects.push_back(std::move(subject));
+  subjects.push_back(resize_subject());
   for (auto& subject : keeper_subjects()) subjects.push_back(std::move(subject));
   return subjects;
 }

@@ -44,9 +44,12 @@ struct Stage {
 
   /// A new engine: after a problem, so that it is counted once.
   void renew();
+  void renew(Shape shape);
   /// Clears the report and enqueues what stands there before, with this lease. Problems: the engine refused.
   std::vector<Problem> begin(const std::vector<std::size_t>& standing, std::chrono::milliseconds job_lease,
                              const JobOptions& options = {});
+  /// The same for all that an operation wants.
+  std::vector<Problem> begin(const Operation& operation, std::chrono::milliseconds job_lease, Runs& runs);
   std::function<void()> child_body(const Operation& operation) const;
 };
 
@@ -55,6 +58,7 @@ class Subject {
  public:
   virtual ~Subject() = default;
   virtual std::string_view name() const noexcept = 0;
+  virtual Shape shape() const noexcept { return Shape::plain; }
   /// Runs the operation once without harm and notes its path. Nothing: it did not come to its end.
   virtual std::optional<StepPath> measure(Stage& stage) = 0;
   virtual std::vector<Problem> try_at(Stage& stage, const StepPath& path, std::uint64_t n) = 0;
@@ -67,14 +71,22 @@ std::unique_ptr<Subject> worker_subject(const Operation& operation);
 std::unique_ptr<Subject> waking_subject();
 /// The keeper's repair of one thing that the dead can leave behind.
 std::vector<std::unique_ptr<Subject>> keeper_subjects();
+/// The keeper frees kept results, or gives memory back.
+std::vector<std::unique_ptr<Subject>> room_subjects();
+/// An engine gets another size: its steps are the system calls.
+std::unique_ptr<Subject> resize_subject();
 /// A round of the journal, its take-over included.
 std::unique_ptr<Subject> journal_subject();
 
 /// What the survivors do while a process stands: empty, full, empty, until each ring has gone round. `is_keeping`:
 /// our keeper is in office, so each refill must reach every cell that the stopped one does not hold.
-void churn(World& world, std::uint64_t trial, Runs& runs, bool is_keeping, std::vector<Problem>& problems);
-/// The end of each trial: empty, full, empty, invariants, ledger.
-void check_all(Stage& stage, Runs& runs, std::size_t standing, Mode ledger_mode, std::vector<Problem>& problems);
+/// `in_hand`: so many cells the stopped one may hold.
+void churn(World& world, std::uint64_t trial, Runs& runs, bool is_keeping, std::vector<Problem>& problems,
+           std::uint32_t in_hand = 4);
+/// The end of each trial: empty, full, empty, invariants, ledger. `unmarked`: so many cells may lack their mark for the
+/// journal (evict.V2).
+void check_all(Stage& stage, Runs& runs, std::size_t standing, Mode ledger_mode, std::vector<Problem>& problems,
+               std::uint32_t unmarked = 0);
 /// Lets a stopped process go on to its own end.
 void let_finish(SteppedProcess& process, std::vector<Problem>& problems);
 

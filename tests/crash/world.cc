@@ -42,14 +42,18 @@ std::shared_ptr<EngineCore> open_core(const std::filesystem::path& directory) {
   return must(open_engine(directory, false), "open the engine");
 }
 
-World::World(const std::filesystem::path& folder, const std::filesystem::path& shm_folder)
-    : directory_(folder / "engine") {
-  must(Engine::create(directory_, CreateOptions{.capacity = plain_capacity,
-                                                .reserve = std::vector<LevelReserve>{{.level = "low", .jobs = 0}},
-                                                .max_payload = 16 * 1024,
-                                                .arena = 4 * least_arena_chunk_bytes,
-                                                .shm_dir = shm_folder}),
-       "create");
+World::World(const std::filesystem::path& folder, const std::filesystem::path& shm_folder, Shape shape)
+    : directory_(folder / "engine"), shape_(shape) {
+  CreateOptions options{.capacity = plain_capacity,
+                        .reserve = std::vector<LevelReserve>{{.level = "low", .jobs = 0}},
+                        .max_payload = 16 * 1024,
+                        .arena = 4 * least_arena_chunk_bytes,
+                        .shm_dir = shm_folder};
+  if (shape == Shape::growing) {
+    options.cell_size = CellChunks::chunk_bytes / CellChunks::least_chunk_cells;
+    options.keep_memory = std::chrono::milliseconds(0);
+  }
+  must(Engine::create(directory_, options), "create");
   engine_.emplace(must(Engine::open(directory_, OpenOptions{.embedded_keeper = false}), "open"));
   kind_ = must(engine_->kind("sweep"), "kind");
   for (std::size_t n = 0; n < tube; ++n) levels_[n] = must(engine_->level(level_names[n]), "level");
@@ -161,12 +165,60 @@ void World::let_journal_see_leaders() {
 void World::let_times_come() {
   if (core_->segment.signals().flow.load() != 0) must(engine_->limit(kind_, {}), "take the limits off");
   const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+  if (keeper_) forget_results();
   while (keeper_ && is_waited_for() && std::chrono::steady_clock::now() < end) {
     let_journal_see_leaders();
     note_kept();
     keeper_->turn(false);
     bury();
   }
+}
+
+bool World::keep_results(std::uint32_t count) {
+  const JobOptions options{.keep_result = std::chrono::hours(1)};
+  const Payload payload = payload_of(trial_, most_serials + most_fillers);  // no job's
+  for (std::uint32_t n = 0; n < count; ++n) {
+    const auto id = survivor_->enqueue({.kind = kind_, .level = levels_[0], .payload = payload, .options = &options});
+    auto job = survivor_->claim();
+    if (!id || !job || job->id() != *id || !job->complete(as_payload(result_text))) return false;
+    kept_on_purpose_.push_back(*id);
+  }
+  return true;
+}
+
+void World::forget_results() {
+  Settling settling(core_->segment, keeper_number_);
+  for (const JobId id : std::exchange(kept_on_purpose_, {})) {
+    const CellIndex index = index_of(id);
+    const StateWord word = settling.table().word(index);
+    if (word.state() != CellState::completed || word.generation() != generation_of(id)) continue;  // evicted
+    if (settling.drop(index, word)) core_->segment.free_map().put_cell(index);
+  }
+}
+
+void World::empty_hands() {
+  survivor_.reset();
+  survivor_ = must(engine_->attach(Role::worker), "attach");
+}
+
+bool World::is_whole() const noexcept {
+  bool is_whole = true;
+  const JobTable table(core_->segment);
+  for (CellIndex index = 0; index < capacity; ++index) is_whole = is_whole && table.is_there(index);
+  return is_whole;
+}
+
+void World::settle_memory() {
+  if (shape_ != Shape::growing || !keeper_) return;
+  const CellChunks chunks = core_->segment.chunks();
+  const auto is_leaving = [&chunks] {
+    bool found = false;
+    for (std::uint32_t n = 0; n < chunks.count(); ++n) found |= chunks.word(n).state == ChunkState::leaving;
+    return found;
+  };
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  do keeper_->turn(false);
+  while (is_leaving() && std::chrono::steady_clock::now() < end);
 }
 
 bool World::is_waited_for() const noexcept {
@@ -185,6 +237,7 @@ void World::reap() {
   note_kept();
   keeper_->reap_all();
   bury();
+  settle_memory();
 }
 
 /// Returns nothing for a filler, or for a job that no participant has.
@@ -265,9 +318,9 @@ std::size_t World::claim_all(std::uint64_t trial, Runs& runs) {
   }
 }
 
-std::uint32_t World::fill(std::uint64_t trial, Runs& runs) {
+std::uint32_t World::fill(std::uint64_t trial, Runs& runs, std::uint32_t most) {
   const std::uint32_t before = runs.fillers;
-  while (runs.fillers < most_fillers) {
+  while (runs.fillers < most_fillers && runs.fillers - before < most) {
     const LargePayload payload = large_payload_of(trial, most_serials + runs.fillers);
     const bool is_large = runs.fillers % 2 == 1;
     const Result<JobId> id =
@@ -290,6 +343,7 @@ void World::let_journal_see() {
   for (std::uint32_t word = 0; word < marks.words(); ++word) marks.settle(word, marks.take(word));
   for (CellIndex index = 0; index < capacity; ++index) {
     const StateWord word = table.word(index);
+    if (!table.is_there(index)) continue;
     table.header(index).revision.store(word.has_job() ? JournalNote{word.generation(), 1}.bits() : 0);
     attempts_seen_[index] = table.header(index).attempts.load();
   }
@@ -304,6 +358,7 @@ void World::forget_journal() {
   JournalMarks marks = segment.marks();
   for (std::uint32_t word = 0; word < marks.words(); ++word) marks.settle(word, marks.take(word));
   for (CellIndex index = 0; index < capacity; ++index) {
+    if (!table.is_there(index)) continue;
     table.header(index).revision.store(0);
     if (table.word(index).state() != CellState::free) {
       marks.mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));
@@ -324,6 +379,7 @@ std::uint32_t World::unmarked_cells() const noexcept {
   std::uint32_t count = 0;
   for (CellIndex index = 0; index < capacity; ++index) {
     const StateWord word = table.word(index);
+    if (!table.is_there(index)) continue;
     const CellHeader& header = table.header(index);
     const std::uint64_t known = JournalNote::of(header.revision.load()).generation;
     const bool is_known =
@@ -417,7 +473,11 @@ std::uint32_t World::room_in_registry() const {
   if (guests == 0) {
     Engine engine = must(Engine::open(directory_, OpenOptions{.embedded_keeper = false}), "open");
     std::vector<std::unique_ptr<Participant>> all;
-    while (auto guest = engine.attach(Role::tool)) all.push_back(*std::move(guest));
+    // Those that are there from the beginning: each walk over entries passes all that were ever in use.
+    while (auto guest = engine.attach(Role::tool)) {
+      if ((*guest)->number() >= static_cast<int>(entries_in_a_step)) break;
+      all.push_back(*std::move(guest));
+    }
     const auto count = static_cast<std::uint32_t>(all.size());
     const bool told = ::write(writer.descriptor(), &count, sizeof count) == sizeof count;
     all.clear();

@@ -51,12 +51,13 @@ class World {
 
   /// Makes an engine below `folder`, its segment below `shm_folder`, and becomes its keeper. Ends the process when
   /// that fails.
-  World(const std::filesystem::path& folder, const std::filesystem::path& shm_folder);
+  World(const std::filesystem::path& folder, const std::filesystem::path& shm_folder, Shape shape);
   World(const World&) = delete;
   World& operator=(const World&) = delete;
   ~World();
 
   const std::filesystem::path& directory() const noexcept { return directory_; }
+  Shape shape() const noexcept { return shape_; }
   const Segment& segment() const noexcept { return core_->segment; }
   EngineCore& core() const noexcept { return *core_; }
   /// As if nothing had ever been journaled: no files, no notes, every job marked.
@@ -75,8 +76,18 @@ class World {
 
   /// Claims and completes whatever can be claimed now, without waiting for anything but the keeper's turns.
   void drain(std::uint64_t trial, Runs& runs);
-  /// Enqueues fillers over all levels until the engine says that it is full. Returns how many.
-  std::uint32_t fill(std::uint64_t trial, Runs& runs);
+  /// Enqueues fillers over all levels until the engine says that it is full, or there are `most`. Returns how many.
+  std::uint32_t fill(std::uint64_t trial, Runs& runs, std::uint32_t most = most_fillers);
+  /// Completes so many jobs whose results stay until others need the room. False: the engine refused.
+  bool keep_results(std::uint32_t count);
+  std::uint32_t kept_results() const noexcept { return cells_in(CellState::completed); }
+  /// The most that are kept from now on; 0: only the room bounds them.
+  void bound_results(std::uint32_t most) noexcept { core_->segment.signals().results_limit.store(most); }
+  /// Turns of the keeper until no chunk is on its way.
+  void settle_memory();
+  /// The survivor has no free cells in hand any more.
+  void empty_hands();
+  bool is_whole() const noexcept;
 
   /// The keeper's usual turn, deaths and late leases included.
   void turn();
@@ -108,11 +119,14 @@ class World {
   std::uint32_t strangers() const noexcept;
   /// Returns the broken invariants, while no participant works.
   std::vector<std::string> broken_invariants() const;
-  /// How many participants can attach beside the survivors', tried out by a process of its own.
+  /// How many participants can attach beside the survivors' in the entries that are there from the beginning, tried out
+  /// by a process of its own.
   std::uint32_t room_in_registry() const;
 
  private:
   bool is_waited_for() const noexcept;
+  /// A trial whose results others did not need.
+  void forget_results();
   /// How many it claimed.
   std::size_t claim_all(std::uint64_t trial, Runs& runs);
   /// Until nothing waits for its time, or its end, any more.
@@ -128,6 +142,8 @@ class World {
   void note_run(Job& job, std::uint64_t trial, Runs& runs);
 
   std::filesystem::path directory_;
+  Shape shape_;
+  std::vector<JobId> kept_on_purpose_;
   std::optional<Engine> engine_;
   std::unique_ptr<Participant> survivor_;
   std::shared_ptr<EngineCore> core_;
