@@ -90,8 +90,16 @@ end:
 #if MOST_PARTICIPANT >= 5
   :: d_step { step == CHOOSE && IS_TO_REAP(4) -> d = 4; step = TAKE_SLOT }
 #endif
-  :: d_step { step == CHOOSE && (scan_wanted || (overflow && ROOM) || SOME_PRODUCER_SHORT) ->
-       step = SCAN_START }
+  :: d_step { step == CHOOSE && (scan_wanted || SOME_PRODUCER_SHORT) -> step = SCAN_START }
+  /* refill: a job of the overflow queue gets a hint, whatever hints of it there are */
+  :: d_step { step == CHOOSE && !scan_wanted && overflow && ROOM ->
+       do :: ((overflow >> c) & 1) -> break :: else -> c++ od;
+       overflow = overflow & ~(1 << c); mine = cell[c];
+       if
+       :: STATE(mine) == QUEUED -> refilled = c + 1; hint = HINT(ID(mine, c)); return_to = CHOOSE; step = PUSH_ONLY
+       :: else -> skip
+       fi;
+       mine = 0; c = 0 }
 #if TICKS > 0
   :: d_step { step == CHOOSE && IS_LATE(FIRST_WORKER) -> d = FIRST_WORKER; step = LATE_CELL }
 #if WORKERS == 2
@@ -117,7 +125,7 @@ end:
        j = 0; d = 0; c = 0; mine = 0; scan_wanted = 1 }
 
   /* scan: reap.D6 for all that were taken over */
-  :: d_step { step == SCAN_START -> overflow = 0; scanning = 1; scan_wanted = 0; count = 0; step = SCAN_CELL }
+  :: d_step { step == SCAN_START -> scanning = 1; scan_wanted = 0; count = 0; step = SCAN_CELL }
   :: d_step { step == SCAN_CELL && count < CELLS -> /* scan.T1 */
        c = count; count++; mine = cell[c]; return_to = SCAN_CELL; d = OWNER(mine);
        if
@@ -150,7 +158,7 @@ end:
        for (j : 1 .. MOST_PARTICIPANT) {
          if :: (taken >> j) & 1 -> is_free_entry[j] = 1; placing[j] = 0; lease_id[j] = 0 :: else fi
        }
-       j = 0; taken = 0; notes = 0; count = 0; scanning = 0; return_to = 0; step = CHOOSE;
+       j = 0; taken = 0; notes = 0; count = 0; scanning = 0; refilled = 0; return_to = 0; step = CHOOSE;
        check_nobody_forgotten() }
 
   /* expire the lease of the living d: the word first, the deadline after it */
@@ -206,7 +214,7 @@ end:
        if :: step != TAKE_PLACING -> d = 0 :: else fi }
   :: d_step { step == PUSH_ONLY -> step = CLEAR_PLACED }
      push() /* settle.E6 */
-  :: d_step { step == CLEAR_PLACED -> placing[me] = 0; check_nobody_forgotten(); step = CLEAR_SLOT }
+  :: d_step { step == CLEAR_PLACED -> placing[me] = 0; refilled = 0; check_nobody_forgotten(); step = CLEAR_SLOT }
   od
   } unless { gone[me] != HERE }
 }

@@ -87,7 +87,7 @@ byte ring[SLOTS];
 byte head = SLOTS;
 byte tail = SLOTS;
 byte free_map;
-bit overflow;
+byte overflow; /* bit per cell: the job is marked for the keeper's overflow queue */
 byte lease_id[MOST_PARTICIPANT + 1]; /* a worker's lease slot, a keeper's settling slot */
 byte lease_note[MOST_PARTICIPANT + 1];
 byte lease_deadline[MOST_PARTICIPANT + 1];
@@ -110,7 +110,8 @@ int completed;    /* bit per id */
 byte promised[MOST_PARTICIPANT + 1];  /* until when a holder was told that it has the lease */
 bit holds[MOST_PARTICIPANT + 1];      /* has a lease in its hands */
 bit was_revoked[MOST_PARTICIPANT + 1];/* and lost it */
-bit scanning;                         /* overflow was lowered, and no scan has ended since */
+bit scanning;                         /* no scan has ended since one was begun */
+byte refilled;                        /* the cell, plus 1, that a keeper has taken out of its queue, to push it */
 
 #define BIT_OF(id) (1 << (id))
 #define HINTED_AT(c, position) \
@@ -121,11 +122,13 @@ bit scanning;                         /* overflow was lowered, and no scan has e
                       (IS_STEPPED_OVER(head) && IS_STEPPED_OVER(head + 1) && HINTED_AT(c, head + 2)))
 
 /* ring.I1, as the protocol needs it: no waiting job is without a hint at or above the head, unless a process answers:
- * a participant whose placing list names it, or a scan that is due or under way. Part of the step that calls it. */
+ * a participant whose placing list names it, the keeper that has it in its overflow queue, or a scan that is under way.
+ * Part of the step that calls it. */
 inline check_nobody_forgotten() {
   for (check : 0 .. CELLS - 1) {
     if
-    :: STATE(cell[check]) == QUEUED && !REACHABLE(check) && !overflow && !scanning ->
+    :: STATE(cell[check]) == QUEUED && !REACHABLE(check) && !((overflow >> check) & 1) &&
+       refilled != check + 1 && !scanning ->
        for (owner : 1 .. MOST_PARTICIPANT) {
          placed = placed || (placing[owner] == ID(cell[check], check) && !is_free_entry[owner])
        }
@@ -211,7 +214,7 @@ inline push() {
        position = 0; hint = 0; push_step = LOOK }
      break
   :: d_step { push_step == NOTE_OVERFLOW ->
-       overflow = 1;
+       overflow = overflow | (1 << CELL(hint));
        if :: tail < position -> tail = position :: else fi;
        position = 0; hint = 0; push_step = LOOK }
      break
