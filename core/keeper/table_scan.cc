@@ -54,7 +54,11 @@ void TableScan::look_at_cells(std::uint32_t count) {
     free_map.repair_summary(next_ / 64);
     segment_->keeper_marks().repair_summary(next_ / 64);
   }
-  if (listed) wake_for_space(*segment_);
+  if (listed) {
+    // What a living participant had in hand is listed, too: it drops that with its next call (visit.V2).
+    segment_->signals().chunks_left.fetch_add(1);
+    wake_for_space(*segment_);
+  }
   if (next_ < capacity) return;
   timers_->end_rebuild();
   level_counts_.end();

@@ -106,12 +106,12 @@ class FreeCells {
     unlisted_count_ = 0;
   }
 
-  /// Drops the cells in hand whose memory has gone: the keeper took them for itself (give.B1 of ipc/cell_chunks.h),
-  /// while we had them because a scan listed them again.
+  /// Drops the cells in hand that a scan has listed for others: it cannot know that a living participant has them.
+  /// Others may have filled them, or the keeper may have taken them, and their memory (give.B1 of ipc/cell_chunks.h).
   void forget_what_has_left() noexcept {
-    if (!table_.is_there(taken_.first_cell)) taken_.bits = 0;
-    if (!table_.is_there(unlisted_.first_cell)) unlisted_ = {};
-    if (unlisted_.bits == 0) unlisted_count_ = 0;
+    keep_what_is_ours(taken_);
+    keep_what_is_ours(unlisted_);
+    unlisted_count_ = static_cast<std::uint32_t>(std::popcount(unlisted_.bits));
   }
 
   /// Gives everything back.
@@ -121,6 +121,21 @@ class FreeCells {
   }
 
  private:
+  /// A cell that is listed and in use counts as free until a participant takes its word: producers would take what is
+  /// kept instead of it (room.R3).
+  void keep_what_is_ours(FreeMap::Taken& cells) const noexcept {
+    if (cells.bits == 0) return;
+    if (!table_.is_there(cells.first_cell)) {
+      cells.bits = 0;
+      return;
+    }
+    cells.bits &= ~map_.word(cells.first_cell / 64);
+    for (std::uint64_t bits = cells.bits; bits != 0; bits &= bits - 1) {
+      const std::uint32_t index = cells.first_cell + static_cast<std::uint32_t>(std::countr_zero(bits));
+      if (table_.word(index).state() != CellState::free) cells.bits &= ~(bits & -bits);
+    }
+  }
+
   bool has_taken_for(std::uint32_t level) const noexcept {
     if (taken_.bits == 0) return false;
     if (taken_.first_cell < room().common().end) [[likely]]

@@ -9,9 +9,11 @@
 
 #include <gtest/gtest.h>
 
+#include "core/inspect/invariants.h"
 #include "core/table/room.h"
 #include "ipc/segment.h"
 #include "tests/support/core_test.h"
+#include "tests/support/inside.h"
 
 namespace ringmill::test {
 namespace {
@@ -206,6 +208,18 @@ TEST(KeptRoomInProcess, producers_at_once_never_take_what_is_kept) {
     const auto worker = world.worker_of("low");
     std::array<Job, 64> jobs;
     while (const auto claimed = worker->claim_batch(jobs)) worker->complete_batch(std::span(jobs).first(*claimed));
+  }
+}
+
+TEST(KeptRoomInProcess, a_scan_that_lists_what_a_producer_has_in_hand_leaves_no_cell_listed_that_is_in_use) {
+  World world(small_engine_with_room());
+  const auto producer = world.attach(Role::producer);
+  world.enqueue(*producer, "x");  // the rest of the word stays in its hands
+  Inside inside(world.scratch);
+  inside.scan();
+  for (int n = 0; n < 40; ++n) world.enqueue(*producer, "x");
+  for (const std::string& finding : check_invariants(inside.segment(), true)) {
+    EXPECT_EQ(finding.find("is listed as free"), std::string::npos) << finding;
   }
 }
 
