@@ -19,8 +19,8 @@
 //
 // Two producers in R2 at once each count without the other's cells: both may give back, neither takes too many, and no
 // death changes that. The bound can be off by handlers that move between two cells during a count, and by cells that a
-// scan lists while a living producer has them in hand (docs/decisions/0038); the next count is right again. To the other
-// side: cells that a participant has taken and not filled yet (63 at most) count as used, as they did before.
+// scan lists while a living producer has them in hand (docs/decisions/0038); the next count is right again. To the
+// other side: cells that a participant has taken and not filled yet (63 at most) count as used, as they did before.
 //
 // An engine always drains: a handler that follows up one job takes one cell and gives its own job's back when it ends,
 // and no producer is let in before that one is listed. So there is room for the first follow-up of `leases` handlers at
