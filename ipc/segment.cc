@@ -183,10 +183,11 @@ Result<Geometry> checked_geometry(const SegmentHeader& header, std::uint64_t fil
     return std::unexpected(Error(ErrorCode::corrupt, "not a ringmill segment", where));
   }
   if (header.version.load() != layout_version) {
-    return std::unexpected(Error(ErrorCode::incompatible, "the segment has another layout version",
-                                 where + " has " + std::to_string(header.version.load()) + ", this program knows " +
-                                     std::to_string(layout_version) +
-                                     "; use the program that made it, or `ringmill remove` the engine"));
+    return std::unexpected(
+        Error(ErrorCode::incompatible, "the segment has another layout version",
+              where + " has " + std::to_string(header.version.load()) + ", this program knows " +
+                  std::to_string(layout_version) +
+                  "; if that is older, `ringmill upgrade` takes the jobs over; else use its program"));
   }
   const std::uint32_t capacity = header.capacity.load();
   const std::uint32_t cell_bytes = header.cell_bytes.load();
@@ -518,13 +519,6 @@ Result<Segment> Segment::open(const std::filesystem::path& path, std::uint64_t e
   // no.
   if (!dump_in_core) ::madvise(segment->base_, geometry->bytes, MADV_DONTDUMP);
   return segment;
-}
-
-bool is_half_made_segment(std::string_view file, std::string_view name) noexcept {
-  constexpr std::string_view older_ending = ".creating";
-  const bool is_of_an_older_version =
-      file.size() == name.size() + older_ending.size() && file.starts_with(name) && file.ends_with(older_ending);
-  return is_of_an_older_version || Directory::is_half_made(file, name);
 }
 
 Result<Segment> Segment::open_copy(const std::filesystem::path& path) {

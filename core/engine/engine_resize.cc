@@ -1,6 +1,7 @@
 #include "core/engine/engine_resize.h"
 
 #include <charconv>
+#include <functional>
 #include <optional>
 #include <string>
 #include <thread>
@@ -73,9 +74,9 @@ Error in_use(const EngineFiles& files, const File& locks) {
   const std::string named = living.empty() ? ""
                                            : fmt::format("{}{}; ", fmt::join(living, ", "),
                                                          more == 0 ? "" : fmt::format(" and {} more", more));
-  return Error(ErrorCode::busy, "the engine is in use, and a resize needs it alone",
+  return Error(ErrorCode::busy, "the engine is in use, and this needs it alone",
                named +
-                   "end its producers, workers and keeper (`ringmill status` lists them), resize, then start them "
+                   "end its producers, workers and keeper (`ringmill status` lists them), try again, then start them "
                    "again: jobs wait meanwhile, none is lost");
 }
 
@@ -167,10 +168,9 @@ Result<void> name_segment(const EngineFiles& files, std::uint64_t making, bool i
 
 }  // namespace
 
-Result<ResizeReport> resize_alone(const EngineFiles& files, const File& locks, const ResizeWish& wish) {
+Result<ResizeReport> remake_alone(const EngineFiles& files, const File& locks, const EngineConfiguration& wanted,
+                                  const std::function<Result<Segment>()>& open_old) {
   const std::uint64_t begin_ns = steady_clock_ns();
-  auto wanted = resized(files.configuration(), wish);
-  if (!wanted) return std::unexpected(wanted.error());
   if (auto locked = lock_byte(locks, structure_lock_byte); !locked) return std::unexpected(locked.error());
   const LockedByte structure(locks, structure_lock_byte);
   if (auto makeable = check_makeable(files, locks); !makeable) return std::unexpected(makeable.error());
@@ -178,7 +178,7 @@ Result<ResizeReport> resize_alone(const EngineFiles& files, const File& locks, c
   const auto locked_out = alone.try_lock();  // resize.Z1
   if (!locked_out) return std::unexpected(locked_out.error());
   if (!*locked_out) return std::unexpected(in_use(files, locks));
-  auto old = files.open_segment_if_there();
+  auto old = open_old();
   if (!old) return std::unexpected(old.error());
   const auto floor = files.read_generation_limit();
   if (!floor) return std::unexpected(floor.error());
@@ -186,11 +186,11 @@ Result<ResizeReport> resize_alone(const EngineFiles& files, const File& locks, c
     return std::unexpected(reserved.error());  // resize.Z2
   const auto making = random_number();
   if (!making) return std::unexpected(making.error());
-  ResizeReport report{.before = files.configuration(), .after = *wanted};
-  const ResizeNote note{.making = *making, .configuration = to_json(*wanted)};
+  ResizeReport report{.before = files.configuration(), .after = wanted};
+  const ResizeNote note{.making = *making, .configuration = to_json(wanted)};
   auto noted = files.write_durably(resize_note_file, note.to_text(), owners_file_mode(files.config().mode));
   if (!noted) return std::unexpected(noted.error());  // resize.Z3
-  if (auto made = make_segment(files, *old, wanted->segment, *making, *floor, report); !made) {
+  if (auto made = make_segment(files, *old, wanted.segment, *making, *floor, report); !made) {
     if (files.check_memory(*old)) static_cast<void>(files.folder().remove_if_there(resize_note_file));
     return std::unexpected(made.error());
   }
@@ -200,6 +200,12 @@ Result<ResizeReport> resize_alone(const EngineFiles& files, const File& locks, c
   }
   report.elapsed = std::chrono::nanoseconds(steady_clock_ns() - begin_ns);
   return report;
+}
+
+Result<ResizeReport> resize_alone(const EngineFiles& files, const File& locks, const ResizeWish& wish) {
+  const auto wanted = resized(files.configuration(), wish);
+  if (!wanted) return std::unexpected(wanted.error());
+  return remake_alone(files, locks, *wanted, [&files] { return files.open_segment_if_there(); });
 }
 
 Result<ResizeReport> resize_engine(const fs::path& path, const ResizeWish& wish) {

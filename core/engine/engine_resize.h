@@ -22,12 +22,14 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 
 #include <ringmill/error.h>
 
 #include "core/instance/engine_configuration.h"
 #include "core/instance/engine_files.h"
 #include "ipc/file.h"
+#include "ipc/segment.h"
 
 namespace ringmill {
 
@@ -46,6 +48,10 @@ Result<ResizeReport> resize_engine(const std::filesystem::path& path, const Resi
 
 /// Z1 to Z8 alone, for an engine whose participants have left.
 Result<ResizeReport> resize_alone(const EngineFiles& files, const File& locks, const ResizeWish& wish);
+
+/// The same for what makes the memory anew in another way: `open_old` gives the old one, read as one of this layout.
+Result<ResizeReport> remake_alone(const EngineFiles& files, const File& locks, const EngineConfiguration& wanted,
+                                  const std::function<Result<Segment>()>& open_old);
 
 /// Whether a resize has not ended.
 bool has_unfinished_resize(const EngineFiles& files);

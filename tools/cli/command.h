@@ -34,6 +34,7 @@ Command add_level(CLI::App& program);
 Command add_remove(CLI::App& program);
 Command add_resize(CLI::App& program);
 Command add_backup(CLI::App& program);
+Command add_upgrade(CLI::App& program);
 Command add_top(CLI::App& program);
 Command add_metrics(CLI::App& program);
 Command add_serve(CLI::App& program);

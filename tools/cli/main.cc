@@ -44,12 +44,12 @@ int run(int argc, char** argv) {
   program.set_version_flag("--version", "ringmill " RINGMILL_VERSION);
   program.require_subcommand(1);
   const std::vector<Command> commands{
-      add_init(program),   add_enqueue(program), add_work(program),      add_status(program), add_job(program),
-      add_cancel(program), add_dump(program),    add_dead(program),      add_keeper(program), add_recover(program),
-      add_verify(program), add_remove(program),  add_schedule(program),  add_wait(program),   add_explain(program),
-      add_pause(program),  add_resume(program),  add_limit(program),     add_level(program),  add_forget(program),
-      add_resize(program), add_top(program),     add_metrics(program),   add_serve(program),  add_watch(program),
-      add_value(program),  add_backup(program),  add_completion(program)};
+      add_init(program),   add_enqueue(program), add_work(program),     add_status(program),    add_job(program),
+      add_cancel(program), add_dump(program),    add_dead(program),     add_keeper(program),    add_recover(program),
+      add_verify(program), add_remove(program),  add_schedule(program), add_wait(program),      add_explain(program),
+      add_pause(program),  add_resume(program),  add_limit(program),    add_level(program),     add_forget(program),
+      add_resize(program), add_top(program),     add_metrics(program),  add_serve(program),     add_watch(program),
+      add_value(program),  add_backup(program),  add_upgrade(program),  add_completion(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
