@@ -221,3 +221,19 @@ def test_a_missing_engine_is_made_and_a_missing_parent_is_an_error(tmp_path):
     ringmill.remove(made, True)
     with pytest.raises(ringmill.Error):
         kombu.Connection(f"ringmill://{tmp_path}/no/parent").connect()
+
+
+def test_a_message_is_dropped_when_its_time_is_over(connect, engine):
+    connection = connect()
+    publish(connection, "default", "over", expiration=0.05)
+    publish(connection, "default", "there", expiration=60)
+    time.sleep(0.1)
+    assert [body for body, _ in consume(connection, ["default"])] == ["there"]
+    assert engine.levels()["default"]["queued"] == 0
+    assert engine.totals()["dead"] == 0
+
+
+def test_the_next_url_is_taken_when_the_first_engine_cannot_be_opened(path):
+    with kombu.Connection(f"ringmill:///proc/no/engine;ringmill://{path}") as connection:
+        publish(connection, "default", "x")
+        assert consume(connection, ["default"])[0][0] == "x"

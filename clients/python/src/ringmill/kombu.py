@@ -89,6 +89,9 @@ class Channel(virtual.Channel):
         at = None
         if self.native_eta:
             at = _moment_of(message.get("headers", {}).get("eta"))
+        ends_at = _end_of(message["properties"].get("expiration"))
+        if ends_at is not None:
+            message = {**message, "properties": {**message["properties"], "ends_at": ends_at}}
         payload = json.dumps(message, separators=(",", ":"), default=str).encode()
         box = self.box
         if queue in box.mailboxes or box.bindings.is_mailbox(queue):
@@ -103,8 +106,17 @@ class Channel(virtual.Channel):
         for _, _, queue in self.get_table(exchange):
             self._put(queue, message)
 
-    def _message_of(self, job: _core.Job, queue: str) -> dict[str, Any]:
-        message: dict[str, Any] = json.loads(job.payload)
+    def _claim(self, queues: list[str]) -> tuple[dict[str, Any], str] | None:
+        """A message, and its queue. Those whose time is over are dropped."""
+        while (claimed := self.box.claim(queues)) is not None:
+            job, queue = claimed
+            message: dict[str, Any] = json.loads(job.payload)
+            if not _is_over(message):
+                return self._received(message, job, queue), queue
+            job.complete()
+        return None
+
+    def _received(self, message: dict[str, Any], job: _core.Job, queue: str) -> dict[str, Any]:
         tag = f"{job.id:016x}.{job.lease:x}"
         properties = message["properties"]
         properties["delivery_tag"] = tag
@@ -123,12 +135,11 @@ class Channel(virtual.Channel):
     def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:
         mailbox = self.box.mailboxes.get(queue)
         if mailbox is not None:
-            message: dict[str, Any] = json.loads(mailbox.take())
-            return message
-        claimed = self.box.claim([queue])
+            return _from_mailbox(mailbox)
+        claimed = self._claim([queue])
         if claimed is None:
             raise Empty
-        return self._message_of(claimed[0], queue)
+        return claimed[0]
 
     def _purge(self, queue: str) -> int:
         count = 0
@@ -236,17 +247,17 @@ class Channel(virtual.Channel):
             mailbox = box.mailboxes.get(queue)
             if mailbox is not None:
                 try:
-                    message = json.loads(mailbox.take())
+                    message = _from_mailbox(mailbox)
                 except Empty:
                     continue
                 self.connection._deliver(message, queue)
                 return True
         if not self.qos.can_consume():
             return False
-        claimed = box.claim(self.job_queues)
+        claimed = self._claim(self.job_queues)
         if claimed is None:
             return False
-        self.connection._deliver(self._message_of(*claimed), claimed[1])
+        self.connection._deliver(*claimed)
         return True
 
     @property
@@ -272,6 +283,26 @@ def _moment_of(eta: Any) -> float | None:
     return at if at > time.time() else None
 
 
+def _end_of(expiration: Any) -> float | None:
+    """The moment that a message's `expiration` means, milliseconds from now."""
+    try:
+        return None if expiration is None else time.time() + float(expiration) / 1000
+    except (ValueError, TypeError):
+        return None
+
+
+def _is_over(message: dict[str, Any]) -> bool:
+    ends_at = message["properties"].get("ends_at")
+    return ends_at is not None and time.time() >= ends_at
+
+
+def _from_mailbox(mailbox: Mailbox) -> dict[str, Any]:
+    while True:
+        message: dict[str, Any] = json.loads(mailbox.take())
+        if not _is_over(message):
+            return message
+
+
 class Transport(virtual.Transport):
     Channel = Channel
     can_parse_url = True
@@ -292,12 +323,17 @@ class Transport(virtual.Transport):
     @property
     def box(self) -> Box:
         if self._box is None or not self._box.is_ours:
-            path, query = path_of_url(self.client.hostname or "")
+            path, query = path_of_url(self._url())
             options = {**self.client.transport_options}
             if "keeper" in query:
                 options["keeper"] = query["keeper"] not in ("0", "false", "no")
             self._box = Box(path, options)
         return self._box
+
+    def _url(self) -> str:
+        """kombu hands the URL over as it is, but the alternate one of a failover in parts."""
+        client = self.client
+        return client.hostname or f"ringmill:///{client.virtual_host or ''}"
 
     def driver_version(self) -> str:
         return _core.version()
