@@ -112,6 +112,16 @@ def test_the_program_runs_with_two_lines_changed(world):
     assert world.flaky.delay().get(timeout=GENEROUS) == 2
 
 
+def test_a_task_that_has_expired_has_the_result_revoked(world):
+    from celery.exceptions import TaskRevokedError
+
+    result = world.add.apply_async((1, 1), expires=0.05)
+    time.sleep(0.2)
+    world.start()
+    with pytest.raises(TaskRevokedError):
+        result.get(timeout=GENEROUS)
+
+
 def test_groups_chains_and_chords(world):
     from celery import chain, chord, group
 

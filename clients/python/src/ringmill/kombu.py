@@ -86,11 +86,11 @@ class Channel(virtual.Channel):
         return encoded
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        at = None
-        if self.native_eta:
-            at = _moment_of(message.get("headers", {}).get("eta"))
+        headers = message.get("headers", {})
+        at = _moment_of(headers.get("eta")) if self.native_eta else None
         ends_at = _end_of(message["properties"].get("expiration"))
-        if ends_at is not None:
+        # A task of Celery that has expired is delivered: its worker stores the result REVOKED, for which callers wait.
+        if ends_at is not None and headers.get("expires") is None:
             message = {**message, "properties": {**message["properties"], "ends_at": ends_at}}
         payload = json.dumps(message, separators=(",", ":"), default=str).encode()
         box = self.box
