@@ -72,6 +72,21 @@ TEST(CompletionCommand, the_scripts_of_zsh_and_fish_are_sound_where_these_are_in
   }
 }
 
+TEST(ManualCommand, has_a_page_of_each_command_with_each_option_of_the_help) {
+  for (const std::string& command : commands_of_help()) {
+    const std::string page = ringmill({"manual", command}).out;
+    std::set<std::string> options;
+    for (const std::string& name : words_in(page, R"(Fl \\-([a-z][a-z\\-]*))")) {
+      options.insert("--" + std::regex_replace(name, std::regex(R"(\\-)"), "-"));
+    }
+    EXPECT_EQ(options, words_in(ringmill({command, "--help"}).out, R"(\n +(?:-[a-zA-Z],)?(--[a-z][a-z-]*))"))
+        << command;
+    EXPECT_NE(ringmill({"manual"}).out.find(".It Cm " + command + "\n"), std::string::npos);
+    EXPECT_EQ(run_shell("mandoc", "-T lint -W error", page).value_or(""), "") << command;
+  }
+  expect_error(ringmill({"manual", "none"}), 2, "no such command");
+}
+
 TEST(CompletionCommand, another_shell_is_refused) { expect_error(ringmill({"completion", "csh"}), 2, "csh"); }
 
 }  // namespace

@@ -40,5 +40,6 @@ Command add_metrics(CLI::App& program);
 Command add_serve(CLI::App& program);
 Command add_watch(CLI::App& program);
 Command add_completion(CLI::App& program);
+Command add_manual(CLI::App& program);
 
 }  // namespace ringmill::cli

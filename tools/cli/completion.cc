@@ -8,6 +8,7 @@
 
 #include "tools/cli/command.h"
 #include "tools/cli/output.h"
+#include "tools/cli/walk.h"
 
 namespace ringmill::cli {
 
@@ -34,27 +35,21 @@ std::string plain(const std::string& text) {
   return out;
 }
 
-/// Options of a command stand in it, or in its groups: commands without a name.
 void add_options(const CLI::App& command, std::vector<Word>& options) {
-  for (const CLI::Option* option : command.get_options()) {
-    for (const std::string& name : option->get_lnames()) {
-      options.push_back({"--" + name, plain(option->get_description()), option->get_items_expected_max() > 0});
+  for_each_option(command, [&options](const CLI::Option& option) {
+    for (const std::string& name : option.get_lnames()) {
+      options.push_back({"--" + name, plain(option.get_description()), option.get_items_expected_max() > 0});
     }
-  }
-  for (const CLI::App* group : command.get_subcommands([](const CLI::App* one) { return one->get_name().empty(); })) {
-    add_options(*group, options);
-  }
+  });
 }
 
 std::vector<Walked> walk(const CLI::App& program) {
   std::vector<Walked> commands;
-  for (const CLI::App* command :
-       program.get_subcommands([](const CLI::App* one) { return !one->get_name().empty(); })) {
+  for (const CLI::App* command : commands_of(program)) {
     Walked walked{.name = command->get_name(), .description = plain(command->get_description()), .options = {}};
     add_options(*command, walked.options);
     commands.push_back(std::move(walked));
   }
-  std::ranges::sort(commands, {}, &Walked::name);
   return commands;
 }
 

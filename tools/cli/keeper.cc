@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <climits>
 #include <csignal>
 #include <ctime>
@@ -22,6 +24,7 @@
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
+#include "tools/cli/service.h"
 
 namespace ringmill::cli {
 
@@ -37,13 +40,27 @@ sigset_t block_end_signals() {
   return signals;
 }
 
-/// Returns on SIGTERM or SIGINT, or when the engine is removed.
-void wait_for_end(const sigset_t& signals, const Directory& directory) {
-  constexpr timespec look_every{.tv_sec = 1, .tv_nsec = 0};
+/// Whether the keeper's loop turns, if this process is the keeper. It rests for at most 50 ms, and waits for no disk.
+bool loop_turns(const Engine& engine, std::chrono::nanoseconds patience) {
+  if (!engine.keeps()) return true;  // a standby waits for a lock, and cannot hang
+  const auto ago = engine.statistics().keeper.last_turn_ago;
+  return !ago || *ago < patience;
+}
+
+/// Returns on SIGTERM or SIGINT, or when the engine is removed. The service manager hears of each look at which the
+/// keeper's loop turned (WATCHDOG=1), at least twice in its interval.
+void wait_for_end(const sigset_t& signals, const Directory& directory, const Engine& engine) {
+  const auto watchdog = watchdog_interval();
+  constexpr std::chrono::nanoseconds longest_look = std::chrono::seconds(1);
+  const std::chrono::nanoseconds half = watchdog ? *watchdog / 2 : longest_look;
+  const auto look_every_ns = std::min(longest_look, half).count();
+  const timespec look_every{.tv_sec = look_every_ns / 1'000'000'000, .tv_nsec = look_every_ns % 1'000'000'000};
   while (::sigtimedwait(&signals, nullptr, &look_every) < 0) {
     const auto facts = directory.look("engine.json");
-    if (facts && !*facts) return;
+    if (facts && !*facts) break;
+    if (watchdog && loop_turns(engine, half)) tell_manager("WATCHDOG=1");
   }
+  tell_manager("STOPPING=1");
 }
 
 /// Waits until this process is the keeper, or finds that another one is. Both are fine: a standby takes over later.
@@ -67,7 +84,8 @@ int keep_in_foreground(const std::filesystem::path& directory) {
   Output output;
   output.line(fmt::format("process {} {}", ::getpid(), await_election(*engine)));
   output.flush();
-  wait_for_end(signals, *folder);
+  tell_manager("READY=1");
+  wait_for_end(signals, *folder, *engine);
   return output.finish(exit_done);
 }
 
@@ -83,6 +101,7 @@ int keep_in_background(const std::filesystem::path& directory, const File& repor
   ::setsid();
   close_inherited_but(report.descriptor());
   const sigset_t signals = block_end_signals();
+  spdlog::drop("ringmill");  // --log json is about standard error
   spdlog::syslog_logger_mt("ringmill", "ringmill-keeper", LOG_PID, LOG_DAEMON);
   const auto engine = Engine::open(directory);
   if (!engine) {
@@ -98,7 +117,7 @@ int keep_in_background(const std::filesystem::path& directory, const File& repor
   if (::chdir("/") != 0) return exit_failed;
   [[maybe_unused]] const ssize_t written =
       ::write(report.descriptor(), "k", 1);  // a parent that is gone needs no report
-  wait_for_end(signals, *folder);
+  wait_for_end(signals, *folder, *engine);
   return exit_done;
 }
 
@@ -155,7 +174,7 @@ Command add_keeper(CLI::App& program) {
       "\n"
       "Examples:\n"
       "  pid=$(ringmill keeper /var/lib/jobs)\n"
-      "  ringmill keeper /var/lib/jobs --foreground      # under systemd: Type=exec");
+      "  ringmill keeper /var/lib/jobs --foreground      # under systemd: Type=notify");
   return {app, [words] { return run_keeper(words->directory, words->foreground); }};
 }
 

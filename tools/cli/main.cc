@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tools/cli/command.h"
+#include "tools/cli/json_log.h"
 #include "tools/cli/output.h"
 #include "tools/cli/process_start.h"
 #include "tools/cli/report.h"
@@ -42,14 +43,18 @@ int run(int argc, char** argv) {
       "Exit codes: 0 done; 1 the answer is no (no such job, check failed, would block); 2 usage; 3 engine or system "
       "failed.");
   program.set_version_flag("--version", "ringmill " RINGMILL_VERSION);
+  std::string log_form = "text";
+  program.add_option("--log", log_form, "The form of the log on standard error: text, or json, an object a line")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->type_name("FORM");
   program.require_subcommand(1);
   const std::vector<Command> commands{
-      add_init(program),   add_enqueue(program), add_work(program),     add_status(program),    add_job(program),
-      add_cancel(program), add_dump(program),    add_dead(program),     add_keeper(program),    add_recover(program),
-      add_verify(program), add_remove(program),  add_schedule(program), add_wait(program),      add_explain(program),
-      add_pause(program),  add_resume(program),  add_limit(program),    add_level(program),     add_forget(program),
-      add_resize(program), add_top(program),     add_metrics(program),  add_serve(program),     add_watch(program),
-      add_value(program),  add_backup(program),  add_upgrade(program),  add_completion(program)};
+      add_init(program),   add_enqueue(program), add_work(program),     add_status(program),     add_job(program),
+      add_cancel(program), add_dump(program),    add_dead(program),     add_keeper(program),     add_recover(program),
+      add_verify(program), add_remove(program),  add_schedule(program), add_wait(program),       add_explain(program),
+      add_pause(program),  add_resume(program),  add_limit(program),    add_level(program),      add_forget(program),
+      add_resize(program), add_top(program),     add_metrics(program),  add_serve(program),      add_watch(program),
+      add_value(program),  add_backup(program),  add_upgrade(program),  add_completion(program), add_manual(program)};
   try {
     program.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -59,6 +64,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return refuse(program, error);
   }
+  if (log_form == "json") log_as_json();
   for (const Command& command : commands) {
     if (*command.words) return command.run();
   }

@@ -1,6 +1,7 @@
 // ringmill serve: an engine over HTTP: the page, the API, metrics and health.
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -8,12 +9,14 @@
 
 #include "core/base/file_names.h"
 #include "core/instance/engine_files.h"
+#include "ipc/file.h"
 #include "server/api.h"
 #include "server/sockets.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
+#include "tools/cli/service.h"
 
 namespace ringmill::cli {
 
@@ -71,14 +74,30 @@ Result<std::unique_ptr<HttpListener>> serve_tcp(const ServeWords& words, Api& ap
 }
 
 Result<std::unique_ptr<HttpListener>> serve_socket(const EngineFiles& files, const ServeWords& words, Api& api,
-                                                   Output& output) {
-  auto socket = listen_in(files.folder(), serve_socket_file);
+                                                   File inherited, Output& output) {
+  // One that the service manager listens on has a name, and rights, that its unit gives it.
+  const bool is_inherited = static_cast<bool>(inherited);
+  auto socket = is_inherited ? Result<File>(std::move(inherited)) : listen_in(files.folder(), serve_socket_file);
   if (!socket) return std::unexpected(socket.error());
   Gate gate;
   gate.allows_actions = words.allow_actions;
   auto listener = HttpListener::start(*std::move(socket), true, guarded(api, gate));
-  if (listener) output.line("unix:" + files.folder().path_of(serve_socket_file).string());
+  if (listener && is_inherited) output.line("the socket of the service manager");
+  if (listener && !is_inherited) output.line("unix:" + files.folder().path_of(serve_socket_file).string());
   return listener;
+}
+
+/// The one Unix socket that the service manager listens on for this process; empty: none.
+Result<File> inherited_socket() {
+  std::vector<File> sockets = inherited_sockets();
+  if (sockets.empty()) return File();
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  const bool is_named =
+      ::getsockname(sockets.front().descriptor(), reinterpret_cast<sockaddr*>(&address), &length) == 0;
+  if (sockets.size() == 1 && is_named && address.ss_family == AF_UNIX) return std::move(sockets.front());
+  return std::unexpected(Error(ErrorCode::invalid_argument, "the service manager gave no single Unix socket",
+                               "its .socket unit has one ListenStream=PATH; for TCP use --listen"));
 }
 
 int run_serve(const ServeWords& words) {
@@ -93,20 +112,28 @@ int run_serve(const ServeWords& words) {
   Api api({.directory = words.directory, .allows_actions = words.allow_actions, .assets = words.assets}, sampler);
   Output output;
   std::unique_ptr<HttpListener> tcp;
-  const auto local = serve_socket(*files, words, api, output);
+  auto inherited = inherited_socket();
+  if (!inherited) return fail("serve", inherited.error());
+  const bool has_own_socket = !*inherited;
+  const auto remove_own_socket = [&] {
+    if (has_own_socket) static_cast<void>(files->folder().remove_if_there(serve_socket_file));
+  };
+  const auto local = serve_socket(*files, words, api, *std::move(inherited), output);
   if (!local) return fail("serve", local.error());
   if (!words.listen.empty()) {
     auto listener = serve_tcp(words, api, output);
     if (!listener) {
-      static_cast<void>(files->folder().remove_if_there(serve_socket_file));
+      remove_own_socket();
       return fail("serve", listener.error());
     }
     tcp = *std::move(listener);
   }
   output.flush();
+  tell_manager("READY=1");
   int signal = 0;
   ::sigwait(&ends, &signal);
-  static_cast<void>(files->folder().remove_if_there(serve_socket_file));
+  tell_manager("STOPPING=1");
+  remove_own_socket();
   return output.finish(exit_done);
 }
 

@@ -17,6 +17,7 @@
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
 #include "tools/cli/report.h"
+#include "tools/cli/service.h"
 
 extern char** environ;
 
@@ -195,6 +196,7 @@ int run_watch(const WatchWords& words) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&ends, signal);
   ::sigprocmask(SIG_BLOCK, &ends, nullptr);
   Output output;
+  tell_manager("READY=1");
   auto next = Clock::now();
   while (output.wanted()) {
     watch.look(Clock::now(), output);
