@@ -1,4 +1,4 @@
-// docs/patterns.md: every console block runs as it stands there, one after the other, in one shell.
+// docs/patterns.md and docs/troubleshooting.md: every console block runs as it stands there, one after the other.
 #include <fstream>
 #include <regex>
 #include <string>
@@ -21,8 +21,8 @@ struct Block {
 };
 
 /// A line after `$ ` is a command; one after `> ` goes on with it; what else stands there is what they print.
-std::vector<Block> blocks_of_page() {
-  std::ifstream file(std::filesystem::path(RINGMILL_SOURCES) / "docs/patterns.md");
+std::vector<Block> blocks_of_page(const std::string& name) {
+  std::ifstream file(std::filesystem::path(RINGMILL_SOURCES) / "docs" / name);
   std::vector<Block> blocks;
   std::string heading;
   bool is_inside = false;
@@ -42,13 +42,13 @@ std::vector<Block> blocks_of_page() {
   return blocks;
 }
 
-TEST(Patterns, each_of_them_goes_as_its_page_shows) {
+void expect_to_go_as_it_shows(const std::string& page, std::size_t least_blocks) {
   const ScratchFolder folder;
   const auto here = [&](const std::string& text) {
     return std::regex_replace(text, std::regex("/tmp/"), folder.path().string() + "/");
   };
-  const std::vector<Block> blocks = blocks_of_page();
-  ASSERT_GE(blocks.size(), 11U);
+  const std::vector<Block> blocks = blocks_of_page(page);
+  ASSERT_GE(blocks.size(), least_blocks);
   for (const Block& block : blocks) {
     const Ran ran =
         Program("/bin/sh", {"-c", "PATH=\"$1:$PATH\"; eval \"$2\"", "sh", RINGMILL_PROGRAMS, here(block.commands)})
@@ -58,6 +58,10 @@ TEST(Patterns, each_of_them_goes_as_its_page_shows) {
   }
   static_cast<void>(Engine::remove(folder.path() / "mill", true));
 }
+
+TEST(Patterns, each_of_them_goes_as_its_page_shows) { expect_to_go_as_it_shows("patterns.md", 11); }
+
+TEST(Troubleshooting, each_cause_is_found_as_its_page_shows) { expect_to_go_as_it_shows("troubleshooting.md", 8); }
 
 }  // namespace
 }  // namespace ringmill::test
