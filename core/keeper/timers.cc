@@ -16,10 +16,6 @@ constexpr std::uint64_t ns_per_ms = 1'000'000;
 /// The interval of checks for what sets no mark: a parent that is completing, records that are not durable yet.
 constexpr std::uint64_t soon_ns = 2 * ns_per_ms;
 
-std::uint64_t expiry_ns(const JobTable& table, CellIndex index) noexcept {
-  return std::min(expires_at_ms(table, index), ~DueTime::wall_bit / ns_per_ms) * ns_per_ms;
-}
-
 }  // namespace
 
 void Timers::push(Heap& heap, Entry entry) {
@@ -69,9 +65,8 @@ void Timers::look_at(CellIndex index) {
     default:
       return;
   }
-  if (const std::uint64_t expires_ns = waits_to_begin(word.state()) ? expiry_ns(table, index) : 0; expires_ns != 0) {
-    remember(id, {.ns = expires_ns, .is_wall = true});
-  }
+  if (!waits_to_begin(word.state())) return;
+  if (const DueTime expiry = expiry_due(table, index); expiry.ns != 0) remember(id, expiry);
 }
 
 void Timers::look_again_soon(JobId id) { remember(id, {.ns = lease_clock_ns() + soon_ns, .is_wall = false}); }
@@ -132,7 +127,7 @@ void Timers::run(JobId id, Now now) {
   if (word.generation() != generation_of(id)) return;
   const DueTime due = DueTime::of(table.header(index).due_at.load());
   const bool is_due = due.ns <= (due.is_wall ? now.wall_ns : now.lease_ns);
-  const std::uint64_t expires_ns = expiry_ns(table, index);
+  const std::uint64_t expires_ns = expiry_due(table, index).ns;
   // Each of these swaps `word`: the values read above belong to it, or the swap fails.
   if (waits_to_begin(word.state()) && expires_ns != 0 && expires_ns <= now.wall_ns) {
     reaper_->expire_job(index, word);

@@ -4,7 +4,6 @@
 #include <array>
 #include <optional>
 
-#include "core/table/expiry.h"
 #include "core/table/level_bound.h"
 
 namespace ringmill {
@@ -33,16 +32,12 @@ bool publish_filled(Settling& settling, CellIndex index, StateWord filling) noex
   const CellState state = table.parents(index) != 0 ? CellState::blocked
                           : due.ns != 0             ? CellState::delayed
                                                     : CellState::queued;
-  const std::uint64_t expires_ms = expires_at_ms(table, index);
   const JobPair pair = settling.pair_of(index);
   std::optional<BetweenSteps> between;
   count_if_bounded(settling, index, between);
   std::uint64_t expected = filling.bits();
   if (!table.state(index).compare_exchange_strong(expected, filling.next(state, 0).bits())) return false;
   settling.tally().count(&PairCounts::enqueued, pair);
-  if (state == CellState::queued && expires_ms != 0) {
-    settling.mark_for_keeper(index, {.ns = expires_ms * 1'000'000, .is_wall = true});
-  }
   settling.place_again(job_id_of(filling, index));
   return true;
 }

@@ -8,6 +8,7 @@
 
 #include "core/base/kept_text.h"
 #include "core/table/bundles.h"
+#include "core/table/expiry.h"
 #include "core/table/level_bound.h"
 #include "ipc/clock.h"
 #include "ipc/invariant.h"
@@ -178,6 +179,7 @@ void Settling::settle_in(CellIndex index, StateWord completing, CellState state,
   const std::uint32_t level = header.level.load_once(std::memory_order_relaxed).unbounded();
   const std::uint32_t kind = header.kind.load_once(std::memory_order_relaxed).unbounded();
   const bool journaled = to_journal && is_journaled(index);
+  const DueTime expiry = state == CellState::queued ? expiry_due(table_, index) : DueTime{};
   const JobId id = job_id_of(completing, index);
   // ORDER placing: the list is released by the next word, and read only after our death.
   me_->placing[0].store(id.value(), std::memory_order_relaxed);
@@ -186,6 +188,8 @@ void Settling::settle_in(CellIndex index, StateWord completing, CellState state,
   if (journaled) mark_changed(JournalMarks::word_of(index), JournalMarks::bit_of(index));  // settle.M
   if (state == CellState::queued) {
     place(id, level, kind);  // settle.E6
+    // Its time to begin may have passed while it ran: the keeper has looked then, and looks no more.
+    if (expiry.ns != 0) mark_for_keeper(index, expiry);
   } else {
     mark_for_keeper(index, due);  // settle.E6
     auto& kept = segment_->signals().results_kept;
@@ -374,6 +378,7 @@ void Settling::place_again(JobId id) noexcept {
   switch (word.state()) {
     case CellState::queued:
       place(id, header.level.load_once().unbounded(), header.kind.load_once().unbounded());
+      if (const DueTime expiry = expiry_due(table_, index); expiry.ns != 0) mark_for_keeper(index, expiry);
       return;
     case CellState::delayed:
     case CellState::blocked:

@@ -38,8 +38,8 @@ struct KeptWorld : World {
   Job claim() { return must(participant->claim(generous)); }
   bool has_nothing() { return code_of(participant->claim()) == ErrorCode::would_block; }
   JobInfo info(JobId id) const { return must(engine.job(id)); }
-  bool comes_to(JobId id, JobState state) const {
-    return await([&] { return state_of(id) == state; });
+  bool comes_to(JobId id, JobState state, std::chrono::milliseconds longest = 30s) const {
+    return await([&] { return state_of(id) == state; }, longest);
   }
   DeadLetter letter(JobId id) const {
     const auto store = must(DeadLetterStore::open(scratch.directory(), DeadLetterStore::Access::read_only));
@@ -294,6 +294,15 @@ TEST(Deaths, a_run_that_was_given_back_uncounted_has_not_begun_its_job) {
   const JobId id = world.add({.expires = 50ms, .keep_result = 1min});
   must(world.claim().release());
   ASSERT_TRUE(world.comes_to(id, JobState::dead));
+}
+
+TEST(Deaths, a_job_that_is_given_back_after_its_time_to_begin_dies_at_once) {
+  KeptWorld world;
+  const JobId id = world.add({.expires = 50ms, .keep_result = 1min});
+  Job job = world.claim();
+  std::this_thread::sleep_for(200ms);  // its time passes while it runs
+  must(job.release());
+  EXPECT_TRUE(world.comes_to(id, JobState::dead, 10s));  // a scan of the table, 30 s later, is not what finds it
 }
 
 /// The word in the cell is in milliseconds, and the clock between the ticks is not: never too early, at most one late.
