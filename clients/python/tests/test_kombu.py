@@ -97,6 +97,7 @@ def test_a_rejected_message_is_gone_and_a_requeued_one_comes_again(connect):
     message.requeue()
     [(body, message)] = consume(connection, ["default"], ack=False)
     assert body == "x"
+    assert message.delivery_info["redelivered"] and message.headers["redelivered"]
     message.reject()
     with pytest.raises(socket.timeout):
         consume(connection, ["default"], timeout=0.1)

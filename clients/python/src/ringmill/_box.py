@@ -100,6 +100,10 @@ def shared_handles(path: str, options: dict[str, Any]) -> Handles:
     return shared
 
 
+def _requeued_key(number: int) -> bytes:
+    return b"celery-requeued:%016x" % number
+
+
 class Box:
     """What one connection has open in this process: the engine, participants with 64 leases each, held messages."""
 
@@ -245,6 +249,9 @@ class Box:
         if job is None or not self.is_ours:
             return
         try:
+            if how == "requeue":
+                self.sender.set_value(_requeued_key(job.id), b"1", LONGEST_LEASE)
+                how = "release"
             getattr(job, how)()
         except (Error, NotHeld):
             pass  # the lease was lost: another worker has the message
@@ -253,6 +260,10 @@ class Box:
                 os.eventfd_write(self.descriptor, 1)  # a loop that had no room looks again
             except OSError:
                 pass
+
+    def was_requeued(self, job: _core.Job) -> bool:
+        """Whether a consumer has sent the message back. That is no attempt for the engine."""
+        return self.sender.remove_value(_requeued_key(job.id))
 
     def close(self) -> None:
         if not self.is_ours:

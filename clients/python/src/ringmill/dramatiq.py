@@ -232,7 +232,7 @@ class RingmillConsumer(Consumer):
 
     def nack(self, message: MessageProxy) -> None:
         """The engine's dead letters have it: `ringmill dead`."""
-        error = message._exception
+        error = getattr(message, "_exception", None)
         self._settle(message, "reject", "failed" if error is None else f"{type(error).__name__}: {error}")
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
@@ -241,8 +241,8 @@ class RingmillConsumer(Consumer):
 
     @staticmethod
     def _settle(message: MessageProxy, how: str, *arguments: str) -> None:
-        assert isinstance(message, RingmillMessage), "a message of another broker"
-        message.settle(how, *arguments)
+        if isinstance(message, RingmillMessage):  # else no lease comes with it
+            message.settle(how, *arguments)
 
     def close(self) -> None:
         """Messages that worker threads still process keep their leases, and so their participants."""

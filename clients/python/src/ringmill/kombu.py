@@ -39,7 +39,7 @@ class QoS(virtual.QoS):
         super().ack(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        self.channel.settle(delivery_tag, "release" if requeue else "complete")
+        self.channel.settle(delivery_tag, "requeue" if requeue else "complete")
         self._quick_ack(delivery_tag)
 
     def restore_unacked(self) -> list[Any]:
@@ -121,7 +121,7 @@ class Channel(virtual.Channel):
         properties = message["properties"]
         properties["delivery_tag"] = tag
         headers = message["headers"]
-        if job.attempt > 1:
+        if job.attempt > 1 or self.box.was_requeued(job):
             headers["redelivered"] = True
             properties["delivery_info"]["redelivered"] = True
         if self.native_eta and headers.get("eta") is not None:
