@@ -4,7 +4,8 @@
 // hole. Nothing touches a hole: tmpfs would give a page at the first touch, or end the process with SIGBUS when it has
 // none. So a process that has a cell's index from shared memory asks is_there() first. A cell in use is there.
 //
-// A chunk has a word (state and base generation), which decides, and a bit of a map, which is what the hot path reads.
+// A chunk has a word (state and base generation), which decides, and a bit of a map. The hot path reads this process's
+// own copy of the map (ipc/presence.h).
 //
 // Growing, by any participant (core/table/growth.h)                killed just after the step
 //   grow.G1  the word is absent: allocate the chunk's memory         the next grower does it again
@@ -46,6 +47,7 @@
 #include <cstdint>
 
 #include "ipc/layout.h"
+#include "ipc/presence.h"
 
 namespace ringmill {
 
@@ -69,10 +71,9 @@ class CellChunks {
   };
 
   CellChunks() noexcept = default;
-  /// `bits` has a bit per chunk, `words` a word.
-  CellChunks(std::atomic<std::uint64_t>* bits, ChunkWord* words, std::uint32_t capacity,
-             std::uint32_t chunk_cells) noexcept
-      : bits_(bits),
+  /// `words` has a word per chunk.
+  CellChunks(const Presence& presence, ChunkWord* words, std::uint32_t capacity, std::uint32_t chunk_cells) noexcept
+      : presence_(presence),
         words_(words),
         capacity_(capacity),
         shift_(static_cast<std::uint32_t>(std::countr_zero(chunk_cells))) {}
@@ -87,21 +88,19 @@ class CellChunks {
   /// Whether the memory of this cell, any number, may be touched.
   bool is_there(std::uint32_t cell) const noexcept { return cell < capacity_ && has(cell >> shift_); }
   /// The same of a chunk that there is.
-  bool has(std::uint32_t chunk) const noexcept {
-    // ORDER chunk: acquires grow.G2.
-    return (bits_[chunk / 64].load(std::memory_order_acquire) >> (chunk % 64) & 1) != 0;
-  }
+  bool has(std::uint32_t chunk) const noexcept { return presence_.has(chunk); }
   /// Returns the first cell from `cell` on whose memory is there, or the capacity.
   std::uint32_t next_there(std::uint32_t cell) const noexcept {
     if (is_there(cell)) return cell;
     for (std::uint32_t chunk = chunk_of(cell) + 1; cell < capacity_ && chunk < count();) {
-      const std::uint64_t bits = bits_[chunk / 64].load(std::memory_order_acquire) >> (chunk % 64);  // ORDER chunk
+      const std::uint64_t bits = presence_.candidates(chunk / 64) >> (chunk % 64);
       if (bits == 0) {
         chunk = (chunk / 64 + 1) * 64;
         continue;
       }
       chunk += static_cast<std::uint32_t>(std::countr_zero(bits));
-      return chunk < count() ? first_cell(chunk) : capacity_;
+      if (chunk < count() && has(chunk)) return first_cell(chunk);
+      ++chunk;
     }
     return capacity_;
   }
@@ -124,22 +123,23 @@ class CellChunks {
     std::uint64_t expected = from.bits();
     return words_[chunk].word.compare_exchange_strong(expected, to.bits());
   }
-  /// grow.G4 and give.B5.
-  void set_bit(std::uint32_t chunk) noexcept {
-    // ORDER chunk: releases the cells' words.
-    bits_[chunk / 64].fetch_or(std::uint64_t{1} << (chunk % 64), std::memory_order_release);
-  }
+  /// grow.G4, by the process that did grow.G1.
+  void set_bit(std::uint32_t chunk) noexcept { presence_.set(chunk); }
+  /// The same for another's chunk; and give.B5.
+  void set_bit_again(std::uint32_t chunk) noexcept { presence_.announce(chunk); }
   /// Sets the bits of growers that died between grow.G3 and grow.G4.
   void repair_bits() noexcept {
     for (std::uint32_t chunk = 0; chunk < count(); ++chunk) {
-      if (!has(chunk) && word(chunk).state == ChunkState::present) set_bit(chunk);
+      if (!has(chunk) && word(chunk).state == ChunkState::present) set_bit_again(chunk);
     }
   }
+  /// visit.V2, in this process.
+  void forget_absent() const noexcept { presence_.forget_absent(count()); }
   /// give.B3.
-  void clear_bit(std::uint32_t chunk) noexcept { bits_[chunk / 64].fetch_and(~(std::uint64_t{1} << (chunk % 64))); }
+  void clear_bit(std::uint32_t chunk) noexcept { presence_.clear(chunk); }
 
  private:
-  std::atomic<std::uint64_t>* bits_ = nullptr;
+  Presence presence_;
   ChunkWord* words_ = nullptr;
   std::uint32_t capacity_ = 0;
   std::uint32_t shift_ = 0;

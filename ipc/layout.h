@@ -55,8 +55,10 @@ inline constexpr std::uint32_t most_concurrency = 1024;
 inline constexpr std::uint32_t wait_groups = 64;
 /// The longest error text, or result, that is carried from a worker to a cell.
 inline constexpr std::uint32_t most_staged_bytes = 1024;
-/// The arena consists of chunks, a chunk of units: the smallest extents. An extent is named by its first unit.
-inline constexpr std::uint32_t arena_units_per_chunk = 256;
+/// The arena consists of chunks, a chunk of units: the smallest extents. An extent is named by its first unit. A unit
+/// is a kibibyte, or more in large chunks and less in small ones.
+inline constexpr std::uint32_t least_arena_chunk_units = 256;
+inline constexpr std::uint32_t most_arena_chunk_units = 1024;
 inline constexpr std::uint32_t least_arena_chunk_bytes = 64 * 1024;
 inline constexpr std::uint32_t most_payload_limit = 64U << 20;
 /// Statistics: pairs of level and kind that a participant counts in words of its own, and pairs that all share.
@@ -554,8 +556,9 @@ struct ArenaUnit {
   std::atomic<std::uint64_t> job_id;
 };
 static_assert(sizeof(ArenaUnit) == 8);
-/// Extents of a chunk of the arena: 2^(low 8 bits), and a count of changes above (2^56 do not wrap). Written only by a
-/// producer that has taken every extent of the chunk for its job.
+/// Extents of a chunk of the arena: 2^(low 7 bits). The bit above: the chunk's memory is on its way back. Above that, a
+/// count of changes (2^56 do not wrap). Written by a producer that has taken every extent of the chunk for its job, and
+/// by the keeper that gives the memory back (core/keeper/arena_trimming.h).
 struct ArenaChunk {
   SharedWord<std::uint64_t> cut;
 };

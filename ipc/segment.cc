@@ -16,10 +16,12 @@
 #include <cstring>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "ipc/clock.h"
 #include "ipc/directory.h"
 #include "ipc/random.h"
+#include "ipc/segment_mapping.h"
 #include "ipc/state_word.h"
 
 namespace ringmill {
@@ -68,16 +70,6 @@ std::uint64_t checksum_of(const SegmentHeader& header) noexcept {
 }
 
 std::string in_mib(std::uint64_t bytes) { return std::to_string((bytes + (1U << 20) - 1) >> 20) + " MiB"; }
-
-/// Allocates the bytes from `begin` to `end`; tmpfs undoes it if it cannot give all. Returns 0, or what errno would be.
-int allocate_range(int descriptor, std::uint64_t begin, std::uint64_t end) noexcept {
-  const NoFileSizeSignal no_signal;
-  while (::fallocate(descriptor, FALLOC_FL_KEEP_SIZE, static_cast<off_t>(begin), static_cast<off_t>(end - begin)) !=
-         0) {
-    if (errno != EINTR) return errno;
-  }
-  return 0;
-}
 
 constexpr std::uint64_t entries_bytes(std::uint32_t count) noexcept {
   return std::uint64_t{count} * sizeof(ParticipantEntry);
@@ -265,6 +257,7 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   if (arena.bytes != 0) {
     g.arena_chunk_bytes = arena.chunk_bytes();
     g.arena_chunk_count = static_cast<std::uint32_t>(arena.bytes / g.arena_chunk_bytes);
+    g.arena_chunk_units = std::clamp(g.arena_chunk_bytes / 1024, least_arena_chunk_units, most_arena_chunk_units);
   }
   g.arena_bits = g.unique_bits + (g.unique_pages() + 63) / 64 * 8;
   g.arena_chunks = round_up(g.arena_bits + (std::uint64_t{g.arena_chunk_count} + 63) / 64 * 8, padding_bytes);
@@ -280,56 +273,19 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   return g;
 }
 
-struct Segment::Mapping {
-  File file;
-  bi::mapped_region region;
-  Holes holes = Holes::filled;
-  /// Entries that this process knows to be allocated.
-  std::atomic<std::uint32_t> known_entries{0};
-  std::mutex looks_mutex;
-  std::uint32_t looks = 0;  // of this process, by this mapping
-};
-
 namespace {
 
-/// A lock of the open file on its first byte. Locks of one open file never conflict, hence Mapping::looks.
-bool set_look_lock(int descriptor, short type) noexcept {
-  struct flock lock {};
-  lock.l_type = type;
-  lock.l_whence = SEEK_SET;
-  lock.l_len = 1;
-  int result = 0;
-  do {
-    result = ::fcntl(descriptor, F_OFD_SETLK, &lock);
-  } while (result != 0 && errno == EINTR);
-  return result == 0;
+std::vector<std::atomic<std::uint64_t>> bits_for(std::uint64_t parts) {
+  return std::vector<std::atomic<std::uint64_t>>((parts + 63) / 64);
 }
 
 }  // namespace
 
-void Segment::begin_look() const noexcept {
-  const std::lock_guard lock(mapping_->looks_mutex);
-  if (mapping_->looks++ != 0) return;
-  // The keeper holds its lock for a moment only, to see that there is no look.
-  while (!set_look_lock(descriptor(), F_RDLCK) && (errno == EAGAIN || errno == EACCES)) std::this_thread::yield();
-}
-
-void Segment::end_look() const noexcept {
-  const std::lock_guard lock(mapping_->looks_mutex);
-  if (--mapping_->looks == 0) set_look_lock(descriptor(), F_UNLCK);
-}
-
-bool Segment::has_no_looks() const noexcept {
-  const std::lock_guard lock(mapping_->looks_mutex);
-  if (mapping_->looks != 0 || !set_look_lock(descriptor(), F_WRLCK)) return false;
-  set_look_lock(descriptor(), F_UNLCK);
-  return true;
-}
-
 Segment::Segment(std::unique_ptr<Mapping> mapping, const Geometry& geometry) noexcept
     : mapping_(std::move(mapping)),
       base_(static_cast<std::byte*>(mapping_->region.get_address())),
-      geometry_(geometry) {}
+      geometry_(geometry),
+      own_{.chunks = mapping_->chunks.data(), .arena = mapping_->arena.data(), .unique = mapping_->unique.data()} {}
 Segment::Segment(Segment&&) noexcept = default;
 Segment& Segment::operator=(Segment&&) noexcept = default;
 Segment::~Segment() = default;
@@ -341,94 +297,15 @@ Result<Segment> Segment::map(File file, std::uint64_t bytes, const Geometry& geo
     auto mapping = std::make_unique<Mapping>();
     mapping->region = bi::mapped_region(Mappable(file.descriptor(), mode), mode, 0, bytes);
     mapping->file = std::move(file);
+    mapping->geometry = geometry;
     mapping->holes = holes;
+    mapping->chunks = bits_for((geometry.capacity + geometry.chunk_cells - 1) / geometry.chunk_cells);
+    mapping->arena = bits_for(geometry.arena_chunk_count);
+    mapping->unique = bits_for(geometry.unique_pages());
     return Segment(std::move(mapping), geometry);
   } catch (const bi::interprocess_exception& failure) {
     return std::unexpected(system_error("cannot map", path, failure.get_native_error()));
   }
-}
-
-int Segment::allocate(std::uint64_t offset, std::uint64_t bytes) const noexcept {
-  return allocate_range(descriptor(), offset, offset + bytes);
-}
-
-int Segment::free_memory(std::uint64_t offset, std::uint64_t bytes) const noexcept {
-  while (::fallocate(descriptor(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
-                     static_cast<off_t>(bytes)) != 0) {
-    if (errno != EINTR) return errno;
-  }
-  return 0;
-}
-
-std::uint64_t Segment::allocated_bytes() const noexcept {
-  struct stat facts {};
-  return ::fstat(descriptor(), &facts) == 0 ? static_cast<std::uint64_t>(facts.st_blocks) * 512 : 0;
-}
-
-std::optional<std::uint64_t> Segment::memory_left() const noexcept {
-  struct statvfs space {};  // without a limit it says 0 blocks
-  if (::fstatvfs(descriptor(), &space) != 0 || space.f_blocks == 0) return std::nullopt;
-  return std::uint64_t{space.f_bavail} * space.f_frsize;
-}
-
-bool Segment::make_unique_page(std::uint64_t page) const noexcept {
-  if (has_unique_page(page)) return true;
-  if (allocate(geometry_.unique + page * page_bytes, page_bytes) != 0) return false;
-  set_bit(geometry_.unique_bits, page);
-  return true;
-}
-
-bool Segment::make_arena_chunk(std::uint32_t chunk) const noexcept {
-  if (has_arena_chunk(chunk)) return true;
-  const std::uint64_t units_bytes = std::uint64_t{arena_units_per_chunk} * sizeof(ArenaUnit);
-  if (allocate(geometry_.arena_units + chunk * units_bytes, units_bytes) != 0) return false;
-  const std::uint64_t offset = geometry_.arena + std::uint64_t{chunk} * geometry_.arena_chunk_bytes;
-  if (allocate(offset, geometry_.arena_chunk_bytes) != 0) return false;
-  set_bit(geometry_.arena_bits, chunk);
-  return true;
-}
-
-Segment::Range Segment::range_of(std::uint32_t chunk) const noexcept {
-  const CellChunks chunks = this->chunks();
-  const std::uint64_t first = chunks.first_cell(chunk);
-  const std::uint64_t cells = chunks.end_cell(chunk) - first;
-  return {.offset = geometry_.cells + first * geometry_.cell_bytes, .bytes = cells * geometry_.cell_bytes};
-}
-
-int Segment::allocate_chunk(std::uint32_t chunk) const noexcept {
-  const Range range = range_of(chunk);
-  return allocate(range.offset, range.bytes);
-}
-
-int Segment::free_chunk(std::uint32_t chunk) const noexcept {
-  const Range range = range_of(chunk);
-  return free_memory(range.offset, range.bytes);
-}
-
-int Segment::make_chunk(std::uint32_t chunk, std::uint64_t base) const noexcept {
-  if (const int error = allocate_chunk(chunk); error != 0) return error;  // grow.G1
-  const CellChunks chunks = this->chunks();
-  const StateWord free = StateWord::make(std::max(base, header().first_generation.load()), 0, CellState::free, 0);
-  for (std::uint64_t cell = chunks.first_cell(chunk); cell < chunks.end_cell(chunk); ++cell) {
-    std::atomic<std::uint64_t>& state = shared_at<CellHeader>(cells() + cell * geometry_.cell_bytes).state;
-    std::uint64_t seen = state.load();
-    // Another grower may do the same, or have done it long ago.
-    if (StateWord(seen).generation() < free.generation()) state.compare_exchange_strong(seen, free.bits());  // grow.G2
-  }
-  return 0;
-}
-
-int Segment::make_and_list_chunk(std::uint32_t chunk) const noexcept {
-  CellChunks chunks = this->chunks();
-  const CellChunks::Word word = chunks.word(chunk);
-  if (word.state != ChunkState::absent) return 0;  // another participant has made it, or it leaves
-  if (const int error = make_chunk(chunk, word.base); error != 0) return error;
-  if (!chunks.swap(chunk, word, {.state = ChunkState::present, .base = word.base})) return 0;  // grow.G3
-  chunks.set_bit(chunk);                                                                       // grow.G4
-  FreeMap free_map = this->free_map();
-  for (std::uint32_t cell = chunks.first_cell(chunk); cell < chunks.end_cell(chunk); cell += 64)
-    free_map.put(cell, ~std::uint64_t{0});  // grow.G5
-  return 0;
 }
 
 Result<void> Segment::make_all_cells_free(Segment& segment) {
@@ -530,51 +407,6 @@ Result<Segment> Segment::open_copy(const std::filesystem::path& path) {
   const auto geometry = read_geometry(*file, path);
   if (!geometry) return std::unexpected(geometry.error());
   return map(std::move(*file), geometry->bytes, *geometry, Access::read_only, path, Holes::harmless);
-}
-
-std::uint32_t Segment::participants_end() const noexcept {
-  const std::uint32_t end = signals().participants_end.load_once().at_most(most_participants);
-  // ORDER relaxed: a private memory of what the kernel has said; nothing else has to be seen with it.
-  const std::uint32_t known = mapping_->known_entries.load(std::memory_order_relaxed);
-  return end <= known ? known : check_participants(end);
-}
-
-/// Makes sure that the entries up to `end` are allocated, because any peer may have written the word that says so. They
-/// are, and the kernel has nothing to do, unless the word was scribbled over. Returns how many are.
-std::uint32_t Segment::check_participants(std::uint32_t end) const noexcept {
-  std::atomic<std::uint32_t>& known_entries = mapping_->known_entries;
-  const std::uint32_t known = known_entries.load();
-  std::uint32_t there = end;
-  if (mapping_->holes == Holes::filled) {
-    const int refused = allocate_range(mapping_->file.descriptor(), participant_offset(known), participant_offset(end));
-    if (refused != 0) there = known;
-  } else if (mapping_->holes == Holes::looked_for) {
-    // Of a file that this process may not write: a touched entry is no hole.
-    const off_t hole = ::lseek(descriptor(), static_cast<off_t>(participant_offset(known)), SEEK_HOLE);
-    const auto bytes = std::max(static_cast<std::uint64_t>(std::max<off_t>(hole, 0)), geometry_.participants);
-    there = static_cast<std::uint32_t>(
-        std::min<std::uint64_t>(end, (bytes - geometry_.participants) / sizeof(ParticipantEntry)));
-  }
-  std::uint32_t seen = known;
-  while (seen < there && !known_entries.compare_exchange_weak(seen, there)) {
-  }
-  return std::max(seen, there);
-}
-
-Result<void> Segment::add_participants(std::uint32_t end) const {
-  const std::uint32_t next = std::min(end + entries_in_a_step, most_participants);
-  const int refused = allocate_range(descriptor(), participant_offset(end), participant_offset(next));  // entry.A1
-  if (refused == ENOSPC) {
-    return std::unexpected(Error(ErrorCode::no_space, "the tmpfs of the engine's shared memory is full",
-                                 "another participant needs " +
-                                     std::to_string((next - end) * sizeof(ParticipantEntry) / 1024) +
-                                     " KiB there; remove what else fills it, or make it larger (docker: --shm-size)"));
-  }
-  if (refused != 0) return std::unexpected(system_error("cannot allocate memory for", "a participant", refused));
-  for (std::uint32_t n = end; n < next; ++n) static_cast<void>(participant(n).state.load());  // no holes, for readers
-  mapping_->known_entries.store(next);
-  signals().participants_end.raise_to(next);  // entry.A2
-  return {};
 }
 
 int Segment::descriptor() const noexcept { return mapping_->file.descriptor(); }

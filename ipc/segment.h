@@ -25,6 +25,7 @@
 #include "ipc/keeper_marks.h"
 #include "ipc/layout.h"
 #include "ipc/name_table.h"
+#include "ipc/presence.h"
 #include "ipc/ring.h"
 
 namespace ringmill {
@@ -107,6 +108,7 @@ struct Geometry {
   std::uint32_t max_payload = 0;  // what fits a cell, or more
   std::uint32_t arena_chunk_bytes = 0;
   std::uint32_t arena_chunk_count = 0;
+  std::uint32_t arena_chunk_units = least_arena_chunk_units;  // a power of two
   std::uint64_t arena_units = 0;
   std::uint64_t arena_bits = 0;  // a bit per chunk of the arena that is allocated, with the words of its units
   std::uint64_t arena_chunks = 0;
@@ -119,8 +121,10 @@ struct Geometry {
                      std::uint64_t level_ring_slots = 0, const ArenaSize& arena = {}) noexcept;
   /// Numbers of levels, those that are not in use included.
   std::uint32_t level_numbers() const noexcept { return level_count + most_dynamic_levels; }
-  std::uint32_t arena_unit_count() const noexcept { return arena_chunk_count * arena_units_per_chunk; }
-  std::uint32_t arena_unit_bytes() const noexcept { return arena_chunk_bytes / arena_units_per_chunk; }
+  std::uint32_t arena_unit_count() const noexcept { return arena_chunk_count * arena_chunk_units; }
+  std::uint32_t arena_unit_bytes() const noexcept { return arena_chunk_bytes / arena_chunk_units; }
+  /// The words of a chunk's units: whole pages, or a half of one.
+  std::uint64_t arena_unit_words_bytes() const noexcept { return std::uint64_t{arena_chunk_units} * sizeof(ArenaUnit); }
   std::uint64_t unique_pages() const noexcept { return ((unique_slots + 2) * 8 + page_bytes - 1) / page_bytes; }
 };
 
@@ -253,8 +257,8 @@ class Segment {
   }
   std::byte* cells() const noexcept { return base_ + geometry_.cells; }
   CellChunks chunks() const noexcept {
-    return CellChunks(&at<std::atomic<std::uint64_t>>(geometry_.chunk_bits), &at<ChunkWord>(geometry_.chunk_words),
-                      geometry_.capacity, geometry_.chunk_cells);
+    return CellChunks(presence_of(geometry_.chunk_bits, own_.chunks, has_chunk_by_kernel),
+                      &at<ChunkWord>(geometry_.chunk_words), geometry_.capacity, geometry_.chunk_cells);
   }
   std::atomic<std::uint64_t>& arena_unit(std::uint32_t n) const noexcept {
     return at<ArenaUnit>(geometry_.arena_units + n * sizeof(ArenaUnit)).job_id;
@@ -265,12 +269,19 @@ class Segment {
   std::byte* arena() const noexcept { return base_ + geometry_.arena; }
 
   /// Whether a page of the unique slots is allocated. Any page below geometry().unique_pages().
-  bool has_unique_page(std::uint64_t page) const noexcept { return has_bit(geometry_.unique_bits, page); }
+  bool has_unique_page(std::uint64_t page) const noexcept { return unique_presence().has(page); }
   /// Allocates it. Any number of participants may do that at once; killed in between, the page is allocated again.
   bool make_unique_page(std::uint64_t page) const noexcept;
   /// The same for a chunk of the arena, with the words of its units.
-  bool has_arena_chunk(std::uint32_t chunk) const noexcept { return has_bit(geometry_.arena_bits, chunk); }
+  bool has_arena_chunk(std::uint32_t chunk) const noexcept { return arena_presence().has(chunk); }
   bool make_arena_chunk(std::uint32_t chunk) const noexcept;
+  /// shrink.X3, shrink.X5 and shrink.X6 of core/keeper/arena_trimming.h. The last returns 0, or errno.
+  void hide_arena_chunk(std::uint32_t chunk) const noexcept { arena_presence().clear(chunk); }
+  int free_arena_chunk(std::uint32_t chunk) const noexcept;
+
+  /// visit.V2: what has left since is not there any more (ipc/presence.h). Each visit and look calls this when it has
+  /// begun, and each turn of the keeper.
+  void forget_what_has_left() const noexcept;
 
   /// Allocates a part of the file, so that it may be touched; what is there stays as it is. Returns 0, or errno: ENOSPC
   /// when the tmpfs is full.
@@ -319,7 +330,21 @@ class Segment {
     std::uint64_t bytes;
   };
   /// Where the cells of a chunk stand in the file.
-  Range range_of(std::uint32_t chunk) const noexcept;
+  static Range range_of(const Geometry& geometry, std::uint32_t chunk) noexcept;
+  Range range_of(std::uint32_t chunk) const noexcept { return range_of(geometry_, chunk); }
+  /// presence.K3. `mapping` is the segment's.
+  static bool has_chunk_by_kernel(const void* mapping, std::uint64_t chunk) noexcept;
+  static bool has_arena_chunk_by_kernel(const void* mapping, std::uint64_t chunk) noexcept;
+  static bool has_unique_page_by_kernel(const void* mapping, std::uint64_t page) noexcept;
+  Presence presence_of(std::uint64_t map, std::atomic<std::uint64_t>* own, Presence::Ask ask) const noexcept {
+    return Presence(&at<std::atomic<std::uint64_t>>(map), own, ask, mapping_.get());
+  }
+  Presence arena_presence() const noexcept {
+    return presence_of(geometry_.arena_bits, own_.arena, has_arena_chunk_by_kernel);
+  }
+  Presence unique_presence() const noexcept {
+    return presence_of(geometry_.unique_bits, own_.unique, has_unique_page_by_kernel);
+  }
   void begin_look() const noexcept;
   void end_look() const noexcept;
   explicit Segment(std::unique_ptr<Mapping> mapping, const Geometry& geometry) noexcept;
@@ -337,13 +362,6 @@ class Segment {
     if (!piece.is_within(geometry_.level_ring_slots)) piece = {.first = 0, .slots = least_level_ring};
     return Ring(&level(n), level_ring_slots(piece), piece.slots);
   }
-  bool has_bit(std::uint64_t map, std::uint64_t n) const noexcept {
-    const auto& word = at<std::atomic<std::uint64_t>>(map + n / 64 * 8);
-    return (word.load(std::memory_order_acquire) >> (n % 64) & 1) != 0;  // ORDER chunk: acquires what was made
-  }
-  void set_bit(std::uint64_t map, std::uint64_t n) const noexcept {
-    at<std::atomic<std::uint64_t>>(map + n / 64 * 8).fetch_or(std::uint64_t{1} << (n % 64));
-  }
   template <SharedStruct T>
   T& at(std::uint64_t offset) const noexcept {
     return shared_at<T>(base_ + offset);
@@ -352,6 +370,13 @@ class Segment {
   std::unique_ptr<Mapping> mapping_;
   std::byte* base_ = nullptr;
   Geometry geometry_;
+  /// What this process knows to be there, a bit per part: of the mapping.
+  struct OwnMaps {
+    std::atomic<std::uint64_t>* chunks = nullptr;
+    std::atomic<std::uint64_t>* arena = nullptr;
+    std::atomic<std::uint64_t>* unique = nullptr;
+  };
+  OwnMaps own_;
 };
 
 /// What to do when the tmpfs of the segment is full.

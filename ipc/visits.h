@@ -7,7 +7,8 @@
 //                                                   killed just after the step
 //   visit.V1  visit becomes odd                     the reaper of the participant ends the visit
 //   visit.V2  chunks_left has changed: forget the   the same
-//             cells in hand whose chunk has gone
+//             cells in hand whose chunk has gone,
+//             and the own bits of what is absent
 //   visit.V3  is_there(), and all that follows      the same
 //   visit.V4  visit becomes even                    nothing is left
 //

@@ -126,6 +126,7 @@ void JournalWork::turn(std::chrono::nanoseconds most_wait) {
   }
   const auto advance_in_a_visit = [this] {
     const OneVisit visit(visits_);
+    engine_->segment.forget_what_has_left();
     return advance();
   };
   if (!advance_in_a_visit()) wait(bell, most_ns);

@@ -95,6 +95,7 @@ void Burial::bury_until_stopped() {
 
 bool Burial::bury(std::vector<CellIndex>& cells) {
   const OneVisit visit(visits_);
+  engine_->segment.forget_what_has_left();
   const std::vector<Grave> graves = graves_of(cells);
   cells.clear();
   if (graves.empty()) return true;

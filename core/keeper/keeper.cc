@@ -66,6 +66,7 @@ void count_turn(Signals& signals, std::uint64_t took_ns) noexcept {
 }  // namespace
 
 void KeeperWork::turn(bool thorough) {
+  engine_->segment.forget_what_has_left();  // a former keeper of another process may have given it back
   // The worker that was woken for a dead worker's jobs needs the CPU: the rest of the turn waits.
   if (reap_dead(thorough ? Ask::some : Ask::none)) {
     bring_back_parked();  // the dead have left the slots of their kinds

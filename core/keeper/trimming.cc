@@ -34,6 +34,7 @@ Trimming::Trimming(const Segment& segment, std::uint32_t number)
       growth_(segment),
       owner_(number + 1),
       keep_ns_(std::min(segment.header().keep_memory_ms.load(), most_wait_ms) * 1'000'000),
+      arena_(segment, keep_ns_),
       free_since_ns_(chunks_.count(), 0) {
   for (std::uint32_t chunk = 0; chunk < chunks_.count(); ++chunk) {
     if (chunks_.word(chunk).state != ChunkState::leaving) continue;
@@ -49,11 +50,8 @@ void Trimming::turn(std::uint64_t now_ns) {
   switch (phase_) {
     case Phase::collecting:
       if (chosen_.empty() && leaving_.empty() && now_ns >= look_at_ns_) look(now_ns);
-      for (int n = 0; n < most_begun_in_a_turn && !chosen_.empty() && leaving_.size() < most_in_a_group; ++n) {
-        if (begin(chosen_.back())) leaving_.push_back(chosen_.back());
-        chosen_.pop_back();
-      }
-      if (leaving_.empty() || (!chosen_.empty() && leaving_.size() < most_in_a_group)) return;
+      arena_.look(now_ns);
+      if (!has_begun() || !is_busy()) return;
       wait_ends_ns_ = now_ns + longest_wait_ns;
       if (ask_for_quiet()) phase_ = Phase::waiting;
       return;
@@ -65,16 +63,31 @@ void Trimming::turn(std::uint64_t now_ns) {
       }
       return;
     case Phase::freeing:
-      for (int n = 0; n < most_freed_in_a_turn && !leaving_.empty(); ++n) {
-        finish(leaving_.back());
-        leaving_.pop_back();
-      }
-      if (!leaving_.empty()) return;
-      lower_common_end();
+      if (!has_finished()) return;
       is_inherited_ = false;
       phase_ = Phase::collecting;
       return;
   }
+}
+
+bool Trimming::has_begun() {
+  for (int n = 0; n < most_begun_in_a_turn && !chosen_.empty() && leaving_.size() < most_in_a_group; ++n) {
+    if (begin(chosen_.back())) leaving_.push_back(chosen_.back());
+    chosen_.pop_back();
+  }
+  const bool more_cells = !chosen_.empty() && leaving_.size() < most_in_a_group;
+  return !arena_.begin_some() && !more_cells;
+}
+
+bool Trimming::has_finished() noexcept {
+  for (int n = 0; n < most_freed_in_a_turn && !leaving_.empty(); ++n) {
+    finish(leaving_.back());
+    leaving_.pop_back();
+  }
+  const bool more_extents = arena_.finish_some();
+  if (more_extents || !leaving_.empty()) return false;
+  lower_common_end();
+  return true;
 }
 
 void Trimming::look(std::uint64_t now_ns) {
@@ -180,6 +193,7 @@ bool Trimming::ask_for_quiet() {
     log().info("this kernel refuses membarrier(): the memory of cells is taken as needed, and not given back");
     for (const std::uint32_t chunk : leaving_) keep(chunk);
     leaving_.clear();
+    arena_.keep_all();
     return false;
   }
   const auto note = [this](const std::atomic<std::uint64_t>& visit, std::uint32_t number) {
@@ -211,6 +225,7 @@ void Trimming::take_back(std::uint64_t now_ns) noexcept {
   for (const std::uint32_t chunk : leaving_) keep(chunk);
   leaving_.clear();
   chosen_.clear();
+  arena_.take_back(now_ns + rest_ns);
   open_.clear();
   look_at_ns_ = now_ns + rest_ns;
   phase_ = Phase::collecting;
@@ -228,7 +243,7 @@ void Trimming::finish(std::uint32_t chunk) noexcept {
 void Trimming::keep(std::uint32_t chunk) noexcept {
   const CellChunks::Word word = chunks_.word(chunk);
   chunks_.swap(chunk, word, {.state = ChunkState::present, .base = word.base});
-  chunks_.set_bit(chunk);
+  chunks_.set_bit_again(chunk);
   free_cells(chunk, chunks_.end_cell(chunk));  // give.B5
   // Marks of its cells were passed over meanwhile.
   static_cast<void>(segment_->keeper_marks().call());

@@ -4,6 +4,8 @@
 // memory of an empty engine and an eighth of what is in use. A level's own cells go in the proportion in which they
 // came (core/table/growth.h).
 //
+// The arena's chunks go with them, by the same waits (core/keeper/arena_trimming.h).
+//
 // Chunks go in groups, so that one wait for visits (give.B4) serves many. Each turn does a bounded part: about half a
 // millisecond.
 //
@@ -14,6 +16,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/keeper/arena_trimming.h"
 #include "core/keeper/reaper.h"
 #include "core/table/growth.h"
 #include "core/table/job_table.h"
@@ -28,7 +31,7 @@ class Trimming {
 
   void turn(std::uint64_t now_ns);
   /// True while chunks are on their way: the next turn is due soon.
-  bool is_busy() const noexcept { return !leaving_.empty(); }
+  bool is_busy() const noexcept { return !leaving_.empty() || arena_.is_busy(); }
 
  private:
   enum class Phase : std::uint8_t { collecting, waiting, freeing };
@@ -39,6 +42,10 @@ class Trimming {
     std::uint32_t number;  // of the participant; most_participants: a thread of the keeper's process
   };
 
+  /// give.B1 to the clearing of the bit in give.B3, for some chunks. False: there are more to come.
+  bool has_begun();
+  /// give.B5 to give.B7, for some. False: there are more.
+  bool has_finished() noexcept;
   /// Notes for how long each chunk has been free, and chooses those that go.
   void look(std::uint64_t now_ns);
   void choose(std::uint32_t first, std::uint32_t end, std::uint32_t to_keep, std::uint64_t now_ns);
@@ -67,6 +74,7 @@ class Trimming {
   Growth growth_;
   std::uint32_t owner_;
   std::uint64_t keep_ns_;
+  ArenaTrimming arena_;
   std::uint64_t look_at_ns_ = 0;
   bool can_wait_ = true;
   Phase phase_ = Phase::collecting;

@@ -122,7 +122,7 @@ bool CellWriter::fill_body(const FreeCells::Filling& filling, const LinkedReques
 }
 
 std::optional<std::uint32_t> CellWriter::take_extent(const FreeCells::Filling& filling, std::size_t bytes) noexcept {
-  const auto unit = context_.arena.take(job_id_of(filling.word, filling.index), static_cast<std::uint32_t>(bytes));
+  const auto unit = context_.take_extent(job_id_of(filling.word, filling.index), bytes);
   if (!unit) context_.take_back(filling);
   return unit;
 }

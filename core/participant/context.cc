@@ -14,7 +14,9 @@ namespace {
 
 /// What a participant evicts at a time, when it finds no room.
 constexpr std::uint32_t most_cells_evicted = 16;
-constexpr std::uint32_t most_extents_evicted = 8;
+constexpr std::uint32_t most_extents_evicted = 16;
+/// So often does it evict for one extent before it looks everywhere, or is refused.
+constexpr int most_evictions = 8;
 
 }  // namespace
 
@@ -35,10 +37,13 @@ ParticipantContext::ParticipantContext(std::shared_ptr<EngineCore> opened_engine
       lease_book(segment, entry, settling.table().inline_bytes()),
       sampler(steady_clock_ns() ^ std::uint64_t{number} << 32),
       visits(entry.visit),
-      known_chunks_left(segment.signals().chunks_left.load()) {}
+      known_chunks_left(segment.signals().chunks_left.load()) {
+  segment.forget_what_has_left();
+}
 
 void ParticipantContext::forget_what_has_left() noexcept {
   known_chunks_left = segment.signals().chunks_left.load();
+  segment.forget_what_has_left();
   free_cells.forget_what_has_left();
 }
 
@@ -100,17 +105,28 @@ bool ParticipantContext::evict_for(std::uint32_t level) noexcept {
   const Room& room = free_cells.room();
   const std::uint32_t missing =
       room.leases() + 1 - std::min(room.leases(), segment.free_map().count(room.common().end, room.leases()));
-  if (eviction.make_room(room.common().first, room.common().end, missing + most_cells_evicted, false) >= missing) {
+  if (eviction.make_room(room.common().first, room.common().end, missing + most_cells_evicted, nullptr) >= missing) {
     return true;
   }
   const CellRange own = room.own_of(level);
-  return eviction.make_room(own.first, own.end, most_cells_evicted, false) != 0;
+  return eviction.make_room(own.first, own.end, most_cells_evicted, nullptr) != 0;
 }
 
-bool ParticipantContext::evict_for_extent() noexcept {
+bool ParticipantContext::evict_for_extent(std::size_t bytes) noexcept {
   if (segment.signals().results_kept.load() == 0) return false;
-  ring_keeper(segment);
-  return eviction.make_room(0, segment.geometry().capacity, most_extents_evicted, true) != 0;
+  const std::uint64_t in_a_chunk = segment.geometry().arena_chunk_bytes / arena.extent_bytes(bytes);
+  const auto wanted = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(in_a_chunk, 1, most_extents_evicted));
+  return eviction.make_room(0, segment.geometry().capacity, wanted, &arena) != 0;
+}
+
+std::optional<std::uint32_t> ParticipantContext::take_extent(JobId id, std::size_t bytes) noexcept {
+  const auto wanted = static_cast<std::uint32_t>(bytes);
+  for (int n = 0; n < most_evictions; ++n) {
+    if (const auto unit = arena.take(id, wanted, Arena::Look::seldom)) return unit;
+    // What goes may be of another size.
+    if (!evict_for_extent(bytes)) break;
+  }
+  return arena.take(id, wanted);
 }
 
 bool ParticipantContext::list_if_free(CellIndex index, Settling::Ended ended) noexcept {

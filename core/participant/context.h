@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <ringmill/error.h>
@@ -71,7 +72,9 @@ struct ParticipantContext {
   /// Makes room for a job of this level, or for an extent, at the cost of kept results, if the keeper has not done it.
   /// Returns false if there are none that may go.
   bool evict_for(std::uint32_t level) noexcept;
-  bool evict_for_extent() noexcept;
+  bool evict_for_extent(std::size_t bytes) noexcept;
+  /// An extent for a job whose cell this participant fills, at the cost of kept results if there is no other.
+  std::optional<std::uint32_t> take_extent(JobId id, std::size_t bytes) noexcept;
   /// Lists the cell that an end has freed. Returns false if the end was lost.
   bool list_if_free(CellIndex index, Settling::Ended ended) noexcept;
 

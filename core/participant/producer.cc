@@ -393,7 +393,7 @@ Result<void> Producer::wait_for_level(const LevelCount& level, std::uint32_t cou
 
 /// Two that wait may be woken for one extent: one that does not get it waits again.
 Result<void> Producer::wait_for_extent(std::size_t bytes, std::uint64_t end_ns) {
-  if (context_.evict_for_extent() && context_.arena.has_room(static_cast<std::uint32_t>(bytes))) return {};
+  if (context_.evict_for_extent(bytes) && context_.arena.has_room(static_cast<std::uint32_t>(bytes))) return {};
   return wait_for_room(
       end_ns,
       [](ErrorCode code) {

@@ -207,8 +207,7 @@ ResultNote Settler::carry(std::uint32_t level, std::span<const std::byte> result
     return {.refusal = ResultRefusal::no_room};
   }
   const JobId id = job_id_of(carrier.word, carrier.index);
-  auto unit = context_.arena.take(id, static_cast<std::uint32_t>(result.size()));
-  if (!unit && context_.evict_for_extent()) unit = context_.arena.take(id, static_cast<std::uint32_t>(result.size()));
+  const auto unit = context_.take_extent(id, result.size());
   if (!unit) {
     context_.take_back(carrier);
     return {.refusal = ResultRefusal::no_room};

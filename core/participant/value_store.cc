@@ -132,8 +132,7 @@ bool ValueStore::fill_value(const FreeCells::Filling& filling, std::span<const s
     header.text_bytes.store(static_cast<std::uint16_t>(bytes.size()), std::memory_order_relaxed);
   } else {
     const JobId id = job_id_of(filling.word, index);
-    auto unit = context_.arena.take(id, static_cast<std::uint32_t>(bytes.size()));
-    if (!unit && context_.evict_for_extent()) unit = context_.arena.take(id, static_cast<std::uint32_t>(bytes.size()));
+    const auto unit = context_.take_extent(id, bytes.size());
     if (!unit) return false;
     context_.arena.fill_result(index, *unit, bytes);
     flags |= cell_flag::result_in_arena;

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <bit>
 
-#include "core/table/growth.h"
 #include "ipc/clock.h"
+#include "ipc/full_fence.h"
 #include "ipc/registry.h"
 #include "ipc/waking.h"
 
@@ -14,6 +14,15 @@ namespace {
 
 /// So often is everything looked at again because others took what we had found.
 constexpr int most_passes = 8;
+/// Words looked at before memory is taken for another chunk: about 10 us.
+constexpr std::uint32_t few_looks = 1024;
+constexpr std::uint32_t all_looks = ~std::uint32_t{0};
+/// A chunk of another cut costs more to look at than a word, and seldom is free.
+constexpr std::uint32_t looks_of_a_cut = 64;
+/// After a look everywhere that was in vain: for so many times as long as it took there is no other.
+constexpr std::uint64_t looks_apart = 16;
+/// How far ahead of the looks the cells are fetched into the cache.
+constexpr std::uint32_t look_distance = 8;
 
 /// Which jobs are named by lease slots, in one walk over them, for callers that ask about many: some that are not named
 /// seem to be.
@@ -41,7 +50,7 @@ class LeasedJobs {
 std::uint32_t Arena::log_for(std::uint32_t bytes) const noexcept {
   const std::uint32_t units =
       (bytes + segment_->geometry().arena_unit_bytes() - 1) / segment_->geometry().arena_unit_bytes();
-  return most_log - static_cast<std::uint32_t>(std::countr_zero(std::bit_ceil(std::max(units, 1U))));
+  return finest_log() - static_cast<std::uint32_t>(std::countr_zero(std::bit_ceil(std::max(units, 1U))));
 }
 
 bool Arena::is_over(JobId id, std::uint32_t unit) const noexcept {
@@ -54,8 +63,9 @@ bool Arena::is_over(JobId id, std::uint32_t unit) const noexcept {
   const CellHeader& header = table_.header(index);
   // ORDER second-look: acquires, so that the look at the word comes after it.
   const std::uint16_t flags = header.flags.load(std::memory_order_acquire);
-  // ORDER second-look: as above.
+  // ORDER second-look: as above. A value takes other extents as it changes.
   const bool has_it =
+      (flags & cell_flag::is_value) != 0 ||
       ((flags & cell_flag::in_arena) != 0 && header.extent.load_once(std::memory_order_acquire) == unit) ||
       ((flags & cell_flag::result_in_arena) != 0 && header.result_extent.load_once(std::memory_order_acquire) == unit);
   // Moved on: it is over, or has the extent; the next look will tell.
@@ -73,74 +83,156 @@ bool Arena::is_leased(std::uint64_t id) const noexcept {
   return found;
 }
 
-std::optional<std::uint32_t> Arena::take(JobId id, std::uint32_t bytes) noexcept {
-  const std::uint32_t chunks = segment_->geometry().arena_chunk_count;
-  if (chunks == 0 || bytes > segment_->geometry().arena_chunk_bytes) return std::nullopt;
+std::optional<std::uint32_t> Arena::take(JobId id, std::uint32_t bytes, Look look) noexcept {
+  const Geometry& geometry = segment_->geometry();
+  if (geometry.arena_chunk_count == 0 || bytes > geometry.arena_chunk_bytes) return std::nullopt;
   const std::uint32_t wanted = log_for(bytes);
+  std::uint32_t unit = 0;
   for (int pass = 0; pass < most_passes; ++pass) {
-    bool moved = false;
-    std::uint32_t unit = 0;
-    const auto look = [&](std::uint32_t log, auto&& attempt) {
-      for (std::uint32_t n = 0; n < chunks; ++n) {
-        const std::uint32_t chunk = (last_chunk_[log] + n) % chunks;
-        if (!segment_->has_arena_chunk(chunk)) continue;
-        const Try tried = attempt(chunk, log);
-        moved |= tried == Try::moved;
-        if (tried != Try::taken) continue;
-        last_chunk_[log] = chunk;
-        return true;
-      }
-      return false;
-    };
-    const auto take_one = [&](std::uint32_t chunk, std::uint32_t log) { return take_extent(chunk, log, id, unit); };
-    if (look(wanted, take_one)) return unit;
-    if (look(wanted, [&](std::uint32_t chunk, std::uint32_t log) { return cut_anew(chunk, log, id, unit); }))
-      return unit;
-    // Better one that is too large than none.
-    for (std::uint32_t log = wanted; log-- > 0;) {
-      if (look(log, take_one)) return unit;
-    }
-    if (!moved && !grow()) break;
+    const Try near = take_near(wanted, few_looks, id, unit);
+    if (near == Try::taken) return unit;
+    if (near == Try::moved || grow(wanted)) continue;
+    const std::uint64_t begin_ns = steady_clock_ns();
+    if (look == Look::seldom && begin_ns < look_not_before_ns_) return std::nullopt;
+    const Try anywhere = take_anywhere(wanted, id, unit);
+    if (anywhere == Try::taken) return unit;
+    if (anywhere == Try::moved) continue;
+    const std::uint64_t end_ns = steady_clock_ns();
+    look_not_before_ns_ = end_ns + looks_apart * (end_ns - begin_ns);
+    break;
   }
   return std::nullopt;
 }
 
-bool Arena::grow() noexcept {
-  if (grow_not_before_ns_ != 0 && steady_clock_ns() < grow_not_before_ns_) return false;
+Arena::Try Arena::take_near(std::uint32_t log, std::uint32_t most_looks, JobId id, std::uint32_t& unit) noexcept {
+  Try tried = take_found(log, id, unit);
+  if (tried == Try::taken) return tried;
+  if (find(log, most_looks)) return take_found(log, id, unit) == Try::taken ? Try::taken : Try::moved;
+  const Try anew = cut_one_anew(log, most_looks, id, unit);
+  return anew == Try::none ? tried : anew;
+}
+
+Arena::Try Arena::take_anywhere(std::uint32_t log, JobId id, std::uint32_t& unit) noexcept {
+  Try tried = take_near(log, all_looks, id, unit);
+  // Better one that is too large than none.
+  while (tried == Try::none && log-- > 0) {
+    tried = take_found(log, id, unit);
+    if (tried != Try::taken && find(log, all_looks)) {
+      tried = take_found(log, id, unit) == Try::taken ? Try::taken : Try::moved;
+    }
+  }
+  return tried;
+}
+
+bool Arena::grow(std::uint32_t log) noexcept {
+  if (!full_.may_ask()) return false;
   for (std::uint32_t chunk = 0; chunk < segment_->geometry().arena_chunk_count; ++chunk) {
-    if (segment_->has_arena_chunk(chunk)) continue;
+    if (segment_->has_arena_chunk(chunk) || is_leaving(chunk)) continue;
     const bool made = segment_->make_arena_chunk(chunk);
-    grow_not_before_ns_ = made ? 0 : steady_clock_ns() + Growth::retry_ns;
+    full_.note(made);
+    if (made) next_unit_[log] = chunk * chunk_units();
     return made;
   }
   return false;
 }
 
-Arena::Try Arena::take_extent(std::uint32_t chunk, std::uint32_t log, JobId id, std::uint32_t& unit) noexcept {
-  if (log_of(cut(chunk)) != log) return Try::none;
-  const std::uint32_t begin = chunk * arena_units_per_chunk;
+Arena::Try Arena::take_found(std::uint32_t log, JobId id, std::uint32_t& unit) noexcept {
+  Found& found = found_[log];
   Try tried = Try::none;
-  for (unit = begin; unit < begin + arena_units_per_chunk; unit += step_of(log)) {
-    std::uint64_t seen = at(unit);
-    if (!is_free(seen, unit)) continue;
-    if (!segment_->arena_unit(unit).compare_exchange_strong(seen, id.value())) {  // arena.A1
-      tried = Try::moved;
-      continue;
+  while (found.count != 0) {
+    auto [one, seen] = found.extents[--found.count];
+    if (!is_there(one)) continue;
+    tried = Try::moved;
+    if (!segment_->arena_unit(one).compare_exchange_strong(seen, id.value())) continue;  // arena.A1
+    unit = one;
+    if (is_cut_so(cut_after_swap(chunk_of(one)), log) && one % step_of(log) == 0) return Try::taken;  // arena.A2
+    give_back(one, one + 1, 1);
+  }
+  return tried;
+}
+
+bool Arena::find(std::uint32_t log, std::uint32_t most_looks) noexcept {
+  const std::uint32_t chunks = segment_->geometry().arena_chunk_count;
+  const std::uint32_t next = next_unit_[log] % segment_->geometry().arena_unit_count();
+  const std::uint32_t begin = chunk_of(next);
+  // The first chunk's beginning comes last.
+  for (std::uint32_t n = 0; n <= chunks && most_looks != 0; ++n) {
+    const std::uint32_t chunk = (begin + n) % chunks;
+    std::uint32_t looks = 1;
+    if (segment_->has_arena_chunk(chunk) && is_cut_so(cut(chunk), log)) {
+      const std::uint32_t first = chunk * chunk_units();
+      const std::uint32_t from = n == 0 ? next / step_of(log) * step_of(log) : first;
+      const std::uint32_t end = find_in(log, from, first + chunk_units());
+      drop_leased(found_[log]);
+      if (found_[log].count != 0) {
+        next_unit_[log] = end;
+        return true;
+      }
+      looks += (end - from) / step_of(log);
     }
-    if (log_of(cut(chunk)) == log) return Try::taken;  // arena.A2
-    give_back(unit, unit + 1, 1);
-    return Try::moved;
+    most_looks -= std::min(most_looks, looks);
+  }
+  return false;
+}
+
+std::uint32_t Arena::find_in(std::uint32_t log, std::uint32_t first, std::uint32_t end) noexcept {
+  const std::uint32_t step = step_of(log);
+  Found& found = found_[log];
+  for (std::uint32_t n = 0; n < look_distance; ++n) fetch(first + n * step, end);
+  std::uint32_t unit = first;
+  for (; unit < end && !found.is_full(); unit += step) {
+    fetch(unit + look_distance * step, end);
+    const std::uint64_t word = at(unit);
+    if (word == 0 || is_over(JobId(word), unit)) found.add(unit, word);
+  }
+  // The last one found is taken first: so they are taken in order.
+  std::ranges::reverse(std::span(found.extents).first(found.count));
+  return unit;
+}
+
+void Arena::drop_leased(Found& found) const noexcept {
+  const std::span extents = std::span(found.extents).first(found.count);
+  if (std::ranges::all_of(extents, [](const Found::Extent& extent) { return extent.word == 0; })) return;
+  LeasedJobs leased(*segment_);  // behind all looks at the table
+  const auto left = std::ranges::remove_if(extents, [&](const Found::Extent& extent) {
+    return extent.word != 0 && leased.may_name(extent.word) && is_leased(extent.word);
+  });
+  found.count -= static_cast<std::uint32_t>(left.size());
+}
+
+void Arena::note_free(std::uint32_t unit, JobId id) noexcept {
+  if (!is_there(unit)) return;
+  Found& found = found_[log_of(cut(chunk_of(unit)))];
+  if (!found.is_full()) found.add(unit, id.value());
+}
+
+Arena::Try Arena::cut_one_anew(std::uint32_t log, std::uint32_t most_looks, JobId id, std::uint32_t& unit) noexcept {
+  const std::uint32_t chunks = segment_->geometry().arena_chunk_count;
+  const std::uint32_t begin = chunk_of(next_unit_[log]);
+  Try tried = Try::none;
+  for (std::uint32_t n = 0; n < chunks && most_looks != 0; ++n) {
+    const std::uint32_t chunk = (begin + n) % chunks;
+    if (segment_->has_arena_chunk(chunk)) {
+      const Try one = cut_anew(chunk, log, id, unit);
+      if (one == Try::taken) {
+        next_unit_[log] = unit + step_of(log);
+        return one;
+      }
+      if (one == Try::moved) tried = one;
+    }
+    most_looks -= std::min(most_looks, looks_of_a_cut);
   }
   return tried;
 }
 
 Arena::Try Arena::cut_anew(std::uint32_t chunk, std::uint32_t log, JobId id, std::uint32_t& unit) noexcept {
   const std::uint64_t old_cut = cut(chunk);
-  if (log_of(old_cut) == log) return Try::none;
-  const std::uint32_t begin = chunk * arena_units_per_chunk;
-  const std::uint32_t end = begin + arena_units_per_chunk;
-  const std::uint32_t step = step_of(log_of(old_cut));
-  std::array<std::uint64_t, arena_units_per_chunk> seen;
+  if ((old_cut & leaving_bit) != 0 || log_of(old_cut) == log) return Try::none;
+  const std::uint32_t begin = chunk * chunk_units();
+  const std::uint32_t end = begin + chunk_units();
+  // The words of both cuts: from arena.C3 on, others may take those of the new one.
+  const std::uint32_t step = step_of(std::max(log_of(old_cut), log));
+  std::array<std::uint64_t, most_arena_chunk_units> seen;
   for (std::uint32_t at_unit = begin; at_unit < end; at_unit += step) {
     seen[at_unit - begin] = at(at_unit);
     if (seen[at_unit - begin] != 0 && !is_over(JobId(seen[at_unit - begin]), at_unit)) return Try::none;
@@ -155,15 +247,14 @@ Arena::Try Arena::cut_anew(std::uint32_t chunk, std::uint32_t log, JobId id, std
     give_back(begin, at_unit, step);
     return Try::moved;
   }
-  if (cut(chunk) != old_cut) {  // arena.C2
+  if (cut_after_swap(chunk) != old_cut) {  // arena.C2
     give_back(begin, end, step);
     return Try::moved;
   }
-  // ORDER arena: arena.C3 before arena.C4: a producer that takes a word that arena.C4 gave back sees the new cut.
-  segment_->arena_chunk(chunk).store(((old_cut >> 8) + 1) << 8 | log, std::memory_order_release);  // arena.C3
-  give_back(begin + step, end, step);                                                              // arena.C4
-  // From arena.C1 on the chunk had no room, and by the new cut there may be more extents in it.
-  wake_for_extent(*segment_);
+  // ORDER arena: arena.C3 before arena.C4: a producer that takes a word that arena.C4 gave back sees the new cut. From
+  // arena.C1 on the chunk had no room, and by the new cut there may be more extents in it: arena.C4 wakes.
+  segment_->arena_chunk(chunk).store(cut_after(old_cut, log), std::memory_order_release);  // arena.C3
+  give_back(begin + step, end, step);                                                      // arena.C4
   unit = begin;
   return Try::taken;
 }
@@ -179,20 +270,25 @@ bool Arena::has_room(std::uint32_t bytes) noexcept {
   if (bytes > segment_->geometry().arena_chunk_bytes) return false;
   const std::uint32_t wanted = log_for(bytes);
   for (std::uint32_t chunk = 0; chunk < segment_->geometry().arena_chunk_count; ++chunk) {
-    if (!segment_->has_arena_chunk(chunk)) continue;
+    if (!segment_->has_arena_chunk(chunk) || is_leaving(chunk)) continue;
     const std::uint64_t now = cut(chunk);
-    const std::uint32_t begin = chunk * arena_units_per_chunk;
+    const std::uint32_t begin = chunk * chunk_units();
     const bool is_coarse = log_of(now) <= wanted;
     bool all_free = true;
-    for (std::uint32_t unit = begin; unit < begin + arena_units_per_chunk; unit += step_of(log_of(now))) {
+    for (std::uint32_t unit = begin; unit < begin + chunk_units(); unit += step_of(log_of(now))) {
       const bool free = is_free(at(unit), unit);
-      if (free && is_coarse) return true;
+      if (free && is_coarse) {
+        next_unit_[log_of(now)] = unit;
+        return true;
+      }
       all_free &= free;
       if (!all_free && !is_coarse) break;
     }
-    if (all_free) return true;
+    if (!all_free) continue;
+    next_unit_[wanted] = begin;
+    return true;
   }
-  return grow();
+  return grow(wanted);
 }
 
 void Arena::fill(CellIndex index, std::uint32_t unit, std::span<const std::byte> payload) const noexcept {
@@ -231,11 +327,14 @@ std::optional<std::span<const std::byte>> Arena::result_of(JobId id) const noexc
 }
 
 bool Arena::hand_over(std::uint32_t unit, JobId from, JobId to) noexcept {
-  if (unit >= segment_->geometry().arena_unit_count() || !segment_->has_arena_chunk(unit / arena_units_per_chunk)) {
-    return false;
-  }
+  if (!is_there(unit)) return false;
   std::uint64_t seen = from.value();
   return segment_->arena_unit(unit).compare_exchange_strong(seen, to.value()) || seen == to.value();
+}
+
+void Arena::give_up(std::uint32_t unit, JobId id) noexcept {
+  std::uint64_t seen = id.value();
+  if (is_there(unit) && segment_->arena_unit(unit).compare_exchange_strong(seen, 0)) wake_for_extent(*segment_);
 }
 
 std::optional<std::span<const std::byte>> Arena::extent_of(JobId id, Untrusted<std::uint32_t> first_unit,
@@ -243,9 +342,9 @@ std::optional<std::span<const std::byte>> Arena::extent_of(JobId id, Untrusted<s
   const Geometry& geometry = segment_->geometry();
   const auto unit = first_unit.below(geometry.arena_unit_count());
   const auto bytes = length.below(geometry.max_payload + 1);
-  if (!unit || !bytes || !segment_->has_arena_chunk(*unit / arena_units_per_chunk)) return std::nullopt;
+  if (!unit || !bytes || !segment_->has_arena_chunk(chunk_of(*unit))) return std::nullopt;
   // While a job has an extent its chunk is cut as it was when the job got it: so no two that pass share a byte.
-  const std::uint32_t step = step_of(log_of(cut(*unit / arena_units_per_chunk)));
+  const std::uint32_t step = step_of(log_of(cut(chunk_of(*unit))));
   if (*unit % step != 0 || *bytes > std::uint64_t{step} * geometry.arena_unit_bytes()) return std::nullopt;
   if (at(*unit) != id.value()) return std::nullopt;
   return std::span<const std::byte>(segment_->arena() + std::uint64_t{*unit} * geometry.arena_unit_bytes(), *bytes);
@@ -259,13 +358,57 @@ void Arena::copy_out(std::span<const std::byte> from, std::byte* to) noexcept {
   }
 }
 
+bool Arena::is_all_free(std::uint32_t chunk) const noexcept {
+  const std::uint32_t step = step_of(log_of(cut(chunk)));
+  const std::uint32_t begin = chunk * chunk_units();
+  const std::uint32_t end = begin + chunk_units();
+  for (std::uint32_t unit = begin; unit < end; unit += step) {
+    fetch(unit + look_distance * step, end);
+    const std::uint64_t word = at(unit);
+    if (word != 0 && !is_over(JobId(word), unit)) return false;
+  }
+  return true;
+}
+
+bool Arena::begin_leaving(std::uint32_t chunk) noexcept {
+  const std::uint64_t before = cut(chunk);
+  if ((before & leaving_bit) == 0 && !segment_->arena_chunk(chunk).swap(before, before | leaving_bit)) {  // shrink.X1
+    return false;
+  }
+  full_fence();
+  if (is_all_free(chunk)) {  // shrink.X2
+    LeasedJobs leased(*segment_);
+    bool is_read = false;
+    const std::uint32_t begin = chunk * chunk_units();
+    for (std::uint32_t unit = begin; unit < begin + chunk_units(); unit += step_of(log_of(before))) {
+      const std::uint64_t word = at(unit);
+      is_read |= word != 0 && leased.may_name(word) && is_leased(word);
+    }
+    if (!is_read) return true;
+  }
+  stay(chunk);
+  return false;
+}
+
+void Arena::stay(std::uint32_t chunk) noexcept {
+  const std::uint64_t now = cut(chunk);
+  // It may be cut anew already, by a producer that had all its words before shrink.X1.
+  if ((now & leaving_bit) != 0) static_cast<void>(segment_->arena_chunk(chunk).swap(now, cut_after(now, log_of(now))));
+  wake_for_extent(*segment_);
+}
+
+void Arena::note_absent(std::uint32_t chunk) noexcept {
+  const std::uint64_t now = cut(chunk);
+  static_cast<void>(segment_->arena_chunk(chunk).swap(now, cut_after(now, 0)));
+}
+
 std::uint64_t Arena::used_bytes() const noexcept {
   std::uint64_t units = 0;
   for (std::uint32_t chunk = 0; chunk < segment_->geometry().arena_chunk_count; ++chunk) {
     if (!segment_->has_arena_chunk(chunk)) continue;
-    const std::uint32_t begin = chunk * arena_units_per_chunk;
+    const std::uint32_t begin = chunk * chunk_units();
     const std::uint32_t step = step_of(log_of(cut(chunk)));
-    for (std::uint32_t unit = begin; unit < begin + arena_units_per_chunk; unit += step) {
+    for (std::uint32_t unit = begin; unit < begin + chunk_units(); unit += step) {
       const std::uint64_t word = at(unit);
       if (word != 0 && !is_over(JobId(word), unit)) units += step;
     }

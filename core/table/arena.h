@@ -1,11 +1,11 @@
 // The arena: extents for payloads that do not fit a cell.
 //
-// It consists of chunks, each as large as the largest extent. A chunk is cut into 1, 2, 4 ... 256 extents of one size;
-// its word says into how many. An extent has a word too, which names the job that has it. That word is a claim, not a
-// truth. The table decides: an extent belongs to a job while the job's cell is being filled, or holds that job with
-// CellHeader::extent (of the payload) or CellHeader::result_extent (core/table/results.h) naming this extent. So the
-// store that ends a job also frees its extents, and nothing has to be cleaned up behind the dead: a producer may take
-// over the word of any job that has ended.
+// It consists of chunks, each as large as the largest extent. A chunk is cut into 1, 2, 4 ... 1,024 extents of one
+// size at most; its word says into how many. An extent has a word too, which names the job that has it. That word is a
+// claim, not a truth. The table decides: an extent belongs to a job while the job's cell is being filled, or holds
+// that job with CellHeader::extent (of the payload) or CellHeader::result_extent (core/table/results.h) naming this
+// extent. So the store that ends a job also frees its extents, and nothing has to be cleaned up behind the dead: a
+// producer may take over the word of any job that has ended.
 //
 //                                                                   killed just after the step
 //   arena.A1  CAS the word: 0, or a job that is over -> our job,    our cell is filling: the scan after our death frees
@@ -34,6 +34,14 @@
 // names its job. The slots are read after the table, and a job that has ended is not claimed again, so no reader
 // comes later. A dead participant's slots count until its reaper frees the entry.
 //
+// A word that was seen to be free may be taken later, by one swap: a job that is over stays over, no lease comes to
+// name it, and no word names it again. A value would be the exception, because it gets another extent with each
+// change; so while a value lives, whatever names it is its own, and the change gives the extent of before back
+// (result.R4).
+//
+// A participant looks at a few chunks, behind where it found room last, then takes memory for another chunk, and looks
+// everywhere only when there is none. The keeper gives chunks back (core/keeper/arena_trimming.h).
+//
 // Producers that wait for an extent are woken by every step that may free one, right after that step:
 //
 //   a job is over, its cell free or another's     settle.E7 for its holder, cancel(), the burial, and the reaper and
@@ -48,11 +56,14 @@
 //   chunk is cut anew (C3)
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <span>
 
+#include "core/table/full_memory.h"
 #include "core/table/job_table.h"
 #include "ipc/segment.h"
 
@@ -63,9 +74,15 @@ class Arena {
  public:
   explicit Arena(const Segment& segment) noexcept : segment_(&segment), table_(segment) {}
 
+  enum class Look : std::uint8_t {
+    everywhere,  // before it says that the arena is full
+    seldom       // the same, but after a look in vain not again for a while: the caller can make room instead
+  };
   /// A1 to C4 for a job whose cell the caller fills. Returns the extent's first unit; nothing when the arena is full.
   /// Looks at no word twice unless others moved meanwhile, and then a few times only.
-  std::optional<std::uint32_t> take(JobId id, std::uint32_t bytes) noexcept;
+  std::optional<std::uint32_t> take(JobId id, std::uint32_t bytes, Look look = Look::everywhere) noexcept;
+  /// The extent of a result whose job the caller has ended: the next take() finds it. `unit` is any number.
+  void note_free(std::uint32_t unit, JobId id) noexcept;
   /// Whether take() would find room; grows if there is none. Takes nothing.
   bool has_room(std::uint32_t bytes) noexcept;
   /// What a payload of so many bytes takes of the arena.
@@ -81,12 +98,11 @@ class Arena {
   /// The result of a completed job whose flags say result_in_arena; as payload_of().
   std::optional<std::span<const std::byte>> result_of(JobId id) const noexcept;
   /// Whether the extent's word names this job. `unit` is any number.
-  bool is_of(std::uint32_t unit, JobId id) const noexcept {
-    return unit < segment_->geometry().arena_unit_count() && segment_->has_arena_chunk(unit / arena_units_per_chunk) &&
-           at(unit) == id.value();
-  }
+  bool is_of(std::uint32_t unit, JobId id) const noexcept { return is_there(unit) && at(unit) == id.value(); }
   /// result.R5: the extent of one job becomes another's. False: it is neither's. `unit` is any number.
   bool hand_over(std::uint32_t unit, JobId from, JobId to) noexcept;
+  /// result.R4: the extent that a value had before a change is free. `unit` is any number.
+  void give_up(std::uint32_t unit, JobId id) noexcept;
 
   /// The payload of a job whose flags say in_arena; its bytes may be read at any time, and are believed if the state
   /// word is the same afterwards. Nothing: the cell or the arena is corrupted.
@@ -94,21 +110,61 @@ class Arena {
   /// From an extent, while another process may write there. ORDER second-look, as JobTable::copy_words_out().
   static void copy_out(std::span<const std::byte> from, std::byte* to) noexcept;
 
+  /// Steps of core/keeper/arena_trimming.h, for the keeper. `chunk` is below the number of chunks.
+  bool is_leaving(std::uint32_t chunk) const noexcept { return (cut(chunk) & leaving_bit) != 0; }
+  /// Whether no job has an extent of the chunk, which is there. A look, for a choice.
+  bool is_all_free(std::uint32_t chunk) const noexcept;
+  /// shrink.X1 and shrink.X2. False: an extent is in use, the chunk stays.
+  bool begin_leaving(std::uint32_t chunk) noexcept;
+  /// shrink.X5, and what begin_leaving() does for a chunk that stays.
+  void stay(std::uint32_t chunk) noexcept;
+  /// shrink.X7.
+  void note_absent(std::uint32_t chunk) noexcept;
+
   /// Bytes of the extents that jobs have, one that is being filled included. Costs a look at each word.
   std::uint64_t used_bytes() const noexcept;
 
  private:
+  static constexpr std::uint32_t most_log = 10;
+  static_assert(most_arena_chunk_units == 1U << most_log);
+  static constexpr std::uint64_t leaving_bit = 0x80;
+  static constexpr std::uint32_t count_shift = 8;
+  /// Extents that were free when we looked. Private: another participant may have taken them since.
+  struct Found {
+    struct Extent {
+      std::uint32_t unit = 0;
+      std::uint64_t word = 0;
+    };
+    static constexpr std::uint32_t most = 32;
+
+    void add(std::uint32_t unit, std::uint64_t word) noexcept { extents[count++] = {.unit = unit, .word = word}; }
+    bool is_full() const noexcept { return count == most; }
+
+    std::array<Extent, most> extents{};
+    std::uint32_t count = 0;
+  };
+  enum class Try : std::uint8_t { none, moved, taken };
+
   void write(std::uint32_t unit, std::span<const std::byte> bytes) const noexcept;
   /// What an extent of the job holds, if all that the cell says of it is right.
   std::optional<std::span<const std::byte>> extent_of(JobId id, Untrusted<std::uint32_t> first_unit,
                                                       Untrusted<std::uint32_t> length) const noexcept;
 
-  static constexpr std::uint32_t most_log = 8;
-  static_assert(arena_units_per_chunk == 1U << most_log);
-  enum class Try : std::uint8_t { none, moved, taken };
-
-  static std::uint32_t log_of(std::uint64_t cut) noexcept {
-    return std::min(static_cast<std::uint32_t>(cut & 0xff), most_log);  // the word may be corrupted
+  std::uint32_t finest_log() const noexcept { return static_cast<std::uint32_t>(std::countr_zero(chunk_units())); }
+  std::uint32_t log_of(std::uint64_t cut) const noexcept {
+    return std::min(static_cast<std::uint32_t>(cut & 0x7f), finest_log());  // the word may be corrupted
+  }
+  /// Whether extents of this size may be taken.
+  bool is_cut_so(std::uint64_t cut, std::uint32_t log) const noexcept {
+    return (cut & leaving_bit) == 0 && log_of(cut) == log;
+  }
+  static constexpr std::uint64_t cut_after(std::uint64_t cut, std::uint32_t log) noexcept {
+    return ((cut >> count_shift) + 1) << count_shift | log;
+  }
+  std::uint32_t chunk_units() const noexcept { return segment_->geometry().arena_chunk_units; }
+  std::uint32_t chunk_of(std::uint32_t unit) const noexcept { return unit / chunk_units(); }
+  bool is_there(std::uint32_t unit) const noexcept {
+    return unit < segment_->geometry().arena_unit_count() && segment_->has_arena_chunk(chunk_of(unit));
   }
   /// So many bytes from the unit on are in the arena.
   bool is_within(std::uint32_t unit, std::uint64_t bytes) const noexcept {
@@ -116,7 +172,7 @@ class Arena {
     return unit < geometry.arena_unit_count() &&
            bytes <= std::uint64_t{geometry.arena_unit_count() - unit} * geometry.arena_unit_bytes();
   }
-  static constexpr std::uint32_t step_of(std::uint32_t log) noexcept { return arena_units_per_chunk >> log; }
+  std::uint32_t step_of(std::uint32_t log) const noexcept { return chunk_units() >> log; }
   /// log_of() bounds what is used of it. ORDER arena: acquires what C4 released.
   std::uint64_t cut(std::uint32_t chunk) const noexcept {
     return segment_->arena_chunk(chunk).load_once(std::memory_order_acquire).unbounded();
@@ -124,13 +180,35 @@ class Arena {
   std::uint64_t at(std::uint32_t unit) const noexcept {
     return segment_->arena_unit(unit).load(std::memory_order_acquire);  // ORDER arena
   }
+  /// For A2 and C2: seq_cst, so that either they see shrink.X1, or shrink.X2 sees the words of A1 or C1.
+  std::uint64_t cut_after_swap(std::uint32_t chunk) const noexcept {
+    return segment_->arena_chunk(chunk).load_once().unbounded();
+  }
   /// The finest cut whose extents have room for so many bytes.
   std::uint32_t log_for(std::uint32_t bytes) const noexcept;
-  Try take_extent(std::uint32_t chunk, std::uint32_t log, JobId id, std::uint32_t& unit) noexcept;
+
+  /// Takes an extent of this cut: one that was found, or one of the chunks behind the last, as far as `most_looks` go.
+  Try take_near(std::uint32_t log, std::uint32_t most_looks, JobId id, std::uint32_t& unit) noexcept;
+  /// The same in all chunks, a larger extent if there is none.
+  Try take_anywhere(std::uint32_t log, JobId id, std::uint32_t& unit) noexcept;
+  /// A1 and A2 for the extents that were found.
+  Try take_found(std::uint32_t log, JobId id, std::uint32_t& unit) noexcept;
+  /// Fills the empty list of this cut. False: none of the extents looked at is free.
+  bool find(std::uint32_t log, std::uint32_t most_looks) noexcept;
+  /// The same in a part of a chunk. Returns the unit behind the last one looked at.
+  std::uint32_t find_in(std::uint32_t log, std::uint32_t first, std::uint32_t end) noexcept;
+  /// Of those found: drops the extents that a holder may still be reading.
+  void drop_leased(Found& found) const noexcept;
+  Try cut_one_anew(std::uint32_t log, std::uint32_t most_looks, JobId id, std::uint32_t& unit) noexcept;
   Try cut_anew(std::uint32_t chunk, std::uint32_t log, JobId id, std::uint32_t& unit) noexcept;
   void give_back(std::uint32_t first, std::uint32_t end, std::uint32_t step) noexcept;
-  /// Allocates one chunk more. False: all are there, or the tmpfs is full. Others may do the same.
-  bool grow() noexcept;
+  /// Fetches the cell that the word of a unit names, if there is such a unit before the end.
+  void fetch(std::uint32_t unit, std::uint32_t end) const noexcept {
+    if (unit < end) table_.prefetch_to_look(index_of(JobId(at(unit))));
+  }
+  /// Allocates one chunk more, where the next look for this cut begins. False: all are there, or the tmpfs is full.
+  /// Others may do the same.
+  bool grow(std::uint32_t log) noexcept;
   /// Returns true if the word is free, or of a job that has ended and that no holder may still be reading.
   bool is_free(std::uint64_t word, std::uint32_t unit) const noexcept {
     return word == 0 || (is_over(JobId(word), unit) && !is_leased(word));
@@ -140,8 +218,10 @@ class Arena {
 
   const Segment* segment_;
   JobTable table_;
-  std::uint64_t grow_not_before_ns_ = 0;                  // when the tmpfs was full
-  std::array<std::uint32_t, most_log + 1> last_chunk_{};  // per cut: where we found room last
+  FullMemory full_;
+  std::uint64_t look_not_before_ns_ = 0;                 // everywhere, after one in vain
+  std::array<std::uint32_t, most_log + 1> next_unit_{};  // per cut: behind where we found room last
+  std::array<Found, most_log + 1> found_{};              // per cut
 };
 
 }  // namespace ringmill

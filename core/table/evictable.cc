@@ -16,7 +16,7 @@ bool Eviction::may_go(CellIndex index, StateWord word, bool in_arena) const noex
   return !in_arena || (flags & cell_flag::result_in_arena) != 0;
 }
 
-std::uint32_t Eviction::make_room(CellIndex first, CellIndex end, std::uint32_t wanted, bool in_arena) noexcept {
+std::uint32_t Eviction::make_room(CellIndex first, CellIndex end, std::uint32_t wanted, Arena* arena) noexcept {
   const JobTable& table = settling_->table();
   const Segment& segment = settling_->segment();
   end = std::min(end, table.capacity());
@@ -28,8 +28,11 @@ std::uint32_t Eviction::make_room(CellIndex first, CellIndex end, std::uint32_t 
   const auto evict_older_half = [&] {
     std::ranges::sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count), {}, &Found::ended_at_ms);
     for (std::size_t n = 0; n < (count + 1) / 2 && evicted < wanted; ++n) {
+      const SharedWord<std::uint32_t>& extent = table.header(found[n].index).result_extent;
+      const std::uint32_t unit = extent.load_once().unbounded();        // of this result if the swap is won
       if (!evict(*settling_, found[n].index, found[n].word)) continue;  // evict.V2
-      segment.free_map().put_cell(found[n].index);                      // evict.V3
+      if (arena != nullptr) arena->note_free(unit, job_id_of(found[n].word, found[n].index));
+      segment.free_map().put_cell(found[n].index);  // evict.V3
       ++evicted;
     }
     count = 0;
@@ -39,7 +42,7 @@ std::uint32_t Eviction::make_room(CellIndex first, CellIndex end, std::uint32_t 
     if (++next_ == end) next_ = first;
     if (!table.is_there(index)) continue;
     const StateWord word = table.word(index);  // evict.V1
-    if (!may_go(index, word, in_arena)) continue;
+    if (!may_go(index, word, arena != nullptr)) continue;
     const CellOptions* const options = table.options(index);
     found[count++] = {
         .index = index, .word = word, .ended_at_ms = options != nullptr ? options->ended_at_ms.load() : 0};

@@ -18,6 +18,7 @@
 
 #include <cstdint>
 
+#include "core/table/arena.h"
 #include "core/table/job_table.h"
 #include "core/table/settling.h"
 #include "ipc/segment.h"
@@ -50,10 +51,10 @@ class Eviction {
  public:
   explicit Eviction(Settling& settling) noexcept : settling_(&settling) {}
 
-  /// Evicts from these cells, the older half of the few that it finds first, until about `wanted` are free. `in_arena`:
-  /// only results with an extent. Returns how many: none if the keeper knows of none, or only of such as must stay.
-  /// Lists the cells.
-  std::uint32_t make_room(CellIndex first, CellIndex end, std::uint32_t wanted, bool in_arena) noexcept;
+  /// Evicts from these cells, the older half of the few that it finds first, until about `wanted` are free. `arena`:
+  /// only results with an extent, of which it is told; nullptr: all. Returns how many: none if the keeper knows of
+  /// none, or only of such as must stay. Lists the cells.
+  std::uint32_t make_room(CellIndex first, CellIndex end, std::uint32_t wanted, Arena* arena) noexcept;
 
  private:
   struct Found {

@@ -10,8 +10,8 @@
 
 #include <ringmill/error.h>
 
+#include "core/table/full_memory.h"
 #include "core/table/room.h"
-#include "ipc/clock.h"
 #include "ipc/segment.h"
 
 namespace ringmill {
@@ -27,7 +27,7 @@ class Growth {
   };
   /// One chunk more of the common cells. Costs about 0.1 ms.
   Grown grow() noexcept {
-    if (not_before_ns_ != 0 && steady_clock_ns() < not_before_ns_) return Grown::no_memory;
+    if (!full_.may_ask()) return Grown::no_memory;
     const CellChunks chunks = segment_->chunks();
     const std::uint32_t common = common_chunks(chunks);
     const std::uint32_t next = first_absent(chunks, 0, common);
@@ -37,7 +37,7 @@ class Growth {
     }
     if (segment_->make_and_list_chunk(next) != 0) return fail();
     segment_->signals().common_end.raise_to(chunks.end_cell(next));
-    not_before_ns_ = 0;
+    full_.note(true);
     return Grown::yes;
   }
   /// The memory of an empty engine: half a mebibyte of common cells, and the share of each level.
@@ -59,7 +59,7 @@ class Growth {
   }
   const Room& room() const noexcept { return room_; }
   /// Whether the last grow() failed because the tmpfs was full.
-  bool lacks_memory() const noexcept { return not_before_ns_ != 0; }
+  bool lacks_memory() const noexcept { return full_.is_full(); }
   /// How many chunks hold common cells, there or not.
   std::uint32_t common_chunks(const CellChunks& chunks) const noexcept {
     return (room_.common().end + chunks.chunk_cells() - 1) / chunks.chunk_cells();
@@ -71,12 +71,9 @@ class Growth {
     return static_cast<std::uint32_t>((std::uint64_t{count} * common + all_common - 1) / all_common);
   }
 
-  /// After the tmpfs was full we ask it again after this time.
-  static constexpr std::uint64_t retry_ns = 5'000'000;
-
  private:
   Grown fail() noexcept {
-    not_before_ns_ = steady_clock_ns() + retry_ns;
+    full_.note(false);
     return Grown::no_memory;
   }
   static std::uint32_t first_absent(const CellChunks& chunks, std::uint32_t first, std::uint32_t end) noexcept {
@@ -98,7 +95,7 @@ class Growth {
 
   const Segment* segment_;
   Room room_;
-  std::uint64_t not_before_ns_ = 0;
+  FullMemory full_;
 };
 
 }  // namespace ringmill

@@ -10,7 +10,8 @@
 //              carrier, with the result
 //   result.R3  settle.E1: stage the carrier's id; settle.E2    lost, or not won yet: as R1. Won: the reaper goes on
 //                                                              at R4
-//   result.R4  the job's cell, completing, names the extent    again, to the same values
+//   result.R4  a value gives up the extent of before; the      again, to the same values: what was given up names
+//              job's cell, completing, names the new one       the job no longer
 //   result.R5  CAS the extent's word: carrier -> job           again: it names the job already
 //   result.R6  settle.E5 and what follows; the carrier is      the scan frees the carrier, which has no extent any more
 //              given back
@@ -59,8 +60,13 @@ class Results {
   /// R4 and R5, for the owner of a completing cell, or its reaper. `carrier` as it was staged. False: the result is
   /// lost.
   bool hand_over(CellIndex index, JobId job, JobId carrier) noexcept;
+  /// The first half of R4, for a value whose next one fits its cell: the extent of before is free.
+  void give_up_extent(CellIndex index, JobId job) noexcept { give_up_extent(index, job, ~std::uint32_t{0}); }
 
  private:
+  /// `but`: an extent that stays.
+  void give_up_extent(CellIndex index, JobId job, std::uint32_t but) noexcept;
+
   JobTable table_;
   Arena arena_;
 };

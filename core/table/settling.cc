@@ -254,7 +254,10 @@ void Settling::finish_value(CellIndex index, StateWord completing, LeaseNote not
     const bool is_carried = ResultNote::of(staging.result_note.load()).is_carried;
     header.text_bytes.store(0);
     header.flags.fetch_and(static_cast<std::uint16_t>(~cell_flag::result_cut));
-    if (!is_carried) header.flags.fetch_and(static_cast<std::uint16_t>(~cell_flag::result_in_arena));
+    if (!is_carried) {
+      results_.give_up_extent(index, id);
+      header.flags.fetch_and(static_cast<std::uint16_t>(~cell_flag::result_in_arena));
+    }
     write_result(index, id, note);
     if (const std::uint64_t ttl_ms = std::min(staging.due_at.load(), most_wait_ms); ttl_ms != 0) {
       due = due_in(ttl_ms);

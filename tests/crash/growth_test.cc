@@ -66,10 +66,10 @@ class GrowthStepped : public SteppedTest {
   };
 
   /// Some of the points, spread over the whole path; the first and the last ones all.
-  static std::vector<std::uint64_t> sample_of(const StepPath& path) {
+  static std::vector<std::uint64_t> sample_of(const StepPath& path, std::size_t trials = most_trials) {
     const auto all = path.first_visits();
     const std::vector<std::uint64_t> points(all.begin(), all.end());
-    const std::size_t step = std::max<std::size_t>(1, points.size() / most_trials);
+    const std::size_t step = std::max<std::size_t>(1, points.size() / trials);
     std::vector<std::uint64_t> sample;
     for (std::size_t n = 0; n < points.size(); n += step) sample.push_back(points[n]);
     return sample;
@@ -235,6 +235,185 @@ TEST_F(StoppedVisitor, makes_no_producer_wait) {
       test::await([this] { return Sleepers(inside_->segment(), inside_->segment().signals().space_waiters).any(); }));
   trimming_->turn(now_ns_ += 1'000'000);
   producer.join();
+}
+
+/// The arena's chunks (core/keeper/arena_trimming.h): four of 64 KiB.
+constexpr std::uint32_t arena_chunks = 4;
+constexpr std::size_t extent_bytes = 60'000;
+
+class ArenaGrowthStepped : public GrowthStepped {
+ protected:
+  struct Filled : test::World {
+    Filled() : World(options()) {}
+    static CreateOptions options() {
+      CreateOptions options = engine_of_three_chunks();
+      options.cell_size = 256;
+      options.max_payload = 64 * 1024;
+      options.arena = arena_chunks * 64 * 1024;
+      return options;
+    }
+    JobRequest large_job(std::string_view payload) const {
+      JobRequest job = request(payload);
+      job.durability = Durability::memory;
+      return job;
+    }
+    std::uint32_t fill() {
+      const auto producer = attach(Role::producer);
+      const std::string payload(extent_bytes, 'p');
+      std::uint32_t count = 0;
+      while (producer->enqueue(large_job(payload))) ++count;
+      return count;
+    }
+    void drain() {
+      const auto worker = attach();
+      while (auto job = worker->claim()) {
+        EXPECT_EQ(as_text(job->payload()).find_first_not_of(as_text(job->payload())[0]), std::string_view::npos);
+        must(job->complete());
+      }
+    }
+  };
+  static std::function<void()> give_back_chunks(Filled& world) {
+    return [&world] {
+      Inside inside(world.scratch);
+      Trimming trimming(inside.segment(), inside.number());
+      std::uint64_t now_ns = steady_clock_ns();
+      ringmill_step_begin();
+      for (int n = 0; n < 6; ++n) trimming.turn(now_ns += 2'000'000'000);
+      ringmill_step_end();
+    };
+  }
+  static std::function<void()> enqueue_large(Filled& world) {
+    return [&world] {
+      Engine engine = world.scratch.open(test::without_keeper);
+      const auto producer = must(engine.attach(Role::producer));
+      const std::string payload(300, 'x');
+      static_cast<void>(producer->enqueue({.kind = world.kind, .level = Level{99}}));
+      ringmill_step_begin();
+      static_cast<void>(producer->enqueue(world.large_job(payload)));
+      ringmill_step_end();
+    };
+  }
+  static std::uint32_t chunks_there(const Segment& segment) {
+    std::uint32_t count = 0;
+    for (std::uint32_t chunk = 0; chunk < arena_chunks; ++chunk) count += segment.has_arena_chunk(chunk) ? 1 : 0;
+    return count;
+  }
+  /// A keeper repairs what the dead have left, and gives back what can go.
+  static void repair_and_trim(Filled& world) {
+    Inside inside(world.scratch);
+    inside.work().reap_all();
+    Trimming trimming(inside.segment(), inside.number());
+    std::uint64_t now_ns = steady_clock_ns();
+    for (int n = 0; n < 20; ++n) trimming.turn(now_ns += 2'000'000'000);
+    EXPECT_FALSE(trimming.is_busy());
+    for (const std::string& finding : check_invariants(inside.segment(), false)) ADD_FAILURE() << finding;
+  }
+};
+
+TEST_F(ArenaGrowthStepped, a_keeper_that_is_killed_anywhere_while_it_gives_chunks_back_costs_no_extent) {
+  std::optional<StepPath> path;
+  {
+    Filled world;
+    ASSERT_EQ(world.fill(), arena_chunks);
+    world.drain();
+    path = path_of(give_back_chunks(world));
+    const Inside inside(world.scratch);
+    ASSERT_EQ(chunks_there(inside.segment()), 0U);
+  }
+  ASSERT_TRUE(path);
+  for (const std::uint64_t n : sample_of(*path)) {
+    SCOPED_TRACE("killed after " + std::to_string(n));
+    Filled world;
+    world.fill();
+    world.drain();
+    SteppedProcess process(give_back_chunks(world));
+    ASSERT_EQ(process.run_to_begin(), State::between);
+    process.follow(*path, n);
+    process.kill();
+    EXPECT_LE(world.fill(), arena_chunks);
+    world.drain();
+    repair_and_trim(world);
+    EXPECT_EQ(chunks_there(Inside(world.scratch).segment()), 0U);
+    EXPECT_EQ(world.fill(), arena_chunks);
+    world.drain();
+  }
+}
+
+TEST_F(ArenaGrowthStepped, a_producer_that_is_stopped_anywhere_writes_to_no_chunk_that_has_gone) {
+  std::optional<StepPath> path;
+  {
+    Filled world;
+    world.fill();
+    world.drain();
+    path = path_of(enqueue_large(world));
+  }
+  ASSERT_TRUE(path);
+  for (const std::uint64_t n : sample_of(*path)) {
+    SCOPED_TRACE("stopped after " + std::to_string(n));
+    Filled world;
+    world.fill();
+    world.drain();
+    SteppedProcess process(enqueue_large(world));
+    ASSERT_EQ(process.run_to_begin(), State::between);
+    process.follow(*path, n);
+    {
+      Inside inside(world.scratch);
+      Trimming trimming(inside.segment(), inside.number());
+      std::uint64_t now_ns = steady_clock_ns();
+      for (int turn = 0; turn < 12; ++turn) trimming.turn(now_ns += 2'000'000'000);
+      ASSERT_EQ(process.run_to_end(), State::at_end) << process.ending();
+      ASSERT_EQ(process.let_go(), State::ended);
+      ASSERT_TRUE(process.ended_well()) << process.ending();
+      for (int turn = 0; turn < 12; ++turn) trimming.turn(now_ns += 2'000'000'000);
+      EXPECT_LE(chunks_there(inside.segment()), 1U);
+    }
+    world.drain();
+    repair_and_trim(world);
+    EXPECT_EQ(world.fill(), arena_chunks);
+    world.drain();
+  }
+}
+
+TEST_F(ArenaGrowthStepped, a_producer_that_is_stopped_while_it_cuts_a_chunk_anew_takes_no_extent_from_others) {
+  const auto enqueue_small = [](Filled& world) {
+    return [&world] {
+      Engine engine = world.scratch.open(test::without_keeper);
+      const auto producer = must(engine.attach(Role::producer));
+      static_cast<void>(producer->enqueue({.kind = world.kind, .level = Level{99}}));
+      const std::string payload(300, 's');
+      ringmill_step_begin();
+      static_cast<void>(producer->enqueue(world.large_job(payload)));
+      ringmill_step_end();
+    };
+  };
+  std::optional<StepPath> path;
+  {
+    Filled world;
+    path = path_of(enqueue_small(world));
+  }
+  ASSERT_TRUE(path);
+  for (const std::uint64_t n : sample_of(*path, 2 * most_trials)) {
+    SCOPED_TRACE("stopped after " + std::to_string(n));
+    Filled world;
+    SteppedProcess process(enqueue_small(world));
+    ASSERT_EQ(process.run_to_begin(), State::between);
+    process.follow(*path, n);
+    const auto producer = world.attach(Role::producer);
+    const auto enqueue_some = [&](char first) {
+      for (char letter = first; letter < first + 13; ++letter) {
+        must(producer->enqueue(world.large_job(std::string(300, letter))));
+      }
+    };
+    enqueue_some('A');
+    ASSERT_EQ(process.run_to_end(), State::at_end) << process.ending();
+    ASSERT_EQ(process.let_go(), State::ended);
+    ASSERT_TRUE(process.ended_well()) << process.ending();
+    enqueue_some('N');
+    for (const std::string& finding : check_invariants(Inside(world.scratch).segment(), false)) {
+      ADD_FAILURE() << finding;
+    }
+    world.drain();
+  }
 }
 
 }  // namespace
