@@ -20,6 +20,15 @@ namespace ringmill {
 
 namespace {
 
+/// A chunk of the arena had so many units, whatever its size.
+constexpr std::uint32_t former_chunk_units = 256;
+
+/// A unit is smaller now, in a large chunk: so many stand where one stood. The extents are the same bytes.
+std::uint32_t units_per_former_unit(const Segment& fresh) noexcept {
+  return fresh.geometry().arena_chunk_units / former_chunk_units;
+}
+
+
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) noexcept {
   return (value + unit - 1) / unit * unit;
 }
@@ -88,7 +97,7 @@ struct FormerSegment::Offsets {
     o.arena_chunks = o.arena = o.bytes = o.arena_units;
     if (arena.bytes == 0) return o;
     const std::uint64_t chunks = arena.bytes / arena.chunk_bytes();
-    o.arena_chunks = round_up(o.arena_units + chunks * arena_units_per_chunk * sizeof(ArenaUnit), padding_bytes);
+    o.arena_chunks = round_up(o.arena_units + chunks * former_chunk_units * sizeof(ArenaUnit), padding_bytes);
     o.arena = round_up(o.arena_chunks + chunks * sizeof(ArenaChunk), page_bytes);
     o.bytes = o.arena + arena.bytes;
     return o;
@@ -255,9 +264,13 @@ Result<void> FormerSegment::copy_cells(const Segment& fresh) const {
     }
     std::byte* const to = fresh.cells() + std::uint64_t{index} * former.at.cell_bytes;
     std::memcpy(to, &former.cell(index), former.at.cell_bytes);
+    CellHeader& header = *reinterpret_cast<CellHeader*>(to);
+    if ((header.flags.load() & cell_flag::in_arena) != 0) {
+      header.extent.store(header.extent.load_once().unbounded() * units_per_former_unit(fresh));
+    }
     // What was being filled never was.
     const CellState state = word.state() == CellState::filling ? CellState::free : word.state();
-    reinterpret_cast<CellHeader*>(to)->state.store(
+    header.state.store(
         StateWord::make(std::min(word.generation(), most_generation), 0, state, 0).bits());
   }
   return {};
@@ -267,12 +280,15 @@ Result<void> FormerSegment::copy_arena(const Segment& fresh) const {
   const Mapping& former = *mapping_;
   const std::uint64_t chunk_bytes = fresh.geometry().arena_chunk_bytes;
   for (std::uint32_t chunk = 0; chunk < fresh.geometry().arena_chunk_count; ++chunk) {
-    const std::uint32_t first = chunk * arena_units_per_chunk;
+    const std::uint32_t first = chunk * former_chunk_units;
+    const std::uint32_t step = units_per_former_unit(fresh);
     const auto* const units = &former.get<ArenaUnit>(former.at.arena_units + first * sizeof(ArenaUnit));
     const auto is_used = [](const ArenaUnit& unit) { return unit.job_id.load() != 0; };
-    if (std::none_of(units, units + arena_units_per_chunk, is_used)) continue;
+    if (std::none_of(units, units + former_chunk_units, is_used)) continue;
     if (!fresh.make_arena_chunk(chunk)) return std::unexpected(cells_refused(ENOSPC));
-    for (std::uint32_t n = 0; n < arena_units_per_chunk; ++n) fresh.arena_unit(first + n).store(units[n].job_id.load());
+    for (std::uint32_t n = 0; n < former_chunk_units; ++n) {
+      fresh.arena_unit((first + n) * step).store(units[n].job_id.load());
+    }
     const auto& cut = former.get<ArenaChunk>(former.at.arena_chunks + chunk * sizeof(ArenaChunk)).cut;
     fresh.arena_chunk(chunk).store(cut.load_once().unbounded());
     std::memcpy(fresh.arena() + chunk * chunk_bytes, former.base + former.at.arena + chunk * chunk_bytes, chunk_bytes);
