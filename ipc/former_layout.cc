@@ -28,7 +28,6 @@ std::uint32_t units_per_former_unit(const Segment& fresh) noexcept {
   return fresh.geometry().arena_chunk_units / former_chunk_units;
 }
 
-
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) noexcept {
   return (value + unit - 1) / unit * unit;
 }
@@ -270,8 +269,7 @@ Result<void> FormerSegment::copy_cells(const Segment& fresh) const {
     }
     // What was being filled never was.
     const CellState state = word.state() == CellState::filling ? CellState::free : word.state();
-    header.state.store(
-        StateWord::make(std::min(word.generation(), most_generation), 0, state, 0).bits());
+    header.state.store(StateWord::make(std::min(word.generation(), most_generation), 0, state, 0).bits());
   }
   return {};
 }

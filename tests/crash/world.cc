@@ -203,6 +203,7 @@ void World::empty_hands() {
 
 bool World::is_whole() const noexcept {
   bool is_whole = true;
+  core_->segment.forget_what_has_left();  // in the child
   const JobTable table(core_->segment);
   for (CellIndex index = 0; index < capacity; ++index) is_whole = is_whole && table.is_there(index);
   return is_whole;
@@ -211,9 +212,11 @@ bool World::is_whole() const noexcept {
 void World::settle_memory() {
   if (shape_ != Shape::growing || !keeper_) return;
   const CellChunks chunks = core_->segment.chunks();
-  const auto is_leaving = [&chunks] {
+  const Arena arena(core_->segment);
+  const auto is_leaving = [&] {
     bool found = false;
     for (std::uint32_t n = 0; n < chunks.count(); ++n) found |= chunks.word(n).state == ChunkState::leaving;
+    for (std::uint32_t n = 0; n < core_->segment.geometry().arena_chunk_count; ++n) found |= arena.is_leaving(n);
     return found;
   };
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
