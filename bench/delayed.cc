@@ -83,7 +83,7 @@ std::expected<void, std::string> enqueue_delayed_jobs(Subject& subject) {
                      .level = subject.level,
                      .payload = messages[n].bytes(),
                      .durability = Durability::memory,
-                     .options = &options[n]};
+                     .options = options[n]};
     }
     const auto sent = subject.participant->enqueue_batch(std::span(requests).first(count), ids);
     if (!sent || *sent != count) return std::unexpected("the table has no room for all delayed jobs");

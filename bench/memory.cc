@@ -88,11 +88,8 @@ Measured run_while_growing(const Surroundings& surroundings) {
   auto subject = Subject::join(scratch->directory(), Role::producer, true);
   if (!subject) return std::unexpected(subject.error());
   const Message message;
-  const JobRequest request{.kind = subject->kind,
-                           .level = subject->level,
-                           .payload = message.bytes(),
-                           .durability = Durability::memory,
-                           .options = nullptr};
+  const JobRequest request{
+      .kind = subject->kind, .level = subject->level, .payload = message.bytes(), .durability = Durability::memory};
   std::vector<std::uint64_t> took(count);
   const std::uint64_t begin = now_ns();
   for (std::uint64_t& one : took) {

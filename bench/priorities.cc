@@ -150,11 +150,7 @@ std::expected<double, std::string> share_of_low(Subject& subject, Policy policy)
   for (std::size_t n = 0; n < names.size(); ++n) {
     const auto level = subject.engine.level(names[n]);
     if (!level) return std::unexpected(level.error().message());
-    refill[n] = {.kind = subject.kind,
-                 .level = *level,
-                 .payload = message.bytes(),
-                 .durability = Durability::memory,
-                 .options = nullptr};
+    refill[n] = {.kind = subject.kind, .level = *level, .payload = message.bytes(), .durability = Durability::memory};
   }
   ClaimOptions options;
   options.policy = policy;

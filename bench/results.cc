@@ -33,7 +33,7 @@ bool produce_kept(RunControl& control, std::size_t index, Subject& subject) {
                     .level = subject.level,
                     .payload = messages[at].bytes(),
                     .durability = Durability::memory,
-                    .options = &options};
+                    .options = options};
   }
   std::uint64_t sent = 0;
   control.start_together();

@@ -428,7 +428,11 @@ struct alignas(page_bytes) ParticipantEntry {
   std::atomic<std::uint64_t> busy_ns;
   /// Odd while the participant may look at cells (ipc/visits.h). The next owner of the entry counts on.
   std::atomic<std::uint64_t> visit;
-  std::atomic<std::uint64_t> reserved_c[3];
+  /// The session of a process that the participant runs for a job; 1: one is being started; 0: none. Written by the
+  /// participant while it holds the job's lease. After its death a hint for the reaper (core/keeper/left_session.h),
+  /// which clears it.
+  std::atomic<std::uint64_t> session;
+  std::atomic<std::uint64_t> reserved_c[2];
   /// Statistics; the next owner of the entry counts on, so that the sum over all entries is the engine's total.
   std::atomic<std::uint64_t> enqueued;
   std::atomic<std::uint64_t> completed;

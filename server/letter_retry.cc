@@ -19,14 +19,12 @@ bool LetterRetry::add(const DeadLetter& letter) {
   }
   letters_.reserve(requests_.size());  // requests point into the letters
   letters_.push_back(letter);
-  const std::size_t n = letters_.size() - 1;
-  options_[n] = *options;
-  requests_[n] = {.kind = *kind,
+  requests_[letters_.size() - 1] = {.kind = *kind,
                   .level = *level,
                   .payload = letters_.back().payload,
                   .lease = letter.lease,
                   .durability = Durability::durable,
-                  .options = &options_[n]};
+                  .options = *options};
   return letters_.size() < requests_.size() || flush();
 }
 

@@ -46,7 +46,6 @@ class LetterRetry {
   Participant& participant_;
   std::function<void(JobId, JobId)> retried_;
   std::vector<DeadLetter> letters_;
-  std::array<JobOptions, Participant::most_in_batch> options_;
   std::array<JobRequest, Participant::most_in_batch> requests_;
   std::uint64_t count_ = 0;
   std::uint64_t kept_ = 0;

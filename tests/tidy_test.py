@@ -288,6 +288,13 @@ class Unused(RuleTest):
         self.is_silent(tidy.rule_unused, files)
 
 
+class Reports(RuleTest):
+    def test_a_result_that_may_be_dropped(self):
+        text = "class A {\n  [[nodiscard]] Result<void> run();\n  static Result<A> open();\n};\n"
+        self.fires(tidy.rule_reports, {"include/ringmill/a.h": text}, "not [[nodiscard]]")
+        self.is_silent(tidy.rule_reports, {"core/b.h": text, "include/ringmill/a.h": "void f(Result<int> done);\n"})
+
+
 class Links(RuleTest):
     def test_a_link_to_no_file(self):
         self.fires(tidy.rule_links, {"docs/a.md": "see [b](b.md)\n"}, "b.md leads nowhere")

@@ -141,7 +141,7 @@ JobOutcome ExecWorker::run_shell(JobContext& job) {
   const std::uint64_t half_lease_ns = to_ns(options_.lease) / 2;
   const std::uint64_t begin_ns = steady_clock_ns();
   std::uint64_t extend_at_ns = begin_ns + half_lease_ns;
-  const std::uint64_t over_at_ns = job.timeout().count() == 0 ? for_ever_ns : begin_ns + to_ns(job.timeout());
+  const std::uint64_t over_at_ns = job.lease().count() == 0 ? for_ever_ns : begin_ns + to_ns(job.lease());
   const auto parents = hand_over_parents(job.parents());
   if (!parents) return not_started(parents.error());
   const std::array<std::string, 6> environment{
@@ -172,7 +172,7 @@ JobOutcome ExecWorker::run_shell(JobContext& job) {
         }
         if (steady_clock_ns() >= over_at_ns) {
           return JobOutcome::time_out(
-              fmt::format("the command ran for longer than {} ms and was ended", job.timeout().count()),
+              fmt::format("the command ran for longer than {} ms and was ended", job.lease().count()),
               end(*command).error_text);
         }
         if (steady_clock_ns() < extend_at_ns) break;

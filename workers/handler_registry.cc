@@ -17,15 +17,13 @@ Result<void> HandlerRegistry::resolve(Engine& engine) {
   if (!defaults_.empty() && !defaults_.front())
     return std::unexpected(refused("the handler given to on_any() is empty"));
   kinds_.clear();
-  by_kind_.clear();
+  by_kind_.assign(places, {});
   for (const Named& entry : named_) {
     if (!entry.second) return std::unexpected(refused("the handler of this kind is empty", entry.first));
     const auto kind = engine.kind(entry.first);
     if (!kind) return std::unexpected(kind.error());
-    const auto number = static_cast<std::size_t>(*kind);
-    if (number >= by_kind_.size()) by_kind_.resize(number + 1, nullptr);
-    if (by_kind_[number] != nullptr) return std::unexpected(refused("this kind has two handlers", entry.first));
-    by_kind_[number] = &entry;
+    if (named(*kind) != nullptr) return std::unexpected(refused("this kind has two handlers", entry.first));
+    by_kind_[place_of(*kind)] = {*kind, &entry};
     kinds_.push_back(*kind);
   }
   if (!defaults_.empty()) kinds_.clear();
@@ -33,8 +31,9 @@ Result<void> HandlerRegistry::resolve(Engine& engine) {
 }
 
 const HandlerRegistry::Named* HandlerRegistry::named(Kind kind) const noexcept {
-  const auto number = static_cast<std::size_t>(kind);
-  return number < by_kind_.size() ? by_kind_[number] : nullptr;
+  if (by_kind_.empty()) return nullptr;
+  const Place& place = by_kind_[place_of(kind)];
+  return place.kind == kind ? place.named : nullptr;
 }
 
 bool HandlerRegistry::takes(std::string_view kind) const noexcept {

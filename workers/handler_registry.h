@@ -30,12 +30,19 @@ class HandlerRegistry {
 
  private:
   using Named = std::pair<std::string, Handler>;
+  struct Place {
+    Kind kind{};
+    const Named* named = nullptr;
+  };
+  /// Kinds of one engine differ in these low bits: there are at most as many of them.
+  static constexpr std::size_t places = 1024;
+  static std::size_t place_of(Kind kind) noexcept { return static_cast<std::uint32_t>(kind) % places; }
   const Named* named(Kind kind) const noexcept;
 
   std::vector<Named> named_;
   std::vector<Handler> defaults_;
   std::vector<Kind> kinds_;
-  std::vector<const Named*> by_kind_;  // indexed by the kind's number
+  std::vector<Place> by_kind_;
 };
 
 }  // namespace ringmill

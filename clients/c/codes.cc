@@ -22,6 +22,8 @@ rm_code code_of(ErrorCode code) noexcept {
       return RM_LEVEL_REMOVED;
     case ErrorCode::lease_lost:
       return RM_LEASE_LOST;
+    case ErrorCode::not_held:
+      return RM_NOT_HELD;
     case ErrorCode::wrong_thread:
       return RM_WRONG_THREAD;
     case ErrorCode::after_fork:

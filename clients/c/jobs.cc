@@ -147,7 +147,7 @@ rm_claimed claimed_of(const Job& job, rm_lease lease) noexcept {
           .lease = lease,
           .id = job.id().value(),
           .payload = {job.payload().data(), job.payload().size()},
-          .timeout_ms = job.timeout().count()};
+          .timeout_ms = job.lease().count()};
 }
 
 rm_code claim_jobs(rm_participant& participant, rm_claimed* jobs, std::uint32_t room, std::uint32_t& got,

@@ -32,23 +32,22 @@ void RequestGiven::take_options(const rm_job_options* given) noexcept {
     return;
   }
   if (known->max_attempts == RM_UNBOUNDED) {
-    options_.max_attempts = 0;
+    request_.options.max_attempts = 0;
   } else if (known->max_attempts > std::numeric_limits<std::uint16_t>::max()) {
     why_not_ = "rm_job_options.max_attempts is 1 to 65535, or RM_UNBOUNDED";
   } else if (known->max_attempts != 0) {
-    options_.max_attempts = static_cast<std::uint16_t>(known->max_attempts);
+    request_.options.max_attempts = static_cast<std::uint16_t>(known->max_attempts);
   }
   if (known->retry_policy > std::numeric_limits<std::uint16_t>::max()) {
     why_not_ = "rm_job_options.retry_policy is not one of rm_retry_policy()";
   }
   if (known->on_worker_lost > RM_BURY) why_not_ = "rm_job_options.on_worker_lost is neither RM_RETRY nor RM_BURY";
-  options_.retry_policy = static_cast<RetryPolicy>(known->retry_policy);
-  options_.on_worker_lost = known->on_worker_lost == RM_BURY ? OnWorkerLost::bury : OnWorkerLost::retry;
-  options_.delay = std::chrono::milliseconds(known->delay_ms);
-  options_.at = std::chrono::system_clock::time_point(std::chrono::milliseconds(known->at_unix_ms));
-  options_.expires = std::chrono::milliseconds(known->expires_ms);
-  options_.keep_result = std::chrono::milliseconds(known->keep_result_ms);
-  request_.options = &options_;
+  request_.options.retry_policy = static_cast<RetryPolicy>(known->retry_policy);
+  request_.options.on_worker_lost = known->on_worker_lost == RM_BURY ? OnWorkerLost::bury : OnWorkerLost::retry;
+  request_.options.delay = std::chrono::milliseconds(known->delay_ms);
+  request_.options.at = std::chrono::system_clock::time_point(std::chrono::milliseconds(known->at_unix_ms));
+  request_.options.expires = std::chrono::milliseconds(known->expires_ms);
+  request_.options.keep_result = std::chrono::milliseconds(known->keep_result_ms);
 }
 
 }  // namespace ringmill::c

@@ -25,7 +25,6 @@ class RequestGiven {
   void take_options(const rm_job_options* given) noexcept;
 
   JobRequest request_;
-  JobOptions options_;
   std::string_view why_not_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core/base/handles.h"
 #include "ipc/name_table.h"
 
 namespace ringmill {
@@ -16,7 +17,7 @@ Result<Kind> intern_kind(const Segment& segment, std::string_view name) {
     return std::unexpected(Error(ErrorCode::no_space, "all 1024 names of kinds are in use",
                                  "end its processes, then `ringmill recover DIR --from-journal` gives back "
                                  "those that no job has; `ringmill status` counts them"));
-  return Kind{*number};
+  return Handles(segment).kind(*number);
 }
 
 }  // namespace ringmill

@@ -27,6 +27,8 @@ std::string_view name_of(ErrorCode code) noexcept {
       return "level_removed";
     case ErrorCode::lease_lost:
       return "lease_lost";
+    case ErrorCode::not_held:
+      return "not_held";
     case ErrorCode::wrong_thread:
       return "wrong_thread";
     case ErrorCode::after_fork:

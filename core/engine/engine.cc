@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <mutex>
+#include <thread>
 
 #include "core/base/exceptions.h"
+#include "core/base/handles.h"
 #include "core/base/kinds.h"
 #include "core/base/log.h"
 #include "core/dead_letters/store.h"
@@ -102,6 +104,28 @@ Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions
   return std::unexpected(error_of(thrown));
 }
 
+/// How often a creator that died half-way is cleared away, and how long one that lives is waited for.
+constexpr int most_creations = 100;
+constexpr std::chrono::milliseconds creation_pause{20};
+
+Result<Engine> Engine::open_or_create(const std::filesystem::path& directory, const CreateOptions& creation,
+                                      const OpenOptions& options) try {
+  Result<Engine> opened = open(directory, options);
+  for (int n = 0; n < most_creations && !opened && opened.error().code() == ErrorCode::not_found; ++n) {
+    const auto created = create(directory, creation);
+    if (!created && created.error().code() != ErrorCode::already_exists && created.error().code() != ErrorCode::busy) {
+      return std::unexpected(created.error());
+    }
+    opened = open(directory, options);
+    if (!opened && !created) std::this_thread::sleep_for(creation_pause);  // another process makes it
+  }
+  return opened;
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+void Engine::close() noexcept { implementation_.reset(); }
+
 Result<void> Engine::remove(const std::filesystem::path& given, bool force) try {
   const auto path = EngineFiles::full_path(given);
   if (!path) return std::unexpected(path.error());
@@ -141,7 +165,8 @@ Result<Kind> Engine::kind(std::string_view name) try {
 }
 
 std::string Engine::kind_name(Kind kind) const {
-  return implementation_->core->segment.kinds().name_of(static_cast<std::uint32_t>(kind)).value_or("");
+  const Handles handles(implementation_->core->segment);
+  return implementation_->core->segment.kinds().name_of(handles.number_of(kind)).value_or("");
 }
 
 Result<RetryPolicy> Engine::retry_policy(std::string_view text) try {
@@ -160,7 +185,7 @@ Result<Level> Engine::level(std::string_view name) const try {
 
 std::string Engine::level_name(Level level) const {
   const Segment& segment = implementation_->core->segment;
-  const std::uint32_t number = level_number(static_cast<std::uint32_t>(level));
+  const std::uint32_t number = level_number(Handles(segment).value_of(level));
   if (!segment.has_level(number) || level_of_number(segment, number) != level) return "";
   return ringmill::level_name(segment, number);
 }

@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/base/handles.h"
 #include "core/inspect/status_view.h"
 #include "core/levels/level_names.h"
 #include "core/table/job_table.h"
@@ -71,8 +72,8 @@ class PairSums {
     for (const auto& [bits, totals] : sums_) {
       const JobPair pair = JobPair::of_bits(bits);
       const std::uint32_t number = level_number(pair.level_value());
-      const bool is_in_use =
-          segment_->has_level(number) && level_of_number(*segment_, number) == Level{pair.level_value()};
+      const bool is_in_use = segment_->has_level(number) &&
+                             level_of_number(*segment_, number) == Handles(*segment_).level(pair.level_value());
       visit(pair, is_in_use ? std::optional(number) : std::nullopt, totals);
     }
   }

@@ -1,5 +1,6 @@
 #include "core/levels/level_names.h"
 
+#include "core/base/handles.h"
 #include "ipc/dynamic_level.h"
 #include "ipc/layout.h"
 #include "ipc/name_table.h"
@@ -37,8 +38,20 @@ Result<Level> level_named(const Segment& segment, std::string_view name) {
 }
 
 Level level_of_number(const Segment& segment, std::uint32_t number) noexcept {
-  if (number < segment.geometry().level_count) return Level{number};
-  return Level{level_value(number, segment.level_word(number).epoch)};
+  const bool is_fixed = number < segment.geometry().level_count;
+  return Handles(segment).level(is_fixed ? number : level_value(number, segment.level_word(number).epoch));
+}
+
+std::uint32_t default_level(const Segment& segment) noexcept {
+  const std::uint32_t count = segment.geometry().level_count;
+  const NameWords wanted = encode_name("default");
+  for (std::uint32_t n = 0; n < count; ++n) {
+    const auto& words = segment.level(n).name;
+    bool is_it = true;
+    for (std::size_t i = 0; i < wanted.size() && is_it; ++i) is_it = words[i].load() == wanted[i];
+    if (is_it) return n;
+  }
+  return count == 1 ? 0 : count;
 }
 
 std::vector<std::uint32_t> levels_in_use(const Segment& segment) {

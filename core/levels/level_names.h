@@ -20,6 +20,9 @@ std::optional<std::uint32_t> find_level(const Segment& segment, std::string_view
 Result<Level> level_named(const Segment& segment, std::string_view name);
 /// Returns the Level value of a number.
 Level level_of_number(const Segment& segment, std::uint32_t number) noexcept;
+/// Returns the number of the level that a job without one goes to: the fixed level of the name `default`, or the only
+/// fixed one. Returns Geometry::level_count if there is none.
+std::uint32_t default_level(const Segment& segment) noexcept;
 /// Returns the numbers of all levels, fixed and dynamic.
 std::vector<std::uint32_t> levels_in_use(const Segment& segment);
 /// Returns a level's name; also of a removed level, until its number is reused.

@@ -68,48 +68,48 @@ void CellWriter::set_unique(CellIndex index, UniqueKey key, const JobOptions& op
 /// The end of enq.N2. The level stands in the cell before we look whether it is open, both seq_cst: see
 /// core/levels/dynamic_levels.h. The overflow queue goes by the exact time, so that arrivals within a tick keep their
 /// order.
-bool CellWriter::fill_dynamic_level(CellHeader& header, Level level) noexcept {
+bool CellWriter::fill_dynamic_level(CellHeader& header, std::uint32_t level) noexcept {
   header.enqueued_at_ns.store(exact_wall_clock_ns(), std::memory_order_relaxed);  // ORDER relaxed: as in fill()
-  header.level.store(static_cast<std::uint16_t>(level_number(static_cast<std::uint32_t>(level))));
+  header.level.store(static_cast<std::uint16_t>(level_number(level)));
   return check_.is_open(level);
 }
 
-bool CellWriter::fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked,
+bool CellWriter::fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked, const Checked& checked,
                              std::span<const JobId> parents, std::uint64_t wall_ns) {
-  if (parents.empty()) return fill_body(filling, linked, 0, linked.request.payload, wall_ns);
+  if (parents.empty()) return fill_body(filling, linked, checked, 0, linked.request.payload, wall_ns);
   std::vector<std::byte> body(parents.size() * 8 + linked.request.payload.size());
   for (std::size_t n = 0; n < parents.size(); ++n) {
     const std::uint64_t id = parents[n].value();
     std::memcpy(body.data() + n * 8, &id, 8);
   }
   std::ranges::copy(linked.request.payload, body.begin() + static_cast<std::ptrdiff_t>(parents.size() * 8));
-  return fill_body(filling, linked, parents.size(), body, wall_ns);
+  return fill_body(filling, linked, checked, parents.size(), body, wall_ns);
 }
 
-bool CellWriter::fill_alone(const FreeCells::Filling& filling, const JobRequest& request,
+bool CellWriter::fill_alone(const FreeCells::Filling& filling, const JobRequest& request, const Checked& checked,
                             std::uint64_t wall_ns) noexcept {
   // ORDER relaxed: as in fill(). publish_filled() of core/table/bundles.h reads it of every job.
-  if (request.options == nullptr) table_.header(filling.index).due_at.store(0, std::memory_order_relaxed);
+  if (!checked.has_options) table_.header(filling.index).due_at.store(0, std::memory_order_relaxed);
   const std::uint32_t room = table_.inline_bytes_beside_links();  // as the caller has taken an extent, or none
-  const bool is_open = fill(filling, request, room, wall_ns);
+  const bool is_open = fill(filling, request, checked, room, wall_ns);
   if (request.payload.size() > room) context_.arena.fill(filling.index, filling.extent, request.payload);  // arena.A3
   return is_open;
 }
 
-bool CellWriter::fill_body(const FreeCells::Filling& filling, const LinkedRequest& linked, std::size_t parents,
-                           std::span<const std::byte> body, std::uint64_t wall_ns) noexcept {
+bool CellWriter::fill_body(const FreeCells::Filling& filling, const LinkedRequest& linked, const Checked& checked,
+                           std::size_t parents, std::span<const std::byte> body, std::uint64_t wall_ns) noexcept {
   JobRequest request = linked.request;
   request.payload = body;
-  const JobOptions plain;
-  if (request.options == nullptr) request.options = &plain;
+  Checked with_options = checked;
+  with_options.has_options = true;  // links stand beside them
   CellHeader& header = table_.header(filling.index);
   const std::uint32_t room = table_.inline_bytes_beside_links();
-  const bool is_open = fill(filling, request, room, wall_ns);
+  const bool is_open = fill(filling, request, with_options, room, wall_ns);
   if (body.size() > room) context_.arena.fill(filling.index, filling.extent, body);  // arena.A3
   // ORDER relaxed: the cell is ours; its word publishes all of this in lead.L3, the bundle's word before that to our
   // reaper.
   const std::uint16_t flags = header.flags.load(std::memory_order_relaxed);
-  if ((flags & cell_flag::has_options) == 0) fill_cell_options(filling.index, *request.options);
+  if ((flags & cell_flag::has_options) == 0) fill_cell_options(filling.index, request.options);
   header.flags.store(flags | cell_flag::has_options | cell_flag::has_links, std::memory_order_relaxed);
   CellLinks& links = table_.links_place(filling.index);
   links.born_of.store(0, std::memory_order_relaxed);

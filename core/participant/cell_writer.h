@@ -26,21 +26,21 @@ class CellWriter {
 
   /// Writes header and payload. A payload longer than `inline_room` is in its extent already. Returns false if the
   /// level was closed meanwhile: the caller takes the cell back. Here, because each enqueue does it.
-  [[nodiscard]] bool fill(const FreeCells::Filling& filling, const JobRequest& request, std::uint32_t inline_room,
-                          std::uint64_t wall_ns) noexcept {
+  [[nodiscard]] bool fill(const FreeCells::Filling& filling, const JobRequest& request, const Checked& checked,
+                          std::uint32_t inline_room, std::uint64_t wall_ns) noexcept {
     CellHeader& header = table_.header(filling.index);
     // ORDER relaxed: the cell is ours; its word publishes all of this in enq.N4.
-    header.kind.store(static_cast<std::uint16_t>(request.kind), std::memory_order_relaxed);
+    header.kind.store(static_cast<std::uint16_t>(checked.kind), std::memory_order_relaxed);
     header.payload_bytes.store(static_cast<std::uint32_t>(request.payload.size()), std::memory_order_relaxed);
-    header.level.store(static_cast<std::uint16_t>(request.level), std::memory_order_relaxed);
+    header.level.store(static_cast<std::uint16_t>(checked.level), std::memory_order_relaxed);
     header.attempts.store(0, std::memory_order_relaxed);
     header.text_bytes.store(0, std::memory_order_relaxed);
     std::uint16_t flags = request.durability == Durability::memory ? cell_flag::memory_only : 0;
-    if (request.options == nullptr) {
+    if (!checked.has_options) {
       header.most_attempts.store(default_max_attempts, std::memory_order_relaxed);
       header.retry_policy.store(0, std::memory_order_relaxed);
     } else {
-      flags |= fill_options(filling.index, *request.options);
+      flags |= fill_options(filling.index, request.options);
     }
     const bool is_large = request.payload.size() > inline_room;  // then its payload is in place
     if (is_large) [[unlikely]]
@@ -51,7 +51,7 @@ class CellWriter {
     header.lease_ms.store(static_cast<std::uint32_t>(request.lease.count()), std::memory_order_relaxed);
     if (!is_large) [[likely]]
       table_.copy_in(filling.index, request.payload);  // enq.N2
-    return static_cast<std::uint32_t>(request.level) < level_count_ || fill_dynamic_level(header, request.level);
+    return checked.level < level_count_ || fill_dynamic_level(header, checked.level);
   }
 
   /// Takes an extent and writes the payload into it: arena.A1 to arena.A3. Returns false if there is no room: the cell
@@ -61,30 +61,31 @@ class CellWriter {
   std::optional<std::uint32_t> take_extent(const FreeCells::Filling& filling, std::size_t bytes) noexcept;
 
   /// Writes a job of a bundle that waits for none, and comes with no other: lead.L1. Returns as fill().
-  bool fill_alone(const FreeCells::Filling& filling, const JobRequest& request, std::uint64_t wall_ns) noexcept;
+  bool fill_alone(const FreeCells::Filling& filling, const JobRequest& request, const Checked& checked,
+                  std::uint64_t wall_ns) noexcept;
   /// Writes any job of a bundle: lead.L1. Returns as fill().
-  bool fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked, std::span<const JobId> parents,
-                   std::uint64_t wall_ns);
+  bool fill_linked(const FreeCells::Filling& filling, const LinkedRequest& linked, const Checked& checked,
+                   std::span<const JobId> parents, std::uint64_t wall_ns);
   /// Writes the key into a cell that fill() has filled.
   void set_unique(CellIndex index, UniqueKey key, const JobOptions& options) noexcept;
 
   /// Returns the state that enq.N4 stores.
-  static CellState first_state(const JobRequest& request) noexcept {
-    return request.options != nullptr && is_delayed(*request.options) ? CellState::delayed : CellState::queued;
+  static CellState first_state(const JobRequest& request, const Checked& checked) noexcept {
+    return checked.has_options && is_delayed(request.options) ? CellState::delayed : CellState::queued;
   }
   /// Returns when the keeper has to look at the job first. Zero: never.
   static DueTime first_look_at(const JobOptions& options) noexcept;
 
  private:
   /// `body` is the ids of `parents` jobs, and the payload.
-  bool fill_body(const FreeCells::Filling& filling, const LinkedRequest& linked, std::size_t parents,
-                 std::span<const std::byte> body, std::uint64_t wall_ns) noexcept;
+  bool fill_body(const FreeCells::Filling& filling, const LinkedRequest& linked, const Checked& checked,
+                 std::size_t parents, std::span<const std::byte> body, std::uint64_t wall_ns) noexcept;
   /// Writes what JobOptions say. Returns the cell's flags for it.
   std::uint16_t fill_options(CellIndex index, const JobOptions& options) noexcept;
   /// Writes the options that stand at the end of the cell.
   void fill_cell_options(CellIndex index, const JobOptions& options) noexcept;
   /// Writes a dynamic level. Returns whether it is open.
-  [[gnu::noinline]] bool fill_dynamic_level(CellHeader& header, Level level) noexcept;
+  [[gnu::noinline]] bool fill_dynamic_level(CellHeader& header, std::uint32_t level) noexcept;
 
   ParticipantContext& context_;
   const RequestCheck& check_;

@@ -253,7 +253,7 @@ inline bool Consumer::hand_out(Participant& self, const Claim& claim, HeldLease&
     parents_bytes = std::size_t{8} * table_.parents(claim.index);
   }
   book.slot(claim.slot).started_at_ns.store(claimed_at_wall_ns_, std::memory_order_relaxed);  // ORDER lease
-  Level level_for_users{level};
+  Level level_for_users = context_.handles.level(level);
   if (level >= level_count_) [[unlikely]] {
     const auto known = subscription_.dynamic_level_of(level);
     if (!known) {
@@ -266,7 +266,7 @@ inline bool Consumer::hand_out(Participant& self, const Claim& claim, HeldLease&
   lease.id = job_id_of(claim.word, claim.index);
   lease.word = claim.word.bits();
   lease.payload = payload.subspan(std::min(parents_bytes, payload.size()));
-  lease.kind = Kind{*kind};
+  lease.kind = context_.handles.kind(*kind);
   lease.level = level_for_users;
   lease.attempt = attempts + 1;
   lease.slot = claim.slot;
@@ -282,7 +282,7 @@ void Consumer::begin_timing(HeldLease& lease) noexcept {
   lease.flags |= is_timed;
   const auto wait = wait_of(lease, now_ns);
   if (!wait) return;
-  DurationCounts& histogram = waits_of_level(context_.segment, level_number(static_cast<std::uint32_t>(lease.level)));
+  DurationCounts& histogram = waits_of_level(context_.segment, level_number(context_.handles.value_of(lease.level)));
   if (*wait < 0) histogram.below_zero.fetch_add(weight, std::memory_order_relaxed);  // ORDER relaxed: a count
   record_duration(histogram, static_cast<std::uint64_t>(std::max<std::int64_t>(*wait, 0)), weight);
 }

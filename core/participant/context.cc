@@ -27,6 +27,7 @@ ParticipantContext::ParticipantContext(std::shared_ptr<EngineCore> opened_engine
       entry(segment.participant(registry_number)),
       number(registry_number),
       level_count(segment.geometry().level_count),
+      handles(segment),
       most_payload(segment.geometry().max_payload),
       fork_generation(ringmill::fork_generation()),
       thread_number(binding == Binding::thread ? number_this_thread() : any_thread),

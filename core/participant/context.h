@@ -9,6 +9,7 @@
 
 #include <ringmill/error.h>
 
+#include "core/base/handles.h"
 #include "core/instance/engine_core.h"
 #include "core/retry/retry_policies.h"
 #include "core/table/arena.h"
@@ -83,6 +84,7 @@ struct ParticipantContext {
   ParticipantEntry& entry;
   const std::uint32_t number;
   const std::uint32_t level_count;
+  const Handles handles;
   const std::uint32_t most_payload;
   const std::uint32_t fork_generation;
   const std::uint64_t thread_number;

@@ -8,8 +8,6 @@ JobGraph::Node JobGraph::add(const JobRequest& request, std::span<const Node> af
   Entry entry;
   entry.request = request;
   entry.payload.assign(request.payload.begin(), request.payload.end());
-  entry.has_options = request.options != nullptr;
-  if (entry.has_options) entry.options = *request.options;
   entry.after.assign(after.begin(), after.end());
   entry.on_parent_dead = on_parent_dead;
   jobs_.push_back(std::move(entry));
@@ -45,7 +43,6 @@ LinkedRequest JobGraph::linked(const Entry& entry) const {
   LinkedRequest linked;
   linked.request = entry.request;
   linked.request.payload = entry.payload;
-  linked.request.options = entry.has_options ? &entry.options : nullptr;
   linked.after = entry.after_others;
   linked.after_earlier = entry.after;
   linked.on_parent_dead = entry.on_parent_dead;

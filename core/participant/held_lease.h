@@ -6,6 +6,7 @@
 
 #include <ringmill/participant.h>
 
+#include "core/base/handles.h"
 #include "ipc/layout.h"
 #include "ipc/statistics.h"
 
@@ -32,9 +33,12 @@ static_assert((cell_flag::all & (holds_permit | is_timed)) == 0);
 inline constexpr std::uint16_t not_plain = cell_flag::has_options | cell_flag::in_arena | holds_permit | is_timed;
 
 /// Returns level and kind, for the tally.
-inline JobPair pair_of(const HeldLease& lease) noexcept {
-  return {static_cast<std::uint32_t>(lease.level), static_cast<std::uint32_t>(lease.kind)};
+inline JobPair pair_of(const HeldLease& lease, const Handles& handles) noexcept {
+  return {handles.value_of(lease.level), handles.number_of(lease.kind)};
 }
+
+/// Of HeldLease::word: the lease was lost, so there is nothing to settle.
+inline constexpr std::uint64_t was_lost = ~std::uint64_t{0};
 
 /// Returns how many attempts have ended when this run counts as one.
 inline std::uint16_t attempts_of(const HeldLease& lease) noexcept {

@@ -34,7 +34,7 @@ std::chrono::nanoseconds JobControl::time_left(const HeldLease& lease) noexcept 
   return std::chrono::nanoseconds(deadline - static_cast<std::int64_t>(lease_clock_ns()));
 }
 
-std::chrono::milliseconds JobControl::timeout(const HeldLease& lease) const noexcept {
+std::chrono::milliseconds JobControl::asked_lease(const HeldLease& lease) const noexcept {
   // What another job has there by now is no harm: the lease was lost then.
   return std::chrono::milliseconds(table_.header(index_of(lease.id)).lease_ms.load_once().unbounded());
 }

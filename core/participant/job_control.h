@@ -24,7 +24,7 @@ class JobControl {
   /// Returns how long the lease still holds.
   std::chrono::nanoseconds time_left(const HeldLease& lease) noexcept;
   /// Returns JobRequest::lease of a held job.
-  std::chrono::milliseconds timeout(const HeldLease& lease) const noexcept;
+  std::chrono::milliseconds asked_lease(const HeldLease& lease) const noexcept;
   /// Shows a held job's progress in the participant's entry.
   void report_progress(const HeldLease& lease, std::uint64_t number, std::string_view text) noexcept;
   /// Returns the jobs that a held job has waited for. Returns none if the lease was lost.

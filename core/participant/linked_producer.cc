@@ -32,20 +32,20 @@ Error refused(const char* why) { return Error(ErrorCode::invalid_argument, why);
 
 }  // namespace
 
-std::uint32_t LinkedProducer::room_for(std::span<const LinkedRequest> jobs) const {
+std::uint32_t LinkedProducer::room_for(std::span<const Checked> jobs) const {
   const Room& room = context_.free_cells.room();
   std::set<std::uint32_t> own_cells;  // by the first one: dynamic levels share theirs
   std::uint32_t most = room.plain_capacity();
-  for (const LinkedRequest& job : jobs) {
-    const CellRange own = room.own_of(static_cast<std::uint32_t>(job.request.level));
+  for (const Checked& job : jobs) {
+    const CellRange own = room.own_of(job.level);
     if (own.size() != 0 && own_cells.insert(own.first).second) most += own.size();
   }
   return most;
 }
 
-Result<void> LinkedProducer::check_room(std::span<const LinkedRequest> jobs) const {
+Result<void> LinkedProducer::check_room(std::span<const LinkedRequest> jobs, std::span<const Checked> checked) const {
   if (jobs.size() > context_.free_cells.room().plain_capacity()) {  // a follow-up, or a few jobs, always fit
-    if (const std::uint32_t capacity = room_for(jobs); jobs.size() > capacity) {
+    if (const std::uint32_t capacity = room_for(checked); jobs.size() > capacity) {
       return std::unexpected(Error(ErrorCode::no_space, "more jobs than this engine has room for",
                                    std::to_string(jobs.size()) + ", at most " + std::to_string(capacity)));
     }
@@ -64,8 +64,9 @@ Result<void> LinkedProducer::check_room(std::span<const LinkedRequest> jobs) con
   return {};
 }
 
-bool LinkedProducer::take_linked(const LinkedRequest& job, FreeCells::Taker taker, FreeCells::Filling& filling) {
-  if (!context_.free_cells.take(filling, static_cast<std::uint32_t>(job.request.level), taker)) return false;
+bool LinkedProducer::take_linked(const LinkedRequest& job, const Checked& checked, FreeCells::Taker taker,
+                                 FreeCells::Filling& filling) {
+  if (!context_.free_cells.take(filling, checked.level, taker)) return false;
   const std::size_t bytes = bytes_of_body(job);
   if (!is_large_body(bytes)) return true;
   const auto unit = writer_.take_extent(filling, bytes);
@@ -74,13 +75,14 @@ bool LinkedProducer::take_linked(const LinkedRequest& job, FreeCells::Taker take
   return true;
 }
 
-Result<void> LinkedProducer::take_all(std::span<const LinkedRequest> jobs, std::span<FreeCells::Filling> filled,
-                                      FreeCells::Taker taker, std::uint64_t end_ns) {
-  if (auto checked = check_room(jobs); !checked) return checked;
-  const Level level = jobs.front().request.level;
+Result<void> LinkedProducer::take_all(std::span<const LinkedRequest> jobs, std::span<const Checked> checked,
+                                      std::span<FreeCells::Filling> filled, FreeCells::Taker taker,
+                                      std::uint64_t end_ns) {
+  if (auto fits = check_room(jobs, checked); !fits) return fits;
+  const std::uint32_t level = checked.front().level;
   while (true) {
     std::size_t count = 0;
-    while (count < filled.size() && take_linked(jobs[count], taker, filled[count])) ++count;
+    while (count < filled.size() && take_linked(jobs[count], checked[count], taker, filled[count])) ++count;
     if (count == filled.size()) return {};
     context_.take_back(filled.first(count));
     context_.free_cells.list();
@@ -92,7 +94,7 @@ Result<void> LinkedProducer::take_all(std::span<const LinkedRequest> jobs, std::
     }
     // There may be room, and not for all: look again soon, and let others have it meanwhile.
     const std::uint64_t soon_ns = std::min(end_ns, later_by(steady_clock_ns(), 2'000'000));
-    if (count == 0 && !context_.free_cells.has_room(static_cast<std::uint32_t>(level), taker)) {
+    if (count == 0 && !context_.free_cells.has_room(level, taker)) {
       if (auto room = producer_.wait_for_space(level, end_ns, taker); !room) return std::unexpected(room.error());
       continue;
     }
@@ -104,9 +106,8 @@ Result<void> LinkedProducer::take_all(std::span<const LinkedRequest> jobs, std::
   }
 }
 
-Result<void> LinkedProducer::count_in(std::span<const LinkedRequest> jobs, LevelsCountedIn& counted,
-                                      std::uint64_t end_ns) {
-  for (const LinkedRequest& job : jobs) counted.add(static_cast<std::uint32_t>(job.request.level));
+Result<void> LinkedProducer::count_in(std::span<const Checked> jobs, LevelsCountedIn& counted, std::uint64_t end_ns) {
+  for (const Checked& job : jobs) counted.add(job.level);
   while (const auto full = counted.enter()) {
     const LevelCount level(context_.segment, level_number(*full));
     const std::uint32_t count = counted.wanted(*full);
@@ -114,7 +115,7 @@ Result<void> LinkedProducer::count_in(std::span<const LinkedRequest> jobs, Level
       return std::unexpected(Error(ErrorCode::no_space, "more jobs of one level than it may hold",
                                    std::to_string(count) + ", at most " + std::to_string(level.most())));
     }
-    if (auto room = producer_.wait_for_level(level, count, Level{*full}, end_ns); !room) return room;
+    if (auto room = producer_.wait_for_level(level, count, *full, end_ns); !room) return room;
   }
   return {};
 }
@@ -127,8 +128,11 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
   }
   const bool to_journal = jobs.front().request.durability != Durability::memory;
   bool to_device = false;
+  std::vector<Checked> checked(jobs.size());
   for (std::size_t n = 0; n < jobs.size(); ++n) {
-    if (auto checked = check_.check_linked(jobs[n], n); !checked) return checked;
+    const auto accepted = check_.check_linked(jobs[n], n);
+    if (!accepted) return std::unexpected(accepted.error());
+    checked[n] = *accepted;
     const Durability durability = jobs[n].request.durability;
     if ((durability != Durability::memory) != to_journal) {
       return std::unexpected(refused("jobs that come together are all journaled, or all of durability memory"));
@@ -143,8 +147,8 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
   std::vector<bool> has_children(jobs.size(), false);
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   LevelsCountedIn counted(context_);
-  if (auto in = count_in(jobs, counted, end_ns); !in) return in;
-  if (auto taken = take_all(jobs, filled, FreeCells::Taker::producer, end_ns); !taken) return taken;
+  if (auto in = count_in(checked, counted, end_ns); !in) return in;
+  if (auto taken = take_all(jobs, checked, filled, FreeCells::Taker::producer, end_ns); !taken) return taken;
 
   const std::uint64_t wall_ns = wall_clock_ns();
   TakenCells taken_cells(context_, filled);
@@ -156,8 +160,8 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
       parents.push_back(ids[place]);
       has_children[place] = true;
     }
-    if (!writer_.fill_linked(filled[n], jobs[n], parents, wall_ns)) {
-      return std::unexpected(check_.refusal_of_level(jobs[n].request.level));
+    if (!writer_.fill_linked(filled[n], jobs[n], checked[n], parents, wall_ns)) {
+      return std::unexpected(check_.refusal_of_level(checked[n].level));
     }
     CellLinks& links = table_.links_place(filled[n].index);
     // ORDER relaxed: as in writer_.fill_linked().
@@ -169,7 +173,7 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
   for (std::size_t n = 0; n < jobs.size(); ++n) {
     std::uint16_t more = has_children[n] ? cell_flag::has_children : 0;
     if (to_journal && ids[n] == leader && jobs.size() > 1) more |= cell_flag::leads_bundle;
-    if (counted.is_wanted(static_cast<std::uint32_t>(jobs[n].request.level))) more |= cell_flag::counted;
+    if (counted.is_wanted(checked[n].level)) more |= cell_flag::counted;
     CellHeader& header = table_.header(filled[n].index);
     header.flags.store(header.flags.load() | more);
   }
@@ -186,16 +190,20 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
   return {};
 }
 
-Result<JobId> LinkedProducer::follow_up(const HeldLease& lease, const LinkedRequest& request, std::uint64_t wait_ns) {
+Result<JobId> LinkedProducer::follow_up(const HeldLease& lease, const LinkedRequest& asked, std::uint64_t wait_ns) {
+  LinkedRequest request = asked;
+  if (request.request.level == Level{}) request.request.level = lease.level;
   const std::span<const FreeCells::Filling> earlier = follow_ups_.of(lease.slot);
   if (earlier.size() == Participant::most_together) {
     return std::unexpected(refused("a job has at most 131072 follow-ups"));
   }
-  if (auto checked = check_.check_linked(request, earlier.size()); !checked) return std::unexpected(checked.error());
+  const auto checked = check_.check_linked(request, earlier.size());
+  if (!checked) return std::unexpected(checked.error());
   FreeCells::Filling filling;
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   const auto taker = earlier.empty() ? FreeCells::Taker::handler : FreeCells::Taker::repeatedly;
-  if (auto taken = take_all(std::span(&request, 1), std::span(&filling, 1), taker, end_ns); !taken) {
+  if (auto taken = take_all(std::span(&request, 1), std::span(&*checked, 1), std::span(&filling, 1), taker, end_ns);
+      !taken) {
     const ErrorCode code = taken.error().code();
     if (code == ErrorCode::would_block || code == ErrorCode::timed_out) follow_ups_.note_refusal(lease.slot);
     return std::unexpected(taken.error());
@@ -216,9 +224,9 @@ Result<JobId> LinkedProducer::follow_up(const HeldLease& lease, const LinkedRequ
       request.request.durability != Durability::memory && context_.settling.is_journaled(index_of(lease.id));
   const bool has_links = both_journaled || !parents.empty() || !earlier.empty();
   const std::uint64_t wall_ns = wall_clock_ns();
-  const bool is_open = has_links ? writer_.fill_linked(filling, request, parents, wall_ns)
-                                 : writer_.fill_alone(filling, request.request, wall_ns);  // lead.L1
-  if (!is_open) return std::unexpected(check_.refusal_of_level(request.request.level));
+  const bool is_open = has_links ? writer_.fill_linked(filling, request, *checked, parents, wall_ns)
+                                 : writer_.fill_alone(filling, request.request, *checked, wall_ns);  // lead.L1
+  if (!is_open) return std::unexpected(check_.refusal_of_level(checked->level));
   if (has_links) {
     CellLinks& links = table_.links_place(filling.index);
     // ORDER relaxed: as in writer_.fill_linked().

@@ -32,17 +32,18 @@ class LinkedProducer {
 
  private:
   /// Returns how many cells jobs of these levels may take, if no others do.
-  std::uint32_t room_for(std::span<const LinkedRequest> jobs) const;
+  std::uint32_t room_for(std::span<const Checked> jobs) const;
   /// Checks that the engine can ever hold all of them. Error no_space.
-  Result<void> check_room(std::span<const LinkedRequest> jobs) const;
+  Result<void> check_room(std::span<const LinkedRequest> jobs, std::span<const Checked> checked) const;
   /// Takes a cell, and an extent where the body does not fit the cell: enq.N1, arena.A1 and arena.A2. Returns false if
   /// there is no room: nothing is taken.
-  bool take_linked(const LinkedRequest& job, FreeCells::Taker taker, FreeCells::Filling& filling);
+  bool take_linked(const LinkedRequest& job, const Checked& checked, FreeCells::Taker taker,
+                   FreeCells::Filling& filling);
   /// Takes all cells or none: two producers that each hold a part could deadlock.
-  Result<void> take_all(std::span<const LinkedRequest> jobs, std::span<FreeCells::Filling> filled,
-                        FreeCells::Taker taker, std::uint64_t end_ns);
+  Result<void> take_all(std::span<const LinkedRequest> jobs, std::span<const Checked> checked,
+                        std::span<FreeCells::Filling> filled, FreeCells::Taker taker, std::uint64_t end_ns);
   /// Counts all jobs into their bounded levels, or none. Waits as take_all() does.
-  Result<void> count_in(std::span<const LinkedRequest> jobs, LevelsCountedIn& counted, std::uint64_t end_ns);
+  Result<void> count_in(std::span<const Checked> jobs, LevelsCountedIn& counted, std::uint64_t end_ns);
   bool is_large_body(std::size_t bytes) const noexcept { return bytes > table_.inline_bytes_beside_links(); }
 
   ParticipantContext& context_;

@@ -187,15 +187,19 @@ void Job::give_back() noexcept { static_cast<void>(release()); }
 
 namespace {
 
-Error not_held() noexcept { return Error(ErrorCode::lease_lost, "this job was settled before, or its lease was lost"); }
+Error not_held() noexcept {
+  return Error(ErrorCode::not_held, "this Job holds nothing: it was settled before, moved from, or never filled");
+}
 Error lease_revoked() noexcept {
   return Error(ErrorCode::lease_lost, "the lease was revoked: another worker has the job");
 }
 
 /// What a call returns that has settled or kept a job, or lost its lease.
-inline Result<void> won_or_revoked(bool won) noexcept {
-  if (!won) return std::unexpected(lease_revoked());
-  return {};
+inline Result<void> won_or_revoked(HeldLease& lease, bool won) noexcept {
+  if (won) [[likely]]
+    return {};
+  lease.word = was_lost;
+  return std::unexpected(lease_revoked());
 }
 
 /// Milliseconds that count: negative ones do not.
@@ -212,7 +216,8 @@ inline Participant::Implementation* Participant::Implementation::holder_of(const
 }
 
 Error Participant::Implementation::no_holder(const HeldLease& lease) noexcept {
-  return is_held(lease) ? lease.holder->implementation_->context().misuse() : not_held();
+  if (is_held(lease)) return lease.holder->implementation_->context().misuse();
+  return lease.word == was_lost ? lease_revoked() : not_held();
 }
 
 Result<Settled> Participant::Implementation::fail_held(HeldLease& lease, std::string_view error, std::string_view said,
@@ -221,24 +226,25 @@ Result<Settled> Participant::Implementation::fail_held(HeldLease& lease, std::st
   if (holder == nullptr) return std::unexpected(no_holder(lease));
   const Visiting visiting(holder->context());
   const auto settled = holder->settler().fail(lease, error, said, delay_ms, cause);
-  if (!settled) return std::unexpected(lease_revoked());
-  return *settled;
+  if (settled) return *settled;
+  lease.word = was_lost;
+  return std::unexpected(lease_revoked());
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }
 
-Result<void> Job::complete(std::span<const std::byte> result) {
+Result<void> Job::complete(Payload result) {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
   const Visiting visiting(holder->context());
-  return won_or_revoked(holder->settler().complete(lease_, result));
+  return won_or_revoked(lease_, holder->settler().complete(lease_, result));
 }
 
-Result<void> Job::complete_cut(std::span<const std::byte> beginning) {
+Result<void> Job::complete_cut(Payload beginning) {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
   const Visiting visiting(holder->context());
-  return won_or_revoked(holder->settler().complete_cut(lease_, beginning));
+  return won_or_revoked(lease_, holder->settler().complete_cut(lease_, beginning));
 }
 
 std::size_t Job::result_room() const noexcept {
@@ -262,21 +268,21 @@ Result<void> Job::snooze(std::chrono::milliseconds delay) {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
   const Visiting visiting(holder->context());
-  return won_or_revoked(holder->settler().snooze(lease_, to_ms(delay)));
+  return won_or_revoked(lease_, holder->settler().snooze(lease_, to_ms(delay)));
 }
 
 Result<void> Job::reject(std::string_view error, std::string_view said) {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
   const Visiting visiting(holder->context());
-  return won_or_revoked(holder->settler().reject(lease_, error, said));
+  return won_or_revoked(lease_, holder->settler().reject(lease_, error, said));
 }
 
 Result<void> Job::cancel() {
   auto* const holder = Participant::Implementation::holder_of(lease_);
   if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
   const Visiting visiting(holder->context());
-  return won_or_revoked(holder->settler().end_as_cancelled(lease_));
+  return won_or_revoked(lease_, holder->settler().end_as_cancelled(lease_));
 }
 
 Result<void> Job::release() {
@@ -287,7 +293,7 @@ Result<void> Job::release() {
     return std::unexpected(why);
   }
   const Visiting visiting(holder->context());
-  return won_or_revoked(holder->settler().release(lease_));
+  return won_or_revoked(lease_, holder->settler().release(lease_));
 }
 
 Result<void> Job::extend(std::chrono::milliseconds lease) {
@@ -297,7 +303,8 @@ Result<void> Job::extend(std::chrono::milliseconds lease) {
   if (lease.count() < 1 || lease > std::chrono::hours{24 * 24}) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days"));
   }
-  return won_or_revoked(holder->settler().extend(lease_, static_cast<std::uint64_t>(lease.count()) * 1'000'000));
+  return won_or_revoked(lease_,
+                        holder->settler().extend(lease_, static_cast<std::uint64_t>(lease.count()) * 1'000'000));
 }
 
 Result<JobId> Job::follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait) try {
@@ -329,8 +336,13 @@ std::chrono::nanoseconds Job::time_left() const noexcept {
   return held() ? lease_.holder->implementation_->job_control().time_left(lease_) : std::chrono::nanoseconds::zero();
 }
 
-std::chrono::milliseconds Job::timeout() const noexcept {
-  return held() ? lease_.holder->implementation_->job_control().timeout(lease_) : std::chrono::milliseconds::zero();
+std::chrono::milliseconds Job::lease() const noexcept {
+  return held() ? lease_.holder->implementation_->job_control().asked_lease(lease_) : std::chrono::milliseconds::zero();
+}
+
+void Job::note_session(int session) noexcept {
+  if (!held() || !lease_.holder->implementation_->context().is_mine()) return;
+  lease_.holder->implementation_->context().entry.session.store(static_cast<std::uint64_t>(std::max(session, 0)));
 }
 
 void Job::report_progress(std::uint64_t number, std::string_view text) noexcept {

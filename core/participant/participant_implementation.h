@@ -35,10 +35,10 @@ class Participant::Implementation {
   /// Returns the participant that holds a job, if this is its thread. Each call on a job asks first. Null: no_holder()
   /// says why.
   static Implementation* holder_of(const HeldLease& lease) noexcept;
-  /// Errors: lease_lost (the job was settled before), and misuse().
+  /// Errors: not_held, lease_lost (an earlier call found that), and misuse().
   static Error no_holder(const HeldLease& lease) noexcept;
 
-  /// Ends an attempt that failed, by the job's holder. Errors: lease_lost, and those of misuse().
+  /// Ends an attempt that failed, by the job's holder. Errors: lease_lost, and those of no_holder().
   static Result<Settled> fail_held(HeldLease& lease, std::string_view error, std::string_view said,
                                    std::optional<std::uint64_t> delay_ms, DeathCause cause = DeathCause::failed);
 

@@ -11,9 +11,7 @@ namespace ringmill {
 
 namespace {
 
-JobPair pair_of(const JobRequest& request) noexcept {
-  return {static_cast<std::uint32_t>(request.level), static_cast<std::uint32_t>(request.kind)};
-}
+JobPair pair_of(const Checked& job) noexcept { return {job.level, job.kind}; }
 
 /// How far ahead of a push the ring's slots are fetched: a few lines of eight.
 constexpr std::uint64_t push_prefetch_distance = 24;
@@ -25,7 +23,7 @@ constexpr std::uint64_t least_durable_wait_ns = 10'000'000'000;
 }  // namespace
 
 std::size_t Producer::publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
-                              std::span<JobId> ids) noexcept {
+                              std::span<const Checked> checked, std::span<JobId> ids) noexcept {
   ParticipantEntry& entry = context_.entry;
   RINGMILL_INVARIANT(entry.placing_count.load_once().below(1U).has_value());  // one list at a time
   for (std::size_t n = 0; n < filled.size(); ++n) {
@@ -42,25 +40,25 @@ std::size_t Producer::publish(std::span<const FreeCells::Filling> filled, std::s
     RINGMILL_INVARIANT(table_.word(filling.index) == filling.word);  // only its owner moves a cell that is filling
     // ORDER state: releases header and payload to the claimer.
     table_.state(filling.index)
-        .store(filling.word.next(CellWriter::first_state(requests[n]), 0).bits(),
+        .store(filling.word.next(CellWriter::first_state(requests[n], checked[n]), 0).bits(),
                std::memory_order_release);  // enq.N4
     if (requests[n].durability == Durability::memory) continue;
     marks.add(filling.index);  // enq.M
     marked = true;
   }
   marks.flush();
-  place_filled(filled, requests, ids);
+  place_filled(filled, requests, checked, ids);
   if (marked) wake_journal_if_asleep(context_.segment);
   return filled.size();
 }
 
 inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
-                                   std::span<const JobId> ids) noexcept {
+                                   std::span<const Checked> checked, std::span<const JobId> ids) noexcept {
   Settling& settling = context_.settling;
   const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };
   std::size_t n = 0;
   while (n < filled.size()) {  // one run of equal levels at a time
-    const std::uint32_t level = level_number(static_cast<std::uint32_t>(requests[n].level));
+    const std::uint32_t level = level_number(checked[n].level);
     Ring& ring = settling.ring(level);
     bool is_direct = settling.is_direct(level);  // settle.O1 for all of them
     if (!is_direct) [[unlikely]] {
@@ -73,14 +71,14 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
     Arrival arrival;
     const std::size_t begin = n;
     std::uint32_t other_kinds = 0;  // not zero: the kinds differ
-    for (; n < filled.size() && requests[n].level == requests[begin].level; ++n) {
-      other_kinds |= static_cast<std::uint32_t>(requests[n].kind) ^ static_cast<std::uint32_t>(requests[begin].kind);
-      if (requests[n].options != nullptr) [[unlikely]] {
-        const DueTime look = CellWriter::first_look_at(*requests[n].options);
+    for (; n < filled.size() && checked[n].level == checked[begin].level; ++n) {
+      other_kinds |= checked[n].kind ^ checked[begin].kind;
+      if (checked[n].has_options) [[unlikely]] {
+        const DueTime look = CellWriter::first_look_at(requests[n].options);
         if (look.ns != 0) settling.mark_for_keeper(filled[n].index, look);  // enq.N5
-        if (CellWriter::first_state(requests[n]) != CellState::queued) continue;
+        if (CellWriter::first_state(requests[n], checked[n]) != CellState::queued) continue;
       }
-      arrival.add(level, static_cast<std::uint32_t>(requests[n].kind));
+      arrival.add(level, checked[n].kind);
       if (is_direct) [[likely]] {
         if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);
         const std::uint64_t hint = JobTable::hint_of(ids[n]);
@@ -95,13 +93,13 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
     if (is_direct) ring.raise_tail(position);
     if (!spill.is_empty() && !spill.end()) [[unlikely]] {
       for (std::size_t again = spilled_from; again < n; ++again) {
-        if (CellWriter::first_state(requests[again]) == CellState::queued) {
+        if (CellWriter::first_state(requests[again], checked[again]) == CellState::queued) {
           settling.place_in_level(filled[again].index, ids[again], level);
         }
       }
     }
     wake_for_jobs(context_.segment, arrival, static_cast<std::uint32_t>(n - begin));
-    count_enqueued(requests.subspan(begin, n - begin), other_kinds != 0);
+    count_enqueued(checked.subspan(begin, n - begin), other_kinds != 0);
   }
   context_.entry.placing_count.store(0, std::memory_order_release);  // enq.N6, ORDER placing
   count_more(context_.entry.enqueued, filled.size());
@@ -121,14 +119,14 @@ void Producer::ease_queue(std::uint32_t level, const Ring& ring) noexcept {
   if (!holds_jobs()) pressure_.ease_queue(level, ring);
 }
 
-inline void Producer::count_enqueued(std::span<const JobRequest> requests, bool differ) noexcept {
+inline void Producer::count_enqueued(std::span<const Checked> jobs, bool differ) noexcept {
   Tally& tally = context_.settling.tally();
   if (!differ) [[likely]] {
-    tally.count(&PairCounts::enqueued, pair_of(requests.front()), requests.size());
+    tally.count(&PairCounts::enqueued, pair_of(jobs.front()), jobs.size());
     return;
   }
   TallyRun run(tally, &PairCounts::enqueued);
-  for (const JobRequest& request : requests) run.add(pair_of(request));
+  for (const Checked& job : jobs) run.add(pair_of(job));
 }
 
 Result<void> Producer::reach_device(std::uint64_t wait_ns) {
@@ -137,8 +135,8 @@ Result<void> Producer::reach_device(std::uint64_t wait_ns) {
   return tickets_.wait_durable(ticket, std::max(wait_ns, least_durable_wait_ns));
 }
 
-inline Result<FreeCells::Filling> Producer::take_and_fill(const JobRequest& request, std::uint32_t inline_room,
-                                                          std::uint64_t wait_ns) {
+inline Result<FreeCells::Filling> Producer::take_and_fill(const JobRequest& request, const Checked& checked,
+                                                          std::uint32_t inline_room, std::uint64_t wait_ns) {
   if (request.durability != Durability::memory && !journal_accepts(context_.segment)) {
     const Away away(context_);
     if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
@@ -150,30 +148,30 @@ inline Result<FreeCells::Filling> Producer::take_and_fill(const JobRequest& requ
     if (end_ns == 0 && wait_ns != 0) end_ns = later_by(steady_clock_ns(), wait_ns);
     return end_ns;
   };
-  const auto level = static_cast<std::uint32_t>(request.level);
   while (true) {
-    while (!context_.free_cells.take(filling, level)) {  // enq.N1
-      if (auto room = wait_for_space(request.level, wait_end_ns()); !room) return std::unexpected(room.error());
+    while (!context_.free_cells.take(filling, checked.level)) {  // enq.N1
+      if (auto room = wait_for_space(checked.level, wait_end_ns()); !room) return std::unexpected(room.error());
     }
     if (!is_large || writer_.fill_extent(filling, request)) break;
     if (auto room = wait_for_extent(request.payload.size(), wait_end_ns()); !room) return std::unexpected(room.error());
   }
-  if (!writer_.fill(filling, request, inline_room, wall_clock_ns())) [[unlikely]] {
+  if (!writer_.fill(filling, request, checked, inline_room, wall_clock_ns())) [[unlikely]] {
     context_.take_back(filling);
-    return std::unexpected(check_.refusal_of_level(request.level));
+    return std::unexpected(check_.refusal_of_level(checked.level));
   }
   return filling;
 }
 
 Result<JobId> Producer::enqueue(const JobRequest& request, std::uint64_t wait_ns) try {
-  if (!check_.accepts(request)) return std::unexpected(check_.refusal_of(request));
-  if (is_bounded(context_.segment, static_cast<std::uint32_t>(request.level))) [[unlikely]] {
-    return enqueue_bounded(request, wait_ns);
+  Checked checked;
+  if (!check_.accepts(request, checked)) return std::unexpected(check_.refusal_of(request));
+  if (is_bounded(context_.segment, checked.level)) [[unlikely]] {
+    return enqueue_bounded(request, checked, wait_ns);
   }
-  const auto filling = take_and_fill(request, check_.inline_room(request), wait_ns);
+  const auto filling = take_and_fill(request, checked, check_.inline_room(request, checked), wait_ns);
   if (!filling) return std::unexpected(filling.error());
   JobId id;
-  publish(std::span(&*filling, 1), std::span(&request, 1), std::span(&id, 1));
+  publish(std::span(&*filling, 1), std::span(&request, 1), std::span(&checked, 1), std::span(&id, 1));
   if (request.durability == Durability::durable) {
     if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
   }
@@ -190,9 +188,11 @@ Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests
   bool to_journal = false;
   bool to_device = false;
   bool has_bounded = false;
-  for (const JobRequest& request : requests) {
-    if (!check_.accepts(request)) return std::unexpected(check_.refusal_of(request));
-    has_bounded |= is_bounded(context_.segment, static_cast<std::uint32_t>(request.level));
+  std::array<Checked, Participant::most_in_batch> all_checked;
+  for (std::size_t n = 0; n < requests.size(); ++n) {
+    const JobRequest& request = requests[n];
+    if (!check_.accepts(request, all_checked[n])) return std::unexpected(check_.refusal_of(request));
+    has_bounded |= is_bounded(context_.segment, all_checked[n].level);
     to_journal |= request.durability != Durability::memory;
     to_device |= request.durability == Durability::durable;
   }
@@ -205,6 +205,7 @@ Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
   const std::uint64_t wall_ns = wall_clock_ns();
   FreeCells& free_cells = context_.free_cells;
+  const std::span<const Checked> checked = std::span(all_checked).first(requests.size());
   std::array<FreeCells::Filling, Participant::most_in_batch> filled;
   std::size_t done = 0;
   while (done < requests.size()) {
@@ -213,26 +214,29 @@ Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests
     bool lacks_extent = false;
     while (!is_closed && done + count < requests.size()) {
       const JobRequest& request = requests[done + count];
-      if (!free_cells.take(filled[count], static_cast<std::uint32_t>(request.level))) break;  // enq.N1
-      const std::uint32_t room = check_.inline_room(request);
+      const Checked& job = checked[done + count];
+      if (!free_cells.take(filled[count], job.level)) break;  // enq.N1
+      const std::uint32_t room = check_.inline_room(request, job);
       if (request.payload.size() > room && !writer_.fill_extent(filled[count], request)) [[unlikely]] {
         lacks_extent = true;
         break;
       }
-      is_closed = !writer_.fill(filled[count], request, room, wall_ns);
+      is_closed = !writer_.fill(filled[count], request, job, room, wall_ns);
       ++count;
     }
     if (is_closed) [[unlikely]] {
       for (std::size_t n = 0; n < count; ++n) context_.take_back(filled[n]);
-      if (done == 0) return std::unexpected(check_.refusal_of_level(requests[count - 1].level));
+      if (done == 0) return std::unexpected(check_.refusal_of_level(checked[count - 1].level));
       break;
     }
     if (count != 0) {
-      done += publish(std::span(filled).first(count), requests.subspan(done, count), ids.subspan(done, count));
+      done += publish(std::span(filled).first(count), requests.subspan(done, count), checked.subspan(done, count),
+                      ids.subspan(done, count));
       continue;
     }
     const JobRequest& next = requests[done];
-    if (auto room = lacks_extent ? wait_for_extent(next.payload.size(), end_ns) : wait_for_space(next.level, end_ns);
+    if (auto room =
+            lacks_extent ? wait_for_extent(next.payload.size(), end_ns) : wait_for_space(checked[done].level, end_ns);
         !room) {
       if (done == 0) return std::unexpected(room.error());
       break;
@@ -244,25 +248,25 @@ Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests
   return done;
 }
 
-Result<FreeCells::Filling> Producer::take_filled(const JobRequest& request, std::uint32_t inline_room,
-                                                 std::uint64_t wait_ns, CountedIn& counted) {
-  return counted.level().is_bounded() ? take_counted(request, inline_room, wait_ns, counted)
-                                      : take_and_fill(request, inline_room, wait_ns);
+Result<FreeCells::Filling> Producer::take_filled(const JobRequest& request, const Checked& checked,
+                                                 std::uint32_t inline_room, std::uint64_t wait_ns, CountedIn& counted) {
+  return counted.level().is_bounded() ? take_counted(request, checked, inline_room, wait_ns, counted)
+                                      : take_and_fill(request, checked, inline_room, wait_ns);
 }
 
 /// What is counted does not wait: a place in the level is given back while the table, the arena or the journal has no
 /// room.
-Result<FreeCells::Filling> Producer::take_counted(const JobRequest& request, std::uint32_t inline_room,
-                                                  std::uint64_t wait_ns, CountedIn& counted) {
+Result<FreeCells::Filling> Producer::take_counted(const JobRequest& request, const Checked& checked,
+                                                  std::uint32_t inline_room, std::uint64_t wait_ns,
+                                                  CountedIn& counted) {
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
-  const auto level = static_cast<std::uint32_t>(request.level);
   while (true) {
     while (!counted.enter()) {
-      if (auto room = wait_for_level(counted.level(), 1, request.level, end_ns); !room) {
+      if (auto room = wait_for_level(counted.level(), 1, checked.level, end_ns); !room) {
         return std::unexpected(room.error());
       }
     }
-    auto filling = take_and_fill(request, inline_room, 0);
+    auto filling = take_and_fill(request, checked, inline_room, 0);
     if (filling) {
       CellHeader& header = table_.header(filling->index);
       // ORDER relaxed: as in CellWriter::fill().
@@ -274,20 +278,20 @@ Result<FreeCells::Filling> Producer::take_counted(const JobRequest& request, std
     if (filling.error().code() != ErrorCode::would_block || end_ns == 0 || now_ns >= end_ns) return filling;
     const bool lacks_journal = request.durability != Durability::memory && !journal_accepts(context_.segment);
     const auto has_room = lacks_journal ? tickets_.wait_for_journal(end_ns - now_ns)
-                          : !context_.free_cells.has_room(level, FreeCells::Taker::producer)
-                              ? wait_for_space(request.level, end_ns)
+                          : !context_.free_cells.has_room(checked.level, FreeCells::Taker::producer)
+                              ? wait_for_space(checked.level, end_ns)
                               : wait_for_extent(request.payload.size(), end_ns);
     if (!has_room) return std::unexpected(has_room.error());
   }
 }
 
-Result<JobId> Producer::enqueue_bounded(const JobRequest& request, std::uint64_t wait_ns) {
+Result<JobId> Producer::enqueue_bounded(const JobRequest& request, const Checked& checked, std::uint64_t wait_ns) {
   JobId id;
   {
-    CountedIn counted(context_, static_cast<std::uint32_t>(request.level));
-    const auto filling = take_counted(request, check_.inline_room(request), wait_ns, counted);
+    CountedIn counted(context_, checked.level);
+    const auto filling = take_counted(request, checked, check_.inline_room(request, checked), wait_ns, counted);
     if (!filling) return std::unexpected(filling.error());
-    publish(std::span(&*filling, 1), std::span(&request, 1), std::span(&id, 1));
+    publish(std::span(&*filling, 1), std::span(&request, 1), std::span(&checked, 1), std::span(&id, 1));
     counted.note_published();
   }
   if (request.durability == Durability::durable) {
@@ -308,8 +312,9 @@ Result<std::size_t> Producer::enqueue_batch_bounded(std::span<const JobRequest> 
   return requests.size();
 }
 
-void Producer::place(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept {
-  place_filled(std::span(&filling, 1), std::span(&request, 1), std::span(&id, 1));
+void Producer::place(const FreeCells::Filling& filling, const JobRequest& request, const Checked& checked,
+                     JobId id) noexcept {
+  place_filled(std::span(&filling, 1), std::span(&request, 1), std::span(&checked, 1), std::span(&id, 1));
 }
 
 template <class HasRoom, class Refusal>
@@ -347,8 +352,8 @@ Result<void> Producer::wait_for_room(std::uint64_t end_ns, Refusal&& refusal, Ha
   }
 }
 
-Error Producer::no_room(Level level, FreeCells::Taker taker, ErrorCode code) const {
-  const std::uint32_t number = level_number(static_cast<std::uint32_t>(level));
+Error Producer::no_room(std::uint32_t level, FreeCells::Taker taker, ErrorCode code) const {
+  const std::uint32_t number = level_number(level);
   const Room& room = context_.free_cells.room();
   const Ring ring = context_.segment.ring(number);
   const std::uint64_t tail = ring.tail();
@@ -367,22 +372,22 @@ Error Producer::no_room(Level level, FreeCells::Taker taker, ErrorCode code) con
   return Error(code, code == ErrorCode::timed_out ? "the engine stayed full" : "the engine is full", detail);
 }
 
-Result<void> Producer::wait_for_space(Level level, std::uint64_t end_ns, FreeCells::Taker taker) {
-  const auto number = static_cast<std::uint32_t>(level);
+Result<void> Producer::wait_for_space(std::uint32_t level, std::uint64_t end_ns, FreeCells::Taker taker) {
   // More than once: a stopped participant may have hidden the word of the map that what we evict is listed in.
-  for (int n = 0; n < most_evictions && context_.evict_for(number); ++n) {
-    if (context_.free_cells.has_room(number, taker)) return {};
+  for (int n = 0; n < most_evictions && context_.evict_for(level); ++n) {
+    if (context_.free_cells.has_room(level, taker)) return {};
   }
   return wait_for_room(
       end_ns, [&](ErrorCode code) { return no_room(level, taker, code); },
-      [&] { return context_.free_cells.has_room(static_cast<std::uint32_t>(level), taker); });
+      [&] { return context_.free_cells.has_room(level, taker); });
 }
 
-Result<void> Producer::wait_for_level(const LevelCount& level, std::uint32_t count, Level named, std::uint64_t end_ns) {
+Result<void> Producer::wait_for_level(const LevelCount& level, std::uint32_t count, std::uint32_t named,
+                                      std::uint64_t end_ns) {
   return wait_for_room(
       end_ns,
       [&](ErrorCode code) {
-        const std::string name = level_name(context_.segment, level_number(static_cast<std::uint32_t>(named)));
+        const std::string name = level_name(context_.segment, level_number(named));
         return Error(code, code == ErrorCode::timed_out ? "the level stayed full" : "the level is full",
                      "level " + name + " holds about " + std::to_string(level.held()) +
                          " jobs in whatever state, kept results included, and may hold " +

@@ -44,38 +44,41 @@ class Producer {
   /// Takes and fills a cell: enq.N1 and enq.N2. Waits for the journal and for room; a payload longer than `inline_room`
   /// goes to the arena.
   /// Counts the job in if its level is bounded; the caller says in `counted` when it is published.
-  Result<FreeCells::Filling> take_filled(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns,
-                                         CountedIn& counted);
+  Result<FreeCells::Filling> take_filled(const JobRequest& request, const Checked& checked, std::uint32_t inline_room,
+                                         std::uint64_t wait_ns, CountedIn& counted);
   /// Waits until a bounded level may hold `count` more. `end_ns` and errors as in wait_for_space().
-  Result<void> wait_for_level(const LevelCount& level, std::uint32_t count, Level named, std::uint64_t end_ns);
+  Result<void> wait_for_level(const LevelCount& level, std::uint32_t count, std::uint32_t named, std::uint64_t end_ns);
   /// Pushes the hint of a job that has its word: enq.N5 and enq.N6.
-  void place(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;
+  void place(const FreeCells::Filling& filling, const JobRequest& request, const Checked& checked, JobId id) noexcept;
   /// Waits until the device has what was enqueued last.
   Result<void> reach_device(std::uint64_t wait_ns);
   /// Waits until a free cell is listed that jobs of this level may take. `end_ns` is of the steady clock; zero: does
   /// not wait. Errors: would_block (no wait was asked for, or wake() was called), timed_out, not_found (the engine was
   /// removed).
-  Result<void> wait_for_space(Level level, std::uint64_t end_ns, FreeCells::Taker taker = FreeCells::Taker::producer);
+  Result<void> wait_for_space(std::uint32_t level, std::uint64_t end_ns,
+                              FreeCells::Taker taker = FreeCells::Taker::producer);
   /// Says which level has no room, about how many of its jobs wait, and what bounds them.
-  Error no_room(Level level, FreeCells::Taker taker, ErrorCode code) const;
+  Error no_room(std::uint32_t level, FreeCells::Taker taker, ErrorCode code) const;
 
  private:
   /// enqueue() and enqueue_batch() where a level is bounded: the way of take_filled(), one by one.
-  [[gnu::noinline]] Result<JobId> enqueue_bounded(const JobRequest& request, std::uint64_t wait_ns);
+  [[gnu::noinline]] Result<JobId> enqueue_bounded(const JobRequest& request, const Checked& checked,
+                                                  std::uint64_t wait_ns);
   [[gnu::noinline]] Result<std::size_t> enqueue_batch_bounded(std::span<const JobRequest> requests,
                                                               std::span<JobId> ids, std::uint64_t wait_ns);
-  Result<FreeCells::Filling> take_counted(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns,
-                                          CountedIn& counted);
+  Result<FreeCells::Filling> take_counted(const JobRequest& request, const Checked& checked, std::uint32_t inline_room,
+                                          std::uint64_t wait_ns, CountedIn& counted);
   /// Takes and fills a cell, without a look at the level's bound.
-  Result<FreeCells::Filling> take_and_fill(const JobRequest& request, std::uint32_t inline_room, std::uint64_t wait_ns);
+  Result<FreeCells::Filling> take_and_fill(const JobRequest& request, const Checked& checked, std::uint32_t inline_room,
+                                           std::uint64_t wait_ns);
   /// Publishes cells that are filled: enq.N3 to enq.N6. Returns how many.
   std::size_t publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
-                      std::span<JobId> ids) noexcept;
+                      std::span<const Checked> checked, std::span<JobId> ids) noexcept;
   /// Does what place() says, for a run of jobs.
   void place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
-                    std::span<const JobId> ids) noexcept;
+                    std::span<const Checked> checked, std::span<const JobId> ids) noexcept;
   /// Counts jobs of one level. `differ`: their kinds do.
-  void count_enqueued(std::span<const JobRequest> requests, bool differ) noexcept;
+  void count_enqueued(std::span<const Checked> jobs, bool differ) noexcept;
   /// The participant is a worker in the middle of its work: it does not wait for workers.
   bool holds_jobs() const noexcept { return context_.lease_book.held() != 0; }
   /// The ring is full: pushes at `position` or after it when the workers have made room soon. Returns false if the

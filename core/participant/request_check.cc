@@ -6,6 +6,11 @@ namespace ringmill {
 
 namespace {
 
+Error no_level_named() {
+  return Error(ErrorCode::invalid_argument,
+               "this job names no level, and the engine has several, none of them called default: use Engine::level()");
+}
+
 Error too_large(const JobRequest& request, std::uint32_t most, const char* what_to_do) {
   return Error(ErrorCode::too_large, "the payload is too long",
                std::to_string(request.payload.size()) + " bytes, at most " + std::to_string(most) + "; " + what_to_do);
@@ -18,8 +23,16 @@ Error RequestCheck::too_large_for_cell(const JobRequest& request, std::uint32_t 
                    "this engine has no room for larger ones: `ringmill resize` with a larger --max-payload makes it");
 }
 
+Error RequestCheck::no_kind_of_this_engine() {
+  return Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()");
+}
+
+std::uint32_t RequestCheck::room_beside(const JobOptions& options) const noexcept {
+  return has_cell_options(options) ? table_.inline_bytes_beside_options() : table_.inline_bytes();
+}
+
 bool RequestCheck::accepts_options(const JobRequest& request) const {
-  const JobOptions& options = *request.options;
+  const JobOptions& options = request.options;
   const auto is_time = [](std::chrono::milliseconds time) {
     return time.count() >= 0 && static_cast<std::uint64_t>(time.count()) <= most_wait_ms;
   };
@@ -28,25 +41,26 @@ bool RequestCheck::accepts_options(const JobRequest& request) const {
   const bool is_known =
       options.retry_policy == RetryPolicy::standard || retry_policies_.knows(segment_, options.retry_policy);
   return has_times && is_known && (options.delay.count() == 0 || options.at.time_since_epoch().count() == 0) &&
-         (request.payload.size() <= inline_room(request) || has_arena_);
+         (request.payload.size() <= room_beside(options) || has_arena_);
 }
 
 Error RequestCheck::refusal_of(const JobRequest& request) const {
   if (request.payload.size() > most_payload_) {
     return too_large(request, most_payload_, "`ringmill resize` with a larger --max-payload makes room");
   }
-  if (static_cast<std::uint32_t>(request.level) >= level_count_ && !is_open(request.level)) {
-    return refusal_of_level(request.level);
+  if (std::uint32_t level = handles_.value_of(request.level);
+      level >= level_count_ && !accepts_level(request.level, level)) {
+    return request.level == Level{} ? no_level_named() : refusal_of_level(level);
   }
-  if (static_cast<std::uint32_t>(request.kind) >= most_kinds) {
-    return Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()");
-  }
+  if (request.kind == Kind{})
+    return Error(ErrorCode::invalid_argument, "a job needs a kind: get one from Engine::kind()");
+  if (handles_.number_of(request.kind) >= most_kinds) return no_kind_of_this_engine();
   if (static_cast<std::uint64_t>(request.lease.count()) > most_lease_ms) {
     return Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days");
   }
-  const JobOptions& options = *request.options;
-  if (request.payload.size() > inline_room(request) && !has_arena_) {
-    return too_large_for_cell(request, inline_room(request));
+  const JobOptions& options = request.options;
+  if (request.payload.size() > room_beside(options) && !has_arena_) {
+    return too_large_for_cell(request, room_beside(options));
   }
   if (options.delay.count() != 0 && options.at.time_since_epoch().count() != 0) {
     return Error(ErrorCode::invalid_argument, "a job has a delay or a time at which it begins, not both");
@@ -58,16 +72,20 @@ Error RequestCheck::refusal_of(const JobRequest& request) const {
   return Error(ErrorCode::invalid_argument, "times are not negative, and ten years at most");
 }
 
-bool RequestCheck::is_open(Level level) const noexcept {
-  const auto value = static_cast<std::uint32_t>(level);
+bool RequestCheck::accepts_level(Level level, std::uint32_t& value) const noexcept {
+  if (level != Level{}) return value < level_count_ || is_open(value);
+  value = default_level_;
+  return value < level_count_;
+}
+
+bool RequestCheck::is_open(std::uint32_t value) const noexcept {
   const std::uint32_t number = level_number(value);
   if (number < level_count_ || number >= segment_.geometry().level_numbers()) return false;
   const LevelWord word = segment_.level_word(number);
   return word.state == LevelState::open && word.epoch == level_epoch(value);
 }
 
-Error RequestCheck::refusal_of_level(Level level) const {
-  const auto value = static_cast<std::uint32_t>(level);
+Error RequestCheck::refusal_of_level(std::uint32_t value) const {
   const std::uint32_t number = level_number(value);
   const bool is_known = number >= level_count_ && number < segment_.geometry().level_numbers() &&
                         segment_.level_word(number).state != LevelState::unused;
@@ -75,8 +93,9 @@ Error RequestCheck::refusal_of_level(Level level) const {
                   : Error(ErrorCode::invalid_argument, "not a level of this engine: use Engine::level()");
 }
 
-Result<void> RequestCheck::check_linked(const LinkedRequest& linked, std::size_t earlier) const {
-  if (!accepts(linked.request)) return std::unexpected(refusal_of(linked.request));
+Result<Checked> RequestCheck::check_linked(const LinkedRequest& linked, std::size_t earlier) const {
+  Checked checked;
+  if (!accepts(linked.request, checked)) return std::unexpected(refusal_of(linked.request));
   for (const JobId parent : linked.after) {
     if (!table_.can_have_given(parent)) {
       return std::unexpected(Error(ErrorCode::not_found, "no such job to wait for", parent.to_string()));
@@ -99,7 +118,7 @@ Result<void> RequestCheck::check_linked(const LinkedRequest& linked, std::size_t
                                  std::to_string(bytes_of_body(linked)) + " bytes, at most " + std::to_string(most) +
                                      "; `ringmill resize` with a larger --max-payload makes room"));
   }
-  return {};
+  return checked;
 }
 
 }  // namespace ringmill

@@ -5,6 +5,8 @@
 
 #include <ringmill/participant.h>
 
+#include "core/base/handles.h"
+#include "core/levels/level_names.h"
 #include "core/retry/retry_policies.h"
 #include "core/table/job_table.h"
 #include "ipc/segment.h"
@@ -21,6 +23,21 @@ inline std::size_t bytes_of_body(const LinkedRequest& linked) noexcept {
   return bytes_of_ids(linked) + linked.request.payload.size();
 }
 
+/// What RequestCheck has made of a request that it accepted.
+struct Checked {
+  std::uint32_t level = 0;  // level_value()
+  std::uint32_t kind = 0;
+  bool has_options = false;
+};
+
+/// Returns whether a job says nothing but the defaults. The hot path asks it of each job, so it has few branches.
+inline bool are_default(const JobOptions& options) noexcept {
+  const auto times = options.delay.count() | options.at.time_since_epoch().count() | options.expires.count() |
+                     options.keep_result.count();
+  return times == 0 && options.max_attempts == default_max_attempts && options.retry_policy == RetryPolicy::standard &&
+         options.on_worker_lost == OnWorkerLost::retry;
+}
+
 /// Checks requests against the engine's limits, levels and retry policies. Writes nothing.
 class RequestCheck {
  public:
@@ -28,46 +45,57 @@ class RequestCheck {
       : segment_(segment),
         retry_policies_(retry_policies),
         table_(segment),
+        handles_(segment),
         most_payload_(segment.geometry().max_payload),
         level_count_(segment.geometry().level_count),
+        default_level_(default_level(segment)),
         has_arena_(segment.geometry().arena_chunk_count != 0) {}
 
-  /// Returns whether the engine takes such a job now. Here, because each enqueue asks it.
-  bool accepts(const JobRequest& request) const {
+  /// Returns whether the engine takes such a job now, and then what it is in `checked`. Here, because each enqueue asks
+  /// it.
+  bool accepts(const JobRequest& request, Checked& checked) const {
+    checked.level = handles_.value_of(request.level);
+    checked.kind = handles_.number_of(request.kind);
+    checked.has_options = !are_default(request.options);
     return request.payload.size() <= most_payload_ &&
-           (static_cast<std::uint32_t>(request.level) < level_count_ || is_open(request.level)) &&
-           static_cast<std::uint32_t>(request.kind) < most_kinds &&
+           (checked.level < level_count_ || accepts_level(request.level, checked.level)) && checked.kind < most_kinds &&
            static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms &&
-           (request.options == nullptr || accepts_options(request));
+           (!checked.has_options || accepts_options(request));
   }
   /// Says what is wrong with a request that accepts() refused.
   Error refusal_of(const JobRequest& request) const;
   /// Says that a payload fits no cell, in an engine without an arena. `room` is what a cell has for it.
   static Error too_large_for_cell(const JobRequest& request, std::uint32_t room);
   /// Returns the longest payload that stands in the job's cell.
-  std::uint32_t inline_room(const JobRequest& request) const noexcept {
-    return request.options != nullptr && has_cell_options(*request.options) ? table_.inline_bytes_beside_options()
-                                                                            : table_.inline_bytes();
+  std::uint32_t inline_room(const JobRequest& request, const Checked& checked) const noexcept {
+    return checked.has_options ? room_beside(request.options) : table_.inline_bytes();
   }
 
-  /// Returns whether a dynamic level takes jobs now, in the epoch that `level` names.
-  bool is_open(Level level) const noexcept;
+  const Handles& handles() const noexcept { return handles_; }
+  /// Returns whether a dynamic level takes jobs now, in the epoch that the level_value() names.
+  bool is_open(std::uint32_t level) const noexcept;
+  static Error no_kind_of_this_engine();
   /// Says why is_open() is false.
-  Error refusal_of_level(Level level) const;
+  Error refusal_of_level(std::uint32_t level) const;
 
   /// Checks a linked job, which may wait for the `earlier` first jobs of its call. Errors: those of refusal_of(),
   /// not_found, invalid_argument, too_large.
-  Result<void> check_linked(const LinkedRequest& linked, std::size_t earlier) const;
+  Result<Checked> check_linked(const LinkedRequest& linked, std::size_t earlier) const;
 
  private:
+  std::uint32_t room_beside(const JobOptions& options) const noexcept;
+  /// Finds the level of a job that names no fixed one.
+  [[gnu::noinline]] bool accepts_level(Level level, std::uint32_t& value) const noexcept;
   /// Checks times, the retry policy, and the room beside the options.
   bool accepts_options(const JobRequest& request) const;
 
   const Segment& segment_;
   RetryPolicies& retry_policies_;
   const JobTable table_;
+  const Handles handles_;
   const std::uint32_t most_payload_;
   const std::uint32_t level_count_;
+  const std::uint32_t default_level_;  // level_count_: there is none
   const bool has_arena_;
 };
 

@@ -12,7 +12,7 @@ namespace ringmill {
 void Settler::end_timing(HeldLease& lease) noexcept {
   const RunSampler::Timed& timed = context_.sampler.timed(lease.slot);
   const std::uint64_t now_ns = lease_clock_ns();
-  record_duration(runs_of_kind(context_.segment, static_cast<std::uint32_t>(lease.kind)),
+  record_duration(runs_of_kind(context_.segment, context_.handles.number_of(lease.kind)),
                   now_ns - std::min(timed.began_ns, now_ns), timed.weight);
   lease.flags &= static_cast<std::uint16_t>(~is_timed);
 }
@@ -71,7 +71,7 @@ bool Settler::end(HeldLease& lease) noexcept {
 void Settler::count_completed(std::span<Job> jobs, std::span<const Won> won) noexcept {
   TallyRun tally(context_.settling.tally(), &PairCounts::completed);
   for (std::size_t n = 0; n < jobs.size(); ++n) {
-    if (won[n] != Won::nothing) tally.add(pair_of(lease_of(jobs[n])));
+    if (won[n] != Won::nothing) tally.add(pair_of(lease_of(jobs[n]), context_.handles));
   }
 }
 
@@ -98,7 +98,11 @@ std::size_t Settler::end_run(std::span<Job> jobs, bool differ) noexcept {
     if (!is_held(lease)) continue;
     const CellIndex index = index_of(lease.id);
     settled_plain(lease);  // settle.E7
-    if (won[n] >= Won::cell) free_cells.keep_back(index);
+    if (won[n] >= Won::cell) {
+      free_cells.keep_back(index);
+    } else if (won[n] == Won::nothing) {
+      lease.word = was_lost;
+    }
   }
   return count;
 }
@@ -111,7 +115,7 @@ bool Settler::complete(HeldLease& lease, std::span<const std::byte> result) noex
 }
 
 inline bool Settler::complete_plain(HeldLease& lease) noexcept {
-  const JobPair pair = pair_of(lease);
+  const JobPair pair = pair_of(lease, context_.handles);
   const bool won = end(lease);
   if (won) {
     count_more(context_.entry.completed, 1);
@@ -125,14 +129,20 @@ std::size_t Settler::complete_batch(std::span<Job> jobs) noexcept {
   std::size_t completed = 0;
   std::size_t kept = 0;  // those have counted themselves
   if (jobs.empty()) return 0;
-  const JobPair first = pair_of(lease_of(jobs.front()));
+  const HeldLease& front = lease_of(jobs.front());
+  const JobPair first = pair_of(front, context_.handles);
   std::uint32_t other = 0;  // not zero: levels or kinds differ
   for (Job& job : jobs) {
     HeldLease& lease = lease_of(job);
-    other |= static_cast<std::uint32_t>(lease.level) ^ first.level_value();
-    other |= static_cast<std::uint32_t>(lease.kind) ^ first.kind();
+    other |= static_cast<std::uint32_t>(lease.level) ^ static_cast<std::uint32_t>(front.level);
+    other |= static_cast<std::uint32_t>(lease.kind) ^ static_cast<std::uint32_t>(front.kind);
     const bool is_plain = (lease.flags & not_plain) == 0 && follow_ups_.empty();
-    if (is_held(lease) && !is_plain && complete(lease, {})) ++kept;
+    if (!is_held(lease) || is_plain) continue;
+    if (complete(lease, {})) {
+      ++kept;
+    } else {
+      lease.word = was_lost;
+    }
   }
   for (std::size_t done = 0; done < jobs.size(); done += Participant::most_in_batch) {
     const std::size_t count = std::min<std::size_t>(Participant::most_in_batch, jobs.size() - done);
@@ -183,7 +193,7 @@ bool Settler::complete_kept(HeldLease& lease, std::span<const std::byte> result,
   if (is_cut || result.size() <= room_in_cell(index_of(lease.id))) return settle(lease, ending);
   FreeCells::Filling carrier;
   if (is_result_kept(index_of(lease.id)))
-    ending.result = carry(static_cast<std::uint32_t>(lease.level), result, carrier);
+    ending.result = carry(context_.handles.value_of(lease.level), result, carrier);
   if (ending.result.is_carried) {
     ending.text = {};
     ending.carrier = job_id_of(carrier.word, carrier.index);
@@ -269,7 +279,7 @@ void Settler::count_left(JobPair pair, bool won) noexcept {
 }
 
 bool Settler::release(HeldLease& lease) noexcept {
-  const JobPair pair = pair_of(lease);
+  const JobPair pair = pair_of(lease, context_.handles);
   const bool won = settle(lease, {.outcome = Outcome::requeue, .attempts = attempts_before(lease)});
   count_left(pair, won);
   if (won) count_more(context_.entry.released, 1);
@@ -277,7 +287,7 @@ bool Settler::release(HeldLease& lease) noexcept {
 }
 
 bool Settler::snooze(HeldLease& lease, std::uint64_t delay_ms) noexcept {
-  const JobPair pair = pair_of(lease);
+  const JobPair pair = pair_of(lease, context_.handles);
   const WaitMark mark{.reason =
                           follow_ups_.was_refused(lease.slot) ? WaitMark::Reason::no_room : WaitMark::Reason::none};
   const bool won = settle(lease, {.outcome = Outcome::delay,
@@ -310,7 +320,7 @@ std::optional<Settled> Settler::fail(HeldLease& lease, std::string_view error, s
     }
   }
   const bool retried = ending.outcome != Outcome::bury;
-  const JobPair pair = pair_of(lease);
+  const JobPair pair = pair_of(lease, context_.handles);
   if (!settle(lease, ending)) return std::nullopt;
   count_more(context_.entry.failed, 1);
   context_.settling.tally().count(&PairCounts::failed, pair);
@@ -321,7 +331,7 @@ std::optional<Settled> Settler::fail(HeldLease& lease, std::string_view error, s
 }
 
 bool Settler::reject(HeldLease& lease, std::string_view error, std::string_view said) noexcept {
-  const JobPair pair = pair_of(lease);
+  const JobPair pair = pair_of(lease, context_.handles);
   const bool won = settle(lease, {.outcome = Outcome::bury,
                                   .attempts = attempts_of(lease),
                                   .cause = DeathCause::rejected,
@@ -335,7 +345,7 @@ bool Settler::reject(HeldLease& lease, std::string_view error, std::string_view 
 }
 
 bool Settler::end_as_cancelled(HeldLease& lease) noexcept {
-  const JobPair pair = pair_of(lease);
+  const JobPair pair = pair_of(lease, context_.handles);
   const bool won = settle(lease, {.outcome = Outcome::cancel, .attempts = attempts_of(lease)});
   count_left(pair, won);
   return won;

@@ -10,11 +10,10 @@ Result<void> Subscription::subscribe(const ClaimOptions& options) {
   KindSet kinds;
   std::uint64_t interest = 0;
   for (const Kind kind : options.kinds) {
-    if (static_cast<std::uint32_t>(kind) >= most_kinds) {
-      return std::unexpected(Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()"));
-    }
-    kinds.add(static_cast<std::uint32_t>(kind));
-    interest |= Arrival::kind_bit(static_cast<std::uint32_t>(kind));
+    const std::uint32_t number = check_.handles().number_of(kind);
+    if (number >= most_kinds) return std::unexpected(RequestCheck::no_kind_of_this_engine());
+    kinds.add(number);
+    interest |= Arrival::kind_bit(number);
   }
   levels_version_ = context_.segment.signals().levels_version.load();  // before the levels are looked at
   if (auto taken = take_levels(options); !taken) return taken;
@@ -33,14 +32,14 @@ std::optional<Level> Subscription::dynamic_level_of(std::uint32_t number) const 
     return std::nullopt;
   const LevelWord word = context_.segment.level_word(number);
   if (!word.is_in_use() || word.epoch != LevelWord::of(found->word).epoch) return std::nullopt;
-  return Level{level_value(number, word.epoch)};
+  return check_.handles().level(level_value(number, word.epoch));
 }
 
 Result<void> Subscription::take_levels(const ClaimOptions& options) {
   std::vector<Subscribed> taken;
   for (const Level level : options.levels) {
-    const auto value = static_cast<std::uint32_t>(level);
-    if (value >= level_count_ && !check_.is_open(level)) return std::unexpected(check_.refusal_of_level(level));
+    const std::uint32_t value = check_.handles().value_of(level);
+    if (value >= level_count_ && !check_.is_open(value)) return std::unexpected(check_.refusal_of_level(value));
     const std::uint32_t number = level_number(value);
     taken.push_back({number, context_.segment.level(number).dynamic_state.load()});
   }

@@ -24,11 +24,11 @@ Result<UniqueJob> UniqueProducer::enqueue(const JobRequest& request, std::string
     return std::unexpected(
         Error(ErrorCode::invalid_argument, "a unique key has 1 to 65535 bytes, its window is ten years at most"));
   }
-  JobOptions options = request.options != nullptr ? *request.options : JobOptions{};
-  options.keep_result = std::max(options.keep_result, unique_for);
   JobRequest unique = request;
-  unique.options = &options;
-  if (!check_.accepts(unique)) return std::unexpected(check_.refusal_of(unique));
+  unique.options.keep_result = std::max(unique.options.keep_result, unique_for);
+  Checked checked;
+  if (!check_.accepts(unique, checked)) return std::unexpected(check_.refusal_of(unique));
+  checked.has_options = true;                                       // the key stands beside them
   const std::uint32_t room = table_.inline_bytes_beside_options();  // the key stands in them
   if (unique.payload.size() > room && !context_.has_arena()) {
     return std::unexpected(RequestCheck::too_large_for_cell(unique, room));
@@ -37,10 +37,10 @@ Result<UniqueJob> UniqueProducer::enqueue(const JobRequest& request, std::string
   UniqueJobs jobs(context_.segment);
   for (std::uint32_t losses = 0;; ++losses) {
     if (const auto there = jobs.find(hash, JobId())) return finish({*there, false}, unique, wait_ns);
-    CountedIn counted(context_, static_cast<std::uint32_t>(unique.level));
-    const auto filling = producer_.take_filled(unique, room, wait_ns, counted);
+    CountedIn counted(context_, checked.level);
+    const auto filling = producer_.take_filled(unique, checked, room, wait_ns, counted);
     if (!filling) return std::unexpected(filling.error());
-    writer_.set_unique(filling->index, hash, options);  // uniq.U1
+    writer_.set_unique(filling->index, hash, unique.options);  // uniq.U1
     const JobId id = job_id_of(filling->word, filling->index);
     const auto other = take_key(jobs, hash, id);
     if (!other) {
@@ -52,7 +52,7 @@ Result<UniqueJob> UniqueProducer::enqueue(const JobRequest& request, std::string
       context_.take_back(*filling);
       return finish({**other, false}, unique, wait_ns);
     }
-    if (publish(*filling, unique, id)) {  // uniq.U5
+    if (publish(*filling, unique, checked, id)) {  // uniq.U5
       counted.note_published();
       return finish({id, true}, unique, wait_ns);
     }
@@ -77,20 +77,21 @@ Result<std::optional<JobId>> UniqueProducer::take_key(UniqueJobs& jobs, UniqueKe
                                "end all participants; `ringmill recover --from-journal` makes them anew"));
 }
 
-bool UniqueProducer::publish(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept {
+bool UniqueProducer::publish(const FreeCells::Filling& filling, const JobRequest& request, const Checked& checked,
+                             JobId id) noexcept {
   RINGMILL_INVARIANT(context_.entry.placing_count.load_once().below(1U).has_value());  // one list at a time
   // ORDER placing: as in Producer::publish().
   context_.entry.placing[0].store(id.value(), std::memory_order_relaxed);
   context_.entry.placing_count.store(1, std::memory_order_release);  // enq.N3
   std::uint64_t expected = filling.word.bits();
   if (!table_.state(filling.index)
-           .compare_exchange_strong(expected,
-                                    filling.word.next(CellWriter::first_state(request), 0).bits())) {  // enq.N4
-    context_.entry.placing_count.store(0, std::memory_order_release);                                  // ORDER placing
+           .compare_exchange_strong(
+               expected, filling.word.next(CellWriter::first_state(request, checked), 0).bits())) {  // enq.N4
+    context_.entry.placing_count.store(0, std::memory_order_release);                                // ORDER placing
     return false;
   }
   if (request.durability != Durability::memory) context_.settling.mark_changed(filling.index);  // enq.M
-  producer_.place(filling, request, id);
+  producer_.place(filling, request, checked, id);
   return true;
 }
 

@@ -30,7 +30,7 @@ class UniqueProducer {
  private:
   /// Publishes a filled cell: enq.N3 to enq.N6, with enq.N4 as a compare-and-swap. Returns false if another participant
   /// has freed the cell.
-  bool publish(const FreeCells::Filling& filling, const JobRequest& request, JobId id) noexcept;
+  bool publish(const FreeCells::Filling& filling, const JobRequest& request, const Checked& checked, JobId id) noexcept;
   /// Waits for the device if the request asks for it. Another producer's job may not be durable yet, and that producer
   /// may be just before its own mark: a ticket that is taken from here on covers it.
   Result<UniqueJob> finish(UniqueJob job, const JobRequest& request, std::uint64_t wait_ns);

@@ -164,13 +164,13 @@ Result<ValueStore::Changed> ValueStore::make(std::string_view key, UniqueKey has
   const auto kind = intern_kind(context_.segment, value_kind);
   if (!kind) return std::unexpected(kind.error());
   const JobOptions job_options{.keep_result = options.ttl};
-  const JobRequest request{.kind = *kind,
-                           .level = static_cast<Level>(context_.level_count - 1),
-                           .payload = as_payload(key),
-                           .durability = options.durability,
-                           .options = &job_options};
-  CountedIn counted(context_, static_cast<std::uint32_t>(request.level));
-  const auto filling = producer_.take_filled(request, table_.inline_bytes_beside_options(), 0, counted);  // value.N1
+  const JobRequest request{
+      .kind = *kind, .payload = as_payload(key), .durability = options.durability, .options = job_options};
+  const Checked checked{
+      .level = context_.level_count - 1, .kind = Handles(context_.segment).number_of(*kind), .has_options = true};
+  CountedIn counted(context_, checked.level);
+  const auto filling =
+      producer_.take_filled(request, checked, table_.inline_bytes_beside_options(), 0, counted);  // value.N1
   if (!filling) return std::unexpected(filling.error());
   writer_.set_unique(filling->index, hash, job_options);
   if (!fill_value(*filling, bytes, options.ttl)) {
@@ -203,7 +203,7 @@ Result<ValueStore::Changed> ValueStore::change(const Found& found, std::span<con
   Ending ending{.outcome = Outcome::complete, .text = as_text(bytes), .change = found.value.version, .ttl_ms = ttl_ms};
   FreeCells::Filling carrier;
   if (bytes.size() > settler_.room_in_cell(found.index)) {
-    ending.result = settler_.carry(static_cast<std::uint32_t>(context_.level_count - 1), bytes, carrier);
+    ending.result = settler_.carry(context_.level_count - 1, bytes, carrier);
     if (!ending.result.is_carried) return std::unexpected(no_room());
     ending.text = {};
     ending.carrier = job_id_of(carrier.word, carrier.index);

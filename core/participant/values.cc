@@ -13,7 +13,7 @@ std::uint64_t ns_of(std::chrono::nanoseconds time) noexcept {
 
 }  // namespace
 
-Result<bool> Values::set(std::string_view key, std::span<const std::byte> bytes, const ValueOptions& options) try {
+Result<bool> Values::set(std::string_view key, Payload bytes, const ValueOptions& options) try {
   auto& holder = *participant_->implementation_;
   if (!holder.context().is_mine()) return std::unexpected(holder.context().misuse());
   const Visiting visiting(holder.context());

@@ -28,17 +28,28 @@ class Engine {
  public:
   /// Creates the directory (its parent must exist) and the segment, every byte of it allocated.
   /// Errors: already_exists, invalid_argument, no_space (says how much it needs), permission_denied, system.
-  static Result<void> create(const std::filesystem::path& directory, const CreateOptions& options = {});
+  [[nodiscard]] static Result<void> create(const std::filesystem::path& directory, const CreateOptions& options = {});
 
   /// Opens an engine. If its segment is gone (the machine was restarted), this call rebuilds it from the journal: jobs
   /// that were durable wait again under their ids, begun or not. Errors: not_found, incompatible, corrupt,
   /// permission_denied, no_space, busy (its segment was removed while others use it), system.
-  static Result<Engine> open(const std::filesystem::path& directory, const OpenOptions& options = {});
+  [[nodiscard]] static Result<Engine> open(const std::filesystem::path& directory, const OpenOptions& options = {});
+
+  /// Opens the engine, and creates it before if there is none. Of several processes at once one creates it, and the
+  /// others wait for it. An engine that is there stays as it is, whatever `creation` says. Errors: those of create()
+  /// and open().
+  [[nodiscard]] static Result<Engine> open_or_create(const std::filesystem::path& directory,
+                                                     const CreateOptions& creation = {},
+                                                     const OpenOptions& options = {});
 
   /// Removes segment and directory, also half-made ones that a dead creator left. Files in the directory that are not
   /// the engine's stay, and then so does the directory. Errors: not_found, busy (participants live and `force` is
   /// false; or another process makes or removes it at this moment), permission_denied, system.
-  static Result<void> remove(const std::filesystem::path& directory, bool force = false);
+  [[nodiscard]] static Result<void> remove(const std::filesystem::path& directory, bool force = false);
+
+  /// Ends this process's keeper, and gives up the mapping when the last participant has gone. Calls on a closed engine
+  /// are undefined. As the destructor, but said where it happens.
+  void close() noexcept;
 
   Engine(Engine&&) noexcept;
   Engine& operator=(Engine&&) noexcept;
@@ -47,35 +58,35 @@ class Engine {
   /// Makes the calling thread, or its process, a participant, which costs a few system calls. Reads a file of the
   /// directory with the rights of the process. Errors: too_many_participants (living participants have all entries),
   /// stale, not_found, permission_denied, system.
-  Result<std::unique_ptr<Participant>> attach(Role role, Binding binding = Binding::thread);
+  [[nodiscard]] Result<std::unique_ptr<Participant>> attach(Role role, Binding binding = Binding::thread);
 
   /// Interns a task name: 1 to 63 characters of [A-Za-z0-9._:/-]. The same name gives the same Kind in every process.
   /// Errors: invalid_argument, no_space (1024 names are taken).
-  Result<Kind> kind(std::string_view name);
+  [[nodiscard]] Result<Kind> kind(std::string_view name);
   /// Returns the name of an interned kind; empty if there is no such kind.
   std::string kind_name(Kind kind) const;
 
   /// Interns a retry policy: `fixed:100ms`, `exponential:1s,2,1h` (base, factor, cap; full jitter), `list:1s,10s,5m`
   /// (the last one repeats). Errors: invalid_argument, no_space (256 policies are taken).
-  Result<RetryPolicy> retry_policy(std::string_view text);
+  [[nodiscard]] Result<RetryPolicy> retry_policy(std::string_view text);
 
   /// Returns the level of this name. Error not_found: the message lists the levels that exist.
-  Result<Level> level(std::string_view name) const;
+  [[nodiscard]] Result<Level> level(std::string_view name) const;
   /// Returns the level's name; empty if there is no such level, or if it was removed.
   std::string level_name(Level level) const;
-  /// Returns the number of fixed levels: Level{0} to Level{n - 1}.
+  /// Returns the number of fixed levels: the first of levels().
   std::uint32_t level_count() const noexcept;
 
   /// Makes a dynamic level, durably: a tenant, a tube, a queue for replies. Up to 1024 exist at a time. They are less
   /// urgent than the fixed levels; a participant that claims from all levels claims from them too. Costs a few file
   /// operations that wait for the disk. Errors: already_exists, invalid_argument, no_space (names or room for rings are
   /// used up; says what is left), permission_denied, system.
-  Result<Level> add_level(std::string_view name, const LevelOptions& options = {});
+  [[nodiscard]] Result<Level> add_level(std::string_view name, const LevelOptions& options = {});
   /// Removes an empty dynamic level. A participant that enqueues into it, or claims from it by name, receives the error
   /// level_removed. Waits until the ends of its jobs are durable. Errors: not_found, busy (jobs that are not over: says
   /// how many), invalid_argument (a fixed level), timed_out, no_space and journal_failed (as
   /// Participant::wait_durable()), too_many_participants, system.
-  Result<void> remove_level(std::string_view name);
+  [[nodiscard]] Result<void> remove_level(std::string_view name);
   /// Returns the names of all levels, the fixed ones first.
   std::vector<std::string> levels() const;
 
@@ -83,23 +94,23 @@ class Engine {
   /// and limits are durable: they hold in every process at once, and across a restart of the machine, until they are
   /// taken back. Pausing what is paused changes nothing. Errors of these five calls: permission_denied, no_space,
   /// corrupt (the file of the rules), system; invalid_argument (a level or kind of another engine).
-  Result<void> pause(Level level);
-  Result<void> resume(Level level);
+  [[nodiscard]] Result<void> pause(Level level);
+  [[nodiscard]] Result<void> resume(Level level);
   /// Pauses a kind: no job of it begins until resume(), at any level. Jobs of other kinds behind them are not held up.
   /// After resume() the jobs come back at the ends of their levels, ordered by level, then by time of enqueue. That
   /// needs a keeper, as delays do.
-  Result<void> pause(Kind kind);
-  Result<void> resume(Kind kind);
+  [[nodiscard]] Result<void> pause(Kind kind);
+  [[nodiscard]] Result<void> resume(Kind kind);
   /// Limits how often jobs of this kind may begin, and how many may run at a time. KindLimits{} takes all limits off. A
   /// changed rate begins with a full bucket. Running jobs count towards a concurrency limit; lowering the limit does
-  /// not end them. Jobs get the tokens of a rate in the order in which workers claim them, and keep them. Errors: also
+  /// not end them. A job takes a token of a rate when it begins. Errors: also
   /// no_space, when 64 kinds have a concurrency limit. status() shows the limits and how many jobs they hold back.
-  Result<void> limit(Kind kind, const KindLimits& limits);
+  [[nodiscard]] Result<void> limit(Kind kind, const KindLimits& limits);
 
   /// Limits how many jobs a level holds, in whatever state; LevelLimits{} takes the limit off. What it holds already
   /// stays, and counts. A further job is refused with would_block, or waits; one that follows up a running job is not.
   /// Durable, as pauses are. Errors: as pause(Level); invalid_argument (not a number of jobs, or a share).
-  Result<void> limit(Level level, const LevelLimits& limits);
+  [[nodiscard]] Result<void> limit(Level level, const LevelLimits& limits);
 
   /// Returns the most bytes that a payload may have.
   std::uint32_t most_payload_bytes() const noexcept;
@@ -108,10 +119,10 @@ class Engine {
 
   /// Returns what is known of one job, read at one moment. Errors: not_found (no job ever had this id), and those of
   /// the dead letters' file.
-  Result<JobInfo> job(JobId id) const;
+  [[nodiscard]] Result<JobInfo> job(JobId id) const;
 
   /// Waits until the job has ended, in any process, and returns what is known of it. Errors: timed_out, not_found.
-  Result<JobInfo> wait(JobId id, std::chrono::nanoseconds timeout) const;
+  [[nodiscard]] Result<JobInfo> wait(JobId id, std::chrono::nanoseconds timeout) const;
 
   /// Returns the engine's state. It counts jobs in the table, so it costs a pass over all cells.
   EngineStatus status() const;
@@ -124,9 +135,10 @@ class Engine {
 
  private:
   friend class Participant;
+  friend std::shared_ptr<EngineCore> core_of(const Engine& engine) noexcept;
   class Implementation;
   explicit Engine(std::shared_ptr<Implementation> implementation) noexcept;
-  Result<void> change_rules(const std::function<Result<void>(FlowRules&)>& change);
+  [[nodiscard]] Result<void> change_rules(const std::function<Result<void>(FlowRules&)>& change);
   std::shared_ptr<Implementation> implementation_;
 };
 

@@ -24,16 +24,17 @@ namespace ringmill {
 
 /// Why a call failed. A caller may switch over these codes; the text is for people.
 enum class ErrorCode {
-  would_block,            ///< nothing to claim, or no room: try again or wait. The state of the engine is unchanged.
-  timed_out,              ///< the wait is over.
-  not_found,              ///< no such engine, level, kind or job.
-  already_exists,         ///< `create` found something at that place.
-  invalid_argument,       ///< an argument is wrong: out of bounds, a bad name, a bad option.
-  too_large,              ///< the payload is longer than the engine takes.
-  level_removed,          ///< the level was removed while this handle, or this worker, still used it.
-  lease_lost,             ///< the lease was revoked (expired, or taken back): another worker has the job.
-  wrong_thread,           ///< a participant was used by another thread than the one that attached it.
-  after_fork,             ///< a handle of the parent was used in the child of a fork: attach again.
+  would_block,       ///< nothing to claim, no room, or the journal is behind: try again or wait. Nothing has changed.
+  timed_out,         ///< the wait is over.
+  not_found,         ///< no such engine, level, kind or job.
+  already_exists,    ///< `create` found something at that place.
+  invalid_argument,  ///< an argument is wrong: out of bounds, a bad name, a bad option.
+  too_large,         ///< the payload is longer than the engine takes.
+  level_removed,     ///< the level was removed while this handle, or this worker, still used it.
+  lease_lost,        ///< the lease was revoked (expired, or taken back): another worker has the job.
+  not_held,          ///< a Job was used that holds nothing: it was settled before, moved from, or never filled.
+  wrong_thread,      ///< a participant was used by another thread than the one that attached it.
+  after_fork,        ///< a handle of the parent was used in the child of a fork: attach again.
   too_many_participants,  ///< living participants have all registry entries.
   permission_denied,      ///< the file system refused, or a file's owner or mode is wrong.
   incompatible,           ///< another layout version, or another engine.

@@ -32,27 +32,33 @@ class JobGraph {
   void wait_for(Node node, std::span<const JobId> jobs);
 
   /// Makes a graph in which each job waits for the one before it.
-  static JobGraph chain(std::span<const JobRequest> requests);
+  [[nodiscard]] static JobGraph chain(std::span<const JobRequest> requests);
+  [[nodiscard]] static JobGraph chain(std::initializer_list<JobRequest> requests) {
+    return chain(std::span<const JobRequest>(requests.begin(), requests.size()));
+  }
   /// Makes a graph in which the requests run in parallel, then `callback`, which can read their results
   /// (Job::parents()). Celery calls this a chord.
-  static JobGraph group(std::span<const JobRequest> requests, const JobRequest& callback,
-                        OnParentDead on_parent_dead = OnParentDead::cancel);
+  [[nodiscard]] static JobGraph group(std::span<const JobRequest> requests, const JobRequest& callback,
+                                      OnParentDead on_parent_dead = OnParentDead::cancel);
+  [[nodiscard]] static JobGraph group(std::initializer_list<JobRequest> requests, const JobRequest& callback,
+                                      OnParentDead on_parent_dead = OnParentDead::cancel) {
+    return group(std::span<const JobRequest>(requests.begin(), requests.size()), callback, on_parent_dead);
+  }
 
   std::size_t size() const noexcept { return jobs_.size(); }
 
   /// Enqueues all jobs or none (Participant::enqueue_together()). Returns the ids in the order of the nodes.
-  Result<std::vector<JobId>> enqueue(Participant& participant,
-                                     std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero()) const;
+  [[nodiscard]] Result<std::vector<JobId>> enqueue(
+      Participant& participant, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero()) const;
   /// Makes each node a follow-up of `job` (Job::follow_up()): they become visible with its completion. After an error
   /// some of them are follow-ups already: fail the job.
-  Result<std::vector<JobId>> follow(Job& job, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero()) const;
+  [[nodiscard]] Result<std::vector<JobId>> follow(
+      Job& job, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero()) const;
 
  private:
   struct Entry {
     JobRequest request{};
     std::vector<std::byte> payload{};
-    JobOptions options{};
-    bool has_options = false;
     std::vector<Node> after{};
     std::vector<JobId> after_others{};
     OnParentDead on_parent_dead = OnParentDead::cancel;

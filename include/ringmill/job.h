@@ -6,9 +6,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace ringmill {
@@ -33,11 +35,12 @@ class JobId {
 };
 
 /// A task name that was interned in the engine: get one from Engine::kind(). Valid for the engine's life, in every
-/// process.
+/// process. Kind{} is no kind; an engine refuses it, and the kinds of other engines.
 enum class Kind : std::uint32_t {};
 
-/// A priority level of one engine: get one from Engine::level(). 0 is the most urgent of the fixed levels. A dynamic
-/// level's value is invalid after the level's removal; a new level of the same name gets a new value.
+/// A priority level of one engine: get one from Engine::level(). A dynamic level's value is invalid after the level's
+/// removal; a new level of the same name gets a new value. Level{} is no level: a job without one goes to the level
+/// named `default`. An engine refuses the levels of other engines.
 enum class Level : std::uint32_t {};
 
 /// The state of a job, as every tool shows it. `ended`: the job is over, and nothing of it was asked to be kept.
@@ -112,17 +115,35 @@ struct JobOptions {
   std::chrono::milliseconds keep_result{0};
 };
 
+/// The bytes of a payload or a result: of a text, or of any contiguous range of bytes. It refers to them; a call copies
+/// them before it returns.
+class Payload : public std::span<const std::byte> {
+ public:
+  constexpr Payload() noexcept = default;
+  constexpr Payload(std::span<const std::byte> bytes) noexcept : span(bytes) {}
+  Payload(std::string_view text) noexcept : span(std::as_bytes(std::span<const char>(text.data(), text.size()))) {}
+  /// A text that ends with NUL, which is left out.
+  Payload(const char* text) noexcept : Payload(std::string_view(text)) {}
+  /// std::string, std::vector<std::uint8_t>, std::array<std::byte, 64>, ...
+  template <std::ranges::contiguous_range Range>
+  requires std::ranges::sized_range<const Range> &&
+      (!std::is_array_v<Range>)&&(sizeof(std::ranges::range_value_t<Range>) == 1) &&
+      std::is_trivially_copyable_v<std::ranges::range_value_t<Range>> Payload(const Range& range) noexcept
+      : span(std::as_bytes(std::span(std::ranges::data(range), std::ranges::size(range)))) {}
+};
+
 /// One job to be enqueued. The payload is copied during the call.
 struct JobRequest {
   Kind kind{};
+  /// None: the level named `default`, or the only one of the engine; for a follow-up, that of its parent. An engine
+  /// with several levels, none of them `default`, refuses a job without a level.
   Level level{};
-  std::span<const std::byte> payload{};
+  Payload payload{};
   /// How long a worker may hold the job before the keeper revokes the lease. Zero: the engine's default lease.
   /// Rounded up to a millisecond, at most 24 days.
   std::chrono::milliseconds lease{0};
   Durability durability = Durability::journaled;
-  /// nullptr: default options. Read during the call only.
-  const JobOptions* options = nullptr;
+  JobOptions options{};
 };
 
 /// What happens to a job when one of its parents is dead or was cancelled.
@@ -166,6 +187,8 @@ struct JobInfo {
   std::string last_error;
   /// Why the job is dead; nothing in any other state.
   std::optional<DeathCause> cause;
+  /// A dead letter that was retried: the job that it became. Known for as long as letters are kept.
+  JobId retried_as{};
   /// The handler's result, while it is kept: any bytes.
   std::string result;
   /// True if the result was refused: `result` is what the cell had room for, its beginning, or nothing.
@@ -185,7 +208,7 @@ struct JobInfo {
   std::string progress_text;
 };
 
-/// Returns the bytes of a text, for a payload.
+/// Returns the bytes of a text.
 inline std::span<const std::byte> as_payload(std::string_view text) noexcept {
   return std::as_bytes(std::span<const char>(text.data(), text.size()));
 }

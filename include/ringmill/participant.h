@@ -44,7 +44,7 @@ class Job {
     if (held()) give_back();
   }
 
-  /// Returns false once the job is settled, lost or moved from.
+  /// Returns false once the job is settled, its lease is known to be lost, or it is moved from.
   bool held() const noexcept { return lease_.holder != nullptr; }
   JobId id() const noexcept { return lease_.id; }
   Kind kind() const noexcept { return lease_.kind; }
@@ -55,17 +55,18 @@ class Job {
   /// copy. A longer one is read in place in shared memory, and stays unchanged until then, even if the lease is lost.
   std::span<const std::byte> payload() const noexcept { return lease_.payload; }
 
-  /// Completes the job. Error lease_lost: the lease was revoked before, and another worker has the job; discard the
-  /// work. The completion is in the journal within about a millisecond. Take a Participant::ticket() afterwards to wait
-  /// for that: a job whose completion is durable never runs again.
-  Result<void> complete() { return complete({}); }
+  /// Completes the job. Errors: lease_lost (the lease was revoked before, and another worker has the job: discard the
+  /// work), not_held (this Job was settled before, a fault of the caller). The completion is in the journal within
+  /// about a millisecond. Take a Participant::ticket() afterwards to wait for that: a job whose completion is durable
+  /// never runs again.
+  [[nodiscard]] Result<void> complete() { return complete(Payload()); }
   /// Completes the job with a result, any bytes, which is kept for JobOptions::keep_result, and dropped if the job did
   /// not ask for that. One that does not fit the cell goes to the arena. If it is longer than result_room(), or the
   /// arena is full, it is refused: what the cell has room for is kept, and JobInfo::result_refused says why. The job is
   /// completed in any case.
-  Result<void> complete(std::span<const std::byte> result);
+  [[nodiscard]] Result<void> complete(Payload result);
   /// Does the same with a result whose end is missing: JobInfo::result_cut says so.
-  Result<void> complete_cut(std::span<const std::byte> beginning);
+  [[nodiscard]] Result<void> complete_cut(Payload beginning);
   /// Returns how many bytes of a result are kept while there is room: Engine::most_payload_bytes(). In an engine
   /// without an arena at most 1024, and less if the payload leaves less room in the cell. Returns the largest
   /// std::size_t if the job asked for no result: then nothing is kept.
@@ -74,29 +75,31 @@ class Job {
   /// up; the returned value says which. Tools show `error` with the job, followed by `said`: the output of the run,
   /// such as a command's standard error. Both together keep up to 1024 bytes, or what the cell has room for. Longer
   /// text keeps the end of `said`, from the beginning of a line if possible, else the beginning and end of `error`;
-  /// "[...]" marks the gap. Error lease_lost as above.
-  Result<Settled> fail(std::string_view error = {}, std::string_view said = {});
+  /// "[...]" marks the gap. Errors as complete().
+  [[nodiscard]] Result<Settled> fail(std::string_view error = {}, std::string_view said = {});
   /// Does the same; the next attempt, if there is one, comes after `delay` instead of the policy's time.
-  Result<Settled> retry_in(std::chrono::milliseconds delay, std::string_view error = {}, std::string_view said = {});
+  [[nodiscard]] Result<Settled> retry_in(std::chrono::milliseconds delay, std::string_view error = {},
+                                         std::string_view said = {});
   /// Does as fail(), for a run that took too long: the dead letter's cause is `timeout`.
-  Result<Settled> time_out(std::string_view error = {}, std::string_view said = {});
-  /// Puts the job off; the attempt does not count. Error lease_lost as above.
-  Result<void> snooze(std::chrono::milliseconds delay);
-  /// Ends a job that can never succeed: it is dead at once. Error lease_lost as above.
-  Result<void> reject(std::string_view error = {}, std::string_view said = {});
-  /// Ends the job as cancelled: for a handler that saw should_stop(). Error lease_lost as above.
-  Result<void> cancel();
-  /// Gives the job back as if it had not been claimed: the attempt does not count. Error lease_lost as above.
-  Result<void> release();
-  /// Extends the lease until `lease` from now. On success the keeper does not revoke it before then. Error lease_lost
-  /// as above.
-  Result<void> extend(std::chrono::milliseconds lease);
+  [[nodiscard]] Result<Settled> time_out(std::string_view error = {}, std::string_view said = {});
+  /// Puts the job off; the attempt does not count. Errors as complete().
+  [[nodiscard]] Result<void> snooze(std::chrono::milliseconds delay);
+  /// Ends a job that can never succeed: it is dead at once. Errors as complete().
+  [[nodiscard]] Result<void> reject(std::string_view error = {}, std::string_view said = {});
+  /// Ends the job as cancelled: for a handler that saw should_stop(). Errors as complete().
+  [[nodiscard]] Result<void> cancel();
+  /// Gives the job back as if it had not been claimed: the attempt does not count. Errors as complete().
+  [[nodiscard]] Result<void> release();
+  /// Extends the lease until `lease` from now. On success the keeper does not revoke it before then. Errors as
+  /// complete().
+  [[nodiscard]] Result<void> extend(std::chrono::milliseconds lease);
 
   /// Enqueues a job that becomes visible exactly when complete() succeeds. If this run ends in any other way, the new
-  /// job is dropped. No crash leaves one without the other. `after_earlier` names earlier follow-ups of this job.
-  /// Errors: as Participant::enqueue_together(). Allocates, but for the first one that waits for no other job.
-  Result<JobId> follow_up(const LinkedRequest& request,
-                          std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+  /// job is dropped. No crash leaves one without the other. `after_earlier` names earlier follow-ups of this job. A
+  /// request without a level gets that of this job. Errors: as Participant::enqueue_together(). Allocates, but for the
+  /// first one that waits for no other job.
+  [[nodiscard]] Result<JobId> follow_up(const LinkedRequest& request,
+                                        std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
   /// Returns true if the last follow_up() of this run got no room (would_block, timed_out). A run that fails for that
   /// reason is better put off with snooze(), which counts no attempt; a Worker does that by itself.
   bool lacked_room() const noexcept;
@@ -107,13 +110,18 @@ class Job {
 
   /// Returns how long the lease still holds. Zero or less: the keeper may have given the job to another worker.
   std::chrono::nanoseconds time_left() const noexcept;
-  /// Returns JobRequest::lease of this job.
-  std::chrono::milliseconds timeout() const noexcept;
+  /// Returns JobRequest::lease of this job; zero: the engine's default lease.
+  std::chrono::milliseconds lease() const noexcept;
   /// Returns true once Participant::cancel() has asked this run to stop. One load.
   bool should_stop() const noexcept;
   /// Publishes the progress of the run: any number, and a text of which 64 bytes are kept. A participant shows the
   /// progress of one job: that of its latest report.
   void report_progress(std::uint64_t number, std::string_view text = {}) noexcept;
+  /// Names the session (setsid(2)) of a process that this run has started; 1: it is about to start one; 0: none is
+  /// left. If this participant dies, the keeper kills what is left of the session before another worker gets the job.
+  /// It looks for the entry `RINGMILL_JOB_ID=` with this job's id in the environment of the session's processes, and
+  /// touches no other session. A participant names one session at a time.
+  void note_session(int session) noexcept;
 
  private:
   friend class LeaseAccess;  // core/participant/held_lease.h
@@ -124,7 +132,7 @@ class Job {
   struct HeldLease {
     Participant* holder = nullptr;  // null: nothing is held
     JobId id{};
-    std::uint64_t word = 0;  // the state word that the lease rests on
+    std::uint64_t word = 0;  // the state word that the lease rests on; all ones: the lease was lost
     std::span<const std::byte> payload{};
     Kind kind{};
     std::uint32_t attempt = 0;
@@ -195,29 +203,32 @@ class Participant {
   Participant& operator=(const Participant&) = delete;
 
   /// Returns an error if a call from here would: wrong_thread, after_fork.
-  Result<void> check_owner() const noexcept;
+  [[nodiscard]] Result<void> check_owner() const noexcept;
 
   /// Returns the number of the registry entry; tools show it.
   int number() const noexcept;
 
-  /// Puts one job into its level. A worker may claim it before this call returns.
-  /// Errors: would_block (the table, or for a long payload the arena, is full, and `wait` is zero), timed_out,
-  /// too_large, invalid_argument, level_removed.
-  Result<JobId> enqueue(const JobRequest& request, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+  /// Puts one job into its level. A worker may claim it before this call returns. Errors: would_block (the table, the
+  /// level, or for a long payload the arena is full, or the journal is behind because the disk does not keep up; and
+  /// `wait` is zero, or wake() ended it), timed_out (the same, for longer than `wait`), too_large, invalid_argument,
+  /// level_removed, not_found (the engine was removed), journal_failed and no_space (Durability::durable: as
+  /// wait_durable(); the job is in all the same), out_of_memory.
+  [[nodiscard]] Result<JobId> enqueue(const JobRequest& request,
+                                      std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 
   /// Enqueues a job unless another job has the same key, and has not ended, or ended less than its own `unique_for`
   /// ago: then this call returns that job's id. Of any number of concurrent calls, in any processes, exactly one makes
   /// the job. The key is 1 to 65535 bytes of any value. An engine holds about half as many unique jobs as its capacity.
   /// Errors: as enqueue(), and no_space (too many unique jobs live). A retry after an error is safe.
-  Result<UniqueJob> enqueue_unique(const JobRequest& request, std::string_view key,
-                                   std::chrono::milliseconds unique_for = {},
-                                   std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+  [[nodiscard]] Result<UniqueJob> enqueue_unique(const JobRequest& request, std::string_view key,
+                                                 std::chrono::milliseconds unique_for = {},
+                                                 std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 
   /// Enqueues up to most_in_batch jobs, in order, with one update of each level's tail. Returns how many were enqueued:
   /// fewer than asked if the table is full after `wait`. `ids` must be as long as `requests` and gets the ids of the
   /// enqueued jobs. One bad request (too_large, invalid_argument) refuses the whole batch.
-  Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
-                                    std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+  [[nodiscard]] Result<std::size_t> enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
+                                                  std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 
   /// The most jobs of one enqueue_together(), and the most follow-ups of one job.
   static constexpr std::uint32_t most_together = 131072;
@@ -228,19 +239,19 @@ class Participant {
   /// of 1 MiB, the default, 131,000 have room. What does not fit the cell goes to the arena. Either all jobs of a call
   /// are of Durability::memory, or none is. Errors: as enqueue(); not_found (a parent that cannot be), no_space
   /// (more jobs, or more bytes, than the engine can hold). Allocates.
-  Result<void> enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
-                                std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+  [[nodiscard]] Result<void> enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
+                                              std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 
   /// Returns a ticket for all that this participant has enqueued, completed, failed or cancelled before (except jobs of
   /// Durability::memory). Two loads. Take one after many calls, then wait once.
-  DurabilityTicket ticket() const noexcept;
+  [[nodiscard]] DurabilityTicket ticket() const noexcept;
   /// Waits until the ticket is durable, that is, on the disk. A job that ended before the journal had written it needs
   /// no writing. Errors: timed_out (not durable yet; wait again or give up), journal_failed (a write failed: jobs still
   /// run, but nothing more becomes durable until the disk is repaired and another keeper has taken over), no_space (the
   /// journal's disk is full; writing resumes when there is room).
-  Result<void> wait_durable(DurabilityTicket ticket, std::chrono::nanoseconds wait);
+  [[nodiscard]] Result<void> wait_durable(DurabilityTicket ticket, std::chrono::nanoseconds wait);
   /// Returns whether the ticket is durable; never waits. Error journal_failed as above.
-  Result<bool> is_durable(DurabilityTicket ticket) const;
+  [[nodiscard]] Result<bool> is_durable(DurabilityTicket ticket) const;
   /// Calls `done` when the ticket is durable, or with the error of wait_durable(): from within a later call of
   /// poll_durable() on this thread. Allocates.
   void when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done);
@@ -250,29 +261,30 @@ class Participant {
 
   /// Sets what later calls of claim() and claim_batch() take. Allocates; releases jobs claimed in advance.
   /// Errors: invalid_argument (an unknown level or kind, a prefetch out of bounds), level_removed.
-  Result<void> subscribe(const ClaimOptions& options);
+  [[nodiscard]] Result<void> subscribe(const ClaimOptions& options);
 
   /// Claims one job. With a `wait` it spins for 20 us, then sleeps until there is one. Errors: would_block (no job, and
   /// `wait` is zero, or wake() ended the wait), timed_out, level_removed (a level that subscribe() named was removed,
   /// before the call or while it waited). level_removed is returned once per level; the next call goes on with the
   /// other levels. When no level is left every call returns it.
-  Result<Job> claim(std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+  [[nodiscard]] Result<Job> claim(std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 
   /// Claims up to out.size() jobs (at most most_in_batch); waits only for the first. Returns how many. Releases jobs
   /// that entries of `out` still hold before. Errors as claim().
-  Result<std::size_t> claim_batch(std::span<Job> out, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+  [[nodiscard]] Result<std::size_t> claim_batch(std::span<Job> out,
+                                                std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 
   /// Completes every held job of the span and returns how many. The others had lost their lease. Every entry is settled
   /// afterwards.
-  std::size_t complete_batch(std::span<Job> jobs);
+  [[nodiscard]] std::size_t complete_batch(std::span<Job> jobs);
 
   /// Ends a waiting job, or asks a running one to stop. Error not_found: no job ever had this id.
-  Result<Cancelled> cancel(JobId id);
+  [[nodiscard]] Result<Cancelled> cancel(JobId id);
 
   /// Begins a wait for jobs without sleeping, for a program that sleeps elsewhere: in another thread, or in an event
   /// loop that another thread wakes. Any job that arrives from now on ends sleep(). Returns nothing if there may be a
   /// job already: claim, do not sleep. A wait that was begun before goes on. Errors: as claim() with no wait.
-  Result<std::optional<BegunWait>> begin_wait();
+  [[nodiscard]] Result<std::optional<BegunWait>> begin_wait();
   /// Sleeps until a job may have arrived, wake() is called, or the time is over; a second at most. Returns true if
   /// something woke it. Any thread of the process, while the participant lives: it takes no part in other calls.
   bool sleep(BegunWait wait, std::chrono::nanoseconds timeout) const noexcept;

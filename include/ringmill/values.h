@@ -48,22 +48,23 @@ class Values {
   /// only_if_version kept it from that.
   /// Errors: too_large, invalid_argument, no_space (no room for a value so long), would_block (the table is full),
   /// busy (another process stopped while it changed the value).
-  Result<bool> set(std::string_view key, std::span<const std::byte> bytes, const ValueOptions& options = {});
+  [[nodiscard]] Result<bool> set(std::string_view key, Payload bytes, const ValueOptions& options = {});
   /// Errors: not_found, busy as above.
-  Result<Value> get(std::string_view key) const;
+  [[nodiscard]] Result<Value> get(std::string_view key) const;
   /// Returns whether there was a value. Error busy as above.
-  Result<bool> remove(std::string_view key);
+  [[nodiscard]] Result<bool> remove(std::string_view key);
   /// Adds to a value that is a decimal number; one that is not there counts as 0. Each call counts exactly once. The
   /// time of a value that is there stays. Returns the new number. Errors: invalid_argument (the value is no number, or
   /// the sum has no room in 64 bits), and those of set().
-  Result<std::int64_t> increment(std::string_view key, std::int64_t by = 1, const ValueOptions& options = {});
+  [[nodiscard]] Result<std::int64_t> increment(std::string_view key, std::int64_t by = 1,
+                                               const ValueOptions& options = {});
   /// Gives a value another time to live, from this call on, and leaves it as it is. Returns whether there is a value.
   /// Errors: invalid_argument (the time), busy as above.
-  Result<bool> expire(std::string_view key, std::chrono::milliseconds ttl);
+  [[nodiscard]] Result<bool> expire(std::string_view key, std::chrono::milliseconds ttl);
   /// Waits until the key has a value of another version than `seen`; nothing: of any. Errors: timed_out, not_found (the
   /// engine was removed).
-  Result<Value> wait(std::string_view key, std::chrono::nanoseconds timeout,
-                     std::optional<std::uint64_t> seen = {}) const;
+  [[nodiscard]] Result<Value> wait(std::string_view key, std::chrono::nanoseconds timeout,
+                                   std::optional<std::uint64_t> seen = {}) const;
 
  private:
   Participant* participant_;

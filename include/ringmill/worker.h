@@ -22,7 +22,7 @@
 namespace ringmill {
 
 /// The outcome of a run, which the handler returns.
-class JobOutcome {
+class [[nodiscard]] JobOutcome {
  public:
   enum class What : std::uint8_t { complete, fail, retry_in, time_out, snooze, reject, release, cancel, unable };
 
@@ -110,16 +110,19 @@ class JobContext {
   /// Extends the lease until `lease` from now, for a run that takes longer than the job's lease. One compare-and-swap.
   /// Errors: lease_lost (another worker has the job: stop, the outcome will not count), invalid_argument (not 1 ms to
   /// 24 days).
-  Result<void> extend(std::chrono::milliseconds lease) { return job_->extend(lease); }
+  [[nodiscard]] Result<void> extend(std::chrono::milliseconds lease) { return job_->extend(lease); }
 
   /// Enqueues a job that becomes visible exactly when this run completes: no crash leaves one without the other. If the
-  /// run ends in any other way, the new job is dropped. See Job::follow_up(); for a graph: JobGraph::follow(job()). If
-  /// there is no room (would_block, timed_out, also because the worker stops) and the handler fails or throws then, no
-  /// attempt counts and no error is kept: the job is put off for a moment.
-  Result<JobId> follow_up(const LinkedRequest& request, std::chrono::nanoseconds wait = std::chrono::seconds{1}) {
+  /// run ends in any other way, the new job is dropped. A request without a level gets this job's. See
+  /// Job::follow_up(); for a graph: JobGraph::follow(job()). If there is no room (would_block, timed_out, also because
+  /// the worker stops) and the handler fails or throws then, no attempt counts and no error is kept: the job is put off
+  /// for a moment.
+  [[nodiscard]] Result<JobId> follow_up(const LinkedRequest& request,
+                                        std::chrono::nanoseconds wait = std::chrono::seconds{1}) {
     return job_->follow_up(request, wait);
   }
-  Result<JobId> follow_up(const JobRequest& request, std::chrono::nanoseconds wait = std::chrono::seconds{1}) {
+  [[nodiscard]] Result<JobId> follow_up(const JobRequest& request,
+                                        std::chrono::nanoseconds wait = std::chrono::seconds{1}) {
     return job_->follow_up({.request = request}, wait);
   }
   /// Returns the jobs that this one has waited for; Engine::job() has their results during this run.
@@ -131,8 +134,8 @@ class JobContext {
   /// Returns how long this run has before the keeper revokes the lease. A handler that will not end in time extends it,
   /// or stops. Reads a clock.
   std::chrono::nanoseconds time_left() const noexcept { return job_->time_left(); }
-  /// Returns the timeout that the job asked for; zero: the engine's default lease holds.
-  std::chrono::milliseconds timeout() const noexcept { return job_->timeout(); }
+  /// Returns JobRequest::lease of the job; zero: the engine's default lease holds.
+  std::chrono::milliseconds lease() const noexcept { return job_->lease(); }
 
   /// Returns true once the worker is stopping. A long handler checks this from time to time, and returns
   /// JobOutcome::release() if the job can be run again from the start. One atomic load.
@@ -238,7 +241,7 @@ class Worker {
   /// WorkerOptions::grace. May be called again after a drained run. Errors: invalid_argument (an option or a handler),
   /// not_found (a level, or the engine was removed), level_removed, no_space (too many kinds), after_fork,
   /// too_many_participants, busy (it runs already), system. An error of one thread stops all of them gracefully.
-  Result<void> run();
+  [[nodiscard]] Result<void> run();
 
   /// Makes run() return: the present call, or the next. Any thread, handler or signal handler may call it, any number
   /// of times. A few system calls.
@@ -259,9 +262,9 @@ class Worker {
 class SignalStop {
  public:
   /// Each signal stops `worker`, which must outlive this. Errors: busy (there is one already), system.
-  static Result<SignalStop> install(Worker& worker);
+  [[nodiscard]] static Result<SignalStop> install(Worker& worker);
   /// Calls `on_signal(count)` on a thread of its own, with 1 for the first signal, 2 for the second, and so on.
-  static Result<SignalStop> install(std::function<void(std::uint32_t count)> on_signal);
+  [[nodiscard]] static Result<SignalStop> install(std::function<void(std::uint32_t count)> on_signal);
 
   SignalStop(SignalStop&&) noexcept;
   SignalStop& operator=(SignalStop&&) noexcept;

@@ -61,7 +61,7 @@ class Caller {
     constexpr std::array<std::size_t, 6> sizes{0, 5, 40, 100, 2'000, 60'000};
     request_ = {.kind = *kind, .level = *level, .payload = as_payload(large_).first(sizes[random_() % sizes.size()])};
     if (one_in(3)) request_.durability = Durability::memory;
-    if (one_in(2)) request_.options = &options_;
+    if (one_in(2)) request_.options = options_;
     return true;
   }
 

@@ -27,6 +27,7 @@
 #include "core/inspect/status_view.h"
 #include "tests/crash/fail_once.h"
 #include "tests/support/child.h"
+#include "tests/support/levels.h"
 #include "tests/support/must.h"
 #include "tests/support/scratch.h"
 #include "tests/support/shared_block.h"
@@ -137,7 +138,7 @@ int produce(Ledger& ledger, const ScratchEngine& scratch, std::uint64_t limit, s
     for (std::uint64_t n = 0; n < count; ++n) {
       serials[n] = first + n;
       requests.push_back({.kind = kind,
-                          .level = static_cast<Level>(random() % engine.level_count()),
+                          .level = level_at(engine, random() % engine.level_count()),
                           .payload = std::as_bytes(std::span(&serials[n], 1))});
     }
     for (std::uint64_t done = 0; done < count && !ledger.producers_stop.load();) {

@@ -8,6 +8,7 @@
 #include "core/table/settling.h"
 #include "core/table/unique_jobs.h"
 #include "tests/crash/engine_run.h"
+#include "tests/support/levels.h"
 
 namespace ringmill::crash {
 
@@ -18,9 +19,6 @@ namespace {
 constexpr std::uint32_t most_payload_bytes = 256 - sizeof(CellHeader);
 constexpr std::size_t most_held = 12;
 constexpr std::uint32_t key_count = 12;
-
-std::uint16_t number_of_level(Level level) { return static_cast<std::uint16_t>(level); }
-std::uint16_t kind_number(Kind kind) { return static_cast<std::uint16_t>(kind); }
 
 /// As the journal sees it.
 JournaledState journaled(CellState state) noexcept {
@@ -115,16 +113,17 @@ JobRequest EngineRun::request(std::vector<std::byte>& payload, const JobOptions&
                           : random_.below(room + 1));
   for (std::byte& byte : payload) byte = static_cast<std::byte>(random_.next());
   return {.kind = kinds_[random_.below(kinds_.size())],
-          .level = static_cast<Level>(random_.below(3)),
+          .level = Handles(core_->segment).level(static_cast<std::uint32_t>(random_.below(3))),
           .payload = payload,
           .lease = std::chrono::milliseconds(random_.one_in(2) ? 0 : 1000 + random_.below(1000)),
           .durability = random_.one_in(5) ? Durability::memory : Durability::journaled,
-          .options = &options};
+          .options = options};
 }
 
 void EngineRun::note_enqueued(JobId id, const JobRequest& request, std::string_view key) {
   Row row;
-  row.content = content_of(number_of_level(request.level), kind_number(request.kind), 0, request.payload);
+  row.content = content_of(test::number_of(core_->segment, request.level),
+                           test::number_of(core_->segment, request.kind), 0, request.payload);
   row.options = options_in(core_->segment, index_of(id));
   row.key = key;
   row.memory_only = request.durability == Durability::memory;

@@ -9,6 +9,7 @@
 #include "core/table/job_table.h"
 #include "ipc/clock.h"
 #include "tests/crash/engine_run.h"
+#include "tests/support/levels.h"
 
 namespace ringmill::crash {
 
@@ -59,8 +60,8 @@ EngineRun::Row EngineRun::row_of(JobId id, const LinkedRequest& linked, std::spa
   const auto parents = std::as_bytes(std::span(row.parents));
   std::vector<std::byte> body(parents.begin(), parents.end());
   body.insert(body.end(), linked.request.payload.begin(), linked.request.payload.end());
-  row.content = content_of(static_cast<std::uint16_t>(linked.request.level),
-                           static_cast<std::uint16_t>(linked.request.kind), 0, body);
+  row.content = content_of(test::number_of(core_->segment, linked.request.level),
+                           test::number_of(core_->segment, linked.request.kind), 0, body);
   row.runs_all_the_same = linked.on_parent_dead == OnParentDead::run;
   row.links = links_content_of(static_cast<std::uint32_t>(row.parents.size()), row.runs_all_the_same);
   row.options = options_in(core_->segment, index_of(id));

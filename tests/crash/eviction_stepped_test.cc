@@ -42,7 +42,7 @@ class EvictionStepped : public SteppedTest {
     const auto worker = world.attach();
     const JobOptions kept{.keep_result = 1h};
     JobRequest asked = world.request("payload");
-    asked.options = &kept;
+    asked.options = kept;
     while (table().used < cells && worker->enqueue(asked)) {
       must(must(worker->claim()).complete(as_payload("result")));
     }

@@ -14,6 +14,7 @@
 #include "tests/crash/stepped_test.h"
 #include "tests/support/core_test.h"
 #include "tests/support/inside.h"
+#include "tests/support/levels.h"
 
 namespace ringmill::crash {
 namespace {
@@ -34,7 +35,9 @@ CreateOptions engine_with_a_bounded_level() {
 class BoundedLevelStepped : public SteppedTest {
  protected:
   std::uint64_t jobs() const { return world.engine.status().cells_used; }
-  std::uint64_t counted() const { return LevelCount(inside.segment(), static_cast<std::uint32_t>(world.level)).held(); }
+  std::uint64_t counted() const {
+    return LevelCount(inside.segment(), test::number_of(inside.segment(), world.level)).held();
+  }
   std::uint32_t fill() {
     const auto producer = world.attach(Role::producer);
     std::uint32_t count = 0;

@@ -114,7 +114,7 @@ void enqueue_overflow(Child& child) {
 void enqueue_delayed(Child& child) {
   enqueue_by(child, [&child](JobRequest request) {
     const JobOptions options{.delay = brief_delay};
-    request.options = &options;
+    request.options = options;
     return child.participant().enqueue(request);
   });
 }

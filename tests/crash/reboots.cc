@@ -25,6 +25,7 @@
 
 #include "tests/crash/fail_once.h"
 #include "tests/support/child.h"
+#include "tests/support/levels.h"
 #include "tests/support/must.h"
 #include "tests/support/scratch.h"
 #include "tests/support/shared_block.h"
@@ -86,7 +87,7 @@ int produce(Ledger& ledger, const ScratchEngine& scratch, std::uint64_t seed) {
       for (std::size_t n = 0; n < count; ++n) {
         payloads[n] = payload_of(first + n);
         requests.push_back({.kind = kind,
-                            .level = static_cast<Level>(random() % engine.level_count()),
+                            .level = level_at(engine, random() % engine.level_count()),
                             .payload = std::as_bytes(std::span(payloads[n]))});
       }
       const auto went = participant->enqueue_batch(requests, ids, 100ms);

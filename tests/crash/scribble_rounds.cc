@@ -20,6 +20,7 @@
 #include "tests/crash/scribbler.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
+#include "tests/support/levels.h"
 
 namespace ringmill::test {
 
@@ -57,8 +58,8 @@ void fill(Engine& engine) {
   auto& held = *new std::vector<Job>;  // never given back: their holder is dead
   Participant& holder = *must(engine.attach(Role::worker)).release();
   const Kind kind = must(engine.kind(kind_name));
-  const auto request = [kind](std::string_view payload, std::uint32_t level = 1) {
-    return JobRequest{.kind = kind, .level = Level{level}, .payload = as_payload(payload)};
+  const auto request = [kind, &engine](std::string_view payload, std::uint32_t level = 1) {
+    return JobRequest{.kind = kind, .level = level_at(engine, level), .payload = as_payload(payload)};
   };
   static_cast<void>(must(engine.add_level("tube-0", {.weight = 2, .ring = 16})));
   must(engine.limit(kind, {.rate = {.count = 1'000'000}, .burst = 100, .concurrency = 4}));
@@ -68,8 +69,8 @@ void fill(Engine& engine) {
   std::vector<JobId> ids;
   for (std::uint32_t n = 0; n < 24; ++n) {
     JobRequest asked = request(n % 4 == 0 ? std::string_view(large) : "a payload", n % 3);
-    if (n % 6 == 1) asked.options = &kept;
-    if (n % 6 == 2) asked.options = &later;
+    if (n % 6 == 1) asked.options = kept;
+    if (n % 6 == 2) asked.options = later;
     ids.push_back(must(holder.enqueue(asked)));
   }
   static_cast<void>(must(holder.enqueue_unique(request("unique"), "key-1")));

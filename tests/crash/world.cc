@@ -20,6 +20,7 @@
 #include "ipc/clock.h"
 #include "ipc/sleepers.h"
 #include "ipc/spill_state.h"
+#include "tests/support/levels.h"
 
 namespace ringmill::crash {
 namespace {
@@ -110,7 +111,7 @@ bool World::enqueue(std::uint32_t serial, std::size_t level, Report& report, std
                           .level = levels_[level % large_standing],
                           .payload = std::span(payload).first(is_large ? payload.size() : payload_bytes),
                           .lease = lease,
-                          .options = &options});
+                          .options = options});
   if (id) report.jobs[serial].id = id->value();
   report.jobs[serial].has_one_attempt = options.max_attempts == 1 ? 1 : 0;
   return id.has_value();
@@ -178,7 +179,7 @@ bool World::keep_results(std::uint32_t count) {
   const JobOptions options{.keep_result = std::chrono::hours(1)};
   const Payload payload = payload_of(trial_, most_serials + most_fillers);  // no job's
   for (std::uint32_t n = 0; n < count; ++n) {
-    const auto id = survivor_->enqueue({.kind = kind_, .level = levels_[0], .payload = payload, .options = &options});
+    const auto id = survivor_->enqueue({.kind = kind_, .level = levels_[0], .payload = payload, .options = options});
     auto job = survivor_->claim();
     if (!id || !job || job->id() != *id || !job->complete(as_payload(result_text))) return false;
     kept_on_purpose_.push_back(*id);
@@ -289,7 +290,7 @@ void World::tell(Runs& runs) const {
 }
 
 bool World::keeper_has_to_refill() const noexcept {
-  const std::uint32_t number = level_number(static_cast<std::uint32_t>(levels_[tube]));
+  const std::uint32_t number = test::number_of(core_->segment, levels_[tube]);
   return keeper_ && !SpillState::is_direct(core_->segment.level(number).overflow.load());
 }
 

@@ -39,7 +39,7 @@ struct LaterLifeMachine {
   }
   JobId add(const JobOptions& options) {
     JobRequest asked = request();
-    asked.options = &options;
+    asked.options = options;
     return must(participant->enqueue(asked));
   }
   Job claim() const { return must(participant->claim(generous)); }

@@ -42,7 +42,7 @@ struct LargeMachine {
     std::filesystem::remove(scratch.segment_file());
     start();
   }
-  JobId add(std::string_view payload, const JobOptions* options = nullptr) {
+  JobId add(std::string_view payload, const JobOptions& options = {}) {
     return must(participant->enqueue({.kind = must(engine->kind("k")),
                                       .level = must(engine->level("default")),
                                       .payload = as_payload(payload),
@@ -87,7 +87,7 @@ TEST(LargeDurability, results_in_the_arena_come_back_as_they_were_and_go_with_th
   const JobOptions kept{.keep_result = 1h};
   std::map<std::uint64_t, std::string> expected;
   for (const std::size_t bytes : {100U, 1000U, 32'768U, 32'769U, 100'000U}) {
-    const JobId id = machine.add(random_bytes(machine.random, bytes == 1000U ? 70'000 : 20), &kept);
+    const JobId id = machine.add(random_bytes(machine.random, bytes == 1000U ? 70'000 : 20), kept);
     expected[id.value()] = random_bytes(machine.random, bytes);
     must(must(machine.participant->claim(generous)).complete(as_payload(expected[id.value()])));
   }
@@ -106,7 +106,7 @@ TEST(LargeDurability, results_in_the_arena_come_back_as_they_were_and_go_with_th
 TEST(LargeDurability, a_result_that_stands_for_long_is_copied_forward) {
   LargeMachine machine;
   const JobOptions kept{.keep_result = 1h};
-  const JobId id = machine.add("payload", &kept);
+  const JobId id = machine.add("payload", kept);
   const std::string result = random_bytes(machine.random, 90'000);
   must(must(machine.participant->claim(generous)).complete(as_payload(result)));
   const std::uint64_t limit = machine.engine->status().journal.limit;
@@ -123,7 +123,7 @@ TEST(LargeDurability, a_result_that_stands_for_long_is_copied_forward) {
 TEST(LargeDurability, a_result_that_was_refused_is_still_refused_after_a_reboot) {
   LargeMachine machine;
   const JobOptions kept{.keep_result = 1h};
-  const JobId id = machine.add("payload", &kept);
+  const JobId id = machine.add("payload", kept);
   must(must(machine.participant->claim(generous)).complete(as_payload(std::string(100'001, 'x'))));
   machine.reboot();
   const JobInfo info = must(machine.engine->job(id));
@@ -135,7 +135,7 @@ TEST(LargeDurability, a_job_that_stands_for_long_is_copied_forward_with_its_payl
   LargeMachine machine;
   const JobOptions later{.delay = 1h};
   const std::string standing = random_bytes(machine.random, 90'000);
-  const JobId id = machine.add(standing, &later);
+  const JobId id = machine.add(standing, later);
   // Several times the journal's limit goes by.
   const std::uint64_t limit = machine.engine->status().journal.limit;
   const std::string passing = random_bytes(machine.random, 100'000);
@@ -174,7 +174,7 @@ TEST(LargeDurability, a_unique_large_job_and_its_result_come_back) {
   const JobRequest asked{.kind = must(machine.engine->kind("k")),
                          .level = must(machine.engine->level("default")),
                          .payload = as_payload(payload),
-                         .options = &kept};
+                         .options = kept};
   const JobId id = must(machine.participant->enqueue_unique(asked, "key")).id;
   must(must(machine.participant->claim(generous)).complete(as_payload("done and dusted")));
   machine.reboot();

@@ -188,7 +188,7 @@ TEST(JobsThatMoveOnInRoundsInProcess, what_is_durable_is_there_though_the_round_
   LeadersWorld world;
   const JobOptions options{.keep_result = 1h};
   JobRequest request = world.request("kept");
-  request.options = &options;
+  request.options = options;
   const JobId id = must(world.producer->enqueue(request));
   must(world.claim(id).retry_in(0ms, "it failed once"));
   const DurabilityTicket ticket = world.worker->ticket();

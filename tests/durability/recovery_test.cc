@@ -16,6 +16,7 @@
 #include "tests/crash/single_step.h"
 #include "tests/journal/written_journal.h"
 #include "tests/support/core_test.h"
+#include "tests/support/levels.h"
 #include "tests/support/log_capture.h"
 
 namespace ringmill::test {
@@ -186,7 +187,9 @@ TEST(Recovery, begins_above_what_the_journal_shows_when_the_generation_file_is_o
   Engine engine = lost.open();
   EXPECT_TRUE(log.has("older than the journal"));
   const auto producer = must(engine.attach(Role::producer));
-  EXPECT_GT(generation_of(must(producer->enqueue({.kind = Kind{0}, .level = Level{1}}))), beyond);
+  EXPECT_GT(
+      generation_of(must(producer->enqueue({.kind = must(engine.kind(kind_name)), .level = level_at(engine, 1)}))),
+      beyond);
   EXPECT_EQ(check_invariants(lost.scratch.open_core()->segment, false), std::vector<std::string>{});
 }
 
@@ -341,7 +344,8 @@ TEST(RecoveryOnDemand, takes_what_the_journal_has_in_the_place_of_what_the_memor
   const LostEngine lost;
   Engine engine = lost.open();
   must(must(engine.attach(Role::producer))
-           ->enqueue({.kind = must(engine.kind(kind_name)), .level = Level{0}, .durability = Durability::memory}));
+           ->enqueue(
+               {.kind = must(engine.kind(kind_name)), .level = level_at(engine, 0), .durability = Durability::memory}));
   lost.write({"from the journal"});
   const LogCapture log;
   EXPECT_EQ(must(lost.rebuild()).jobs, 1U);

@@ -251,7 +251,7 @@ TEST(JournalCopy, takes_no_segment_whose_file_was_used_again_meanwhile) {
   const JobOptions later{.delay = 1h};
   constexpr std::uint64_t standing = 100;
   for (std::uint64_t n = 0; n < standing; ++n) {
-    must(participant->enqueue({.kind = kind, .level = level, .payload = as_payload(payload), .options = &later}));
+    must(participant->enqueue({.kind = kind, .level = level, .payload = as_payload(payload), .options = later}));
   }
   const std::vector<JobRequest> batch(64, {.kind = kind, .level = level, .payload = as_payload(payload)});
   std::vector<JobId> ids(batch.size());

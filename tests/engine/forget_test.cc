@@ -17,7 +17,7 @@ struct Kept : World {
     JobOptions options{};
     options.keep_result = 1h;
     JobRequest asked = request("x");
-    asked.options = &options;
+    asked.options = options;
     const JobId id = must(participant.enqueue(asked));
     must(must(participant.claim(generous)).complete(as_payload(result)));
     return id;
@@ -71,7 +71,7 @@ TEST(Forget, what_was_forgotten_does_not_come_back_from_the_journal) {
     JobOptions options{};
     options.keep_result = 1h;
     const JobRequest request{
-        .kind = must(engine.kind(kind_name)), .level = must(engine.level("default")), .options = &options};
+        .kind = must(engine.kind(kind_name)), .level = must(engine.level("default")), .options = options};
     forgotten = must(participant->enqueue(request));
     kept = must(participant->enqueue(request));
     for (int n = 0; n < 2; ++n) must(must(participant->claim(generous)).complete());

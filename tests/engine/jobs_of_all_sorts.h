@@ -31,12 +31,12 @@ class JobsOfAllSorts {
     const Level level = must(engine.level("default"));
     const Level tube = must(engine.add_level("tube"));
     const Kind kind = must(engine.kind("plain"));
-    const auto request = [&](std::string_view payload, Durability durability, const JobOptions* options = nullptr) {
+    const auto request = [&](std::string_view payload, Durability durability, const JobOptions& options = {}) {
       return JobRequest{
           .kind = kind, .level = level, .payload = as_payload(payload), .durability = durability, .options = options};
     };
     const JobOptions kept{.keep_result = std::chrono::hours(1)};
-    add(participant_->enqueue(request("to be kept", Durability::journaled, &kept)));
+    add(participant_->enqueue(request("to be kept", Durability::journaled, kept)));
     must(must(participant_->claim(generous)).complete(as_payload("its result")));
     add(participant_->enqueue(request("has failed", Durability::memory)));
     must(must(participant_->claim(generous)).retry_in(std::chrono::hours(1), "no luck"));
@@ -46,7 +46,7 @@ class JobsOfAllSorts {
       const JobOptions later{.retry_policy = must(engine.retry_policy("fixed:7s")),
                              .delay = std::chrono::hours(2),
                              .expires = std::chrono::hours(100)};
-      add(participant_->enqueue(request("delayed", durability, &later)));
+      add(participant_->enqueue(request("delayed", durability, later)));
       const std::string key = "key " + std::string(name_of(durability));
       const auto unique = must(participant_->enqueue_unique(request("unique", durability), key));
       keyed_.emplace_back(key, add(unique.id));

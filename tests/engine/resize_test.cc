@@ -80,7 +80,7 @@ TEST(Resize, long_results_and_values_come_along) {
     const auto participant = must(engine.attach(Role::worker));
     const JobOptions kept{.keep_result = 1h};
     id = must(participant->enqueue(
-        {.kind = must(engine.kind("k")), .level = must(engine.level("default")), .options = &kept}));
+        {.kind = must(engine.kind("k")), .level = must(engine.level("default")), .options = kept}));
     must(must(participant->claim(generous)).complete(as_payload(long_text())));
     Values values(*participant);
     must(values.set("long", as_payload(long_text())));

@@ -12,6 +12,7 @@
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
 #include "tests/support/inside.h"
+#include "tests/support/levels.h"
 #include "tests/support/random.h"
 
 namespace ringmill::test {
@@ -70,7 +71,7 @@ int round_of(const World& world, std::uint64_t seed, bool with_header) {
   JobRequest request = world.request("flips");
   std::vector<Job> held;
   for (std::uint16_t n = 0; n < 90; ++n) {
-    request.level = static_cast<Level>(n % 3);
+    request.level = level_at(world.engine, n % 3);
     const JobId id = must(participant->enqueue(request));
     if (n % 9 == 8) static_cast<void>(must(participant->cancel(id)));
     if (n % 5 != 0) continue;

@@ -198,7 +198,7 @@ TEST_F(HostileWords, a_job_with_impossible_fields_that_nobody_claims_is_buried_b
     const JobId queued = world.enqueue(*producer, "queued");
     const JobOptions later{.delay = 1h};
     JobRequest request = world.request("delayed");
-    request.options = &later;
+    request.options = later;
     const JobId delayed = must(producer->enqueue(request));
     for (const JobId id : {queued, delayed}) scribble.write(inside.table().header(index_of(id)));
     inside.scan();

@@ -95,20 +95,20 @@ TEST(StatisticsInProcess, each_way_to_end_has_its_count) {
   const auto worker = world.attach();
   const JobOptions once{.max_attempts = 1};
   const JobOptions kept{.keep_result = 1h};
-  const auto enqueue = [&](const JobOptions* options) {
+  const auto enqueue = [&](const JobOptions& options) {
     JobRequest request = world.request("x");
     request.options = options;
     return must(worker->enqueue(request));
   };
-  enqueue(nullptr);
+  enqueue({});
   must(must(worker->claim()).retry_in(0ms, "again"));
   must(must(worker->claim()).complete());
-  enqueue(&once);
+  enqueue(once);
   must(must(worker->claim()).fail("for good"));
-  enqueue(nullptr);
+  enqueue({});
   must(must(worker->claim()).reject("never"));
-  must(worker->cancel(enqueue(nullptr)));
-  enqueue(&kept);
+  must(worker->cancel(enqueue({})));
+  enqueue(kept);
   must(must(worker->claim()).complete(as_payload("result")));
   const JobTotals totals = pair_in(world.engine.statistics(), "default", kind_name);
   EXPECT_EQ(totals.enqueued, 5U);
@@ -207,7 +207,7 @@ TEST(StatisticsInProcess, reading_looks_at_no_cell_of_jobs_that_neither_run_nor_
   must(must(worker->claim()).complete());
   JobRequest later = world.request("later");
   const JobOptions delayed{.delay = 1h};
-  later.options = &delayed;
+  later.options = delayed;
   must(worker->enqueue(later));
   Inside inside(world.scratch);
   const Segment& segment = inside.segment();
@@ -272,7 +272,7 @@ TEST(StatisticsInProcess, waits_and_runs_are_timed_without_the_delay_that_was_as
   const auto worker = world.attach();
   JobRequest request = world.request("x");
   const JobOptions delayed{.delay = 100ms};
-  request.options = &delayed;
+  request.options = delayed;
   must(worker->enqueue(request));
   ASSERT_TRUE(await([&] {
     inside.work().turn(true);

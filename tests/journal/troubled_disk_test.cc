@@ -45,7 +45,7 @@ class TroubledEngine {
     return {.kind = must(engine_->kind("k")),
             .payload = as_payload(payload),
             .durability = durability,
-            .options = &tried_for_ever_};
+            .options = tried_for_ever_};
   }
   Result<JobId> enqueue(std::string_view payload, Durability durability) {
     return worker_->enqueue(request(payload, durability));

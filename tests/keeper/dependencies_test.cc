@@ -114,7 +114,7 @@ TEST(Chains, when_a_job_is_cancelled_those_behind_it_are_too) {
   DependencyWorld world;
   const JobOptions kept{.keep_result = 1h};
   auto requests = world.requests({"one", "two", "three"});
-  for (JobRequest& request : requests) request.options = &kept;
+  for (JobRequest& request : requests) request.options = kept;
   const auto ids = must(JobGraph::chain(requests).enqueue(*world.participant));
   EXPECT_EQ(must(world.participant->cancel(ids[0])), Cancelled::before_start);
   EXPECT_TRUE(world.comes_to(ids[1], JobState::cancelled));
@@ -160,7 +160,7 @@ TEST(Chains, a_delay_counts_from_the_enqueue_and_holds_beside_the_parents) {
   JobGraph graph;
   const auto first = graph.add(world.request("first"));
   JobRequest second = world.request("second");
-  second.options = &later;
+  second.options = later;
   graph.add(second, {first});
   const auto begin = std::chrono::steady_clock::now();
   const auto ids = must(graph.enqueue(*world.participant));
@@ -176,7 +176,7 @@ TEST(Chains, a_job_that_waits_for_others_expires_as_every_job) {
   JobGraph graph;
   const auto first = graph.add(world.request("first"));
   JobRequest second = world.request("second");
-  second.options = &brief;
+  second.options = brief;
   graph.add(second, {first});
   const auto ids = must(graph.enqueue(*world.participant));
   EXPECT_TRUE(await([&] { return world.state_of(ids[1]) != JobState::blocked; }));

@@ -24,7 +24,7 @@ struct ResultsWorld : World {
   Result<JobId> try_add(std::chrono::milliseconds keep = 1h, std::chrono::nanoseconds wait = 0ns) {
     const JobOptions options{.keep_result = keep};
     JobRequest asked = request("payload");
-    asked.options = &options;
+    asked.options = options;
     return participant->enqueue(asked, wait);
   }
   JobId complete_one(std::string_view result = "result") {
@@ -90,7 +90,7 @@ TEST(KeptResults, jobs_that_wait_are_never_evicted) {
   const JobOptions later{.delay = 1h};
   for (int n = 0; n < 50; ++n) {
     JobRequest asked = world.request("payload");
-    asked.options = &later;
+    asked.options = later;
     waiting.push_back(must(world.participant->enqueue(asked)));
   }
   for (int n = 0; n < 300; ++n) world.complete_one();
@@ -104,9 +104,9 @@ TEST(KeptResults, the_result_of_a_parent_stays_while_a_child_waits_for_it) {
   std::array<JobId, 2> ids;
   const JobOptions kept{.keep_result = 1h};
   jobs[0].request = jobs[1].request = world.request("payload");
-  jobs[0].request.options = &kept;
+  jobs[0].request.options = kept;
   const JobOptions later{.delay = 1h};
-  jobs[1].request.options = &later;
+  jobs[1].request.options = later;
   jobs[1].after_earlier = after_first;
   must(world.participant->enqueue_together(jobs, ids));
   must(must(world.participant->claim(generous)).complete(as_payload("of the parent")));

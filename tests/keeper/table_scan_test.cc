@@ -4,6 +4,7 @@
 #include "core/inspect/status_view.h"
 #include "tests/support/core_test.h"
 #include "tests/support/inside.h"
+#include "tests/support/levels.h"
 
 namespace ringmill::test {
 namespace {
@@ -18,7 +19,7 @@ TEST(TableScanInProcess, a_pass_over_a_sound_table_pushes_no_hint) {
   for (int n = 0; n < 64; ++n) before.push_back(must(producer->enqueue({.kind = world.kind, .level = low})));
   for (const JobId id : before) must(producer->cancel(id));
   for (int n = 0; n < 64; ++n) world.enqueue(*producer, "x");
-  const std::uint32_t ring = static_cast<std::uint32_t>(world.level);
+  const std::uint32_t ring = number_of(inside.segment(), world.level);
   ASSERT_EQ(view_ring(inside.segment(), ring).live_hints, 64U);
   for (int pass = 0; pass < 10; ++pass) inside.scan();
   EXPECT_EQ(view_ring(inside.segment(), ring).live_hints, 64U);

@@ -18,6 +18,7 @@
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
 #include "tests/support/inside.h"
+#include "tests/support/levels.h"
 
 namespace ringmill::test {
 namespace {
@@ -225,7 +226,8 @@ TEST(DynamicLevel, a_number_is_used_again_with_the_next_epoch_and_its_ring_works
   EXPECT_EQ(drain(*worker, 10), all_up_to(10));
   must(world.engine.remove_level("n5"));
   const Level next = must(world.engine.add_level("again"));
-  EXPECT_EQ(level_number(static_cast<std::uint32_t>(next)), level_number(static_cast<std::uint32_t>(old)));
+  const Inside inside(world.scratch);
+  EXPECT_EQ(number_of(inside.segment(), next), number_of(inside.segment(), old));
   EXPECT_FALSE(worker->enqueue({.kind = world.kind, .level = old}));
   enqueue_numbers(world, *worker, next, 0, 10);
   EXPECT_EQ(drain(*worker, 10), all_up_to(10));
@@ -235,7 +237,7 @@ TEST(DynamicLevel, a_removal_that_died_leaves_the_level_open) {
   World world;
   const Level level = must(world.engine.add_level("half"));
   Inside inside(world.scratch);
-  const std::uint32_t number = level_number(static_cast<std::uint32_t>(level));
+  const std::uint32_t number = number_of(inside.segment(), level);
   const auto producer = world.attach();
   constexpr std::uint16_t closer = 77;
   inside.segment().level(number).dynamic_state.store(
@@ -263,7 +265,7 @@ TEST(DynamicLevel, hostile_words_of_a_level_harm_no_other_level) {
   World world(small_engine(), {});
   const Level level = must(world.engine.add_level("victim", {.ring = 16}));
   const Inside inside(world.scratch);
-  LevelEntry& entry = inside.segment().level(level_number(static_cast<std::uint32_t>(level)));
+  LevelEntry& entry = inside.segment().level(number_of(inside.segment(), level));
   entry.dynamic_ring.store(~std::uint64_t{0});
   entry.head.store(~std::uint64_t{0} - 3);
   const auto worker = world.attach();
@@ -405,7 +407,7 @@ TEST(OverflowQueue, the_state_is_direct_when_the_queue_is_empty) {
   const auto worker = world.attach();
   enqueue_numbers(world, *worker, level, 0, 100);
   const Inside inside(world.scratch);
-  const LevelEntry& entry = inside.segment().level(level_number(static_cast<std::uint32_t>(level)));
+  const LevelEntry& entry = inside.segment().level(number_of(inside.segment(), level));
   EXPECT_FALSE(SpillState::is_direct(entry.overflow.load()));
   drain(*worker, 100);
   EXPECT_TRUE(await([&entry] { return SpillState::is_direct(entry.overflow.load()); }));

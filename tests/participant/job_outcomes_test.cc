@@ -32,7 +32,7 @@ struct KeptWorld : World {
 
   JobId add(const JobOptions& options, std::string_view payload = "payload") {
     JobRequest asked = request(payload);
-    asked.options = &options;
+    asked.options = options;
     return must(participant->enqueue(asked));
   }
   Job claim() { return must(participant->claim(generous)); }
@@ -91,7 +91,7 @@ TEST(Delays, many_delayed_jobs_of_one_batch_all_come) {
   KeptWorld world;
   const JobOptions options{.delay = 20ms};
   std::vector<JobRequest> requests(64, world.request("one of many"));
-  for (JobRequest& request : requests) request.options = &options;
+  for (JobRequest& request : requests) request.options = options;
   std::vector<JobId> ids(64);
   ASSERT_EQ(must(world.participant->enqueue_batch(requests, ids)), 64U);
   for (int n = 0; n < 64; ++n) must(world.claim().complete());
@@ -113,7 +113,7 @@ TEST(Delays, a_job_with_a_delay_and_a_moment_is_refused) {
   KeptWorld world;
   const JobOptions options{.delay = 1s, .at = std::chrono::system_clock::now()};
   JobRequest request = world.request("x");
-  request.options = &options;
+  request.options = options;
   EXPECT_EQ(code_of(world.participant->enqueue(request)), ErrorCode::invalid_argument);
 }
 

@@ -12,6 +12,7 @@
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
 #include "tests/support/inside.h"
+#include "tests/support/levels.h"
 #include "tests/support/shared_block.h"
 
 namespace ringmill::test {
@@ -169,7 +170,7 @@ TEST(ReaperInProcess, a_placing_list_is_pushed_again_without_a_scan) {
   const auto worker = world.attach();
   const JobId id = world.enqueue(*dead, "x");
   // As if it had died before it pushed: the head passes its hint, and its placing list still names the job.
-  inside.segment().ring(static_cast<std::uint32_t>(world.level)).raise_head(inside.segment().ring(1).tail());
+  inside.segment().ring(number_of(inside.segment(), world.level)).raise_head(inside.segment().ring(1).tail());
   ParticipantEntry& entry = inside.segment().participant(static_cast<std::uint32_t>(dead->number()));
   entry.placing[0].store(id.value());
   entry.placing_count.store(1);

@@ -10,6 +10,7 @@
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
 #include "tests/support/inside.h"
+#include "tests/support/levels.h"
 #include "tests/support/without_fallback.h"
 
 namespace ringmill::test {
@@ -33,7 +34,7 @@ struct BoundWorld : World {
   }
   std::uint64_t held() const {
     const auto core = scratch.open_core();
-    return LevelCount(core->segment, static_cast<std::uint32_t>(low)).held();
+    return LevelCount(core->segment, number_of(core->segment, low)).held();
   }
   /// Enqueues until one is refused.
   std::uint32_t fill(Participant& producer) const {
@@ -100,7 +101,7 @@ TEST(LevelBoundInProcess, a_kept_result_counts_until_it_is_gone) {
   const auto worker = world.attach();
   const JobOptions keeps{.keep_result = 1h};
   JobRequest request = world.low_request();
-  request.options = &keeps;
+  request.options = keeps;
   const JobId kept = must(producer->enqueue(request));
   ASSERT_EQ(world.fill(*producer), most - 1);
   Job job = must(worker->claim());
@@ -246,7 +247,7 @@ TEST(LevelBoundInProcess, a_scan_puts_a_count_right_that_is_too_high_or_too_low)
   const auto producer = world.attach(Role::producer);
   ASSERT_EQ(world.fill(*producer), most);
   Inside inside(world.scratch);
-  LevelEntry& entry = inside.segment().level(static_cast<std::uint32_t>(world.low));
+  LevelEntry& entry = inside.segment().level(number_of(inside.segment(), world.low));
   entry.came.fetch_add(3);
   EXPECT_EQ(world.held(), most + 3);
   inside.scan();
@@ -262,7 +263,7 @@ TEST(LevelBoundInProcess, a_scan_leaves_a_count_alone_while_a_living_participant
   ASSERT_EQ(world.fill(*producer), most);
   Inside inside(world.scratch);
   ParticipantEntry& entry = inside.segment().participant(static_cast<std::uint32_t>(producer->number()));
-  LevelEntry& level = inside.segment().level(static_cast<std::uint32_t>(world.low));
+  LevelEntry& level = inside.segment().level(number_of(inside.segment(), world.low));
   entry.counting.fetch_add(1);
   level.came.fetch_add(1);
   inside.scan();

@@ -4,6 +4,8 @@
 
 #include "core/participant/level_choice.h"
 #include "tests/support/core_test.h"
+#include "tests/support/inside.h"
+#include "tests/support/levels.h"
 
 namespace ringmill::test {
 namespace {
@@ -51,16 +53,17 @@ struct FullLevels : World {
   FullLevels() {
     for (std::uint16_t n = 0; n < 3; ++n) {
       for (int job = 0; job < 80; ++job) {
-        must(worker->enqueue({.kind = kind, .level = static_cast<Level>(n)}));
+        must(worker->enqueue({.kind = kind, .level = level_at(engine, n)}));
       }
     }
   }
   std::array<int, 3> claim(int count, Policy policy) {
     must(worker->subscribe({.policy = policy, .prefetch = 1}));
+    const Inside inside(scratch);
     std::array<int, 3> claimed{};
     for (int n = 0; n < count; ++n) {
       Job job = must(worker->claim());
-      ++claimed[static_cast<std::size_t>(job.level())];
+      ++claimed[number_of(inside.segment(), job.level())];
       must(job.complete());
     }
     return claimed;
@@ -84,10 +87,10 @@ TEST(LevelsInProcess, strict_goes_on_with_the_next_level_when_the_first_is_empty
 
 TEST(LevelsInProcess, a_worker_of_one_level_takes_no_job_of_another) {
   FullLevels world;
-  must(world.worker->subscribe({.levels = {Level{2}}}));
+  must(world.worker->subscribe({.levels = {level_at(world.engine, 2)}}));
   int count = 0;
   while (auto job = world.worker->claim()) {
-    EXPECT_EQ(job->level(), Level{2});
+    EXPECT_EQ(job->level(), level_at(world.engine, 2));
     must(job->complete());
     ++count;
   }

@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 struct Mixture : World {
   explicit Mixture(const OpenOptions& opening = without_keeper) : World(small_engine_with_room(), opening) {}
 
-  JobId add(Level to, const JobOptions* options = nullptr, Durability durability = Durability::journaled) {
+  JobId add(Level to, const JobOptions& options = {}, Durability durability = Durability::journaled) {
     return must(worker->enqueue({.kind = kind, .level = to, .durability = durability, .options = options}));
   }
   Level named(std::string_view name) const { return must(engine.level(name)); }
@@ -65,8 +65,8 @@ TEST(MixedArguments, jobs_of_one_kind_wait_each_as_its_own_policy_says) {
   const RetryPolicy late = must(mixture.engine.retry_policy("fixed:1h"));
   const JobOptions soon_options{.retry_policy = soon};
   const JobOptions late_options{.max_attempts = 2, .retry_policy = late};
-  const JobId patient = mixture.add(mixture.level, &late_options);
-  const JobId eager = mixture.add(mixture.level, &soon_options);
+  const JobId patient = mixture.add(mixture.level, late_options);
+  const JobId eager = mixture.add(mixture.level, soon_options);
   for (int n = 0; n < 2; ++n) must(must(mixture.worker->claim(generous)).fail("no"));
   Job again = must(mixture.worker->claim(generous));
   EXPECT_EQ(again.id(), eager);

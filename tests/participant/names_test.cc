@@ -34,7 +34,7 @@ TEST(Names, those_that_no_job_has_are_given_back_by_a_recovery_on_demand) {
     const JobRequest request{.kind = must(engine.kind("used")),
                              .level = must(engine.level("default")),
                              .durability = Durability::durable,
-                             .options = &options};
+                             .options = options};
     id = must(producer->enqueue(request, seconds{20}));
     expect_a_way_out(take_all([&](unsigned n) { return engine.kind("typo" + std::to_string(n)); }));
     expect_a_way_out(take_all([&](unsigned n) { return engine.retry_policy("fixed:" + std::to_string(n) + "ms"); }));

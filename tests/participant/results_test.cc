@@ -34,7 +34,7 @@ struct ResultWorld : World {
   JobId add(std::string_view payload = "payload", std::chrono::milliseconds keep = 1h) {
     const JobOptions options{.keep_result = keep};
     JobRequest asked = request(payload);
-    asked.options = &options;
+    asked.options = options;
     return must(participant->enqueue(asked));
   }
   JobInfo completed_with(std::string_view result, std::string_view payload = "payload") {
@@ -121,7 +121,7 @@ TEST(LargeResults, a_worker_that_lost_its_lease_leaves_nothing_of_its_result) {
   ResultWorld world;
   const JobOptions options{.keep_result = 1h};
   JobRequest asked = world.request("payload");
-  asked.options = &options;
+  asked.options = options;
   asked.lease = 1ms;
   const JobId id = must(world.participant->enqueue(asked));
   Job first = must(world.participant->claim(generous));

@@ -243,7 +243,7 @@ TEST(ValuesOfEngine, values_go_only_when_no_result_is_left) {
   for (int n = 0; n < 10; ++n) world.set("key " + std::to_string(n), "value");
   const JobOptions kept{.keep_result = 1h};
   JobRequest asked = world.request("payload");
-  asked.options = &kept;
+  asked.options = kept;
   for (int n = 0; n < 100; ++n) {
     must(world.participant->enqueue(asked, generous));
     must(must(world.participant->claim(generous)).complete(as_payload("r")));

@@ -163,7 +163,7 @@ struct CalledKeeper {
   }
   JobId add(const JobOptions& options, Durability durability = Durability::journaled) {
     JobRequest request = world.request("x");
-    request.options = &options;
+    request.options = options;
     request.durability = durability;
     return must(worker->enqueue(request));
   }

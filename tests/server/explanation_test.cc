@@ -93,7 +93,7 @@ TEST(ExplainedJobs, one_whose_result_was_evicted_says_so_until_its_cell_is_taken
   ExplainedWorld world(options);
   const JobOptions kept{.keep_result = 1h};
   JobRequest asked = world.request("x");
-  asked.options = &kept;
+  asked.options = kept;
   std::vector<JobId> ids;
   for (int n = 0; n < 2; ++n) ids.push_back(must(world.participant->enqueue(asked)));
   for (int n = 0; n < 2; ++n) {

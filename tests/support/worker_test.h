@@ -32,7 +32,7 @@ struct WorkerWorld : World {
     return must(producer->enqueue({.kind = must(engine.kind(kind_of_job)),
                                    .level = must(engine.level(level_of_job)),
                                    .payload = as_payload(payload),
-                                   .options = fits ? &at_once : nullptr}));
+                                   .options = fits ? at_once : JobOptions{}}));
   }
   std::uint32_t attempts_of(JobId id) const { return must(engine.job(id)).attempts; }
   std::uint64_t count_queued() const {

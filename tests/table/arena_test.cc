@@ -37,7 +37,7 @@ struct Large {
   World world{engine_with_arena()};
   std::unique_ptr<Participant> worker = world.attach();
 
-  JobRequest request(std::string_view payload, const JobOptions* options = nullptr) const {
+  JobRequest request(std::string_view payload, const JobOptions& options = {}) const {
     JobRequest asked = world.request(payload);
     asked.options = options;
     return asked;
@@ -89,7 +89,7 @@ TEST(ArenaInProcess, a_payload_that_fits_its_cell_takes_nothing_of_the_arena) {
 TEST(ArenaInProcess, a_payload_that_options_leave_no_room_for_goes_to_the_arena) {
   Large large;
   const JobOptions options{.keep_result = 1h};
-  const JobId id = must(large.worker->enqueue(large.request(text_of(17), &options)));
+  const JobId id = must(large.worker->enqueue(large.request(text_of(17), options)));
   EXPECT_EQ(large.used(), 256U);
   Job job = must(large.worker->claim());
   EXPECT_EQ(as_text(job.payload()), text_of(17));

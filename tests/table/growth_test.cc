@@ -78,7 +78,7 @@ std::vector<JobId> enqueue_many(const World& world, Participant& producer, std::
 void drain_all(Participant& worker) {
   std::vector<Job> jobs(64);
   while (const auto claimed = worker.claim_batch(jobs, milliseconds{0})) {
-    worker.complete_batch(std::span(jobs).first(*claimed));
+    static_cast<void>(worker.complete_batch(std::span(jobs).first(*claimed)));
   }
   worker.release_prefetched();
 }
@@ -340,7 +340,7 @@ TEST(Growth, more_jobs_than_an_empty_engine_has_cells_come_back_from_the_journal
   std::vector<Job> jobs(64);
   while (const auto claimed = worker->claim_batch(jobs, milliseconds{200})) {
     done += static_cast<std::uint32_t>(*claimed);
-    worker->complete_batch(std::span(jobs).first(*claimed));
+    static_cast<void>(worker->complete_batch(std::span(jobs).first(*claimed)));
   }
   EXPECT_EQ(done, count);
 }

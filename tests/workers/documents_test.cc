@@ -55,7 +55,7 @@ class Documents : public testing::Test {
                           .payload = as_payload(name),
                           .lease = lease,
                           .durability = Durability::durable,
-                          .options = &options};
+                          .options = options};
       };
       const std::array steps{step("extract", 200ms, once), step("summarise", 10s, flaky), step("notify", 10s, once)};
       const auto ids = must(JobGraph::chain(steps).enqueue(*producer, 10s));

@@ -175,7 +175,7 @@ TEST(FullEngineWorkersInProcess, a_run_whose_follow_up_got_no_room_costs_no_atte
   const Kind next = must(world.engine.kind("next"));
   const JobOptions once{.max_attempts = 1};
   JobRequest request = world.request("x");
-  request.options = &once;
+  request.options = once;
   const JobId id = must(world.attach(Role::producer)->enqueue(request));
   const JobRequest follow_up{.kind = next, .level = world.level};
   int runs = 0;
@@ -208,7 +208,7 @@ TEST(FullEngineWorkersInProcess, a_failure_after_room_was_found_counts) {
   const Kind next = must(world.engine.kind("next"));
   const JobOptions once{.max_attempts = 1};
   JobRequest request = world.request("x");
-  request.options = &once;
+  request.options = once;
   must(world.attach(Role::producer)->enqueue(request));
   Worker worker(world.engine, {.drain = true});
   worker.on(kind_name, [&](JobContext& job) {

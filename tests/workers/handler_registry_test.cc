@@ -25,10 +25,8 @@ TEST(HandlerRegistryInProcess, finds_nothing_for_a_kind_that_nobody_registered) 
   registry.add("known", done);
   must(registry.resolve(world.engine));
   const auto known = static_cast<std::uint32_t>(must(world.engine.kind("known")));
-  for (std::uint32_t other = 0; other < 2 * known + 8; ++other) {
-    if (other == known) continue;
-    EXPECT_EQ(registry.find(Kind{other}), nullptr) << other;
-  }
+  for (std::uint32_t bit = 1; bit != 0; bit <<= 1) EXPECT_EQ(registry.find(Kind{known ^ bit}), nullptr) << bit;
+  EXPECT_EQ(registry.find(Kind{}), nullptr);
   EXPECT_EQ(registry.find(Kind{~0U}), nullptr);
 }
 

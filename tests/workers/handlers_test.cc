@@ -209,7 +209,7 @@ TEST(HandlersInProcess, a_result_that_is_too_long_completes_its_job_and_is_said_
   const JobOptions kept{.keep_result = std::chrono::minutes{1}};
   std::vector<JobId> ids;
   for (int n = 0; n < 2; ++n) {
-    ids.push_back(must(world.producer->enqueue({.kind = world.kind, .level = world.level, .options = &kept})));
+    ids.push_back(must(world.producer->enqueue({.kind = world.kind, .level = world.level, .options = kept})));
   }
   const LogCapture said;
   const WorkerStatus did = drain(world, [](JobContext&) { return JobOutcome::complete(std::string(2000, 'r')); });
@@ -227,7 +227,7 @@ TEST(HandlersInProcess, a_result_that_does_not_fit_beside_its_payload_is_kept_an
   const JobOptions kept{.keep_result = std::chrono::hours{1}};
   const std::string payload(64, 'p');
   const JobId id = must(world.producer->enqueue(
-      {.kind = world.kind, .level = world.level, .payload = as_payload(payload), .options = &kept}));
+      {.kind = world.kind, .level = world.level, .payload = as_payload(payload), .options = kept}));
   int runs = 0;
   const std::string result(81, 'r');  // 80 fit
   const WorkerStatus did = drain(world, [&](JobContext&) {

@@ -146,13 +146,12 @@ class Enqueueing {
     const auto kind = kind_of(kind_name);
     if (!kind) return stop_at(kind.error());
     payloads_[count_] = std::move(job.payload);
-    options_[count_] = *options;
     requests_[count_] = {.kind = *kind,
                          .level = *level,
                          .payload = as_payload(payloads_[count_]),
                          .lease = std::chrono::ceil<std::chrono::milliseconds>(job.lease.value_or(words_.lease)),
                          .durability = durability_of(words_.durability).value_or(Durability::journaled),
-                         .options = &options_[count_]};
+                         .options = *options};
     ++count_;
     return std::nullopt;
   }
@@ -204,7 +203,7 @@ class Enqueueing {
   Result<Level> level_of(const std::string& name) {
     if (const auto found = levels_.find(name); found != levels_.end()) return found->second;
     auto level = engine_.level(name.empty() ? "default" : name);
-    if (!level && name.empty() && engine_.level_count() == 1) level = Level{0};
+    if (!level && name.empty() && engine_.level_count() == 1) level = Level{};
     if (!level && name.empty()) {
       return std::unexpected(Error(ErrorCode::invalid_argument, "no --level was named, and none is called default",
                                    level.error().message()));
@@ -220,7 +219,6 @@ class Enqueueing {
   std::map<std::string, Kind> kinds_;
   std::map<std::string, Level> levels_;
   OptionReader option_reader_;
-  std::array<JobOptions, Participant::most_in_batch> options_;
   std::array<std::string, Participant::most_in_batch> payloads_;
   std::array<JobRequest, Participant::most_in_batch> requests_;
   std::array<JobId, Participant::most_in_batch> ids_;

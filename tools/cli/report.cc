@@ -13,6 +13,7 @@ int exit_code_of(ErrorCode code) noexcept {
     case ErrorCode::already_exists:
     case ErrorCode::level_removed:
     case ErrorCode::lease_lost:
+    case ErrorCode::not_held:
     case ErrorCode::busy:
       return exit_no;
     case ErrorCode::invalid_argument:

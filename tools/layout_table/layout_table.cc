@@ -218,6 +218,7 @@ bool print_participant_entry() {
           {offsetof(ParticipantEntry, interest_kinds), sizeof(ParticipantEntry::interest_kinds), "interest_kinds"},
           {offsetof(ParticipantEntry, busy_ns), sizeof(ParticipantEntry::busy_ns), "busy_ns"},
           {offsetof(ParticipantEntry, visit), sizeof(ParticipantEntry::visit), "visit"},
+          {offsetof(ParticipantEntry, session), sizeof(ParticipantEntry::session), "session"},
           {offsetof(ParticipantEntry, reserved_c), sizeof(ParticipantEntry::reserved_c), "reserved_c"},
           {offsetof(ParticipantEntry, enqueued), sizeof(ParticipantEntry::enqueued), "enqueued"},
           {offsetof(ParticipantEntry, completed), sizeof(ParticipantEntry::completed), "completed"},

@@ -128,8 +128,9 @@ RM_API int rm_engine_keeps(const rm_engine* engine);
 /* The longest payload. Any thread. */
 RM_API uint32_t rm_most_payload(const rm_engine* engine);
 
-/* Names for numbers, which hold in every process. A kind is interned by the first call that names it: 1 to 63
- * characters of [A-Za-z0-9._:/-]. Any thread. rm_kind: RM_NO_SPACE (all names are taken). rm_level: RM_NOT_FOUND. */
+/* Names for numbers, which hold in every process, for this engine alone: another one refuses them. A kind is interned
+ * by the first call that names it: 1 to 63 characters of [A-Za-z0-9._:/-]. Any thread. rm_kind: RM_NO_SPACE (all names
+ * are taken). rm_level: RM_NOT_FOUND. */
 RM_API rm_code rm_kind(rm_engine* engine, rm_bytes name, uint32_t* kind, rm_error* error);
 RM_API rm_code rm_level(rm_engine* engine, rm_bytes name, uint32_t* level, rm_error* error);
 /* `exponential:1s,2,1h`, `fixed:100ms`, `list:1s,10s`. Any thread. RM_INVALID_ARGUMENT, RM_NO_SPACE. */
@@ -200,8 +201,8 @@ typedef struct rm_job_options {
 
 typedef struct rm_request {
   uint32_t size;
-  uint32_t kind;
-  uint32_t level;
+  uint32_t kind;  /* of rm_kind() of this engine; 0 is none, and is refused */
+  uint32_t level; /* of rm_level() of this engine; 0: the level named default, or the only one */
   uint32_t durability;
   rm_bytes payload;
   int64_t lease_ms;              /* 0: the engine's */
