@@ -8,30 +8,27 @@
 
 namespace ringmill {
 
-/// CellHeader::cause of a job that waits: version of the word that it was parked in 10 | reason 3 | revision of the
-/// kind's rule 3. A plain enqueue does not clear it, so it speaks of a job only while the very word stands in which the
-/// job was parked (`delayed`), or the next one (`queued`), and every other step that writes the cell clears it. The
-/// word that a cell's life begins with has a version below those of parked jobs. (The version wraps: a mark of the
-/// cell's former life could speak of a job that moves for the 1024th time. It would begin without a token, once.)
+/// CellHeader::cause of a job that waits: version of the word that it was parked in 10 | reason 3. A plain enqueue does
+/// not clear it, so it speaks of a job only while the very word stands in which the job was parked (`delayed`), or the
+/// next one (`queued`), and every other step that writes the cell clears it. The word that a cell's life begins with
+/// has a version below those of parked jobs. (The version wraps: a mark of the cell's former life could speak of a job
+/// that moves for the 1024th time. It would begin before those that wait, once.)
 struct WaitMark {
   enum class Reason : std::uint8_t {
     none = 0,
-    paused = 1,                  // its kind is paused
-    rate = 2,                    // it has a token, for the time that it is due
-    concurrency = 3,             // no slot was free
-    concurrency_with_token = 4,  // the same, and it has had its token
-    no_room = 5,                 // not parked: its last run found no room for a follow-up, and was put off
+    paused = 1,       // its kind is paused
+    rate = 2,         // no token was there
+    concurrency = 3,  // no slot was free
+    no_room = 5,      // not parked: its last run found no room for a follow-up, and was put off
   };
   Reason reason = Reason::none;
-  std::uint32_t revision = 0;
   std::uint32_t version = 0;
 
   constexpr std::uint16_t bits() const noexcept {
-    return static_cast<std::uint16_t>((version & 0x3ff) | static_cast<std::uint32_t>(reason) << 10 |
-                                      (revision & 7) << 13);
+    return static_cast<std::uint16_t>((version & 0x3ff) | static_cast<std::uint32_t>(reason) << 10);
   }
   static constexpr WaitMark of(std::uint32_t bits) noexcept {
-    return {.reason = static_cast<Reason>(bits >> 10 & 7), .revision = bits >> 13 & 7, .version = bits & 0x3ff};
+    return {.reason = static_cast<Reason>(bits >> 10 & 7), .version = bits & 0x3ff};
   }
   /// Returns the part of it that a lease note carries: all but the version.
   constexpr std::uint8_t note() const noexcept { return static_cast<std::uint8_t>(bits() >> 10); }
@@ -61,8 +58,7 @@ struct WaitMark {
     return word.state() == CellState::delayed && mark.version == word.version();
   }
 };
-static_assert(WaitMark::of(WaitMark{WaitMark::Reason::concurrency, 5, 1023}.bits()).revision == 5);
-static_assert(WaitMark::of_parked(WaitMark{WaitMark::Reason::rate, 1, 7}.bits(),
+static_assert(WaitMark::of_parked(WaitMark{WaitMark::Reason::rate, 7}.bits(),
                                   StateWord::make(3, 0, CellState::delayed, 7)) == WaitMark::Reason::rate);
 
 /// The due time of a parked job that the keeper brings back, not a clock.

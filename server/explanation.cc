@@ -109,9 +109,10 @@ std::string explain_rules(const EngineView& view, const JobView& job) {
   }
   if (!is_parked) return "";
   if (rule && job.parked == WaitMark::Reason::rate && rule->limits.rate.count != 0) {
-    return fmt::format("is limited: {} of kind {} may begin in {}, and its turn comes at {}{}", rule->limits.rate.count,
-                       job.info.kind, format_duration(rule->limits.rate.period), time_text(job.info.due_at),
-                       without_keeper(view, "begin it"));
+    const KindStatus counted = counts_of(view, rule->name).value_or(*rule);
+    return fmt::format("is limited: {} of kind {} may begin in {}, and {} wait for their turn{}",
+                       rule->limits.rate.count, job.info.kind, format_duration(rule->limits.rate.period),
+                       counted.waiting, without_keeper(view, "bring it back"));
   }
   if (rule && rule->limits.concurrency != 0 && job.parked != WaitMark::Reason::paused) {
     const KindStatus counted = counts_of(view, rule->name).value_or(*rule);

@@ -85,8 +85,7 @@ void view_history(const Segment& segment, CellIndex index, JobView& view) {
   const bool is_result = view.word.state() == CellState::completed;
   (is_result ? view.info.result : view.info.last_error) = std::move(text);
   if (is_result) view_result(segment, index, view.info);
-  const bool has_time = view.parked == WaitMark::Reason::none || view.parked == WaitMark::Reason::rate;
-  if (view.word.state() == CellState::delayed && has_time) {
+  if (view.word.state() == CellState::delayed && view.parked == WaitMark::Reason::none) {
     const DueTime due = DueTime::of(header.due_at.load());
     const std::uint64_t left_ns = due.ns - std::min(due.ns, lease_clock_ns());
     view.info.due_at = wall_time(due.is_wall ? due.ns : later_by(exact_wall_clock_ns(), left_ns));

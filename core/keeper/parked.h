@@ -6,13 +6,13 @@
 //   park.Q1  a parked job's mark, or a scan: note it             the next keeper's first scan finds it
 //   park.Q2  waiting = whether any job waits                     the next keeper does it again
 //   park.Q3  the kind is not paused (any more), permits are free,  as Q1
-//            or its rules have changed: promote the first ones
+//            tokens are there: promote the first ones
 //            (settle.P1 to settle.P3 of core/table/settling.h)
 //
 // Q2 comes before the look at the permits: see the end of core/flow_control/admission.h. Jobs of one kind come back in
 // the order of their levels, then of their enqueues; each goes to the end of its level and keeps its mark, so it is not
-// sent behind those that came after it. Where the number that runs is limited, as many come back as there are free
-// permits, less those that have come back and were not claimed yet.
+// sent behind those that came after it. Of a kind with limits as many come back as there are free permits and tokens,
+// less those that have come back and were not claimed yet.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +30,12 @@ class Parked {
   explicit Parked(Segment& segment) noexcept : segment_(&segment) {}
 
   /// Does Q1. `word` is delayed, for this reason.
-  void note(const JobTable& table, CellIndex index, StateWord word, WaitMark::Reason reason);
+  void note(const JobTable& table, CellIndex index, StateWord word);
   /// Does Q2 and Q3 for all kinds, at most `most` jobs. Returns true if more can be done at once.
   bool bring_back(Settling& settling, std::uint32_t most);
+
+  /// Returns when the next token is there that a job waits for: lease clock, or ~0.
+  std::uint64_t next_due_ns() const noexcept;
 
   /// As Timers::begin_rebuild() and end_rebuild().
   void begin_rebuild();
@@ -45,19 +48,17 @@ class Parked {
     std::uint64_t id = 0;
     auto operator<=>(const Entry& other) const noexcept = default;
   };
+  static constexpr std::uint64_t no_due = ~std::uint64_t{0};
   struct OfKind {
     std::vector<Entry> waiting;               // a heap, the first one in front
-    std::vector<Entry> dated;                 // they have a token, and come back by themselves when it is due
     std::vector<std::uint64_t> brought_back;  // and not claimed when we looked last
-    std::uint32_t revision = 0;               // of the rule that `dated` is about
-    std::size_t dated_bound = 1024;           // beyond it those that are over are dropped
+    std::uint64_t due_ns = no_due;            // of the next token, where only that is missing
   };
   using Kinds = std::map<std::uint32_t, OfKind>;
 
-  static void add(OfKind& kind, const Entry& entry, WaitMark::Reason reason);
-  static bool is_parked(const JobTable& table, std::uint64_t id) noexcept;
+  static void add(OfKind& kind, const Entry& entry);
   bool bring_back(Settling& settling, std::uint32_t number, OfKind& kind, std::uint32_t& most);
-  /// Returns how many jobs the rule allows to begin at this moment.
+  /// Returns how many jobs the rule allows to come back at this moment.
   std::uint32_t allowed(const JobTable& table, std::uint32_t number, OfKind& kind) const;
 
   Segment* segment_;

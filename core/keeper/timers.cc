@@ -36,9 +36,11 @@ void Timers::look_at(CellIndex index) {
   switch (word.state()) {
     case CellState::delayed: {
       const WaitMark::Reason reason = WaitMark::of_parked(table.header(index).cause.load(), word);
-      if (reason != WaitMark::Reason::none) parked_.note(table, index, word, reason);
-      const bool comes_by_itself = reason == WaitMark::Reason::none || reason == WaitMark::Reason::rate;
-      if (comes_by_itself) remember(id, DueTime::of(table.header(index).due_at.load()));
+      if (reason != WaitMark::Reason::none) {
+        parked_.note(table, index, word);
+      } else {
+        remember(id, DueTime::of(table.header(index).due_at.load()));
+      }
       break;
     }
     case CellState::completed:
@@ -177,8 +179,8 @@ bool Timers::run_due(std::uint32_t most) {
 }
 
 std::uint64_t Timers::next_due_ns() const noexcept {
-  std::uint64_t next = Reaper::no_deadline;
-  if (!by_lease_clock_.empty()) next = by_lease_clock_.front().due_ns;
+  std::uint64_t next = parked_.next_due_ns();
+  if (!by_lease_clock_.empty()) next = std::min(next, by_lease_clock_.front().due_ns);
   if (!by_wall_clock_.empty()) {
     next = std::min(next, KeeperMarks::on_lease_clock({.ns = by_wall_clock_.front().due_ns, .is_wall = true}));
   }

@@ -80,13 +80,12 @@ bool Claiming::try_claim(CellIndex index, StateWord seen, std::uint64_t now_ns, 
 }
 
 template <bool by_rules>
-inline bool Claiming::counts(const Claim& claim, std::uint64_t now_ns, std::uint32_t& count,
-                             std::uint32_t& most) noexcept {
+inline bool Claiming::counts(const Claim& claim, std::uint32_t& count, std::uint32_t& most) noexcept {
   if constexpr (!by_rules) {
     ++count;
     return true;
   } else {
-    switch (admission_.judge(claim, now_ns)) {
+    switch (admission_.judge(claim)) {
       case Admission::Verdict::begins:
         ++count;
         return true;
@@ -117,7 +116,7 @@ std::uint32_t Claiming::claim_by_rules(std::uint32_t rules, Claim* out, std::uin
       count += claimed;
       if (!settling_->is_direct(level)) settling_->call_keeper_if_half_empty(settling_->ring(level));
       was_cut_short = was_cut_short || parkings_left_ == 0;
-      if (claimed != 0 && book_->has_permit(out[count - 1].slot)) break;
+      if (claimed != 0 && book_->is_limited(out[count - 1].slot)) break;
     }
     if (count != 0 || !was_cut_short) return count;
   }
@@ -144,7 +143,7 @@ std::uint32_t Claiming::claim_front(std::uint32_t level, Claim* out, std::uint32
         if (--steps == 0) break;
         continue;
       }
-      if (counts<by_rules>(out[count], now_ns, count, most) && count % raise_every == 0) {
+      if (counts<by_rules>(out[count], count, most) && count % raise_every == 0) {
         ring.raise_head(position + 1);
         raised = position + 1;
       }
@@ -179,7 +178,7 @@ std::uint32_t Claiming::claim_matching(std::uint32_t level, Claim* out, std::uin
           if (--steps == 0) break;
           continue;
         }
-        counts<by_rules>(out[count], now_ns, count, most);
+        counts<by_rules>(out[count], count, most);
       } else {
         // Live, and another claimer's. If the header was read while the cell changed, the hint is dead by now, and
         // stays so.

@@ -102,7 +102,7 @@ class Claiming {
   /// Whether the walk over a ring goes on after a claim. `by_rules`: the claim is judged first, and counted if the job
   /// begins. Else it counts.
   template <bool by_rules>
-  bool counts(const Claim& claim, std::uint64_t now_ns, std::uint32_t& count, std::uint32_t& most) noexcept;
+  bool counts(const Claim& claim, std::uint32_t& count, std::uint32_t& most) noexcept;
   template <bool by_rules>
   std::uint32_t claim_from(std::uint32_t level, Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept {
     return kinds_.is_all() ? claim_front<by_rules>(level, out, most, now_ns)

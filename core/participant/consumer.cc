@@ -252,6 +252,11 @@ inline bool Consumer::hand_out(Participant& self, const Claim& claim, HeldLease&
     if (buried_as_expired(claim)) return false;
     parents_bytes = std::size_t{8} * table_.parents(claim.index);
   }
+  std::uint16_t permit_flag = 0;
+  if (book.is_limited(claim.slot)) [[unlikely]] {
+    if (!claiming_.admission().begin(claim)) return false;
+    if (book.has_permit(claim.slot)) permit_flag = holds_permit;
+  }
   book.slot(claim.slot).started_at_ns.store(claimed_at_wall_ns_, std::memory_order_relaxed);  // ORDER lease
   Level level_for_users = context_.handles.level(level);
   if (level >= level_count_) [[unlikely]] {
@@ -270,9 +275,7 @@ inline bool Consumer::hand_out(Participant& self, const Claim& claim, HeldLease&
   lease.level = level_for_users;
   lease.attempt = attempts + 1;
   lease.slot = claim.slot;
-  lease.flags = flags;
-  if (book.has_permit(claim.slot)) [[unlikely]]
-    lease.flags |= holds_permit;
+  lease.flags = flags | permit_flag;
   return true;
 }
 

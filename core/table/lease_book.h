@@ -92,14 +92,20 @@ class LeaseBook {
     std::uint32_t kind = 0;
     StateWord run{};  // the word that it was claimed with
   };
+  /// Whether its kind has limits: a permit is noted, or a token is to be taken when the run begins.
+  bool is_limited(std::uint32_t n) const noexcept { return (limited_ >> n & 1) != 0; }
+  void note_limited(std::uint32_t n) noexcept { limited_ |= std::uint64_t{1} << n; }
+  void forget_limited(std::uint32_t n) noexcept { limited_ &= ~(std::uint64_t{1} << n); }
   bool has_permit(std::uint32_t n) const noexcept { return (with_slot_ >> n & 1) != 0; }
   void note_permit(std::uint32_t n, PermitHold hold) noexcept {
     RINGMILL_INVARIANT(!has_permit(n));
     with_slot_ |= std::uint64_t{1} << n;
+    note_limited(n);
     holds_[n] = hold;
   }
   PermitHold forget_permit(std::uint32_t n) noexcept {
     with_slot_ &= ~(std::uint64_t{1} << n);
+    forget_limited(n);
     return holds_[n];
   }
 
@@ -110,6 +116,7 @@ class LeaseBook {
   std::vector<std::byte> buffers_;
   std::uint64_t free_ = ~std::uint64_t{0};
   std::uint64_t with_slot_ = 0;
+  std::uint64_t limited_ = 0;
   std::array<PermitHold, lease_slots> holds_;
 };
 

@@ -27,8 +27,8 @@ struct LevelLimits {
 
 /// The limits of one kind, over all levels and all processes of the engine.
 struct KindLimits {
-  /// Each attempt takes a token. In any span of time, tokens for at most burst + span * rate attempts come due. A job
-  /// never begins before its token is due, and later if no worker is free.
+  /// Each attempt takes a token when it begins, and waits for one. In any span of time at most burst + span * rate
+  /// attempts begin, also after a time in which none could. An attempt begins when claim() returns its job.
   Rate rate{};
   /// The size of the token bucket: how many may begin at once after a pause. 1 to 10000.
   std::uint32_t burst = 1;

@@ -58,13 +58,13 @@ TEST_F(FlowCommand, a_paused_kind_holds_no_other_jobs_up_and_goes_on_later) {
   EXPECT_TRUE(limits().empty());
 }
 
-TEST_F(FlowCommand, a_limited_job_says_when_its_turn_comes) {
+TEST_F(FlowCommand, a_limited_job_says_what_it_waits_for) {
   done("limit", {"--kind", "mail", "--rate", "1/h"});
   enqueue("a", "mail");
   const std::string second = enqueue("b", "mail");
   Command worker(words_for("work", {"--exec", "cat > /dev/null"}));
-  EXPECT_TRUE(await([&] { return explain(second).find("its turn comes at 20") != std::string::npos; }));
-  EXPECT_HAS(explain(second), " is queued, and is limited: 1 of kind mail may begin in 1h, and its turn comes at 20");
+  EXPECT_TRUE(await([&] { return explain(second).find("is limited") != std::string::npos; }));
+  EXPECT_HAS(explain(second), " is queued, and is limited: 1 of kind mail may begin in 1h, and 1 wait for their turn");
   ASSERT_EQ(limits().size(), 1U);
   EXPECT_EQ(limits()[0]["waiting"], 1);
   EXPECT_EQ(limits()[0]["rate"]["count"], 1);

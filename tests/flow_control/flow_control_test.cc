@@ -18,62 +18,16 @@
 #include "core/inspect/status_view.h"
 #include "ipc/sleepers.h"
 #include "ipc/wait_mark.h"
+#include "tests/flow_control/flow_world.h"
 #include "tests/support/child.h"
 #include "tests/support/core_test.h"
+#include "tests/support/levels.h"
 #include "tests/support/shared_block.h"
 
 namespace ringmill::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-CreateOptions with_capacity(std::uint32_t capacity) {
-  CreateOptions options = small_engine();
-  options.capacity = capacity;
-  return options;
-}
-
-struct FlowWorld : World {
-  explicit FlowWorld(const CreateOptions& options = small_engine(), const OpenOptions& opening = OpenOptions{})
-      : World(options, opening), core(scratch.open_core()) {}
-
-  JobId add(std::string_view payload = "payload", const JobOptions* options = nullptr) {
-    JobRequest asked = request(payload);
-    asked.options = options;
-    return must(participant->enqueue(asked));
-  }
-  JobId add_other(std::string_view level_name = "default") {
-    return must(participant->enqueue({.kind = other, .level = must(engine.level(level_name))}));
-  }
-  Job claim() { return must(participant->claim(generous)); }
-  /// Claims a job, completes it, and says which it was.
-  JobId run() {
-    Job job = claim();
-    const JobId id = job.id();
-    must(job.complete());
-    return id;
-  }
-  bool has_nothing() { return code_of(participant->claim()) == ErrorCode::would_block; }
-  /// The kind's status; nothing: it has no rule.
-  KindStatus rule() const {
-    const auto kinds = engine.status().kinds;
-    const auto found = std::ranges::find(kinds, kind_name, &KindStatus::name);
-    return found == kinds.end() ? KindStatus{} : *found;
-  }
-  const CellHeader& header(JobId id) const { return JobTable(core->segment).header(index_of(id)); }
-  WaitMark::Reason parked(JobId id) const {
-    return WaitMark::of_parked(header(id).cause.load(), JobTable(core->segment).word(index_of(id)));
-  }
-  std::vector<std::string> broken() const { return check_invariants(core->segment, false); }
-
-  std::shared_ptr<EngineCore> core;
-  Kind other = must(engine.kind("other"));
-  std::unique_ptr<Participant> participant = attach();
-};
-
-/// Each attempt takes a token of an hour: the first begins, all others wait.
-constexpr KindLimits one_an_hour{.rate = {.count = 1, .period = 1h}};
-constexpr KindLimits at_a_time(std::uint32_t count) { return {.concurrency = count}; }
 
 TEST(Pause, nothing_is_claimed_from_a_paused_level_and_the_others_go_on) {
   FlowWorld world;
@@ -164,97 +118,11 @@ TEST(Pause, a_parked_job_can_be_cancelled_and_expires) {
   must(world.engine.pause(world.kind));
   const JobId cancelled = world.add();
   const JobOptions options{.expires = 50ms};
-  const JobId expiring = world.add("", &options);
+  const JobId expiring = world.add("", options);
   EXPECT_TRUE(world.has_nothing());
   EXPECT_EQ(must(world.participant->cancel(cancelled)), Cancelled::before_start);
   EXPECT_EQ(world.state_of(cancelled), JobState::ended);
   EXPECT_TRUE(await([&] { return world.state_of(expiring) == JobState::dead; }));
-}
-
-TEST(Limits, a_rate_gives_each_job_its_time_and_the_times_are_an_interval_apart) {
-  FlowWorld world;
-  must(world.engine.limit(world.kind, {.rate = {.count = 6, .period = 1h}, .burst = 2}));
-  std::vector<JobId> ids;
-  for (int n = 0; n < 12; ++n) ids.push_back(world.add());
-  std::vector<Job> running;
-  running.push_back(must(world.participant->claim()));
-  running.push_back(must(world.participant->claim()));
-  EXPECT_TRUE(world.has_nothing());
-  constexpr std::uint64_t ten_minutes_ns = 600'000'000'000;
-  EXPECT_EQ(world.parked(ids[2]), WaitMark::Reason::rate);
-  for (std::size_t n = 3; n < ids.size(); ++n) {
-    EXPECT_EQ(world.parked(ids[n]), WaitMark::Reason::rate);
-    EXPECT_EQ(world.header(ids[n]).due_at - world.header(ids[n - 1]).due_at, ten_minutes_ns);
-  }
-  EXPECT_LE(world.header(ids[2]).due_at, lease_clock_ns() + ten_minutes_ns);
-}
-
-TEST(Limits, several_processes_start_as_many_jobs_as_the_rate_allows_and_no_fewer) {
-  FlowWorld world(with_capacity(2048));
-  constexpr std::uint32_t jobs = 500;
-  must(world.engine.limit(world.kind, {.rate = {.count = 1000, .period = 1s}}));
-  SharedBlock<std::array<std::atomic<std::uint64_t>, jobs>> started;
-  SharedBlock<std::atomic<std::uint32_t>> count;
-  for (std::uint32_t n = 0; n < jobs; ++n) world.add();
-  const std::uint64_t begin_ns = lease_clock_ns();
-  std::vector<std::unique_ptr<Child>> workers;
-  for (int n = 0; n < 4; ++n) {
-    workers.push_back(std::make_unique<Child>([&] {
-      auto engine = world.scratch.open(without_keeper);
-      const auto worker = must(engine.attach(Role::worker));
-      while (count->load() < jobs) {
-        auto job = worker->claim(20ms);
-        if (!job) continue;
-        (*started)[count->fetch_add(1)] = lease_clock_ns();
-        must(job->complete());
-      }
-      return 0;
-    }));
-  }
-  for (auto& worker : workers) EXPECT_EQ(worker->wait(), 0);
-  ASSERT_EQ(count->load(), jobs);
-  // Never more than the tokens that have come due: the n-th start comes n intervals after the first at the earliest.
-  std::vector<std::uint64_t> times(started->begin(), started->end());
-  std::ranges::sort(times);
-  for (std::uint32_t n = 0; n < jobs; ++n) EXPECT_GE(times[n], begin_ns + n * 1'000'000ULL) << n;
-  // And no token was taken in vain: the bucket's word has moved by one interval a job.
-  const std::uint64_t word = world.core->segment.kind_rule(static_cast<std::uint32_t>(world.kind)).next_token_ns;
-  EXPECT_LE(word, times.back() + 1'000'000);
-  EXPECT_TRUE(world.broken().empty());
-}
-
-TEST(Limits, jobs_that_wait_for_the_old_rate_come_at_once_when_it_is_taken_off) {
-  FlowWorld world;
-  must(world.engine.limit(world.kind, one_an_hour));
-  for (int n = 0; n < 5; ++n) world.add();
-  world.run();
-  EXPECT_TRUE(world.has_nothing());
-  EXPECT_EQ(world.rule().waiting, 4U);
-  must(world.engine.limit(world.kind, {}));
-  for (int n = 0; n < 4; ++n) world.run();
-  EXPECT_TRUE(world.engine.status().kinds.empty());
-}
-
-TEST(Limits, a_token_of_the_old_rate_does_not_count_for_the_new_one) {
-  FlowWorld world;
-  must(world.engine.limit(world.kind, {.rate = {.count = 1, .period = 100ms}}));
-  for (int n = 0; n < 3; ++n) world.add();
-  world.run();
-  EXPECT_TRUE(world.has_nothing());
-  must(world.engine.limit(world.kind, one_an_hour));
-  world.run();  // the new bucket is full
-  EXPECT_TRUE(await([&] { return world.has_nothing() && world.rule().waiting == 1; }));
-  std::this_thread::sleep_for(250ms);
-  EXPECT_TRUE(world.has_nothing());
-}
-
-TEST(Limits, each_attempt_takes_a_token) {
-  FlowWorld world;
-  must(world.engine.limit(world.kind, one_an_hour));
-  const JobId id = world.add();
-  must(world.claim().release());
-  EXPECT_TRUE(world.has_nothing());
-  EXPECT_EQ(world.parked(id), WaitMark::Reason::rate);
 }
 
 TEST(Limits, no_more_run_at_a_time_than_the_limit_says_over_several_processes) {
@@ -372,16 +240,20 @@ TEST(Limits, jobs_that_run_when_their_kind_gets_its_limit_count) {
   EXPECT_TRUE(world.has_nothing());
 }
 
-TEST(Limits, rate_and_concurrency_hold_together_and_a_job_keeps_its_token) {
+TEST(Limits, rate_and_concurrency_hold_together) {
   FlowWorld world;
   must(world.engine.limit(world.kind, {.rate = {.count = 2, .period = 1h}, .burst = 2, .concurrency = 1}));
   world.add();
   const JobId second = world.add();
   Job job = world.claim();
   EXPECT_TRUE(world.has_nothing());
-  EXPECT_EQ(world.parked(second), WaitMark::Reason::concurrency_with_token);
+  EXPECT_EQ(world.parked(second), WaitMark::Reason::concurrency);
   must(job.complete());
-  EXPECT_EQ(world.claim().id(), second) << "its token was taken a second time";
+  Job next = world.claim();
+  EXPECT_EQ(next.id(), second);
+  const JobId third = world.add();
+  must(next.complete());
+  EXPECT_TRUE(await([&] { return world.has_nothing() && world.parked(third) == WaitMark::Reason::rate; }));
 }
 
 TEST(Limits, batches_take_one_job_of_a_kind_whose_number_is_limited) {
