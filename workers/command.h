@@ -76,6 +76,9 @@ class Command {
   /// says `until_ns`. What the command left open to others of its group does not keep it from having ended.
   Event wait(int interrupt, std::uint64_t until_ns);
 
+  /// Of the shell, which leads a session and a group; -1 after finish().
+  pid_t process() const noexcept { return process_; }
+
   /// To every process of the group, those that are stopped included: they go on, so that the signal reaches them.
   void signal_group(int signal) noexcept;
 

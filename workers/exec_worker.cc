@@ -12,6 +12,7 @@
 #include <csignal>
 #include <new>
 #include <string>
+#include <thread>
 
 #include "core/base/log.h"
 #include "ipc/clock.h"
@@ -21,6 +22,8 @@ namespace ringmill {
 namespace {
 
 constexpr int status_rejected = 100;
+/// A shell whose command was ended by signal N exits with this and N.
+constexpr int status_of_signal = 128;
 constexpr int no_interrupt = -1;
 constexpr std::uint64_t for_ever_ns = ~std::uint64_t{0};
 /// The interval at which a running command's job is checked for a cancellation.
@@ -59,6 +62,29 @@ struct Parents {
   std::string ids;
   File file;  // with the ids, if they are too many
 };
+
+/// While it lives the keeper knows of the job's command, so that the command does not outlive this process.
+class NotedSession {
+ public:
+  explicit NotedSession(Job& job) noexcept : job_(job) { job_.note_session(1); }
+  NotedSession(const NotedSession&) = delete;
+  NotedSession& operator=(const NotedSession&) = delete;
+  ~NotedSession() { job_.note_session(0); }
+
+ private:
+  Job& job_;
+};
+
+/// A service manager that stops this worker signals its commands as well, at the same moment. Such an end is no failure
+/// of the command. Our own signal may come a little later.
+bool ended_with_worker(const JobContext& job, const CommandEnd& end) {
+  const int signal = end.signal != 0 ? end.signal : end.status - status_of_signal;
+  if (signal != SIGTERM && signal != SIGINT && signal != SIGHUP) return false;
+  for (int looks = 0; looks < 10 && !job.is_stopping(); ++looks) {
+    std::this_thread::sleep_for(std::chrono::milliseconds{10});
+  }
+  return job.is_stopping();
+}
 
 /// Puts a longer list into a file in memory, which lives as long as a process has it open.
 Result<Parents> hand_over_parents(const std::vector<JobId>& parents) {
@@ -155,8 +181,10 @@ JobOutcome ExecWorker::run_shell(JobContext& job) {
       std::max<std::uint64_t>(options_.on_result ? options_.most_output : most_result_bytes_, Command::most_output);
   const CommandExtras extras{.most_spooled = most_output - Command::most_output,
                              .handed_over = parents->file ? &parents->file : nullptr};
+  const NotedSession noted(job.job());
   auto command = Command::start(options_.command, environment, job.payload(), extras);
   if (!command) return not_started(command.error());
+  job.job().note_session(command->process());
   while (true) {
     const std::uint64_t look_at_ns = std::min(steady_clock_ns() + look_every_ns, over_at_ns);
     switch (command->wait(ending_->descriptor(), look_at_ns)) {
@@ -219,6 +247,7 @@ JobOutcome ExecWorker::outcome_of(JobContext& job, const CommandEnd& end) const 
     if (options_.on_result) options_.on_result({job.id(), end.output, end.more_output, end.output_was_cut});
     return completed(job, end);
   }
+  if (ended_with_worker(job, end)) return JobOutcome::release();
   std::string reason = "the command ended with status " + std::to_string(end.status);
   if (end.signal != 0) reason = "the command was ended by signal " + std::to_string(end.signal);
   if (end.status < 0 && end.signal == 0) reason = "the command ended, and another part of this process took its status";

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/keeper/left_session.h"
 #include "core/keeper/reap_rules.h"
 #include "core/table/bundles.h"
 #include "core/table/evictable.h"
@@ -25,6 +26,10 @@ bool Reaper::take_over(std::uint32_t number) noexcept {
   }
   Sleepers(*segment_, segment_->signals().sleepers).withdraw(number);  // reap.D2
   Sleepers(*segment_, segment_->signals().space_waiters).withdraw(number);
+  if (entry.session.load() != 0) {
+    static_cast<void>(sentence_on_loss(number + 1));  // first: it may be reaped meanwhile, and nothing tells any more
+    end_left_session(entry);                          // reap.K
+  }
   const std::uint32_t owner = number + 1;
   if (has_decided_bundle(settling_.table(), entry, owner)) publish_bundle(settling_, entry, owner);  // reap.B
   for (const LeaseSlot& slot : entry.leases) reap_slot(slot, owner);                                 // reap.D3

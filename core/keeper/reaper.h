@@ -3,6 +3,8 @@
 //                                                              killed just after the step (the reaper may die too)
 //   reap.D1  CAS the entry: alive or starting -> reaping       the next keeper sees reaping, and begins at D2
 //   reap.D2  clear its sleeping signs                          again
+//   reap.K   kill what is left of its command's session        again, unless the word was cleared: then its commands
+//            (core/keeper/left_session.h)                      were killed, or are about to be
 //   reap.B   publish a decided bundle (core/table/bundles.h)   again: what is published is not filling any more
 //   reap.D3  each lease slot: the rule for the cell's state    again: a cell whose word has moved on is left alone
 //   reap.D4  each id of the placing list: push the hint again  again: doubled hints are harmless

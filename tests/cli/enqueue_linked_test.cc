@@ -39,6 +39,26 @@ TEST_F(LinkedCommand, a_chain_runs_line_after_line) {
   EXPECT_EQ(drain(), (Words{"one", "two", "three"}));
 }
 
+TEST_F(LinkedCommand, a_chain_is_cancelled_as_a_whole_by_any_of_its_jobs) {
+  const auto ids = ids_with({"--lines", "-", "--chain"}, "extract\nsummarise\nnotify\n");
+  const auto other = ids_with({"--lines", "-", "--chain"}, "a\nb\n");
+  const Ran ran = on_engine("cancel", {ids[1], "--chain"});
+  EXPECT_EQ(ran.exit_code, 0) << ran.err;
+  EXPECT_EQ(ran.out, "3 cancelled before they began, 0 asked to stop\n");
+  EXPECT_EQ(on_engine("dead", {"list"}).out, "no dead letters\n");
+  EXPECT_EQ(on_engine("cancel", {ids[1], "--chain"}).exit_code, 1);
+  EXPECT_EQ(drain(), (Words{"a", "b"}));
+}
+
+TEST_F(LinkedCommand, a_job_whose_parent_was_cancelled_is_cancelled_and_no_dead_letter) {
+  const auto ids = ids_with({"--lines", "-", "--chain", "--keep-result", "1h"}, "one\ntwo\n");
+  EXPECT_EQ(on_engine("cancel", {ids[0]}).exit_code, 0);
+  Command keeper(words_for("keeper", {"--foreground"}));
+  EXPECT_TRUE(await([&] { return state_of(ids[1]) == "cancelled"; }));
+  EXPECT_EQ(on_engine("dead", {"list"}).out, "no dead letters\n");
+  EXPECT_EQ(keeper.end_by(SIGTERM).exit_code, 0);
+}
+
 TEST_F(LinkedCommand, a_callback_runs_last_and_finds_its_parents_results) {
   const auto ids = ids_with({"--lines", "-", "--callback", "join", "--callback-payload", "all"}, "a\nb\n");
   ASSERT_EQ(ids.size(), 3U);

@@ -284,7 +284,7 @@ TEST(ExecWorkers, of_what_a_failed_command_said_the_last_line_is_kept) {
   options.cell_size = 256;
   ExecWorld world(options);
   const JobOptions later{.retry_policy = must(world.engine.retry_policy("fixed:1h"))};
-  const JobId id = must(world.producer->enqueue({.kind = world.kind, .level = world.level, .options = &later}));
+  const JobId id = must(world.producer->enqueue({.kind = world.kind, .level = world.level, .options = later}));
   ExecWorker worker(world.engine, {.command = "for n in $(seq 400); do echo debug: step $n of the import is fine >&2; "
                                               "done; echo FATAL: disk quota exceeded for user bob >&2; exit 1"});
   const LogCapture said;
@@ -337,7 +337,7 @@ TEST(ExecWorkers, a_command_that_runs_longer_than_its_jobs_timeout_is_ended_and_
   ExecWorld world;
   const JobOptions once{.max_attempts = 1};
   const JobId id =
-      must(world.producer->enqueue({.kind = world.kind, .level = world.level, .lease = 200ms, .options = &once}));
+      must(world.producer->enqueue({.kind = world.kind, .level = world.level, .lease = 200ms, .options = once}));
   const WorkerStatus did = world.drain({.command = "sleep 600 & sleep 600"});
   EXPECT_EQ(did.failed, 1U);
   EXPECT_EQ(did.dead, 1U);
@@ -347,7 +347,7 @@ TEST(ExecWorkers, a_command_that_runs_longer_than_its_jobs_timeout_is_ended_and_
 TEST(ExecWorkers, the_command_of_a_job_that_is_cancelled_is_ended) {
   ExecWorld world;
   const JobOptions kept{.keep_result = 1min};
-  const JobId id = must(world.producer->enqueue({.kind = world.kind, .level = world.level, .options = &kept}));
+  const JobId id = must(world.producer->enqueue({.kind = world.kind, .level = world.level, .options = kept}));
   ExecWorker worker(world.engine, {.command = "trap 'exit 0' TERM; sleep 600 & wait"});
   Running running(worker);
   ASSERT_TRUE(await([&] { return world.state_of(id) == JobState::running; }));
@@ -505,6 +505,64 @@ TEST(ExecWorkers, a_worker_that_is_killed_takes_its_commands_shell_with_it) {
   const pid_t command = noted_pid(world.note());
   child.kill();
   EXPECT_TRUE(await([&] { return is_gone(command); }));
+}
+
+TEST(ExecWorkers, everything_that_a_killed_workers_command_has_started_dies_before_the_job_goes_on) {
+  GatedWorld world;
+  const JobId id = world.add();
+  const std::filesystem::path inner = world.note().string() + "-inner";
+  Child child([&] {
+    Engine opened = world.scratch.open(without_keeper);
+    const std::string inside = "trap \"\" HUP TERM; echo $$ > " + inner.string() + "; sleep 600";
+    return ExecWorker(opened, {.command = "sh -c '" + inside + "' & wait"}).run() ? 0 : 1;
+  });
+  const pid_t left = noted_pid(inner);
+  child.kill();
+  EXPECT_FALSE(is_gone(left));  // only the shell dies with its worker
+  const Engine keeper = world.scratch.open();
+  auto next = must(world.engine.attach(Role::worker));
+  const Job job = must(next->claim(10s));
+  EXPECT_EQ(job.id(), id);
+  EXPECT_TRUE(is_gone(left)) << "it ran beside the next attempt";
+}
+
+TEST(ExecWorkers, a_session_that_shared_memory_names_is_left_alone_if_it_is_no_command_of_the_job) {
+  GatedWorld world;
+  world.add();
+  Child bystander([] {
+    ::setsid();
+    ::pause();
+    return 0;
+  });
+  EXPECT_TRUE(await([&] { return ::getsid(bystander.pid()) == bystander.pid(); }));
+  Child worker([&] {
+    Engine opened = world.scratch.open(without_keeper);
+    const auto participant = must(opened.attach(Role::worker));
+    Job job = must(participant->claim(10s));
+    job.note_session(bystander.pid());
+    ::_exit(0);
+    return 0;
+  });
+  EXPECT_EQ(worker.wait(), 0);
+  const Engine keeper = world.scratch.open();
+  auto next = must(world.engine.attach(Role::worker));
+  EXPECT_EQ(must(next->claim(10s)).attempt(), 2U);
+  EXPECT_FALSE(is_gone(bystander.pid()));
+  bystander.kill();
+}
+
+TEST(ExecWorkers, a_command_that_is_ended_together_with_its_worker_counts_no_attempt) {
+  GatedWorld world;
+  const JobId id = world.add();
+  ExecWorker worker(world.engine, {.command = world.note_and_wait()});
+  Running running(worker);
+  const pid_t command = noted_pid(world.note());
+  ::kill(command, SIGTERM);  // as a service manager does, to all processes at once
+  worker.stop();
+  must(running.wait());
+  EXPECT_EQ(world.attempts_of(id), 0U);
+  EXPECT_TRUE(must(world.engine.job(id)).last_error.empty());
+  EXPECT_EQ(world.state_of(id), JobState::queued);
 }
 
 TEST(ExecWorkers, options_out_of_their_bounds_are_refused) {
