@@ -6,10 +6,10 @@
 
 #include "core/base/log.h"
 #include "core/dead_letters/store.h"
+#include "core/engine/letter_retry.h"
 #include "core/instance/engine_files.h"
 #include "server/api.h"
 #include "server/api_text.h"
-#include "server/letter_retry.h"
 
 namespace ringmill {
 

@@ -60,6 +60,9 @@ constexpr const char* make_meta = R"sql(CREATE TABLE meta(
 constexpr std::string_view cut_column = ",\n  payload_cut_from INTEGER NOT NULL DEFAULT 0";
 constexpr const char* add_cuts = "ALTER TABLE letter ADD COLUMN payload_cut_from INTEGER NOT NULL DEFAULT 0";
 
+constexpr std::string_view retried_table =
+    "CREATE TABLE retried(id INTEGER PRIMARY KEY, job INTEGER NOT NULL, at INTEGER NOT NULL) STRICT";
+
 constexpr SqlWords words{
     .busy = "another process has been writing dead letters for too long",
     .no_space = "the disk has no room for dead letters",
@@ -138,8 +141,9 @@ Result<void> prepare_for_cuts(SqlConnection& connection) {
 Result<bool> has_our_tables(SqlConnection& connection) {
   std::string before_cuts = make_letter;
   before_cuts.erase(before_cuts.find(cut_column), cut_column.size());
-  const std::array<SqlTable, 2> ours{
-      {{.name = "letter", .texts = {make_letter, before_cuts}}, {.name = "meta", .texts = {make_meta}}}};
+  const std::array<SqlTable, 3> ours{{{.name = "letter", .texts = {make_letter, before_cuts}},
+                                      {.name = "meta", .texts = {make_meta}},
+                                      {.name = "retried", .texts = {retried_table}, .is_optional = true}}};
   return holds_exactly(connection, ours);
 }
 

@@ -23,6 +23,10 @@ inline constexpr std::string_view letter_columns_before_cuts =
     "id, died_at, kind, level, cause, attempts, max_attempts, enqueued_at, worker, lease_ms, backoff, keep_result_ms, "
     "bury_when_worker_lost, bytes, last_error, payload, 0";
 
+/// Where letters went that were retried: made when the first one is.
+inline constexpr const char* make_retried =
+    "CREATE TABLE IF NOT EXISTS retried(id INTEGER PRIMARY KEY, job INTEGER NOT NULL, at INTEGER NOT NULL) STRICT";
+
 /// Opens the file, checks whose and what it is, and makes the tables if it may.
 Result<SqlConnection> open_dead_letters(const Directory& directory, DeadLetterStore::Access access,
                                         const DeadLetterLimits& limits, std::chrono::milliseconds busy_wait);

@@ -13,6 +13,8 @@
 #include "core/base/log.h"
 #include "core/base/sqlite.h"
 #include "core/dead_letters/filter_columns.h"
+#include "core/dead_letters/open_stores.h"
+#include "core/dead_letters/retried.h"
 #include "core/dead_letters/schema.h"
 #include "ipc/fork_guard.h"
 #include "ipc/registry.h"
@@ -75,24 +77,6 @@ Error opened_by_parent() {
   return Error(ErrorCode::after_fork, "these dead letters were opened by the parent process: open them again");
 }
 
-/// How many stores this process's memory knows, and in which process the last of them was opened.
-///
-/// SQLite remembers in that memory which locks it holds. The child of a fork has the memory and not the locks: a
-/// connection that it opened to the same file would go without them. So a child whose parent had a store open at the
-/// fork may open none before it calls exec().
-struct OpenStores {
-  std::atomic<std::uint32_t> count{0};
-  std::atomic<std::uint32_t> fork_generation{0};
-};
-OpenStores& open_stores() noexcept {
-  static OpenStores stores;
-  return stores;
-}
-
-bool has_parents_stores() noexcept {
-  return open_stores().count.load() != 0 && open_stores().fork_generation.load() != fork_generation();
-}
-
 }  // namespace
 
 std::uint64_t size_of(const DeadLetter& letter) noexcept {
@@ -125,6 +109,10 @@ class DeadLetterStore::Implementation {
 
   Result<Meta> meta();
   Result<void> store(const Meta& meta);
+  Result<void> commit(SqlTransaction& transaction, const Meta& meta) {
+    if (auto stored = store(meta); !stored) return stored;
+    return transaction.commit();
+  }
   Result<void> insert_all(std::span<const DeadLetter> letters, Meta& meta, std::size_t& fresh);
   /// Returns the ids of the letters that `filter` selects behind `after`, and moves `after` to the last of them.
   Result<std::vector<std::int64_t>> some_ids(const FilterColumns& filter, std::int64_t& after);
@@ -427,8 +415,7 @@ Result<std::size_t> DeadLetterStore::bury(std::span<const DeadLetter> letters) {
     if (!made) return std::unexpected(made.error());
     dropped = *made;
   }
-  if (auto stored = self.store(*meta); !stored) return std::unexpected(stored.error());
-  if (auto committed = transaction->commit(); !committed) return std::unexpected(committed.error());
+  if (auto done = self.commit(*transaction, *meta); !done) return std::unexpected(done.error());
   for (const DeadLetter& letter : cut) {
     log().warn(
         "job {} is dead, and its payload of {} bytes is longer than all dead letters of {} may be together: the first "
@@ -476,7 +463,7 @@ Result<std::uint64_t> DeadLetterStore::list(const DeadLetterFilter& filter, Orde
   }
 }
 
-Result<std::uint64_t> DeadLetterStore::remove(std::span<const JobId> ids) {
+Result<std::uint64_t> DeadLetterStore::remove(std::span<const JobId> ids, std::span<const JobId> jobs) {
   Implementation& self = *implementation_;
   if (self.is_childs_copy()) return std::unexpected(opened_by_parent());
   std::vector<std::int64_t> columns;
@@ -485,11 +472,19 @@ Result<std::uint64_t> DeadLetterStore::remove(std::span<const JobId> ids) {
   if (!transaction) return std::unexpected(transaction.error());
   auto meta = self.meta();
   if (!meta) return std::unexpected(meta.error());
+  if (!jobs.empty()) {
+    const auto noted = note_retried(self.connection, ids, jobs, meta->limits.age);
+    if (!noted) return std::unexpected(noted.error());
+  }
   const auto count = self.erase_all(columns, *meta);
   if (!count) return std::unexpected(count.error());
-  if (auto stored = self.store(*meta); !stored) return std::unexpected(stored.error());
-  if (auto committed = transaction->commit(); !committed) return std::unexpected(committed.error());
+  if (auto done = self.commit(*transaction, *meta); !done) return std::unexpected(done.error());
   return static_cast<std::uint64_t>(*count);
+}
+
+Result<std::optional<JobId>> DeadLetterStore::retried_as(JobId id) const {
+  if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
+  return find_retried(implementation_->connection, id);
 }
 
 Result<std::uint64_t> DeadLetterStore::purge(const DeadLetterFilter& filter) {
@@ -507,8 +502,7 @@ Result<std::uint64_t> DeadLetterStore::purge(const DeadLetterFilter& filter) {
     if (!ids) return std::unexpected(ids.error());
     const auto count = self.erase_all(*ids, *meta);
     if (!count) return std::unexpected(count.error());
-    if (auto stored = self.store(*meta); !stored) return std::unexpected(stored.error());
-    if (auto committed = transaction->commit(); !committed) return std::unexpected(committed.error());
+    if (auto done = self.commit(*transaction, *meta); !done) return std::unexpected(done.error());
     total += static_cast<std::uint64_t>(*count);
     if (*count != 0) self.give_back_pages();
     if (ids->size() < most_in_transaction) return total;
@@ -525,8 +519,7 @@ Result<std::uint64_t> DeadLetterStore::expire() {
   const auto count = self.erase_expired(*meta);
   if (!count) return std::unexpected(count.error());
   if (*count == 0) return 0;
-  if (auto stored = self.store(*meta); !stored) return std::unexpected(stored.error());
-  if (auto committed = transaction->commit(); !committed) return std::unexpected(committed.error());
+  if (auto done = self.commit(*transaction, *meta); !done) return std::unexpected(done.error());
   return static_cast<std::uint64_t>(*count);
 }
 

@@ -9,7 +9,7 @@
 //   retry.T1  lock_retries()         one process at a time; the kernel ends the lock with its holder
 //   retry.T2  list() or find()       nothing is changed
 //   retry.T3  enqueue, Durability::durable  killed now: a job and its letter; the next retry makes a second one
-//   retry.T4  remove()               the letter is gone; the job has begun anew, under another id
+//   retry.T4  remove()                       the letter is gone; the job has begun anew, under another id
 // No transaction is open during T3, so the journal and the burial thread never wait for a retry.
 //
 // Burying goes the other way round: the letter is durable first, then the job leaves the table. Killed in between, the
@@ -48,14 +48,6 @@ struct DeadLetterLimits {
   /// Letters older than this go. Zero: none does.
   std::chrono::seconds age = std::chrono::days{30};
   WhenFull when_full = WhenFull::drop_oldest;
-};
-
-/// Which letters are meant. What is left out holds for all.
-struct DeadLetterFilter {
-  std::optional<std::string> kind{};
-  std::optional<std::string> level{};
-  std::optional<DeathCause> cause{};
-  std::optional<std::chrono::system_clock::time_point> died_before{};
 };
 
 struct DeadLetterTotals {
@@ -113,8 +105,11 @@ class DeadLetterStore {
   Result<std::uint64_t> list(const DeadLetterFilter& filter, Order order,
                              const std::function<bool(const DeadLetter&)>& visit) const;
 
-  /// How many of them were there.
-  Result<std::uint64_t> remove(std::span<const JobId> ids);
+  /// How many of them were there. T4: `jobs` are those that they have become, in the same order. That is remembered for
+  /// as long as letters are kept, or for 30 days. Empty: they were not retried.
+  Result<std::uint64_t> remove(std::span<const JobId> ids, std::span<const JobId> jobs = {});
+  /// Returns the job that a letter became; nothing: it was not retried, or too long ago.
+  Result<std::optional<JobId>> retried_as(JobId id) const;
   /// Removes what `filter` means, in transactions of most_in_transaction. After an error some are gone.
   Result<std::uint64_t> purge(const DeadLetterFilter& filter);
   /// Removes letters that are too old by the limits, at most most_in_transaction; bury() does it as well.

@@ -11,6 +11,7 @@
 #include "core/base/kinds.h"
 #include "core/base/log.h"
 #include "core/dead_letters/store.h"
+#include "core/engine/core_of.h"
 #include "core/engine/engine_creation.h"
 #include "core/engine/opening.h"
 #include "core/flow_control/flow_book.h"
@@ -58,6 +59,9 @@ Result<JobInfo> with_letter(const Directory& directory, JobId id, Result<JobInfo
   const auto store = DeadLetterStore::open(directory, DeadLetterStore::Access::read_only);
   const auto letter = store ? store->find(id) : std::unexpected(store.error());
   if (letter) return info_of(*letter);
+  if (store && found) {
+    if (const auto job = store->retried_as(id); job && *job) found->retried_as = **job;
+  }
   if (letter.error().code() == ErrorCode::not_found) return found;
   return std::unexpected(letter.error());  // unreadable letters are not the same as none
 }
@@ -125,6 +129,8 @@ Result<Engine> Engine::open_or_create(const std::filesystem::path& directory, co
 }
 
 void Engine::close() noexcept { implementation_.reset(); }
+
+std::shared_ptr<EngineCore> core_of(const Engine& engine) noexcept { return engine.implementation_->core; }
 
 Result<void> Engine::remove(const std::filesystem::path& given, bool force) try {
   const auto path = EngineFiles::full_path(given);

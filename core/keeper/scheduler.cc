@@ -8,6 +8,8 @@
 #include "core/base/log.h"
 #include "core/levels/level_names.h"
 #include "core/participant/attach.h"
+#include "core/retry/retry_policies.h"
+#include "core/table/unique_jobs.h"
 
 namespace ringmill {
 
@@ -23,6 +25,15 @@ constexpr auto room_wait = 1s;
 constexpr auto durable_wait = 5s;
 /// The most failing schedules that are logged at once: many can fail for one reason.
 constexpr std::size_t most_lines_in_turn = 10;
+
+/// Whether a job of this unique key waits or runs.
+bool is_alive(const Segment& segment, std::string_view key) {
+  const auto id = UniqueJobs(segment).look(UniqueKey::of(key));
+  if (!id) return false;
+  const StateWord word = JobTable(segment).word(index_of(*id));
+  return word.generation() == generation_of(*id) && word.has_job() && word.state() != CellState::completed &&
+         word.state() != CellState::cancelled && word.state() != CellState::burying;
+}
 
 }  // namespace
 
@@ -109,7 +120,7 @@ Result<void> Scheduler::enqueue(std::span<const DueSchedule> due, ScheduleBook& 
   for (const DueSchedule& one : due) {
     if (!all) break;
     const Enqueued enqueued = enqueue(one, **producer, wait);
-    if (enqueued.last) marks.push_back({one.schedule.name, *enqueued.last});
+    if (enqueued.last) marks.push_back({one.schedule.name, *enqueued.last, enqueued.job});
     if (!enqueued.error) continue;
     troubles.push_back({one.schedule.name, enqueued.error->message()});
     // The engine is full: try the other ticks without waiting.
@@ -132,7 +143,7 @@ Result<void> Scheduler::enqueue(std::span<const DueSchedule> due, ScheduleBook& 
 Scheduler::Enqueued Scheduler::enqueue(const DueSchedule& due, Participant& producer, std::chrono::seconds wait) {
   const Schedule& schedule = due.schedule;
   const Segment& segment = engine_->segment;
-  const auto refused = [](Error error) { return Enqueued{.last = std::nullopt, .error = std::move(error)}; };
+  const auto refused = [](Error error) { return Enqueued{.error = std::move(error)}; };
   const auto level = level_named(segment, schedule.level);
   if (!level) return refused(level.error());
   if (schedule.payload.size() > segment.geometry().max_payload) {
@@ -141,15 +152,28 @@ Scheduler::Enqueued Scheduler::enqueue(const DueSchedule& due, Participant& prod
   }
   const auto kind = intern_kind(segment, schedule.kind);
   if (!kind) return refused(kind.error());
-  const JobRequest request{.kind = *kind, .level = *level, .payload = as_payload(schedule.payload)};
+  const TickJob& job_words = schedule.job;
+  JobRequest request{.kind = *kind, .level = *level, .payload = schedule.payload, .lease = job_words.lease};
+  request.options.max_attempts = job_words.max_attempts;
+  request.options.expires = job_words.expires;
+  if (!job_words.backoff.empty()) {
+    const auto policy = RetryPolicies::intern(segment, job_words.backoff);
+    if (!policy) return refused(policy.error());
+    request.options.retry_policy = *policy;
+  }
   Enqueued enqueued;
+  std::optional<TickTime> before = schedule.last_job;
   for (const TickTime tick : due.ticks) {
+    if (job_words.no_overlap && before && is_alive(segment, unique_key_of(schedule.name, *before))) {
+      enqueued.last = tick;
+      continue;
+    }
     const auto job = producer.enqueue_unique(request, unique_key_of(schedule.name, tick), unique_for, wait);  // tick.T2
     if (!job) {
       enqueued.error = job.error();
       break;
     }
-    enqueued.last = tick;
+    enqueued.last = enqueued.job = before = tick;
   }
   return enqueued;
 }

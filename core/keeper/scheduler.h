@@ -28,7 +28,8 @@ class Scheduler {
 
  private:
   struct Enqueued {
-    std::optional<TickTime> last{};  // the ticks up to this one are jobs
+    std::optional<TickTime> last{};  // the ticks up to this one are jobs, or were passed over
+    std::optional<TickTime> job{};   // the last one that is a job
     std::optional<Error> error{};    // why the others are not
   };
 

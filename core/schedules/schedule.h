@@ -16,6 +16,8 @@
 #include <vector>
 
 #include <ringmill/error.h>
+#include <ringmill/job.h>
+#include <ringmill/schedules.h>
 
 #include "core/schedules/cron.h"
 #include "core/schedules/zone.h"
@@ -25,15 +27,6 @@ namespace ringmill {
 /// To the millisecond, as it is stored.
 using TickTime = std::chrono::sys_time<std::chrono::milliseconds>;
 
-/// Says what is done for ticks that passed while the engine had no keeper. (A paused schedule has no ticks.)
-enum class MissedTicks : std::uint8_t {
-  once,  ///< one job for all of them, the last one's
-  skip,  ///< nothing: only a tick that is at most a second old counts
-  all,   ///< a job for each, up to most_ticks_at_once in a turn
-};
-std::string_view name_of(MissedTicks missed) noexcept;
-std::optional<MissedTicks> missed_ticks_of(std::string_view name) noexcept;
-
 /// By a cron expression on the clocks of a zone.
 struct CronTimes {
   Cron cron;
@@ -42,7 +35,7 @@ struct CronTimes {
 
 /// At fixed intervals of real time: tick k is at created_at + k * interval, k from 1.
 struct EveryTimes {
-  static constexpr std::chrono::milliseconds least = std::chrono::seconds(1);
+  static constexpr std::chrono::milliseconds least = std::chrono::milliseconds(100);
   static constexpr std::chrono::milliseconds most = std::chrono::days(3650);
   std::chrono::milliseconds interval;
 };
@@ -57,12 +50,25 @@ struct BrokenTimes {
 
 using TickTimes = std::variant<CronTimes, EveryTimes, BrokenTimes>;
 
+/// What its jobs ask for, beside kind, level and payload.
+struct TickJob {
+  std::chrono::milliseconds lease{0};
+  std::uint16_t max_attempts = default_max_attempts;
+  std::string backoff{};  // as Engine::retry_policy() takes it; empty: the default
+  std::chrono::milliseconds expires{0};
+  /// A tick is passed over while the job of the one before is not over.
+  bool no_overlap = false;
+
+  bool operator==(const TickJob&) const = default;
+};
+
 struct Schedule {
   std::string name;  // as of is_valid_name()
   TickTimes times;
   std::string kind{};
   std::string level{};
   std::string payload{};
+  TickJob job{};
   MissedTicks missed = MissedTicks::once;
   bool paused = false;
   TickTime created_at{};
@@ -70,6 +76,8 @@ struct Schedule {
   TickTime begins_after{};
   /// The last one that was enqueued.
   std::optional<TickTime> last_tick{};
+  /// The last one that became a job, if it has a TickJob.
+  std::optional<TickTime> last_job{};
 
   /// Why its ticks could not be enqueued, since when; empty: the last ones could.
   std::string last_error{};

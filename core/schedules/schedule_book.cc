@@ -10,7 +10,7 @@
 #include "core/base/durations.h"
 #include "core/base/log.h"
 #include "core/base/shown_text.h"
-#include "ipc/name_table.h"
+#include "core/schedules/schedule_rows.h"
 
 namespace ringmill {
 
@@ -47,110 +47,11 @@ constexpr const char* make_troubles =
     "WITHOUT ROWID";
 constexpr std::string_view trouble_table =
     "CREATE TABLE trouble(name TEXT PRIMARY KEY, since INTEGER NOT NULL, error TEXT NOT NULL) STRICT, WITHOUT ROWID";
+
 constexpr const char* forget_trouble = "DELETE FROM trouble WHERE name = ?1";
 constexpr std::size_t most_error_bytes = 500;
 
 TickTime tick_time(ScheduleBook::Time time) { return std::chrono::floor<milliseconds>(time); }
-TickTime tick_time(std::int64_t ms) { return TickTime(milliseconds(ms)); }
-std::int64_t column_of(TickTime time) { return time.time_since_epoch().count(); }
-
-Error invalid(const char* summary, std::string_view what) {
-  return Error(ErrorCode::invalid_argument, summary, fmt::format("'{}'", what));
-}
-
-TickTimes times_of(std::string cron_text, std::string zone_name) {
-  auto cron = Cron::parse(cron_text);
-  if (!cron) return BrokenTimes{std::move(cron_text), std::move(zone_name), cron.error().message()};
-  auto zone = Zone::load(zone_name);
-  if (!zone) return BrokenTimes{std::move(cron_text), std::move(zone_name), zone.error().message()};
-  return CronTimes{*std::move(cron), *std::move(zone)};
-}
-
-/// From 1970 to the year 2250: what can be reckoned with in the nanoseconds of system_clock.
-constexpr std::int64_t most_time_ms = std::int64_t{280} * 365 * 24 * 3600 * 1000;
-
-/// The longest text that a schedule may have, beside its payload: no cron expression or zone comes near it.
-constexpr std::size_t most_text_bytes = 4096;
-
-/// Whether the values are what an add() or a mark has written, by their types and bounds. (The tables are STRICT, but
-/// only for what is written through SQLite.) `row` is of ScheduleBook::select().
-bool is_sound(const SqlStatement& row) {
-  const auto is_text = [&row](int column) {
-    return row.is_text(column) && row.bytes(column).size() <= most_text_bytes && is_utf8(row.bytes(column));
-  };
-  const auto is_time = [&row](int column) {
-    return row.is_integer(column) && row.integer(column) >= 0 && row.integer(column) <= most_time_ms;
-  };
-  return is_text(0) && (row.is_null(1) || is_text(1)) && (row.is_null(2) || is_text(2)) &&
-         (row.is_null(3) || row.is_integer(3)) && is_text(4) && is_text(5) && is_text(6) && row.is_integer(7) &&
-         is_time(8) && is_time(9) && (row.is_null(10) || is_time(10)) && (row.is_null(11) || is_time(11)) &&
-         (row.is_null(12) || (row.is_text(12) && row.bytes(12).size() <= most_text_bytes));
-}
-
-/// `row` is of ScheduleBook::select(). What cannot be is shown as it is, as far as it is short, and has no ticks.
-Schedule schedule_of(const SqlStatement& row, bool with_payload) {
-  const auto text = [&row](int column) { return std::string(row.bytes(column).substr(0, most_text_bytes)); };
-  if (!is_sound(row)) {
-    return {.name = text(0), .times = BrokenTimes{text(1), text(2), "what its file says of it cannot be"}};
-  }
-  Schedule schedule{.name = text(0), .times = BrokenTimes{text(1), text(2), "it has neither times nor an interval"}};
-  if (!row.is_null(1)) {
-    schedule.times = times_of(text(1), text(2));
-  } else if (const milliseconds every(row.integer(3)); every >= EveryTimes::least && every <= EveryTimes::most) {
-    schedule.times = EveryTimes{every};
-  }
-  schedule.kind = text(4);
-  schedule.level = text(5);
-  if (const auto missed = missed_ticks_of(row.bytes(6))) {
-    schedule.missed = *missed;
-  } else {
-    schedule.times = BrokenTimes{text(1), text(2), fmt::format("'{}' is no policy for missed ticks", row.bytes(6))};
-  }
-  schedule.paused = row.integer(7) != 0;
-  schedule.created_at = tick_time(row.integer(8));
-  schedule.begins_after = tick_time(row.integer(9));
-  if (!row.is_null(10)) schedule.last_tick = tick_time(row.integer(10));
-  if (!row.is_null(11)) schedule.failing_since = tick_time(row.integer(11));
-  schedule.last_error = text(12);
-  if (with_payload) schedule.payload = row.bytes(13);
-  if (!is_valid_name(schedule.name) || !is_valid_name(schedule.kind) || !is_valid_name(schedule.level)) {
-    schedule.times = BrokenTimes{text(1), text(2), "its name, kind or level is none"};
-  }
-  return schedule;
-}
-
-Result<void> check(const Schedule& schedule) {
-  constexpr const char* rule = "a schedule's name has 1 to 63 characters of [A-Za-z0-9._:/-]";
-  if (!is_valid_name(schedule.name)) return std::unexpected(invalid(rule, schedule.name));
-  if (!is_valid_name(schedule.kind)) return std::unexpected(invalid("no name of a kind", schedule.kind));
-  if (!is_valid_name(schedule.level)) return std::unexpected(invalid("no name of a level", schedule.level));
-  if (const auto* every = std::get_if<EveryTimes>(&schedule.times)) {
-    if (every->interval < EveryTimes::least || every->interval > EveryTimes::most) {
-      return std::unexpected(invalid("an interval is 1s to 3650d", format_duration(every->interval)));
-    }
-  }
-  if (const auto* broken = std::get_if<BrokenTimes>(&schedule.times)) {
-    return std::unexpected(Error(ErrorCode::invalid_argument, "no times", broken->reason));
-  }
-  return {};
-}
-
-Result<void> insert(SqlConnection& database, const Schedule& schedule, TickTime now) {
-  auto statement = database.prepare(
-      "INSERT INTO schedule VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, NULL, ?10) ON CONFLICT DO NOTHING");
-  if (!statement) return std::unexpected(statement.error());
-  const auto* cron = std::get_if<CronTimes>(&schedule.times);
-  const auto* every = std::get_if<EveryTimes>(&schedule.times);
-  using Text = std::optional<std::string_view>;
-  const Text cron_text = cron != nullptr ? Text(cron->cron.text()) : Text();
-  const Text zone = cron != nullptr ? Text(cron->zone.name()) : Text();
-  const auto every_ms = every != nullptr ? std::optional<std::int64_t>(every->interval.count()) : std::nullopt;
-  return statement
-      ->with(std::string_view(schedule.name), cron_text, zone, every_ms, std::string_view(schedule.kind),
-             std::string_view(schedule.level), name_of(schedule.missed), std::int64_t{schedule.paused ? 1 : 0},
-             column_of(now), std::as_bytes(std::span<const char>(schedule.payload)))
-      .run();
-}
 
 }  // namespace
 
@@ -179,8 +80,9 @@ Result<bool> ScheduleBook::has_tables(SqlConnection& database) const {
   }
   const auto application = database.number("PRAGMA application_id");
   if (!application) return std::unexpected(application.error());
-  const std::array<SqlTable, 2> ours{{{.name = "schedule", .texts = {make_schedules}},
-                                      {.name = "trouble", .texts = {trouble_table}, .is_optional = true}}};
+  const std::array<SqlTable, 3> ours{{{.name = "schedule", .texts = {make_schedules}},
+                                      {.name = "trouble", .texts = {trouble_table}, .is_optional = true},
+                                      {.name = "detail", .texts = {detail_table}, .is_optional = true}}};
   const auto exact = holds_exactly(database, ours);
   if (!exact) return std::unexpected(exact.error());
   if (*application == application_id && *exact) return true;
@@ -232,35 +134,86 @@ Error ScheduleBook::is_there_already(std::string_view name) {
                fmt::format("'{}'; remove it before you add another one", name));
 }
 
-Result<void> ScheduleBook::add(const Schedule& schedule, Time now) {
+Result<void> ScheduleBook::add(const Schedule& schedule, Time now) { return write(schedule, now, false); }
+
+Result<void> ScheduleBook::put(const Schedule& schedule, Time now) { return write(schedule, now, true); }
+
+Result<void> ScheduleBook::write(const Schedule& schedule, Time now, bool may_replace) {
   if (auto checked = check(schedule); !checked) return checked;
-  const auto database = made();
-  if (!database) return std::unexpected(database.error());
-  const auto count = (*database)->number("SELECT count(*) FROM schedule");
+  const auto made_one = made();
+  if (!made_one) return std::unexpected(made_one.error());
+  SqlConnection& database = **made_one;
+  auto transaction = SqlTransaction::begin(database);
+  if (!transaction) return std::unexpected(transaction.error());
+  if (may_replace) {
+    const auto former = find(schedule.name);
+    if (!former && former.error().code() != ErrorCode::not_found) return std::unexpected(former.error());
+    if (former) {
+      if (auto replaced = replace(database, *former, schedule, tick_time(now)); !replaced) return replaced;
+      return commit(*transaction);
+    }
+  }
+  const auto count = database.number("SELECT count(*) FROM schedule");
   if (!count) return std::unexpected(count.error());
   if (*count >= static_cast<std::int64_t>(most_schedules)) {
     return std::unexpected(Error(ErrorCode::no_space, "the engine has the most schedules that it may have",
                                  fmt::format("{} in {}; remove some", *count, file_.string())));
   }
-  if (auto inserted = insert(**database, schedule, tick_time(now)); !inserted) return inserted;
-  if ((*database)->changes() == 0) {
-    return std::unexpected(is_there_already(schedule.name));
-  }
+  if (auto inserted = insert(database, schedule, tick_time(now)); !inserted) return inserted;
+  if (database.changes() == 0) return std::unexpected(is_there_already(schedule.name));
+  if (auto detail = write_detail(database, schedule, has_details_); !detail) return detail;
+  return commit(*transaction);
+}
+
+Result<void> ScheduleBook::commit(SqlTransaction& transaction) {
   entries_version_.reset();
-  return {};
+  return transaction.commit();
+}
+
+/// With the same times it goes on where it is, paused or not. With others it begins anew.
+Result<void> ScheduleBook::replace(SqlConnection& database, const Schedule& former, const Schedule& schedule,
+                                   TickTime now) {
+  if (have_same_times(former.times, schedule.times)) {
+    auto update =
+        database.prepare("UPDATE schedule SET kind = ?2, level = ?3, missed = ?4, payload = ?5 WHERE name = ?1");
+    if (!update) return std::unexpected(update.error());
+    auto ran =
+        update
+            ->with(std::string_view(schedule.name), std::string_view(schedule.kind), std::string_view(schedule.level),
+                   name_of(schedule.missed), std::as_bytes(std::span<const char>(schedule.payload)))
+            .run();
+    if (!ran) return ran;
+  } else {
+    auto remove = database.prepare("DELETE FROM schedule WHERE name = ?1");
+    if (!remove) return std::unexpected(remove.error());
+    if (auto ran = remove->with(std::string_view(schedule.name)).run(); !ran) return ran;
+    Schedule anew = schedule;
+    anew.paused = former.paused;
+    if (auto inserted = insert(database, anew, now); !inserted) return inserted;
+  }
+  return write_detail(database, schedule, has_details_);
 }
 
 Result<std::string> ScheduleBook::select(SqlConnection& database, bool with_payload) {
-  if (!has_troubles_) {
-    const auto count = database.number("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'trouble'");
+  const auto look_for = [&database](const char* query, bool& is_there) -> Result<void> {
+    if (is_there) return {};
+    const auto count = database.number(query);
     if (!count) return std::unexpected(count.error());
-    has_troubles_ = *count != 0;
-  }
+    is_there = *count != 0;
+    return {};
+  };
+  constexpr const char* troubles = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'trouble'";
+  constexpr const char* details = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'detail'";
+  if (auto looked = look_for(troubles, has_troubles_); !looked) return std::unexpected(looked.error());
+  if (auto looked = look_for(details, has_details_); !looked) return std::unexpected(looked.error());
   return fmt::format(
-      "SELECT name, cron, zone, every_ms, kind, level, missed, paused, created_at, begins_after, last_tick, {}{} FROM "
-      "schedule{}",
-      has_troubles_ ? "since, error" : "NULL, NULL", with_payload ? ", payload" : "",
-      has_troubles_ ? " LEFT JOIN trouble USING (name)" : "");
+      "SELECT name, cron, zone, every_ms, kind, level, missed, paused, created_at, begins_after, last_tick, {}, {}{} "
+      "FROM schedule{}{}",
+      has_troubles_ ? "since, error" : "NULL, NULL",
+      has_details_ ? "lease_ms, max_attempts, backoff, expires_ms, no_overlap, last_job"
+                   : "NULL, NULL, NULL, NULL, NULL, NULL",
+      with_payload ? ", payload" : "", has_troubles_ ? " LEFT JOIN trouble USING (name)" : "",
+      has_details_ ? " LEFT JOIN detail USING (name)" : "");
 }
 
 Result<std::vector<Schedule>> ScheduleBook::list() {
@@ -280,7 +233,7 @@ Result<std::vector<Schedule>> ScheduleBook::list() {
     const auto row = rows->step();
     if (!row) return std::unexpected(row.error());
     if (!*row) return schedules;
-    payload_bytes += rows->bytes(13).size();
+    payload_bytes += rows->bytes(payload_column).size();
     if (schedules.size() == most_schedules || std::cmp_greater(payload_bytes, *file_bytes)) {
       return std::unexpected(too_many());
     }
@@ -318,8 +271,10 @@ Result<void> ScheduleBook::change(const char* sql, std::string_view name, std::o
 Result<void> ScheduleBook::remove(std::string_view name) {
   if (auto removed = change("DELETE FROM schedule WHERE name = ?1", name); !removed) return removed;
   // A trouble that stays, because of a kill here, is forgotten by the first mark of a schedule of this name.
-  if (!has_troubles_) return {};
-  if (auto forget = database_->prepare(forget_trouble)) static_cast<void>(forget->with(name).run());
+  for (const auto& [is_there, sql] : {std::pair(has_troubles_, forget_trouble), {has_details_, forget_detail}}) {
+    if (!is_there) continue;
+    if (auto forget = database_->prepare(sql)) static_cast<void>(forget->with(name).run());
+  }
   return {};
 }
 
@@ -433,9 +388,18 @@ Result<std::size_t> ScheduleBook::write_marks(SqlConnection& database, std::span
     if (!prepared) return std::unexpected(prepared.error());
     forget = *std::move(prepared);
   }
+  std::optional<SqlStatement> note_job;
+  if (has_details_) {
+    auto prepared = database.prepare("UPDATE detail SET last_job = ?2 WHERE name = ?1");
+    if (!prepared) return std::unexpected(prepared.error());
+    note_job = *std::move(prepared);
+  }
   std::size_t count = 0;
-  for (const auto& [schedule, tick] : marks) {
+  for (const auto& [schedule, tick, job] : marks) {
     const std::string_view name = schedule;
+    if (note_job && job) {
+      if (auto ran = note_job->with(name, column_of(*job)).run(); !ran) return std::unexpected(ran.error());
+    }
     if (auto ran = mark->with(name, column_of(tick)).run(); !ran) return std::unexpected(ran.error());
     count += static_cast<std::size_t>(database.changes());
     if (!forget) continue;
@@ -460,7 +424,7 @@ Result<void> ScheduleBook::write_troubles(SqlConnection& database, std::span<con
 
 /// What this connection changes does not change its own data_version.
 void ScheduleBook::remember(std::span<const TickMark> marks, std::span<const TickTrouble> troubles, TickTime now) {
-  for (const auto& [schedule, tick] : marks) {
+  for (const auto& [schedule, tick, job] : marks) {
     Entry* const entry = entry_of(schedule);
     if (entry == nullptr) continue;
     entry->schedule.last_tick = std::max(entry->schedule.last_tick.value_or(tick), tick);

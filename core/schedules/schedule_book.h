@@ -39,6 +39,8 @@ struct DueSchedule {
 struct TickMark {
   std::string schedule;
   TickTime tick;
+  /// The last of them that became a job, if any did: the others were passed over.
+  std::optional<TickTime> job{};
 };
 
 /// Why the ticks of a schedule could not be enqueued.
@@ -67,6 +69,9 @@ class ScheduleBook {
   /// A new schedule, created now: its ticks are those after `now`. Errors: already_exists, invalid_argument (a name,
   /// kind or level that is none, an interval out of bounds), no_space (most_schedules).
   Result<void> add(const Schedule& schedule, Time now);
+  /// The same, in the place of one of this name: with the same times that one goes on where it is, with others it
+  /// begins anew; it stays paused if it is.
+  Result<void> put(const Schedule& schedule, Time now);
   static Error is_there_already(std::string_view name);
   /// By name.
   Result<std::vector<Schedule>> list();
@@ -107,6 +112,9 @@ class ScheduleBook {
   Result<SqlConnection*> opened();
   Result<SqlConnection*> made();
   Result<SqlConnection> open_database(bool make);
+  Result<void> write(const Schedule& schedule, Time now, bool may_replace);
+  Result<void> replace(SqlConnection& database, const Schedule& former, const Schedule& schedule, TickTime now);
+  Result<void> commit(SqlTransaction& transaction);
   Result<bool> has_tables(SqlConnection& database) const;
   Error no_schedule(std::string_view name) const;
   Error too_many() const;
@@ -125,6 +133,7 @@ class ScheduleBook {
   std::chrono::milliseconds busy_wait_;
   std::optional<SqlConnection> database_;
   bool has_troubles_ = false;                    // the table is there
+  bool has_details_ = false;                     // likewise
   std::vector<Entry> entries_;                   // by name
   TickTime due_until_{};                         // of the last due()
   std::string goes_on_at_;                       // a name; empty: at the beginning

@@ -11,9 +11,9 @@
 #include <ringmill/engine.h>
 
 #include "core/dead_letters/store.h"
+#include "core/engine/letter_retry.h"
 #include "core/instance/engine_files.h"
 #include "server/job_json.h"
-#include "server/letter_retry.h"
 #include "tools/cli/command.h"
 #include "tools/cli/dead_letters.h"
 #include "tools/cli/options.h"

@@ -41,6 +41,13 @@ Result<std::optional<DeadLetter>> look_for_letter(std::string_view command, cons
   return std::nullopt;
 }
 
+JobId retried_as(const std::filesystem::path& directory, JobId id) {
+  const auto store = open_dead_letters_to_read(directory);
+  if (!store || !*store) return {};
+  const auto job = (*store)->retried_as(id);
+  return job && *job ? **job : JobId();
+}
+
 std::string payload_of(const DeadLetter& letter) { return std::string(as_text(letter.payload)); }
 
 Json letter_json(const DeadLetter& letter) {

@@ -25,6 +25,9 @@ Result<std::optional<DeadLetter>> find_dead_letter(const std::filesystem::path& 
 Result<std::optional<DeadLetter>> look_for_letter(std::string_view command, const std::filesystem::path& path,
                                                   JobId id);
 
+/// The job that a letter became when it was retried; none: it was not, or this user may not know.
+JobId retried_as(const std::filesystem::path& directory, JobId id);
+
 /// The letter's payload as text.
 std::string payload_of(const DeadLetter& letter);
 

@@ -31,6 +31,7 @@ void print_text(const JobInfo& info, Output& output) {
   };
   line("id", info.id.to_string());
   line("state", std::string(name_of(info.state)));
+  if (info.retried_as) line("retried as", info.retried_as.to_string());
   if (info.evicted) {
     line("ended at", time_text(info.ended_at));
     line("result", std::string(text_of_evicted));
@@ -73,6 +74,7 @@ int run_job(const JobWords& words) {
     const auto letter = look_for_letter("job", words.directory, *id);
     if (!letter) return fail("job", letter.error());
     if (*letter) info = info_of(**letter);
+    if (info && info->state == JobState::ended) info->retried_as = retried_as(words.directory, *id);
   }
   if (!info) return fail("job", exit_no, info.error().message());
   Output output;

@@ -36,6 +36,12 @@ struct ScheduleWords {
   std::string level = "default";
   std::string payload;
   std::string missed = "once";
+  std::chrono::nanoseconds timeout{};
+  std::uint16_t max_attempts = default_max_attempts;
+  std::string backoff;
+  std::chrono::nanoseconds expires{};
+  bool no_overlap = false;
+  bool replace = false;
   bool json = false;
   bool has_every = false;
   bool has_zone = false;
@@ -75,6 +81,9 @@ Result<void> check_job(const ScheduleWords& words) {
         Error(ErrorCode::too_large, "the payload is too long",
               fmt::format("{} bytes, at most {}; `ringmill resize` with a larger --max-payload makes room",
                           words.payload.size(), engine->most_payload_bytes())));
+  }
+  if (!words.backoff.empty()) {
+    if (const auto policy = engine->retry_policy(words.backoff); !policy) return std::unexpected(policy.error());
   }
   // Intern the names last, and at once: the command that adds a schedule gets the error of a bad name, or of one too
   // many.
@@ -145,6 +154,11 @@ Json json_of(const Schedule& schedule, const Outlook& outlook) {
     json["payload_base64"] = to_base64(schedule.payload);
   }
   json["missed"] = name_of(schedule.missed);
+  json["timeout"] = schedule.job.lease.count() != 0 ? Json(format_duration(schedule.job.lease)) : Json();
+  json["max_attempts"] = schedule.job.max_attempts;
+  json["backoff"] = schedule.job.backoff.empty() ? Json() : Json(schedule.job.backoff);
+  json["expires"] = schedule.job.expires.count() != 0 ? Json(format_duration(schedule.job.expires)) : Json();
+  json["no_overlap"] = schedule.job.no_overlap;
   json["paused"] = schedule.paused;
   json["created_at"] = format_time(schedule.created_at);
   json["last_tick"] = time(schedule.last_tick);
@@ -165,21 +179,29 @@ int run_add(const ScheduleWords& words, const EngineFiles& engine, ScheduleBook&
   auto times = times_of(words);
   if (!times) return fail_schedule(times.error());
   // Check before anything is interned; add() checks again.
-  if (book.find(words.name)) return fail_schedule(ScheduleBook::is_there_already(words.name));
+  if (!words.replace && book.find(words.name)) return fail_schedule(ScheduleBook::is_there_already(words.name));
   if (auto checked = check_job(words); !checked) return fail("schedule", checked.error());
   Schedule schedule{.name = words.name, .times = *std::move(times)};
   schedule.kind = words.kind;
   schedule.level = words.level;
   schedule.payload = words.payload;
   schedule.missed = *missed;
-  if (auto added = book.add(schedule, system_clock::now()); !added) return fail_schedule(added.error());
+  schedule.job = {.lease = std::chrono::ceil<milliseconds>(words.timeout),
+                  .max_attempts = words.max_attempts,
+                  .backoff = words.backoff,
+                  .expires = std::chrono::ceil<milliseconds>(words.expires),
+                  .no_overlap = words.no_overlap};
+  const auto now = system_clock::now();
+  if (auto added = words.replace ? book.put(schedule, now) : book.add(schedule, now); !added) {
+    return fail_schedule(added.error());
+  }
   const auto stored = book.find(words.name);
   if (!stored) return fail_schedule(stored.error());
   Output output;
   if (words.json) {
     output.json(json_of(*stored, Outlook(engine)));
   } else {
-    output.line("next tick " + tick_text(next_tick(*stored, stored->created_at)));
+    output.line("next tick " + tick_text(next_tick(*stored, stored->done_until())));
   }
   return output.finish(exit_done);
 }
@@ -249,7 +271,7 @@ Command add_schedule(CLI::App& program) {
   CLI::Option* zone = app->add_option("--zone", words->zone, "The time zone of --cron, such as Europe/Berlin")
                           ->capture_default_str()
                           ->type_name("ZONE");
-  CLI::Option* every = add_duration(*app, "--every", words->every, "An interval from now on, 1s to 3650d");
+  CLI::Option* every = add_duration(*app, "--every", words->every, "An interval from now on, 100ms to 3650d");
   of_add.push_back(app->add_option("--kind", words->kind, "The task's name")->type_name("NAME"));
   of_add.push_back(
       app->add_option("--level", words->level, "The priority level")->capture_default_str()->type_name("NAME"));
@@ -259,6 +281,14 @@ Command add_schedule(CLI::App& program) {
                                    "for all of them), skip (none), all (a job for each)")
                        ->capture_default_str()
                        ->type_name("skip|once|all"));
+  of_add.push_back(add_duration(*app, "--timeout", words->timeout, "As of enqueue, of each job"));
+  of_add.push_back(app->add_option("--max-attempts", words->max_attempts, "As of enqueue")->type_name("N"));
+  of_add.push_back(app->add_option("--backoff", words->backoff, "As of enqueue")->type_name("POLICY"));
+  of_add.push_back(add_duration(*app, "--expires", words->expires, "As of enqueue"));
+  of_add.push_back(app->add_flag("--no-overlap", words->no_overlap, "Pass a tick over while the last one's job runs"));
+  of_add.push_back(
+      app->add_flag("--replace", words->replace,
+                    "In the place of one of this name, which goes on where it is if its times are the same"));
   of_add.insert(of_add.end(), {zone, every});
   app->add_flag("--json", words->json, "One JSON object per schedule");
   app->footer(

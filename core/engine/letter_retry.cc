@@ -1,4 +1,4 @@
-#include "server/letter_retry.h"
+#include "core/engine/letter_retry.h"
 
 #include <algorithm>
 
@@ -20,11 +20,11 @@ bool LetterRetry::add(const DeadLetter& letter) {
   letters_.reserve(requests_.size());  // requests point into the letters
   letters_.push_back(letter);
   requests_[letters_.size() - 1] = {.kind = *kind,
-                  .level = *level,
-                  .payload = letters_.back().payload,
-                  .lease = letter.lease,
-                  .durability = Durability::durable,
-                  .options = *options};
+                                    .level = *level,
+                                    .payload = letters_.back().payload,
+                                    .lease = letter.lease,
+                                    .durability = Durability::durable,
+                                    .options = *options};
   return letters_.size() < requests_.size() || flush();
 }
 
@@ -37,7 +37,9 @@ bool LetterRetry::flush() {
   std::vector<JobId> retried;
   for (std::size_t n = 0; n < *entered; ++n) retried.push_back(letters_[n].id);
   // The jobs are in: from here on a letter that stays means a second job, so it goes before anything is said.
-  if (auto removed = store_.remove(retried); !removed) return stop(removed.error());
+  if (auto removed = store_.remove(retried, std::span(ids).first(*entered)); !removed) {
+    return stop(removed.error());
+  }
   for (std::size_t n = 0; n < *entered; ++n) retried_(retried[n], ids[n]);
   const bool all_entered = *entered == letters_.size();
   letters_.clear();
