@@ -300,11 +300,21 @@ void WorkerThread::settle(Job& job, const JobOutcome& outcome) {
   count(failed_);
   if (*settled == Settled::dead) {
     count(dead_);
-    log().warn("job {}: attempt {} failed, and it is dead: {}", id.to_string(), attempt, one_line(outcome.text()));
+    say_failed(job, outcome, true);
     if (commons_.options.hooks.on_dead) commons_.options.hooks.on_dead(id, kind_name(kind), outcome);
-  } else if (!outcome.text().empty() && std::has_single_bit(attempt)) {
-    log().warn("job {}: attempt {} failed, the job waits again: {}", id.to_string(), attempt, one_line(outcome.text()));
+  } else if (!outcome.text().empty()) {
+    say_failed(job, outcome, false);
   }
+}
+
+void WorkerThread::say_failed(const Job& job, const JobOutcome& outcome, bool is_dead) {
+  const std::string_view kind = kind_name(job.kind());
+  const std::uint64_t times = commons_.faults.count(kind, (is_dead ? "dead: " : "") + outcome.text());
+  if (!std::has_single_bit(times)) return;
+  log().warn("job {} (kind {}, level {}): attempt {} failed, {}: {}{}", job.id().to_string(), kind,
+             level_name(job.level()), job.attempt(), is_dead ? "and it is dead" : "the job waits again",
+             one_line(outcome.text()),
+             times == 1 ? std::string() : fmt::format(" (such a failure has come {} times)", times));
 }
 
 void WorkerThread::say_cut(JobId id, std::size_t bytes, std::size_t room) {

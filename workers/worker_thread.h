@@ -13,6 +13,7 @@
 
 #include "workers/handler_registry.h"
 #include "workers/own_trouble.h"
+#include "workers/repeated_faults.h"
 
 namespace ringmill {
 
@@ -34,6 +35,7 @@ struct WorkerCommons {
   /// Futex: 1 when it stops. What a thread sleeps on that claims nothing for a while.
   std::atomic<std::uint32_t> stop_word{0};
   OwnTrouble trouble;
+  RepeatedFaults faults;
   /// A result that was longer than there is room for was logged.
   std::atomic<bool> cut_was_said{false};
   /// How many calls of stop() look at the threads' participants right now.
@@ -77,6 +79,8 @@ class alignas(64) WorkerThread {
   JobOutcome put_off(const Job& job);
   static JobOutcome run_handler(const Handler& handler, JobContext& context);
   void settle(Job& job, const JobOutcome& outcome);
+  /// Once for a fault, then at its 2nd, 4th, 8th, ... time.
+  void say_failed(const Job& job, const JobOutcome& outcome, bool is_dead);
   /// Longer than there is room for.
   void say_cut(JobId id, std::size_t bytes, std::size_t room);
   /// After a run that this worker was unable to do: waits, or gives up.

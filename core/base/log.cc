@@ -4,7 +4,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -54,20 +56,39 @@ spdlog::level::level_enum spdlog_level_of(LogLevel level) {
   return spdlog::level::err;
 }
 
+/// What set_log() has set; null: nothing.
+struct Callback {
+  LogSink sink;
+  LogLevel least = LogLevel::info;
+};
+std::atomic<std::shared_ptr<const Callback>>& callback() noexcept {
+  static std::atomic<std::shared_ptr<const Callback>> set;
+  return set;
+}
+
+std::string line_of(fmt::string_view format, fmt::format_args args) {
+  try {
+    return fmt::vformat(format, args);
+  } catch (const std::exception& failure) {
+    return failure.what();
+  }
+}
+
 }  // namespace
 
+void set_log(LogSink sink, LogLevel least) {
+  callback().store(sink ? std::make_shared<const Callback>(std::move(sink), least) : nullptr);
+}
+
 void Log::write(LogLevel level, fmt::string_view format, fmt::format_args args) {
+  if (const auto set = callback().load()) {
+    if (level >= set->least) set->sink(level, shown_line(line_of(format, args)));
+    return;
+  }
   spdlog::logger& to = logger();
   const auto spdlog_level = spdlog_level_of(level);
   if (!to.should_log(spdlog_level)) return;
-  std::string line;
-  try {
-    line = fmt::vformat(format, args);
-  } catch (const std::exception& failure) {
-    to.log(spdlog_level, spdlog::string_view_t(failure.what()));
-    return;
-  }
-  to.log(spdlog_level, spdlog::string_view_t(line));
+  to.log(spdlog_level, spdlog::string_view_t(line_of(format, args)));
 }
 
 spdlog::logger& logger() {

@@ -7,9 +7,9 @@
 
 #include <utility>
 
-namespace ringmill {
+#include <ringmill/log.h>
 
-enum class LogLevel { info, warn, error };
+namespace ringmill {
 
 class Log {
  public:
