@@ -119,7 +119,7 @@ Measured run_paced(const Surroundings& surroundings) {
                            .level = subject->level,
                            .payload = message.bytes(),
                            .durability = Durability::memory,
-                           .options = &options};
+                           .options = options};
   const bool is_full = surroundings.lengths.rounds == full_lengths.rounds;
   Paced paced;
   const auto begin = std::chrono::steady_clock::now();

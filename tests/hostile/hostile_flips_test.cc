@@ -71,7 +71,7 @@ int round_of(const World& world, std::uint64_t seed, bool with_header) {
   JobRequest request = world.request("flips");
   std::vector<Job> held;
   for (std::uint16_t n = 0; n < 90; ++n) {
-    request.level = level_at(world.engine, n % 3);
+    request.level = level_at(engine, n % 3);
     const JobId id = must(participant->enqueue(request));
     if (n % 9 == 8) static_cast<void>(must(participant->cancel(id)));
     if (n % 5 != 0) continue;
