@@ -1,6 +1,7 @@
 #include "core/participant/producer.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/base/exceptions.h"
 #include "core/levels/level_names.h"
@@ -65,8 +66,8 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
       ease_queue(level, ring);
       is_direct = settling.is_direct(level);
     }
-    Settling::Spill spill(settling, level);
-    std::size_t spilled_from = filled.size();
+    std::optional<Settling::Spill> spill;
+    std::size_t spilled_from = 0;
     std::uint64_t position = ring.tail();
     Arrival arrival;
     const std::size_t begin = n;
@@ -84,14 +85,20 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
         const std::uint64_t hint = JobTable::hint_of(ids[n]);
         if (ring.push_at(position, hint, is_live) == Ring::Pushed::done) [[likely]]
           continue;  // enq.N5
-        if (push_under_pressure(level, ring, position, hint)) continue;
+        if (const auto behind = push_under_pressure(level, ring, position, hint)) {
+          position = *behind;
+          continue;
+        }
         is_direct = false;  // and so is this one: those behind it must not overtake it
       }
-      spilled_from = std::min(spilled_from, n);
-      spill.add(filled[n].index);  // enq.N5
+      if (!spill) {
+        spill.emplace(settling, level);
+        spilled_from = n;
+      }
+      spill->add(filled[n].index);  // enq.N5
     }
     if (is_direct) ring.raise_tail(position);
-    if (!spill.is_empty() && !spill.end()) [[unlikely]] {
+    if (spill && !spill->end()) [[unlikely]] {
       for (std::size_t again = spilled_from; again < n; ++again) {
         if (CellWriter::first_state(requests[again], checked[again]) == CellState::queued) {
           settling.place_in_level(filled[again].index, ids[again], level);
@@ -105,14 +112,14 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
   count_more(context_.entry.enqueued, filled.size());
 }
 
-bool Producer::push_under_pressure(std::uint32_t level, Ring& ring, std::uint64_t& position,
-                                   std::uint64_t hint) noexcept {
+std::optional<std::uint64_t> Producer::push_under_pressure(std::uint32_t level, Ring& ring, std::uint64_t position,
+                                                           std::uint64_t hint) noexcept {
   ring.raise_tail(position);
   const auto is_live = [this](std::uint64_t other) { return table_.is_live(other); };
   while (!holds_jobs() && pressure_.has_eased(level, ring)) {
-    if (ring.push_at(position, hint, is_live) == Ring::Pushed::done) return true;
+    if (ring.push_at(position, hint, is_live) == Ring::Pushed::done) return position;
   }
-  return false;
+  return std::nullopt;
 }
 
 void Producer::ease_queue(std::uint32_t level, const Ring& ring) noexcept {

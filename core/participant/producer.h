@@ -16,6 +16,8 @@
 // should know.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <span>
 
 #include <ringmill/participant.h>
@@ -81,10 +83,11 @@ class Producer {
   void count_enqueued(std::span<const Checked> jobs, bool differ) noexcept;
   /// The participant is a worker in the middle of its work: it does not wait for workers.
   bool holds_jobs() const noexcept { return context_.lease_book.held() != 0; }
-  /// The ring is full: pushes at `position` or after it when the workers have made room soon. Returns false if the
-  /// job has to go to the overflow queue.
-  [[gnu::noinline]] bool push_under_pressure(std::uint32_t level, Ring& ring, std::uint64_t& position,
-                                             std::uint64_t hint) noexcept;
+  /// The ring is full: pushes at `position` or after it when the workers have made room soon. Returns the position
+  /// behind; none: the job has to go to the overflow queue.
+  [[gnu::noinline]] std::optional<std::uint64_t> push_under_pressure(std::uint32_t level, Ring& ring,
+                                                                     std::uint64_t position,
+                                                                     std::uint64_t hint) noexcept;
   /// Holds the caller back where that lets the level's overflow queue empty.
   [[gnu::noinline]] void ease_queue(std::uint32_t level, const Ring& ring) noexcept;
   /// Waits until the arena has an extent for `bytes`. `end_ns` and errors as in wait_for_space().

@@ -404,31 +404,23 @@ void Settling::place(JobId id, std::uint32_t level, std::uint32_t kind) noexcept
   wake_for_jobs(*segment_, arrival, 1);
 }
 
-void Settling::Spill::add(CellIndex index) noexcept {
-  if (!before_) {
-    auto& overflow = settling_.segment_->level(level_).overflow;
-    std::uint32_t word = overflow.load();
-    while (SpillState::is_direct(word)) {  // settle.O2 has found the ring full
-      if (!overflow.compare_exchange_strong(word, SpillState::to_spilled(word))) continue;
-      word = SpillState::to_spilled(word);
-      is_first_ = true;
-    }
-    before_ = word;
+Settling::Spill::Spill(Settling& settling, std::uint32_t level) noexcept
+    : settling_(settling),
+      level_(level),
+      before_(settling.segment_->level(level).overflow.load()),
+      marks_(Mark{settling.segment_->keeper_marks()}) {
+  auto& overflow = settling_.segment_->level(level_).overflow;
+  while (SpillState::is_direct(before_)) {
+    if (!overflow.compare_exchange_strong(before_, SpillState::to_spilled(before_))) continue;
+    before_ = SpillState::to_spilled(before_);
+    is_first_ = true;
   }
-  if (index / 64 != word_) flush();
-  word_ = index / 64;
-  bits_ |= std::uint64_t{1} << (index % 64);
-}
-
-void Settling::Spill::flush() noexcept {
-  if (bits_ != 0) settling_.segment_->keeper_marks().set(word_, bits_);  // settle.O3
-  bits_ = 0;
 }
 
 bool Settling::Spill::end() noexcept {
-  flush();
+  marks_.flush();
   const bool rings = settling_.segment_->keeper_marks().call();
-  return settling_.end_spill(level_, *before_, rings, is_first_);
+  return settling_.end_spill(level_, before_, rings, is_first_);
 }
 
 bool Settling::end_spill(std::uint32_t level, std::uint32_t before, bool rings, bool is_first) noexcept {

@@ -220,24 +220,27 @@ class Settling {
   bool is_direct(std::uint32_t level) const noexcept {
     return SpillState::is_direct(segment_->level(level).overflow.load());
   }
-  /// O3 for a run of jobs of one level: what place_in_level() does, with one step for all cells of a word.
+  /// O3 for a run of jobs of one level that have no place in its ring: what place_in_level() does, with one step for
+  /// all cells of a word.
   class Spill {
    public:
-    Spill(Settling& settling, std::uint32_t level) noexcept : settling_(settling), level_(level) {}
-    void add(CellIndex index) noexcept;
-    bool is_empty() const noexcept { return !before_; }
+    /// Sets `spilled` if the level is `direct`: settle.O2 has found the ring full.
+    Spill(Settling& settling, std::uint32_t level) noexcept;
+    void add(CellIndex index) noexcept { marks_.add(index); }
     /// O3 and O4. Returns false if the ring was drained meanwhile: the caller places each job of the run again.
     bool end() noexcept;
 
    private:
-    void flush() noexcept;
+    struct Mark {
+      KeeperMarks marks;
+      void operator()(std::uint32_t word, std::uint64_t bits) noexcept { marks.set(word, bits); }  // settle.O3
+    };
 
     Settling& settling_;
     std::uint32_t level_;
-    std::optional<std::uint32_t> before_;  // the spill state before the first mark
-    bool is_first_ = false;                // it was `direct`
-    std::uint32_t word_ = 0;
-    std::uint64_t bits_ = 0;
+    std::uint32_t before_;   // the spill state before the first mark
+    bool is_first_ = false;  // it was `direct`
+    MarkRun<Mark> marks_;
   };
   /// After a claim from the ring of a level that is not direct.
   void call_keeper_if_half_empty(const Ring& ring) noexcept {
