@@ -23,19 +23,17 @@
 
 #include "ipc/cell_chunks.h"
 #include "ipc/clock.h"
+#include "ipc/free_map.h"
 #include "ipc/layout.h"
 
 namespace ringmill {
 
 class KeeperMarks {
  public:
-  /// `bits` has a word per 64 cells, `summary` a bit per word.
+  /// `bits` has a word per 64 cells, `summary` a bit per word, as in FreeMap.
   KeeperMarks(std::atomic<std::uint64_t>* bits, std::atomic<std::uint64_t>* summary, const CellChunks& chunks,
               Signals& signals) noexcept
       : bits_(bits), summary_(summary), chunks_(chunks), signals_(&signals) {}
-  static constexpr std::uint32_t summary_words(std::uint32_t cell_count) noexcept {
-    return (cell_count / 64 + 63) / 64;
-  }
 
   /// B2 to B4. True: the caller rings the keeper.
   bool mark(std::uint32_t index, DueTime due) noexcept {
@@ -66,7 +64,7 @@ class KeeperMarks {
   template <class Look>
   void take_all(Look&& look) {
     if (signals_->keeper_work.exchange(0) == 0) return;
-    for (std::uint32_t n = 0; n < summary_words(chunks_.capacity()); ++n) {
+    for (std::uint32_t n = 0; n < FreeMap::summary_words(chunks_.capacity()); ++n) {
       if (summary_[n].load(std::memory_order_relaxed) == 0) continue;  // ORDER relaxed: the exchange below acquires
       for (std::uint64_t named = summary_[n].exchange(0); named != 0; named &= named - 1) {
         const std::uint32_t word = n * 64 + static_cast<std::uint32_t>(std::countr_zero(named));

@@ -252,7 +252,7 @@ Geometry Geometry::of(std::uint32_t capacity, std::uint32_t cell_bytes, std::uin
   // A slot per cell, so that a job that has a cell finds a slot; behind them the width of a key's window, and the seed
   // of their places.
   g.unique_slots = std::max<std::uint64_t>(64, capacity);
-  g.unique_bits = round_up(g.keeper_summary + std::uint64_t{KeeperMarks::summary_words(capacity)} * 8, padding_bytes);
+  g.unique_bits = round_up(g.keeper_summary + std::uint64_t{FreeMap::summary_words(capacity)} * 8, padding_bytes);
   g.max_payload = std::max(arena.max_payload, cell_bytes - static_cast<std::uint32_t>(sizeof(CellHeader)));
   if (arena.bytes != 0) {
     g.arena_chunk_bytes = arena.chunk_bytes();

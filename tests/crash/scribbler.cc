@@ -70,7 +70,7 @@ std::vector<Region> regions_of(const Geometry& g) {
       {.name = "free_summary", .begin = g.free_summary, .bytes = FreeMap::summary_words(g.capacity) * 8},
       {.name = "journal_marks", .begin = g.marks, .bytes = 3 * map},
       {.name = "keeper_marks", .begin = g.marks + 3 * map, .bytes = map},
-      {.name = "keeper_summary", .begin = g.keeper_summary, .bytes = KeeperMarks::summary_words(g.capacity) * 8},
+      {.name = "keeper_summary", .begin = g.keeper_summary, .bytes = FreeMap::summary_words(g.capacity) * 8},
       {.name = "unique", .begin = g.unique, .bytes = (g.unique_slots + 2) * 8},
       {.name = "rings", .begin = g.rings, .bytes = g.level_count * g.ring_slots * 8},
       {.name = "level_rings", .begin = g.level_rings, .bytes = 1024 * 8},
