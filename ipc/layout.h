@@ -290,8 +290,7 @@ struct alignas(cache_line_bytes) KindRule {
   std::atomic<std::uint32_t> burst;       // at least 1 where there is a rate
   SharedWord<std::uint32_t> concurrency;  // so many run at a time; 0: any number
   SharedWord<std::uint32_t> permit_row;   // the kind's row of PermitRow, plus 1; 0: none
-  /// Changes with every change of the words above; the last of them to be written. It wraps.
-  std::atomic<std::uint32_t> revision;
+  std::uint32_t reserved_rule;
   /// 1: jobs of this kind wait with the keeper for a free slot; the end of one rings. Set by a participant that
   /// parks one, after its mark; written by the keeper, to what it knows.
   std::atomic<std::uint32_t> waiting;
@@ -305,7 +304,7 @@ struct alignas(cache_line_bytes) KindRule {
   std::atomic<std::uint64_t> reserved;
 };
 static_assert(sizeof(KindRule) == 64 && alignof(KindRule) == 64);
-static_assert(offsetof(KindRule, revision) == 32 && offsetof(KindRule, next_token_ns) == 40);
+static_assert(offsetof(KindRule, waiting) == 36 && offsetof(KindRule, next_token_ns) == 40);
 
 /// Which jobs of a kind run, where their number is limited. Each slot is a Permit, or 0; it is taken only
 /// while the table says that its job runs, so none has to be given back. Taken by claimers by compare-and-swap.

@@ -99,7 +99,6 @@ Result<bool> apply_to_kind(const Segment& segment, std::uint32_t kind, const Kin
   rate_changed = put(rule.rate_count, rate.count) || rate_changed;
   if (rate_changed) rule.next_token_ns.store(0);  // a full bucket
   changed = put(rule.paused_since_ns, wanted.paused_since_ns) || changed || rate_changed;
-  if (changed) rule.revision.fetch_add(1);
   return changed;
 }
 

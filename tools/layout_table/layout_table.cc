@@ -163,7 +163,7 @@ bool print_kind_rule() {
                    {offsetof(KindRule, burst), sizeof(KindRule::burst), "burst"},
                    {offsetof(KindRule, concurrency), sizeof(KindRule::concurrency), "concurrency"},
                    {offsetof(KindRule, permit_row), sizeof(KindRule::permit_row), "permit_row"},
-                   {offsetof(KindRule, revision), sizeof(KindRule::revision), "revision"},
+                   {offsetof(KindRule, reserved_rule), sizeof(KindRule::reserved_rule), "reserved_rule"},
                    {offsetof(KindRule, waiting), sizeof(KindRule::waiting), "waiting"},
                    {offsetof(KindRule, next_token_ns), sizeof(KindRule::next_token_ns), "next_token_ns"},
                    {offsetof(KindRule, permits_end), sizeof(KindRule::permits_end), "permits_end"},
