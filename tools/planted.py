@@ -15,6 +15,7 @@ indentation. `find in core/x.cc:` looks in that file alone; without a name, in a
 pair survives when its file is moved.
 """
 
+import fnmatch
 import functools
 import re
 from dataclasses import dataclass
@@ -25,14 +26,14 @@ from tidy_tree import Finding
 FOLDER = "tests/defects"
 SEARCHED = ("include/", "ipc/", "core/", "workers/", "server/", "tools/")
 FIND = re.compile(r"find(?: in (\S+))?:")
-SUITE = re.compile(r"^TEST(?:_F|_P)?\(\s*(\w+),", re.MULTILINE)
+TEST = re.compile(r"^TEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\s*\)", re.MULTILINE)
 
 
 @functools.cache
-def suites_of_files(tests):
-    """path below `tests` -> names of the suites in it."""
+def tests_of_files(tests):
+    """path below `tests` -> (suite, name) of each test in it."""
     return {
-        path.relative_to(tests).as_posix(): set(SUITE.findall(path.read_text(encoding="utf-8")))
+        path.relative_to(tests).as_posix(): set(TEST.findall(path.read_text(encoding="utf-8")))
         for path in sorted(tests.rglob("*_test.cc"))
     }
 
@@ -86,12 +87,25 @@ class Defect:
         named = re.search(r"--gtest_filter='?([^'\s]+)", self.caught_by)
         if named is None:
             return []
-        suites = {name.split(".")[0].split("/")[-1] for name in named.group(1).split(":")}
-        found = suites_of_files(Path(root) / "tests")
-        unknown = suites - set().union(*found.values())
+        # Each as gtest has it: [INSTANCE/]SUITE.NAME[/PARAMETER], either with *.
+        wanted = [re.sub(r"/[^.]*$", "", name).split(".", 1) for name in named.group(1).split(":")]
+        wanted = [(suite.split("/")[-1], name) for suite, name in wanted]
+        found = tests_of_files(Path(root) / "tests")
+
+        def is_named(test, asked):
+            return all(fnmatch.fnmatchcase(*pair) for pair in zip(test, asked))
+
+        everything = set().union(*found.values())
+        # A filter that selects nothing passes: the defect would count as missed.
+        unknown = [".".join(asked) for asked in wanted if not any(is_named(test, asked) for test in everything)]
         if unknown:
-            raise Trouble(f"{self.name}: no file below tests/ has a suite {', '.join(sorted(unknown))}")
-        return [path for path, there in found.items() if there & suites]
+            raise Trouble(f"{self.name}: no file below tests/ has a test {', '.join(sorted(unknown))}")
+        suites = {suite for suite, _ in wanted}
+        return [
+            path
+            for path, there in found.items()
+            if any(fnmatch.fnmatchcase(test[0], suite) for test in there for suite in suites)
+        ]
 
     def planted_in(self, texts):
         """path -> text of the files that it changes."""
