@@ -74,34 +74,42 @@ class GrowthStepped : public SteppedTest {
     for (std::size_t n = 0; n < points.size(); n += step) sample.push_back(points[n]);
     return sample;
   }
-  static std::function<void()> enqueue_that_grows(Grown& world) {
-    return [&world] {
+  /// Steps through one enqueue of what `job` returns.
+  static std::function<void()> stepped_enqueue(test::World& world, std::function<JobRequest()> job) {
+    return [&world, job = std::move(job)] {
       Engine engine = world.scratch.open(test::without_keeper);
       const auto producer = must(engine.attach(Role::producer));
       static_cast<void>(
           producer->enqueue({.kind = world.kind, .level = Level{99}}));  // binds what the first call binds
       ringmill_step_begin();
-      static_cast<void>(producer->enqueue(world.memory_job()));
+      static_cast<void>(producer->enqueue(job()));
       ringmill_step_end();
     };
   }
-  static std::function<void()> give_back(Grown& world) {
+  static std::function<void()> enqueue_that_grows(Grown& world) {
+    return stepped_enqueue(world, [&world] { return world.memory_job(); });
+  }
+  /// So many turns of a keeper, two seconds apart.
+  static void take_turns(Trimming& trimming, int turns, std::uint64_t& now_ns) {
+    for (int n = 0; n < turns; ++n) trimming.turn(now_ns += 2'000'000'000);
+  }
+  static std::function<void()> give_back(test::World& world) {
     return [&world] {
       Inside inside(world.scratch);
       Trimming trimming(inside.segment(), inside.number());
       std::uint64_t now_ns = steady_clock_ns();
       ringmill_step_begin();
-      for (int n = 0; n < 6; ++n) trimming.turn(now_ns += 2'000'000'000);
+      take_turns(trimming, 6, now_ns);
       ringmill_step_end();
     };
   }
-  /// A keeper repairs what the dead have left, and gives back what can go.
-  static void repair(Grown& world) {
+  /// A keeper repairs what the dead have left, and gives back what can go in so many turns.
+  static void repair(test::World& world, int turns = 12) {
     Inside inside(world.scratch);
     inside.work().reap_all();
     Trimming trimming(inside.segment(), inside.number());
     std::uint64_t now_ns = steady_clock_ns();
-    for (int n = 0; n < 12; ++n) trimming.turn(now_ns += 2'000'000'000);
+    take_turns(trimming, turns, now_ns);
     EXPECT_FALSE(trimming.is_busy());
     for (const std::string& finding : check_invariants(inside.segment(), false)) ADD_FAILURE() << finding;
   }
@@ -272,42 +280,15 @@ class ArenaGrowthStepped : public GrowthStepped {
       }
     }
   };
-  static std::function<void()> give_back_chunks(Filled& world) {
-    return [&world] {
-      Inside inside(world.scratch);
-      Trimming trimming(inside.segment(), inside.number());
-      std::uint64_t now_ns = steady_clock_ns();
-      ringmill_step_begin();
-      for (int n = 0; n < 6; ++n) trimming.turn(now_ns += 2'000'000'000);
-      ringmill_step_end();
-    };
-  }
   static std::function<void()> enqueue_large(Filled& world) {
-    return [&world] {
-      Engine engine = world.scratch.open(test::without_keeper);
-      const auto producer = must(engine.attach(Role::producer));
-      const std::string payload(300, 'x');
-      static_cast<void>(producer->enqueue({.kind = world.kind, .level = Level{99}}));
-      ringmill_step_begin();
-      static_cast<void>(producer->enqueue(world.large_job(payload)));
-      ringmill_step_end();
-    };
+    return stepped_enqueue(world, [&world, payload = std::string(300, 'x')] { return world.large_job(payload); });
   }
   static std::uint32_t chunks_there(const Segment& segment) {
     std::uint32_t count = 0;
     for (std::uint32_t chunk = 0; chunk < arena_chunks; ++chunk) count += segment.has_arena_chunk(chunk) ? 1 : 0;
     return count;
   }
-  /// A keeper repairs what the dead have left, and gives back what can go.
-  static void repair_and_trim(Filled& world) {
-    Inside inside(world.scratch);
-    inside.work().reap_all();
-    Trimming trimming(inside.segment(), inside.number());
-    std::uint64_t now_ns = steady_clock_ns();
-    for (int n = 0; n < 20; ++n) trimming.turn(now_ns += 2'000'000'000);
-    EXPECT_FALSE(trimming.is_busy());
-    for (const std::string& finding : check_invariants(inside.segment(), false)) ADD_FAILURE() << finding;
-  }
+  static constexpr int turns_to_repair = 20;
 };
 
 TEST_F(ArenaGrowthStepped, a_keeper_that_is_killed_anywhere_while_it_gives_chunks_back_costs_no_extent) {
@@ -316,7 +297,7 @@ TEST_F(ArenaGrowthStepped, a_keeper_that_is_killed_anywhere_while_it_gives_chunk
     Filled world;
     ASSERT_EQ(world.fill(), arena_chunks);
     world.drain();
-    path = path_of(give_back_chunks(world));
+    path = path_of(give_back(world));
     const Inside inside(world.scratch);
     ASSERT_EQ(chunks_there(inside.segment()), 0U);
   }
@@ -326,13 +307,13 @@ TEST_F(ArenaGrowthStepped, a_keeper_that_is_killed_anywhere_while_it_gives_chunk
     Filled world;
     world.fill();
     world.drain();
-    SteppedProcess process(give_back_chunks(world));
+    SteppedProcess process(give_back(world));
     ASSERT_EQ(process.run_to_begin(), State::between);
     process.follow(*path, n);
     process.kill();
     EXPECT_LE(world.fill(), arena_chunks);
     world.drain();
-    repair_and_trim(world);
+    repair(world, turns_to_repair);
     EXPECT_EQ(chunks_there(Inside(world.scratch).segment()), 0U);
     EXPECT_EQ(world.fill(), arena_chunks);
     world.drain();
@@ -360,15 +341,15 @@ TEST_F(ArenaGrowthStepped, a_producer_that_is_stopped_anywhere_writes_to_no_chun
       Inside inside(world.scratch);
       Trimming trimming(inside.segment(), inside.number());
       std::uint64_t now_ns = steady_clock_ns();
-      for (int turn = 0; turn < 12; ++turn) trimming.turn(now_ns += 2'000'000'000);
+      take_turns(trimming, 12, now_ns);
       ASSERT_EQ(process.run_to_end(), State::at_end) << process.ending();
       ASSERT_EQ(process.let_go(), State::ended);
       ASSERT_TRUE(process.ended_well()) << process.ending();
-      for (int turn = 0; turn < 12; ++turn) trimming.turn(now_ns += 2'000'000'000);
+      take_turns(trimming, 12, now_ns);
       EXPECT_LE(chunks_there(inside.segment()), 1U);
     }
     world.drain();
-    repair_and_trim(world);
+    repair(world, turns_to_repair);
     EXPECT_EQ(world.fill(), arena_chunks);
     world.drain();
   }
@@ -376,15 +357,7 @@ TEST_F(ArenaGrowthStepped, a_producer_that_is_stopped_anywhere_writes_to_no_chun
 
 TEST_F(ArenaGrowthStepped, a_producer_that_is_stopped_while_it_cuts_a_chunk_anew_takes_no_extent_from_others) {
   const auto enqueue_small = [](Filled& world) {
-    return [&world] {
-      Engine engine = world.scratch.open(test::without_keeper);
-      const auto producer = must(engine.attach(Role::producer));
-      static_cast<void>(producer->enqueue({.kind = world.kind, .level = Level{99}}));
-      const std::string payload(300, 's');
-      ringmill_step_begin();
-      static_cast<void>(producer->enqueue(world.large_job(payload)));
-      ringmill_step_end();
-    };
+    return stepped_enqueue(world, [&world, payload = std::string(300, 's')] { return world.large_job(payload); });
   };
   std::optional<StepPath> path;
   {
