@@ -116,8 +116,8 @@ class JournalSubject final : public Subject {
     writer.follow(path, n);
     World& world = *stage.world;
     Runs runs;
-    if (writer.state() == State::ended || writer.state() == State::silent) {
-      problems.push_back({Trouble::stuck, fmt::format("the writer never came there: {}", writer.ending())});
+    if (never_came(writer, "writer", problems)) {
+      // There is nothing to try.
     } else if (stage.mode == Mode::kill) {
       writer.kill();
       if (world.segment().journal().round_durable.load() >= round) {

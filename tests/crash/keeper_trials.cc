@@ -97,8 +97,8 @@ class KeeperSubject final : public Subject {
     SteppedProcess keeper(keeper_body(stage));
     keeper.run_to_begin();
     keeper.follow(path, n);
-    if (keeper.state() == State::ended || keeper.state() == State::silent) {
-      problems.push_back({Trouble::stuck, fmt::format("the keeper never came there: {}", keeper.ending())});
+    if (never_came(keeper, "keeper", problems)) {
+      // There is nothing to try.
     } else if (stage.mode == Mode::kill) {
       keeper.kill();
       if (n % 2 == 1) stage.world->drain(stage.trial, runs_);

@@ -127,8 +127,8 @@ class ResizeSubject final : public Subject {
     SteppedProcess process([&resized] { resized.resize(); });
     process.run_to_begin();
     process.step_calls(n);
-    if (process.state() == State::ended || process.state() == State::silent) {
-      problems.push_back({Trouble::stuck, fmt::format("the process never came there: {}", process.ending())});
+    if (never_came(process, "process", problems)) {
+      // There is nothing to try.
     } else if (stage.mode == Mode::kill) {
       process.kill();
       resized.check(std::nullopt, problems);

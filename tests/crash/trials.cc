@@ -46,8 +46,8 @@ class WorkerSubject final : public Subject {
     SteppedProcess process(stage.child_body(*operation_));
     process.run_to_begin();
     process.follow(path, n);
-    if (process.state() == State::ended || process.state() == State::silent) {
-      problems.push_back({Trouble::stuck, fmt::format("the process never came there: {}", process.ending())});
+    if (never_came(process, "process", problems)) {
+      // There is nothing to try.
     } else if (stage.mode == Mode::kill) {
       process.kill();
       work_after_kill(stage, runs, n, unmarked(), problems);
@@ -199,6 +199,12 @@ void check_all(Stage& stage, Runs& runs, std::size_t standing, Mode ledger_mode,
   for (const std::string& sentence : world.broken_invariants()) add(Trouble::leaked, "invariant broken: " + sentence);
   world.tell(runs);
   for (Problem& problem : judge(*stage.report, runs, standing, ledger_mode)) problems.push_back(std::move(problem));
+}
+
+bool never_came(const SteppedProcess& process, std::string_view name, std::vector<Problem>& problems) {
+  if (process.state() != State::ended && process.state() != State::silent) return false;
+  problems.push_back({Trouble::stuck, fmt::format("the {} never came there: {}", name, process.ending())});
+  return true;
 }
 
 void let_finish(SteppedProcess& process, std::vector<Problem>& problems) {

@@ -87,6 +87,8 @@ void churn(World& world, std::uint64_t trial, Runs& runs, bool is_keeping, std::
 /// journal (evict.V2).
 void check_all(Stage& stage, Runs& runs, std::size_t standing, Mode ledger_mode, std::vector<Problem>& problems,
                std::uint32_t unmarked = 0);
+/// Whether a process that was to be stopped at an instruction ended before it, or is silent: that is a problem.
+bool never_came(const SteppedProcess& process, std::string_view name, std::vector<Problem>& problems);
 /// Lets a stopped process go on to its own end.
 void let_finish(SteppedProcess& process, std::vector<Problem>& problems);
 

@@ -95,8 +95,8 @@ class WakingSubject final : public Subject {
     SteppedProcess process(stage.child_body(operation_));
     process.run_to_begin();
     process.follow(path, n);
-    if (process.state() == State::ended || process.state() == State::silent) {
-      problems.push_back({Trouble::stuck, fmt::format("the process never came there: {}", process.ending())});
+    if (never_came(process, "process", problems)) {
+      // There is nothing to try.
     } else if (stage.mode == Mode::kill) {
       process.kill();
     } else {
