@@ -15,6 +15,16 @@ import ringmill
 GENEROUS = 30.0
 
 
+def kill_groups(leaders):
+    """Kills the process groups of these leaders, of which some may be gone, and waits for the leaders."""
+    for process in leaders:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait(GENEROUS)
+
+
 def await_true(condition, bound=GENEROUS):
     end = time.monotonic() + bound
     while not condition():
@@ -58,13 +68,7 @@ class Workers:
         return space
 
     def end(self) -> None:
-        for process in self.started:
-            if process.poll() is None:
-                try:
-                    os.killpg(process.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            process.wait(GENEROUS)
+        kill_groups([process for process in self.started if process.poll() is None])
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from conftest import GENEROUS, await_true
+from conftest import GENEROUS, await_true, kill_groups
 
 dramatiq = pytest.importorskip("dramatiq")
 
@@ -90,12 +90,7 @@ class World:
         return file.read_text().splitlines() if file.exists() else []
 
     def end(self):
-        for process in self.started:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            process.wait(GENEROUS)
+        kill_groups(self.started)
 
 
 @pytest.fixture
