@@ -195,6 +195,10 @@ class Worker:
     def is_alive(self) -> bool:
         return any(thread.is_alive() for thread in self._threads)
 
+    def make_runner(self) -> Any:
+        """What runs the jobs of one thread."""
+        return Runner(self.app)
+
     def _subscribe(self, participant: _core.Participant) -> None:
         engine = self.app.engine
         kinds = self.kinds or list(self.app.tasks)
@@ -209,7 +213,7 @@ class Worker:
         try:
             participant = self.app.engine.attach("worker")
             self._participants.append(participant)
-            runner = Runner(self.app)
+            runner = self.make_runner()
             try:
                 self._subscribe(participant)
                 self._run_jobs(participant, runner)
@@ -222,9 +226,12 @@ class Worker:
             log.critical("a worker's thread ended: %s", _text_of(error))
             self.stop()
 
-    def _run_jobs(self, participant: _core.Participant, runner: Runner) -> None:
+    def _claim(self, participant: _core.Participant) -> _core.Job | None:
+        return participant.claim(0.0 if self.drain else LONGEST_CLAIM)
+
+    def _run_jobs(self, participant: _core.Participant, runner: Any) -> None:
         while not self._stops.is_set():
-            job = participant.claim(0.0 if self.drain else LONGEST_CLAIM)
+            job = self._claim(participant)
             if job is None:
                 if self.drain and self._is_drained():
                     return
