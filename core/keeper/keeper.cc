@@ -85,6 +85,7 @@ void KeeperWork::turn(bool thorough) {
   notice_unlinked();
   notice_deleted_directory();
   if (watch_ != nullptr) watch_->look_for_changes();
+  if (processes_ != nullptr) processes_->look_for_changes();
   reaper_.deaths().expect();
   rules_.apply_if_changed(*engine_);
   hold_back_if_late(engine_->segment);
@@ -104,16 +105,27 @@ bool KeeperWork::is_dead(std::uint32_t number, ParticipantState state, Ask ask) 
   return engine_->death_probe.is_marked(number);
 }
 
+bool KeeperWork::reap(std::uint32_t number) {
+  if (!reaper_.take_over(number)) return false;
+  reopen_levels_closed_by(engine_->segment, number);
+  dead_.set(number);
+  scan_wanted_ = true;
+  log().info("participant {} is gone: {}; its jobs wait again", number, reaper_.deaths().sentence_about(number));
+  return true;
+}
+
 bool KeeperWork::reap_dead(Ask ask) {
   bool reaped = false;
   const auto look = [&](std::uint32_t number, ParticipantState state) {
     if (number == number_ || dead_.test(number) || !is_dead(number, state, ask)) return;
-    if (!reaper_.take_over(number)) return;
-    reopen_levels_closed_by(engine_->segment, number);
-    dead_.set(number);
-    scan_wanted_ = reaped = true;
-    log().info("participant {} is gone: {}; its jobs wait again", number, reaper_.deaths().sentence_about(number));
+    if (reap(number)) reaped = true;
   };
+  if (processes_ != nullptr) {
+    processes_->take_noted([&](std::uint32_t number) {
+      if (number == number_ || dead_.test(number) || !engine_->death_probe.is_dead(number)) return;  // proc.P3
+      if (reap(number)) reaped = true;
+    });
+  }
   constexpr std::uint32_t in_group = DeathWatch::group_entries;
   const std::uint32_t end = engine_->segment.participants_end();
   for (std::uint32_t group = 0; group * in_group < end; ++group) {
@@ -201,6 +213,7 @@ std::uint64_t KeeperWork::idle_ns() const noexcept {
   std::uint64_t idle = has_steps_to_go ? scan_pause_ns : longest_keeper_rest_ns;
   if (scan_wanted_) idle = std::min(idle, scan_distance_ns);
   if (timers_.overflow_queue().is_needed_soon()) idle = std::min(idle, serve_pause_ns);
+  if (processes_ != nullptr) idle = std::min(idle, processes_->longest_rest_ns());
   const std::uint64_t next_ns = std::min(next_deadline_ns_, timers_.next_due_ns());
   if (next_ns != Reaper::no_deadline) {
     const std::uint64_t now_ns = lease_clock_ns();
@@ -308,7 +321,8 @@ bool Keeper::serve(std::uint32_t number) {
   Burial burial(*engine_, number);
   const Scheduler scheduler(engine_);
   DeathWatch watch(engine_->segment);
-  KeeperWork work(*engine_, number, &watch);
+  ProcessWatch processes(engine_->segment);
+  KeeperWork work(*engine_, number, &watch, &processes);
   signals.keeper_longest_turn_ns.store(0);
   std::uint64_t last_thorough_ns = 0;
   while (stop_.load() == 0 && !journal.has_failed()) {

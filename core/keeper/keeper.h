@@ -12,6 +12,7 @@
 #include "core/instance/engine_core.h"
 #include "core/keeper/death_watch.h"
 #include "core/keeper/generation_limit.h"
+#include "core/keeper/process_watch.h"
 #include "core/keeper/reaper.h"
 #include "core/keeper/table_scan.h"
 #include "core/keeper/timers.h"
@@ -23,10 +24,12 @@ namespace ringmill {
 /// calling thread's, and the caller must hold the keeper's lock.
 class KeeperWork {
  public:
-  /// `watch` knows which robust words have to be looked at; without one, all.
-  KeeperWork(EngineCore& engine, std::uint32_t number, DeathWatch* watch = nullptr)
+  /// `watch` knows which robust words have to be looked at; without one, all. `processes` knows which lock bytes have
+  /// to be asked for before it is their turn.
+  KeeperWork(EngineCore& engine, std::uint32_t number, DeathWatch* watch = nullptr, ProcessWatch* processes = nullptr)
       : engine_(&engine),
         watch_(watch),
+        processes_(processes),
         number_(number),
         reaper_(engine, number),
         timers_(engine.segment, reaper_),
@@ -53,6 +56,8 @@ class KeeperWork {
   /// True if a participant was reaped.
   bool reap_dead(Ask ask);
   bool is_dead(std::uint32_t number, ParticipantState state, Ask ask) const noexcept;
+  /// Returns false if another has it.
+  bool reap(std::uint32_t number);
   void expire_leases();
   void bring_back_parked();
   void scan_if_needed();
@@ -63,6 +68,7 @@ class KeeperWork {
 
   EngineCore* engine_;
   DeathWatch* watch_;
+  ProcessWatch* processes_;
   std::uint32_t number_;
   std::uint32_t next_asked_ = 0;  // a multiple of asked_at_a_time
   Reaper reaper_;
