@@ -24,6 +24,15 @@ class Handles {
   /// Returns a number of most_kinds or more for what is no kind of this engine.
   std::uint32_t number_of(Kind kind) const noexcept { return static_cast<std::uint32_t>(kind) ^ kind_bits_; }
 
+  /// Returns number_of(kind) | value_of(level) << 32: one operation for both, which each enqueue does.
+  std::uint64_t both_of(Kind kind, Level level) const noexcept {
+    return pair_of(kind, level) ^ (kind_bits_ | std::uint64_t{level_bits_} << 32);
+  }
+  /// Returns both as they are.
+  static std::uint64_t pair_of(Kind kind, Level level) noexcept {
+    return static_cast<std::uint32_t>(kind) | std::uint64_t{static_cast<std::uint32_t>(level)} << 32;
+  }
+
   /// `value` is a level_value() (ipc/dynamic_level.h).
   Level level(std::uint32_t value) const noexcept { return Level{value ^ level_bits_}; }
   /// Returns a value whose number is no level's for what is no level of this engine, and for Level{}.

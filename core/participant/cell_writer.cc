@@ -89,7 +89,7 @@ bool CellWriter::fill_linked(const FreeCells::Filling& filling, const LinkedRequ
 bool CellWriter::fill_alone(const FreeCells::Filling& filling, const JobRequest& request, const Checked& checked,
                             std::uint64_t wall_ns) noexcept {
   // ORDER relaxed: as in fill(). publish_filled() of core/table/bundles.h reads it of every job.
-  if (!checked.has_options) table_.header(filling.index).due_at.store(0, std::memory_order_relaxed);
+  if (!checked.has_options()) table_.header(filling.index).due_at.store(0, std::memory_order_relaxed);
   const std::uint32_t room = table_.inline_bytes_beside_links();  // as the caller has taken an extent, or none
   const bool is_open = fill(filling, request, checked, room, wall_ns);
   if (request.payload.size() > room) context_.arena.fill(filling.index, filling.extent, request.payload);  // arena.A3
@@ -100,11 +100,9 @@ bool CellWriter::fill_body(const FreeCells::Filling& filling, const LinkedReques
                            std::size_t parents, std::span<const std::byte> body, std::uint64_t wall_ns) noexcept {
   JobRequest request = linked.request;
   request.payload = body;
-  Checked with_options = checked;
-  with_options.has_options = true;  // links stand beside them
   CellHeader& header = table_.header(filling.index);
   const std::uint32_t room = table_.inline_bytes_beside_links();
-  const bool is_open = fill(filling, request, with_options, room, wall_ns);
+  const bool is_open = fill(filling, request, checked.with_options(), room, wall_ns);
   if (body.size() > room) context_.arena.fill(filling.index, filling.extent, body);  // arena.A3
   // ORDER relaxed: the cell is ours; its word publishes all of this in lead.L3, the bundle's word before that to our
   // reaper.

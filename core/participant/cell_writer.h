@@ -30,13 +30,13 @@ class CellWriter {
                           std::uint32_t inline_room, std::uint64_t wall_ns) noexcept {
     CellHeader& header = table_.header(filling.index);
     // ORDER relaxed: the cell is ours; its word publishes all of this in enq.N4.
-    header.kind.store(static_cast<std::uint16_t>(checked.kind), std::memory_order_relaxed);
+    header.kind.store(static_cast<std::uint16_t>(checked.kind()), std::memory_order_relaxed);
     header.payload_bytes.store(static_cast<std::uint32_t>(request.payload.size()), std::memory_order_relaxed);
-    header.level.store(static_cast<std::uint16_t>(checked.level), std::memory_order_relaxed);
+    header.level.store(static_cast<std::uint16_t>(checked.level()), std::memory_order_relaxed);
     header.attempts.store(0, std::memory_order_relaxed);
     header.text_bytes.store(0, std::memory_order_relaxed);
     std::uint16_t flags = request.durability == Durability::memory ? cell_flag::memory_only : 0;
-    if (!checked.has_options) {
+    if (!checked.has_options()) {
       header.most_attempts.store(default_max_attempts, std::memory_order_relaxed);
       header.retry_policy.store(0, std::memory_order_relaxed);
     } else {
@@ -51,7 +51,7 @@ class CellWriter {
     header.lease_ms.store(static_cast<std::uint32_t>(request.lease.count()), std::memory_order_relaxed);
     if (!is_large) [[likely]]
       table_.copy_in(filling.index, request.payload);  // enq.N2
-    return checked.level < level_count_ || fill_dynamic_level(header, checked.level);
+    return checked.level() < level_count_ || fill_dynamic_level(header, checked.level());
   }
 
   /// Takes an extent and writes the payload into it: arena.A1 to arena.A3. Returns false if there is no room: the cell
@@ -71,7 +71,7 @@ class CellWriter {
 
   /// Returns the state that enq.N4 stores.
   static CellState first_state(const JobRequest& request, const Checked& checked) noexcept {
-    return checked.has_options && is_delayed(request.options) ? CellState::delayed : CellState::queued;
+    return checked.has_options() && is_delayed(request.options) ? CellState::delayed : CellState::queued;
   }
   /// Returns when the keeper has to look at the job first. Zero: never.
   static DueTime first_look_at(const JobOptions& options) noexcept;

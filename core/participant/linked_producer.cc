@@ -37,7 +37,7 @@ std::uint32_t LinkedProducer::room_for(std::span<const Checked> jobs) const {
   std::set<std::uint32_t> own_cells;  // by the first one: dynamic levels share theirs
   std::uint32_t most = room.plain_capacity();
   for (const Checked& job : jobs) {
-    const CellRange own = room.own_of(job.level);
+    const CellRange own = room.own_of(job.level());
     if (own.size() != 0 && own_cells.insert(own.first).second) most += own.size();
   }
   return most;
@@ -66,7 +66,7 @@ Result<void> LinkedProducer::check_room(std::span<const LinkedRequest> jobs, std
 
 bool LinkedProducer::take_linked(const LinkedRequest& job, const Checked& checked, FreeCells::Taker taker,
                                  FreeCells::Filling& filling) {
-  if (!context_.free_cells.take(filling, checked.level, taker)) return false;
+  if (!context_.free_cells.take(filling, checked.level(), taker)) return false;
   const std::size_t bytes = bytes_of_body(job);
   if (!is_large_body(bytes)) return true;
   const auto unit = writer_.take_extent(filling, bytes);
@@ -79,7 +79,7 @@ Result<void> LinkedProducer::take_all(std::span<const LinkedRequest> jobs, std::
                                       std::span<FreeCells::Filling> filled, FreeCells::Taker taker,
                                       std::uint64_t end_ns) {
   if (auto fits = check_room(jobs, checked); !fits) return fits;
-  const std::uint32_t level = checked.front().level;
+  const std::uint32_t level = checked.front().level();
   while (true) {
     std::size_t count = 0;
     while (count < filled.size() && take_linked(jobs[count], checked[count], taker, filled[count])) ++count;
@@ -107,7 +107,7 @@ Result<void> LinkedProducer::take_all(std::span<const LinkedRequest> jobs, std::
 }
 
 Result<void> LinkedProducer::count_in(std::span<const Checked> jobs, LevelsCountedIn& counted, std::uint64_t end_ns) {
-  for (const Checked& job : jobs) counted.add(job.level);
+  for (const Checked& job : jobs) counted.add(job.level());
   while (const auto full = counted.enter()) {
     const LevelCount level(context_.segment, level_number(*full));
     const std::uint32_t count = counted.wanted(*full);
@@ -161,7 +161,7 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
       has_children[place] = true;
     }
     if (!writer_.fill_linked(filled[n], jobs[n], checked[n], parents, wall_ns)) {
-      return std::unexpected(check_.refusal_of_level(checked[n].level));
+      return std::unexpected(check_.refusal_of_level(checked[n].level()));
     }
     CellLinks& links = table_.links_place(filled[n].index);
     // ORDER relaxed: as in writer_.fill_linked().
@@ -173,7 +173,7 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
   for (std::size_t n = 0; n < jobs.size(); ++n) {
     std::uint16_t more = has_children[n] ? cell_flag::has_children : 0;
     if (to_journal && ids[n] == leader && jobs.size() > 1) more |= cell_flag::leads_bundle;
-    if (counted.is_wanted(checked[n].level)) more |= cell_flag::counted;
+    if (counted.is_wanted(checked[n].level())) more |= cell_flag::counted;
     CellHeader& header = table_.header(filled[n].index);
     header.flags.store(header.flags.load() | more);
   }
@@ -226,7 +226,7 @@ Result<JobId> LinkedProducer::follow_up(const HeldLease& lease, const LinkedRequ
   const std::uint64_t wall_ns = wall_clock_ns();
   const bool is_open = has_links ? writer_.fill_linked(filling, request, *checked, parents, wall_ns)
                                  : writer_.fill_alone(filling, request.request, *checked, wall_ns);  // lead.L1
-  if (!is_open) return std::unexpected(check_.refusal_of_level(checked->level));
+  if (!is_open) return std::unexpected(check_.refusal_of_level(checked->level()));
   if (has_links) {
     CellLinks& links = table_.links_place(filling.index);
     // ORDER relaxed: as in writer_.fill_linked().

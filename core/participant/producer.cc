@@ -12,7 +12,7 @@ namespace ringmill {
 
 namespace {
 
-JobPair pair_of(const Checked& job) noexcept { return {job.level, job.kind}; }
+JobPair pair_of(const Checked& job) noexcept { return {job.level(), job.kind()}; }
 
 /// How far ahead of a push the ring's slots are fetched: a few lines of eight.
 constexpr std::uint64_t push_prefetch_distance = 24;
@@ -23,8 +23,8 @@ constexpr std::uint64_t least_durable_wait_ns = 10'000'000'000;
 
 }  // namespace
 
-std::size_t Producer::publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
-                              std::span<const Checked> checked, std::span<JobId> ids) noexcept {
+std::size_t Producer::publish(std::span<const FreeCells::Filling> filled, const JobRequest* requests,
+                              const Checked* checked, JobId* ids) noexcept {
   ParticipantEntry& entry = context_.entry;
   RINGMILL_INVARIANT(entry.placing_count.load_once().below(1U).has_value());  // one list at a time
   for (std::size_t n = 0; n < filled.size(); ++n) {
@@ -53,13 +53,13 @@ std::size_t Producer::publish(std::span<const FreeCells::Filling> filled, std::s
   return filled.size();
 }
 
-inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
-                                   std::span<const Checked> checked, std::span<const JobId> ids) noexcept {
+inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, const JobRequest* requests,
+                                   const Checked* checked, const JobId* ids) noexcept {
   Settling& settling = context_.settling;
   const auto is_live = [this](std::uint64_t hint) { return table_.is_live(hint); };
   std::size_t n = 0;
   while (n < filled.size()) {  // one run of equal levels at a time
-    const std::uint32_t level = level_number(checked[n].level);
+    const std::uint32_t level = level_number(checked[n].level());
     Ring& ring = settling.ring(level);
     bool is_direct = settling.is_direct(level);  // settle.O1 for all of them
     if (!is_direct) [[unlikely]] {
@@ -72,14 +72,21 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
     Arrival arrival;
     const std::size_t begin = n;
     std::uint32_t other_kinds = 0;  // not zero: the kinds differ
-    for (; n < filled.size() && checked[n].level == checked[begin].level; ++n) {
-      other_kinds |= checked[n].kind ^ checked[begin].kind;
-      if (checked[n].has_options) [[unlikely]] {
-        const DueTime look = CellWriter::first_look_at(requests[n].options);
-        if (look.ns != 0) settling.mark_for_keeper(filled[n].index, look);  // enq.N5
-        if (CellWriter::first_state(requests[n], checked[n]) != CellState::queued) continue;
+    const Checked first = checked[n];
+    const bool are_plain = !first.has_options();  // all that are as the first one
+    if (are_plain) [[likely]]
+      arrival.add(level, first.kind());
+    for (; n < filled.size(); ++n) {
+      if (checked[n] != first || !are_plain) [[unlikely]] {
+        if (checked[n].level() != first.level()) break;
+        other_kinds |= checked[n].kind() ^ first.kind();
+        if (checked[n].has_options()) {
+          const DueTime look = CellWriter::first_look_at(requests[n].options);
+          if (look.ns != 0) settling.mark_for_keeper(filled[n].index, look);  // enq.N5
+          if (CellWriter::first_state(requests[n], checked[n]) != CellState::queued) continue;
+        }
+        arrival.add(level, checked[n].kind());
       }
-      arrival.add(level, checked[n].kind);
       if (is_direct) [[likely]] {
         if (position % Ring::slots_per_line == 0) ring.prefetch_to_push(position + push_prefetch_distance);
         const std::uint64_t hint = JobTable::hint_of(ids[n]);
@@ -106,7 +113,7 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, s
       }
     }
     wake_for_jobs(context_.segment, arrival, static_cast<std::uint32_t>(n - begin));
-    count_enqueued(checked.subspan(begin, n - begin), other_kinds != 0);
+    count_enqueued(std::span(checked + begin, n - begin), other_kinds != 0);
   }
   context_.entry.placing_count.store(0, std::memory_order_release);  // enq.N6, ORDER placing
   count_more(context_.entry.enqueued, filled.size());
@@ -156,15 +163,15 @@ inline Result<FreeCells::Filling> Producer::take_and_fill(const JobRequest& requ
     return end_ns;
   };
   while (true) {
-    while (!context_.free_cells.take(filling, checked.level)) {  // enq.N1
-      if (auto room = wait_for_space(checked.level, wait_end_ns()); !room) return std::unexpected(room.error());
+    while (!context_.free_cells.take(filling, checked.level())) {  // enq.N1
+      if (auto room = wait_for_space(checked.level(), wait_end_ns()); !room) return std::unexpected(room.error());
     }
     if (!is_large || writer_.fill_extent(filling, request)) break;
     if (auto room = wait_for_extent(request.payload.size(), wait_end_ns()); !room) return std::unexpected(room.error());
   }
   if (!writer_.fill(filling, request, checked, inline_room, wall_clock_ns())) [[unlikely]] {
     context_.take_back(filling);
-    return std::unexpected(check_.refusal_of_level(checked.level));
+    return std::unexpected(check_.refusal_of_level(checked.level()));
   }
   return filling;
 }
@@ -172,13 +179,13 @@ inline Result<FreeCells::Filling> Producer::take_and_fill(const JobRequest& requ
 Result<JobId> Producer::enqueue(const JobRequest& request, std::uint64_t wait_ns) try {
   Checked checked;
   if (!check_.accepts(request, checked)) return std::unexpected(check_.refusal_of(request));
-  if (is_bounded(context_.segment, checked.level)) [[unlikely]] {
+  if (is_bounded(context_.segment, checked.level())) [[unlikely]] {
     return enqueue_bounded(request, checked, wait_ns);
   }
   const auto filling = take_and_fill(request, checked, check_.inline_room(request, checked), wait_ns);
   if (!filling) return std::unexpected(filling.error());
   JobId id;
-  publish(std::span(&*filling, 1), std::span(&request, 1), std::span(&checked, 1), std::span(&id, 1));
+  publish(std::span(&*filling, 1), &request, &checked, &id);
   if (request.durability == Durability::durable) {
     if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
   }
@@ -187,33 +194,50 @@ Result<JobId> Producer::enqueue(const JobRequest& request, std::uint64_t wait_ns
   return std::unexpected(error_of(thrown));
 }
 
+/// The jobs of a batch are mostly of one kind and level, which were looked at with the first of them.
+inline const JobRequest* Producer::first_refused(std::span<const JobRequest> requests, Checked* checked,
+                                                 BatchNeeds& needs) const {
+  std::uint64_t last_names = 0;
+  Checked last{0, 0, false};
+  for (std::size_t n = 0; n < requests.size(); ++n) {
+    const JobRequest& request = requests[n];
+    const std::uint64_t names = Handles::pair_of(request.kind, request.level);
+    needs.durabilities |= BatchNeeds::bit(request.durability);
+    if (names == last_names && n != 0 && check_.is_plain_beside_names(request)) [[likely]] {
+      checked[n] = last;
+      continue;
+    }
+    if (!check_.accepts(request, checked[n])) return &request;
+    needs.has_bounded |= is_bounded(context_.segment, checked[n].level());
+    last_names = names;
+    last = checked[n].without_options();
+  }
+  return nullptr;
+}
+
 Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests, std::span<JobId> ids,
                                             std::uint64_t wait_ns) {
   if (requests.size() > Participant::most_in_batch || ids.size() < requests.size()) {
     return std::unexpected(Error(ErrorCode::invalid_argument, "a batch has at most 64 jobs, and room for as many ids"));
   }
-  bool to_journal = false;
-  bool to_device = false;
-  bool has_bounded = false;
   std::array<Checked, Participant::most_in_batch> all_checked;
-  for (std::size_t n = 0; n < requests.size(); ++n) {
-    const JobRequest& request = requests[n];
-    if (!check_.accepts(request, all_checked[n])) return std::unexpected(check_.refusal_of(request));
-    has_bounded |= is_bounded(context_.segment, all_checked[n].level);
-    to_journal |= request.durability != Durability::memory;
-    to_device |= request.durability == Durability::durable;
+  BatchNeeds needs;
+  if (const JobRequest* refused = first_refused(requests, all_checked.data(), needs)) {
+    return std::unexpected(check_.refusal_of(*refused));
   }
-  if (to_journal && !journal_accepts(context_.segment)) {
+  if (needs.to_journal() && !journal_accepts(context_.segment)) {
     const Away away(context_);
     if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
   }
-  if (has_bounded) [[unlikely]]
+  if (needs.has_bounded) [[unlikely]]
     return enqueue_batch_bounded(requests, ids, wait_ns);
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
   const std::uint64_t wall_ns = wall_clock_ns();
   FreeCells& free_cells = context_.free_cells;
   const std::span<const Checked> checked = std::span(all_checked).first(requests.size());
-  std::array<FreeCells::Filling, Participant::most_in_batch> filled;
+  // Without a first value, which would be as much to write as a few jobs are.
+  alignas(FreeCells::Filling) std::array<std::byte, sizeof(FreeCells::Filling) * Participant::most_in_batch> room_for;
+  const std::span filled(reinterpret_cast<FreeCells::Filling*>(room_for.data()), Participant::most_in_batch);
   std::size_t done = 0;
   while (done < requests.size()) {
     std::size_t count = 0;
@@ -222,7 +246,7 @@ Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests
     while (!is_closed && done + count < requests.size()) {
       const JobRequest& request = requests[done + count];
       const Checked& job = checked[done + count];
-      if (!free_cells.take(filled[count], job.level)) break;  // enq.N1
+      if (!free_cells.take(filled[count], job.level())) break;  // enq.N1
       const std::uint32_t room = check_.inline_room(request, job);
       if (request.payload.size() > room && !writer_.fill_extent(filled[count], request)) [[unlikely]] {
         lacks_extent = true;
@@ -233,23 +257,22 @@ Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests
     }
     if (is_closed) [[unlikely]] {
       for (std::size_t n = 0; n < count; ++n) context_.take_back(filled[n]);
-      if (done == 0) return std::unexpected(check_.refusal_of_level(checked[count - 1].level));
+      if (done == 0) return std::unexpected(check_.refusal_of_level(checked[count - 1].level()));
       break;
     }
     if (count != 0) {
-      done += publish(std::span(filled).first(count), requests.subspan(done, count), checked.subspan(done, count),
-                      ids.subspan(done, count));
+      done += publish(filled.first(count), &requests[done], &checked[done], &ids[done]);
       continue;
     }
     const JobRequest& next = requests[done];
     if (auto room =
-            lacks_extent ? wait_for_extent(next.payload.size(), end_ns) : wait_for_space(checked[done].level, end_ns);
+            lacks_extent ? wait_for_extent(next.payload.size(), end_ns) : wait_for_space(checked[done].level(), end_ns);
         !room) {
       if (done == 0) return std::unexpected(room.error());
       break;
     }
   }
-  if (to_device) {
+  if (needs.to_device()) {
     if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
   }
   return done;
@@ -269,7 +292,7 @@ Result<FreeCells::Filling> Producer::take_counted(const JobRequest& request, con
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   while (true) {
     while (!counted.enter()) {
-      if (auto room = wait_for_level(counted.level(), 1, checked.level, end_ns); !room) {
+      if (auto room = wait_for_level(counted.level(), 1, checked.level(), end_ns); !room) {
         return std::unexpected(room.error());
       }
     }
@@ -285,8 +308,8 @@ Result<FreeCells::Filling> Producer::take_counted(const JobRequest& request, con
     if (filling.error().code() != ErrorCode::would_block || end_ns == 0 || now_ns >= end_ns) return filling;
     const bool lacks_journal = request.durability != Durability::memory && !journal_accepts(context_.segment);
     const auto has_room = lacks_journal ? tickets_.wait_for_journal(end_ns - now_ns)
-                          : !context_.free_cells.has_room(checked.level, FreeCells::Taker::producer)
-                              ? wait_for_space(checked.level, end_ns)
+                          : !context_.free_cells.has_room(checked.level(), FreeCells::Taker::producer)
+                              ? wait_for_space(checked.level(), end_ns)
                               : wait_for_extent(request.payload.size(), end_ns);
     if (!has_room) return std::unexpected(has_room.error());
   }
@@ -295,10 +318,10 @@ Result<FreeCells::Filling> Producer::take_counted(const JobRequest& request, con
 Result<JobId> Producer::enqueue_bounded(const JobRequest& request, const Checked& checked, std::uint64_t wait_ns) {
   JobId id;
   {
-    CountedIn counted(context_, checked.level);
+    CountedIn counted(context_, checked.level());
     const auto filling = take_counted(request, checked, check_.inline_room(request, checked), wait_ns, counted);
     if (!filling) return std::unexpected(filling.error());
-    publish(std::span(&*filling, 1), std::span(&request, 1), std::span(&checked, 1), std::span(&id, 1));
+    publish(std::span(&*filling, 1), &request, &checked, &id);
     counted.note_published();
   }
   if (request.durability == Durability::durable) {
@@ -321,7 +344,7 @@ Result<std::size_t> Producer::enqueue_batch_bounded(std::span<const JobRequest> 
 
 void Producer::place(const FreeCells::Filling& filling, const JobRequest& request, const Checked& checked,
                      JobId id) noexcept {
-  place_filled(std::span(&filling, 1), std::span(&request, 1), std::span(&checked, 1), std::span(&id, 1));
+  place_filled(std::span(&filling, 1), &request, &checked, &id);
 }
 
 template <class HasRoom, class Refusal>

@@ -73,12 +73,26 @@ class Producer {
   /// Takes and fills a cell, without a look at the level's bound.
   Result<FreeCells::Filling> take_and_fill(const JobRequest& request, const Checked& checked, std::uint32_t inline_room,
                                            std::uint64_t wait_ns);
+  /// What the jobs of a batch need together.
+  struct BatchNeeds {
+    std::uint32_t durabilities = 0;  // bit per Durability
+    bool has_bounded = false;        // a level that is
+
+    static constexpr std::uint32_t bit(Durability durability) noexcept {
+      return 1U << static_cast<std::uint32_t>(durability);
+    }
+    bool to_journal() const noexcept { return (durabilities & ~bit(Durability::memory)) != 0; }
+    bool to_device() const noexcept { return (durabilities & bit(Durability::durable)) != 0; }
+  };
+  /// Checks the jobs of a batch. Returns the first one that is refused.
+  const JobRequest* first_refused(std::span<const JobRequest> requests, Checked* checked, BatchNeeds& needs) const;
   /// Publishes cells that are filled: enq.N3 to enq.N6. Returns how many.
-  std::size_t publish(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
-                      std::span<const Checked> checked, std::span<JobId> ids) noexcept;
+  /// `requests`, `checked` and `ids` are as many. (Four spans are more than there are registers for arguments.)
+  std::size_t publish(std::span<const FreeCells::Filling> filled, const JobRequest* requests, const Checked* checked,
+                      JobId* ids) noexcept;
   /// Does what place() says, for a run of jobs.
-  void place_filled(std::span<const FreeCells::Filling> filled, std::span<const JobRequest> requests,
-                    std::span<const Checked> checked, std::span<const JobId> ids) noexcept;
+  void place_filled(std::span<const FreeCells::Filling> filled, const JobRequest* requests, const Checked* checked,
+                    const JobId* ids) noexcept;
   /// Counts jobs of one level. `differ`: their kinds do.
   void count_enqueued(std::span<const Checked> jobs, bool differ) noexcept;
   /// The participant is a worker in the middle of its work: it does not wait for workers.

@@ -72,6 +72,16 @@ Error RequestCheck::refusal_of(const JobRequest& request) const {
   return Error(ErrorCode::invalid_argument, "times are not negative, and ten years at most");
 }
 
+bool RequestCheck::accepts_other(const JobRequest& request, Checked& checked) const {
+  std::uint32_t level = handles_.value_of(request.level);
+  const std::uint32_t kind = handles_.number_of(request.kind);
+  const bool is_sound = request.payload.size() <= most_payload_ && accepts_level(request.level, level) &&
+                        kind < most_kinds && static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms;
+  if (!is_sound) return false;
+  checked = Checked(level, kind, !are_default(request.options));
+  return !checked.has_options() || accepts_options(request);
+}
+
 bool RequestCheck::accepts_level(Level level, std::uint32_t& value) const noexcept {
   if (level != Level{}) return value < level_count_ || is_open(value);
   value = default_level_;

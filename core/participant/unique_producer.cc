@@ -28,7 +28,7 @@ Result<UniqueJob> UniqueProducer::enqueue(const JobRequest& request, std::string
   unique.options.keep_result = std::max(unique.options.keep_result, unique_for);
   Checked checked;
   if (!check_.accepts(unique, checked)) return std::unexpected(check_.refusal_of(unique));
-  checked.has_options = true;                                       // the key stands beside them
+  checked = checked.with_options();                                 // the key stands beside them
   const std::uint32_t room = table_.inline_bytes_beside_options();  // the key stands in them
   if (unique.payload.size() > room && !context_.has_arena()) {
     return std::unexpected(RequestCheck::too_large_for_cell(unique, room));
@@ -37,7 +37,7 @@ Result<UniqueJob> UniqueProducer::enqueue(const JobRequest& request, std::string
   UniqueJobs jobs(context_.segment);
   for (std::uint32_t losses = 0;; ++losses) {
     if (const auto there = jobs.find(hash, JobId())) return finish({*there, false}, unique, wait_ns);
-    CountedIn counted(context_, checked.level);
+    CountedIn counted(context_, checked.level());
     const auto filling = producer_.take_filled(unique, checked, room, wait_ns, counted);
     if (!filling) return std::unexpected(filling.error());
     writer_.set_unique(filling->index, hash, unique.options);  // uniq.U1

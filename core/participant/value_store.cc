@@ -166,9 +166,8 @@ Result<ValueStore::Changed> ValueStore::make(std::string_view key, UniqueKey has
   const JobOptions job_options{.keep_result = options.ttl};
   const JobRequest request{
       .kind = *kind, .payload = as_payload(key), .durability = options.durability, .options = job_options};
-  const Checked checked{
-      .level = context_.level_count - 1, .kind = Handles(context_.segment).number_of(*kind), .has_options = true};
-  CountedIn counted(context_, checked.level);
+  const Checked checked(context_.level_count - 1, context_.handles.number_of(*kind), true);
+  CountedIn counted(context_, checked.level());
   const auto filling =
       producer_.take_filled(request, checked, table_.inline_bytes_beside_options(), 0, counted);  // value.N1
   if (!filling) return std::unexpected(filling.error());
