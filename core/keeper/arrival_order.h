@@ -14,6 +14,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "core/table/job_table.h"
@@ -60,8 +62,7 @@ class ArrivalRow {
     auto end = std::ranges::find_if_not(pending_, is_settled);
     if (end != pending_.end()) end = std::stable_partition(end, pending_.end(), is_settled);
     if (end == pending_.begin()) return;
-    const auto before = [](const Arrived& a, const Arrived& b) { return a.is_before(b); };
-    if (!std::is_sorted(pending_.begin(), end, before)) std::sort(pending_.begin(), end, before);
+    sort(std::span(pending_.begin(), end));
     for (auto job = pending_.begin(); job != end; ++job) {
       if (row_.empty() || job->may_follow(row_.back())) {
         row_.push_back(*job);
@@ -94,16 +95,63 @@ class ArrivalRow {
   bool is_empty() const noexcept { return row_.empty() && late_.empty() && pending_.empty(); }
 
  private:
+  /// Jobs that were enqueued in one tick of the clock, and where sort() puts the next one of them.
+  struct Tick {
+    std::uint64_t enqueued_at_ns = 0;
+    std::size_t count = 0;
+    std::size_t next = 0;
+  };
   static bool is_after(const Arrived& a, const Arrived& b) noexcept { return b.is_before(a); }
+  static bool is_before(const Arrived& a, const Arrived& b) noexcept { return a.is_before(b); }
+
+  /// A long pass of a keeper that has little processor time finds jobs of some ticks of the clock, mixed. They are
+  /// dealt out by tick, which costs less than comparing each with many others; those of a tick are mostly in order.
+  void sort(std::span<Arrived> jobs) {
+    if (std::ranges::is_sorted(jobs, is_before)) return;
+    if (!note_ticks(jobs)) {
+      std::ranges::sort(jobs, is_before);
+      return;
+    }
+    std::size_t sum = 0;
+    for (Tick& tick : ticks_) tick.next = std::exchange(sum, sum + tick.count);
+    dealt_.resize(jobs.size());
+    for (const Arrived& job : jobs) dealt_[tick_of(job)->next++] = job;
+    std::ranges::copy(dealt_, jobs.begin());
+    for (const Tick& tick : ticks_) {
+      const auto of_tick = jobs.subspan(tick.next - tick.count, tick.count);
+      if (!std::ranges::is_sorted(of_tick, is_before)) std::ranges::sort(of_tick, is_before);
+    }
+  }
+  /// Counts the jobs of each tick, in the order of time. Returns false if there are too many ticks.
+  bool note_ticks(std::span<const Arrived> jobs) {
+    ticks_.clear();
+    for (const Arrived& job : jobs) {
+      auto tick = tick_of(job);
+      if (tick == ticks_.end()) {
+        if (ticks_.size() == most_ticks) return false;
+        tick = ticks_.insert(tick, {.enqueued_at_ns = job.enqueued_at_ns});
+      }
+      ++tick->count;
+    }
+    std::ranges::sort(ticks_, {}, &Tick::enqueued_at_ns);
+    return true;
+  }
+  std::vector<Tick>::iterator tick_of(const Arrived& job) noexcept {
+    return std::ranges::find(ticks_, job.enqueued_at_ns, &Tick::enqueued_at_ns);
+  }
   /// There is one of them.
   bool is_late_first() const noexcept {
     return !late_.empty() && (row_.empty() || !row_.front().is_older(late_.front()));
   }
 
+  static constexpr std::size_t most_ticks = 16;
+
   std::uint64_t kind_bit_;
   std::deque<Arrived> row_;
   std::vector<Arrived> late_;  // the earliest in front
   std::vector<Arrived> pending_;
+  std::vector<Tick> ticks_;     // of sort(), which keeps their memory
+  std::vector<Arrived> dealt_;  // as ticks_
 };
 
 /// The jobs of one level.

@@ -6,7 +6,9 @@
 // workers the time that they need. So a producer that finds the ring full sleeps, which leaves its processor to the
 // workers, and looks how far they came meanwhile. If they are slow (they do real work, or none is there), its jobs go
 // to the overflow queue, and it waits no more for a while. If jobs wait in the queue while the workers are fast, it
-// sleeps once per call: what it would enqueue could not be begun sooner, and the queue empties.
+// sleeps once per call: what it would enqueue could not be begun sooner, and the queue empties. If jobs wait in the
+// queue while the ring has hardly any, the workers wait for the keeper. The producer sleeps until the keeper has filled
+// the ring: it would take the keeper's processor to lengthen a queue that the keeper cannot empty.
 #pragma once
 
 #include <ctime>
@@ -27,7 +29,6 @@ class RingPressure {
   bool has_eased(std::uint32_t level, const Ring& ring) noexcept {
     if (ring.slot_count() < least_slots) return false;
     follow(level, ring);
-    is_easing_ = false;
     const std::uint64_t now_ns = steady_clock_ns();
     if (now_ns < no_pause_before_ns_) return false;
     const bool were_fast = now_ns - fast_at_ns_ < recent_ns;
@@ -41,20 +42,24 @@ class RingPressure {
     return false;
   }
 
-  /// Jobs of this level wait in the overflow queue. Sleeps for pause_ns if the workers are fast.
+  /// Jobs of this level wait in the overflow queue. Sleeps for pause_ns if the workers are fast, and for 6 ms at most
+  /// if they wait for the keeper.
   void ease_queue(std::uint32_t level, const Ring& ring) noexcept {
     if (ring.slot_count() < least_slots) return;
     follow(level, ring);
     const std::uint64_t now_ns = steady_clock_ns();
     if (now_ns < no_pause_before_ns_) return;
-    if (!is_easing_) {
-      const std::uint64_t since_ns = now_ns - looked_at_ns_;
-      if (since_ns < pause_ns || !are_fast(ring) || since_ns > most_slow_ns) return;
+    if (is_nearly_empty(ring)) {
+      await_keeper(ring);
+      return;
     }
-    is_easing_ = pause(ring);
-    if (is_easing_) {
+    if (now_ns - looked_at_ns_ >= pause_ns) static_cast<void>(are_fast(ring));
+    if (now_ns - fast_at_ns_ >= recent_ns) return;
+    if (pause(ring)) {
+      vain_pauses_ = 0;
       slow_for_ns_ = least_slow_ns;
-    } else {
+    } else if (++vain_pauses_ == most_pauses_if_fast) {
+      vain_pauses_ = 0;
       stop_pausing();  // they were only as fast as this producer
     }
   }
@@ -67,17 +72,39 @@ class RingPressure {
   /// The same if the workers were fast a short while ago: then something else has their processor for a moment.
   static constexpr int most_pauses_if_fast = 20;
   static constexpr std::uint64_t recent_ns = 50'000'000;
+  static constexpr std::uint64_t long_keeper_ns = 200'000'000;
   /// So many jobs per microsecond are fast.
   static constexpr std::uint64_t fast_rate = 2;
   /// After a pause in which the workers were slow there is none for so long; twice as long after each further one.
   static constexpr std::uint64_t least_slow_ns = 2'000'000;
-  static constexpr std::uint64_t most_slow_ns = 256'000'000;
+  static constexpr std::uint64_t most_slow_ns = 64'000'000;
 
   void follow(std::uint32_t level, const Ring& ring) noexcept {
     if (level == level_) return;
     level_ = level;
     no_pause_before_ns_ = 0;
     static_cast<void>(are_fast(ring));
+  }
+  /// The keeper fills a ring that is half empty, so it has not come to this one yet.
+  static bool is_nearly_empty(const Ring& ring) noexcept {
+    const std::uint64_t head = ring.head();
+    const std::uint64_t tail = ring.tail();
+    return tail - std::min(head, tail) < ring.slot_count() / 4;
+  }
+  /// A keeper that fills nothing for long_keeper_ns has no processor at all, waits for a device, or is stopped.
+  void await_keeper(const Ring& ring) noexcept {
+    for (int n = 0; n < most_pauses_if_fast; ++n) {
+      static_cast<void>(pause(ring));
+      if (!is_nearly_empty(ring)) return;
+    }
+    const std::uint64_t now_ns = steady_clock_ns();
+    if (const std::uint64_t tail = ring.tail(); tail != filled_until_) {
+      filled_until_ = tail;
+      filled_at_ns_ = now_ns;
+      slow_for_ns_ = least_slow_ns;
+    } else if (now_ns - filled_at_ns_ > long_keeper_ns) {
+      stop_pausing();
+    }
   }
   void stop_pausing() noexcept {
     no_pause_before_ns_ = steady_clock_ns() + slow_for_ns_;
@@ -102,10 +129,12 @@ class RingPressure {
   }
 
   std::uint32_t level_ = ~std::uint32_t{0};
-  bool is_easing_ = false;  // the latest pause has helped
   std::uint64_t head_ = 0;
   std::uint64_t looked_at_ns_ = 0;
   std::uint64_t fast_at_ns_ = 0;
+  int vain_pauses_ = 0;             // in a row, of ease_queue()
+  std::uint64_t filled_until_ = 0;  // the ring's tail, when it was seen to have moved
+  std::uint64_t filled_at_ns_ = 0;
   std::uint64_t no_pause_before_ns_ = 0;
   std::uint64_t slow_for_ns_ = least_slow_ns;
 };

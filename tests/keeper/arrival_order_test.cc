@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <random>
+#include <utility>
 #include <vector>
 
 #include "core/keeper/arrival_order.h"
@@ -53,6 +55,29 @@ TEST(ArrivalOrderInProcess, jobs_that_a_later_pass_finds_stand_where_their_time_
   for (const std::uint64_t time : {6, 5, 9}) order.add(arrived(time), bit_a);
   order.settle(end_of(9));
   EXPECT_EQ(times_of(order), (std::vector<std::uint64_t>{1, 3, 5, 6, 7, 9}));
+}
+
+TEST(ArrivalOrderInProcess, jobs_of_some_ticks_that_one_pass_finds_mixed_stand_by_tick_and_cell) {
+  for (const std::uint64_t ticks : {3, 16, 17, 40}) {
+    std::mt19937_64 random(printed_seed());
+    ArrivalOrder order;
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> expected;
+    for (std::uint32_t cell = 0; cell < 2000; ++cell) {
+      Arrived job = arrived(1 + random() % ticks);
+      job.hint = cell;
+      job.order = Arrived::by_cell(cell) & Arrived::most_order;
+      expected.emplace_back(job.enqueued_at_ns, cell);
+      order.add(job, bit_a);
+    }
+    std::ranges::sort(expected);
+    order.settle(end_of(ticks));
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> given;
+    while (ArrivalRow* const row = order.first()) {
+      const Arrived job = row->pop();
+      given.emplace_back(job.enqueued_at_ns, static_cast<std::uint32_t>(job.hint));
+    }
+    EXPECT_EQ(given, expected) << ticks;
+  }
 }
 
 TEST(ArrivalOrderInProcess, a_job_that_is_queued_again_comes_before_younger_ones) {

@@ -14,6 +14,16 @@
 namespace ringmill::test {
 namespace {
 
+/// An empty ring in private memory.
+class EmptyRing {
+ public:
+  Ring view() { return Ring(&level_, slots_.data(), slots_.size()); }
+
+ private:
+  LevelEntry level_{};
+  std::vector<std::atomic<std::uint64_t>> slots_ = std::vector<std::atomic<std::uint64_t>>(8192);
+};
+
 /// A full ring in private memory, and a thread that drains it if asked to.
 class FullRing {
  public:
@@ -63,6 +73,32 @@ TEST(RingPressureInProcess, fast_workers_are_worth_the_wait) {
   bool has_eased = false;
   for (int n = 0; n < 100'000 && !has_eased; ++n) has_eased = pressure.has_eased(1, full.view());
   EXPECT_TRUE(has_eased);
+}
+
+TEST(RingPressureInProcess, a_producer_waits_while_the_ring_is_empty_and_jobs_wait_for_the_keeper) {
+  EmptyRing empty;
+  RingPressure pressure;
+  const std::uint64_t begin_ns = steady_clock_ns();
+  pressure.ease_queue(1, empty.view());
+  EXPECT_GE(steady_clock_ns() - begin_ns, 6'000'000U);
+}
+
+TEST(RingPressureInProcess, a_keeper_that_fills_nothing_holds_no_producer_back_for_ever) {
+  EmptyRing empty;
+  RingPressure pressure;
+  // The first wait notes where the tail is; from 200 ms on without a change there is one wait in a while.
+  for (int n = 0; n < 50; ++n) pressure.ease_queue(1, empty.view());
+  const std::uint64_t begin_ns = steady_clock_ns();
+  for (int n = 0; n < 1000; ++n) pressure.ease_queue(1, empty.view());
+  EXPECT_LT(steady_clock_ns() - begin_ns, 1000 * 6'000'000ULL);  // 1,000 waits would take as long at least
+}
+
+TEST(RingPressureInProcess, slow_workers_and_a_full_ring_hold_no_producer_back) {
+  FullRing full(8192);
+  RingPressure pressure;
+  const std::uint64_t begin_ns = steady_clock_ns();
+  for (int n = 0; n < 1000; ++n) pressure.ease_queue(1, full.view());
+  EXPECT_LT(steady_clock_ns() - begin_ns, 1000 * 300'000ULL);
 }
 
 TEST(RingPressureInProcess, a_small_ring_is_never_waited_for) {
