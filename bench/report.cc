@@ -58,6 +58,7 @@ constexpr Target targets[] = {
     {"a million delayed jobs, the latest start, ms", "delayed.1m.error.max_ms", "", false, 50},
     {"an urgent job behind a million low ones, p99 us", "urgent_behind_1m.p99_us", "", false, 1000},
     {"an urgent job behind a level that is full, p99 us", "urgent_behind_full.p99_us", "", false, 1000},
+    {"an urgent job beside a million of another kind that move, p99 us", "foreign_backlog.p99_us", "", false, 2000},
     {"journal bytes per job of 64 bytes, its end included", "journal.bytes_per_job", "", false, 116},
 };
 

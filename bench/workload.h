@@ -75,6 +75,7 @@ std::vector<Workload> dead_letter_workloads();
 std::vector<Workload> delayed_workloads();
 std::vector<Workload> priority_workloads();
 std::vector<Workload> level_workloads();
+std::vector<Workload> foreign_workloads();
 std::vector<Workload> follow_up_workloads();
 std::vector<Workload> result_workloads();
 

@@ -12,9 +12,10 @@ namespace ringmill {
 
 namespace {
 
-/// over.F4 runs at most this often, and moves at most so many jobs; the other levels have the next turn.
-constexpr std::uint64_t serve_every_ns = 2'000'000;
+/// over.F4 moves at most so many jobs in a turn of the keeper; the other levels have the next one. It pauses
+/// afterwards, 2 ms after so many, so that it takes a part of the keeper's time whatever it moves.
 constexpr std::uint32_t enough_moved = 16384;
+constexpr std::uint64_t pause_ns_per_job = 2'000'000 / enough_moved;
 /// A ring that was full of jobs that wait is not looked through again before this time.
 constexpr std::uint64_t look_for_dead_every_ns = 20'000'000;
 /// How many jobs ahead of a refill the cells are fetched into the cache.
@@ -106,7 +107,7 @@ void OverflowQueue::turn(const std::function<void()>& pass_over_marks) {
     if (pass_again) is_needed_now_ = refill(number) || is_needed_now_;
     end_draining(number);
   }
-  refill_for_sleepers();
+  refill_for_sleepers(pass_over_marks);
 }
 
 bool OverflowQueue::begin_draining(std::uint32_t number) noexcept {
@@ -230,17 +231,26 @@ std::uint64_t OverflowQueue::kinds_of_sleepers(std::uint32_t number) const noexc
   return kinds;
 }
 
-void OverflowQueue::refill_for_sleepers() {
+void OverflowQueue::refill_for_sleepers(const std::function<void()>& pass_over_marks) {
   is_needed_soon_ = false;
-  std::erase_if(busy_, [this](std::uint32_t number) { return is_empty(number); });
-  if (busy_.empty()) return;
-  const std::uint64_t levels = note_sleepers();
-  std::erase_if(busy_, [levels](std::uint32_t number) { return (levels >> (number % 64) & 1) == 0; });
+  const auto has_no_work = [this](std::uint32_t number) {
+    return is_empty(number) || !queues_[number].has_kinds(kinds_of_sleepers(number));
+  };
+  const bool has_jobs = std::ranges::any_of(busy_, [this](std::uint32_t number) { return !is_empty(number); });
+  if (!has_jobs || note_sleepers() == 0) return;
+  std::erase_if(busy_, has_no_work);
   if (busy_.empty()) return;
   is_needed_soon_ = true;
   const std::uint64_t now_ns = steady_clock_ns();
-  if (now_ns - served_at_ns_ < serve_every_ns) return;
-  served_at_ns_ = now_ns;
+  if (now_ns < serve_next_at_ns_) return;
+  const auto is_unsettled = [this](std::uint32_t number) {
+    queues_[number].settle(settled_until_);
+    return queues_[number].first(kinds_of_sleepers(number)) == nullptr;
+  };
+  if (std::ranges::any_of(busy_, is_unsettled)) {
+    pass_over_marks();
+    is_needed_now_ = true;  // it may have found jobs for a ring that is empty, too
+  }
   std::ranges::rotate(busy_, std::ranges::lower_bound(busy_, serve_next_));
   std::uint32_t moved = 0;
   for (const std::uint32_t number : busy_) {
@@ -248,11 +258,12 @@ void OverflowQueue::refill_for_sleepers() {
     serve_next_ = number + 1;
     if (moved >= enough_moved) break;
   }
+  serve_next_at_ns_ = now_ns + moved * pause_ns_per_job;
 }
 
 std::uint32_t OverflowQueue::refill_for_kinds(std::uint32_t number, std::uint64_t kinds) {
+  queues_[number].settle(settled_until_);
   ArrivalOrder& queue = queues_[number];
-  if (!queue.has_kinds(kinds)) return 0;
   const JobTable& table = settling_->table();
   const auto is_live = [&table](std::uint64_t hint) { return table.is_live(hint); };
   Ring ring = segment_->ring(number);

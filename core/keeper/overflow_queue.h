@@ -11,7 +11,7 @@
 //            queue, or a producer has set `spilled`
 //   over.F4  a participant sleeps that claims some kinds only, and the ring is full of others: its kinds get up to a
 //            quarter of the slots. The jobs at the front of the ring return to the queue, where they are first again.
-//            One level after the other has its turn, every 2 ms.
+//            One level after the other has its turn. Such a participant calls the keeper before it sleeps.
 //   over.F5  the ring looks full, but most of its hints are dead: a job that no worker claims stands in front of them.
 //            The few that live return to the queue, the head is raised over all, and F1 refills: so such a job costs
 //            its level a walk over the ring for each lap, and nothing else
@@ -54,7 +54,7 @@ class OverflowQueue {
   /// F1 to F4 for each level. The caller has just made a pass over the marks; `pass_over_marks` makes another one:
   /// begin_pass(), then add_marked() for each marked cell.
   void turn(const std::function<void()>& pass_over_marks);
-  /// True if a participant sleeps before a full ring: F4 may have work after serve_every_ns.
+  /// True if jobs are queued for which a participant sleeps: F4 has work again after a pause.
   bool is_needed_soon() const noexcept { return is_needed_soon_; }
   /// True if a ring has room for entries that are settled after the next pass.
   bool is_needed_now() const noexcept { return is_needed_now_; }
@@ -72,7 +72,7 @@ class OverflowQueue {
   bool begin_draining(std::uint32_t number) noexcept;
   void end_draining(std::uint32_t number) noexcept;
   /// F4 for the levels whose turn it is.
-  void refill_for_sleepers();
+  void refill_for_sleepers(const std::function<void()>& pass_over_marks);
   /// Returns how many jobs have got a place.
   std::uint32_t refill_for_kinds(std::uint32_t number, std::uint64_t kinds);
   /// Collects the sleepers that claim some kinds only. Returns the bits of their levels.
@@ -99,7 +99,7 @@ class OverflowQueue {
   };
   std::vector<Sleeper> sleepers_;  // those that claim some kinds only
   std::uint64_t looked_for_dead_at_ns_ = 0;
-  std::uint64_t served_at_ns_ = 0;
+  std::uint64_t serve_next_at_ns_ = 0;
   std::uint32_t serve_next_ = 0;      // the number of the level whose turn it is in over.F4
   std::vector<ArrivalOrder> queues_;  // per number of a level; empty until one is needed
   /// Per cell: 1 + the 12 bits of the generation that a hint carries, of a job that is queued here.

@@ -58,18 +58,20 @@ class Claiming {
     choice_ = std::move(choice);
     kinds_ = kinds;
     scanned_to_.assign(level_numbers, 0);
+    most_turns_ = turns_over_all_rings();
     known_tail_.resize(level_numbers, 0);
   }
 
   /// K1 to K5 over the subscribed levels. `now_ns` is the lease clock. Returns how many claims were written to `out`.
   std::uint32_t claim(Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept {
-    if (const std::uint32_t rules = admission_.rules(); rules != 0) [[unlikely]]
-      return claim_by_rules(rules, out, most, now_ns);
+    const std::uint32_t rules = admission_.rules();
+    if (rules != 0 || !kinds_.is_all()) [[unlikely]]
+      return claim_in_turns(rules, out, most, now_ns);
     std::uint32_t count = 0;
     const std::uint32_t first = choice_.first();
     for (std::uint32_t n = 0; n < choice_.count() && count < most; ++n) {
       const std::uint32_t level = choice_.at(n, first);
-      count += claim_from<false>(level, out + count, most - count, now_ns);
+      count += claim_front<false>(level, out + count, most - count, now_ns);
       if (!settling_->is_direct(level)) [[unlikely]]
         settling_->call_keeper_if_half_empty(settling_->ring(level));
     }
@@ -85,6 +87,9 @@ class Claiming {
     }
     return false;
   }
+  /// Before a sleep, after wake.S2: jobs of the kinds that are claimed may stand in an overflow queue behind those of
+  /// others. The keeper looks for them now (over.F4).
+  void call_keeper_for_own_kinds() noexcept;
   /// Whether few jobs waited behind those of the last claim, as far as is known: their cells are still in the caches of
   /// the enqueuing cores.
   bool was_queue_short() const noexcept { return was_queue_short_; }
@@ -95,32 +100,48 @@ class Claiming {
   enum class Front { empty, hint };
   Front look(const Ring& ring, std::uint64_t& position, std::uint64_t& hint, std::uint64_t& steps) const noexcept;
 
-  /// The same where something is paused or limited: levels that are paused are passed over, jobs that may not begin are
-  /// parked on the way, a bounded number per look at a level.
-  [[gnu::noinline]] std::uint32_t claim_by_rules(std::uint32_t rules, Claim* out, std::uint32_t most,
+  /// The same where something is paused or limited, or only some kinds are claimed. Levels that are paused are passed
+  /// over. A look at a level is bounded: it parks so many jobs that may not begin, or walks over so many of other
+  /// kinds. What the walk has left then comes after another look at the levels that are more urgent.
+  [[gnu::noinline]] std::uint32_t claim_in_turns(std::uint32_t rules, Claim* out, std::uint32_t most,
                                                  std::uint64_t now_ns) noexcept;
+  /// One look at a level.
+  std::uint32_t look_at_level(std::uint32_t rules, std::uint32_t level, Claim* out, std::uint32_t most,
+                              std::uint64_t now_ns) noexcept;
   /// Whether the walk over a ring goes on after a claim. `by_rules`: the claim is judged first, and counted if the job
   /// begins. Else it counts.
   template <bool by_rules>
   bool counts(const Claim& claim, std::uint32_t& count, std::uint32_t& most) noexcept;
   template <bool by_rules>
-  std::uint32_t claim_from(std::uint32_t level, Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept {
-    return kinds_.is_all() ? claim_front<by_rules>(level, out, most, now_ns)
-                           : claim_matching<by_rules>(level, out, most, now_ns);
-  }
-  template <bool by_rules>
   std::uint32_t claim_front(std::uint32_t level, Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept;
   /// Fetches cells and slots that will be needed next, but none beyond the tail as we know it: there the producers
   /// write, and a look would take their lines away from them.
+  template <bool claims_all>
   void fetch_ahead(const Ring& ring, std::uint64_t position, std::uint64_t& known_tail,
                    std::uint64_t& fetched) const noexcept;
+  /// A walk over a ring in search of some kinds.
+  struct Walk {
+    std::uint64_t position = 0;
+    std::uint64_t dead_to = 0;  // every hint from the head to here is dead
+    std::uint64_t fetched = 0;
+    std::uint64_t steps = 0;  // that are left
+    CellIndex index = 0;      // of the job that was found
+    StateWord word{};
+  };
+  Walk begin_walk(std::uint32_t level, const Ring& ring) const noexcept;
+  /// K1 and K2, to the first job that waits and is of a kind that is claimed. False: there is none, or no step is left.
+  bool walk_on(std::uint32_t level, const Ring& ring, Walk& walk) noexcept;
   template <bool by_rules>
   std::uint32_t claim_matching(std::uint32_t level, Claim* out, std::uint32_t most, std::uint64_t now_ns) noexcept;
   bool has_work_in(std::uint32_t level) noexcept;
+  bool has_matching_in(std::uint32_t level) noexcept;
 
   [[gnu::noinline]] bool may_be_large(CellIndex index, StateWord seen) const noexcept;
   /// K3 and K4. False: the word was not `seen` any more.
   bool try_claim(CellIndex index, StateWord seen, std::uint64_t now_ns, Claim& claim) noexcept;
+
+  /// The turns of claim_in_turns() in which each ring is walked over once, and all jobs of the table are parked.
+  std::uint64_t turns_over_all_rings() noexcept;
 
   Settling* settling_;
   JobTable table_;
@@ -129,6 +150,8 @@ class Claiming {
   std::uint32_t default_lease_ms_;
   /// By rules: how many jobs may still be parked before the walk gives the other levels a turn.
   std::uint32_t parkings_left_ = 0;
+  bool was_walk_cut_short_ = false;  // the last one
+  std::uint64_t most_turns_ = 0;
   bool was_queue_short_ = true;
   LevelChoice choice_;
   KindSet kinds_;

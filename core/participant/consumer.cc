@@ -167,7 +167,10 @@ Result<std::optional<BegunWait>> Consumer::begin_wait() {
   sleepers.announce(context_.number);                            // wake.S2
   wait_is_begun_ = true;
   const bool may_claim = !window_.is_empty() || claiming_.has_work() || subscription_.have_levels_changed();
-  if (!may_claim && !context_.woken.load()) return begun;  // wake.S3
+  if (!may_claim && !context_.woken.load()) {  // wake.S3
+    claiming_.call_keeper_for_own_kinds();
+    return begun;
+  }
   end_wait(true);
   return std::nullopt;
 }
@@ -193,6 +196,7 @@ void Consumer::wait_for_jobs(std::uint64_t now_ns, std::uint64_t end_ns) noexcep
   if (!claiming_.has_work() && !context_.woken.load() && !subscription_.have_levels_changed()) {  // wake.S3
     const std::uint64_t later_ns = lease_clock_ns();
     if (later_ns < end_ns) {
+      claiming_.call_keeper_for_own_kinds();
       const Away away(context_);
       sleepers.sleep(context_.number, sequence, std::min(end_ns - later_ns, longest_sleep_ns));  // wake.S4
     }
