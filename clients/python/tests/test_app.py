@@ -1,6 +1,7 @@
 """Tasks, their results, and how they end."""
 
 import asyncio
+import concurrent.futures
 import os
 import threading
 import time
@@ -194,7 +195,7 @@ def test_progress_and_cancel_reach_a_running_task(app):
         result = long.delay()
         assert begun.wait(GENEROUS)
         info = result.info()
-        assert (info.progress, info.progress_text) == (7, "of 10")
+        assert (info.progress, info.progress_text) == result.progress() == (7, "of 10")
         assert result.cancel() == "asked_to_stop"
         with pytest.raises(ringmill.TaskCancelled):
             result.get(GENEROUS)
@@ -341,3 +342,60 @@ def test_the_child_of_a_fork_opens_for_itself(app):
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert add.delay(3, 4).get(GENEROUS) == 7
+
+
+@pytest.mark.parametrize("serializer", ["json", "pickle", "raw"])
+def test_a_result_has_any_size(app, serializer):
+    @app.task(serializer=serializer)
+    def grow(given):
+        return given * 50_000
+
+    given = b"ab" if serializer == "raw" else "ab"
+    with Running(app):
+        result = grow.delay(given)
+        assert result.get(GENEROUS) == given * 50_000
+        assert ringmill.Result(app, result.id, result._serializer).get(0) == given * 50_000
+
+
+def test_a_long_result_goes_on_to_the_next_task(app):
+    @app.task
+    def make(length):
+        return "x" * length
+
+    @app.task
+    def measure(text):
+        return len(text)
+
+    @app.task
+    def lengths(texts):
+        return [len(text) for text in texts]
+
+    with Running(app):
+        assert ringmill.chain(make.s(100_000), measure.s()).delay().get(GENEROUS) == 100_000
+        header = [make.s(n) for n in (3, 30_000)]
+        assert ringmill.chord(header, lengths.s()).delay().get(GENEROUS) == [3, 30_000]
+
+
+def test_raw_bytes_that_look_like_the_name_of_a_value_are_returned_as_they_are(app):
+    from ringmill.results import KEPT_ELSEWHERE
+
+    @app.task(serializer="raw")
+    def echo(payload):
+        return payload
+
+    with Running(app):
+        assert echo.delay(KEPT_ELSEWHERE + b"0.1").get(GENEROUS) == KEPT_ELSEWHERE + b"0.1"
+
+
+def test_a_future_is_cancelled_while_no_worker_has_it(app):
+    executor = ringmill.Executor(app)
+    futures = [executor.submit(pow, 2, n) for n in range(4)]
+    assert futures[0].cancel() and futures[0].cancelled()
+    with Running(app):
+        done, _ = concurrent.futures.wait(futures, GENEROUS)
+        assert done == set(futures)
+        assert [future.result() for future in futures[1:]] == [2, 4, 8]
+        assert not futures[1].cancel()
+    left = executor.submit(pow, 2, 2)
+    executor.shutdown(cancel_futures=True)
+    assert left.cancelled()

@@ -11,6 +11,7 @@ import pytest
 import ringmill
 from conftest import await_true
 from ringmill._handles import Handles
+from ringmill._chords import Chord
 from ringmill._store import Store
 
 
@@ -118,3 +119,57 @@ def test_values_are_there_when_the_segment_was_lost(tmp_path):
     assert store.increment(b"n") == 2
     ringmill.remove(path, True)
     shutil.rmtree(shared)
+
+
+@pytest.fixture
+def chord(store):
+    return Chord(store, b"celery-taskset-meta-1", 60.0)
+
+
+def test_the_last_part_of_a_chord_finds_all_values_in_their_order(chord):
+    chord.set_size(3)
+    assert [chord.part_returned(n, f"part-{n}", b"%d" % n) for n in (2, 0)] == [False, False]
+    assert chord.part_returned(1, "part-1", b"1")
+    assert chord.values() == [b"0", b"1", b"2"]
+    chord.forget()
+    assert chord.values() == []
+
+
+def test_a_part_that_runs_again_counts_once(chord):
+    chord.set_size(2)
+    assert not chord.part_returned(0, "first", b"a")
+    assert not chord.part_returned(0, "first", b"a")
+    assert chord.part_returned(1, "last", b"b")
+    assert chord.part_returned(1, "last", b"b")  # it was killed before the callback was sent
+    assert not chord.part_returned(0, "first", b"a")
+    chord.forget()
+    assert not chord.part_returned(0, "first", b"a")
+
+
+def test_a_chord_waits_for_the_parts_that_were_added_while_it_ran(chord):
+    chord.set_size(1)
+    chord.add_part()
+    assert not chord.part_returned(0, "first", b"a")
+    assert chord.part_returned(None, "added", b"b")
+    assert chord.values() == [b"a", b"b"]
+    chord.forget()
+    chord.set_size(1)  # the same chord, applied again
+    assert chord.part_returned(0, "first", b"c")
+
+
+def test_one_part_is_the_last_one_whichever_processes_return_them(chord):
+    count, processes = 400, 4
+    chord.set_size(count)
+    children = []
+    for number in range(processes):
+        child = os.fork()
+        if child == 0:
+            code = 255
+            try:
+                parts = range(number, count, processes)
+                code = sum(chord.part_returned(n, f"part-{n}", b"%d" % n) for n in parts)
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert sum(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children) == 1
+    assert chord.values() == [b"%d" % n for n in range(count)]

@@ -38,6 +38,7 @@ from ._errors import (
     WrongThread,
 )
 from .app import App, Call, Task
+from .async_worker import AsyncWorker
 from .canvas import Chain, Group, Signature, chain, chord, group
 from .context import Cancelled, Context, Reject, Retry, Snooze, current
 from .executor import Executor
@@ -47,10 +48,10 @@ from .worker import Worker
 __version__ = version()
 
 __all__ = [
-    "AfterFork", "AlreadyExists", "App", "Busy", "Call", "Cancelled", "Chain", "Context", "Corrupt", "Detached",
-    "Engine", "Error", "Executor", "Full", "Group", "GroupResult", "Incompatible", "InvalidArgument", "Job", "JobInfo",
-    "JournalFailed", "LeaseLost", "LevelRemoved", "NoSpace", "NotFound", "NotHeld", "OutOfMemory", "Participant",
-    "PermissionDenied", "Reject", "Result", "Retry", "Signature", "Snooze", "Stale", "SystemFailed", "Task",
-    "TaskCancelled", "TaskError", "TimedOut", "TooLarge", "TooManyParticipants", "Worker", "WrongThread",
+    "AfterFork", "AlreadyExists", "App", "AsyncWorker", "Busy", "Call", "Cancelled", "Chain", "Context", "Corrupt",
+    "Detached", "Engine", "Error", "Executor", "Full", "Group", "GroupResult", "Incompatible", "InvalidArgument",
+    "Job", "JobInfo", "JournalFailed", "LeaseLost", "LevelRemoved", "NoSpace", "NotFound", "NotHeld", "OutOfMemory",
+    "Participant", "PermissionDenied", "Reject", "Result", "Retry", "Signature", "Snooze", "Stale", "SystemFailed",
+    "Task", "TaskCancelled", "TaskError", "TimedOut", "TooLarge", "TooManyParticipants", "Worker", "WrongThread",
     "as_completed", "as_completed_async", "chain", "chord", "create", "current", "group", "remove", "version",
 ]  # fmt: skip

@@ -7,8 +7,10 @@ import importlib
 import logging
 import os
 import sys
+from typing import Any
 
 from .app import App
+from .async_worker import AsyncWorker
 from .worker import Supervisor, Worker, follow_supervisor, run_here
 
 
@@ -32,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     worker.add_argument("app", help="MODULE:APP")
     worker.add_argument("--processes", "-p", type=int, default=1)
     worker.add_argument("--threads", "-t", type=int, default=1)
+    worker.add_argument("--asyncio", "-a", type=int, default=0, metavar="N", help="N tasks at a time in an event loop")
     worker.add_argument("--levels", default="", help="names, separated by commas; default: all")
     worker.add_argument("--kinds", default="", help="names of tasks; default: all of the app")
     worker.add_argument("--strict", action="store_true", help="always the most urgent level, not by weight")
@@ -53,15 +56,17 @@ def main(arguments: list[str] | None = None) -> int:
         return Supervisor([*command, "--processes", "1"], given.processes).run()
     follow_supervisor()
     app = load_app(given.app)
-    worker = Worker(
-        app,
-        threads=given.threads,
-        levels=_names(given.levels),
-        kinds=_names(given.kinds),
-        strict=given.strict,
-        prefetch=given.prefetch,
-        drain=given.drain,
-    )
+    options: dict[str, Any] = {
+        "levels": _names(given.levels),
+        "kinds": _names(given.kinds),
+        "strict": given.strict,
+        "prefetch": given.prefetch,
+        "drain": given.drain,
+    }
+    if given.asyncio:
+        worker: Worker = AsyncWorker(app, concurrency=given.asyncio, **options)
+    else:
+        worker = Worker(app, threads=given.threads, **options)
     code = run_here(worker)
     sys.stdout.flush()
     os._exit(code) if worker.is_alive else None

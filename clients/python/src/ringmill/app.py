@@ -12,6 +12,7 @@ from ._durations import Duration, moment_of, seconds_of
 from ._errors import AlreadyExists, InvalidArgument, NotFound
 from ._handles import Handles
 from ._names import engine_name
+from ._store import Store
 from .canvas import Signature
 from .results import Result
 from .serializers import Serializer, serializer_named
@@ -214,6 +215,11 @@ class App:
     def producer(self) -> _core.Participant:
         """The participant of this process that enqueues."""
         return self.handles.producer
+
+    @property
+    def store(self) -> Store:
+        """Values by key, of any size."""
+        return Store(self.handles)
 
     def close(self) -> None:
         """Leaves the engine. The next call opens it again."""

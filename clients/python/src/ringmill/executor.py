@@ -8,7 +8,6 @@ from concurrent.futures import Executor as _Executor
 from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
-from ._errors import Error, NotFound, TaskCancelled
 from .app import App, Task
 from .results import Result, _ended
 from .serializers import Pickle
@@ -23,6 +22,25 @@ def _run(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     return function(*args, **kwargs)
 
 
+class _Call(Future[T]):
+    """A future that may still be cancelled while no worker has begun with its call."""
+
+    def __init__(self, result: Result[T]) -> None:
+        super().__init__()
+        self._call = result
+
+    def cancel(self) -> bool:
+        if self.done():
+            return self.cancelled()
+        if self._call.cancel() != "before_start" or not super().cancel():
+            return False
+        self.set_running_or_notify_cancel()  # tells those that wait
+        return True
+
+    def running(self) -> bool:
+        return not self.done() and self._call.state == "running"
+
+
 class Executor(_Executor):
     """Runs functions in the app's workers: make it in the module that they load, too.
 
@@ -35,17 +53,16 @@ class Executor(_Executor):
             retry_on=(),
         )(_run)  # fmt: skip
         self._lock = threading.Condition()
-        self._pending: dict[Result[Any], Future[Any]] = {}
+        self._pending: dict[Result[Any], _Call[Any]] = {}
         self._watcher: threading.Thread | None = None
         self._is_shut = False
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        future: Future[T] = Future()
         with self._lock:
             if self._is_shut:
                 raise RuntimeError("the executor was shut down")
             result = self._task.delay(fn, args, kwargs)
-            future.set_running_or_notify_cancel()
+            future: _Call[T] = _Call(result)
             self._pending[result] = future
             if self._watcher is None:
                 self._watcher = threading.Thread(target=self._watch, name="ringmill-executor", daemon=True)
@@ -70,20 +87,23 @@ class Executor(_Executor):
             pause = 0.0005 if ended else min(pause * 2, 0.02)
             threading.Event().wait(pause)
 
-    def _resolve(self, result: Result[Any], future: Future[Any]) -> None:
+    @staticmethod
+    def _resolve(result: Result[Any], future: _Call[Any]) -> None:
+        if future.cancelled():
+            return
         try:
-            future.set_result(result.get(0))
-        except (Error, NotFound, TaskCancelled) as error:
-            future.set_exception(error)
+            value = result.get(0)
         except Exception as error:
             future.set_exception(error)
+        else:
+            future.set_result(value)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         with self._lock:
             self._is_shut = True
             if cancel_futures:
-                for result in self._pending:
-                    result.cancel()
+                for future in list(self._pending.values()):
+                    future.cancel()
             self._lock.notify_all()
         if wait and self._watcher is not None:
             self._watcher.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: A result that begins so names the value of the engine where it is: it is longer than its cell has room for.
+KEPT_ELSEWHERE = b"\0ringmill.result:"
 OVER = frozenset({"completed", "dead", "cancelled", "ended"})
 _waiters: tuple[int, ThreadPoolExecutor] | None = None
 
@@ -28,6 +31,28 @@ def _threads() -> ThreadPoolExecutor:
     if _waiters is None or _waiters[0] != fork_generation():
         _waiters = (fork_generation(), ThreadPoolExecutor(max_workers=64, thread_name_prefix="ringmill-wait"))
     return _waiters[1]
+
+
+def progress_key(id: int) -> bytes:
+    """Where a task says how far it is, if it shares its participant with others: the engine has one place for each."""
+    return b"\0ringmill.progress:%016x" % id
+
+
+def keep_elsewhere(app: App, id: int, attempt: int, result: bytes, seconds: float) -> bytes:
+    """Keeps a long result as a value of the engine. Returns what the job's own result is then."""
+    name = b"%016x.%d" % (id, attempt)
+    app.store.set(KEPT_ELSEWHERE + name, result, seconds)
+    return KEPT_ELSEWHERE + name
+
+
+def whole_result(app: App, result: bytes) -> bytes:
+    """What the task has returned, wherever it is."""
+    if not result.startswith(KEPT_ELSEWHERE):
+        return result
+    kept = app.store.get(result)
+    if kept is None:
+        raise NotFound("the result was kept for its time and is gone, or had to make room for later ones")
+    return kept
 
 
 class Result(Generic[T]):
@@ -59,6 +84,17 @@ class Result(Generic[T]):
     def ready(self) -> bool:
         return self.state in OVER
 
+    def progress(self) -> tuple[int, str]:
+        """How far a running task says that it is; (0, "") when it says nothing, or does not run."""
+        info = self.info()
+        if info.state != "running":
+            return 0, ""
+        kept = self.app.store.get(progress_key(self.id))
+        if kept is None:
+            return info.progress, info.progress_text
+        number, text = json.loads(kept)
+        return number, text
+
     def cancel(self) -> str:
         """Ends a task that waits, or asks a running one to stop: before_start, asked_to_stop, already_over."""
         return str(self.app.producer.cancel(self.id))
@@ -77,7 +113,7 @@ class Result(Generic[T]):
             raise TaskCancelled(f"task {self.id:016x} was cancelled")
         if info.state == "ended" or not info.result:
             return cast(T, None)
-        return cast(T, self._serializer.loads(info.result))
+        return cast(T, self._serializer.loads(whole_result(self.app, info.result)))
 
     def __await__(self) -> Generator[Any, None, T]:
         return self.wait().__await__()

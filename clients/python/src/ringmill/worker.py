@@ -20,10 +20,12 @@ from ._errors import LeaseLost, NotHeld
 from .app import App, Task
 from .canvas import ALL
 from .context import Cancelled, Context, Reject, Retry, Snooze, set_current
+from .results import KEPT_ELSEWHERE, keep_elsewhere, whole_result
 
 log = logging.getLogger("ringmill.worker")
 
 LONGEST_CLAIM = 5.0  # seconds; wake() ends it before
+LEAST_KEPT = 86400.0  # seconds that a long result is kept
 
 
 def _parents_results(app: App, job: _core.Job, task: Task[..., Any]) -> list[Any]:
@@ -32,7 +34,8 @@ def _parents_results(app: App, job: _core.Job, task: Task[..., Any]) -> list[Any
     for id in job.parents:
         info = app.engine.job(id)
         parent = app.tasks.get(info.kind)
-        values.append((parent or task).serializer.loads(info.result) if info.result else None)
+        result = whole_result(app, info.result)
+        values.append((parent or task).serializer.loads(result) if result else None)
     return values
 
 
@@ -72,15 +75,13 @@ def end_with_error(task: Task[..., Any] | None, job: _core.Job, error: BaseExcep
 
 
 def complete(task: Task[..., Any], job: _core.Job, value: Any) -> None:
-    """Settles a run that returned."""
+    """Settles a run that returned. A result that is longer than its cell has room for is kept as a value."""
     if task.keep_result == 0 and job.result_room == sys.maxsize * 2 + 1:
         job.complete()
         return
     result = task.serializer.dumps(value)
-    room = job.result_room
-    if len(result) > room:
-        job.reject(f"the result has {len(result)} bytes, and {room} are kept; return less, or set keep_result=0")
-        return
+    if len(result) > job.result_room or result.startswith(KEPT_ELSEWHERE):
+        result = keep_elsewhere(task.app, job.id, job.attempt, result, max(task.keep_result, LEAST_KEPT))
     job.complete(result)
 
 
