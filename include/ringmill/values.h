@@ -38,6 +38,7 @@ struct Value {
 /// wrong_thread, after_fork), and is atomic: no process that dies or stops at any instruction leaves a value half
 /// changed. A value takes a cell of the table, as a kept result does; it counts to CreateOptions::results, and goes
 /// before its time only when no result is left that could go instead. Allocates.
+/// Each call may return the error not_found for a removed engine, also where it names none.
 class Values {
  public:
   /// The participant must outlive it.

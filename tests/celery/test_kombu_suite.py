@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+
 import kombu
 import pytest
 import ringmill.kombu  # the transport has its name from now on
@@ -51,9 +54,36 @@ class TestTimeToLive(BaseTimeToLive):
     pass
 
 
-@pytest.mark.skip(reason="priorities of messages are not looked at: queues are (docs/celery.md)")
 class TestPriority(BasePriority):
-    pass
+    """As with RabbitMQ: 9 is the most urgent. drain_events() hands over one message, as that of Redis and MongoDB."""
+
+    def test_publish_consume(self, connection):
+        with EachDrainTakesAll(connection):
+            super().test_publish_consume(connection)
+
+    def test_publish_requeue_consume(self, connection):
+        with EachDrainTakesAll(connection):
+            super().test_publish_requeue_consume(connection)
+
+
+class EachDrainTakesAll:
+    """Lets one call of drain_events() hand over all that is there."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.one = connection.drain_events
+
+    def __enter__(self):
+        def drain_all(timeout=None, **kwargs):
+            self.one(timeout=timeout, **kwargs)
+            with contextlib.suppress(socket.timeout):
+                while True:
+                    self.one(timeout=0.1, **kwargs)
+
+        self.connection.drain_events = drain_all
+
+    def __exit__(self, *_):
+        del self.connection.drain_events
 
 
 class TestMessage(BaseMessage):

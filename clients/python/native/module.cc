@@ -1,5 +1,7 @@
 // The module ringmill._core: the C interface as Python objects. The interpreter's lock is released only where a call
 // waits or reads files; the rest takes less time than a release.
+#include <poll.h>
+
 #include <algorithm>
 #include <chrono>
 #include <limits>
@@ -42,10 +44,25 @@ void run_signal_handlers() {
 
 }  // namespace ringmill::python
 
+namespace {
+
+/// As poll() does it. In a thread of the system also where gevent has replaced Python's own poll().
+bool wait_readable(int descriptor, double seconds) {
+  const ringmill::python::nb::gil_scoped_release released;
+  pollfd waited{.fd = descriptor, .events = POLLIN, .revents = 0};
+  return ::poll(&waited, 1, static_cast<int>(seconds * 1000)) > 0;
+}
+
+}  // namespace
+
 NB_MODULE(_core, module) {
+  // A thread that sleeps for a consumer holds its participant until the process ends; the kernel takes both back.
+  nanobind::set_leak_warnings(false);
   module.doc() = "The engine's calls, as thin as they can be. The package ringmill is the friendly side.";
   ringmill::python::bind_job(module);
   ringmill::python::bind_participant(module);
   ringmill::python::bind_engine(module);
+  module.def("wait_readable", &wait_readable, nanobind::arg("descriptor"), nanobind::arg("seconds"),
+             "Waits until a descriptor is readable, without the interpreter's lock. False: it is not.");
   module.def("version", [] { return rm_version(); });
 }

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <ctime>
 #include <utility>
 #include <vector>
@@ -52,7 +53,7 @@ struct Options {
     if (name == "delay") {
       options.delay_ms = ms_of(nb::cast<double>(value));
     } else if (name == "at") {
-      options.at_unix_ms = ms_of(nb::cast<double>(value));
+      options.at_unix_ms = static_cast<std::int64_t>(std::ceil(nb::cast<double>(value) * 1000));  // never before
     } else if (name == "expires") {
       options.expires_ms = ms_of(nb::cast<double>(value));
     } else if (name == "keep_result") {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "clients/python/native/participant.h"
@@ -45,7 +46,8 @@ std::optional<std::pair<nb::bytes, std::uint64_t>> get_version(ParticipantHandle
   CallError error;
   rm_value* found = nullptr;
   const rm_code got = rm_value_get(self.participant, bytes_of(key), &found, &error);
-  if (got == RM_NOT_FOUND) return std::nullopt;
+  const bool was_removed = std::string_view(error.message).starts_with("the engine was removed");
+  if (got == RM_NOT_FOUND && !was_removed) return std::nullopt;
   check(got, error);
   const std::unique_ptr<rm_value, decltype(&rm_value_free)> value(found, &rm_value_free);
   const rm_bytes bytes = rm_value_bytes(value.get());

@@ -238,3 +238,54 @@ def test_the_next_url_is_taken_when_the_first_engine_cannot_be_opened(path):
     with kombu.Connection(f"ringmill:///proc/no/engine;ringmill://{path}") as connection:
         publish(connection, "default", "x")
         assert consume(connection, ["default"])[0][0] == "x"
+
+
+def test_a_message_that_is_always_sent_back_is_a_dead_letter(connect, engine):
+    connection = connect(transport_options={"max_requeues": 3})
+    publish(connection, "default", "x")
+    for _ in range(4):
+        [(_, message)] = consume(connection, ["default"], ack=False)
+        message.requeue()
+    with pytest.raises(socket.timeout):
+        consume(connection, ["default"], timeout=0.1)
+    assert await_true(lambda: engine.totals()["dead"] == 1)
+
+
+def test_a_message_that_was_sent_back_and_acknowledged_leaves_nothing(connect, engine):
+    connection = connect()
+    publish(connection, "default", "x")
+    for _ in range(5):
+        [(_, message)] = consume(connection, ["default"], ack=False)
+        message.requeue()
+    consume(connection, ["default"])
+    assert connection.default_channel.box.requeues == {}
+    assert await_true(lambda: engine.totals()["cells_used"] == 0)
+
+
+def test_the_more_urgent_message_of_a_queue_with_priorities_comes_first(connect, engine):
+    def queue(**options):
+        return kombu.Queue("pressing", kombu.Exchange("pressing"), routing_key="pressing", **options)
+
+    publisher = connect()
+    for priority in (0, 5, 9, None, 3):
+        kombu.Producer(publisher).publish(
+            {"priority": priority}, exchange=queue().exchange, routing_key="pressing", priority=priority,
+            declare=[queue(max_priority=10)],
+        )  # fmt: skip
+    # A producer that has not declared the queue so finds it.
+    kombu.Producer(connect()).publish({"priority": 8}, exchange=queue().exchange, routing_key="pressing", priority=8)
+    publish(publisher, "default", {"priority": "none"})
+    connection, got = connect(), []
+
+    def on_message(body, message):
+        got.append(body["priority"])
+        message.ack()
+
+    assert queue()(connection.default_channel).queue_declare(passive=True).message_count == 6
+    with kombu.Consumer(connection, queues=[queue(max_priority=10)], callbacks=[on_message], accept=["json"]):
+        while len(got) < 6:
+            connection.drain_events(timeout=GENEROUS)
+    assert got == [9, 8, 5, 3, 0, None]
+    channel = connection.default_channel
+    channel.queue_delete("pressing")
+    assert not [name for name in engine.levels() if name.startswith("pressing")]

@@ -10,6 +10,7 @@ from . import _core
 from ._errors import AlreadyExists, NotFound
 
 _generation = 0
+_REMOVED = "the engine was removed"
 
 
 def _count_fork() -> None:
@@ -82,6 +83,16 @@ class Handles:
             except AlreadyExists:  # another process was faster
                 pass
             return self.number("level", name)
+
+    def forget_removed(self, error: NotFound) -> bool:
+        """Whether an error says that the engine was removed. Then the next call opens what stands there now."""
+        if _REMOVED not in str(error):
+            return False
+        with self._lock:
+            self._engine = None
+            self._producer = None
+            self._generation = -1
+        return True
 
     def close(self) -> None:
         producer, self._producer = self._producer, None

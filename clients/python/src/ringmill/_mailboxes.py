@@ -111,12 +111,14 @@ class Bindings:
 class Mailbox:
     """The messages of one queue, on their way to this process."""
 
-    def __init__(self, bindings: Bindings, queue: str) -> None:
+    def __init__(self, bindings: Bindings, queue: str, has_priorities: bool = False) -> None:
         self.queue = queue
+        self.has_priorities = has_priorities
         self.messages: deque[bytes] = deque()
         self._bindings = bindings
         self._path = bindings.socket_path(queue)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)  # gevent's sockets know it by this call alone
         _at_short_path(self._path, self._socket.bind)
         os.chmod(self._path, bindings.file_mode)
         self._maker = os.getpid()
@@ -135,6 +137,12 @@ class Mailbox:
         self._receive()
         if not self.messages:
             raise Empty
+        if self.has_priorities:
+            first = max(range(len(self.messages)), key=lambda n: (_priority_of(self.messages[n]), -n))
+            self.messages.rotate(-first)
+            message = self.messages.popleft()
+            self.messages.rotate(first)
+            return message
         return self.messages.popleft()
 
     def close(self) -> None:
@@ -145,6 +153,10 @@ class Mailbox:
             except FileNotFoundError:
                 pass
             self._bindings.remove_queue(self.queue)
+
+
+def _priority_of(message: bytes) -> int:
+    return int(json.loads(message)["properties"].get("priority") or 0)
 
 
 def _at_short_path(path: str, call: Callable[[str], Any]) -> Any:

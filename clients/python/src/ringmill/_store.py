@@ -6,22 +6,45 @@ calls may be made from any thread and after a fork.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
+from ._errors import NotFound
 from ._handles import Handles
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 LONGEST_KEY = 96  # bytes; a longer one is replaced by its hash
 _PARTS = b"\0ringmill:parts:"  # a value that begins so lists the parts of a longer one
 _MOST_TRIES = 100
 
 
+def _again_if_removed(call: Callable[P, R]) -> Callable[P, R]:
+    """An engine that was removed and made anew is opened again: a worker's child may live longer than its engine."""
+
+    @functools.wraps(call)
+    def tried(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return call(*args, **kwargs)
+        except NotFound as error:
+            store: Any = args[0]
+            if not store._handles.forget_removed(error):
+                raise
+            return call(*args, **kwargs)
+
+    return tried
+
+
 class Store:
     def __init__(self, handles: Handles) -> None:
         self._handles = handles
 
+    @_again_if_removed
     def get(self, key: bytes) -> bytes | None:
         key = _engine_key(key)
         producer = self._handles.producer
@@ -38,6 +61,7 @@ class Store:
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return [self.get(key) for key in keys]
 
+    @_again_if_removed
     def set(self, key: bytes, value: bytes, ttl: float | None = None, only_if_absent: bool = False) -> bool:
         """Returns whether it was set: False, if only_if_absent kept it from that. No ttl: ten years."""
         key = _engine_key(key)
@@ -60,19 +84,23 @@ class Store:
             self._drop_parts(key, before)
         return was_set
 
+    @_again_if_removed
     def get_version(self, key: bytes) -> tuple[bytes, int] | None:
         """A short value and its version, for swap()."""
         return self._handles.producer.get_value_version(_engine_key(key))
 
+    @_again_if_removed
     def swap(self, key: bytes, found: tuple[bytes, int] | None, value: bytes, ttl: float) -> bool:
         """Sets a short value, if it is still as get_version() has found it."""
         version = None if found is None else found[1]
         return self._handles.producer.set_value(_engine_key(key), value, ttl, found is None, version)
 
+    @_again_if_removed
     def increment(self, key: bytes, by: int = 1, ttl: float | None = None) -> int:
         """Adds to a counter, which begins with 0 and then lives for `ttl`; returns what it is then."""
         return self._handles.producer.increment_value(_engine_key(key), by, ttl)
 
+    @_again_if_removed
     def expire(self, key: bytes, ttl: float) -> None:
         key = _engine_key(key)
         producer = self._handles.producer
@@ -81,6 +109,7 @@ class Store:
             producer.expire_value(part, ttl)
         producer.expire_value(key, ttl)
 
+    @_again_if_removed
     def delete(self, key: bytes) -> None:
         key = _engine_key(key)
         before = self._handles.producer.get_value(key)

@@ -90,7 +90,6 @@ class AsyncWorker(Worker):
                 watcher.cancel()
                 sleeper.end()
                 loop.remove_reader(descriptor)
-                sleeper.join(2.0)
                 for participant in self._participants:
                     participant.detach()
                 self._participants.clear()

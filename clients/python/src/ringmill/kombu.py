@@ -121,7 +121,7 @@ class Channel(virtual.Channel):
         properties = message["properties"]
         properties["delivery_tag"] = tag
         headers = message["headers"]
-        if job.attempt > 1 or self.box.was_requeued(job):
+        if self.box.was_requeued(job) or job.attempt > 1:
             headers["redelivered"] = True
             properties["delivery_info"]["redelivered"] = True
         if self.native_eta and headers.get("eta") is not None:
@@ -164,14 +164,21 @@ class Channel(virtual.Channel):
         self._new_queue(queue, **kwargs)
         return queue_declare_ok_t(queue, 0, 0)
 
+    def prepare_queue_arguments(self, arguments: Any, **kwargs: Any) -> Any:
+        """Keeps what a queue is declared with, such as its max_priority."""
+        return base.to_rabbitmq_queue_arguments(arguments, **kwargs)
+
     def _new_queue(self, queue: str, **kwargs: Any) -> None:
         """A queue that ends with its consumer is a mailbox of this process, unless another process has it."""
         is_temporary = kwargs.get("auto_delete") or kwargs.get("exclusive")
+        has_priorities = bool((kwargs.get("arguments") or {}).get("x-max-priority"))
         box = self.box
         if not is_temporary:
             box.level(queue)
+            if has_priorities:
+                box.make_steps(queue)
         elif queue not in box.mailboxes and not box.bindings.is_living_mailbox(queue):
-            box.mailboxes[queue] = Mailbox(box.bindings, queue)
+            box.mailboxes[queue] = Mailbox(box.bindings, queue, has_priorities)
             self.connection.watch(box.mailboxes[queue])
 
     def _has_queue(self, queue: str, **kwargs: Any) -> bool:
@@ -201,9 +208,7 @@ class Channel(virtual.Channel):
         self._purge(queue)
         try:
             box.end_wait(claims=False)
-            box.engine.remove_level(engine_name(queue))
-            box.forget_level(queue)
-            box.subscribed = None
+            box.remove_levels(queue)
         except Error:
             pass  # a level of the engine's own, or one with jobs
 
