@@ -9,11 +9,14 @@
 #include "core/base/exceptions.h"
 #include "core/dead_letters/store.h"
 #include "core/inspect/job_view.h"
+#include "core/inspect/linked_jobs.h"
+#include "core/schedules/schedule_book.h"
 #include "ipc/directory.h"
 #include "server/api_text.h"
 #include "server/explanation.h"
 #include "server/job_json.h"
 #include "server/metrics_text.h"
+#include "server/schedule_json.h"
 
 namespace ringmill {
 
@@ -30,6 +33,17 @@ constexpr std::size_t payload_preview = 2048;
 
 std::uint64_t rows_wanted(const HttpRequest& request) {
   return std::clamp<std::uint64_t>(number_in(request.parameter("limit")).value_or(default_rows), 1, most_rows);
+}
+
+constexpr const char* cursor_is_foreign = "the cursor is not of this engine";
+
+/// The cell that a page begins with. Nothing: it is none of this table.
+std::optional<CellIndex> cursor_of(const HttpRequest& request, const Segment& segment) {
+  const std::string text = request.parameter("cursor");
+  if (text.empty()) return CellIndex{0};
+  const auto number = number_in(text);
+  if (!number || *number > segment.geometry().capacity) return std::nullopt;
+  return static_cast<CellIndex>(*number);
 }
 
 bool matches(const std::string& wanted, std::string_view found) { return wanted.empty() || wanted == found; }
@@ -53,14 +67,17 @@ std::string_view as_text_of(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+/// A job that is linked with one that is shown.
+Json linked_row(const Segment& segment, JobId id) {
+  const auto found = find_job(segment, id);
+  return {{"id", id.to_string()},
+          {"state", found ? Json(name_of(found->state)) : Json()},
+          {"kind", found && found->state != JobState::ended ? Json(found->kind) : Json()}};
+}
+
 Json parents_json(const Segment& segment, const JobInfo& info) {
   Json parents = Json::array();
-  for (const JobId parent : info.parents) {
-    const auto found = find_job(segment, parent);
-    parents.push_back({{"id", parent.to_string()},
-                       {"state", found ? Json(name_of(found->state)) : Json()},
-                       {"kind", found && found->state != JobState::ended ? Json(found->kind) : Json()}});
-  }
+  for (const JobId parent : info.parents) parents.push_back(linked_row(segment, parent));
   return parents;
 }
 
@@ -95,6 +112,11 @@ HttpAnswer Api::get(const HttpRequest& request) {
   if (path == "/api/v1/history") return {.body = R"({"points":)" + sampler_.history() + "}\n"};
   if (path == "/api/v1/events") return events();
   if (path == "/api/v1/jobs") return jobs(request);
+  if (path == "/api/v1/schedules") return schedules(request);
+  constexpr std::string_view of_children = "/children";
+  if (path.starts_with(job_path) && path.ends_with(of_children) && path.size() > job_path.size() + of_children.size()) {
+    return children(request, path.substr(job_path.size(), path.size() - job_path.size() - of_children.size()));
+  }
   if (path.starts_with(job_path)) return job(request, path.substr(job_path.size()));
   if (path == "/api/v1/dead") return dead_letters(request);
   if (path == "/api/v1/server") {
@@ -152,10 +174,8 @@ HttpAnswer Api::jobs(const HttpRequest& request) {
   if (!view) return error_answer(503, view.error().message());
   const Segment& segment = (*view)->segment();
   const std::uint32_t capacity = segment.geometry().capacity;
-  const auto cursor = number_in(request.parameter("cursor"));
-  if (!request.parameter("cursor").empty() && (!cursor || *cursor > capacity)) {
-    return error_answer(400, "the cursor is not of this engine");
-  }
+  const auto cursor = cursor_of(request, segment);
+  if (!cursor) return error_answer(400, cursor_is_foreign);
   const std::string state = request.parameter("state");
   const std::string level = request.parameter("level");
   const std::string kind = request.parameter("kind");
@@ -163,7 +183,7 @@ HttpAnswer Api::jobs(const HttpRequest& request) {
   Json rows = Json::array();
   const auto look = segment.look();  // one for all of them
   const CellChunks chunks = segment.chunks();
-  auto index = static_cast<CellIndex>(cursor.value_or(0));
+  CellIndex index = *cursor;
   std::uint32_t looks = 0;
   for (; rows.size() < limit && looks < most_cells_in_a_request; ++index, ++looks) {
     index = chunks.next_there(index);
@@ -212,6 +232,40 @@ HttpAnswer Api::job(const HttpRequest& request, std::string_view id_text) {
   Json json = job_json(*info);
   json["explanation"] = explanation_of_ended(*info);
   return json_answer(json);
+}
+
+HttpAnswer Api::children(const HttpRequest& request, std::string_view id_text) {
+  const auto id = JobId::parse(id_text);
+  if (!id) return error_answer(400, "a job id has 16 lower-case hexadecimal digits");
+  const std::lock_guard lock(mutex_);
+  const auto view = looker_.view();
+  if (!view) return error_answer(503, view.error().message());
+  const Segment& segment = (*view)->segment();
+  const auto cursor = cursor_of(request, segment);
+  if (!cursor) return error_answer(400, cursor_is_foreign);
+  const Children found = children_of(segment, *id, *cursor, rows_wanted(request), most_cells_in_a_request);
+  Json rows = Json::array();
+  for (const JobId child : found.ids) rows.push_back(linked_row(segment, child));
+  return json_answer({{"jobs", std::move(rows)}, {"next", found.next ? Json(std::to_string(*found.next)) : Json()}});
+}
+
+HttpAnswer Api::schedules(const HttpRequest& request) {
+  const std::lock_guard lock(mutex_);
+  const auto directory = EngineFiles::open(options_.directory, EngineFiles::For::look);
+  if (!directory) return error_answer(503, directory.error().message());
+  // The requests of others wait meanwhile: a book that is being changed is asked again soon.
+  ScheduleBook book(directory->folder(), std::chrono::milliseconds(200));
+  const auto found = book.list_after(request.parameter("after"), rows_wanted(request));
+  if (!found) return error_answer(found.error());
+  const auto view = looker_.view();
+  const ScheduleOutlook outlook(view ? &(*view)->segment() : nullptr);
+  Json rows = Json::array();
+  for (const Schedule& schedule : *found) {
+    rows.push_back(schedule_json(schedule, outlook, false));
+    rows.back()["times"] = times_text(schedule.times);
+  }
+  const bool may_be_more = found->size() == rows_wanted(request);
+  return json_answer({{"schedules", std::move(rows)}, {"next", may_be_more ? Json(found->back().name) : Json()}});
 }
 
 HttpAnswer Api::dead_letters(const HttpRequest& request) {

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string>
 
+#include "server/action_request.h"
 #include "server/gate.h"
 #include "server/http.h"
 #include "server/looker.h"
@@ -37,13 +38,16 @@ class Api {
   HttpAnswer events();
   HttpAnswer jobs(const HttpRequest& request);
   HttpAnswer job(const HttpRequest& request, std::string_view id_text);
+  HttpAnswer children(const HttpRequest& request, std::string_view id_text);
   HttpAnswer dead_letters(const HttpRequest& request);
+  HttpAnswer schedules(const HttpRequest& request);
   HttpAnswer asset(const HttpRequest& request);
 
-  HttpAnswer pause(const HttpRequest& request, std::string_view what, const std::string& name, bool pauses);
-  HttpAnswer cancel(const HttpRequest& request, std::string_view id_text);
-  HttpAnswer retry(const HttpRequest& request);
-  HttpAnswer purge(const HttpRequest& request);
+  HttpAnswer act(const HttpRequest& request, const PauseAsked& asked);
+  HttpAnswer act(const HttpRequest& request, const CancelAsked& asked);
+  HttpAnswer act(const HttpRequest& request, const RetryAsked& asked);
+  HttpAnswer act(const HttpRequest& request, const PurgeAsked& asked);
+  Result<void> pause_schedule(const std::string& name, bool pauses) const;
 
   ServeOptions options_;
   Sampler& sampler_;

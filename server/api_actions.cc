@@ -1,6 +1,5 @@
 // What POST does. Each action is one call on the engine, opened for it, and one line in the log with the asker.
-#include <algorithm>
-#include <array>
+#include <variant>
 
 #include <ringmill/engine.h>
 
@@ -8,6 +7,7 @@
 #include "core/dead_letters/store.h"
 #include "core/engine/letter_retry.h"
 #include "core/instance/engine_files.h"
+#include "core/schedules/schedule_book.h"
 #include "server/api.h"
 #include "server/api_text.h"
 
@@ -28,44 +28,6 @@ template <class Done>
 HttpAnswer answer_of(const HttpRequest& request, const std::string& what, const Done& done, const Json& json) {
   log_action(request, what, done ? "done" : done.error().message());
   return done ? json_answer(json) : error_answer(done.error());
-}
-
-/// The letters that a request means: {"id": ...}, or any of kind, level and cause, or {"all": true}.
-struct LetterChoice {
-  std::optional<JobId> id;
-  DeadLetterFilter filter;
-};
-
-std::optional<std::string> text_in(const Json& json, const char* key) {
-  if (!json.contains(key) || !json[key].is_string()) return std::nullopt;
-  return json[key].get<std::string>();
-}
-
-Result<LetterChoice> choice_of(const HttpRequest& request) {
-  const auto refused = [](const char* why) { return std::unexpected(Error(ErrorCode::invalid_argument, why)); };
-  const Json json = Json::parse(request.body, nullptr, false);
-  if (!json.is_object()) return refused("the body is a JSON object");
-  for (const auto& [key, value] : json.items()) {
-    constexpr std::array<std::string_view, 5> known{"id", "kind", "level", "cause", "all"};
-    if (std::ranges::find(known, key) == known.end()) return refused("a key that is not known");
-    if (key == "all" ? !value.is_boolean() : !value.is_string()) return refused("a value of another type");
-  }
-  LetterChoice choice;
-  if (const auto id = text_in(json, "id")) {
-    choice.id = JobId::parse(*id);
-    if (!choice.id || json.size() != 1) return refused("id is a job id of 16 digits, and stands alone");
-    return choice;
-  }
-  choice.filter.kind = text_in(json, "kind");
-  choice.filter.level = text_in(json, "level");
-  if (const auto cause = text_in(json, "cause")) {
-    choice.filter.cause = death_cause_of(*cause);
-    if (!choice.filter.cause) return refused("no such cause");
-  }
-  const bool all = json.contains("all") && json["all"].get<bool>();
-  const bool has_filter = choice.filter.kind || choice.filter.level || choice.filter.cause;
-  if (all == has_filter) return refused("say which: id, or kind, level or cause, or all");
-  return choice;
 }
 
 Result<DeadLetterStore> open_store(const EngineFiles& files) {
@@ -97,67 +59,58 @@ Result<Letters> letters_of(const DeadLetterStore& store, const LetterChoice& cho
 }  // namespace
 
 HttpAnswer Api::post(const HttpRequest& request) {
-  const std::string_view path = request.path;
-  if (path == "/api/v1/dead/retry") return retry(request);
-  if (path == "/api/v1/dead/purge") return purge(request);
-  constexpr std::string_view jobs = "/api/v1/jobs/";
-  constexpr std::string_view cancels = "/cancel";
-  if (path.starts_with(jobs) && path.ends_with(cancels) && path.size() > jobs.size() + cancels.size()) {
-    return cancel(request, path.substr(jobs.size(), path.size() - jobs.size() - cancels.size()));
-  }
-  for (const std::string_view what : {"levels", "kinds"}) {
-    const std::string begin = "/api/v1/" + std::string(what) + "/";
-    for (const std::string_view verb : {"/pause", "/resume"}) {
-      if (!path.starts_with(begin) || !path.ends_with(verb) || path.size() <= begin.size() + verb.size()) continue;
-      return pause(request, what, std::string(path.substr(begin.size(), path.size() - begin.size() - verb.size())),
-                   verb == "/pause");
-    }
-  }
-  return error_answer(404, "nothing here");
+  const auto asked = action_asked_by(request);
+  if (!asked) return error_answer(asked.error());
+  return std::visit([&](const auto& action) { return act(request, action); }, *asked);
 }
 
-HttpAnswer Api::pause(const HttpRequest& request, std::string_view what, const std::string& name, bool pauses) {
-  const std::string action = std::string(pauses ? "pause " : "resume ") + std::string(what) + " " + name;
-  const auto act = [&]() -> Result<void> {
+HttpAnswer Api::act(const HttpRequest& request, const PauseAsked& asked) {
+  const auto pause = [&]() -> Result<void> {
+    if (asked.what == PauseAsked::What::schedule) return pause_schedule(asked.name, asked.pauses);
     auto engine = Engine::open(options_.directory, {.embedded_keeper = false});
     if (!engine) return std::unexpected(engine.error());
-    if (what == "levels") {
-      const auto level = engine->level(name);
+    if (asked.what == PauseAsked::What::level) {
+      const auto level = engine->level(asked.name);
       if (!level) return std::unexpected(level.error());
-      return pauses ? engine->pause(*level) : engine->resume(*level);
+      return asked.pauses ? engine->pause(*level) : engine->resume(*level);
     }
-    const auto kind = engine->kind(name);
+    const auto kind = engine->kind(asked.name);
     if (!kind) return std::unexpected(kind.error());
-    return pauses ? engine->pause(*kind) : engine->resume(*kind);
+    return asked.pauses ? engine->pause(*kind) : engine->resume(*kind);
   };
-  return answer_of(request, action, act(), {{"name", name}, {"paused", pauses}});
+  const std::string text = std::string(asked.pauses ? "pause " : "resume ") + name_of(asked.what) + " " + asked.name;
+  return answer_of(request, text, pause(), {{"name", asked.name}, {"paused", asked.pauses}});
 }
 
-HttpAnswer Api::cancel(const HttpRequest& request, std::string_view id_text) {
-  const auto id = JobId::parse(id_text);
-  if (!id) return error_answer(400, "a job id has 16 lower-case hexadecimal digits");
-  const auto act = [&]() -> Result<Cancelled> {
+Result<void> Api::pause_schedule(const std::string& name, bool pauses) const {
+  const auto files = EngineFiles::open(options_.directory);
+  if (!files) return std::unexpected(files.error());
+  ScheduleBook book(files->folder());
+  return pauses ? book.pause(name) : book.resume(name, std::chrono::system_clock::now());
+}
+
+HttpAnswer Api::act(const HttpRequest& request, const CancelAsked& asked) {
+  const auto cancel = [&]() -> Result<Cancelled> {
     auto engine = Engine::open(options_.directory, {.embedded_keeper = false});
     if (!engine) return std::unexpected(engine.error());
     auto helper = engine->attach(Role::tool);
     if (!helper) return std::unexpected(helper.error());
-    return (*helper)->cancel(*id);
+    return (*helper)->cancel(asked.id);
   };
-  const auto done = act();
+  const auto done = cancel();
   const char* const came_to = !done                               ? ""
                               : *done == Cancelled::before_start  ? "cancelled"
                               : *done == Cancelled::asked_to_stop ? "asked_to_stop"
                                                                   : "already_over";
-  return answer_of(request, "cancel " + id->to_string(), done, {{"id", id->to_string()}, {"outcome", came_to}});
+  const std::string id = asked.id.to_string();
+  return answer_of(request, "cancel " + id, done, {{"id", id}, {"outcome", came_to}});
 }
 
-HttpAnswer Api::retry(const HttpRequest& request) {
-  const auto choice = choice_of(request);
-  if (!choice) return error_answer(choice.error());
+HttpAnswer Api::act(const HttpRequest& request, const RetryAsked& asked) {
   Json jobs = Json::array();
   bool more = false;
   std::uint64_t kept = 0;
-  const auto act = [&]() -> Result<void> {
+  const auto retry_them = [&]() -> Result<void> {
     const auto files = EngineFiles::open(options_.directory);
     if (!files) return std::unexpected(files.error());
     auto store = open_store(*files);
@@ -171,7 +124,7 @@ HttpAnswer Api::retry(const HttpRequest& request) {
     LetterRetry retry(*store, *engine, **participant, [&jobs](JobId letter, JobId job) {
       jobs.push_back({{"id", letter.to_string()}, {"retried_as", job.to_string()}});
     });
-    const auto letters = letters_of(*store, *choice);
+    const auto letters = letters_of(*store, asked.letters);
     if (!letters) return std::unexpected(letters.error());
     for (const DeadLetter& letter : letters->letters) {
       if (!retry.add(letter)) break;
@@ -183,22 +136,20 @@ HttpAnswer Api::retry(const HttpRequest& request) {
     if (retry.error() && jobs.empty()) return std::unexpected(*retry.error());
     return {};
   };
-  const auto done = act();
+  const auto done = retry_them();
   return answer_of(request, "retry dead letters, " + std::to_string(jobs.size()) + " of them", done,
                    {{"retried", jobs.size()}, {"kept", kept}, {"more", more}, {"jobs", jobs}});
 }
 
-HttpAnswer Api::purge(const HttpRequest& request) {
-  const auto choice = choice_of(request);
-  if (!choice) return error_answer(choice.error());
+HttpAnswer Api::act(const HttpRequest& request, const PurgeAsked& asked) {
   std::uint64_t purged = 0;
   bool more = false;
-  const auto act = [&]() -> Result<void> {
+  const auto purge_them = [&]() -> Result<void> {
     const auto files = EngineFiles::open(options_.directory);
     if (!files) return std::unexpected(files.error());
     auto store = open_store(*files);
     if (!store) return std::unexpected(store.error());
-    const auto letters = letters_of(*store, *choice);
+    const auto letters = letters_of(*store, asked.letters);
     if (!letters) return std::unexpected(letters.error());
     std::vector<JobId> ids;
     for (const DeadLetter& letter : letters->letters) ids.push_back(letter.id);
@@ -208,7 +159,7 @@ HttpAnswer Api::purge(const HttpRequest& request) {
     more = letters->more;
     return {};
   };
-  const auto done = act();
+  const auto done = purge_them();
   return answer_of(request, "purge dead letters, " + std::to_string(purged) + " of them", done,
                    {{"purged", purged}, {"more", more}});
 }

@@ -8,8 +8,8 @@ namespace ringmill {
 
 namespace {
 
-constexpr std::array<std::string_view, 6> open_paths{"/",          "/app.js",  "/plot.js",
-                                                     "/style.css", "/healthz", "/api/v1/openapi.json"};
+constexpr std::array<std::string_view, 8> open_paths{"/",        "/app.js",    "/elements.js", "/graph.js",
+                                                     "/plot.js", "/style.css", "/healthz",     "/api/v1/openapi.json"};
 
 HttpAnswer refused(unsigned status, std::string_view why) {
   return {.status = status, .body = R"({"error":")" + std::string(why) + "\"}\n"};

@@ -7,7 +7,6 @@
 
 #include "core/inspect/job_view.h"
 #include "core/table/arena.h"
-#include "core/table/job_table.h"
 #include "core/table/parents.h"
 
 namespace ringmill {
@@ -61,6 +60,31 @@ Ids all_from(const Links& links, std::uint64_t id) {
 }
 
 }  // namespace
+
+Children children_of(const Segment& segment, JobId id, CellIndex begin, std::size_t most, std::size_t most_looks) {
+  const auto look = segment.look();
+  const JobTable table(segment);
+  const Arena arena(segment);
+  const CellChunks chunks = segment.chunks();
+  const std::uint32_t capacity = segment.geometry().capacity;
+  Children children;
+  std::size_t looks = 0;
+  for (CellIndex index = begin;; ++index, ++looks) {
+    index = chunks.next_there(index);
+    if (index >= capacity) return children;
+    if (looks >= most_looks || children.ids.size() == most) {
+      children.next = index;
+      return children;
+    }
+    const StateWord word = table.word(index);
+    if (!shown_state(word.state()) || table.parents(index) == 0) continue;
+    const JobId one = job_id_of(word, index);
+    const auto parents = parents_of(table, arena, one);
+    if (!parents || table.word(index).generation() != word.generation()) continue;
+    looks += parents->size();
+    if (std::ranges::find(*parents, id) != parents->end()) children.ids.push_back(one);
+  }
+}
 
 std::vector<JobId> linked_with(const Segment& segment, JobId id) {
   const Links links = links_of(segment);

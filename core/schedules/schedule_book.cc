@@ -241,6 +241,25 @@ Result<std::vector<Schedule>> ScheduleBook::list() {
   }
 }
 
+Result<std::vector<Schedule>> ScheduleBook::list_after(std::string_view name, std::size_t most) {
+  std::vector<Schedule> schedules;
+  const auto database = opened();
+  if (!database) return std::unexpected(database.error());
+  if (*database == nullptr) return schedules;
+  const auto query = select(**database, false);
+  if (!query) return std::unexpected(query.error());
+  auto rows = (*database)->prepare(*query + " WHERE name > ?1 ORDER BY name");
+  if (!rows) return std::unexpected(rows.error());
+  rows->with(name);
+  while (schedules.size() < most) {
+    const auto row = rows->step();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) break;
+    schedules.push_back(schedule_of(*rows, false));
+  }
+  return schedules;
+}
+
 Result<Schedule> ScheduleBook::find(std::string_view name) {
   const auto database = opened();
   if (!database) return std::unexpected(database.error());

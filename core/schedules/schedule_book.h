@@ -75,6 +75,8 @@ class ScheduleBook {
   static Error is_there_already(std::string_view name);
   /// By name.
   Result<std::vector<Schedule>> list();
+  /// Returns those behind `name`, at most so many, without their payloads: "" begins.
+  Result<std::vector<Schedule>> list_after(std::string_view name, std::size_t most);
   /// Error not_found, as for the following.
   Result<Schedule> find(std::string_view name);
   Result<void> remove(std::string_view name);

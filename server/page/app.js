@@ -1,9 +1,11 @@
 // The page of `ringmill serve`. All that comes from jobs (names, payloads, errors) is foreign text: it is put in place
 // by textContent alone, never parsed as HTML.
+import { card, element, jobLink, link, table } from './elements.js';
+import { graph, mostBoxes } from './graph.js';
 import { plot, shortNumber, shortTime } from './plot.js';
 
 const views = [['overview', 'Overview'], ['levels', 'Levels'], ['kinds', 'Kinds'], ['jobs', 'Jobs'],
-  ['workers', 'Workers'], ['dead', 'Dead letters'], ['health', 'Health']];
+  ['workers', 'Workers'], ['schedules', 'Schedules'], ['dead', 'Dead letters'], ['health', 'Health']];
 const mostPoints = 600;
 const state = { look: null, points: [], server: { allows_actions: false }, view: '', timer: 0 };
 
@@ -61,34 +63,7 @@ async function listen(take) {
   }
 }
 
-// --- making elements
-
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith('on')) made.addEventListener(key.slice(2), value);
-    else if (value === true) made.setAttribute(key, '');
-    else if (value !== false && value !== null && value !== undefined) made.setAttribute(key, value);
-  }
-  made.append(...children.filter((child) => child !== null && child !== undefined).map((child) =>
-    (child instanceof Node ? child : document.createTextNode(String(child)))));
-  return made;
-}
-
-/** `columns` = [[heading, isNumber]]; a row = {cells, isBad}; a cell is text or a Node. */
-function table(caption, columns, rows, none) {
-  if (rows.length === 0) return element('p', {}, none);
-  const head = element('tr', {}, ...columns.map(([name, isNumber]) =>
-    element('th', { scope: 'col', class: isNumber ? 'n' : null }, name)));
-  const body = rows.map(({ cells, isBad }) => element('tr', { class: isBad ? 'bad' : null },
-    ...cells.map((cell, n) => element('td', { class: columns[n][1] ? 'n' : 'text' }, cell))));
-  return element('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption },
-    element('table', {}, element('thead', {}, head), element('tbody', {}, ...body)));
-}
-
-function link(hash, text) { return element('a', { href: `#${hash}` }, text); }
-function jobLink(id) { return link(`job/${id}`, id); }
-function card(name, value) { return element('div', { class: 'card' }, element('b', {}, value), element('span', {}, name)); }
+// --- what is shown
 
 function show(...children) {
   const main = document.getElementById('main');
@@ -313,10 +288,37 @@ function layOut(text) {
   return out;
 }
 
+// --- one job
+
+/** Fills `place` with the graph, as soon as the table was looked through for children, a piece at a time. */
+async function showLinks(place, found) {
+  const parents = found.parent_jobs ?? [];
+  const view = state.view;
+  const children = [];
+  let cursor = '';
+  do {
+    const page = await ask(`api/v1/jobs/${found.id}/children${query({ cursor, limit: '500' })}`);
+    children.push(...page.jobs);
+    cursor = page.next ?? '';
+    if (state.view !== view) return;
+  } while (cursor !== '' && children.length < 500);
+  if (parents.length + children.length === 0) return;
+  const parentCount = found.parent_count ?? parents.length;
+  const beyond = (count, isOpen) => (count > mostBoxes || isOpen ? `and ${count - mostBoxes}${isOpen ? ' or more' : ''} others` : '');
+  place.replaceChildren(element('h2', {}, 'Linked jobs'),
+    element('p', {}, 'It waits for the jobs on the left; those on the right wait for it.'),
+    graph(found, parents, children, { parents: beyond(parentCount, false), children: beyond(children.length, cursor !== '') }),
+    table('All linked jobs', [['Id'], ['Is its'], ['State'], ['Kind']],
+      [...parents.map((one) => [one, 'parent']), ...children.map((one) => [one, 'child'])].map(([one, is]) => ({
+        isBad: one.state === 'dead', cells: [jobLink(one.id), is, one.state ?? 'unknown', one.kind ?? ''],
+      })), ''));
+}
+
 async function job(id, parameters) {
   const found = await ask(`api/v1/jobs/${encodeURIComponent(id)}${query(parameters)}`);
   const { explanation, payload, payload_base64: base64, payload_cut: cut, parent_jobs: parents, last_error: error,
     result, parents: ids, progress, ...facts } = found;
+  const links = element('div');
   const again = () => job(id, parameters);
   const actions = found.state === 'dead'
     ? [actionButton('Retry', async () => {
@@ -341,10 +343,33 @@ async function job(id, parameters) {
       element('button', { type: 'button', onclick: () => again().catch((e) => message(e.message, true)) }, 'Look again')),
     messageLine(), pairs(facts),
     ...(error ? [element('h2', {}, 'Last error'), element('pre', { id: 'error', tabindex: '0' }, error)] : []),
-    ...(parents?.length ? [element('h2', {}, 'Waits for'), table('Parents', [['Id'], ['State'], ['Kind']],
-      parents.map((one) => ({ cells: [jobLink(one.id), one.state ?? 'unknown', one.kind ?? ''] })), '')] : []),
-    element('h2', {}, 'Payload'), payloadOf(found),
+    links, element('h2', {}, 'Payload'), payloadOf(found),
     ...(result ? [element('h2', {}, 'Result'), element('pre', { tabindex: '0' }, result)] : []));
+  await showLinks(links, found).catch((error) => message(error.message, true));
+}
+
+async function schedules() {
+  const rows = [];
+  let after = '';
+  do {
+    const page = await ask(`api/v1/schedules${query({ after, limit: '500' })}`);
+    rows.push(...page.schedules);
+    after = page.next ?? '';
+  } while (after !== '');
+  const button = (one) => actionButton(one.paused ? 'Resume' : 'Pause', async () => {
+    await ask(`api/v1/schedules/${encodeURIComponent(one.name)}/${one.paused ? 'resume' : 'pause'}`, {});
+    await schedules();
+    message(`${one.name} ${one.paused ? 'goes on' : 'is paused'}`);
+  });
+  show(element('div', { class: 'buttons' }, element('button', {
+    type: 'button', onclick: () => schedules().catch((error) => message(error.message, true)),
+  }, 'Look again')), messageLine(),
+  table('Schedules', [['Schedule'], ['Times'], ['Kind'], ['Level'], ['Missed ticks'], ['Last tick'], ['Next tick'], ['Trouble'], ['']],
+    rows.map((one) => ({
+      isBad: one.trouble !== null,
+      cells: [one.name, one.times, link(`jobs?kind=${encodeURIComponent(one.kind)}`, one.kind), one.level, one.missed,
+        one.last_tick ?? '-', one.paused ? 'paused' : one.next_tick ?? '-', one.trouble ?? '', button(one)],
+    })), 'no schedules'));
 }
 
 async function dead(parameters) {
@@ -424,6 +449,7 @@ async function go() {
     if (view === 'jobs') await jobs(parameters);
     else if (view === 'job') await job(id ?? '', parameters);
     else if (view === 'dead') await dead(parameters);
+    else if (view === 'schedules') await schedules();
     else showLive();
   } catch (error) {
     show(messageLine());
@@ -435,7 +461,7 @@ async function go() {
 function showLive() {
   const { view } = parts();
   const make = liveViews[view] ?? overview;
-  if (['jobs', 'job', 'dead'].includes(view)) return;
+  if (['jobs', 'job', 'dead', 'schedules'].includes(view)) return;
   if (state.look === null) {
     show(element('p', {}, 'no look yet'));
     return;

@@ -1,4 +1,5 @@
-"""page_test.py PROGRAMS AXE: the page of `ringmill serve` in headless Chromium. Started by tests/page/run."""
+"""page_test.py PROGRAMS AXE [PICTURES]: the page of `ringmill serve` in headless Chromium. Started by tests/page/run.
+With PICTURES, a folder, it leaves pictures there for docs/operations.md."""
 
 import json
 import pathlib
@@ -11,6 +12,7 @@ import time
 from playwright.sync_api import expect, sync_playwright
 
 PROGRAMS, AXE = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+PICTURES = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else None
 HOSTILE = [
     "<script>window.harmed = 1</script>",
     "<img src=x onerror='window.harmed = 2'>",
@@ -63,6 +65,11 @@ def wait_for(condition):
         time.sleep(0.05)
 
 
+def keep_picture(page, name):
+    if PICTURES is not None:
+        page.screenshot(path=PICTURES / f"page-{name}.png")
+
+
 def check_access(page, where):
     """axe finds no fault of the levels A and AA."""
     found = page.evaluate(AXE.read_text() + "; axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
@@ -79,6 +86,7 @@ def a_failed_job_is_found_understood_and_retried(page, engine):
     expect(page.locator("#explanation")).to_contain_text("is dead since")
     expect(page.locator("#error")).to_contain_text("no such mailbox")
     expect(page.get_by_label("payload")).to_have_text("letter to Anna")
+    keep_picture(page, "dead-job")
     page.get_by_role("button", name="Retry").click()
     expect(page.locator("#explanation")).to_contain_text("is queued")
     engine.work("cat")
@@ -129,9 +137,60 @@ def letters_are_purged_after_a_question(page, engine):
     expect(page.get_by_text("no dead letters")).to_be_visible()
 
 
+def a_schedule_is_paused_and_goes_on(page, engine):
+    ringmill("schedule", engine.path, "add", "nightly", "--cron", "30 2 * * *", "--zone", "Europe/Berlin",
+             "--kind", "report")
+    page.get_by_role("link", name="Schedules").click()
+    row = page.get_by_role("row").filter(has=page.get_by_role("cell", name="nightly", exact=True))
+
+    def listed():
+        return json.loads(ringmill("schedule", engine.path, "list", "nightly", "--json"))
+
+    expect(row).to_contain_text("30 2 * * * Europe/Berlin")
+    expect(row).to_contain_text(listed()["next_tick"])
+    row.get_by_role("button", name="Pause").click()
+    expect(row).to_contain_text("paused")
+    assert listed()["paused"]
+    row.get_by_role("button", name="Resume").click()
+    expect(row).to_contain_text(listed()["next_tick"])
+    assert not listed()["paused"]
+
+
+def linked_jobs_are_a_picture_that_leads_on(page, engine):
+    parents = [engine.enqueue(f"part {n}", "part") for n in range(2)]
+    after = [word for parent in parents for word in ("--after", parent)]
+    job = engine.enqueue("whole", "whole", *after)
+    for n in range(9):
+        engine.enqueue(f"then {n}", "then", "--after", job)
+    page.goto(engine.url.split("#")[0] + f"#job/{job}")
+    picture = page.locator("svg.graph")
+    expect(picture).to_have_attribute("aria-label", "2 parents, 9 children")
+    expect(picture.get_by_text("and 3 others")).to_be_visible()
+    expect(picture.locator("a")).to_have_count(2 + 6)
+    expect(page.get_by_role("region", name="All linked jobs").get_by_role("row")).to_have_count(1 + 2 + 9)
+    check_access(page, "linked jobs")
+    picture.scroll_into_view_if_needed()
+    keep_picture(page, "linked-jobs")
+    picture.get_by_role("link", name=parents[1]).click()
+    expect(page.get_by_role("heading", name=f"Job {parents[1]}")).to_be_visible()
+    expect(picture).to_have_attribute("aria-label", "0 parents, 1 children")
+    picture.get_by_role("link", name=job).focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name=f"Job {job}")).to_be_visible()
+    expect(page.locator("#explanation")).to_contain_text(parents[0])
+    engine.work("cat", "part")
+    page.get_by_role("button", name="Look again").click()
+    expect(page.locator("#explanation")).to_contain_text("is queued")
+    for kind in ("whole", "then"):
+        engine.work("cat", kind)
+
+
 def jobs_are_filtered_and_paged(page, engine):
     for n in range(60):
         engine.enqueue(str(n), "odd" if n % 2 else "even")
+    page.get_by_role("link", name="Overview").click()
+    expect(page.locator("canvas")).to_have_count(4)
+    keep_picture(page, "overview")
     page.get_by_role("link", name="Jobs", exact=True).click()
     expect(page.get_by_role("row")).to_have_count(51)
     page.get_by_role("button", name="More").click()
@@ -144,12 +203,12 @@ def jobs_are_filtered_and_paged(page, engine):
 def every_view_is_accessible_light_dark_and_narrow(page, engine):
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        for view in ("overview", "levels", "kinds", "jobs", "workers", "dead", "health"):
+        for view in ("overview", "levels", "kinds", "jobs", "workers", "schedules", "dead", "health"):
             page.goto(engine.url.split("#")[0] + f"#{view}")
             page.wait_for_timeout(300)
             check_access(page, (scheme, view))
     page.set_viewport_size({"width": 360, "height": 740})
-    for view in ("overview", "levels", "jobs"):
+    for view in ("overview", "levels", "jobs", "schedules"):
         page.goto(engine.url.split("#")[0] + f"#{view}")
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{view} is wider than a phone"
@@ -162,10 +221,11 @@ def the_keyboard_is_enough(page, engine):
     page.wait_for_timeout(300)
     page.keyboard.press("Tab")
     names = []
-    for _ in range(7):
+    for _ in range(8):
         names.append(page.evaluate("document.activeElement.textContent"))
         page.keyboard.press("Tab")
-    assert names == ["Overview", "Levels", "Kinds", "Jobs", "Workers", "Dead letters", "Health"], names
+    assert names == ["Overview", "Levels", "Kinds", "Jobs", "Workers", "Schedules", "Dead letters",
+                     "Health"], names
 
 
 def without_the_token_nothing_is_shown(browser, engine):
@@ -193,8 +253,10 @@ def main():
             expect(page.locator("#state")).to_contain_text("live")
             assert "token" not in page.url, "the token stays in the address"
             for step in (a_failed_job_is_found_understood_and_retried, a_level_is_paused_and_goes_on,
-                         hostile_text_does_nothing, letters_are_purged_after_a_question, jobs_are_filtered_and_paged,
-                         every_view_is_accessible_light_dark_and_narrow, the_keyboard_is_enough):
+                         hostile_text_does_nothing, letters_are_purged_after_a_question,
+                         a_schedule_is_paused_and_goes_on, linked_jobs_are_a_picture_that_leads_on,
+                         jobs_are_filtered_and_paged, every_view_is_accessible_light_dark_and_narrow,
+                         the_keyboard_is_enough):
                 step(page, engine)
                 print("ok:", step.__name__.replace("_", " "))
             without_the_token_nothing_is_shown(browser, engine)

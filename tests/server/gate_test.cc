@@ -85,7 +85,8 @@ TEST(GateInProcess, over_tcp_host_origin_token_and_method_all_have_to_be_right) 
 
 TEST(GateInProcess, only_what_is_the_same_for_every_engine_needs_no_token) {
   const Gate gate = tcp_gate(false);
-  for (const char* path : {"/", "/app.js", "/plot.js", "/style.css", "/healthz", "/api/v1/openapi.json"}) {
+  for (const char* path :
+       {"/", "/app.js", "/elements.js", "/graph.js", "/plot.js", "/style.css", "/healthz", "/api/v1/openapi.json"}) {
     EXPECT_EQ(status_of(gate, asked("GET", path, "localhost:8787", "", "")), 200U) << path;
     EXPECT_EQ(status_of(gate, asked("GET", path, "evil.example", "", "")), 403U) << path;
     EXPECT_EQ(status_of(tcp_gate(true), asked("POST", path, "localhost:8787", "", "")), 401U) << path;

@@ -189,10 +189,68 @@ TEST_F(ServeCommand, shows_a_job_with_its_explanation_and_its_payload_as_it_is) 
   EXPECT_EQ(get("/api/v1/jobs/" + large + "?payload=whole").json()["payload"].get<std::string>().size(), 5'000U);
 }
 
+TEST_F(ServeCommand, shows_the_parents_and_the_children_of_a_job) {
+  const std::string parent = enqueue("parent");
+  const std::string child =
+      on_engine("enqueue", {"--kind", "later", "--payload", "x", "--after", parent}).lines().at(0);
+  const std::string other =
+      on_engine("enqueue", {"--kind", "later", "--payload", "y", "--after", parent}).lines().at(0);
+  enqueue("alone");
+  serve();
+  std::vector<std::string> found;
+  std::string cursor;
+  do {
+    const Json page =
+        get("/api/v1/jobs/" + parent + "/children?limit=1" + (cursor.empty() ? "" : "&cursor=" + cursor)).json();
+    EXPECT_LE(page["jobs"].size(), 1U);
+    for (const Json& job : page["jobs"]) {
+      found.push_back(job["id"]);
+      EXPECT_EQ(job["state"], "blocked");
+      EXPECT_EQ(job["kind"], "later");
+    }
+    cursor = page["next"].is_null() ? "" : page["next"].get<std::string>();
+  } while (!cursor.empty());
+  EXPECT_EQ(found, (std::vector{child, other}));
+  EXPECT_EQ(get("/api/v1/jobs/" + child).json()["parent_jobs"][0]["id"], parent);
+  EXPECT_EQ(get("/api/v1/jobs/" + child + "/children").json()["jobs"].size(), 0U);
+  EXPECT_EQ(get("/api/v1/jobs/" + parent + "/children?cursor=99999999").status, 400);
+  EXPECT_EQ(get("/api/v1/jobs/x/children").status, 400);
+}
+
+TEST_F(ServeCommand, shows_schedules_with_their_next_tick_and_pauses_and_resumes_them) {
+  serve({"--allow-actions"});
+  EXPECT_EQ(get("/api/v1/schedules").json()["schedules"].size(), 0U);
+  EXPECT_FALSE(std::filesystem::exists(directory() + "/schedules.db"));  // looking makes no file
+  for (const char* name : {"beat", "nightly", "weekly"}) {
+    ASSERT_EQ(
+        on_engine("schedule", {"add", name, "--cron", "30 2 * * *", "--kind", "report", "--payload", "x"}).exit_code,
+        0);
+  }
+  const Json all = get("/api/v1/schedules").json();
+  ASSERT_EQ(all["schedules"].size(), 3U);
+  EXPECT_EQ(all["schedules"][0]["times"], "30 2 * * * UTC");
+  EXPECT_FALSE(all["schedules"][0].contains("payload"));
+  const Json listed = Json::parse(on_engine("schedule", {"list", "beat", "--json"}).out);
+  EXPECT_EQ(all["schedules"][0]["next_tick"], listed["next_tick"]);
+  const Json first = get("/api/v1/schedules?limit=2").json();
+  EXPECT_EQ(first["next"], "nightly");
+  const Json rest = get("/api/v1/schedules?limit=2&after=nightly").json();
+  ASSERT_EQ(rest["schedules"].size(), 1U);
+  EXPECT_EQ(rest["schedules"][0]["name"], "weekly");
+  EXPECT_TRUE(rest["next"].is_null());
+  EXPECT_EQ(post("/api/v1/schedules/beat/pause").status, 200);
+  EXPECT_EQ(get("/api/v1/schedules").json()["schedules"][0]["paused"], true);
+  EXPECT_TRUE(get("/api/v1/schedules").json()["schedules"][0]["next_tick"].is_null());
+  EXPECT_EQ(post("/api/v1/schedules/beat/resume").status, 200);
+  EXPECT_EQ(get("/api/v1/schedules").json()["schedules"][0]["paused"], false);
+  EXPECT_EQ(post("/api/v1/schedules/none/pause").status, 404);
+}
+
 TEST_F(ServeCommand, only_shows_unless_actions_are_allowed) {
   const std::string id = enqueue("x");
   serve();
-  for (const char* path : {"/api/v1/levels/default/pause", "/api/v1/dead/purge", "/api/v1/dead/retry"}) {
+  for (const char* path : {"/api/v1/levels/default/pause", "/api/v1/dead/purge", "/api/v1/dead/retry",
+                           "/api/v1/schedules/nightly/pause"}) {
     EXPECT_EQ(post(path).status, 403) << path;
   }
   EXPECT_EQ(post("/api/v1/jobs/" + id + "/cancel").status, 403);
@@ -281,7 +339,7 @@ TEST_F(ServeCommand, the_page_names_no_other_host_and_may_run_nothing_inline) {
   EXPECT_NE(page.head.find("Content-Security-Policy: default-src 'none'; script-src 'self'"), std::string::npos);
   EXPECT_NE(page.head.find("X-Content-Type-Options: nosniff"), std::string::npos);
   EXPECT_NE(page.head.find("text/html"), std::string::npos);
-  for (const char* path : {"/", "/app.js", "/plot.js", "/style.css"}) {
+  for (const char* path : {"/", "/app.js", "/elements.js", "/graph.js", "/plot.js", "/style.css"}) {
     const Reply file = get(path);
     EXPECT_EQ(file.status, 200) << path;
     EXPECT_EQ(file.body.find("https://"), std::string::npos) << path;
@@ -299,6 +357,7 @@ TEST_F(ServeCommand, the_page_names_no_other_host_and_may_run_nothing_inline) {
 
 TEST_F(ServeCommand, every_path_of_the_description_is_served) {
   const std::string id = enqueue("x");
+  ASSERT_EQ(on_engine("schedule", {"add", "beat", "--every", "1h", "--kind", "greet"}).exit_code, 0);
   serve({"--allow-actions"});
   const Json description = get("/api/v1/openapi.json").json();
   ASSERT_GT(description["paths"].size(), 10U);
@@ -308,7 +367,10 @@ TEST_F(ServeCommand, every_path_of_the_description_is_served) {
       std::string asked = path;
       if (const auto at = asked.find("{id}"); at != std::string::npos) asked.replace(at, 4, id);
       if (const auto at = asked.find("{name}"); at != std::string::npos) {
-        asked.replace(at, 6, asked.find("levels") != std::string::npos ? "default" : "greet");
+        asked.replace(at, 6,
+                      asked.find("levels") != std::string::npos      ? "default"
+                      : asked.find("schedules") != std::string::npos ? "beat"
+                                                                     : "greet");
       }
       const Reply reply = method == "get" ? get(asked) : post(asked, R"({"kind":"none"})");
       EXPECT_NE(reply.status, 404) << method << " " << path;
@@ -367,6 +429,11 @@ TEST_F(ServeCommand, an_engine_that_goes_and_comes_is_shown_as_that) {
 TEST_F(ServeCommand, lengths_beyond_the_limits_and_broken_requests_are_refused_and_it_lives) {
   serve({"--allow-actions"});
   EXPECT_EQ(post("/api/v1/dead/purge", std::string(65 * 1024, ' ')).status, 413);
+  for (const char* nested : {"[", "{\"a\":", "[{\"kind\":["}) {
+    std::string body;
+    while (body.size() < 60'000) body += nested;
+    EXPECT_EQ(post("/api/v1/dead/purge", body).status, 400) << nested;
+  }
   EXPECT_NE(connect().ask("GET", "/" + std::string(40 * 1024, 'a')).status, 200);
   EXPECT_NE(connect().ask("GET", "/", "X: " + std::string(40 * 1024, 'a') + "\r\n").status, 200);
   std::mt19937_64 random(17);

@@ -8,10 +8,9 @@
 
 #include <ringmill/engine.h>
 
-#include "core/base/base64.h"
 #include "core/instance/engine_files.h"
-#include "core/levels/dynamic_levels.h"
 #include "core/schedules/schedule_book.h"
+#include "server/schedule_json.h"
 #include "tools/cli/command.h"
 #include "tools/cli/options.h"
 #include "tools/cli/output.h"
@@ -58,8 +57,6 @@ int fail_schedule(const Error& error) {
   return fail("schedule", error.code() == ErrorCode::not_found ? exit_no : exit_code_of(error.code()), error.message());
 }
 
-TickTime now_ms() { return std::chrono::floor<milliseconds>(system_clock::now()); }
-
 Result<TickTimes> times_of(const ScheduleWords& words) {
   if (words.cron.empty()) return EveryTimes{std::chrono::ceil<milliseconds>(words.every)};
   auto cron = Cron::parse(words.cron);
@@ -93,81 +90,10 @@ Result<void> check_job(const ScheduleWords& words) {
 
 std::string tick_text(const std::optional<TickTime>& tick) { return tick ? format_time(*tick) : "-"; }
 
-std::string times_text(const TickTimes& times) {
-  if (const auto* cron = std::get_if<CronTimes>(&times)) return cron->cron.text() + " " + cron->zone.name();
-  if (const auto* every = std::get_if<EveryTimes>(&times)) return "every " + format_duration(every->interval);
-  const auto& broken = std::get<BrokenTimes>(times);
-  return broken.cron + " " + broken.zone;
-}
-
-/// The line of a schedule in the list; it has a next tick only if one will come.
-class Outlook {
- public:
-  explicit Outlook(const EngineFiles& engine) : now_(now_ms()) {
-    if (auto segment = engine.open_segment_to_read()) segment_ = *std::move(segment);
-  }
-
-  std::optional<TickTime> next_tick(const Schedule& schedule) const {
-    return lacks_level(schedule) ? std::nullopt : coming_tick(schedule, now_);
-  }
-  /// Why no tick comes, or only much later; empty if the schedule works.
-  std::string trouble(const Schedule& schedule) const {
-    if (const auto* broken = std::get_if<BrokenTimes>(&schedule.times)) return broken->reason;
-    if (lacks_level(schedule)) return "there is no level " + schedule.level;
-    if (schedule.paused) return "";
-    if (lies_ahead(schedule, now_)) {
-      return fmt::format("the clock was set back: no tick until it is {} again, unless it is resumed",
-                         format_time(schedule.done_until()));
-    }
-    if (!coming_tick(schedule, now_)) return "no tick within fifty years";
-    if (!schedule.failing_since) return "";
-    return fmt::format("fails since {}: {}", format_time(*schedule.failing_since), schedule.last_error);
-  }
-
- private:
-  /// If shared memory is gone, dynamic levels are not checked.
-  bool lacks_level(const Schedule& schedule) const { return segment_ && !find_level(*segment_, schedule.level); }
-
-  TickTime now_;
-  std::optional<Segment> segment_;
-};
-
-Json json_of(const Schedule& schedule, const Outlook& outlook) {
-  const auto time = [](const std::optional<TickTime>& tick) { return tick ? Json(format_time(*tick)) : Json(); };
-  Json json{{"name", schedule.name}, {"cron", nullptr}, {"zone", nullptr}, {"every", nullptr}};
-  if (const auto* cron = std::get_if<CronTimes>(&schedule.times)) {
-    json["cron"] = cron->cron.text();
-    json["zone"] = cron->zone.name();
-  } else if (const auto* every = std::get_if<EveryTimes>(&schedule.times)) {
-    json["every"] = format_duration(every->interval);
-  } else {
-    const auto& broken = std::get<BrokenTimes>(schedule.times);
-    json["cron"] = broken.cron;
-    json["zone"] = broken.zone;
-    json["error"] = broken.reason;
-  }
-  json["kind"] = schedule.kind;
-  json["level"] = schedule.level;
-  if (is_utf8(schedule.payload)) {
-    json["payload"] = schedule.payload;
-  } else {
-    json["payload_base64"] = to_base64(schedule.payload);
-  }
-  json["missed"] = name_of(schedule.missed);
-  json["timeout"] = schedule.job.lease.count() != 0 ? Json(format_duration(schedule.job.lease)) : Json();
-  json["max_attempts"] = schedule.job.max_attempts;
-  json["backoff"] = schedule.job.backoff.empty() ? Json() : Json(schedule.job.backoff);
-  json["expires"] = schedule.job.expires.count() != 0 ? Json(format_duration(schedule.job.expires)) : Json();
-  json["no_overlap"] = schedule.job.no_overlap;
-  json["paused"] = schedule.paused;
-  json["created_at"] = format_time(schedule.created_at);
-  json["last_tick"] = time(schedule.last_tick);
-  json["next_tick"] = time(outlook.next_tick(schedule));
-  const std::string trouble = outlook.trouble(schedule);
-  json["trouble"] = trouble.empty() ? Json() : Json(trouble);
-  json["last_error"] = schedule.last_error.empty() ? Json() : Json(schedule.last_error);
-  json["failing_since"] = time(schedule.failing_since);
-  return json;
+/// If shared memory is gone, dynamic levels are not checked.
+std::optional<Segment> segment_of(const EngineFiles& engine) {
+  auto segment = engine.open_segment_to_read();
+  return segment ? std::optional(*std::move(segment)) : std::nullopt;
 }
 
 int run_add(const ScheduleWords& words, const EngineFiles& engine, ScheduleBook& book) {
@@ -199,7 +125,8 @@ int run_add(const ScheduleWords& words, const EngineFiles& engine, ScheduleBook&
   if (!stored) return fail_schedule(stored.error());
   Output output;
   if (words.json) {
-    output.json(json_of(*stored, Outlook(engine)));
+    const auto segment = segment_of(engine);
+    output.json(schedule_json(*stored, ScheduleOutlook(segment ? &*segment : nullptr)));
   } else {
     output.line("next tick " + tick_text(next_tick(*stored, stored->done_until())));
   }
@@ -218,11 +145,12 @@ int run_list(const ScheduleWords& words, const EngineFiles& engine, ScheduleBook
     schedules.push_back(*std::move(one));
   }
   Output output;
-  const Outlook outlook(engine);
+  const auto segment = segment_of(engine);
+  const ScheduleOutlook outlook(segment ? &*segment : nullptr);
   Table table({"name", "times", "kind", "level", "missed", "last tick", "next tick", "trouble"});
   for (const Schedule& schedule : schedules) {
     if (words.json) {
-      output.json(json_of(schedule, outlook));
+      output.json(schedule_json(schedule, outlook));
     } else {
       table.row({schedule.name, times_text(schedule.times), schedule.kind, schedule.level,
                  std::string(name_of(schedule.missed)), tick_text(schedule.last_tick),
