@@ -1,4 +1,6 @@
 // enqueue -> claim -> complete between processes: jobs completed per second.
+#include "bench/lifecycle.h"
+
 #include <fmt/format.h>
 
 #include <array>
@@ -95,18 +97,20 @@ bool work_in_batches(RunControl& control, std::size_t index, Subject& subject, s
   return true;
 }
 
-Measured run_lifecycle(const Surroundings& surroundings, std::size_t pairs, std::size_t batch, Durability durability) {
-  const auto produce = [batch, durability](RunControl& control, std::size_t index, Subject& subject) {
+}  // namespace
+
+EngineBody lifecycle_producer(std::size_t batch, Durability durability) {
+  return [batch, durability](RunControl& control, std::size_t index, Subject& subject) {
     return batch == 1 ? produce_one_by_one(control, index, subject, durability)
                       : produce_in_batches(control, index, subject, batch, durability);
   };
-  const auto work = [batch](RunControl& control, std::size_t index, Subject& subject) {
-    return batch == 1 ? work_one_by_one(control, index, subject) : work_in_batches(control, index, subject, batch);
-  };
-  return measure_engine(surroundings, {.produce = produce, .work = work, .pairs = pairs, .notes = journal_notes});
 }
 
-}  // namespace
+EngineBody lifecycle_worker(std::size_t batch) {
+  return [batch](RunControl& control, std::size_t index, Subject& subject) {
+    return batch == 1 ? work_one_by_one(control, index, subject) : work_in_batches(control, index, subject, batch);
+  };
+}
 
 std::vector<Workload> lifecycle_workloads() {
   std::vector<Workload> workloads;
@@ -114,10 +118,14 @@ std::vector<Workload> lifecycle_workloads() {
     for (const std::size_t pairs : {1, 2, 4}) {
       for (const std::size_t batch : {1, 16, 64}) {
         const std::string size = batch == 1 ? "single" : fmt::format("batch{}", batch);
-        workloads.push_back(
-            {fmt::format("lifecycle.{0}.{1}p{1}w.{2}", name_of(durability), pairs, size),
-             {"jobs_per_s"},
-             [=](const Surroundings& surroundings) { return run_lifecycle(surroundings, pairs, batch, durability); }});
+        workloads.push_back({fmt::format("lifecycle.{0}.{1}p{1}w.{2}", name_of(durability), pairs, size),
+                             {"jobs_per_s"},
+                             [=](const Surroundings& surroundings) {
+                               return measure_engine(surroundings, {.produce = lifecycle_producer(batch, durability),
+                                                                    .work = lifecycle_worker(batch),
+                                                                    .pairs = pairs,
+                                                                    .notes = journal_notes});
+                             }});
       }
     }
   }

@@ -37,6 +37,7 @@ constexpr Target targets[] = {
     {"enqueue to handler, spinning worker, p50 ns", "latency.spin.p50_ns", "", false, 1000},
     {"results of 1 KiB kept, jobs/s", "results.kept1k.jobs_per_s", "", true, 300e3},
     {"jobs refused at 10,000/s, results kept for an hour", "results.kept1k_at_10k_per_s.refused", "", false, 0},
+    {"what ten browsers and a top cost a loaded engine", "look.cost", "", false, 0.02},
     {"shared memory per job, bytes", "memory.bytes_per_job", "", false, 300},
     {"journaled over memory, 1p1w, one call per job", "lifecycle.journaled.1p1w.single.jobs_per_s",
      "lifecycle.memory.1p1w.single.jobs_per_s", true, 0.7},

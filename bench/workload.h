@@ -20,6 +20,7 @@ struct Lengths {
   std::chrono::milliseconds latency_sleep;
   std::uint32_t kills;
   std::uint32_t jobs_of_a_level;
+  std::uint32_t turns_of_looks;
 };
 
 inline constexpr Lengths full_lengths{.rounds = 5,
@@ -28,14 +29,16 @@ inline constexpr Lengths full_lengths{.rounds = 5,
                                       .latency_spin = std::chrono::milliseconds{4000},
                                       .latency_sleep = std::chrono::milliseconds{8000},
                                       .kills = 200,
-                                      .jobs_of_a_level = 10'000};
+                                      .jobs_of_a_level = 10'000,
+                                      .turns_of_looks = 12};
 inline constexpr Lengths quick_lengths{.rounds = 3,
                                        .warm_up = std::chrono::milliseconds{150},
                                        .throughput = std::chrono::milliseconds{500},
                                        .latency_spin = std::chrono::milliseconds{1000},
                                        .latency_sleep = std::chrono::milliseconds{2000},
                                        .kills = 100,
-                                       .jobs_of_a_level = 1'000};
+                                       .jobs_of_a_level = 1'000,
+                                       .turns_of_looks = 4};
 
 /// Where and how long.
 struct Surroundings {
@@ -78,5 +81,6 @@ std::vector<Workload> level_workloads();
 std::vector<Workload> foreign_workloads();
 std::vector<Workload> follow_up_workloads();
 std::vector<Workload> result_workloads();
+std::vector<Workload> look_workloads();
 
 }  // namespace ringmill::bench
