@@ -89,7 +89,35 @@ def harmed_databases(statements):
                     for at in (0, 18, 24, 28, 44, 60, 100, 105, 4096, 4100, 8192, 8200, 12288)]
 
 
+CHOICES = [{"all": True}, {"id": "00112233aabbccdd"}, {"kind": "mail", "level": "low"}, {"cause": "worker_lost"},
+           {"all": False}, {"all": True, "kind": "x"}, {"id": 7}, {"more": 1}]
+
+
+def action_requests():
+    bodies = [json.dumps(choice).encode() for choice in CHOICES]
+    bodies += [b"", b"[]", b'{"all":true,"all":false}', b"[" * 1000, b'{"kind":"\\ud800\\u0000"}', b'{"id":"\xff"}']
+    return [bytes([flags, path]) + body for flags in (1, 0x81, 0xC7) for path in range(7) for body in bodies]
+
+
+def requests():
+    """Raw ones, and contents for those that the fuzzer frames itself; whole, pipelined, cut and in pieces."""
+    raw = [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /%zz?a=%00&b&=c HTTP/1.1\r\nHost: x\r\n\r\n",
+           b"HEAD / HTTP/1.0\r\n\r\n", b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
+           b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n{}",
+           b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+           b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n{}\r\n0\r\n\r\n",
+           b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n", b"\x16\x03\x01\x02\x00",
+           b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}", b"GET " + b"/a" * 1500]
+    seeds = [bytes([how]) + struct.pack("<H", 7) + one for how in (0, 2, 4, 8, 10) for one in raw]
+    return seeds + [bytes([how]) + struct.pack("<H", 90) + bytes([flags | 10]) + b"dead/purge" + more +
+                    json.dumps(choice).encode()
+                    for how in (1, 3, 5, 9)
+                    for flags, more in ((0, b""), (64, b""), (128, b""), (32, b"N" * 20 + b"\x00\x02"))
+                    for choice in CHOICES[:3]]
+
+
 SEEDS = {
+    "http": requests, "action-request": action_requests,
     "journal-reader": harmed_journals, "recovery": harmed_journals, "engine-json": lambda: changed(ENGINE),
     "levels": levels, "flow-rules": flow_rules, "cron": cron, "from-json": from_json,
     "dead-letters": lambda: harmed_databases(21), "schedules": lambda: harmed_databases(19),
