@@ -57,10 +57,10 @@ class Collector : public benchmark::BenchmarkReporter {
 /// In an order that puts what is compared side by side.
 std::vector<Workload> all_workloads() {
   std::vector<Workload> all;
-  for (auto make : {peer_workloads, lifecycle_workloads, growth_workloads, latency_workloads, handover_workloads,
-                    memory_workloads, durable_workloads, recovery_workloads, dead_letter_workloads, delayed_workloads,
-                    priority_workloads, foreign_workloads, level_workloads, follow_up_workloads, result_workloads,
-                    look_workloads}) {
+  for (auto make :
+       {peer_workloads, lifecycle_workloads, growth_workloads, latency_workloads, handover_workloads, memory_workloads,
+        durable_workloads, recovery_workloads, dead_letter_workloads, delayed_workloads, priority_workloads,
+        foreign_workloads, level_workloads, follow_up_workloads, result_workloads, look_workloads}) {
     std::ranges::move(make(), std::back_inserter(all));
   }
   return all;
