@@ -35,8 +35,8 @@ namespace ringmill::bench {
 namespace {
 
 constexpr std::size_t browsers = 10;
-constexpr std::size_t pairs = 2;
-constexpr std::size_t batch = 64;
+constexpr std::size_t pairs_of_processes = 2;
+constexpr std::size_t jobs_in_a_call = 64;
 /// Longer than the two looks that a viewer gets in it.
 constexpr std::chrono::milliseconds turn{2000};
 constexpr std::chrono::milliseconds settling{300};
@@ -226,11 +226,12 @@ Measured run_look(const Surroundings& surroundings) {
       return body(control->load, index, *subject) ? 0 : 1;
     });
   };
-  for (std::size_t n = 0; n < pairs; ++n) {
-    start(Role::producer, lifecycle_producer(batch, Durability::memory), n);
-    start(Role::worker, lifecycle_worker(batch), n);
+  for (std::size_t n = 0; n < pairs_of_processes; ++n) {
+    start(Role::producer, lifecycle_producer(jobs_in_a_call, Durability::memory), n);
+    start(Role::worker, lifecycle_worker(jobs_in_a_call), n);
   }
-  if (auto ready = control->load.await_ready(processes, 2 * pairs); !ready) return std::unexpected(ready.error());
+  if (auto ready = control->load.await_ready(processes, 2 * pairs_of_processes); !ready)
+    return std::unexpected(ready.error());
   ProcessGroup server;
   server.start([&]() -> int {
     control->processes[0].store(::getpid());
