@@ -2,10 +2,16 @@
 
 #include <malloc.h>
 
+#include <algorithm>
 #include <chrono>
 #include <thread>
 
 #include <fmt/format.h>
+
+#include <ringmill/participant.h>
+#include <ringmill/statistics.h>
+
+#include "core/inspect/statistics_view.h"
 
 namespace ringmill::crash {
 namespace {
@@ -109,6 +115,28 @@ class WorkerSubject final : public Subject {
   const Operation* operation_;
 };
 
+/// Statistics never fall, and what was killed or stopped between an event and its count lost the count of one call.
+/// Nothing stands in the engine: all that was counted as enqueued has been counted as over.
+void check_statistics(Stage& stage, std::vector<Problem>& problems) {
+  constexpr std::uint64_t most_in_a_call = Participant::most_in_batch;
+  const EngineStatistics statistics = view_statistics(stage.world->segment(), [](std::uint32_t) { return false; });
+  JobTotals now;
+  for (const LevelStatistics& level : statistics.levels) now += level.totals;
+  const JobTotals& before = stage.counted;
+  constexpr std::uint64_t JobTotals::*all[] = {&JobTotals::enqueued, &JobTotals::attempts,  &JobTotals::failed,
+                                               &JobTotals::retried,  &JobTotals::completed, &JobTotals::dead,
+                                               &JobTotals::cancelled};
+  for (const auto total : all) {
+    if (now.*total < before.*total) problems.push_back({Trouble::leaked, "a total of the statistics fell"});
+  }
+  const std::uint64_t begun = now.enqueued - before.enqueued;
+  const std::uint64_t over = now.ended() - before.ended();
+  if (std::max(begun, over) - std::min(begun, over) > most_in_a_call) {
+    problems.push_back({Trouble::leaked, fmt::format("{} jobs counted as enqueued, {} as over", begun, over)});
+  }
+  stage.counted = now;
+}
+
 }  // namespace
 
 void Stage::renew() { renew(world ? world->shape() : Shape::plain); }
@@ -116,6 +144,7 @@ void Stage::renew() { renew(world ? world->shape() : Shape::plain); }
 void Stage::renew(Shape shape) {
   world.reset();
   world = std::make_unique<World>(folder, shm_folder, shape);
+  counted = {};
 }
 
 std::vector<Problem> Stage::begin(const Operation& operation, std::chrono::milliseconds job_lease, Runs& runs) {
@@ -197,6 +226,7 @@ void check_all(Stage& stage, Runs& runs, std::size_t standing, Mode ledger_mode,
   if (world.used_cells() > 0) add(Trouble::stuck, "a full engine cannot be emptied");
   if (!world.arena_is_free()) add(Trouble::leaked, "extents of the arena are not free when all is done");
   for (const std::string& sentence : world.broken_invariants()) add(Trouble::leaked, "invariant broken: " + sentence);
+  check_statistics(stage, problems);
   world.tell(runs);
   for (Problem& problem : judge(*stage.report, runs, standing, ledger_mode)) problems.push_back(std::move(problem));
 }

@@ -17,6 +17,8 @@
 #include <string_view>
 #include <vector>
 
+#include <ringmill/statistics.h>
+
 #include "tests/crash/ledger_check.h"
 #include "tests/crash/operations.h"
 #include "tests/crash/single_step.h"
@@ -41,6 +43,7 @@ struct Stage {
   std::unique_ptr<World> world{};
   std::uint64_t trial = 0;
   std::chrono::milliseconds lease{0};  // of this trial's jobs
+  JobTotals counted{};                 // what the statistics said after the trial before
 
   /// A new engine: after a problem, so that it is counted once.
   void renew();
