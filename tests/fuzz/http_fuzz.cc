@@ -15,7 +15,7 @@
 namespace ringmill::test {
 namespace {
 
-constexpr int patience_ms = 5'000;
+constexpr int patience_ms = 9'000;
 
 /// What a handler of ours gives, with all that came of a request in it.
 HttpAnswer answer_to(const HttpRequest& request) {

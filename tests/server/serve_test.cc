@@ -8,10 +8,14 @@
 
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <random>
+#include <set>
 #include <sstream>
+#include <thread>
 
 #include "tests/cli/command_line.h"
+#include "tests/support/dead_letters.h"
 
 namespace ringmill::test {
 namespace {
@@ -304,6 +308,63 @@ TEST_F(ServeCommand, retries_and_purges_dead_letters_by_id_by_filter_and_all) {
   EXPECT_EQ(get("/api/v1/dead").json()["letters"].size(), 0U);
 }
 
+TEST_F(ServeCommand, a_retry_of_all_that_is_killed_half_way_loses_no_letter) {
+  init({"--capacity", "8192"});
+  constexpr std::uint64_t in_a_round = 150;
+  constexpr std::uint64_t rounds = 6;
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    std::vector<DeadLetter> letters;
+    for (std::uint64_t n = 1; n <= in_a_round; ++n) {
+      const std::uint64_t number = round * in_a_round + n;
+      letters.push_back(letter_of(number, std::to_string(number)));
+    }
+    must(open_store(directory(), {}).bury(letters));
+    serve({"--allow-actions"});
+    const Asker asker = connect();
+    const std::string body = R"({"all":true})";
+    asker.send(
+        "POST /api/v1/dead/retry HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: " +
+        std::to_string(body.size()) + "\r\n\r\n" + body);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5 * round));
+    EXPECT_EQ(server_->end_by(SIGKILL).exit_code, -SIGKILL);
+  }
+  serve({"--allow-actions"});
+  bool more = true;
+  while (more) more = post("/api/v1/dead/retry", R"({"all":true})").json()["more"].get<bool>();
+  EXPECT_EQ(get("/api/v1/dead").json()["letters"].size(), 0U);
+  std::map<std::string, std::uint64_t> times;
+  for (const auto& job : on_engine("dump", {"--json", "--payload"}).json_lines()) ++times[job["payload"]];
+  EXPECT_EQ(times.size(), rounds * in_a_round);
+  for (const auto& [payload, count] : times) EXPECT_LE(count, 1 + rounds) << payload;
+}
+
+TEST_F(ServeCommand, pages_over_jobs_that_come_and_go_show_none_twice_and_miss_none_that_stays) {
+  init({"--capacity", "32768"});
+  const auto lines = [](std::size_t count, const char* kind) {
+    std::string text;
+    for (std::size_t n = 0; n < count; ++n) text += std::string(R"({"kind":")") + kind + "\",\"payload\":\"x\"}\n";
+    return text;
+  };
+  std::set<std::string> staying;
+  for (int part = 0; part < 10; ++part) {  // among the others
+    ASSERT_EQ(on_engine("enqueue", {"--from-json", "-", "--quiet"}, lines(1'500, "goes")).exit_code, 0);
+    const auto ids = on_engine("enqueue", {"--from-json", "-"}, lines(200, "stays")).lines();
+    staying.insert(ids.begin(), ids.end());
+  }
+  serve();
+  Command worker(words_for("work", {"--kind", "goes", "--exec", "true", "--concurrency", "2"}));
+  std::set<std::string> seen;
+  std::string cursor;
+  do {
+    const Json page = get("/api/v1/jobs?limit=500" + (cursor.empty() ? "" : "&cursor=" + cursor)).json();
+    for (const Json& job : page["jobs"]) EXPECT_TRUE(seen.insert(job["id"]).second) << job["id"];
+    cursor = page["next"].is_null() ? "" : page["next"].get<std::string>();
+    if (seen.size() % 3 == 0) on_engine("enqueue", {"--from-json", "-", "--quiet"}, lines(50, "goes"));
+  } while (!cursor.empty());
+  worker.end_by(SIGTERM);
+  for (const std::string& id : staying) EXPECT_TRUE(seen.contains(id)) << id;
+}
+
 TEST_F(ServeCommand, over_tcp_it_wants_the_token_of_a_file_that_only_its_owner_reads) {
   serve({"--listen", "127.0.0.1:0"});
   const std::string file = directory() + "/serve.token";
@@ -414,6 +475,17 @@ TEST_F(ServeCommand, viewers_that_read_nothing_or_are_too_many_do_not_hold_it_up
   EXPECT_EQ(server_->end_by(SIGTERM).exit_code, 0);
 }
 
+TEST_F(ServeCommand, a_thousand_connections_that_ask_nothing_leave_it_as_it_was) {
+  serve();
+  for (int part = 0; part < 20; ++part) {  // so many as it takes at a time: further ones wait for a place
+    std::vector<Asker> silent;
+    for (int n = 0; n < 50; ++n) silent.push_back(connect());
+    EXPECT_EQ(get("/metrics").status, 200);
+  }
+  EXPECT_TRUE(await([&] { return get("/metrics").status == 200; }));
+  EXPECT_EQ(server_->end_by(SIGTERM).exit_code, 0);
+}
+
 TEST_F(ServeCommand, an_engine_that_goes_and_comes_is_shown_as_that) {
   enqueue("x");
   serve();
@@ -469,7 +541,7 @@ TEST_F(ServeCommand, slow_and_idle_connections_do_not_shut_others_out) {
   std::vector<Asker> slow;
   for (int n = 0; n < 40; ++n) {
     slow.push_back(connect());
-    slow.back().send("GET /metrics HT");
+    slow.back().send(n % 2 == 0 ? "GET /metrics HT" : "POST /api/v1/dead/purge HTTP/1.1\r\nContent-Length: 9\r\n\r\n{");
   }
   EXPECT_EQ(get("/metrics").status, 200);
   // More than there is room for: the others are refused until the slow ones have used up their time.
