@@ -289,6 +289,13 @@ def redis_figures(spread, runs, count):
             server.wait()
 
 
+def floor_figure(spread, runs):
+    """What .delay() takes with a list of the same process as its broker: the time of Celery and kombu themselves."""
+    with tempfile.TemporaryDirectory(prefix="ringmill-bench-") as folder:
+        celery = Celery(Path(folder), "memory://")
+        spread["celery.memory.delay.p50_us"] = [celery_delay(celery, 1000) for _ in range(runs)]
+
+
 def ringmill_figures(spread, runs, count, rounds):
     with Place() as place:
         celery = Celery(place.folder, f"ringmill://{place.path}")
@@ -317,6 +324,8 @@ def measure(is_quick: bool, only: str) -> dict[str, list[float]]:
             spread[name] = [one() for _ in range(runs)]
     if only in "celery.ringmill":
         ringmill_figures(spread, runs, 2000 * scale, 5 if is_quick else 20)
+    if only in "celery.memory":
+        floor_figure(spread, runs)
     if only in "celery.redis":
         redis_figures(spread, runs, 2000 * scale)
     return spread

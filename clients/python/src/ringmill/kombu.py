@@ -29,6 +29,9 @@ from ._mailboxes import Mailbox, send_to_mailbox
 from ._names import engine_name
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+
+
 class QoS(virtual.QoS):
     """Unacknowledged messages are held leases: nothing is ever published again."""
 
@@ -92,9 +95,10 @@ class Channel(virtual.Channel):
         # A task of Celery that has expired is delivered: its worker stores the result REVOKED, for which callers wait.
         if ends_at is not None and headers.get("expires") is None:
             message = {**message, "properties": {**message["properties"], "ends_at": ends_at}}
-        payload = json.dumps(message, separators=(",", ":"), default=str).encode()
+        payload = _encode(message).encode()
         box = self.box
-        if queue in box.mailboxes or box.bindings.is_mailbox(queue):
+        # A queue with a level is no mailbox; for others two files are looked at.
+        if queue in box.mailboxes or (queue not in box.level_of and box.bindings.is_mailbox(queue)):
             send_to_mailbox(box.bindings, queue, payload)
             return
         try:
