@@ -145,6 +145,15 @@ def test_wake_ends_a_claim(engine):
     assert time.monotonic() - begun < 10
 
 
+@pytest.fixture
+def interrupts():
+    """SIGINT is ignored where a shell has started the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_ctrl_c_ends_a_claim_and_a_wait(engine, names):
     worker = engine.attach("worker", process_bound=True)
     id = worker.enqueue_with(*names, b"x", delay=60)
