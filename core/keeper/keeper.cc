@@ -8,6 +8,7 @@
 #include <limits>
 #include <utility>
 
+#include "core/base/durations.h"
 #include "core/base/engine_thread.h"
 #include "core/base/exceptions.h"
 #include "core/base/log.h"
@@ -84,6 +85,7 @@ void KeeperWork::turn(bool thorough) {
   if (!thorough) return;
   notice_unlinked();
   notice_deleted_directory();
+  notice_clock_step();
   if (watch_ != nullptr) watch_->look_for_changes();
   if (processes_ != nullptr) processes_->look_for_changes();
   reaper_.deaths().expect();
@@ -205,6 +207,18 @@ void KeeperWork::notice_deleted_directory() {
       "the directory {} was deleted, or replaced, under the running engine: nothing becomes durable any more, and its "
       "processes are told to end; `ringmill recover` makes an engine of a backup that stands there",
       engine_->directory.path().string());
+}
+
+void KeeperWork::notice_clock_step() {
+  const std::uint64_t before_ns = lease_clock_ns();
+  const std::uint64_t wall_ns = exact_wall_clock_ns();
+  const auto step = clock_.look(before_ns, wall_ns, lease_clock_ns());
+  if (!step) return;
+  log().warn(
+      "the wall clock was set {} by {}: schedules, and jobs with --at and --expires, follow it; leases and delays do "
+      "not",
+      step->count() > 0 ? "forward" : "back",
+      format_duration(std::chrono::round<std::chrono::seconds>(std::chrono::abs(*step))));
 }
 
 std::uint64_t KeeperWork::idle_ns() const noexcept {

@@ -10,6 +10,7 @@
 
 #include "core/flow_control/flow_book.h"
 #include "core/instance/engine_core.h"
+#include "core/keeper/clock_watch.h"
 #include "core/keeper/death_watch.h"
 #include "core/keeper/generation_limit.h"
 #include "core/keeper/process_watch.h"
@@ -65,6 +66,7 @@ class KeeperWork {
   void refill_rings();
   void notice_unlinked();
   void notice_deleted_directory();
+  void notice_clock_step();
 
   EngineCore* engine_;
   DeathWatch* watch_;
@@ -85,6 +87,7 @@ class KeeperWork {
   bool scan_wanted_ = true;  // the keeper before us may have died in one
   bool unlinked_noticed_ = false;
   bool deletion_noticed_ = false;
+  ClockWatch clock_;
 };
 
 /// Standby processes retry the keeper's lock at this interval even if not woken: the keeper may have died between
