@@ -60,7 +60,7 @@ std::vector<Workload> all_workloads() {
   for (auto make :
        {peer_workloads, lifecycle_workloads, growth_workloads, latency_workloads, handover_workloads, memory_workloads,
         durable_workloads, recovery_workloads, dead_letter_workloads, delayed_workloads, priority_workloads,
-        foreign_workloads, level_workloads, follow_up_workloads, result_workloads, look_workloads}) {
+        foreign_workloads, level_workloads, follow_up_workloads, result_workloads, look_workloads, c_call_workloads}) {
     std::ranges::move(make(), std::back_inserter(all));
   }
   return all;

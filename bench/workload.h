@@ -82,5 +82,6 @@ std::vector<Workload> foreign_workloads();
 std::vector<Workload> follow_up_workloads();
 std::vector<Workload> result_workloads();
 std::vector<Workload> look_workloads();
+std::vector<Workload> c_call_workloads();
 
 }  // namespace ringmill::bench

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <new>
 #include <span>
 #include <string_view>
@@ -64,8 +65,8 @@ class Given {
     const auto* bytes = static_cast<const std::byte*>(given);
     const std::size_t shared = std::min<std::size_t>(size, sizeof(T));
     if (std::any_of(bytes + shared, bytes + size, [](std::byte byte) { return byte != std::byte{0}; })) return;
-    std::memcpy(&copy_, bytes, shared);
-    known_ = &copy_;
+    known_ = new (copy_) T{};
+    std::memcpy(copy_, bytes, shared);
   }
   Given(const Given&) = delete;
   Given& operator=(const Given&) = delete;
@@ -75,7 +76,7 @@ class Given {
   const T* operator->() const noexcept { return known_; }
 
  private:
-  T copy_{};
+  alignas(T) std::byte copy_[sizeof(T)];  // written only for a struct of another size
   const T* known_ = nullptr;
 };
 
@@ -87,6 +88,25 @@ bool give(void* place, std::uint32_t size, T value) noexcept {
   std::memcpy(place, &value, std::min<std::size_t>(size, sizeof(T)));
   return true;
 }
+
+/// The first elements of an array that is the call's own: the others are not made.
+template <class T, std::size_t most>
+class Row {
+ public:
+  explicit Row(std::size_t count) : count_(count) { std::uninitialized_value_construct_n(data(), count_); }
+  ~Row() { std::destroy_n(data(), count_); }
+  Row(const Row&) = delete;
+  Row& operator=(const Row&) = delete;
+
+  T& operator[](std::size_t n) noexcept { return data()[n]; }
+  std::span<T> first(std::size_t count) noexcept { return {data(), count}; }
+
+ private:
+  T* data() noexcept { return std::launder(reinterpret_cast<T*>(bytes_)); }
+
+  std::size_t count_;
+  alignas(T) std::byte bytes_[sizeof(T) * most];  // as many as `count_` live
+};
 
 /// The element of an array whose elements the caller knows as `size` bytes.
 inline void* element(void* array, std::uint32_t size, std::uint32_t index) noexcept {

@@ -10,7 +10,6 @@ using ringmill::OnParentDead;
 using ringmill::Result;
 using ringmill::c::guarded;
 using ringmill::c::report;
-using ringmill::c::RequestGiven;
 using ringmill::c::wait_of;
 
 namespace {
@@ -34,8 +33,10 @@ rm_code rm_graph_add(rm_graph* graph, const rm_request* request, const uint32_t*
                      uint32_t on_parent_dead, uint32_t* node, rm_error* error) {
   return guarded(error, [&] {
     if (request == nullptr) return report(error, RM_INVALID_ARGUMENT, "the request is NULL");
-    const RequestGiven given(request, request->size);
-    if (!given) return given.report_why(error);
+    ringmill::JobRequest job;
+    if (const auto why = ringmill::c::take_request(request, request->size, job); !why.empty()) {
+      return report(error, RM_INVALID_ARGUMENT, why);
+    }
     if (on_parent_dead > RM_RUN_CHILD) {
       return report(error, RM_INVALID_ARGUMENT, "on_parent_dead is neither RM_CANCEL_CHILD nor RM_RUN_CHILD");
     }
@@ -43,7 +44,7 @@ rm_code rm_graph_add(rm_graph* graph, const rm_request* request, const uint32_t*
     const bool are_known = std::all_of(parents.begin(), parents.end(),
                                        [graph](std::uint32_t parent) { return parent < graph->graph.size(); });
     if (!are_known) return report(error, RM_INVALID_ARGUMENT, "a node waits for nodes that were added before it");
-    const auto added = graph->graph.add(given.request(), parents, static_cast<OnParentDead>(on_parent_dead));
+    const auto added = graph->graph.add(job, parents, static_cast<OnParentDead>(on_parent_dead));
     if (node != nullptr) *node = added;
     return rm_code{RM_OK};
   });

@@ -1,6 +1,5 @@
 // Jobs: enqueue, claim, settle.
 #include <array>
-#include <optional>
 #include <utility>
 
 #include "clients/c/codes.h"
@@ -15,15 +14,15 @@ using ringmill::Participant;
 using ringmill::Result;
 using ringmill::Settled;
 using ringmill::c::element;
-using ringmill::c::give;
 using ringmill::c::Given;
 using ringmill::c::guarded;
 using ringmill::c::LeaseTable;
 using ringmill::c::number_of;
 using ringmill::c::report;
 using ringmill::c::report_bad_struct;
-using ringmill::c::RequestGiven;
+using ringmill::c::Row;
 using ringmill::c::span_of;
+using ringmill::c::take_request;
 using ringmill::c::text_of;
 using ringmill::c::wait_of;
 
@@ -34,9 +33,11 @@ static_assert(RM_MOST_BATCH == Participant::most_in_batch && RM_MOST_LEASES == P
 
 rm_code enqueue_one(rm_participant& participant, const rm_request& request, rm_id& id, std::int64_t wait_ns,
                     rm_error* error) {
-  const RequestGiven given(&request, request.size);
-  if (!given) return given.report_why(error);
-  const Result<JobId> made = participant.get()->enqueue(given.request(), wait_of(wait_ns));
+  JobRequest job;
+  if (const auto why = take_request(&request, request.size, job); !why.empty()) {
+    return report(error, RM_INVALID_ARGUMENT, why);
+  }
+  const Result<JobId> made = participant.get()->enqueue(job, wait_of(wait_ns));
   if (!made) return report(error, made.error());
   id = made->value();
   return RM_OK;
@@ -45,16 +46,13 @@ rm_code enqueue_one(rm_participant& participant, const rm_request& request, rm_i
 /// Converts all before any is enqueued, so that a bad one refuses the batch.
 rm_code enqueue_many(rm_participant& participant, const rm_request* requests, std::uint32_t count, rm_id* ids,
                      std::uint32_t& done, std::int64_t wait_ns, rm_error* error) {
-  std::array<std::optional<RequestGiven>, most_in_batch> given;
-  std::array<JobRequest, most_in_batch> batch;
+  Row<JobRequest, most_in_batch> batch(count);
   for (std::uint32_t n = 0; n < count; ++n) {
-    given[n].emplace(element(requests, requests->size, n), requests->size);
-    if (!*given[n]) return given[n]->report_why(error);
-    batch[n] = given[n]->request();
+    const auto why = take_request(element(requests, requests->size, n), requests->size, batch[n]);
+    if (!why.empty()) return report(error, RM_INVALID_ARGUMENT, why);
   }
-  std::array<JobId, most_in_batch> made;
-  const auto enqueued =
-      participant.get()->enqueue_batch(std::span(batch).first(count), std::span(made).first(count), wait_of(wait_ns));
+  Row<JobId, most_in_batch> made(count);
+  const auto enqueued = participant.get()->enqueue_batch(batch.first(count), made.first(count), wait_of(wait_ns));
   if (!enqueued) return report(error, enqueued.error());
   done = static_cast<std::uint32_t>(*enqueued);
   for (std::uint32_t n = 0; n < done; ++n) ids[n] = made[n].value();
@@ -107,16 +105,66 @@ bool end_run(Job& job, rm_settlement& settlement) {
   }
 }
 
-void settle_one(LeaseTable& leases, rm_settlement& settlement) {
+[[gnu::always_inline]] inline void settle_one(LeaseTable& leases, rm_settlement& settlement) {
   Job* const job = leases.find(settlement.lease);
-  settlement.settled = RM_OVER;
   if (job == nullptr) {
+    settlement.settled = RM_OVER;
     settlement.outcome = RM_NOT_HELD;
   } else if (!end_run(*job, settlement)) {
+    settlement.settled = RM_OVER;
     settlement.outcome = RM_INVALID_ARGUMENT;  // it is still held
   } else if (!job->held()) {
     leases.forget(settlement.lease);
   }
+}
+
+/// The settlements of a caller's list, from one of them on.
+class Settlements {
+ public:
+  Settlements(rm_settlement* list, std::uint32_t count) noexcept : list_(list), size_(list->size), count_(count) {}
+  std::uint32_t count() const noexcept { return count_; }
+  rm_settlement& operator[](std::uint32_t n) const noexcept {
+    return *static_cast<rm_settlement*>(element(list_, size_, n));
+  }
+  Settlements from(std::uint32_t n) const noexcept {
+    Settlements rest = *this;
+    rest.list_ = &(*this)[n];
+    rest.count_ -= n;
+    return rest;
+  }
+
+ private:
+  rm_settlement* list_;
+  std::uint32_t size_;
+  std::uint32_t count_;
+};
+
+/// Completes the first jobs of the list as one batch, as far as they stand side by side in the table and nothing is to
+/// be said of them. Returns how many; 0: the first one is to be settled alone.
+std::uint32_t complete_run(Participant& participant, LeaseTable& leases, const Settlements& list) {
+  Job* first = nullptr;
+  std::uint32_t length = 0;
+  for (; length < list.count(); ++length) {
+    const rm_settlement& settlement = list[length];
+    if (settlement.what != RM_COMPLETE || settlement.text.size != 0) break;
+    Job* const job = leases.find(settlement.lease);
+    if (job == nullptr || (length != 0 && job != first + length)) break;
+    if (length == 0) first = job;
+  }
+  if (length < 2) return 0;
+  const std::span<Job> jobs(first, length);
+  const bool is_each_completed = participant.complete_batch(jobs) == length;
+  leases.forget_run(jobs);
+  for (std::uint32_t n = 0; n < length; ++n) {
+    rm_settlement& settlement = list[n];
+    settlement.settled = RM_OVER;
+    settlement.outcome = RM_OK;
+    if (is_each_completed) continue;
+    // One that was lost says so once more; one that was completed is not held.
+    const auto again = jobs[n].complete();
+    if (!again && again.error().code() == ringmill::ErrorCode::lease_lost) settlement.outcome = RM_LEASE_LOST;
+  }
+  return length;
 }
 
 std::string_view why_not_settled(rm_code outcome) noexcept {
@@ -126,17 +174,31 @@ std::string_view why_not_settled(rm_code outcome) noexcept {
   return "a job could not be settled: its rm_settlement.outcome says why";
 }
 
+rm_code settle_many(rm_participant& participant, const Settlements& list, rm_error* error) {
+  if (const auto owned = participant.get()->check_owner(); !owned) return report(error, owned.error());
+  for (std::uint32_t n = 0; n < list.count();) {
+    const std::uint32_t run = complete_run(*participant.get(), *participant.leases, list.from(n));
+    if (run == 0) settle_one(*participant.leases, list[n]);
+    n += std::max(run, 1U);
+  }
+  for (std::uint32_t n = 0; n < list.count(); ++n) {
+    if (list[n].outcome != RM_OK) return report(error, list[n].outcome, why_not_settled(list[n].outcome));
+  }
+  return RM_OK;
+}
+
 rm_code settle_all(rm_participant& participant, rm_settlement* list, std::uint32_t count, rm_error* error) {
   if (count == 0) return RM_OK;
-  if (const auto owned = participant.get()->check_owner(); !owned) return report(error, owned.error());
   if (list == nullptr || list->size < sizeof(rm_settlement)) return report_bad_struct(error, "rm_settlement");
-  rm_code first = RM_OK;
-  for (std::uint32_t n = 0; n < count; ++n) {
-    auto& settlement = *static_cast<rm_settlement*>(element(list, list->size, n));
-    settle_one(*participant.leases, settlement);
-    if (first == RM_OK) first = settlement.outcome;
+  if (count != 1) return settle_many(participant, {list, count}, error);
+  settle_one(*participant.leases, *list);
+  if (list->outcome == RM_OK) [[likely]]
+    return RM_OK;
+  // From another thread, or in the child of a fork, nothing was settled.
+  if (const auto owned = participant.get()->check_owner(); !owned) {
+    return list->outcome = report(error, owned.error());
   }
-  return first == RM_OK ? first : report(error, first, why_not_settled(first));
+  return report(error, list->outcome, why_not_settled(list->outcome));
 }
 
 rm_claimed claimed_of(const Job& job, rm_lease lease) noexcept {
@@ -150,29 +212,46 @@ rm_claimed claimed_of(const Job& job, rm_lease lease) noexcept {
           .timeout_ms = job.lease().count()};
 }
 
-rm_code claim_jobs(rm_participant& participant, rm_claimed* jobs, std::uint32_t room, std::uint32_t& got,
-                   std::int64_t wait_ns, rm_error* error) {
-  if (jobs == nullptr || jobs->size < sizeof(rm_claimed)) return report_bad_struct(error, "rm_claimed");
+void hand_out(const Job& job, LeaseTable& leases, rm_claimed& place, std::uint32_t size) noexcept {
+  place = claimed_of(job, leases.take_in(job));
+  place.size = size;
+}
+
+/// Unlike a batch, it claims in advance.
+[[gnu::always_inline]] inline rm_code claim_one(rm_participant& participant, rm_claimed& place, std::uint32_t& got,
+                                                std::int64_t wait_ns, rm_error* error) {
   LeaseTable& leases = *participant.leases;
-  const std::uint32_t size = jobs->size;
-  const auto hand_out = [&](Job&& job) noexcept {
-    const rm_lease lease = leases.add(std::move(job));
-    give(element(jobs, size, got), size, claimed_of(*leases.find(lease), lease));
-    ++got;
-  };
-  const std::uint32_t most = std::min({room, most_in_batch, Participant::most_leases - leases.count()});
-  if (most == 0) return room == 0 ? RM_OK : report(error, RM_WOULD_BLOCK);
-  if (most == 1) {
-    Result<Job> job = participant.get()->claim(wait_of(wait_ns));
-    if (!job) return report(error, job.error());
-    hand_out(*std::move(job));
-    return RM_OK;
-  }
-  std::array<Job, most_in_batch> batch;
-  const auto claimed = participant.get()->claim_batch(std::span(batch).first(most), wait_of(wait_ns));
-  if (!claimed) return report(error, claimed.error());
-  for (std::size_t n = 0; n < *claimed; ++n) hand_out(std::move(batch[n]));
+  Job* const free = leases.free_place();
+  if (free == nullptr) return report(error, RM_WOULD_BLOCK);
+  Result<Job> job = participant.get()->claim(wait_of(wait_ns));
+  if (!job) return report(error, job.error());
+  hand_out(*std::construct_at(free, *std::move(job)), leases, place,
+           place.size);  // an empty Job has nothing to destroy
+  got = 1;
   return RM_OK;
+}
+
+rm_code claim_many(rm_participant& participant, rm_claimed* jobs, std::uint32_t room, std::uint32_t& got,
+                   std::int64_t wait_ns, rm_error* error) {
+  LeaseTable& leases = *participant.leases;
+  const std::span<Job> places = leases.free_run(std::min(room, most_in_batch));
+  if (places.empty()) return report(error, RM_WOULD_BLOCK);
+  const auto claimed = participant.get()->claim_batch(places, wait_of(wait_ns));
+  if (!claimed) return report(error, claimed.error());
+  const std::uint32_t size = jobs->size;
+  for (; got < *claimed; ++got) {
+    hand_out(places[got], leases, *static_cast<rm_claimed*>(element(jobs, size, got)), size);
+  }
+  return RM_OK;
+}
+
+/// `got` is 0.
+[[gnu::always_inline]] inline rm_code claim_jobs(rm_participant& participant, rm_claimed* jobs, std::uint32_t room,
+                                                 std::uint32_t& got, std::int64_t wait_ns, rm_error* error) {
+  if (jobs == nullptr || jobs->size < sizeof(rm_claimed)) return report_bad_struct(error, "rm_claimed");
+  if (room == 1) [[likely]]
+    return claim_one(participant, *jobs, got, wait_ns, error);
+  return room == 0 ? rm_code{RM_OK} : claim_many(participant, jobs, room, got, wait_ns, error);
 }
 
 template <class Number, class Value>
@@ -206,10 +285,12 @@ rm_code rm_enqueue_unique(rm_participant* participant, const rm_request* request
   return guarded(error, [&] {
     if (participant->get() == nullptr) return participant->detached(error);
     if (request == nullptr || id == nullptr) return report(error, RM_INVALID_ARGUMENT, "an argument is NULL");
-    const RequestGiven given(request, request->size);
-    if (!given) return given.report_why(error);
-    const auto found = participant->get()->enqueue_unique(given.request(), text_of(key),
-                                                          std::chrono::milliseconds(unique_for_ms), wait_of(wait_ns));
+    JobRequest job;
+    if (const auto why = take_request(request, request->size, job); !why.empty()) {
+      return report(error, RM_INVALID_ARGUMENT, why);
+    }
+    const auto found = participant->get()->enqueue_unique(job, text_of(key), std::chrono::milliseconds(unique_for_ms),
+                                                          wait_of(wait_ns));
     if (!found) return report(error, found.error());
     *id = found->id.value();
     if (is_new != nullptr) *is_new = found->is_new ? 1 : 0;
@@ -253,7 +334,13 @@ rm_code rm_subscribe(rm_participant* participant, const rm_subscription* subscri
 
 rm_code rm_claim(rm_participant* participant, rm_claimed* jobs, uint32_t room, uint32_t* got, int64_t wait_ns,
                  rm_error* error) {
-  return rm_settle_and_claim(participant, nullptr, 0, jobs, room, got, wait_ns, error);
+  return guarded(error, [&] {
+    std::uint32_t none = 0;
+    std::uint32_t& claimed = got == nullptr ? none : *got;
+    claimed = 0;
+    if (participant->get() == nullptr) return participant->detached(error);
+    return claim_jobs(*participant, jobs, room, claimed, wait_ns, error);
+  });
 }
 
 rm_code rm_settle(rm_participant* participant, rm_settlement* list, uint32_t count, rm_error* error) {

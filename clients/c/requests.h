@@ -9,23 +9,27 @@
 
 namespace ringmill::c {
 
-/// Takes a caller's rm_request apart. It refers to the caller's payload: during one call only.
-class RequestGiven {
- public:
-  RequestGiven(const void* given, std::uint32_t size) noexcept;
-  RequestGiven(const RequestGiven&) = delete;
-  RequestGiven& operator=(const RequestGiven&) = delete;
+/// Returns why they cannot be taken; an empty text: they were.
+std::string_view take_options(const rm_job_options* given, JobOptions& options) noexcept;
 
-  /// False: report_why() says why it cannot be taken.
-  explicit operator bool() const noexcept { return why_not_.empty(); }
-  rm_code report_why(rm_error* error) const noexcept { return report(error, RM_INVALID_ARGUMENT, why_not_); }
-  const JobRequest& request() const noexcept { return request_; }
-
- private:
-  void take_options(const rm_job_options* given) noexcept;
-
-  JobRequest request_;
-  std::string_view why_not_;
-};
+/// Takes a caller's rm_request apart into `request`, which has its defaults. It refers to the caller's payload: during
+/// one call only. Returns why it cannot be taken; an empty text: it was.
+[[gnu::always_inline]] inline std::string_view take_request(const void* given, std::uint32_t size,
+                                                            JobRequest& request) noexcept {
+  const Given<rm_request> known(given, size);
+  if (!known) return "rm_request is NULL, states no size, or sets a field that this library does not know";
+  if (known->durability > RM_DURABLE) {
+    return "rm_request.durability is none of RM_JOURNALED, RM_MEMORY, RM_DURABLE";
+  }
+  static_assert(static_cast<int>(Durability::journaled) == RM_JOURNALED &&
+                static_cast<int>(Durability::memory) == RM_MEMORY &&
+                static_cast<int>(Durability::durable) == RM_DURABLE);
+  request.kind = Kind{known->kind};
+  request.level = Level{known->level};
+  request.payload = span_of(known->payload);
+  request.lease = std::chrono::milliseconds(known->lease_ms);
+  request.durability = static_cast<Durability>(known->durability);
+  return known->options == nullptr ? std::string_view() : take_options(known->options, request.options);
+}
 
 }  // namespace ringmill::c

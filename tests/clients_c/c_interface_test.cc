@@ -234,6 +234,69 @@ TEST(CInterfaceInProcess, a_revoked_lease_is_told_once_and_forgotten) {
   rm_participant_release(worker);
 }
 
+/// Jobs that are completed in one list go to the engine as one batch, which tells only how many it has completed.
+TEST(CInterfaceInProcess, of_a_list_of_completions_each_has_its_own_outcome) {
+  CWorld world(0);
+  rm_participant* worker = world.attach();
+  ASSERT_TRUE(await([&] { return rm_engine_keeps(world.engine) == 1; }));
+  std::vector<rm_request> requests(4, world.request("x"));
+  requests[1].lease_ms = 1;
+  std::array<rm_id, 4> ids{};
+  world.expect_ok(rm_enqueue(worker, requests.data(), 4, ids.data(), nullptr, 0, &world.error));
+  std::array<rm_claimed, 4> jobs{};
+  jobs[0].size = sizeof(rm_claimed);
+  std::uint32_t got = 0;
+  world.expect_ok(rm_claim(worker, jobs.data(), 4, &got, 0, &world.error));
+  ASSERT_EQ(got, 4U);
+  ASSERT_TRUE(await([&] { return world.state_of(ids[1]) != RM_RUNNING; }));
+  std::array list{CWorld::settlement_of(jobs[0].lease, RM_COMPLETE), CWorld::settlement_of(jobs[1].lease, RM_COMPLETE),
+                  CWorld::settlement_of(jobs[0].lease, RM_COMPLETE), CWorld::settlement_of(jobs[2].lease, RM_COMPLETE),
+                  CWorld::settlement_of(jobs[3].lease, RM_COMPLETE, "a result")};
+  EXPECT_EQ(rm_settle(worker, list.data(), 5, &world.error), RM_LEASE_LOST);
+  EXPECT_EQ(list[0].outcome, RM_OK);
+  EXPECT_EQ(list[1].outcome, RM_LEASE_LOST);
+  EXPECT_EQ(list[2].outcome, RM_NOT_HELD) << "the same job once more";
+  EXPECT_EQ(list[3].outcome, RM_OK);
+  EXPECT_EQ(list[4].outcome, RM_OK);
+  EXPECT_EQ(rm_held(worker), 0U);
+  for (const int n : {0, 2, 3}) EXPECT_EQ(world.state_of(ids[static_cast<std::size_t>(n)]), RM_ENDED) << n;
+  rm_participant_release(worker);
+}
+
+TEST(CInterfaceInProcess, leases_between_those_in_use_are_used_again) {
+  CWorld world;
+  rm_participant* worker = world.attach();
+  std::array<rm_claimed, RM_MOST_LEASES> jobs{};
+  jobs[0].size = sizeof(rm_claimed);
+  std::uint32_t got = 0;
+  for (int n = 0; n < 200; ++n) world.enqueue(worker, "x");
+  world.expect_ok(rm_claim(worker, jobs.data(), RM_MOST_LEASES, &got, 0, &world.error));
+  ASSERT_EQ(got, 64U);
+  std::set<rm_lease> leases;
+  for (const rm_claimed& job : jobs) leases.insert(job.lease);
+  EXPECT_EQ(leases.size(), 64U);
+  std::vector<rm_settlement> list;  // every third place, and a run of seven: 26 in all
+  for (std::size_t n = 0; n < jobs.size(); ++n) {
+    if (n % 3 == 0 || (n >= 30 && n < 37)) list.push_back(CWorld::settlement_of(jobs[n].lease, RM_COMPLETE));
+  }
+  const auto settled = static_cast<std::uint32_t>(list.size());
+  world.expect_ok(rm_settle(worker, list.data(), settled, &world.error));
+  EXPECT_EQ(rm_held(worker), 64 - settled);
+  std::uint32_t most = 0;
+  std::uint32_t claimed = 0;
+  std::array<rm_claimed, RM_MOST_LEASES> more{};
+  more[0].size = sizeof(rm_claimed);
+  while (rm_claim(worker, more.data(), RM_MOST_LEASES, &got, 0, nullptr) == RM_OK) {
+    most = std::max(most, got);
+    claimed += got;
+    for (std::uint32_t n = 0; n < got; ++n) EXPECT_TRUE(leases.insert(more[n].lease).second);
+  }
+  EXPECT_EQ(claimed, settled) << "each place was free";
+  EXPECT_EQ(most, 7U) << "the longest run comes first";
+  EXPECT_EQ(rm_held(worker), 64U);
+  rm_participant_release(worker);
+}
+
 TEST(CInterfaceInProcess, all_leases_in_use_are_would_block) {
   CWorld world;
   rm_participant* worker = world.attach();
@@ -262,6 +325,10 @@ TEST(CMisuseInProcess, another_thread_is_told) {
     EXPECT_EQ(rm_enqueue(worker, &asked, 1, &id, nullptr, 0, nullptr), RM_WRONG_THREAD);
     EXPECT_EQ(rm_claim(worker, &other, 1, &got, 0, nullptr), RM_WRONG_THREAD);
     EXPECT_EQ(world.settle(worker, job.lease), RM_WRONG_THREAD);
+    EXPECT_EQ(world.settle(worker, 0), RM_WRONG_THREAD);
+    std::array<rm_settlement, 2> list{CWorld::settlement_of(job.lease, RM_COMPLETE),
+                                      CWorld::settlement_of(job.lease, RM_COMPLETE)};
+    EXPECT_EQ(rm_settle(worker, list.data(), 2, nullptr), RM_WRONG_THREAD);
     EXPECT_EQ(rm_detach(worker, nullptr), RM_WRONG_THREAD);
     EXPECT_EQ(rm_participant_check(worker), RM_WRONG_THREAD);
   }).join();

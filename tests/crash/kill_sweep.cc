@@ -128,6 +128,13 @@ std::set<std::uint64_t> points(const StepPath& path, const Arguments& arguments,
   return chosen;
 }
 
+/// Those in C as well, which only this program has.
+std::vector<std::unique_ptr<Subject>> subjects() {
+  std::vector<std::unique_ptr<Subject>> all = all_subjects();
+  for (const Operation& operation : operations_in_c()) all.push_back(worker_subject(operation));
+  return all;
+}
+
 class Sweeper {
  public:
   Sweeper(const Arguments& arguments, Tally& tally, const std::filesystem::path& folder,
@@ -138,7 +145,7 @@ class Sweeper {
         random_(arguments.seed) {}
 
   void run() {
-    for (const auto& subject : all_subjects()) {
+    for (const auto& subject : subjects()) {
       const std::string_view name = subject->name();
       // "reap" means all that begin with it.
       if (arguments_.operation.empty() || name == arguments_.operation ||
@@ -291,7 +298,7 @@ int report(const Arguments& arguments, const Tally& tally) {
 
 std::vector<std::string> subject_names() {
   std::vector<std::string> names{"reap"};
-  for (const auto& subject : all_subjects()) names.emplace_back(subject->name());
+  for (const auto& subject : subjects()) names.emplace_back(subject->name());
   return names;
 }
 

@@ -312,7 +312,7 @@ void Report::clear(std::uint64_t new_trial) noexcept {
 }
 
 Child::Child(const std::filesystem::path& directory, Report& report, std::chrono::milliseconds lease)
-    : report_(&report), lease_(lease) {
+    : directory_(directory), report_(&report), lease_(lease) {
   auto engine = Engine::open(directory, OpenOptions{.embedded_keeper = false});
   if (!engine) ::_exit(could_not_prepare);
   engine_.emplace(*std::move(engine));

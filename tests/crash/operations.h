@@ -130,12 +130,14 @@ class Child {
   /// The kind of all jobs is limited from now on, until a survivor takes that off.
   void limit_kind(const KindLimits& limits);
 
+  const std::filesystem::path& directory() const noexcept { return directory_; }
   Engine& engine() noexcept { return *engine_; }
   Participant& participant() noexcept { return *participant_; }
   Report& report() noexcept { return *report_; }
   std::array<Job, 4>& held() noexcept { return held_; }
 
  private:
+  std::filesystem::path directory_;
   Report* report_;
   std::chrono::milliseconds lease_;
   std::optional<Engine> engine_;
@@ -168,10 +170,14 @@ struct Operation {
   std::uint32_t kept = 0;
   std::uint32_t fillers = 0;
   Shape shape = Shape::plain;
+  /// In the child, behind the end marker: gives up what Child does not know of.
+  void (*leave)(Child& child) = nullptr;
 };
 
 /// Everything that a producer or a worker does.
 std::span<const Operation> operations();
+/// The same by way of the C interface.
+std::span<const Operation> operations_in_c();
 /// The operation of that name, which must be one of them.
 const Operation& operation_named(std::string_view name);
 

@@ -177,6 +177,7 @@ std::function<void()> Stage::child_body(const Operation& operation) const {
     ringmill_step_begin();
     operation.act(child);
     ringmill_step_end();
+    if (operation.leave != nullptr) operation.leave(child);
     child.finish();
   };
 }

@@ -67,7 +67,7 @@ class Subject {
   virtual std::vector<Problem> try_at(Stage& stage, const StepPath& path, std::uint64_t n) = 0;
 };
 
-/// Every operation of producers and workers, then the keeper's.
+/// Every operation of producers and workers but those in C, then the keeper's.
 std::vector<std::unique_ptr<Subject>> all_subjects();
 std::unique_ptr<Subject> worker_subject(const Operation& operation);
 /// An enqueue with a worker asleep, which it must wake.
