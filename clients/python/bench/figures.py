@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import platform
 import queue
+import random
 import shutil
 import signal
 import statistics
@@ -18,40 +19,48 @@ import time
 from pathlib import Path
 
 import ringmill
+from killed import killed_figures
+from place import Place
 
 PAYLOAD = b"x" * 100
 BATCH = 64
 FORK = multiprocessing.get_context("fork")
 
 
-class Place:
-    """A scratch folder with one engine."""
-
-    def __enter__(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="ringmill-bench-"))
-        self.path = str(self.folder / "engine")
-        ringmill.create(self.path)
-        return self
-
-    def __exit__(self, *_):
-        ringmill.remove(self.path, True)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
 def rate_of(produce, consume, count):
-    """Messages per second, from the first one that arrives to the last one: two processes."""
+    """Messages per second through two processes: from the first one that is put in, when both are ready, to the last
+    one that is taken out and done with."""
     times = FORK.SimpleQueue()
-    consumer = FORK.Process(target=lambda: times.put(consume(count)))
-    producer = FORK.Process(target=lambda: produce(count))
-    consumer.start()
-    producer.start()
-    seconds = times.get()
-    for process in (producer, consumer):
+    both_ready = FORK.Barrier(2)
+
+    def producing():
+        def begin():
+            both_ready.wait()
+            times.put(time.monotonic())
+
+        produce(count, begin)
+
+    def consuming():
+        consume(count, both_ready.wait)
+        times.put(time.monotonic())
+
+    processes = [FORK.Process(target=consuming), FORK.Process(target=producing)]
+    for process in processes:
+        process.start()
+    begun, ended = times.get(), times.get()
+    for process in processes:
         process.join()
-    return count / seconds
+    return count / (ended - begun)
 
 
-def native_rate(count, is_batch):
+def read(payloads):
+    """What each consumer does with what it got: it looks at every message."""
+    for payload in payloads:
+        if len(payload) != len(PAYLOAD):
+            raise ValueError(payload)
+
+
+def native_rate(count, way):
     with Place() as place:
         keeper = ringmill.Engine(place.path)  # keeps; it does nothing else here
 
@@ -59,10 +68,11 @@ def native_rate(count, is_batch):
             engine = ringmill.Engine(place.path, keeper=False)
             return engine.attach(role), engine.kind("bench"), engine.level("default")
 
-        def produce_single(count):
+        def produce_single(count, begin):
             participant, kind, level = attach("producer")
             enqueue = participant.enqueue
             done = 0
+            begin()
             while done < count:
                 try:
                     enqueue(kind, level, PAYLOAD)
@@ -70,35 +80,52 @@ def native_rate(count, is_batch):
                 except ringmill.Full:
                     time.sleep(0.001)
 
-        def produce_batch(count):
+        def produce_batch(count, begin):
             participant, kind, level = attach("producer")
             payloads = [PAYLOAD] * BATCH
             done = 0
+            begin()
             while done < count:
-                done += len(participant.enqueue_batch(kind, level, payloads[: count - done], 1.0))
+                part = payloads if count - done >= BATCH else payloads[: count - done]
+                done += len(participant.enqueue_batch(kind, level, part, 1.0))
 
-        def consume_single(count):
+        def consume_single(count, begin):
             participant, _, _ = attach("worker")
             participant.subscribe([], [], False, 64)
             claim = participant.claim
-            claim(30.0).complete()
-            begun = time.perf_counter()
-            for _ in range(count - 1):
-                claim(30.0).complete()
-            return time.perf_counter() - begun
+            begin()
+            for _ in range(count):
+                job = claim(30.0)
+                if len(job.payload) != len(PAYLOAD):
+                    raise ValueError(job.payload)
+                job.complete()
 
-        def consume_batch(count):
+        def consume_jobs(count, begin):
             participant, _, _ = attach("worker")
-            done, begun = 0, None
+            done = 0
+            begin()
             while done < count:
                 jobs = participant.claim_batch(BATCH, 30.0)
-                begun = begun or time.perf_counter()
-                participant.complete_batch(jobs)
+                read(job.payload for job in jobs)
+                assert not participant.complete_batch(jobs)
                 done += len(jobs)
-            return time.perf_counter() - begun
 
-        ways = (produce_batch, consume_batch) if is_batch else (produce_single, consume_single)
-        made = rate_of(*ways, count)
+        def consume_batch(count, begin):
+            participant, _, _ = attach("worker")
+            begin()
+            batch = participant.claim_many(BATCH, 30.0)
+            done = len(batch)
+            while done < count:
+                read(batch.payloads)
+                batch.complete_and_claim(BATCH, 30.0)
+                assert not batch.lost
+                done += len(batch)
+            read(batch.payloads)
+            assert not batch.complete()
+
+        produce = produce_single if way == "single" else produce_batch
+        consume = {"single": consume_single, "jobs": consume_jobs, "batch": consume_batch}[way]
+        made = rate_of(produce, consume, count)
         del keeper
         return made
 
@@ -106,40 +133,85 @@ def native_rate(count, is_batch):
 def queue_rate(count):
     messages = FORK.Queue(10_000)
 
-    def produce(count):
+    def produce(count, begin):
+        begin()
         for _ in range(count):
             messages.put(PAYLOAD)
 
-    def consume(count):
-        messages.get()
-        begun = time.perf_counter()
-        for _ in range(count - 1):
-            messages.get()
-        return time.perf_counter() - begun
+    def consume(count, begin):
+        begin()
+        for _ in range(count):
+            if len(messages.get()) != len(PAYLOAD):
+                raise ValueError
 
     return rate_of(produce, consume, count)
 
 
-def faster_fifo_rate(count):
+def faster_fifo_rate(count, is_raw):
+    """By default it pickles each message; raw: it moves bytes as they are, as ringmill does."""
     import faster_fifo
 
-    messages = faster_fifo.Queue(max_size_bytes=16 * 1024 * 1024)
+    as_it_is = {"loads": bytes, "dumps": bytes} if is_raw else {}
+    messages = faster_fifo.Queue(max_size_bytes=16 * 1024 * 1024, **as_it_is)
 
-    def produce(count):
+    def produce(count, begin):
+        begin()
         for _ in range(count // BATCH):
             messages.put_many([PAYLOAD] * BATCH, timeout=30)
 
-    def consume(count):
-        done, begun = 0, None
+    def consume(count, begin):
+        done = 0
+        begin()
         while done < count:
             try:
-                done += len(messages.get_many(timeout=30, max_messages_to_get=BATCH))
+                got = messages.get_many(timeout=30, max_messages_to_get=BATCH)
             except queue.Empty:
                 continue
-            begun = begun or time.perf_counter()
-        return time.perf_counter() - begun
+            read(got)
+            done += len(got)
 
     return rate_of(produce, consume, count // BATCH * BATCH)
+
+
+def native_handover(rounds):
+    """Milliseconds from the SIGKILL of a process that holds a job until another process has it."""
+    with Place() as place:
+        keeper = ringmill.Engine(place.path)
+        reader, writer = FORK.Pipe(duplex=False)
+
+        def work():
+            worker = ringmill.Engine(place.path, keeper=False).attach("worker", process_bound=True)
+            writer.send((os.getpid(), 0.0))
+            job = worker.claim(60.0)
+            writer.send((os.getpid(), time.monotonic()))
+            time.sleep(60)
+            job.complete()
+
+        def start():
+            process = FORK.Process(target=work)
+            process.start()
+            assert reader.recv() == (process.pid, 0.0)
+            return process
+
+        holder = start()
+        producer = keeper.attach("producer")
+        producer.enqueue_with(keeper.kind("bench"), keeper.level("default"), PAYLOAD, max_attempts=0)
+        assert reader.recv()[0] == holder.pid
+        spans = []
+        for _ in range(rounds):
+            following = start()
+            time.sleep(0.25 + random.random() / 20)
+            killed_at = time.monotonic()
+            os.kill(holder.pid, signal.SIGKILL)
+            claimed_by, claimed_at = reader.recv()
+            assert claimed_by == following.pid
+            spans.append((claimed_at - killed_at) * 1000)
+            holder.join()
+            holder = following
+        holder.kill()
+        holder.join()
+        del producer, keeper
+        return spans
 
 
 CELERY = """
@@ -303,7 +375,9 @@ def ringmill_figures(spread, runs, count, rounds):
         try:
             spread["celery.ringmill.delay.p50_us"] = [celery_delay(celery, 1000) for _ in range(runs)]
             spread["celery.ringmill.prefork2.jobs_per_s"] = [celery_rate(celery, count) for _ in range(runs)]
-            spread["celery.ringmill.handover.p50_ms"] = celery_handover(celery, rounds)
+            spans = celery_handover(celery, rounds)
+            spread["celery.ringmill.handover.p50_ms"] = spans
+            spread["celery.ringmill.handover.p99_ms"] = [sorted(spans)[len(spans) * 99 // 100]]
         finally:
             celery.end()
             del keeper
@@ -314,14 +388,22 @@ def measure(is_quick: bool, only: str) -> dict[str, list[float]]:
     scale = 1 if is_quick else 4
     spread: dict[str, list[float]] = {}
     wanted = {
-        "native.1p1w.single.jobs_per_s": lambda: native_rate(300_000 * scale, False),
-        "native.1p1w.batch.jobs_per_s": lambda: native_rate(1_000_000 * scale, True),
+        "native.1p1w.single.jobs_per_s": lambda: native_rate(300_000 * scale, "single"),
+        "native.1p1w.jobs.jobs_per_s": lambda: native_rate(500_000 * scale, "jobs"),
+        "native.1p1w.batch.jobs_per_s": lambda: native_rate(1_000_000 * scale, "batch"),
         "mp_queue.1p1w.msgs_per_s": lambda: queue_rate(100_000 * scale),
-        "faster_fifo.1p1w.batch.msgs_per_s": lambda: faster_fifo_rate(300_000 * scale),
+        "faster_fifo.1p1w.batch.msgs_per_s": lambda: faster_fifo_rate(300_000 * scale, False),
+        "faster_fifo.1p1w.raw_batch.msgs_per_s": lambda: faster_fifo_rate(300_000 * scale, True),
     }
     for name, one in wanted.items():
         if only in name:
             spread[name] = [one() for _ in range(runs)]
+    if only in "native.handover":
+        spans = native_handover(30 if is_quick else 200)
+        spread["native.handover.p50_ms"] = spans
+        spread["native.handover.p99_ms"] = [sorted(spans)[len(spans) * 99 // 100]]
+    if only in "killed":
+        spread.update(killed_figures(10 if is_quick else 50))
     if only in "celery.ringmill":
         ringmill_figures(spread, runs, 2000 * scale, 5 if is_quick else 20)
     if only in "celery.memory":

@@ -25,6 +25,10 @@ inline void check(rm_code code, const CallError& error) {
   if (code != RM_OK) [[unlikely]]
     raise_error(code, error.message);
 }
+/// Codes that say that a participant cannot be used, or not from here: nothing was settled.
+inline bool is_misuse(rm_code code) noexcept {
+  return code == RM_DETACHED || code == RM_WRONG_THREAD || code == RM_AFTER_FORK;
+}
 /// Lets the handlers of signals run, as Ctrl-C does; what they raise goes on.
 void run_signal_handlers();
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <limits>
 
+#include "clients/python/native/batch.h"
 #include "clients/python/native/handles.h"
 
 namespace ringmill::python {
@@ -60,6 +61,7 @@ NB_MODULE(_core, module) {
   nanobind::set_leak_warnings(false);
   module.doc() = "The engine's calls, as thin as they can be. The package ringmill is the friendly side.";
   ringmill::python::bind_job(module);
+  ringmill::python::bind_batch(module);
   ringmill::python::bind_participant(module);
   ringmill::python::bind_engine(module);
   module.def("wait_readable", &wait_readable, nanobind::arg("descriptor"), nanobind::arg("seconds"),

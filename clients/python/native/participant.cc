@@ -4,6 +4,7 @@
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/string_view.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "clients/python/native/batch.h"
 #include "clients/python/native/job.h"
 
 namespace ringmill::python {
@@ -135,14 +137,13 @@ nb::list enqueue_batch(ParticipantHandle& self, std::uint32_t kind, std::uint32_
   std::array<rm_id, RM_MOST_BATCH> ids{};
   const Patience patience(wait);
   nb::list made;
-  const std::size_t count = payloads.size();
-  for (std::size_t begin = 0; begin < count;) {
-    const auto part = static_cast<std::uint32_t>(std::min<std::size_t>(count - begin, RM_MOST_BATCH));
+  // While this rests, other threads may change the list.
+  for (std::size_t begin = 0; begin < payloads.size();) {
+    const auto part = static_cast<std::uint32_t>(std::min<std::size_t>(payloads.size() - begin, RM_MOST_BATCH));
     for (std::uint32_t n = 0; n < part; ++n) {
-      const nb::handle payload = payloads[begin + n];
-      if (!PyBytes_Check(payload.ptr())) throw nb::type_error("a payload is bytes");
-      requests[n].payload = {PyBytes_AS_STRING(payload.ptr()),
-                             static_cast<std::size_t>(PyBytes_GET_SIZE(payload.ptr()))};
+      PyObject* const payload = PyList_GET_ITEM(payloads.ptr(), static_cast<Py_ssize_t>(begin + n));
+      if (!PyBytes_Check(payload)) throw nb::type_error("a payload is bytes");
+      requests[n].payload = {PyBytes_AS_STRING(payload), static_cast<std::size_t>(PyBytes_GET_SIZE(payload))};
     }
     CallError error;
     std::uint32_t done = 0;
@@ -187,7 +188,8 @@ bool sleep_for_job(ParticipantHandle& self, const Patience& patience) {
   return true;
 }
 
-/// Claims; waits for the first one without the interpreter's lock. Returns how many; 0: the wait is over, or woken.
+}  // namespace
+
 std::uint32_t claim_some(ParticipantHandle& self, rm_claimed* jobs, std::uint32_t room, std::optional<double> wait) {
   if (const auto got = try_claim(self, jobs, room)) return *got;
   if (wait && *wait <= 0) return 0;
@@ -199,6 +201,8 @@ std::uint32_t claim_some(ParticipantHandle& self, rm_claimed* jobs, std::uint32_
   } while (!patience.is_over());
   return 0;
 }
+
+namespace {
 
 nb::object claim(const Holder& self, std::optional<double> wait) {
   rm_claimed claimed{};
@@ -218,6 +222,12 @@ nb::list claim_batch(const Holder& self, std::uint32_t most, std::optional<doubl
   return jobs;
 }
 
+std::unique_ptr<Batch> claim_many(const Holder& self, std::uint32_t most, std::optional<double> wait) {
+  auto batch = std::make_unique<Batch>(self);
+  batch->complete_and_claim(most, wait);
+  return batch;
+}
+
 /// Settles all in one way. Returns those that had lost their lease.
 nb::list settle_all(ParticipantHandle& self, const nb::list& jobs, std::uint32_t what) {
   nb::list lost;
@@ -232,7 +242,7 @@ nb::list settle_all(ParticipantHandle& self, const nb::list& jobs, std::uint32_t
     }
     CallError error;
     const rm_code settled = rm_settle(self.participant, list.data(), part, &error);
-    if (settled == RM_DETACHED || settled == RM_WRONG_THREAD || settled == RM_AFTER_FORK) check(settled, error);
+    if (is_misuse(settled)) check(settled, error);
     for (std::uint32_t n = 0; n < part; ++n) {
       nb::object job = jobs[begin + n];
       if (list[n].outcome != RM_OK) lost.append(job);
@@ -396,6 +406,9 @@ void bind_participant(nb::module_& module) {
   participant.def("claim_batch", &claim_batch, nb::arg("most") = 64, nb::arg("wait") = 0.0,
                   nb::sig("def claim_batch(self, most: int = 64, wait: float | None = 0.0) -> list[Job]"),
                   "Claims up to `most` jobs; waits only for the first.");
+  participant.def("claim_many", &claim_many, nb::arg("most") = 64, nb::arg("wait") = 0.0,
+                  nb::sig("def claim_many(self, most: int = 64, wait: float | None = 0.0) -> Batch"),
+                  "The same without an object for each job, for handlers that take many payloads at once.");
   participant.def("complete_batch", &complete_batch, nb::arg("jobs"),
                   nb::sig("def complete_batch(self, jobs: list[Job]) -> list[Job]"),
                   "Completes all; returns those that were lost.");

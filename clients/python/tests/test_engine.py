@@ -78,6 +78,83 @@ def test_batches(engine, names):
     assert seen == payloads
 
 
+def test_a_batch_without_objects_is_claimed_and_completed_by_one_call(engine, names):
+    worker = engine.attach()
+    payloads = [str(n).encode() for n in range(150)]
+    ids = worker.enqueue_batch(*names, payloads)
+    batch = worker.claim_many(most=50)
+    seen, seen_ids = [], []
+    while len(batch):
+        seen += batch.payloads
+        seen_ids += batch.ids
+        batch.complete_and_claim(most=50)
+        assert batch.lost == []
+    assert seen == payloads
+    assert seen_ids == ids
+    assert worker.held == 0
+    assert {engine.job(id).state for id in ids} == {"ended"}
+
+
+def test_a_range_of_a_batch_is_completed_and_the_rest_goes_back(engine, names):
+    worker = engine.attach()
+    ids = worker.enqueue_batch(*names, [b"x"] * 10)
+    batch = worker.claim_many()
+    assert len(batch) == 10
+    assert batch.complete(2, 5) == []
+    one = batch.take(7)
+    assert batch.left == 6
+    with pytest.raises(ringmill.NotHeld):
+        batch.take(7)
+    with pytest.raises(ringmill.NotHeld):
+        batch.take(3)
+    with pytest.raises(IndexError):
+        batch.take(10)
+    assert batch.release(0, 1) == []
+    del batch
+    states = [engine.job(id).state for id in ids]
+    assert states[2:5] == ["ended"] * 3
+    assert states[7] == "running"
+    assert [states[n] for n in (0, 1, 5, 6, 8, 9)] == ["queued"] * 6
+    one.fail("no luck")
+    assert engine.job(ids[7]).state == "delayed"
+
+
+def test_a_batch_tells_which_jobs_it_has_lost(engine, names):
+    worker = engine.attach()
+    kept = worker.enqueue(*names, b"kept")
+    lost = worker.enqueue_with(*names, b"lost", lease=0.001)
+    batch = worker.claim_many(2)
+    assert batch.ids == [kept, lost]
+    assert await_true(lambda: engine.job(lost).state == "queued")
+    batch.complete_and_claim(0)
+    assert batch.lost == [lost]
+    again = worker.claim_many()
+    assert again.ids == [lost]
+    assert again.complete() == []
+    assert engine.job(kept).state == "ended"
+
+
+def test_a_batch_is_of_its_thread(engine, names):
+    worker = engine.attach()
+    worker.enqueue(*names, b"x")
+    batch = worker.claim_many()
+    errors = []
+
+    def misuse():
+        for call in (batch.complete, batch.complete_and_claim):
+            try:
+                call()
+            except ringmill.WrongThread as error:
+                errors.append(error)
+
+    thread = threading.Thread(target=misuse)
+    thread.start()
+    thread.join()
+    assert len(errors) == 2
+    assert batch.left == 1
+    assert batch.complete() == []
+
+
 def test_a_full_engine_says_so_and_waits_for_room(engine, names):
     worker = engine.attach()
     taken = 0

@@ -9,7 +9,7 @@
     add.delay(2, 3).get(timeout=5)     # with: python -m ringmill worker module:app
 """
 
-from ._core import Engine, Job, JobInfo, Participant, create, remove, version
+from ._core import Batch, Engine, Job, JobInfo, Participant, create, remove, version
 from ._errors import (
     AfterFork,
     AlreadyExists,
@@ -48,10 +48,11 @@ from .worker import Worker
 __version__ = version()
 
 __all__ = [
-    "AfterFork", "AlreadyExists", "App", "AsyncWorker", "Busy", "Call", "Cancelled", "Chain", "Context", "Corrupt",
-    "Detached", "Engine", "Error", "Executor", "Full", "Group", "GroupResult", "Incompatible", "InvalidArgument",
-    "Job", "JobInfo", "JournalFailed", "LeaseLost", "LevelRemoved", "NoSpace", "NotFound", "NotHeld", "OutOfMemory",
-    "Participant", "PermissionDenied", "Reject", "Result", "Retry", "Signature", "Snooze", "Stale", "SystemFailed",
-    "Task", "TaskCancelled", "TaskError", "TimedOut", "TooLarge", "TooManyParticipants", "Worker", "WrongThread",
-    "as_completed", "as_completed_async", "chain", "chord", "create", "current", "group", "remove", "version",
+    "AfterFork", "AlreadyExists", "App", "AsyncWorker", "Batch", "Busy", "Call", "Cancelled", "Chain", "Context",
+    "Corrupt", "Detached", "Engine", "Error", "Executor", "Full", "Group", "GroupResult", "Incompatible",
+    "InvalidArgument", "Job", "JobInfo", "JournalFailed", "LeaseLost", "LevelRemoved", "NoSpace", "NotFound",
+    "NotHeld", "OutOfMemory", "Participant", "PermissionDenied", "Reject", "Result", "Retry", "Signature", "Snooze",
+    "Stale", "SystemFailed", "Task", "TaskCancelled", "TaskError", "TimedOut", "TooLarge", "TooManyParticipants",
+    "Worker", "WrongThread", "as_completed", "as_completed_async", "chain", "chord", "create", "current", "group",
+    "remove", "version",
 ]  # fmt: skip
