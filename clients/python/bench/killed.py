@@ -17,6 +17,7 @@ BATCH = 64
 MOST = 8_000_000
 EVERY_S = 0.1
 STALLED_S = 3.0
+WORK = range(60)
 
 
 class Ledger:
@@ -33,6 +34,8 @@ class Ledger:
         return int.from_bytes(self.counts[:8], "little")
 
     def note(self, message):
+        for _ in WORK:  # about a microsecond, so that a kill finds some of a batch done and some not
+            pass
         number = int.from_bytes(message[:8], "little")
         self.seen[number] = min(self.seen[number] + 1, 255)
 
