@@ -89,7 +89,7 @@ class ThisTree(unittest.TestCase):
     def test_every_defect_can_be_planted_and_changes_something(self):
         code = {
             path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-            for room in ("include", "ipc", "core", "workers", "server", "tools")
+            for room in ("include", "ipc", "core", "workers", "clients", "server", "tools")
             for ending in ("*.h", "*.cc")
             for path in (ROOT / room).rglob(ending)
         }

@@ -24,7 +24,7 @@ from pathlib import Path
 from tidy_tree import Finding
 
 FOLDER = "tests/defects"
-SEARCHED = ("include/", "ipc/", "core/", "workers/", "server/", "tools/")
+SEARCHED = ("include/", "ipc/", "core/", "workers/", "clients/", "server/", "tools/")
 FIND = re.compile(r"find(?: in (\S+))?:")
 TEST = re.compile(r"^TEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)\s*\)", re.MULTILINE)
 
