@@ -159,6 +159,28 @@ TEST(MetricsTextInProcess, hostile_names_stay_within_their_label) {
   EXPECT_TRUE(is_utf8(text));
 }
 
+TEST(MetricsTextInProcess, the_series_of_a_thousand_levels_and_kinds_add_up_and_do_not_multiply) {
+  constexpr std::size_t most = 1024;
+  EngineStatistics statistics;
+  for (std::size_t n = 0; n < most; ++n) {
+    LevelStatistics level;
+    level.name = "level-" + std::to_string(n);
+    KindStatistics kind;
+    kind.name = "kind-" + std::to_string(n);
+    // As the engine keeps them: 16 levels and 63 kinds have a histogram of their own.
+    if (n < 16) level.wait = Durations(std::vector<std::uint64_t>(256, 1), 1s);
+    if (n < 63) kind.run = Durations(std::vector<std::uint64_t>(256, 1), 1s);
+    statistics.levels.push_back(level);
+    statistics.kinds.push_back(kind);
+  }
+  const std::string text = metrics_text(statistics, std::nullopt, "1");
+  std::size_t series = 0;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) series += line.starts_with('#') ? 0 : 1;
+  EXPECT_GT(series, 2 * most);
+  EXPECT_LT(series, 16 * 2 * most);
+}
+
 TEST(MetricsTextInProcess, buckets_are_cumulative_and_end_with_the_count) {
   std::vector<std::uint64_t> counts(256, 2);
   EngineStatistics statistics;
