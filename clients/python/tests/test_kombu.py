@@ -289,3 +289,17 @@ def test_the_more_urgent_message_of_a_queue_with_priorities_comes_first(connect,
     channel = connection.default_channel
     channel.queue_delete("pressing")
     assert not [name for name in engine.levels() if name.startswith("pressing")]
+
+
+def test_one_connection_declares_a_mailbox_and_another_one_consumes_it(connect):
+    """As results by rpc:// do it."""
+    queue = kombu.Queue("replies", kombu.Exchange("", "direct"), routing_key="replies", auto_delete=True, durable=False)
+    declaring, consuming, got = connect(), connect(), []
+    queue(declaring.default_channel).declare()
+    kombu.Producer(connect()).publish({"early": 1}, routing_key="replies")
+    with kombu.Consumer(consuming, queues=[queue], callbacks=[lambda body, _: got.append(body)], no_ack=True):
+        consuming.drain_events(timeout=GENEROUS)
+        declaring.release()  # the other one goes on with it
+        kombu.Producer(connect()).publish({"late": 2}, routing_key="replies")
+        consuming.drain_events(timeout=GENEROUS)
+    assert got == [{"early": 1}, {"late": 2}]

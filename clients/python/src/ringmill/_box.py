@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from . import _core
 from ._errors import AlreadyExists, Error, LevelRemoved, NotFound, NotHeld
 from ._handles import Handles, fork_generation
-from ._mailboxes import Bindings, Mailbox
+from ._mailboxes import Bindings, Mailbox, mailboxes_of_process
 from ._names import engine_name
 
 KIND = "celery.message"
@@ -148,7 +148,7 @@ class Box:
         self.descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.sleeper: Sleeper | None = None
         self.bindings = Bindings(path)
-        self.mailboxes: dict[str, Mailbox] = {}
+        self.mailboxes = mailboxes_of_process(self.bindings.folder)
 
     @property
     def is_ours(self) -> bool:
@@ -214,6 +214,24 @@ class Box:
         self.subscribed = None
         for name in reversed(names):
             self.engine.remove_level(name)
+
+    def use_mailbox(self, queue: str, has_priorities: bool = False) -> None:
+        """Makes it, unless this process or another one has it."""
+        mailbox = self.mailboxes.get(queue)
+        if mailbox is None:
+            if self.bindings.is_living_mailbox(queue):
+                return
+            mailbox = self.mailboxes[queue] = Mailbox(self.bindings, queue, has_priorities)
+        mailbox.users.add(self)
+
+    def leave_mailboxes(self) -> None:
+        """The last connection that leaves one ends it."""
+        for queue, mailbox in list(self.mailboxes.items()):
+            if self in mailbox.users:
+                mailbox.users.discard(self)
+                if not mailbox.users:
+                    self.mailboxes.pop(queue, None)
+                    mailbox.close()
 
     def size(self, queue: str) -> int:
         if queue in self.mailboxes:
@@ -371,9 +389,7 @@ class Box:
         self.end_wait(claims=False)
         if self.sleeper is not None:
             self.sleeper.end()
-        for mailbox in self.mailboxes.values():
-            mailbox.close()
-        self.mailboxes.clear()
+        self.leave_mailboxes()
         self.held.clear()
         for participant in self.claimers:
             try:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from queue import Empty
 from typing import Any
 
+from ._handles import fork_generation
+
 LONGEST_SEND = 1.0  # seconds that a full mailbox is waited for
 Row = tuple[str, str, str, str, bool]  # exchange, routing key, pattern, queue, whether that is a mailbox
 
@@ -122,6 +124,7 @@ class Mailbox:
         _at_short_path(self._path, self._socket.bind)
         os.chmod(self._path, bindings.file_mode)
         self._maker = os.getpid()
+        self.users: set[object] = set()  # connections of this process
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -153,6 +156,15 @@ class Mailbox:
             except FileNotFoundError:
                 pass
             self._bindings.remove_queue(self.queue)
+
+
+_of_process: dict[tuple[str, int], dict[str, Mailbox]] = {}
+
+
+def mailboxes_of_process(folder: str) -> dict[str, Mailbox]:
+    """By queue. One connection may declare a queue and another one consume it, as for results by rpc://. The child of a
+    fork has none."""
+    return _of_process.setdefault((folder, fork_generation()), {})
 
 
 def _priority_of(message: bytes) -> int:

@@ -181,9 +181,8 @@ class Channel(virtual.Channel):
             box.level(queue)
             if has_priorities:
                 box.make_steps(queue)
-        elif queue not in box.mailboxes and not box.bindings.is_living_mailbox(queue):
-            box.mailboxes[queue] = Mailbox(box.bindings, queue, has_priorities)
-            self.connection.watch(box.mailboxes[queue])
+        else:
+            box.use_mailbox(queue, has_priorities)
 
     def _has_queue(self, queue: str, **kwargs: Any) -> bool:
         box = self.box
@@ -206,7 +205,7 @@ class Channel(virtual.Channel):
         box.bindings.remove_queue(queue)
         mailbox = box.mailboxes.pop(queue, None)
         if mailbox is not None:
-            self.connection.unwatch(mailbox)
+            self.connection.watch_mailboxes()
             mailbox.close()
             return
         self._purge(queue)
@@ -238,6 +237,14 @@ class Channel(virtual.Channel):
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> None:
         self._no_ack[queue] = no_ack
         super().basic_consume(queue, no_ack, *args, **kwargs)
+        if queue in self.box.mailboxes:
+            self.box.use_mailbox(queue)
+        self.connection.watch_mailboxes()
+
+    def basic_cancel(self, consumer_tag: str) -> Any:
+        super().basic_cancel(consumer_tag)
+        if self.connection is not None:
+            self.connection.watch_mailboxes()
 
     def basic_get(self, queue: str, no_ack: bool = False, **kwargs: Any) -> Any:
         before = self._no_ack.get(queue, False)
@@ -327,6 +334,7 @@ class Transport(virtual.Transport):
         super().__init__(client, **kwargs)
         self._box: Box | None = None
         self._loop: Any = None
+        self._watched: set[Mailbox] = set()
         self._waits_for: list[str] = []
 
     @property
@@ -361,10 +369,11 @@ class Transport(virtual.Transport):
             if self._loop is not None and box.is_ours:
                 self._loop.on_tick.discard(self._on_tick)
                 self._loop.remove_reader(box.descriptor)
-                for mailbox in box.mailboxes.values():
+                for mailbox in self._watched:
                     self._loop.remove_reader(mailbox.fileno())
             box.close()
         self._loop = None
+        self._watched = set()
 
     # --- without an event loop
 
@@ -394,7 +403,7 @@ class Transport(virtual.Transport):
             return
         try:
             # select() is what gevent and eventlet replace; a blocked call into the engine would stop all greenlets.
-            readable: list[Any] = [box.descriptor, *box.mailboxes.values()]
+            readable: list[Any] = [box.descriptor, *self._consumed_mailboxes()]
             select.select(readable, [], [], seconds)
         finally:
             box.end_wait(claims=True)
@@ -405,17 +414,26 @@ class Transport(virtual.Transport):
         self._loop = loop
         box = self.box
         loop.add_reader(box.descriptor, self._on_readable)
-        for mailbox in box.mailboxes.values():
-            loop.add_reader(mailbox.fileno(), self._on_readable)
+        self._watched = set()
+        self.watch_mailboxes()
         loop.on_tick.add(self._on_tick)
 
-    def watch(self, mailbox: Mailbox) -> None:
-        if self._loop is not None:
-            self._loop.add_reader(mailbox.fileno(), self._on_readable)
+    def _consumed_mailboxes(self) -> set[Mailbox]:
+        """Others of this process are not watched: nothing would be taken from them here."""
+        if self._box is None:
+            return set()
+        queues = (queue for channel in list(self.channels) for queue in channel._active_queues)
+        return {self._box.mailboxes[queue] for queue in queues if queue in self._box.mailboxes}
 
-    def unwatch(self, mailbox: Mailbox) -> None:
-        if self._loop is not None:
+    def watch_mailboxes(self) -> None:
+        if self._loop is None:
+            return
+        consumed = self._consumed_mailboxes()
+        for mailbox in self._watched - consumed:
             self._loop.remove_reader(mailbox.fileno())
+        for mailbox in consumed - self._watched:
+            self._loop.add_reader(mailbox.fileno(), self._on_readable)
+        self._watched = consumed
 
     def _on_readable(self, *_: Any) -> None:
         box = self.box
