@@ -37,9 +37,10 @@ namespace {
 constexpr std::size_t browsers = 10;
 constexpr std::size_t pairs_of_processes = 2;
 constexpr std::size_t jobs_in_a_call = 64;
-/// Longer than the two looks that a viewer gets in it.
-constexpr std::chrono::milliseconds turn{2000};
-constexpr std::chrono::milliseconds settling{300};
+/// As long as from one look to the next: each turn has one. Short turns, and many: what the machine does besides is in
+/// both of a pair.
+constexpr std::chrono::milliseconds turn{1000};
+constexpr std::chrono::milliseconds settling{200};
 
 /// Shared by the load, the viewers and the bench.
 struct LookControl {

@@ -30,7 +30,7 @@ inline constexpr Lengths full_lengths{.rounds = 5,
                                       .latency_sleep = std::chrono::milliseconds{8000},
                                       .kills = 200,
                                       .jobs_of_a_level = 10'000,
-                                      .turns_of_looks = 6};
+                                      .turns_of_looks = 10};
 inline constexpr Lengths quick_lengths{.rounds = 3,
                                        .warm_up = std::chrono::milliseconds{150},
                                        .throughput = std::chrono::milliseconds{500},
@@ -38,7 +38,7 @@ inline constexpr Lengths quick_lengths{.rounds = 3,
                                        .latency_sleep = std::chrono::milliseconds{2000},
                                        .kills = 100,
                                        .jobs_of_a_level = 1'000,
-                                       .turns_of_looks = 2};
+                                       .turns_of_looks = 4};
 
 /// Where and how long.
 struct Surroundings {
