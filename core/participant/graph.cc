@@ -49,11 +49,16 @@ LinkedRequest JobGraph::linked(const Entry& entry) const {
   return linked;
 }
 
-Result<std::vector<JobId>> JobGraph::enqueue(Participant& participant, std::chrono::nanoseconds wait) const try {
+std::vector<LinkedRequest> JobGraph::requests() const {
   std::vector<LinkedRequest> requests;
+  requests.reserve(jobs_.size());
   for (const Entry& entry : jobs_) requests.push_back(linked(entry));
-  std::vector<JobId> ids(requests.size());
-  if (auto done = participant.enqueue_together(requests, ids, wait); !done) return std::unexpected(done.error());
+  return requests;
+}
+
+Result<std::vector<JobId>> JobGraph::enqueue(Participant& participant, std::chrono::nanoseconds wait) const try {
+  std::vector<JobId> ids(jobs_.size());
+  if (auto done = participant.enqueue_together(requests(), ids, wait); !done) return std::unexpected(done.error());
   return ids;
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));

@@ -18,8 +18,6 @@ JobPair pair_of(const Checked& job) noexcept { return {job.level(), job.kind()};
 constexpr std::uint64_t push_prefetch_distance = 24;
 /// So often does a producer evict before it is refused.
 constexpr int most_evictions = 8;
-/// A durable enqueue waits this long for the device, however short its wait for room may be: the job is in already.
-constexpr std::uint64_t least_durable_wait_ns = 10'000'000'000;
 
 }  // namespace
 

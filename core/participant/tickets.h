@@ -22,6 +22,9 @@
 
 namespace ringmill {
 
+/// A durable enqueue waits this long for the device, however short its wait for room may be: the job is in already.
+inline constexpr std::uint64_t least_durable_wait_ns = 10'000'000'000;
+
 /// Returns false while the journal takes no new jobs. DurabilityTickets::wait_for_journal() says why.
 inline bool journal_accepts(const Segment& segment) noexcept {
   return segment.journal().condition.load() <= static_cast<std::uint32_t>(JournalCondition::working);

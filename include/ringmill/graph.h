@@ -47,6 +47,8 @@ class JobGraph {
 
   std::size_t size() const noexcept { return jobs_.size(); }
 
+  /// Returns the jobs as Participant::enqueue_together() takes them. They refer to this graph. Allocates.
+  std::vector<LinkedRequest> requests() const;
   /// Enqueues all jobs or none (Participant::enqueue_together()). Returns the ids in the order of the nodes.
   [[nodiscard]] Result<std::vector<JobId>> enqueue(
       Participant& participant, std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero()) const;
