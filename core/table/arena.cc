@@ -309,6 +309,7 @@ void Arena::fill_result(CellIndex index, std::uint32_t unit, std::span<const std
 
 void Arena::write(std::uint32_t unit, std::span<const std::byte> bytes) const noexcept {
   std::byte* const to = segment_->arena() + std::uint64_t{unit} * segment_->geometry().arena_unit_bytes();
+  fence_own_writes();  // behind the swap of arena.A1 or arena.C1
   store_words(reinterpret_cast<std::atomic<std::uint64_t>*>(to), bytes);
 }
 

@@ -10,6 +10,7 @@
 #include "core/table/job_table.h"
 #include "core/table/room.h"
 #include "ipc/free_map.h"
+#include "ipc/full_fence.h"
 #include "ipc/segment.h"
 #include "ipc/waking.h"
 
@@ -243,8 +244,12 @@ class FreeCells {
     filling.index = index;
     filling.word = word.next(CellState::filling, owner_);
     // ORDER state: acquires the last use of the cell, so that our writes come after it.
-    return table_.state(index).compare_exchange_strong(seen, filling.word.bits(), std::memory_order_acquire,
-                                                       std::memory_order_relaxed);
+    if (!table_.state(index).compare_exchange_strong(seen, filling.word.bits(), std::memory_order_acquire,
+                                                     std::memory_order_relaxed)) {
+      return false;
+    }
+    fence_own_writes();
+    return true;
   }
 
   /// A generation is used only when the engine's directory already says durably that it may have been (hazard 2), and

@@ -58,6 +58,7 @@
 #include "core/table/results.h"
 #include "core/table/tally.h"
 #include "ipc/clock.h"
+#include "ipc/full_fence.h"
 #include "ipc/invariant.h"
 #include "ipc/segment.h"
 #include "ipc/spill_state.h"
@@ -148,9 +149,13 @@ class Settling {
     std::uint64_t expected = from.bits();
     // Acquires the cell as its last writer left it, releases what is staged; seq_cst, because it comes
     // before the look whether a participant waits (core/inspect/job_wait.h). ORDER relaxed: a lost swap reads nothing.
-    return table_.state(index).compare_exchange_strong(expected, from.next(CellState::completing, owner_).bits(),
-                                                       std::memory_order_seq_cst,
-                                                       std::memory_order_relaxed);  // settle.E2
+    if (!table_.state(index).compare_exchange_strong(expected, from.next(CellState::completing, owner_).bits(),
+                                                     std::memory_order_seq_cst,
+                                                     std::memory_order_relaxed)) {  // settle.E2
+      return false;
+    }
+    fence_own_writes();
+    return true;
   }
 
   /// E5 for a job that is over. The cell is free afterwards; the caller lists it.
