@@ -10,7 +10,8 @@ Error refused(const char* why, const std::string& kind = {}) { return Error(Erro
 
 }  // namespace
 
-Result<void> HandlerRegistry::resolve(Engine& engine) {
+template <class AnyHandler>
+Result<void> HandlersByKind<AnyHandler>::resolve(Engine& engine) {
   if (named_.empty() && defaults_.empty())
     return std::unexpected(refused("the worker has no handler: register one with on()"));
   if (defaults_.size() > 1) return std::unexpected(refused("on_any() was called twice"));
@@ -30,24 +31,31 @@ Result<void> HandlerRegistry::resolve(Engine& engine) {
   return {};
 }
 
-const HandlerRegistry::Named* HandlerRegistry::named(Kind kind) const noexcept {
+template <class AnyHandler>
+auto HandlersByKind<AnyHandler>::named(Kind kind) const noexcept -> const Named* {
   if (by_kind_.empty()) return nullptr;
   const Place& place = by_kind_[place_of(kind)];
   return place.kind == kind ? place.named : nullptr;
 }
 
-bool HandlerRegistry::takes(std::string_view kind) const noexcept {
+template <class AnyHandler>
+bool HandlersByKind<AnyHandler>::takes(std::string_view kind) const noexcept {
   return !defaults_.empty() || std::ranges::any_of(named_, [kind](const Named& entry) { return entry.first == kind; });
 }
 
-const Handler* HandlerRegistry::find(Kind kind) const noexcept {
+template <class AnyHandler>
+const AnyHandler* HandlersByKind<AnyHandler>::find(Kind kind) const noexcept {
   if (const Named* entry = named(kind)) return &entry->second;
   return defaults_.empty() ? nullptr : &defaults_.front();
 }
 
-std::string_view HandlerRegistry::name_of(Kind kind) const noexcept {
+template <class AnyHandler>
+std::string_view HandlersByKind<AnyHandler>::name_of(Kind kind) const noexcept {
   const Named* entry = named(kind);
   return entry == nullptr ? std::string_view{} : std::string_view(entry->first);
 }
+
+template class HandlersByKind<Handler>;
+template class HandlersByKind<AsyncHandler>;
 
 }  // namespace ringmill

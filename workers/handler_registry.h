@@ -6,15 +6,17 @@
 #include <utility>
 #include <vector>
 
+#include <ringmill/async.h>
 #include <ringmill/engine.h>
 #include <ringmill/worker.h>
 
 namespace ringmill {
 
-class HandlerRegistry {
+template <class AnyHandler>
+class HandlersByKind {
  public:
-  void add(std::string_view kind, Handler handler) { named_.emplace_back(std::string(kind), std::move(handler)); }
-  void add_default(Handler handler) { defaults_.push_back(std::move(handler)); }
+  void add(std::string_view kind, AnyHandler handler) { named_.emplace_back(std::string(kind), std::move(handler)); }
+  void add_default(AnyHandler handler) { defaults_.push_back(std::move(handler)); }
 
   /// Interns the names in the engine. From here on the registry is only read, by all threads.
   /// Errors: invalid_argument (nothing or something twice registered, an empty handler, a bad name), no_space.
@@ -24,12 +26,12 @@ class HandlerRegistry {
   const std::vector<Kind>& kinds() const noexcept { return kinds_; }
   bool takes(std::string_view kind) const noexcept;
   /// Null: no handler for this kind.
-  const Handler* find(Kind kind) const noexcept;
+  const AnyHandler* find(Kind kind) const noexcept;
   /// The name a kind was registered with; empty when only the default handler runs it.
   std::string_view name_of(Kind kind) const noexcept;
 
  private:
-  using Named = std::pair<std::string, Handler>;
+  using Named = std::pair<std::string, AnyHandler>;
   struct Place {
     Kind kind{};
     const Named* named = nullptr;
@@ -40,9 +42,12 @@ class HandlerRegistry {
   const Named* named(Kind kind) const noexcept;
 
   std::vector<Named> named_;
-  std::vector<Handler> defaults_;
+  std::vector<AnyHandler> defaults_;
   std::vector<Kind> kinds_;
   std::vector<Place> by_kind_;
 };
+
+using HandlerRegistry = HandlersByKind<Handler>;
+using AsyncHandlerRegistry = HandlersByKind<AsyncHandler>;
 
 }  // namespace ringmill

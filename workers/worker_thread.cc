@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <bit>
 #include <chrono>
-#include <exception>
 #include <limits>
-#include <system_error>
 #include <thread>
 
 #include "core/base/log.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
+#include "workers/outcomes.h"
 
 namespace ringmill {
 
@@ -23,36 +22,6 @@ constexpr std::chrono::milliseconds first_put_off{10};
 constexpr std::chrono::milliseconds longest_put_off{2000};
 constexpr std::size_t most_level_names = 4096;
 constexpr auto for_ever = std::chrono::nanoseconds::max();
-
-/// A reason may hold a command's output: whatever it is, it takes one line of the log.
-std::string one_line(std::string text) {
-  std::ranges::replace_if(
-      text, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, ' ');
-  return text;
-}
-
-/// The attempt counts, and the job may have others.
-bool is_failed_attempt(const JobOutcome& outcome) noexcept {
-  return outcome.what() == JobOutcome::What::fail || outcome.what() == JobOutcome::What::retry_in ||
-         outcome.what() == JobOutcome::What::time_out;
-}
-
-bool is_failure(const JobOutcome& outcome) noexcept {
-  return is_failed_attempt(outcome) || outcome.what() == JobOutcome::What::reject;
-}
-
-/// Errors of a process that has used up what it may have. What a handler does with memory is the job's affair as often
-/// as not: a std::bad_alloc is an attempt that failed.
-bool is_own_lack(const std::error_code& code) noexcept {
-  constexpr std::errc lacks[] = {std::errc::too_many_files_open, std::errc::too_many_files_open_in_system,
-                                 std::errc::resource_unavailable_try_again, std::errc::not_enough_memory};
-  return std::ranges::any_of(lacks, [&code](std::errc lack) { return code == lack; });
-}
-
-/// True for the errors after which one looks again.
-bool is_just_empty(const Error& error) noexcept {
-  return error.code() == ErrorCode::would_block || error.code() == ErrorCode::timed_out;
-}
 
 }  // namespace
 
@@ -203,7 +172,7 @@ bool WorkerThread::do_others_run(std::uint64_t now_ns) const noexcept {
 JobOutcome WorkerThread::call_handler(Job& job) {
   const Handler* handler = commons_.handlers.find(job.kind());
   if (handler == nullptr) return JobOutcome::fail("this worker has no handler for the job's kind");
-  JobContext context(job, kind_name(job.kind()), level_name(job.level()), commons_.stopping);
+  JobContext context(job, *participant_.load(), kind_name(job.kind()), level_name(job.level()), commons_.stopping);
   const WorkerHooks& hooks = commons_.options.hooks;
   if (hooks.before) hooks.before(context);
   const std::uint64_t begin_ns = hooks.after ? steady_clock_ns() : 0;
@@ -233,13 +202,8 @@ JobOutcome WorkerThread::put_off(const Job& job) {
 JobOutcome WorkerThread::run_handler(const Handler& handler, JobContext& context) {
   try {
     return handler(context);
-  } catch (const std::system_error& thrown) {
-    const std::string text = std::string("the handler threw: ") + thrown.what();
-    return is_own_lack(thrown.code()) ? JobOutcome::unable(text) : JobOutcome::fail(text);
-  } catch (const std::exception& thrown) {
-    return JobOutcome::fail(std::string("the handler threw: ") + thrown.what());
   } catch (...) {
-    return JobOutcome::fail("the handler threw something that is no std::exception");
+    return outcome_of_thrown();
   }
 }
 
@@ -247,45 +211,10 @@ void WorkerThread::settle(Job& job, const JobOutcome& outcome) {
   const JobId id = job.id();
   const Kind kind = job.kind();
   const std::uint32_t attempt = job.attempt();
-  Result<Settled> settled = Settled::waits;
-  const auto as = [](Result<void> done, Settled what) -> Result<Settled> {
-    if (!done) return std::unexpected(std::move(done.error()));
-    return what;
-  };
-  switch (outcome.what()) {
-    case JobOutcome::What::complete: {
-      const std::size_t bytes = outcome.text().size();
-      const std::size_t room = bytes != 0 ? job.result_room() : 0;
-      const auto result = std::as_bytes(std::span(outcome.text()));
-      const auto done = outcome.is_cut() ? job.complete_cut(result) : job.complete(result);
-      if (done) count(completed_);
-      if (done && (bytes > room || (outcome.is_cut() && room != ~std::size_t{0}))) say_cut(id, bytes, room);
-      settled = as(done, Settled::over);
-      break;
-    }
-    case JobOutcome::What::fail:
-      settled = job.fail(outcome.reason(), outcome.said());
-      break;
-    case JobOutcome::What::time_out:
-      settled = job.time_out(outcome.reason(), outcome.said());
-      break;
-    case JobOutcome::What::retry_in:
-      settled = job.retry_in(outcome.delay(), outcome.reason(), outcome.said());
-      break;
-    case JobOutcome::What::reject:
-      settled = as(job.reject(outcome.reason(), outcome.said()), Settled::dead);
-      break;
-    case JobOutcome::What::snooze:
-      settled = as(job.snooze(outcome.delay()), Settled::waits);
-      break;
-    case JobOutcome::What::release:
-    case JobOutcome::What::unable:
-      settled = as(job.release(), Settled::waits);
-      break;
-    case JobOutcome::What::cancel:
-      settled = as(job.cancel(), Settled::over);
-      break;
-  }
+  const bool completes = outcome.what() == JobOutcome::What::complete;
+  const std::size_t bytes = completes ? outcome.text().size() : 0;
+  const std::size_t room = bytes != 0 ? job.result_room() : 0;
+  const auto settled = settle_by(job, outcome);
   if (!settled) {
     count(lost_);
     log().warn(
@@ -293,9 +222,10 @@ void WorkerThread::settle(Job& job, const JobOutcome& outcome) {
         id.to_string(), attempt);
     return;
   }
+  if (completes) count(completed_);
+  if (completes && (bytes > room || (outcome.is_cut() && room != ~std::size_t{0}))) say_cut(id, bytes, room);
   if (outcome.what() == JobOutcome::What::cancel) count(cancelled_);
-  const bool is_released = outcome.what() == JobOutcome::What::release || outcome.what() == JobOutcome::What::unable;
-  if (is_released || outcome.what() == JobOutcome::What::snooze) count(released_);
+  if (is_giving_back(outcome)) count(released_);
   if (!is_failure(outcome)) return;
   count(failed_);
   if (*settled == Settled::dead) {

@@ -6,6 +6,7 @@
 #include "ipc/clock.h"
 #include "ipc/futex.h"
 #include "ipc/invariant.h"
+#include "ipc/pause.h"
 
 namespace ringmill {
 
@@ -239,6 +240,65 @@ Result<JobId> LinkedProducer::follow_up(const HeldLease& lease, const LinkedRequ
   follow_ups_.add(lease.slot, filling);
   taken_cells.keep();
   return id_of(filling);
+}
+
+Result<UniqueJob> LinkedProducer::follow_up_unique(const HeldLease& lease, const JobRequest& asked,
+                                                   std::string_view key, std::chrono::milliseconds unique_for,
+                                                   std::uint64_t wait_ns) {
+  if (auto is_key = UniqueProducer::check_key(key, unique_for); !is_key) return std::unexpected(is_key.error());
+  LinkedRequest linked{.request = asked, .after = std::span(&lease.id, 1)};
+  JobRequest& request = linked.request;
+  if (request.level == Level{}) request.level = lease.level;
+  request.options.keep_result = std::max(request.options.keep_result, unique_for);
+  const auto checked = check_.check_linked(linked, 0);
+  if (!checked) return std::unexpected(checked.error());
+  const UniqueKey hash = UniqueKey::of(key);
+  UniqueJobs jobs(context_.segment);
+  const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
+  for (std::uint32_t losses = 0; losses <= most_unique_losses; ++losses) {
+    if (const auto there = jobs.find(hash, JobId())) return UniqueJob{*there, false};
+    FreeCells::Filling filling;
+    if (auto taken = take_all(std::span(&linked, 1), std::span(&*checked, 1), std::span(&filling, 1),
+                              FreeCells::Taker::handler, end_ns);
+        !taken) {
+      if (taken.error().code() == ErrorCode::would_block || taken.error().code() == ErrorCode::timed_out)
+        follow_ups_.note_refusal(lease.slot);
+      return std::unexpected(taken.error());
+    }
+    TakenCells taken_cells(context_, std::span(&filling, 1));
+    if (!writer_.fill_linked(filling, linked, *checked, linked.after, wall_clock_ns())) {
+      return std::unexpected(check_.refusal_of_level(checked->level()));
+    }
+    writer_.set_unique(filling.index, hash, request.options);  // uniq.U1
+    const JobId id = id_of(filling);
+    const auto other = UniqueProducer::take_key(jobs, hash, id);
+    if (!other) return std::unexpected(other.error());
+    if (*other) {
+      jobs.give_way(hash, id);
+      return UniqueJob{**other, false};
+    }
+    taken_cells.keep();
+    if (publish_linked(filling)) {  // uniq.U5
+      if (request.durability != Durability::durable) return UniqueJob{id, true};
+      if (auto reached = producer_.reach_device(wait_ns); !reached) return std::unexpected(reached.error());
+      return UniqueJob{id, true};
+    }
+    jobs.give_way(hash, id);
+    context_.free_cells.keep_back(filling.index);
+    context_.free_cells.list_if_wanted();
+    for (std::uint32_t n = 0; n < (context_.number + 1) << std::min(losses, 6U); ++n) pause_while_spinning();
+  }
+  return std::unexpected(Error(ErrorCode::would_block, "others take this unique key again and again"));
+}
+
+bool LinkedProducer::publish_linked(const FreeCells::Filling& filling) noexcept {
+  RINGMILL_INVARIANT(context_.entry.bundle.load() == 0);  // one bundle at a time
+  context_.entry.bundle_after.store(0);
+  context_.entry.bundle.store(id_of(filling).value());                                  // lead.L2
+  const bool is_ours = publish_filled(context_.settling, filling.index, filling.word);  // lead.L3
+  context_.entry.bundle.store(0);                                                       // lead.L4
+  if (is_ours) count_more(context_.entry.enqueued, 1);
+  return is_ours;
 }
 
 }  // namespace ringmill

@@ -1,7 +1,9 @@
 // Jobs that are linked: they wait for others, or become visible together. The steps are those of core/table/bundles.h.
 #pragma once
 
+#include <chrono>
 #include <span>
+#include <string_view>
 
 #include <ringmill/participant.h>
 
@@ -9,6 +11,7 @@
 #include "core/participant/held_lease.h"
 #include "core/participant/levels_counted_in.h"
 #include "core/participant/producer.h"
+#include "core/participant/unique_producer.h"
 #include "core/table/bundles.h"
 
 namespace ringmill {
@@ -29,6 +32,10 @@ class LinkedProducer {
   Result<void> enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids, std::uint64_t wait_ns);
   /// Fills a cell that becomes visible when the held job completes: lead.L1.
   Result<JobId> follow_up(const HeldLease& lease, const LinkedRequest& request, std::uint64_t wait_ns);
+  /// Enqueues a job that waits for the held one, unless another has its key: uniq.U1 to uniq.U5, where lead.L2 to
+  /// lead.L4 stand for enq.N3 to enq.N6.
+  Result<UniqueJob> follow_up_unique(const HeldLease& lease, const JobRequest& request, std::string_view key,
+                                     std::chrono::milliseconds unique_for, std::uint64_t wait_ns);
 
  private:
   /// Returns how many cells jobs of these levels may take, if no others do.
@@ -42,6 +49,8 @@ class LinkedProducer {
   /// Takes all cells or none: two producers that each hold a part could deadlock.
   Result<void> take_all(std::span<const LinkedRequest> jobs, std::span<const Checked> checked,
                         std::span<FreeCells::Filling> filled, FreeCells::Taker taker, std::uint64_t end_ns);
+  /// Publishes a filled job that waits for others. Returns false if another participant has freed the cell.
+  bool publish_linked(const FreeCells::Filling& filling) noexcept;
   /// Counts all jobs into their bounded levels, or none. Waits as take_all() does.
   Result<void> count_in(std::span<const Checked> jobs, LevelsCountedIn& counted, std::uint64_t end_ns);
   bool is_large_body(std::size_t bytes) const noexcept { return bytes > table_.inline_bytes_beside_links(); }

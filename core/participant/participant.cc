@@ -316,6 +316,16 @@ Result<JobId> Job::follow_up(const LinkedRequest& request, std::chrono::nanoseco
   return std::unexpected(error_of(thrown));
 }
 
+Result<UniqueJob> Job::follow_up_unique(const JobRequest& request, std::string_view key,
+                                        std::chrono::milliseconds unique_for, std::chrono::nanoseconds wait) try {
+  auto* const holder = Participant::Implementation::holder_of(lease_);
+  if (holder == nullptr) return std::unexpected(Participant::Implementation::no_holder(lease_));
+  const Visiting visiting(holder->context());
+  return holder->linked_producer().follow_up_unique(lease_, request, key, unique_for, to_ns(wait));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
 bool Job::lacked_room() const noexcept {
   return held() && lease_.holder->implementation_->follow_ups().was_refused(lease_.slot);
 }

@@ -12,18 +12,21 @@ namespace {
 /// There is a slot for each cell. A look that finds none, or loses it, means that other participants took slots, or
 /// widened all windows, in that moment: not so often in a row.
 constexpr std::uint32_t most_unique_looks = 1000;
-/// Nor do other participants free the cell that is being filled so often in a row.
-constexpr std::uint32_t most_unique_losses = 10'000;
 
 }  // namespace
 
+Result<void> UniqueProducer::check_key(std::string_view key, std::chrono::milliseconds unique_for) {
+  if (!key.empty() && key.size() <= 65535 && unique_for.count() >= 0 &&
+      static_cast<std::uint64_t>(unique_for.count()) <= most_wait_ms) {
+    return {};
+  }
+  return std::unexpected(
+      Error(ErrorCode::invalid_argument, "a unique key has 1 to 65535 bytes, its window is ten years at most"));
+}
+
 Result<UniqueJob> UniqueProducer::enqueue(const JobRequest& request, std::string_view key,
                                           std::chrono::milliseconds unique_for, std::uint64_t wait_ns) {
-  if (key.empty() || key.size() > 65535 || unique_for.count() < 0 ||
-      static_cast<std::uint64_t>(unique_for.count()) > most_wait_ms) {
-    return std::unexpected(
-        Error(ErrorCode::invalid_argument, "a unique key has 1 to 65535 bytes, its window is ten years at most"));
-  }
+  if (auto is_key = check_key(key, unique_for); !is_key) return std::unexpected(is_key.error());
   JobRequest unique = request;
   unique.options.keep_result = std::max(unique.options.keep_result, unique_for);
   Checked checked;

@@ -12,6 +12,9 @@
 
 namespace ringmill {
 
+/// So often in a row, other participants do not free the cell that is being filled.
+inline constexpr std::uint32_t most_unique_losses = 10'000;
+
 class UniqueProducer {
  public:
   UniqueProducer(ParticipantContext& context, const RequestCheck& check, Producer& producer) noexcept
@@ -23,6 +26,8 @@ class UniqueProducer {
 
   Result<UniqueJob> enqueue(const JobRequest& request, std::string_view key, std::chrono::milliseconds unique_for,
                             std::uint64_t wait_ns);
+  /// Checks the key and its window. Error invalid_argument.
+  static Result<void> check_key(std::string_view key, std::chrono::milliseconds unique_for);
   /// Takes the key for a filled cell: uniq.U2 to uniq.U4. Returns the job that has it already, or nothing. Error
   /// corrupt.
   static Result<std::optional<JobId>> take_key(UniqueJobs& jobs, UniqueKey key, JobId id);

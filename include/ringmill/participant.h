@@ -20,6 +20,12 @@ namespace ringmill {
 
 class Participant;
 
+/// The job that enqueue_unique() or follow_up_unique() found or made.
+struct UniqueJob {
+  JobId id;
+  bool is_new = false;
+};
+
 /// The state of a job after one of its attempts was settled.
 enum class Settled {
   waits,  ///< the job waits for another attempt, now or later
@@ -100,8 +106,16 @@ class Job {
   /// first one that waits for no other job.
   [[nodiscard]] Result<JobId> follow_up(const LinkedRequest& request,
                                         std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
-  /// Returns true if the last follow_up() of this run got no room (would_block, timed_out). A run that fails for that
-  /// reason is better put off with snooze(), which counts no attempt; a Worker does that by itself.
+  /// Enqueues a job that waits until this one is completed, unless another job has the same key, as
+  /// Participant::enqueue_unique() says: then this call returns that job's id. Unlike that of follow_up() it is there
+  /// at once, blocked, and has the key. It outlives a run that fails: the next run's call finds it. If this job ends
+  /// without being completed, it goes to the dead letters, or is cancelled, with it (OnParentDead::cancel). It may take
+  /// room that is kept for follow-ups. Errors: as Participant::enqueue_unique(), and those of complete(). Allocates.
+  [[nodiscard]] Result<UniqueJob> follow_up_unique(const JobRequest& request, std::string_view key,
+                                                   std::chrono::milliseconds unique_for = {},
+                                                   std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
+  /// Returns true if the last follow-up of this run, of either kind, got no room (would_block, timed_out). A run that
+  /// fails for that reason is better put off with snooze(), which counts no attempt; a Worker does that by itself.
   bool lacked_room() const noexcept;
   /// Returns the number of follow-ups so far.
   std::uint32_t follow_ups() const noexcept;
@@ -163,12 +177,6 @@ struct ClaimOptions {
   /// The most jobs that one claim() takes in advance. It takes as many as last about 200 us by the measured time
   /// between claims: exactly one when handlers are slow. 1 to Participant::most_leases.
   std::uint32_t prefetch = 64;
-};
-
-/// The job that enqueue_unique() found or made.
-struct UniqueJob {
-  JobId id;
-  bool is_new = false;
 };
 
 /// The state in which cancel() found a job.

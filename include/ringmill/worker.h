@@ -41,6 +41,8 @@ class [[nodiscard]] JobOutcome {
   static JobOutcome fail(std::string reason = {}, std::string said = {}) {
     return {What::fail, std::move(reason), std::move(said)};
   }
+  /// The same, with the error's message as the reason.
+  static JobOutcome fail(const Error& error) { return fail(error.message()); }
   /// The same, with the next attempt after `delay` instead of the policy's time: for a server's Retry-After.
   static JobOutcome retry_in(std::chrono::milliseconds delay, std::string reason = {}, std::string said = {}) {
     return {What::retry_in, std::move(reason), std::move(said), delay};
@@ -125,6 +127,21 @@ class JobContext {
                                         std::chrono::nanoseconds wait = std::chrono::seconds{1}) {
     return job_->follow_up({.request = request}, wait);
   }
+  /// As Job::follow_up_unique().
+  [[nodiscard]] Result<UniqueJob> follow_up_unique(const JobRequest& request, std::string_view key,
+                                                   std::chrono::milliseconds unique_for = {},
+                                                   std::chrono::nanoseconds wait = std::chrono::seconds{1}) {
+    return job_->follow_up_unique(request, key, unique_for, wait);
+  }
+  /// Enqueues a job unless another one has the same key: Participant::enqueue_unique(). It may run before this one has
+  /// ended, however that ends.
+  [[nodiscard]] Result<UniqueJob> enqueue_unique(const JobRequest& request, std::string_view key,
+                                                 std::chrono::milliseconds unique_for = {},
+                                                 std::chrono::nanoseconds wait = std::chrono::seconds{1}) {
+    return participant_->enqueue_unique(request, key, unique_for, wait);
+  }
+  /// Returns the participant of this thread, to enqueue and to cancel. The worker claims with it.
+  Participant& participant() noexcept { return *participant_; }
   /// Returns the jobs that this one has waited for; Engine::job() has their results during this run.
   std::vector<JobId> parents() const { return job_->parents(); }
   /// Returns the job itself, for calls that this class does not repeat. If the handler settles it here, its outcome
@@ -151,9 +168,11 @@ class JobContext {
 
  private:
   friend class WorkerThread;
-  JobContext(Job& job, std::string_view kind, std::string_view level, const std::atomic<bool>& stopping) noexcept
-      : job_(&job), kind_(kind), level_(level), stopping_(&stopping) {}
+  JobContext(Job& job, Participant& participant, std::string_view kind, std::string_view level,
+             const std::atomic<bool>& stopping) noexcept
+      : job_(&job), participant_(&participant), kind_(kind), level_(level), stopping_(&stopping) {}
   Job* job_;
+  Participant* participant_;
   std::string_view kind_;
   std::string_view level_;
   const std::atomic<bool>* stopping_;
