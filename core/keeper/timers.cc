@@ -86,17 +86,19 @@ void Timers::note_end(CellIndex index, StateWord word) {
   for (const JobId parent : no_longer_kept) remember(parent, {});
 }
 
-bool Timers::may_go(CellIndex index, StateWord word) const {
+bool Timers::may_go(CellIndex index, StateWord word) {
   const std::uint16_t flags = reaper_->settling().table().header(index).flags.load();
-  const bool children_are_known = has_scanned_ && ((flags & cell_flag::has_children) == 0 || dependencies_.knows_all());
   const bool has_records_to_come = (flags & cell_flag::leads_bundle) != 0 && (flags & cell_flag::memory_only) == 0 &&
                                    segment_->marks().is_marked(index);
-  // A dead job has no result to keep.
-  return !has_records_to_come && (word.state() == CellState::burying ||
-                                  (children_are_known && !dependencies_.is_wanted(job_id_of(word, index))));
+  if (has_records_to_come) return false;
+  if (word.state() == CellState::burying) return true;  // a dead job has no result to keep
+  const JobId id = job_id_of(word, index);
+  if (!has_scanned_ || dependencies_.is_wanted(id)) return false;
+  return (flags & cell_flag::has_children) == 0 || (dependencies_.knows_all() && grace_.has_passed(id));
 }
 
 void Timers::look_at_marked() {
+  grace_.begin_pass();
   overflow_queue_.begin_pass();
   const JobTable& table = reaper_->settling().table();
   struct Marked {
@@ -149,6 +151,7 @@ void Timers::run(JobId id, Now now) {
       if (!is_due) return;
       if (may_go(index, word)) {
         if (reaper_->drop(index, word)) kept_.forget(index);
+        grace_.forget(id);
       } else if (!dependencies_.is_wanted(id)) {
         look_again_soon(id);
       }
@@ -204,6 +207,7 @@ void Timers::end_rebuild() {
   has_scanned_ = true;
   parked_.end_rebuild();
   kept_.end_scan();
+  grace_.forget_passed();
   by_lease_clock_.swap(next_by_lease_clock_);
   by_wall_clock_.swap(next_by_wall_clock_);
   next_by_lease_clock_.clear();

@@ -8,6 +8,7 @@
 
 #include <ringmill/job.h>
 
+#include "core/keeper/bundle_grace.h"
 #include "core/keeper/dependencies.h"
 #include "core/keeper/kept_results.h"
 #include "core/keeper/overflow_queue.h"
@@ -22,6 +23,7 @@ class Timers {
       : segment_(&segment),
         reaper_(&reaper),
         dependencies_(segment, reaper),
+        grace_(segment),
         parked_(segment),
         kept_(segment, reaper),
         overflow_queue_(segment, reaper.settling()) {}
@@ -72,13 +74,14 @@ class Timers {
   void note_end(CellIndex index, StateWord word);
   /// Returns false while its records, or those of its bundle, are not durable, or while a waiting job or caller may
   /// read its result.
-  bool may_go(CellIndex index, StateWord word) const;
+  bool may_go(CellIndex index, StateWord word);
   void look_again_soon(JobId id);
   void look_at_parents(CellIndex index, StateWord word);
 
   Segment* segment_;
   Reaper* reaper_;
   Dependencies dependencies_;
+  BundleGrace grace_;
   /// All jobs were looked at once: only then are the children of any job known.
   bool has_scanned_ = false;
   Parked parked_;

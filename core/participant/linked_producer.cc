@@ -278,7 +278,8 @@ Result<UniqueJob> LinkedProducer::follow_up_unique(const HeldLease& lease, const
       return UniqueJob{**other, false};
     }
     taken_cells.keep();
-    if (publish_linked(filling)) {  // uniq.U5
+    if (publish_linked(filling)) {                                                // uniq.U5
+      table_.header(index_of(lease.id)).flags.fetch_or(cell_flag::has_children);  // it may read our result
       if (request.durability != Durability::durable) return UniqueJob{id, true};
       if (auto reached = producer_.reach_device(wait_ns); !reached) return std::unexpected(reached.error());
       return UniqueJob{id, true};
