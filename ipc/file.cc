@@ -174,6 +174,13 @@ Result<bool> try_lock_bytes(const File& file, std::uint64_t first, std::uint64_t
   return std::unexpected(system_error("cannot lock", "the engine's lock file"));
 }
 
+Result<bool> try_share_byte(const File& file, std::uint64_t byte) {
+  struct flock lock = one_byte(F_RDLCK, byte);
+  if (::fcntl(file.descriptor(), F_OFD_SETLK, &lock) == 0) return true;
+  if (errno == EAGAIN || errno == EACCES) return false;
+  return std::unexpected(system_error("cannot lock", "the engine's lock file"));
+}
+
 Result<void> lock_byte(const File& file, std::uint64_t byte) {
   struct flock lock = one_byte(F_WRLCK, byte);
   while (::fcntl(file.descriptor(), F_OFD_SETLKW, &lock) != 0) {

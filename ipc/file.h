@@ -78,6 +78,8 @@ Result<std::string> read_file(const std::filesystem::path& path);
 /// Locks on single bytes of a file, held by the open file description: the kernel drops them when the last process that
 /// has it is gone. Locks of one File never conflict with each other; ask through another File whether a byte is held.
 Result<bool> try_lock_byte(const File& file, std::uint64_t byte);
+/// A lock that others may hold as well; it keeps exclusive ones out.
+Result<bool> try_share_byte(const File& file, std::uint64_t byte);
 /// All of them, or none.
 Result<bool> try_lock_bytes(const File& file, std::uint64_t first, std::uint64_t count);
 void unlock_bytes(const File& file, std::uint64_t first, std::uint64_t count) noexcept;

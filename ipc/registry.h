@@ -40,6 +40,9 @@ inline constexpr std::uint64_t structure_lock_byte = 1;
 inline constexpr std::uint64_t retry_lock_byte = 2;
 /// Held while the rules of flow control are changed or applied.
 inline constexpr std::uint64_t flow_lock_byte = 3;
+/// Held, shared, by each process that does nothing but keep (OpenOptions::dedicated_keeper), whether it keeps or stands
+/// by.
+inline constexpr std::uint64_t dedicated_lock_byte = 4;
 inline constexpr std::uint64_t participant_lock_byte = 16;
 
 /// Entries that not every role gets: workers empty what producers fill, and tools end what stands in the way. All take

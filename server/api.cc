@@ -144,6 +144,8 @@ HttpAnswer Api::health() {
     trouble = "the engine's memory was removed";
   } else if (!statistics->keeper.alive) {
     trouble = "no keeper lives";
+  } else if (!statistics->keeper.trouble.empty()) {
+    trouble = "the keeper, " + statistics->keeper.trouble;
   } else if (!statistics->journal.last_error.empty()) {
     trouble = "the journal does not work";
   }

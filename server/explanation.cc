@@ -8,6 +8,7 @@
 #include "core/base/durations.h"
 #include "core/base/shown_text.h"
 #include "core/flow_control/flow_view.h"
+#include "core/instance/keeper_stand.h"
 #include "core/levels/level_names.h"
 #include "core/table/job_table.h"
 #include "core/table/parents.h"
@@ -76,8 +77,11 @@ bool is_kept(const EngineView& view) {
 }
 
 std::string without_keeper(const EngineView& view, std::string_view what) {
-  return is_kept(view) ? ""
-                       : fmt::format("; no keeper lives to {}: the next process that opens the engine keeps", what);
+  if (!is_kept(view)) {
+    return fmt::format("; no keeper lives to {}: the next process that opens the engine keeps", what);
+  }
+  const std::string trouble = keeper_trouble(view.segment());
+  return trouble.empty() ? "" : fmt::format("; the keeper, which has to {}, cannot: {}", what, trouble);
 }
 
 /// Counts how many of them wait and run, in a pass over the table.

@@ -127,6 +127,7 @@ Json keeper_json(const KeeperStatistics& keeper, double busy) {
   const bool elected = keeper.pid != 0;
   return {{"pid", elected ? Json(keeper.pid) : Json()},
           {"alive", keeper.alive},
+          {"trouble", keeper.trouble.empty() ? Json() : Json(keeper.trouble)},
           {"since", elected ? time_json(keeper.since) : Json()},
           {"turns", keeper.turns},
           {"busy", rounded(busy)},

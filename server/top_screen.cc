@@ -305,7 +305,9 @@ void put_summary(Screen& screen, const TopModel& model) {
                                       : fmt::format("process {}{}  busy {:.1f}%  longest turn {}  last turn {} ago",
                                                     keeper.pid, keeper.alive ? "" : " IS GONE",
                                                     model.look.keeper_busy * 100, short_time(keeper.longest_turn), age);
-  screen.put(0, 2, "keeper   " + keeper_text, keeper.alive ? Style::plain : Style::bad);
+  const bool is_well = keeper.alive && keeper.trouble.empty();
+  screen.put(0, 2, "keeper   " + (keeper.trouble.empty() ? keeper_text : "STANDS STILL: " + printable(keeper.trouble)),
+             is_well ? Style::plain : Style::bad);
   const JournalStatus& journal = now.journal;
   const std::string journal_text =
       fmt::format("journal  {}  {}/s  lag {}  {} of {} in {} files{}", journal.mode,

@@ -12,6 +12,7 @@ PATH_USERS = {
     "ipc/file.h": "files of the system, at paths that it fixes",
     "ipc/file.cc": "files of the system, at paths that it fixes",
     "ipc/process_end.cc": "/proc, where the kernel alone makes names",
+    "ipc/process_stand.cc": "/proc, and a process's control group below /sys/fs/cgroup",
     "ipc/session_end.cc": "/proc, as well",
     "core/base/sqlite.cc": "what SQLite is about to open, at a path that leads through a descriptor",
     "ipc/segment.cc": "the kernel's id of this boot, below /proc",

@@ -42,6 +42,8 @@ rm_code code_of(ErrorCode code) noexcept {
       return RM_NO_SPACE;
     case ErrorCode::journal_failed:
       return RM_JOURNAL_FAILED;
+    case ErrorCode::not_durable:
+      return RM_NOT_DURABLE;
     case ErrorCode::out_of_memory:
       return RM_OUT_OF_MEMORY;
     case ErrorCode::busy:

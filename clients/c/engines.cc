@@ -76,11 +76,12 @@ rm_code rm_open(const char* directory, const rm_open_options* options, rm_engine
     if (options != nullptr) {
       const Given<rm_open_options> given(options, options->size);
       if (!given) return report_bad_struct(error, "rm_open_options");
-      if ((given->flags & ~std::uint32_t{RM_OPEN_NO_KEEPER | RM_OPEN_DUMP_SEGMENT}) != 0) {
+      if ((given->flags & ~std::uint32_t{RM_OPEN_NO_KEEPER | RM_OPEN_DUMP_SEGMENT | RM_OPEN_DEDICATED_KEEPER}) != 0) {
         return report(error, RM_INVALID_ARGUMENT, "rm_open_options has an unknown flag");
       }
       opening.embedded_keeper = (given->flags & RM_OPEN_NO_KEEPER) == 0;
       opening.dump_segment = (given->flags & RM_OPEN_DUMP_SEGMENT) != 0;
+      opening.dedicated_keeper = (given->flags & RM_OPEN_DEDICATED_KEEPER) != 0;
     }
     auto opened = Engine::open(directory, opening);
     if (!opened) return report(error, opened.error());

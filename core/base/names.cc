@@ -47,6 +47,8 @@ std::string_view name_of(ErrorCode code) noexcept {
       return "no_space";
     case ErrorCode::journal_failed:
       return "journal_failed";
+    case ErrorCode::not_durable:
+      return "not_durable";
     case ErrorCode::out_of_memory:
       return "out_of_memory";
     case ErrorCode::busy:

@@ -30,9 +30,9 @@ namespace ringmill {
 
 class Engine::Implementation {
  public:
-  Implementation(std::shared_ptr<EngineCore> opened, bool embedded_keeper)
+  Implementation(std::shared_ptr<EngineCore> opened, const OpenOptions& options)
       : core(std::move(opened)), fork_generation_(fork_generation()) {
-    if (embedded_keeper) keeper = std::make_unique<Keeper>(core);
+    if (options.embedded_keeper) keeper = std::make_unique<Keeper>(core, options.dedicated_keeper);
   }
   ~Implementation() {
     // The child of a fork has a copy of this object, but not of the thread.
@@ -103,7 +103,7 @@ Result<void> Engine::create(const std::filesystem::path& directory, const Create
 Result<Engine> Engine::open(const std::filesystem::path& path, const OpenOptions& options) try {
   auto core = open_engine(path, options.dump_segment);
   if (!core) return std::unexpected(core.error());
-  return Engine(std::make_shared<Implementation>(*std::move(core), options.embedded_keeper));
+  return Engine(std::make_shared<Implementation>(*std::move(core), options));
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }

@@ -23,7 +23,7 @@ bool LetterRetry::add(const DeadLetter& letter) {
                                     .level = *level,
                                     .payload = letters_.back().payload,
                                     .lease = letter.lease,
-                                    .durability = Durability::durable,
+                                    .durability = Durability::journaled,
                                     .options = *options};
   return letters_.size() < requests_.size() || flush();
 }
@@ -34,6 +34,10 @@ bool LetterRetry::flush() {
   std::array<JobId, Participant::most_in_batch> ids;
   const auto entered = participant_.enqueue_batch(std::span(requests_).first(letters_.size()), ids, room_wait);
   if (!entered) return stop(entered.error());
+  // A time of its own: the wait for room may have taken all of the other.
+  if (auto durable = participant_.wait_durable(participant_.ticket(), disk_wait); !durable) {
+    return stop(durable.error());
+  }
   std::vector<JobId> retried;
   for (std::size_t n = 0; n < *entered; ++n) retried.push_back(letters_[n].id);
   // The jobs are in: from here on a letter that stays means a second job, so it goes before anything is said.

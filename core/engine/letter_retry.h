@@ -35,6 +35,7 @@ class LetterRetry {
 
  private:
   static constexpr std::chrono::seconds room_wait{5};
+  static constexpr std::chrono::seconds disk_wait{10};
 
   /// Returns the job's own options, without delay and expiry.
   Result<JobOptions> options_of(const DeadLetter& letter);

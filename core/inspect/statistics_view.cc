@@ -7,6 +7,7 @@
 
 #include "core/base/handles.h"
 #include "core/inspect/status_view.h"
+#include "core/instance/keeper_stand.h"
 #include "core/levels/level_names.h"
 #include "core/table/job_table.h"
 #include "core/table/lease_slots.h"
@@ -282,6 +283,7 @@ class StatisticsView {
     const ParticipantEntry& entry = segment_->participant(*number);
     keeper.pid = static_cast<int>(entry.process_id.load());
     keeper.alive = EntryState::of(entry).state == ParticipantState::alive && is_alive(*number);
+    if (keeper.alive) keeper.trouble = keeper_trouble(*segment_);
     keeper.since = wall_time(signals.keeper_since_ns.load());
   }
 

@@ -10,6 +10,7 @@
 
 #include "core/flow_control/flow_view.h"
 #include "core/inspect/job_view.h"
+#include "core/instance/keeper_stand.h"
 #include "core/levels/level_names.h"
 #include "core/table/arena.h"
 #include "core/table/evictable.h"
@@ -148,6 +149,7 @@ void view_keeper(const Segment& segment, const std::function<bool(std::uint32_t)
   const ParticipantEntry& entry = segment.participant(*keeper);
   status.keeper_pid = static_cast<int>(entry.process_id.load());
   status.keeper_alive = EntryState::of(entry).state == ParticipantState::alive && is_alive(*keeper);
+  if (status.keeper_alive) status.keeper_trouble = keeper_trouble(segment);
   status.keeper_since = wall_time(segment.signals().keeper_since_ns.load());
 }
 

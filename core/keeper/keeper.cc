@@ -50,6 +50,12 @@ constexpr std::uint64_t expire_every_ns = 1 * ms;
 constexpr std::uint64_t serve_pause_ns = 2 * ms;
 constexpr std::uint64_t election_retry_ns = 1 * ms;
 constexpr std::uint64_t registration_retry_ns = 100 * ms;
+/// How long a process that does other things as well lets a dedicated keeper go first.
+constexpr std::uint64_t head_start_ns = 10 * ms;
+/// The interval at which a keeper asks for a dedicated one; and the time after it was elected though there is one,
+/// which may be stopped itself.
+constexpr std::uint64_t hand_over_every_ns = 1'000 * ms;
+constexpr std::uint64_t hand_over_again_ns = 60'000 * ms;
 /// The pause after a term that ended for lack of a resource.
 constexpr std::uint64_t failed_term_pause_ns = 1'000 * ms;
 /// About a millisecond of work: deaths are checked in between.
@@ -236,8 +242,11 @@ std::uint64_t KeeperWork::idle_ns() const noexcept {
   return idle;
 }
 
-Keeper::Keeper(std::shared_ptr<EngineCore> engine)
-    : engine_(std::move(engine)), thread_(start_engine_thread("ringmill-keeper", [this] { run(); })) {}
+Keeper::Keeper(std::shared_ptr<EngineCore> engine, bool is_dedicated)
+    : engine_(std::move(engine)),
+      still_keeper_(*engine_),
+      is_dedicated_(is_dedicated),
+      thread_(start_engine_thread("ringmill-keeper", [this] { run(); })) {}
 
 Keeper::~Keeper() {
   stop_.store(1);
@@ -249,15 +258,20 @@ Keeper::~Keeper() {
 void Keeper::run() noexcept {
   // The kernel wakes us on the CPU of the process that dies, where unmapping a big table takes milliseconds.
   ask_for_short_time_slices();
+  if (is_dedicated_) static_cast<void>(try_share_byte(engine_->locks.file(), dedicated_lock_byte));
   // Stands for election at least once, so that jobs of a process that ends at once are journaled.
   do {
     const Sign seen = sign_of_keeper();  // keep.B1
+    if ((seen.keeper == 0 || is_marked_dead(seen.robust_word)) && is_dedicated_there()) {
+      futex_wait(stop_, 0, head_start_ns);
+    }
     try {
       const auto elected = try_lock_byte(engine_->locks.file(), keeper_lock_byte);  // keep.B2
       if (elected && *elected) {
         keep();
       } else {
         stand_by(seen);
+        still_keeper_.look();
       }
     } catch (const std::exception& thrown) {  // before a term has begun
       unlock_byte(engine_->locks.file(), keeper_lock_byte);
@@ -265,6 +279,17 @@ void Keeper::run() noexcept {
       futex_wait(stop_, 0, failed_term_pause_ns);
     }
   } while (stop_.load() == 0);
+  if (is_dedicated_) unlock_byte(engine_->locks.file(), dedicated_lock_byte);
+}
+
+bool Keeper::is_dedicated_there() const noexcept {
+  return !is_dedicated_ && is_byte_locked_by_other(engine_->locks.file(), dedicated_lock_byte);
+}
+
+bool Keeper::hands_over(std::uint64_t now_ns) noexcept {
+  if (is_dedicated_ || now_ns < hand_over_at_ns_) return false;
+  hand_over_at_ns_ = now_ns + hand_over_every_ns;
+  return is_dedicated_there();
 }
 
 Keeper::Sign Keeper::sign_of_keeper() const noexcept {
@@ -308,6 +333,8 @@ void Keeper::keep() {
     return;
   }
   Signals& signals = engine_->segment.signals();
+  hand_over_at_ns_ = steady_clock_ns() + (is_dedicated_there() ? hand_over_again_ns : hand_over_every_ns);
+  signals.keeper_turned_at_ns.store(lease_clock_ns());  // it does not stand still: it has not begun
   signals.keeper_since_ns.store(wall_clock_ns());
   signals.keeper_participant.store(*number + 1);
   futex_wake(signals.keeper_participant.futex(), everybody);  // standbys watch our robust word from now on
@@ -345,6 +372,7 @@ bool Keeper::serve(std::uint32_t number) {
     const std::uint64_t now_ns = steady_clock_ns();
     const bool thorough = now_ns - last_thorough_ns >= thorough_every_ns;
     if (thorough) last_thorough_ns = now_ns;
+    if (thorough && hands_over(now_ns)) break;
     work.turn(thorough);
     burial.add(work.timers().burying());
     count_turn(signals, steady_clock_ns() - now_ns);

@@ -15,6 +15,7 @@
 #include "core/keeper/generation_limit.h"
 #include "core/keeper/process_watch.h"
 #include "core/keeper/reaper.h"
+#include "core/keeper/still_keeper.h"
 #include "core/keeper/table_scan.h"
 #include "core/keeper/timers.h"
 #include "core/keeper/trimming.h"
@@ -109,9 +110,12 @@ inline std::uint64_t longest_keeper_rest_ns = 50'000'000;
 /// The lock is free before the words change. So a standby that reads the new words in B1 gets the lock in B2, or
 /// another has it; one that has read the old words does not sleep in B3, or is woken by L4. Killed after L1 or L2: the
 /// kernel marks the robust word and wakes. Killed after L3: sleepers retry after longest_standby_ns.
+///
+/// A dedicated one (OpenOptions::dedicated_keeper) holds the lock `dedicated_lock_byte`, shared, while it lives. The
+/// others leave office for it, and let it go first in B2. Both only make it likelier that it keeps.
 class Keeper {
  public:
-  explicit Keeper(std::shared_ptr<EngineCore> engine);
+  explicit Keeper(std::shared_ptr<EngineCore> engine, bool is_dedicated = false);
   ~Keeper();
   Keeper(const Keeper&) = delete;
   Keeper& operator=(const Keeper&) = delete;
@@ -133,12 +137,19 @@ class Keeper {
   bool serve(std::uint32_t number);
   void say(const Error& error) noexcept;
   void leave_office(std::uint32_t number) noexcept;
+  /// Whether a dedicated one lives that is not this process.
+  bool is_dedicated_there() const noexcept;
+  /// Whether this term ends because a dedicated one stands by. Asks the kernel once in a while.
+  bool hands_over(std::uint64_t now_ns) noexcept;
   Sign sign_of_keeper() const noexcept;
   void stand_by(Sign seen) noexcept;
   void wait(std::uint32_t bell, std::uint64_t ns) noexcept;
 
   std::shared_ptr<EngineCore> engine_;
   std::atomic<bool> keeps_{false};
+  StillKeeper still_keeper_;
+  const bool is_dedicated_;
+  std::uint64_t hand_over_at_ns_ = 0;  // not before; of the thread alone
   std::string said_;  // the last reason against its keeping that was logged; of its thread
   std::atomic<std::uint32_t> stop_{0};
   bool has_said_ = false;  // why a term failed; of the thread alone

@@ -140,13 +140,14 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
     }
     to_device |= durability == Durability::durable;
   }
+  const std::uint64_t device_end = Producer::device_end_ns(to_device, wait_ns);
+  const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   if (to_journal && !journal_accepts(context_.segment)) {
     if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return goes_on;
   }
   std::vector<FreeCells::Filling> filled(jobs.size());
   std::vector<JobId> parents;
   std::vector<bool> has_children(jobs.size(), false);
-  const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   LevelsCountedIn counted(context_);
   if (auto in = count_in(checked, counted, end_ns); !in) return in;
   if (auto taken = take_all(jobs, checked, filled, FreeCells::Taker::producer, end_ns); !taken) return taken;
@@ -187,7 +188,7 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
   counted.note_published();
   context_.entry.bundle.store(0);  // lead.L4
   count_more(context_.entry.enqueued, jobs.size());
-  if (to_device) return producer_.reach_device(wait_ns);
+  if (device_end != 0) return producer_.reach_device(device_end);
   return {};
 }
 

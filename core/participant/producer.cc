@@ -141,25 +141,30 @@ inline void Producer::count_enqueued(std::span<const Checked> jobs, bool differ)
   for (const Checked& job : jobs) run.add(pair_of(job));
 }
 
-Result<void> Producer::reach_device(std::uint64_t wait_ns) {
+Result<void> Producer::reach_device(std::uint64_t end_ns) {
   const DurabilityTicket ticket = tickets_.ticket();
   const Away away(context_);
-  return tickets_.wait_durable(ticket, std::max(wait_ns, least_durable_wait_ns));
+  const std::uint64_t now_ns = steady_clock_ns();
+  auto reached = tickets_.wait_durable(ticket, end_ns - std::min(now_ns, end_ns));
+  if (reached || reached.error().code() != ErrorCode::timed_out) return reached;
+  return std::unexpected(
+      Error(ErrorCode::not_durable, "the job is in, and not on the disk yet", tickets_.why_not_durable()));
 }
 
 inline Result<FreeCells::Filling> Producer::take_and_fill(const JobRequest& request, const Checked& checked,
                                                           std::uint32_t inline_room, std::uint64_t wait_ns) {
-  if (request.durability != Durability::memory && !journal_accepts(context_.segment)) {
-    const Away away(context_);
-    if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
-  }
-  FreeCells::Filling filling;
-  const bool is_large = request.payload.size() > inline_room;
   std::uint64_t end_ns = 0;  // known when we have to wait
   const auto wait_end_ns = [&end_ns, wait_ns] {
     if (end_ns == 0 && wait_ns != 0) end_ns = later_by(steady_clock_ns(), wait_ns);
     return end_ns;
   };
+  if (request.durability != Durability::memory && !journal_accepts(context_.segment)) {
+    static_cast<void>(wait_end_ns());
+    const Away away(context_);
+    if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
+  }
+  FreeCells::Filling filling;
+  const bool is_large = request.payload.size() > inline_room;
   while (true) {
     while (!context_.free_cells.take(filling, checked.level())) {  // enq.N1
       if (auto room = wait_for_space(checked.level(), wait_end_ns()); !room) return std::unexpected(room.error());
@@ -180,12 +185,13 @@ Result<JobId> Producer::enqueue(const JobRequest& request, std::uint64_t wait_ns
   if (is_bounded(context_.segment, checked.level())) [[unlikely]] {
     return enqueue_bounded(request, checked, wait_ns);
   }
+  const std::uint64_t device_end = device_end_ns(request.durability == Durability::durable, wait_ns);
   const auto filling = take_and_fill(request, checked, check_.inline_room(request, checked), wait_ns);
   if (!filling) return std::unexpected(filling.error());
   JobId id;
   publish(std::span(&*filling, 1), &request, &checked, &id);
-  if (request.durability == Durability::durable) {
-    if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
+  if (device_end != 0) {
+    if (auto reached = reach_device(device_end); !reached) return std::unexpected(reached.error());
   }
   return id;
 } catch (const std::exception& thrown) {  // here and not in the public call, which stays a mere jump
@@ -223,13 +229,15 @@ Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests
   if (const JobRequest* refused = first_refused(requests, all_checked.data(), needs)) {
     return std::unexpected(check_.refusal_of(*refused));
   }
+  const std::uint64_t device_end = device_end_ns(needs.to_device(), wait_ns);
+  if (device_end != 0) std::ranges::fill(ids, JobId());  // after not_durable they tell which jobs are in
+  const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   if (needs.to_journal() && !journal_accepts(context_.segment)) {
     const Away away(context_);
     if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return std::unexpected(goes_on.error());
   }
   if (needs.has_bounded) [[unlikely]]
-    return enqueue_batch_bounded(requests, ids, wait_ns);
-  const std::uint64_t end_ns = wait_ns == 0 ? 0 : steady_clock_ns() + wait_ns;
+    return enqueue_batch_bounded(requests, ids, end_ns, device_end);
   const std::uint64_t wall_ns = wall_clock_ns();
   FreeCells& free_cells = context_.free_cells;
   const std::span<const Checked> checked = std::span(all_checked).first(requests.size());
@@ -270,8 +278,8 @@ Result<std::size_t> Producer::enqueue_batch(std::span<const JobRequest> requests
       break;
     }
   }
-  if (needs.to_device()) {
-    if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
+  if (device_end != 0) {
+    if (auto reached = reach_device(device_end); !reached) return std::unexpected(reached.error());
   }
   return done;
 }
@@ -314,6 +322,7 @@ Result<FreeCells::Filling> Producer::take_counted(const JobRequest& request, con
 }
 
 Result<JobId> Producer::enqueue_bounded(const JobRequest& request, const Checked& checked, std::uint64_t wait_ns) {
+  const std::uint64_t device_end = device_end_ns(request.durability == Durability::durable, wait_ns);
   JobId id;
   {
     CountedIn counted(context_, checked.level());
@@ -322,22 +331,29 @@ Result<JobId> Producer::enqueue_bounded(const JobRequest& request, const Checked
     publish(std::span(&*filling, 1), &request, &checked, &id);
     counted.note_published();
   }
-  if (request.durability == Durability::durable) {
-    if (auto reached = reach_device(wait_ns); !reached) return std::unexpected(reached.error());
+  if (device_end != 0) {
+    if (auto reached = reach_device(device_end); !reached) return std::unexpected(reached.error());
   }
   return id;
 }
 
 Result<std::size_t> Producer::enqueue_batch_bounded(std::span<const JobRequest> requests, std::span<JobId> ids,
-                                                    std::uint64_t wait_ns) {
-  const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
-  for (std::size_t done = 0; done < requests.size(); ++done) {
+                                                    std::uint64_t end_ns, std::uint64_t device_end) {
+  std::size_t done = 0;
+  for (; done < requests.size(); ++done) {
     const std::uint64_t now_ns = end_ns == 0 ? 0 : steady_clock_ns();
-    const auto id = enqueue(requests[done], end_ns - std::min(now_ns, end_ns));
-    if (!id) return done == 0 ? Result<std::size_t>(std::unexpected(id.error())) : done;
+    JobRequest request = requests[done];
+    // The batch waits for the device, once.
+    if (request.durability == Durability::durable) request.durability = Durability::journaled;
+    const auto id = enqueue(request, end_ns - std::min(now_ns, end_ns));
+    if (!id && done == 0) return std::unexpected(id.error());
+    if (!id) break;
     ids[done] = *id;
   }
-  return requests.size();
+  if (device_end != 0) {
+    if (auto reached = reach_device(device_end); !reached) return std::unexpected(reached.error());
+  }
+  return done;
 }
 
 void Producer::place(const FreeCells::Filling& filling, const JobRequest& request, const Checked& checked,

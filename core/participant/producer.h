@@ -52,8 +52,15 @@ class Producer {
   Result<void> wait_for_level(const LevelCount& level, std::uint32_t count, std::uint32_t named, std::uint64_t end_ns);
   /// Pushes the hint of a job that has its word: enq.N5 and enq.N6.
   void place(const FreeCells::Filling& filling, const JobRequest& request, const Checked& checked, JobId id) noexcept;
-  /// Waits until the device has what was enqueued last.
-  Result<void> reach_device(std::uint64_t wait_ns);
+  /// When a call that waits for the device ends at the latest, on the steady clock; 0: it does not wait for that.
+  static std::uint64_t device_end_ns(bool to_device, std::uint64_t wait_ns) noexcept {
+    if (!to_device) [[likely]]
+      return 0;
+    return later_by(steady_clock_ns(), wait_ns == 0 ? device_wait_ns : wait_ns);
+  }
+  /// Waits until the device has what was enqueued last. Errors: not_durable, journal_failed, no_space, not_found (the
+  /// engine was removed).
+  Result<void> reach_device(std::uint64_t end_ns);
   /// Waits until a free cell is listed that jobs of this level may take. `end_ns` is of the steady clock; zero: does
   /// not wait. Errors: would_block (no wait was asked for, or wake() was called), timed_out, not_found (the engine was
   /// removed).
@@ -63,11 +70,15 @@ class Producer {
   Error no_room(std::uint32_t level, FreeCells::Taker taker, ErrorCode code) const;
 
  private:
+  /// How long a durable job waits for the device if its caller names no time.
+  static constexpr std::uint64_t device_wait_ns = 10'000'000'000;
+
   /// enqueue() and enqueue_batch() where a level is bounded: the way of take_filled(), one by one.
   [[gnu::noinline]] Result<JobId> enqueue_bounded(const JobRequest& request, const Checked& checked,
                                                   std::uint64_t wait_ns);
   [[gnu::noinline]] Result<std::size_t> enqueue_batch_bounded(std::span<const JobRequest> requests,
-                                                              std::span<JobId> ids, std::uint64_t wait_ns);
+                                                              std::span<JobId> ids, std::uint64_t end_ns,
+                                                              std::uint64_t device_end);
   Result<FreeCells::Filling> take_counted(const JobRequest& request, const Checked& checked, std::uint32_t inline_room,
                                           std::uint64_t wait_ns, CountedIn& counted);
   /// Takes and fills a cell, without a look at the level's bound.

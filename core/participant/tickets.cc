@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "core/instance/keeper_stand.h"
 #include "ipc/file.h"
 #include "ipc/futex.h"
 #include "ipc/pause.h"
@@ -62,6 +63,13 @@ std::optional<Error> trouble_of(const JournalWords& journal) {
 
 DurabilityTicket DurabilityTickets::ticket() const noexcept { return {segment_.journal().round_started.load() + 1}; }
 
+std::string DurabilityTickets::why_not_durable() const {
+  if (const std::string trouble = keeper_trouble(segment_); !trouble.empty()) {
+    return "the keeper, " + trouble + "; continue that process, or end it: the next one keeps";
+  }
+  return "the disk is slow, or no process keeps (`ringmill status` shows both)";
+}
+
 Result<bool> DurabilityTickets::is_durable(DurabilityTicket ticket) const {
   const JournalWords& journal = segment_.journal();
   if (journal.round_durable.load() >= ticket.round) return true;
@@ -95,8 +103,7 @@ Result<void> DurabilityTickets::wait_durable(DurabilityTicket ticket, std::uint6
     if (segment_.signals().removed.load() != 0)
       return std::unexpected(Error(ErrorCode::not_found, "the engine was removed"));
     if (now_ns >= end_ns) {
-      return std::unexpected(Error(ErrorCode::timed_out, "not durable yet",
-                                   "the disk is slow, or no process keeps (`ringmill status` shows both)"));
+      return std::unexpected(Error(ErrorCode::timed_out, "not durable yet", why_not_durable()));
     }
     if (spins) {
       for (int n = 0; n < 8; ++n) pause_while_spinning();

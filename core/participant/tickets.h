@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -41,6 +42,8 @@ class DurabilityTickets {
   Result<void> wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns);
   /// Returns whether the ticket's round is on the disk. Errors: journal_failed, no_space.
   Result<bool> is_durable(DurabilityTicket ticket) const;
+  /// What may hold a round up: the keeper stands still, none lives, the disk is slow. For people.
+  std::string why_not_durable() const;
   /// Keeps `done` until poll_durable() finds that the ticket is durable, or can not become so.
   void when_durable(DurabilityTicket ticket, std::function<void(Result<void>)> done);
   /// Makes the calls that are due. Returns how many are left.

@@ -36,10 +36,11 @@ Result<UniqueJob> UniqueProducer::enqueue(const JobRequest& request, std::string
   if (unique.payload.size() > room && !context_.has_arena()) {
     return std::unexpected(RequestCheck::too_large_for_cell(unique, room));
   }
+  const std::uint64_t device_end = Producer::device_end_ns(unique.durability == Durability::durable, wait_ns);
   const UniqueKey hash = UniqueKey::of(key);
   UniqueJobs jobs(context_.segment);
   for (std::uint32_t losses = 0;; ++losses) {
-    if (const auto there = jobs.find(hash, JobId())) return finish({*there, false}, unique, wait_ns);
+    if (const auto there = jobs.find(hash, JobId())) return finish({*there, false}, unique, device_end);
     CountedIn counted(context_, checked.level());
     const auto filling = producer_.take_filled(unique, checked, room, wait_ns, counted);
     if (!filling) return std::unexpected(filling.error());
@@ -53,11 +54,11 @@ Result<UniqueJob> UniqueProducer::enqueue(const JobRequest& request, std::string
     if (*other) {
       jobs.give_way(hash, id);
       context_.take_back(*filling);
-      return finish({**other, false}, unique, wait_ns);
+      return finish({**other, false}, unique, device_end);
     }
     if (publish(*filling, unique, checked, id)) {  // uniq.U5
       counted.note_published();
-      return finish({id, true}, unique, wait_ns);
+      return finish({id, true}, unique, device_end);
     }
     jobs.give_way(hash, id);
     context_.free_cells.keep_back(filling->index);
@@ -98,10 +99,10 @@ bool UniqueProducer::publish(const FreeCells::Filling& filling, const JobRequest
   return true;
 }
 
-Result<UniqueJob> UniqueProducer::finish(UniqueJob job, const JobRequest& request, std::uint64_t wait_ns) {
+Result<UniqueJob> UniqueProducer::finish(UniqueJob job, const JobRequest& request, std::uint64_t device_end_ns) {
   if (!job.is_new && request.durability != Durability::memory) context_.settling.mark_changed(index_of(job.id));
-  if (request.durability == Durability::durable) {
-    if (auto reached = producer_.reach_device(wait_ns); !reached) return std::unexpected(reached.error());
+  if (device_end_ns != 0) {
+    if (auto reached = producer_.reach_device(device_end_ns); !reached) return std::unexpected(reached.error());
   }
   return job;
 }

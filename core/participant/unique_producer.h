@@ -38,7 +38,7 @@ class UniqueProducer {
   bool publish(const FreeCells::Filling& filling, const JobRequest& request, const Checked& checked, JobId id) noexcept;
   /// Waits for the device if the request asks for it. Another producer's job may not be durable yet, and that producer
   /// may be just before its own mark: a ticket that is taken from here on covers it.
-  Result<UniqueJob> finish(UniqueJob job, const JobRequest& request, std::uint64_t wait_ns);
+  Result<UniqueJob> finish(UniqueJob job, const JobRequest& request, std::uint64_t device_end_ns);
 
   ParticipantContext& context_;
   const RequestCheck& check_;

@@ -42,6 +42,7 @@ enum class ErrorCode {
   corrupt,                ///< shared memory or a file contradicts itself.
   no_space,               ///< the tmpfs or the disk is too small.
   journal_failed,         ///< the disk failed: nothing more becomes durable. The text says how, and what to do.
+  not_durable,            ///< the jobs are in, and the disk did not have them within the wait. No retry is needed.
   out_of_memory,          ///< this process gets no more memory. Jobs enqueued before stay, as with timed_out.
   busy,                   ///< participants live, or another process holds the engine's lock.
   system,                 ///< a system call failed; the text has its name and reason.

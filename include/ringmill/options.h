@@ -87,8 +87,13 @@ struct LevelOptions {
 
 struct OpenOptions {
   /// Run the keeper in a thread of this process whenever no other process does. Leave it on, unless `ringmill keeper`
-  /// runs as a daemon or the process only reads.
+  /// runs as a daemon or the process only reads. A process that may be stopped for long should not keep: see
+  /// docs/operations.md, "A keeper that stands still".
   bool embedded_keeper = true;
+  /// This process does nothing but keep, as `ringmill keeper` does. A keeper embedded in another process hands over to
+  /// it. If it keeps, and is stopped or frozen for 10 s, a process that stands by kills it (SIGKILL) and keeps instead.
+  /// Has no effect without `embedded_keeper`.
+  bool dedicated_keeper = false;
   /// Leave the segment in core dumps. A dump of a large mapping delays every sign of this process's death by as long as
   /// it takes.
   bool dump_segment = false;

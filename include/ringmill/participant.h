@@ -216,11 +216,13 @@ class Participant {
   /// Returns the number of the registry entry; tools show it.
   int number() const noexcept;
 
-  /// Puts one job into its level. A worker may claim it before this call returns. Errors: would_block (the table, the
-  /// level, or for a long payload the arena is full, or the journal is behind because the disk does not keep up; and
-  /// `wait` is zero, or wake() ended it), timed_out (the same, for longer than `wait`), too_large, invalid_argument,
-  /// level_removed, not_found (the engine was removed), journal_failed and no_space (Durability::durable: as
-  /// wait_durable(); the job is in all the same), out_of_memory.
+  /// Puts one job into its level. A worker may claim it before this call returns. `wait` bounds the whole call: the
+  /// wait for room, and with Durability::durable that for the disk. A durable job without a `wait` waits for no room,
+  /// and up to 10 s for the disk. Errors: would_block (the table, the level, or for a long payload the arena is full,
+  /// or the journal is behind because the disk does not keep up; and `wait` is zero, or wake() ended it), timed_out
+  /// (the same, for longer than `wait`), too_large, invalid_argument, level_removed, not_found (the engine was
+  /// removed), out_of_memory. With Durability::durable also, and then the job is in: not_durable (the disk does not
+  /// have it yet; the text says if the keeper stands still), journal_failed and no_space (as wait_durable()).
   [[nodiscard]] Result<JobId> enqueue(const JobRequest& request,
                                       std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
 

@@ -130,6 +130,8 @@ struct KeeperStatistics {
   std::chrono::nanoseconds longest_turn{0};
   /// Since its last turn has ended. It rests for at most 50 ms. Nothing: there was no turn.
   std::optional<std::chrono::nanoseconds> last_turn_ago;
+  /// As EngineStatus::keeper_trouble.
+  std::string trouble;
 };
 
 struct EngineStatistics {

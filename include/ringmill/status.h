@@ -131,6 +131,9 @@ struct EngineStatus {
   int keeper_pid = 0;
   bool keeper_alive = false;
   std::chrono::system_clock::time_point keeper_since{};
+  /// Empty while the keeper works, or if none lives; else for how long it has stood still, and why: it is stopped,
+  /// frozen, waits for the disk. Nothing becomes durable then, and nothing is handed over.
+  std::string keeper_trouble;
   std::uint64_t memory_bytes = 0;
   /// Of the capacity.
   std::uint64_t cells_free = 0;

@@ -238,6 +238,11 @@ TEST_F(EnqueueCommand, taking_back_rules_that_are_not_there_takes_no_name_of_a_k
   EXPECT_EQ(status()["names"], before);
 }
 
+TEST_F(EnqueueCommand, one_that_declines_to_keep_never_keeps) {
+  EXPECT_EQ(on_engine("enqueue", {"--kind", "k", "--payload", "x", "--no-keeper"}).exit_code, 0);
+  EXPECT_TRUE(status()["keeper"]["pid"].is_null());
+}
+
 TEST_F(EnqueueCommand, a_caller_that_waits_for_its_job_holds_no_entry) {
   Command keeper(words_for("keeper", {"--foreground"}));
   ASSERT_TRUE(await([this] { return !status()["keeper"]["pid"].is_null(); }));

@@ -36,7 +36,7 @@ TEST_F(LookCommand, status_has_the_keys_of_the_contract) {
                                               "most", "paused", "paused_since"}));
   EXPECT_EQ(keys_of(json["totals"]),
             (Keys{"enqueued", "completed", "failed", "retried", "dead", "worker_lost", "lease_expired", "cancelled"}));
-  EXPECT_EQ(keys_of(json["keeper"]), (Keys{"pid", "alive", "since"}));
+  EXPECT_EQ(keys_of(json["keeper"]), (Keys{"pid", "alive", "trouble", "since"}));
   EXPECT_EQ(keys_of(json["memory"]), (Keys{"bytes", "cells_free", "cells_used", "arena_bytes", "arena_used"}));
   EXPECT_EQ(keys_of(json["journal"]), (Keys{"mode", "segments", "bytes", "limit", "durable_lag_us", "bytes_per_s",
                                             "last_error", "bytes_written", "records_written", "jobs_elided", "note"}));

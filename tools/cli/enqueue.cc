@@ -46,6 +46,7 @@ struct EnqueueWords {
   bool chain = false;
   bool wait = false;
   bool quiet = false;
+  bool no_keeper = false;
 
   /// Linked jobs are enqueued all or none.
   bool are_linked() const noexcept { return !after.empty() || chain || !callback.empty(); }
@@ -108,14 +109,16 @@ class Enqueueing {
   std::optional<Stop> flush() {
     if (count_ == 0) return std::nullopt;
     const std::size_t asked = std::exchange(count_, 0);
-    const auto done = participant_.enqueue_batch(std::span(requests_).first(asked), ids_, words_.room_wait);
+    ids_.fill(JobId());
+    auto done = participant_.enqueue_batch(std::span(requests_).first(asked), ids_, words_.room_wait);
+    if (!done && done.error().code() == ErrorCode::not_durable) {
+      note_entered(static_cast<std::size_t>(std::ranges::find(ids_, JobId()) - ids_.begin()));
+    }
     if (!done && done.error().code() != ErrorCode::would_block && done.error().code() != ErrorCode::timed_out) {
       return Stop{exit_code_of(done.error().code()), done.error().message()};
     }
     const std::size_t entered = done.value_or(0);
-    total_ += entered;
-    for (std::size_t n = 0; n < entered && !words_.quiet; ++n) output_.line(ids_[n].to_string());
-    output_.flush();
+    note_entered(entered);
     if (entered == asked) return std::nullopt;
     return engine_is_full(done ? "the engine is full" : done.error().message());
   }
@@ -172,6 +175,13 @@ class Enqueueing {
     }
     graph_.wait_for(node, after);
     return std::nullopt;
+  }
+
+  /// The first ones of ids_.
+  void note_entered(std::size_t count) {
+    total_ += count;
+    for (std::size_t n = 0; n < count && !words_.quiet; ++n) output_.line(ids_[n].to_string());
+    output_.flush();
   }
 
   Stop engine_is_full(std::string_view why) const {
@@ -328,7 +338,7 @@ int run_enqueue(EnqueueWords words) {
     constexpr std::chrono::nanoseconds most = std::chrono::days(3650);  // the most that a result is kept
     words.options.keep_result = std::clamp(words.wait_timeout.value_or(least), least, most);
   }
-  auto engine = Engine::open(words.directory);
+  auto engine = Engine::open(words.directory, {.embedded_keeper = !words.no_keeper});
   if (!engine) return fail("enqueue", engine.error());
   auto participant = engine->attach(Role::producer);
   if (!participant) return fail("enqueue", participant.error());
@@ -399,6 +409,7 @@ Command add_enqueue(CLI::App& program) {
   auto* wait = app->add_flag("--wait", words->wait, "Wait for the job's end and print its result, not its id");
   add_duration(*app, "--wait-timeout", words->wait_timeout, "Wait at most this long (for ever)")->needs(wait);
   app->add_flag("--quiet", words->quiet, "Print only the count");
+  app->add_flag("--no-keeper", words->no_keeper, "Never be the engine's keeper: another process keeps");
   app->footer(
       "Exit code 1: the engine stayed full; standard error says how many jobs were enqueued. With --wait also: the\n"
       "job is dead or cancelled, or not over in time; standard error says which. --wait keeps the result while it\n"

@@ -77,7 +77,7 @@ std::string await_election(const Engine& engine) {
 
 int keep_in_foreground(const std::filesystem::path& directory) {
   const sigset_t signals = block_end_signals();
-  const auto engine = Engine::open(directory);
+  const auto engine = Engine::open(directory, {.dedicated_keeper = true});
   if (!engine) return fail("keeper", engine.error());
   const auto folder = Directory::open(directory);
   if (!folder) return fail("keeper", folder.error());
@@ -103,7 +103,7 @@ int keep_in_background(const std::filesystem::path& directory, const File& repor
   const sigset_t signals = block_end_signals();
   spdlog::drop("ringmill");  // --log json is about standard error
   spdlog::syslog_logger_mt("ringmill", "ringmill-keeper", LOG_PID, LOG_DAEMON);
-  const auto engine = Engine::open(directory);
+  const auto engine = Engine::open(directory, {.dedicated_keeper = true});
   if (!engine) {
     // The parent's standard error is still ours.
     return fail("keeper", engine.error());

@@ -29,6 +29,7 @@ int exit_code_of(ErrorCode code) noexcept {
     case ErrorCode::corrupt:
     case ErrorCode::no_space:
     case ErrorCode::journal_failed:
+    case ErrorCode::not_durable:
     case ErrorCode::out_of_memory:
     case ErrorCode::system:
       break;

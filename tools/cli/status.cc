@@ -49,6 +49,7 @@ Json status_json(const EngineStatus& status) {
   const bool elected = status.keeper_pid != 0;
   json["keeper"] = {{"pid", elected ? Json(status.keeper_pid) : Json()},
                     {"alive", status.keeper_alive},
+                    {"trouble", status.keeper_trouble.empty() ? Json() : Json(status.keeper_trouble)},
                     {"since", elected ? time_json(status.keeper_since) : Json()}};
   json["results"] = {{"count", status.results.count},
                      {"bytes", status.results.bytes},
@@ -105,6 +106,7 @@ Result<DeadLetterTotals> dead_letter_totals(const std::filesystem::path& directo
 std::string keeper_text(const EngineStatus& status) {
   if (status.keeper_pid == 0) return "none: the next process that opens the engine keeps";
   const std::string since = " since " + time_text(status.keeper_since);
+  if (!status.keeper_trouble.empty()) return "STANDS STILL: " + status.keeper_trouble + ";" + since;
   if (status.keeper_alive) return fmt::format("process {}{}", status.keeper_pid, since);
   return fmt::format("process {}{} is gone: the next process that opens the engine keeps", status.keeper_pid, since);
 }

@@ -56,9 +56,10 @@ enum {
   RM_JOURNAL_FAILED = 17,
   RM_OUT_OF_MEMORY = 18,
   RM_BUSY = 19,
-  RM_SYSTEM = 20,     /* a system call failed; the text has its name and reason */
-  RM_DETACHED = 1000, /* the participant was detached or abandoned before */
-  RM_NOT_HELD = 1001  /* no lease of this participant: it was settled before, or is another's */
+  RM_SYSTEM = 20,      /* a system call failed; the text has its name and reason */
+  RM_NOT_DURABLE = 21, /* the jobs are in, and the disk did not have them within the wait. No retry is needed */
+  RM_DETACHED = 1000,  /* the participant was detached or abandoned before */
+  RM_NOT_HELD = 1001   /* no lease of this participant: it was settled before, or is another's */
 };
 
 /* The name of a code as messages have it, "would_block"; "unknown" for others. Any thread, signal. */
@@ -104,7 +105,8 @@ typedef struct rm_create_options {
 
 enum {
   RM_OPEN_NO_KEEPER = 1, /* starts no thread: another process keeps, as `ringmill keeper` does. For parents that fork */
-  RM_OPEN_DUMP_SEGMENT = 2 /* leaves the shared memory in core dumps */
+  RM_OPEN_DUMP_SEGMENT = 2,    /* leaves the shared memory in core dumps */
+  RM_OPEN_DEDICATED_KEEPER = 4 /* this process does nothing but keep: others hand over to it, and kill it if it stops */
 };
 
 typedef struct rm_open_options {
@@ -210,8 +212,9 @@ typedef struct rm_request {
 } rm_request;
 
 /* Enqueues up to RM_MOST_BATCH jobs, in order. *done: how many have an id in `ids`, also after an error. Owner.
- * RM_WOULD_BLOCK, RM_TIMED_OUT (no room for all), RM_TOO_LARGE, RM_INVALID_ARGUMENT, RM_LEVEL_REMOVED (no job is in).
- * */
+ * `wait_ns` bounds the call, the disk included; with 0 a durable job waits up to 10 s for the disk.
+ * RM_WOULD_BLOCK, RM_TIMED_OUT (no room for all), RM_TOO_LARGE, RM_INVALID_ARGUMENT, RM_LEVEL_REMOVED (no job is in),
+ * RM_NOT_DURABLE (all are in). */
 RM_API rm_code rm_enqueue(rm_participant* participant, const rm_request* requests, uint32_t count, rm_id* ids,
                           uint32_t* done, int64_t wait_ns, rm_error* error);
 /* Enqueues one, unless a job of this key lives, or ended less than its `unique_for_ms` ago: then *id is that job, and

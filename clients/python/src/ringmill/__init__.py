@@ -24,6 +24,7 @@ from ._errors import (
     LeaseLost,
     LevelRemoved,
     NoSpace,
+    NotDurable,
     NotFound,
     NotHeld,
     OutOfMemory,
@@ -50,9 +51,9 @@ __version__ = version()
 __all__ = [
     "AfterFork", "AlreadyExists", "App", "AsyncWorker", "Batch", "Busy", "Call", "Cancelled", "Chain", "Context",
     "Corrupt", "Detached", "Engine", "Error", "Executor", "Full", "Group", "GroupResult", "Incompatible",
-    "InvalidArgument", "Job", "JobInfo", "JournalFailed", "LeaseLost", "LevelRemoved", "NoSpace", "NotFound",
-    "NotHeld", "OutOfMemory", "Participant", "PermissionDenied", "Reject", "Result", "Retry", "Signature", "Snooze",
-    "Stale", "SystemFailed", "Task", "TaskCancelled", "TaskError", "TimedOut", "TooLarge", "TooManyParticipants",
-    "Worker", "WrongThread", "as_completed", "as_completed_async", "chain", "chord", "create", "current", "group",
-    "remove", "version",
+    "InvalidArgument", "Job", "JobInfo", "JournalFailed", "LeaseLost", "LevelRemoved", "NoSpace", "NotDurable",
+    "NotFound", "NotHeld", "OutOfMemory", "Participant", "PermissionDenied", "Reject", "Result", "Retry", "Signature",
+    "Snooze", "Stale", "SystemFailed", "Task", "TaskCancelled", "TaskError", "TimedOut", "TooLarge",
+    "TooManyParticipants", "Worker", "WrongThread", "as_completed", "as_completed_async", "chain", "chord", "create",
+    "current", "group", "remove", "version",
 ]  # fmt: skip

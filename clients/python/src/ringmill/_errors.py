@@ -93,6 +93,12 @@ class JournalFailed(Error):
     code = "journal_failed"
 
 
+class NotDurable(Error):
+    """The jobs are in, and the disk did not have them in time. No retry is needed."""
+
+    code = "not_durable"
+
+
 class OutOfMemory(Error, MemoryError):
     code = "out_of_memory"
 
@@ -140,7 +146,7 @@ _BY_CODE: dict[str, type[Error]] = {
     for each in (
         Full, TimedOut, NotFound, AlreadyExists, InvalidArgument, TooLarge, LevelRemoved, LeaseLost, WrongThread,
         AfterFork, TooManyParticipants, PermissionDenied, Incompatible, Stale, Corrupt, NoSpace, JournalFailed,
-        OutOfMemory, Busy, SystemFailed, Detached, NotHeld,
+        NotDurable, OutOfMemory, Busy, SystemFailed, Detached, NotHeld,
     )
 }  # fmt: skip
 
