@@ -51,7 +51,7 @@ constexpr std::uint64_t serve_pause_ns = 2 * ms;
 constexpr std::uint64_t election_retry_ns = 1 * ms;
 constexpr std::uint64_t registration_retry_ns = 100 * ms;
 /// How long a process that does other things as well lets a dedicated keeper go first.
-constexpr std::uint64_t head_start_ns = 10 * ms;
+constexpr std::uint64_t head_start_ns = 3 * ms;
 /// The interval at which a keeper asks for a dedicated one; and the time after it was elected though there is one,
 /// which may be stopped itself.
 constexpr std::uint64_t hand_over_every_ns = 1'000 * ms;
@@ -89,6 +89,7 @@ void KeeperWork::turn(bool thorough) {
   scan_if_needed();
   if (!scan_.is_running()) trimming_.turn(steady_clock_ns());
   if (!thorough) return;
+  taking_back_.look();
   notice_unlinked();
   notice_deleted_directory();
   notice_clock_step();

@@ -17,6 +17,7 @@
 #include "core/keeper/reaper.h"
 #include "core/keeper/still_keeper.h"
 #include "core/keeper/table_scan.h"
+#include "core/keeper/taking_back.h"
 #include "core/keeper/timers.h"
 #include "core/keeper/trimming.h"
 
@@ -37,7 +38,8 @@ class KeeperWork {
         timers_(engine.segment, reaper_),
         scan_(engine, reaper_, timers_),
         generation_limit_(engine),
-        trimming_(engine.segment, number) {}
+        trimming_(engine.segment, number),
+        taking_back_(engine.segment, reaper_) {}
 
   /// Takes one turn. If `thorough`, it also asks the kernel about the entries whose turn it is, and does what is done
   /// at intervals.
@@ -79,6 +81,7 @@ class KeeperWork {
   TableScan scan_;
   GenerationLimit generation_limit_;
   Trimming trimming_;
+  TakingBack taking_back_;
   FlowRulesWatch rules_;
   TableScan::Owners dead_;
   bool more_is_due_ = false;
@@ -150,7 +153,7 @@ class Keeper {
   StillKeeper still_keeper_;
   const bool is_dedicated_;
   std::uint64_t hand_over_at_ns_ = 0;  // not before; of the thread alone
-  std::string said_;  // the last reason against its keeping that was logged; of its thread
+  std::string said_;                   // the last reason against its keeping that was logged; of its thread
   std::atomic<std::uint32_t> stop_{0};
   bool has_said_ = false;  // why a term failed; of the thread alone
   std::thread thread_;

@@ -187,6 +187,13 @@ void Reaper::retry(CellIndex index, StateWord word, const LeaseSlot* slot, std::
   settling_.tally().count(&PairCounts::retried, pair);
 }
 
+bool Reaper::take_back(CellIndex index, StateWord word) noexcept {
+  const std::uint16_t attempts = settling_.table().header(index).attempts.load();
+  if (!settle(index, word, {.outcome = Outcome::requeue, .attempts = attempts})) return false;
+  count_one(me_->released);
+  return true;
+}
+
 void Reaper::expire_job(CellIndex index, StateWord word) noexcept { bury(index, word, DeathCause::expired, {}); }
 
 void Reaper::bury(CellIndex index, StateWord word, DeathCause cause, std::string_view text) noexcept {

@@ -45,6 +45,8 @@ class Reaper {
   void apply_rule(CellIndex index, StateWord word, std::uint32_t owner) noexcept;
   /// D7.
   void release_entry(std::uint32_t number) noexcept;
+  /// Ends a lease whose job has not begun, as a release does. Returns false if `word` does not stand there any more.
+  bool take_back(CellIndex index, StateWord word) noexcept;
 
   /// Revokes the leases of one living participant whose deadline has passed; returns the next deadline, or no_deadline.
   static constexpr std::uint64_t no_deadline = ~std::uint64_t{0};

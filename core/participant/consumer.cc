@@ -34,6 +34,8 @@ Result<void> Consumer::subscribe(const ClaimOptions& options) {
 Result<Job> Consumer::claim(Participant& self, std::uint64_t wait_ns) try {
   Result<Job> result;  // the only one, so that it is made where the caller finds it
   Patience patience{.wait_ns = wait_ns};
+  if (context_.leases_may_be_taken) [[unlikely]]
+    secure_window();
   while (true) {
     if (window_.is_empty()) {
       if (auto more = claim_in_advance(patience); !more) {
@@ -76,6 +78,8 @@ Result<std::size_t> Consumer::claim_batch(Participant& self, std::span<Job> out,
   std::array<Claim, Participant::most_in_batch> claims;
   const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(out.size(), Participant::most_in_batch));
   Patience patience{.wait_ns = wait_ns};
+  if (context_.leases_may_be_taken) [[unlikely]]
+    secure_window();
   while (true) {
     std::uint32_t count = 0;
     while (!window_.is_empty() && count < most) claims[count++] = window_.next();
@@ -338,6 +342,28 @@ void Consumer::release_claim(const Claim& claim) noexcept {
     count_more(context_.entry.released, 1);
   }
   give_back(claim);
+}
+
+void Consumer::secure_window() noexcept {
+  context_.leases_may_be_taken = false;
+  window_.keep_if([this](Claim& claim) { return secure(claim); });
+}
+
+bool Consumer::secure(Claim& claim) noexcept {
+  const StateWord secured = claim.word.next(CellState::running, context_.settling.owner());
+  std::uint64_t expected = claim.word.bits();
+  // ORDER state: nothing in the cell is read or written here.
+  if (!table_.state(claim.index)
+           .compare_exchange_strong(expected, secured.bits(), std::memory_order_acq_rel, std::memory_order_relaxed)) {
+    give_back(claim);
+    return false;
+  }
+  // After the swap, as an extension does: a note may be one version behind.
+  context_.lease_book.slot(claim.slot)
+      .note.store(LeaseNote{Outcome::complete, 0, static_cast<std::uint16_t>(secured.version())}.bits(),
+                  std::memory_order_relaxed);
+  claim.word = secured;
+  return true;
 }
 
 void Consumer::give_back(const Claim& claim) noexcept {

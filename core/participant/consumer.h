@@ -74,6 +74,9 @@ class Consumer {
   [[gnu::noinline]] void give_on(const Claim& claim, std::uint32_t level) noexcept;
   /// Puts a claimed job back into its level: the attempt does not count.
   void release_claim(const Claim& claim) noexcept;
+  /// visit.V2: makes sure of what is claimed in advance, by a swap for each. What the keeper has taken back is gone.
+  [[gnu::noinline]] void secure_window() noexcept;
+  bool secure(Claim& claim) noexcept;
   /// Clears the lease slot of a claim that was not handed out: settle.E7.
   void give_back(const Claim& claim) noexcept;
 

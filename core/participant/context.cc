@@ -44,6 +44,7 @@ ParticipantContext::ParticipantContext(std::shared_ptr<EngineCore> opened_engine
 
 void ParticipantContext::forget_what_has_left() noexcept {
   known_chunks_left = segment.signals().chunks_left.load();
+  leases_may_be_taken = true;
   segment.forget_what_has_left();
   free_cells.forget_what_has_left();
 }

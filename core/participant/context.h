@@ -97,6 +97,9 @@ struct ParticipantContext {
   RunSampler sampler;
   Visits visits;
   std::uint64_t known_chunks_left = 0;
+  /// The keeper may have taken back what is claimed in advance (core/keeper/taking_back.h). Set where a visit begins,
+  /// cleared by the consumer.
+  bool leases_may_be_taken = false;
   /// Set by wake(), cleared by the wait that it ends.
   std::atomic<bool> woken{false};
 };

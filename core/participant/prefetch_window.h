@@ -35,6 +35,16 @@ class PrefetchWindow {
     return claims_[next_++];
   }
 
+  /// Drops the claims that are not handed out and that `keep(claim)` returns false for.
+  template <class Keep>
+  void keep_if(Keep&& keep) noexcept {
+    std::uint32_t kept = next_;
+    for (std::uint32_t n = next_; n < count_; ++n) {
+      if (keep(claims_[n])) claims_[kept++] = claims_[n];
+    }
+    count_ = kept;
+  }
+
   /// Returns how many jobs to claim now. The batch grows at most twofold, to as many jobs as take `batch_target_ns` by
   /// the time that the last batch took for each of its jobs.
   std::uint32_t adapt(std::uint64_t now_ns) noexcept {
