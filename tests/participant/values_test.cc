@@ -238,7 +238,7 @@ TEST(ValuesOfEngine, a_value_comes_back_after_a_reboot_as_it_was_last) {
 TEST(ValuesOfEngine, a_removed_engine_takes_no_value) {
   ValueWorld world;
   world.set("key", "kept");
-  ASSERT_TRUE(Engine::remove(world.scratch.path().string(), true).has_value());
+  ASSERT_TRUE(Engine::remove(world.scratch.directory(), true).has_value());
   EXPECT_EQ(code_of(world.values.set("key", as_payload("lost"))), ErrorCode::not_found);
   EXPECT_EQ(code_of(world.values.increment("count")), ErrorCode::not_found);
   EXPECT_EQ(world.get("key"), "the engine was removed");
