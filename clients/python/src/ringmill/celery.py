@@ -144,10 +144,10 @@ class Backend(KeyValueStoreBackend):
         turn = 0
         while True:
             meta = self.get_task_meta(task_id)
+            if on_interval:  # also of one that has ended: an error of its parent says more than its own one
+                on_interval()
             if meta["status"] in self.READY_STATES:
                 return meta
-            if on_interval:
-                on_interval()
             if end is not None and time.monotonic() >= end:
                 raise CeleryTimeout("The operation timed out.")
             self._sleep(turn)
