@@ -248,7 +248,7 @@ TEST(KilledByItsLocks, is_the_stopped_process_that_holds_both_of_them_and_no_oth
   ASSERT_TRUE(await([&] { return *fourth_is_ready == 1; }));
   EXPECT_EQ(kill_stopped_holder_of(file, first, second), std::nullopt) << "it was not stopped";
   fourth.stop();
-  EXPECT_EQ(kill_stopped_holder_of(file, first, second), fourth.pid());
+  ASSERT_EQ(kill_stopped_holder_of(file, first, second), fourth.pid());
   EXPECT_EQ(fourth.wait(), -SIGKILL);
   EXPECT_EQ(::kill(other.pid(), 0), 0);
   EXPECT_EQ(::kill(third.pid(), 0), 0);
