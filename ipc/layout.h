@@ -17,6 +17,7 @@
 #include <type_traits>
 
 #include "ipc/cell_flag.h"
+#include "ipc/cell_notes.h"
 #include "ipc/shared_word.h"
 
 namespace ringmill {
@@ -541,9 +542,9 @@ enum class BornRule : std::uint16_t {
   after_it = 2,  // it is a follow-up of `born_of`: counts if that one is over
 };
 
-/// Stands before the CellOptions of a job that has parents, or that belongs to a bundle. The parents' ids stand in
-/// front of its payload, in the cell or in the arena, and are counted in payload_bytes. Writers and readers: as in
-/// CellHeader.
+/// Stands before the CellOptions (and CellNotes) of a job that has parents, or that belongs to a bundle. The parents'
+/// ids stand in front of its payload, in the cell or in the arena, and are counted in payload_bytes. Writers and
+/// readers: as in CellHeader.
 struct CellLinks {
   std::atomic<std::uint64_t> born_of;            // the leader of its bundle; 0: none
   std::atomic<std::uint64_t> next;               // the next job of the bundle to be published before this one; 0: none

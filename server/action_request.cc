@@ -23,7 +23,7 @@ Result<LetterChoice> choice_of(const std::string& body) {
   const Json json = Json::parse(body, nullptr, false);
   if (!json.is_object()) return refused("the body is a JSON object");
   for (const auto& [key, value] : json.items()) {
-    constexpr std::array<std::string_view, 5> known{"id", "kind", "level", "cause", "all"};
+    constexpr std::array<std::string_view, 6> known{"id", "kind", "level", "cause", "tag", "all"};
     if (std::ranges::find(known, key) == known.end()) return refused("a key that is not known");
     if (key == "all" ? !value.is_boolean() : !value.is_string()) return refused("a value of another type");
   }
@@ -34,14 +34,15 @@ Result<LetterChoice> choice_of(const std::string& body) {
     return choice;
   }
   choice.filter.kind = text_in(json, "kind");
+  choice.filter.tag = text_in(json, "tag");
   choice.filter.level = text_in(json, "level");
   if (const auto cause = text_in(json, "cause")) {
     choice.filter.cause = death_cause_of(*cause);
     if (!choice.filter.cause) return refused("no such cause");
   }
   const bool all = json.contains("all") && json["all"].get<bool>();
-  const bool has_filter = choice.filter.kind || choice.filter.level || choice.filter.cause;
-  if (all == has_filter) return refused("say which: id, or kind, level or cause, or all");
+  const bool has_filter = choice.filter.kind || choice.filter.level || choice.filter.cause || choice.filter.tag;
+  if (all == has_filter) return refused("say which: id, or kind, level, cause or tag, or all");
   return choice;
 }
 

@@ -13,7 +13,7 @@
 
 namespace ringmill {
 
-/// The letters that a request means: {"id": ...}, or any of kind, level and cause, or {"all": true}.
+/// The letters that a request means: {"id": ...}, or any of kind, level, cause and tag, or {"all": true}.
 struct LetterChoice {
   std::optional<JobId> id{};
   DeadLetterFilter filter{};

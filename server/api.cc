@@ -181,6 +181,7 @@ HttpAnswer Api::jobs(const HttpRequest& request) {
   const std::string state = request.parameter("state");
   const std::string level = request.parameter("level");
   const std::string kind = request.parameter("kind");
+  const std::string tag = request.parameter("tag");
   const std::uint64_t limit = rows_wanted(request);
   Json rows = Json::array();
   const auto look = segment.look();  // one for all of them
@@ -192,7 +193,7 @@ HttpAnswer Api::jobs(const HttpRequest& request) {
     if (index >= capacity) break;
     const auto found = view_job(segment, index);
     if (!found || !matches(state, name_of(found->info.state)) || !matches(level, found->info.level) ||
-        !matches(kind, found->info.kind)) {
+        !matches(kind, found->info.kind) || !matches(tag, found->info.tag)) {
       continue;
     }
     rows.push_back(job_json(found->info));
@@ -231,8 +232,10 @@ HttpAnswer Api::job(const HttpRequest& request, std::string_view id_text) {
     return json_answer(json);
   }
   if (!info) return error_answer(404, "no job ever had this id");
-  Json json = job_json(*info);
-  json["explanation"] = explanation_of_ended(*info);
+  JobInfo ended = *info;
+  if (const auto job = store ? store->retried_as(*id) : std::nullopt; job && *job) ended.retried_as = **job;
+  Json json = job_json(ended);
+  json["explanation"] = explanation_of_ended(ended);
   return json_answer(json);
 }
 
@@ -274,6 +277,7 @@ HttpAnswer Api::dead_letters(const HttpRequest& request) {
   DeadLetterFilter filter;
   if (const std::string kind = request.parameter("kind"); !kind.empty()) filter.kind = kind;
   if (const std::string level = request.parameter("level"); !level.empty()) filter.level = level;
+  if (const std::string tag = request.parameter("tag"); !tag.empty()) filter.tag = tag;
   if (const std::string cause = request.parameter("cause"); !cause.empty()) {
     filter.cause = death_cause_of(cause);
     if (!filter.cause) return error_answer(400, "no such cause");

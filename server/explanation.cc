@@ -253,6 +253,7 @@ std::string explanation_of(const EngineView& view, const JobView& job) {
 }
 
 std::string explanation_of_ended(const JobInfo& info) {
+  if (info.retried_as) return "was a dead letter, and was retried as job " + info.retried_as.to_string();
   if (!info.evicted) return "is over, and nothing was kept of it";
   const std::string when = info.ended_at.time_since_epoch().count() == 0 ? "" : " at " + time_text(info.ended_at);
   return fmt::format("ended{}, and its result: {}", when, text_of_evicted);

@@ -57,6 +57,9 @@ nlohmann::ordered_json job_json(const JobInfo& info) {
   }
   if (info.parent_count > info.parents.size()) json["parent_count"] = info.parent_count;
   json["progress"] = has_progress(info) ? Json{{"number", info.progress}, {"text", info.progress_text}} : Json();
+  if (!info.tag.empty()) put_bytes(json, "tag", info.tag);
+  if (!info.trace_parent.empty()) json["traceparent"] = info.trace_parent;
+  if (info.retried_from) json["retried_from"] = info.retried_from.to_string();
   if (info.cause) json["cause"] = name_of(*info.cause);
   if (info.retried_as) json["retried_as"] = info.retried_as.to_string();
   return json;

@@ -68,6 +68,7 @@ nlohmann::ordered_json schedule_json(const Schedule& schedule, const ScheduleOut
   json["backoff"] = schedule.job.backoff.empty() ? Json() : Json(schedule.job.backoff);
   json["expires"] = schedule.job.expires.count() != 0 ? Json(format_duration(schedule.job.expires)) : Json();
   json["no_overlap"] = schedule.job.no_overlap;
+  if (!schedule.job.tag.empty()) json["tag"] = schedule.job.tag;
   json["paused"] = schedule.paused;
   json["created_at"] = format_time(schedule.created_at);
   json["last_tick"] = time(schedule.last_tick);

@@ -170,11 +170,14 @@ JobOutcome ExecWorker::run_shell(JobContext& job) {
   const std::uint64_t over_at_ns = job.lease().count() == 0 ? for_ever_ns : begin_ns + to_ns(job.lease());
   const auto parents = hand_over_parents(job.parents());
   if (!parents) return not_started(parents.error());
-  const std::array<std::string, 6> environment{
+  // Without a tag or a trace they are empty: those of the worker are not the job's.
+  const std::array<std::string, 8> environment{
       "RINGMILL_JOB_ID=" + job.id().to_string(),
       "RINGMILL_KIND=" + std::string(job.kind()),
       "RINGMILL_LEVEL=" + std::string(job.level()),
       "RINGMILL_ATTEMPT=" + std::to_string(job.attempt()),
+      "RINGMILL_TAG=" + job.tag(),
+      "TRACEPARENT=" + job.trace_parent(),
       "RINGMILL_PARENTS=" + parents->ids,
       std::string("RINGMILL_PARENTS_FILE=") + (parents->file ? "/dev/fd/3" : "")};
   const std::uint64_t most_output =

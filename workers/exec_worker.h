@@ -1,6 +1,7 @@
 // A worker that runs one shell command per job.
 //
 //   the command gets       payload on standard input; RINGMILL_JOB_ID, RINGMILL_KIND, RINGMILL_LEVEL, RINGMILL_ATTEMPT,
+//                          RINGMILL_TAG, TRACEPARENT (empty: none),
 //                          RINGMILL_PARENTS (ids, with commas between) in its environment; a session of its own.
 //                          More than 64 KiB of ids are in the file that RINGMILL_PARENTS_FILE names (descriptor 3)
 //   it ends with 0         the job is complete; standard output is its result, which is kept if the job asked for that

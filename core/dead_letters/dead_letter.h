@@ -29,6 +29,9 @@ inline JobInfo info_of(const DeadLetter& letter) {
   info.worker = letter.worker;
   info.last_error = letter.last_error;
   info.cause = letter.cause;
+  info.tag = letter.tag;
+  info.trace_parent = letter.trace_parent;
+  info.retried_from = letter.retried_from;
   return info;
 }
 

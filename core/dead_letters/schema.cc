@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include "core/base/tag.h"
+#include "core/base/trace_parent.h"
 #include "ipc/name_table.h"
 
 namespace ringmill {
@@ -41,7 +43,11 @@ constexpr const char* make_letter = R"sql(CREATE TABLE letter(
   bytes INTEGER NOT NULL,
   last_error BLOB NOT NULL,
   payload BLOB NOT NULL,
-  payload_cut_from INTEGER NOT NULL DEFAULT 0
+  payload_cut_from INTEGER NOT NULL DEFAULT 0,
+  tag TEXT NOT NULL DEFAULT '',
+  traceparent TEXT NOT NULL DEFAULT '',
+  retried_from INTEGER NOT NULL DEFAULT 0,
+  serial_key_hash BLOB NOT NULL DEFAULT x''
 ) STRICT)sql";
 constexpr const char* make_meta = R"sql(CREATE TABLE meta(
   one INTEGER PRIMARY KEY CHECK(one = 1),
@@ -55,10 +61,20 @@ constexpr const char* make_meta = R"sql(CREATE TABLE meta(
   expired INTEGER NOT NULL
 ) STRICT)sql";
 
-// Adds the column to a file from before letters were cut. An older program can go on with the file, because it names
-// its columns.
+/// What a file has that is older than letters that are cut, or that carry something beside their payload.
+enum class Columns { before_cuts, before_notes, all };
+
+// As they stand at the end of make_letter, and as SQLite adds them there.
 constexpr std::string_view cut_column = ",\n  payload_cut_from INTEGER NOT NULL DEFAULT 0";
+constexpr std::string_view notes_columns =
+    ",\n  tag TEXT NOT NULL DEFAULT '',\n  traceparent TEXT NOT NULL DEFAULT '',\n"
+    "  retried_from INTEGER NOT NULL DEFAULT 0,\n  serial_key_hash BLOB NOT NULL DEFAULT x''";
 constexpr const char* add_cuts = "ALTER TABLE letter ADD COLUMN payload_cut_from INTEGER NOT NULL DEFAULT 0";
+constexpr const char* add_notes =
+    "ALTER TABLE letter ADD COLUMN tag TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE letter ADD COLUMN traceparent TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE letter ADD COLUMN retried_from INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE letter ADD COLUMN serial_key_hash BLOB NOT NULL DEFAULT x''";
 
 constexpr std::string_view retried_table =
     "CREATE TABLE retried(id INTEGER PRIMARY KEY, job INTEGER NOT NULL, at INTEGER NOT NULL) STRICT";
@@ -124,24 +140,36 @@ Result<void> make(SqlConnection& connection, const DeadLetterLimits& limits, std
   return transaction->commit();
 }
 
-/// Another process may do the same at this moment.
-Result<void> prepare_for_cuts(SqlConnection& connection) {
-  const auto before = can_hold_cuts(connection);
+Result<Columns> columns_there(SqlConnection& connection) {
+  const auto count = connection.number(
+      "SELECT count(*) FROM pragma_table_info('letter') WHERE name IN ('payload_cut_from', 'serial_key_hash')");
+  if (!count) return std::unexpected(count.error());
+  return *count == 0 ? Columns::before_cuts : *count == 1 ? Columns::before_notes : Columns::all;
+}
+
+/// Adds what an older file lacks. Another process may do the same at this moment.
+Result<void> add_columns(SqlConnection& connection) {
+  const auto before = columns_there(connection);
   if (!before) return std::unexpected(before.error());
-  if (*before) return {};
+  if (*before == Columns::all) return {};
   auto transaction = SqlTransaction::begin(connection);
   if (!transaction) return std::unexpected(transaction.error());
-  const auto there = can_hold_cuts(connection);
+  const auto there = columns_there(connection);
   if (!there) return std::unexpected(there.error());
-  if (*there) return {};
-  if (auto added = connection.execute(add_cuts); !added) return added;
+  if (*there == Columns::all) return {};
+  if (*there == Columns::before_cuts) {
+    if (auto added = connection.execute(add_cuts); !added) return added;
+  }
+  if (auto added = connection.execute(add_notes); !added) return added;
   return transaction->commit();
 }
 
 Result<bool> has_our_tables(SqlConnection& connection) {
-  std::string before_cuts = make_letter;
+  std::string before_notes = make_letter;
+  before_notes.erase(before_notes.find(notes_columns), notes_columns.size());
+  std::string before_cuts = before_notes;
   before_cuts.erase(before_cuts.find(cut_column), cut_column.size());
-  const std::array<SqlTable, 3> ours{{{.name = "letter", .texts = {make_letter, before_cuts}},
+  const std::array<SqlTable, 3> ours{{{.name = "letter", .texts = {make_letter, before_notes, before_cuts}},
                                       {.name = "meta", .texts = {make_meta}},
                                       {.name = "retried", .texts = {retried_table}, .is_optional = true}}};
   return holds_exactly(connection, ours);
@@ -210,7 +238,7 @@ Result<SqlConnection> open_dead_letters(const Directory& directory, DeadLetterSt
   if (!ours) return std::unexpected(ours.error());
   if (*ours) {
     if (!writes) return connection;
-    if (auto prepared = prepare_for_cuts(*connection); !prepared) return std::unexpected(prepared.error());
+    if (auto added = add_columns(*connection); !added) return std::unexpected(added.error());
     return connection;
   }
   if (!writes) return nothing_buried();
@@ -218,11 +246,18 @@ Result<SqlConnection> open_dead_letters(const Directory& directory, DeadLetterSt
   return connection;
 }
 
-Result<bool> can_hold_cuts(SqlConnection& connection) {
-  const auto columns =
-      connection.number("SELECT count(*) FROM pragma_table_info('letter') WHERE name = 'payload_cut_from'");
-  if (!columns) return std::unexpected(columns.error());
-  return *columns != 0;
+Result<LetterColumns> letter_columns_of(SqlConnection& connection) {
+  const auto there = columns_there(connection);
+  if (!there) return std::unexpected(there.error());
+  switch (*there) {
+    case Columns::before_cuts:
+      return LetterColumns{.list = letter_columns_before_cuts, .tag = "''"};
+    case Columns::before_notes:
+      return LetterColumns{.list = letter_columns_before_notes, .tag = "''"};
+    case Columns::all:
+      break;
+  }
+  return LetterColumns{};
 }
 
 std::int64_t time_column(std::chrono::system_clock::time_point time) noexcept {
@@ -238,7 +273,7 @@ namespace {
 
 /// Checks the types of values. The table is STRICT, but only for writes through SQLite.
 bool has_right_types(const SqlStatement& row) {
-  constexpr std::string_view types = "iittiiiiiitiiibbi";  // integer, text, blob: letter_columns
+  constexpr std::string_view types = "iittiiiiiitiiibbittib";  // integer, text, blob: letter_columns
   static_assert(types.size() == letter_column_count);
   for (int column = 0; column < letter_column_count; ++column) {
     const char type = types[static_cast<std::size_t>(column)];
@@ -271,6 +306,10 @@ Result<DeadLetter> read_letter(const SqlStatement& row) {
   const auto payload = std::as_bytes(std::span(row.bytes(15)));
   letter.payload.assign(payload.begin(), payload.end());
   const std::int64_t cut_from = row.integer(16);
+  letter.tag = row.bytes(17);
+  letter.trace_parent = row.bytes(18);
+  letter.retried_from = JobId(static_cast<std::uint64_t>(row.integer(19)));
+  letter.serial_key_hash = row.bytes(20);
 
   constexpr std::int64_t most_count = std::numeric_limits<std::uint32_t>::max();
   const bool counts_fit = std::clamp<std::int64_t>(attempts, 0, most_count) == attempts &&
@@ -280,7 +319,10 @@ Result<DeadLetter> read_letter(const SqlStatement& row) {
   const auto fits = [](std::chrono::milliseconds time) { return time.count() >= 0 && time <= most_letter_time; };
   const bool times_fit = fits(letter.lease) && fits(letter.keep_result);
   const bool is_cut_short = cut_from == 0 || std::cmp_greater(cut_from, letter.payload.size());
-  const bool is_sound = has_right_types(row) && letter.last_error.size() <= most_error_bytes;
+  const bool are_notes = (letter.tag.empty() || fault_of_tag(letter.tag) == nullptr) &&
+                         (letter.trace_parent.empty() || TraceParent::parse(letter.trace_parent)) &&
+                         (letter.serial_key_hash.empty() || letter.serial_key_hash.size() == serial_key_hash_bytes);
+  const bool is_sound = has_right_types(row) && letter.last_error.size() <= most_error_bytes && are_notes;
   if (!is_sound || !counts_fit || !is_cause || !times_fit || !is_cut_short || !check_letter(letter)) {
     return std::unexpected(Error(ErrorCode::corrupt, "a dead letter cannot be read",
                                  letter.id.to_string() + "; `ringmill dead DIR purge ID` removes it"));

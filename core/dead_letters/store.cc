@@ -81,13 +81,13 @@ Error opened_by_parent() {
 
 std::uint64_t size_of(const DeadLetter& letter) noexcept {
   return bytes_beside_texts + letter.kind.size() + letter.level.size() + letter.backoff.size() +
-         error_kept(letter).size() + letter.payload.size();
+         error_kept(letter).size() + letter.payload.size() + letter.tag.size() + letter.trace_parent.size();
 }
 
 class DeadLetterStore::Implementation {
  public:
-  Implementation(SqlConnection opened, Directory folder, std::string_view letter_columns_there)
-      : connection(std::move(opened)), directory(std::move(folder)), columns(letter_columns_there) {
+  Implementation(SqlConnection opened, Directory folder, LetterColumns there)
+      : connection(std::move(opened)), directory(std::move(folder)), columns(there) {
     open_stores().count.fetch_add(1);
     open_stores().fork_generation.store(fork_generation());
   }
@@ -126,7 +126,7 @@ class DeadLetterStore::Implementation {
 
   SqlConnection connection;
   Directory directory;
-  std::string_view columns;  // letter_columns, or what an older file has instead
+  LetterColumns columns;
 
  private:
   std::string text_of(Query query) const;
@@ -153,18 +153,17 @@ std::string DeadLetterStore::Implementation::text_of(Query query) const {
       return "UPDATE meta SET letters = ?1, bytes = ?2, dropped = ?3, expired = ?4";
     case insert:
       return fmt::format(
-          "INSERT INTO letter({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17) "
-          "ON "
-          "CONFLICT(id) DO NOTHING",
+          "INSERT INTO letter({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, "
+          "?18, ?19, ?20, ?21) ON CONFLICT(id) DO NOTHING",
           letter_columns);
     case find_one:
-      return fmt::format("SELECT {} FROM letter WHERE id = ?1", columns);
+      return fmt::format("SELECT {} FROM letter WHERE id = ?1", columns.list);
     case newest:
-      return select_by_filter(fmt::format("{}, number", columns), true);
+      return select_by_filter(fmt::format("{}, number", columns.list), columns.tag, true);
     case oldest:
-      return select_by_filter(fmt::format("{}, number", columns), false);
+      return select_by_filter(fmt::format("{}, number", columns.list), columns.tag, false);
     case oldest_ids:
-      return select_by_filter("id, number", false);
+      return select_by_filter("id, number", columns.tag, false);
     case front:
       return "SELECT id, died_at FROM letter ORDER BY number LIMIT ?1";
     case erase:
@@ -235,7 +234,9 @@ Result<void> DeadLetterStore::Implementation::insert_all(std::span<const DeadLet
                    std::int64_t{letter.worker}, time_kept(letter.lease), std::string_view(letter.backoff),
                    time_kept(letter.keep_result), std::int64_t{letter.bury_when_worker_lost ? 1 : 0}, size,
                    bytes_of(error_kept(letter)), std::span<const std::byte>(letter.payload),
-                   static_cast<std::int64_t>(letter.payload_cut_from))
+                   static_cast<std::int64_t>(letter.payload_cut_from), std::string_view(letter.tag),
+                   std::string_view(letter.trace_parent), id_column(letter.retried_from),
+                   bytes_of(letter.serial_key_hash))
             .run();
     if (!inserted) return inserted;
     if (connection.changes() == 0) continue;
@@ -251,7 +252,7 @@ Result<std::vector<std::int64_t>> DeadLetterStore::Implementation::some_ids(cons
   const auto query = statement(oldest_ids);
   if (!query) return std::unexpected(query.error());
   SqlStatement& row = (*query)->with(filter.kind, filter.level, filter.cause, filter.died_before, after,
-                                     static_cast<std::int64_t>(most_in_transaction));
+                                     static_cast<std::int64_t>(most_in_transaction), filter.tag);
   std::vector<std::int64_t> ids;
   while (true) {
     const auto more = row.step();
@@ -328,7 +329,8 @@ Result<std::vector<DeadLetter>> DeadLetterStore::Implementation::page(const Filt
                                                                       std::int64_t& after) {
   const auto query = statement(order == Order::newest_first ? newest : oldest);
   if (!query) return std::unexpected(query.error());
-  SqlStatement& row = (*query)->with(filter.kind, filter.level, filter.cause, filter.died_before, after, page_letters);
+  SqlStatement& row =
+      (*query)->with(filter.kind, filter.level, filter.cause, filter.died_before, after, page_letters, filter.tag);
   std::vector<DeadLetter> letters;
   std::uint64_t bytes = 0;
   while (bytes < most_page_bytes) {
@@ -370,10 +372,9 @@ Result<DeadLetterStore> DeadLetterStore::open(const Directory& directory, Access
   }
   auto connection = open_dead_letters(directory, access, limits, busy_wait);
   if (!connection) return std::unexpected(connection.error());
-  const auto holds_cuts = can_hold_cuts(*connection);
-  if (!holds_cuts) return std::unexpected(holds_cuts.error());
-  const std::string_view columns = *holds_cuts ? letter_columns : letter_columns_before_cuts;
-  return DeadLetterStore(std::make_unique<Implementation>(*std::move(connection), directory, columns));
+  const auto columns = letter_columns_of(*connection);
+  if (!columns) return std::unexpected(columns.error());
+  return DeadLetterStore(std::make_unique<Implementation>(*std::move(connection), directory, *columns));
 }
 
 Result<DeadLetterStore> DeadLetterStore::open(const fs::path& path, Access access, const DeadLetterLimits& limits,

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/durability/journaled_due.h"
+#include "core/durability/journaled_notes.h"
 #include "core/journal/note.h"
 #include "ipc/wait_mark.h"
 
@@ -211,6 +212,9 @@ CellRecords::Change CellRecords::append_beside_job(BlockBuilder& block, CellInde
   if (const CellLinks* const links = table_.links(index); links != nullptr) {
     append_links(block, index, word, *links);
   }
+  if (const CellNotes* const notes = table_.notes(index); notes != nullptr) {
+    append_notes(block, JobId(record.id), *notes);
+  }
   if (told == Told::its_beginning || !needs_change(index, word)) return Change::none;
   const Change change = append_change(block, index, word, purpose);
   if (change == Change::written) ++count_;
@@ -231,6 +235,12 @@ void CellRecords::append_links(BlockBuilder& block, CellIndex index, StateWord w
     record.born_of = born_of.value();
   }
   block.append_links(record);
+  ++count_;
+}
+
+void CellRecords::append_notes(BlockBuilder& block, JobId id, const CellNotes& cell) noexcept {
+  const Notes notes = Notes::read(cell);
+  block.append_notes(notes_record_of(notes, id), notes.tag());
   ++count_;
 }
 
@@ -318,7 +328,7 @@ bool CellRecords::is_unnamed(std::uint64_t& named_in) const noexcept {
 }
 
 std::uint32_t CellRecords::most_bytes_beside_job() const noexcept {
-  return static_cast<std::uint32_t>(sizeof(OptionsRecord) + sizeof(LinksRecord)) +
+  return static_cast<std::uint32_t>(sizeof(OptionsRecord) + sizeof(LinksRecord)) + BlockBuilder::most_bytes_of_notes() +
          BlockBuilder::bytes_of_change(std::min<std::uint32_t>(most_staged_bytes, table_.inline_bytes()));
 }
 

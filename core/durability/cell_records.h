@@ -105,6 +105,7 @@ class CellRecords {
   void append_job(BlockBuilder& block, CellIndex index, const JobRecord& record, const Parting* parting) noexcept;
   Change append_beside_job(BlockBuilder& block, CellIndex index, StateWord word, Purpose purpose, Told told) noexcept;
   void append_links(BlockBuilder& block, CellIndex index, StateWord word, const CellLinks& links) noexcept;
+  void append_notes(BlockBuilder& block, JobId id, const CellNotes& cell) noexcept;
   Change append_change(BlockBuilder& block, CellIndex index, StateWord word, Purpose purpose) noexcept;
   /// What is read may be torn: the caller looks at the word again. False: the parts of its result are not there yet.
   bool append_change_as_read(BlockBuilder& block, CellIndex index, StateWord word, Purpose purpose) noexcept;

@@ -148,6 +148,10 @@ class JobsToJournal : public JournalVisitor {
   }
   void on_options(const JournalPlace&, const OptionsRecord& record) override { options_ = record; }
   void on_links(const JournalPlace&, const LinksRecord& record) override { links_ = record; }
+  void on_notes(const JournalPlace&, const NotesRecord& record, std::string_view tag) override {
+    notes_ = record;
+    tag_ = tag;
+  }
   void on_change(const JournalPlace&, const ChangeRecord& record, std::string_view text) override {
     change_ = record;
     text_ = text;
@@ -170,6 +174,7 @@ class JobsToJournal : public JournalVisitor {
   void forget() {
     payload_.clear();
     links_.reset();
+    notes_.reset();
     change_.reset();
   }
   /// The job that was given since forget().
@@ -179,6 +184,7 @@ class JobsToJournal : public JournalVisitor {
     const std::uint32_t own =
         is_large ? static_cast<std::uint32_t>(sizeof(LargeJobRecord)) : BlockBuilder::bytes_of_job(payload_bytes);
     const std::uint32_t beside = static_cast<std::uint32_t>(sizeof(OptionsRecord) + sizeof(LinksRecord)) +
+                                 BlockBuilder::most_bytes_of_notes() +
                                  BlockBuilder::bytes_of_change(static_cast<std::uint32_t>(text_.size())) +
                                  2 * BlockBuilder::bytes_of_kind(name_bytes);
     BlockBuilder* const block = room(own + beside);  // all in one block
@@ -192,6 +198,7 @@ class JobsToJournal : public JournalVisitor {
     }
     block->append_options(options_);
     if (links_) block->append_links(*links_);
+    if (notes_) block->append_notes(*notes_, tag_);
     if (change_) {
       const std::span<std::byte> place = block->append_change(*change_);
       if (!text_.empty()) std::memcpy(place.data(), text_.data(), text_.size());
@@ -245,6 +252,8 @@ class JobsToJournal : public JournalVisitor {
   std::vector<std::byte> payload_;
   OptionsRecord options_;
   std::optional<LinksRecord> links_;
+  std::optional<NotesRecord> notes_;
+  std::string tag_;
   std::optional<ChangeRecord> change_;
   std::string text_;
   std::uint64_t first_segment_ = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/durability/journaled_notes.h"
 #include "core/durability/recovery_rules.h"
 #include "core/durability/scratch_cell.h"
 #include "core/journal/note.h"
@@ -267,6 +268,7 @@ void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& re
   if (effect_of(RecordType::options, ScratchCell(header).life_of(id)) != RecordEffect::adds) return;
   const bool has_options = (record.cell_flags & cell_flag::has_options) != 0;
   const bool has_links = (record.cell_flags & cell_flag::has_links) != 0;
+  const bool has_notes = (record.cell_flags & cell_flag::has_notes) != 0;
   // The job's record says where its payload is, a change record what is with its result.
   constexpr std::uint16_t of_others = cell_flag::in_arena | cell_flag::result_cut | cell_flag::result_in_arena;
   constexpr std::uint16_t known = cell_flag::all & ~of_others;
@@ -274,9 +276,9 @@ void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& re
   const bool is_large = (said_by_others & cell_flag::in_arena) != 0;
   const std::uint32_t payload_bytes = header.payload_bytes.load_once().unbounded();  // is compared only
   if ((record.cell_flags & ~known) != 0 || record.retry_policy > most_retry_policies ||
-      (has_options && !is_large && payload_bytes > table_.inline_bytes_beside_options()) ||
-      (has_links && (!has_options || !table_.has_room_for_links() ||
-                     (!is_large && payload_bytes > table_.inline_bytes_beside_links())))) {
+      (!is_large && payload_bytes > table_.inline_bytes_beside(record.cell_flags)) ||
+      (has_links && (!has_options || !table_.has_room_for_links())) ||
+      (has_notes && (!has_options || !table_.has_room_for_notes()))) {
     note_damage(place, "options that no job of this engine can have", id);
     return;
   }
@@ -295,13 +297,14 @@ void TableRebuild::on_options(const JournalPlace& place, const OptionsRecord& re
   set(options.unique_low, record.unique_low);
   set(options.unique_high, record.unique_high);
   if (has_links) {
-    CellLinks& links = table_.links_place(index_of(id));
+    CellLinks& links = table_.links_place(index_of(id), record.cell_flags);
     set(links.born_of, 0);
     set(links.next, 0);
     set(links.parents, 0);
     set(links.rule, no_rule);
     set(links.runs_all_the_same, 0);
   }
+  if (has_notes) Notes().write(table_.notes_place(index_of(id)));
   // A text that stands already, which no keeper's order of records leaves there, must not reach into the options.
   set(header.text_bytes, header.text_bytes.load_once().at_most(table_.text_room(index_of(id))));
 }
@@ -315,7 +318,7 @@ void TableRebuild::on_links(const JournalPlace& place, const LinksRecord& record
   CellLinks* const links = table_.links(index);
   const bool is_large = (header.flags.load() & cell_flag::in_arena) != 0;
   const std::uint32_t room_for_ids = header.payload_bytes.load_once().at_most(
-      is_large ? segment_->geometry().max_payload : table_.inline_bytes_beside_links());
+      is_large ? segment_->geometry().max_payload : table_.inline_bytes_beside(header.flags.load()));
   if (links == nullptr || record.rule > static_cast<std::uint8_t>(BornRule::after_it) ||
       std::uint64_t{record.parents} * 8 > room_for_ids || record.runs_all_the_same > 1) {
     note_damage(place, "links that no job of this engine can have", id);
@@ -328,6 +331,19 @@ void TableRebuild::on_links(const JournalPlace& place, const LinksRecord& record
   set(links->rule, record.rule);
   set(links->born_of, record.born_of);
   if (record.rule != alone) linked_.push_back(index);
+}
+
+void TableRebuild::on_notes(const JournalPlace& place, const NotesRecord& record, std::string_view tag) {
+  const JobId id(record.id);
+  if (!accept(place, id)) return;
+  CellHeader& header = table_.header(index_of(id));
+  if (effect_of(RecordType::notes, ScratchCell(header).life_of(id)) != RecordEffect::adds) return;
+  CellNotes* const cell = table_.notes(index_of(id));
+  if (cell == nullptr || (!tag.empty() && fault_of_tag(tag) != nullptr)) {
+    note_damage(place, "notes that no job of this engine can have", id);
+    return;
+  }
+  notes_of(record, tag).write(*cell);
 }
 
 void TableRebuild::on_retry_policy(const JournalPlace& place, std::uint32_t policy, std::string_view text) {

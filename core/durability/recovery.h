@@ -57,6 +57,7 @@ class TableRebuild : public JournalVisitor {
   void on_change(const JournalPlace& place, const ChangeRecord& record, std::string_view text) override;
   void on_options(const JournalPlace& place, const OptionsRecord& record) override;
   void on_links(const JournalPlace& place, const LinksRecord& record) override;
+  void on_notes(const JournalPlace& place, const NotesRecord& record, std::string_view tag) override;
   void on_part(const JournalPlace& place, const PartRecord& record, std::span<const std::byte> part) override;
   void on_result_part(const JournalPlace& place, const ResultPartRecord& record,
                       std::span<const std::byte> part) override;

@@ -38,7 +38,7 @@ struct RecordRule {
   std::string_view reason;
 };
 
-inline constexpr std::array<RecordRule, 9> record_rules{{
+inline constexpr std::array<RecordRule, 10> record_rules{{
     {RecordType::job,
      {RecordEffect::nothing, RecordEffect::again, RecordEffect::stands},
      "the highest generation stands; a copy stands in a newer segment"},
@@ -60,6 +60,9 @@ inline constexpr std::array<RecordRule, 9> record_rules{{
     {RecordType::links,
      {RecordEffect::nothing, RecordEffect::adds, RecordEffect::nothing},
      "as options; that a job counts by itself is newer than that it counts with another"},
+    {RecordType::notes,
+     {RecordEffect::nothing, RecordEffect::adds, RecordEffect::nothing},
+     "as options: what a job carries never changes"},
     {RecordType::part,
      {RecordEffect::nothing, RecordEffect::keeps, RecordEffect::keeps},
      "its job's record stands behind it"},

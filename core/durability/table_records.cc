@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/durability/journaled_due.h"
+#include "core/durability/journaled_notes.h"
 #include "core/journal/note.h"
 #include "core/table/damage.h"
 #include "ipc/wait_mark.h"
@@ -69,6 +70,10 @@ void TableRecords::give_job(CellIndex index, StateWord word, JournalVisitor& to)
     to.on_links(nowhere, {.runs_all_the_same = links->runs_all_the_same.load() != 0 ? std::uint8_t{1} : std::uint8_t{0},
                           .parents = table_.parents(index),
                           .id = id.value()});
+  }
+  if (const CellNotes* const cell = table_.notes(index); cell != nullptr) {
+    const Notes notes = Notes::read(*cell);
+    to.on_notes(nowhere, notes_record_of(notes, id), notes.tag());
   }
   give_change(index, word, to);
 }

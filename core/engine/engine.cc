@@ -15,6 +15,7 @@
 #include "core/engine/engine_creation.h"
 #include "core/engine/opening.h"
 #include "core/flow_control/flow_book.h"
+#include "core/inspect/job_list.h"
 #include "core/inspect/job_view.h"
 #include "core/inspect/job_wait.h"
 #include "core/inspect/statistics_view.h"
@@ -341,12 +342,25 @@ std::uint32_t Engine::most_payload_bytes() const noexcept {
 std::uint32_t Engine::most_payload_bytes(const JobOptions& options) const noexcept {
   const Segment& segment = implementation_->core->segment;
   const bool is_shorter = segment.geometry().arena_chunk_count == 0 && has_cell_options(options);
-  return is_shorter ? JobTable(segment).inline_bytes_beside_options() : segment.geometry().max_payload;
+  return is_shorter ? JobTable(segment).inline_bytes_beside(cell_flag::has_options) : segment.geometry().max_payload;
 }
 
 Result<JobInfo> Engine::job(JobId id) const try {
   if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
   return with_letter(implementation_->core->directory.folder(), id, find_job(implementation_->core->segment, id));
+} catch (const std::exception& thrown) {
+  return std::unexpected(error_of(thrown));
+}
+
+Result<std::uint64_t> Engine::jobs(const JobFilter& filter, const std::function<bool(const JobInfo&)>& visit) const
+    try {
+  if (implementation_->is_childs_copy()) return std::unexpected(opened_by_parent());
+  std::uint64_t count = 0;
+  for_each_job(implementation_->core->segment, filter, [&](const JobView& view) {
+    ++count;
+    return visit(view.info);
+  });
+  return count;
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));
 }

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "core/engine/core_of.h"
+#include "core/table/job_table.h"
+
 namespace ringmill {
 
 bool LetterRetry::add(const DeadLetter& letter) {
@@ -25,6 +28,12 @@ bool LetterRetry::add(const DeadLetter& letter) {
                                     .lease = letter.lease,
                                     .durability = Durability::journaled,
                                     .options = *options};
+  if (can_have_notes(letter)) {  // else the job goes without: better than not at all
+    JobRequest& request = requests_[letters_.size() - 1];
+    request.tag = letters_.back().tag;
+    request.trace_parent = letters_.back().trace_parent;
+    request.retried_from = letters_.back().id;
+  }
   return letters_.size() < requests_.size() || flush();
 }
 
@@ -50,6 +59,14 @@ bool LetterRetry::flush() {
   count_ += *entered;
   if (all_entered) return true;
   return stop(Error(ErrorCode::would_block, "the engine is full; start a worker, and retry the rest"));
+}
+
+bool LetterRetry::can_have_notes(const DeadLetter& letter) const {
+  const Segment& segment = core_of(engine_)->segment;
+  const JobTable table(segment);
+  if (!table.has_room_for_notes()) return false;
+  const std::uint32_t room = table.inline_bytes_beside(cell_flag::has_options | cell_flag::has_notes);
+  return letter.payload.size() <= room || segment.geometry().arena_chunk_count != 0;
 }
 
 Result<JobOptions> LetterRetry::options_of(const DeadLetter& letter) {

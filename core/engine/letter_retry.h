@@ -37,6 +37,8 @@ class LetterRetry {
   static constexpr std::chrono::seconds room_wait{5};
   static constexpr std::chrono::seconds disk_wait{10};
 
+  /// Whether a job of this letter fits the engine with its tag, its trace and the letter's id beside it.
+  bool can_have_notes(const DeadLetter& letter) const;
   /// Returns the job's own options, without delay and expiry.
   Result<JobOptions> options_of(const DeadLetter& letter);
   bool keep(const DeadLetter& letter, const Error& error);

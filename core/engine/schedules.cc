@@ -49,6 +49,7 @@ ScheduledJob job_of(const Schedule& schedule) {
   job.backoff = schedule.job.backoff;
   job.expires = schedule.job.expires;
   job.no_overlap = schedule.job.no_overlap;
+  job.tag = schedule.job.tag;
   return job;
 }
 
@@ -87,7 +88,8 @@ class Schedules::Implementation {
                     .max_attempts = job.max_attempts,
                     .backoff = job.backoff,
                     .expires = job.expires,
-                    .no_overlap = job.no_overlap};
+                    .no_overlap = job.no_overlap,
+                    .tag = job.tag};
     return schedule;
   }
 

@@ -9,6 +9,7 @@
 #include "core/levels/level_names.h"
 #include "core/table/arena.h"
 #include "core/table/lease_slots.h"
+#include "core/table/notes.h"
 #include "core/table/parents.h"
 #include "core/table/results.h"
 #include "ipc/clock.h"
@@ -130,6 +131,12 @@ void view_header(const Segment& segment, CellIndex index, JobView& view) {
   view.info.payload_size = bytes - std::min(bytes, view.payload_begins_at);
   view.info.max_attempts = header.most_attempts.load();
   view.info.enqueued_at = wall_time(header.enqueued_at_ns.load());
+  if (const CellNotes* const cell = table.notes(index); cell != nullptr) {
+    const Notes notes = Notes::read(*cell);
+    view.info.retried_from = notes.retried_from;
+    view.info.tag = notes.tag();
+    view.info.trace_parent = notes.trace.text();
+  }
   if (view.info.state == JobState::dead) {
     const auto cause = header.cause.load();
     const bool is_known = cause <= static_cast<std::uint16_t>(DeathCause::parent_dead);

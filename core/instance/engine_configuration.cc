@@ -75,6 +75,8 @@ Result<JournalGeometry> checked_journal(std::uint64_t limit, std::uint32_t capac
   const std::uint64_t record_bytes =
       sizeof(JobRecord) + sizeof(OptionsRecord) + sizeof(ChangeRecord) + cell_bytes - sizeof(CellHeader);
   static_assert(sizeof(LinksRecord) <= sizeof(CellLinks));
+  // Notes take a little more there; but a cell that has some has options, whose room was counted twice.
+  static_assert(sizeof(NotesRecord) + most_noted_tag_bytes + 1 <= sizeof(CellNotes) + sizeof(CellOptions));
   // A payload in the arena is written beside that, in parts.
   const std::uint64_t full_engine = capacity * record_bytes + arena_bytes + arena_bytes / 32;
   const std::uint64_t least = std::max(least_segments * least_segment_bytes, full_engine * 5 / 2);

@@ -48,6 +48,13 @@ void BlockBuilder::append_options(const OptionsRecord& record) noexcept { append
 
 void BlockBuilder::append_links(const LinksRecord& record) noexcept { append(record); }
 
+void BlockBuilder::append_notes(NotesRecord record, std::string_view tag) noexcept {
+  record.tag_bytes = static_cast<std::uint8_t>(tag.size());
+  append(record);
+  const std::span<std::byte> place = append_room(record.tag_bytes);
+  if (!tag.empty()) std::memcpy(place.data(), tag.data(), tag.size());
+}
+
 std::span<std::byte> BlockBuilder::append_change(const ChangeRecord& record) noexcept {
   append(record);
   return append_room(record.text_bytes);

@@ -45,10 +45,14 @@ class BlockBuilder {
   void append_retry_policy(std::uint32_t policy, std::string_view text) noexcept;
   void append_options(const OptionsRecord& record) noexcept;
   void append_links(const LinksRecord& record) noexcept;
+  void append_notes(NotesRecord record, std::string_view tag) noexcept;
   /// Writes the record and returns where the text goes, as append_job() does for the payload.
   std::span<std::byte> append_change(const ChangeRecord& record) noexcept;
   static constexpr std::uint32_t bytes_of_change(std::uint32_t text_bytes) noexcept {
     return static_cast<std::uint32_t>(sizeof(ChangeRecord)) + in_whole_words(text_bytes);
+  }
+  static constexpr std::uint32_t most_bytes_of_notes() noexcept {
+    return static_cast<std::uint32_t>(sizeof(NotesRecord)) + in_whole_words(most_noted_tag_bytes);
   }
   /// Where the next record goes; rewind() takes back what was appended since.
   struct Mark {

@@ -5,6 +5,7 @@
 // reader in tests/journal/journal.py.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -80,6 +81,7 @@ enum class RecordType : std::uint8_t {
   part = 9,          // PartRecord: a piece of a payload that is too long for a job record
   large_job = 10,    // LargeJobRecord: as job; its payload stands in parts, further ahead
   result_part = 11,  // ResultPartRecord: a piece of a result that is not in the job's cell
+  notes = 12,        // NotesRecord: what a job carries beside its payload
 };
 
 /// A job that waits or runs. `payload_bytes` of payload follow, then zeros up to a multiple of 8.
@@ -234,6 +236,25 @@ struct LinksRecord {
 };
 static_assert(sizeof(LinksRecord) == 24 && offsetof(LinksRecord, id) == 8);
 static_assert(std::is_trivially_copyable_v<LinksRecord> && std::has_unique_object_representations_v<LinksRecord>);
+
+/// What the job of the record before it carries beside its payload (CellNotes of ipc/cell_notes.h). Always in the same
+/// block as that record, behind its options record. `tag_bytes` of tag follow, then zeros up to a multiple of 8.
+struct NotesRecord {
+  RecordType type = RecordType::notes;
+  std::uint8_t flags = 0;
+  std::uint8_t tag_bytes = 0;
+  std::uint8_t trace_flags = 0;
+  std::uint32_t reserved = 0;
+  std::uint64_t id = 0;
+  std::uint64_t serial_low = 0;
+  std::uint64_t serial_high = 0;
+  std::uint64_t retried_from = 0;
+  std::array<std::uint8_t, 16> trace_id{};
+  std::array<std::uint8_t, 8> trace_parent{};
+};
+static_assert(sizeof(NotesRecord) == 64 && offsetof(NotesRecord, id) == 8 && offsetof(NotesRecord, trace_id) == 40);
+static_assert(std::is_trivially_copyable_v<NotesRecord> && std::has_unique_object_representations_v<NotesRecord>);
+inline constexpr std::uint8_t most_noted_tag_bytes = 31;
 
 constexpr std::uint32_t in_whole_words(std::uint32_t bytes) noexcept { return (bytes + 7) / 8 * 8; }
 constexpr std::uint32_t in_whole_units(std::uint32_t bytes) noexcept {

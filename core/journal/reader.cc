@@ -143,6 +143,11 @@ class JournalReading {
         case RecordType::links:
           visitor_.on_links(place, value_at<LinksRecord>(records));
           break;
+        case RecordType::notes: {
+          const auto record = value_at<NotesRecord>(records);
+          visitor_.on_notes(place, record, as_text(records.subspan(sizeof(NotesRecord), record.tag_bytes)));
+          break;
+        }
         case RecordType::part: {
           const auto record = value_at<PartRecord>(records);
           visitor_.on_part(place, record, records.subspan(sizeof(PartRecord), record.part_bytes));

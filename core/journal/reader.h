@@ -40,6 +40,8 @@ class JournalVisitor {
   virtual void on_options(const JournalPlace&, const OptionsRecord&) {}
   /// Follows the job's options.
   virtual void on_links(const JournalPlace&, const LinksRecord&) {}
+  /// Follows the job's options, and its links.
+  virtual void on_notes(const JournalPlace&, const NotesRecord&, std::string_view /*tag*/) {}
   virtual void on_part(const JournalPlace&, const PartRecord&, std::span<const std::byte> /*part*/) {}
   virtual void on_result_part(const JournalPlace&, const ResultPartRecord&, std::span<const std::byte> /*part*/) {}
   /// Follows the parts of its payload: it counts if all of them are there (core/journal/parts.h).

@@ -37,6 +37,8 @@ bool looks_like_a_record(std::span<const std::byte> rest) noexcept {
       return value_at<OptionsRecord>(rest).reserved == 0;
     case RecordType::links:
       return value_at<LinksRecord>(rest).runs_all_the_same <= 1;
+    case RecordType::notes:
+      return value_at<NotesRecord>(rest).reserved == 0;
     case RecordType::part:
     case RecordType::result_part:
       return true;  // its lengths fit each other

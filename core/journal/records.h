@@ -84,6 +84,12 @@ inline std::expected<std::uint32_t, RecordFault> length_of_record(std::span<cons
     case RecordType::links:
       length = sizeof(LinksRecord);
       break;
+    case RecordType::notes: {
+      const auto tag_bytes = value_at<std::uint8_t>(rest, offsetof(NotesRecord, tag_bytes));
+      if (tag_bytes > most_noted_tag_bytes) return std::unexpected(RecordFault::malformed);
+      length = sizeof(NotesRecord) + in_whole_words(tag_bytes);
+      break;
+    }
     case RecordType::part: {
       if (rest.size() < sizeof(PartRecord)) return std::unexpected(RecordFault::malformed);
       const auto part = value_at<PartRecord>(rest);
@@ -115,6 +121,7 @@ static_assert(offsetof(JobRecord, id) == offsetof(ShortRecord, id) &&
               offsetof(JobRecord, id) == offsetof(OptionsRecord, id) &&
               offsetof(JobRecord, id) == offsetof(LinksRecord, id) &&
               offsetof(JobRecord, id) == offsetof(PartRecord, id) &&
+              offsetof(JobRecord, id) == offsetof(NotesRecord, id) &&
               offsetof(JobRecord, id) == offsetof(ResultPartRecord, id) && offsetof(LargeJobRecord, job) == 0);
 
 /// The records of a block whose head and checksum are right.

@@ -7,6 +7,8 @@
 #include "core/base/engine_thread.h"
 #include "core/base/exceptions.h"
 #include "core/base/log.h"
+#include "core/base/tag.h"
+#include "core/base/trace_parent.h"
 #include "core/retry/retry_policies.h"
 #include "ipc/clock.h"
 
@@ -195,6 +197,10 @@ DeadLetter Burial::letter_of(const JobView& view) const {
   if (const CellOptions* const options = table.options(index); options != nullptr) {
     letter.keep_result = as_ms(options->keep_ms.load());
   }
+  // Words that another process has spoilt are left out: the letter could not be read.
+  if (fault_of_tag(view.info.tag) == nullptr) letter.tag = view.info.tag;
+  if (TraceParent::parse(view.info.trace_parent)) letter.trace_parent = view.info.trace_parent;
+  letter.retried_from = view.info.retried_from;
   letter.bury_when_worker_lost = (header.flags.load() & cell_flag::bury_on_worker_lost) != 0;
   return letter;
 }

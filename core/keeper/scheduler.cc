@@ -156,6 +156,7 @@ Scheduler::Enqueued Scheduler::enqueue(const DueSchedule& due, Participant& prod
   JobRequest request{.kind = *kind, .level = *level, .payload = schedule.payload, .lease = job_words.lease};
   request.options.max_attempts = job_words.max_attempts;
   request.options.expires = job_words.expires;
+  request.tag = job_words.tag;
   if (!job_words.backoff.empty()) {
     const auto policy = RetryPolicies::intern(segment, job_words.backoff);
     if (!policy) return refused(policy.error());

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "core/table/notes.h"
+
 namespace ringmill {
 
 namespace {
@@ -38,6 +40,16 @@ std::uint16_t CellWriter::fill_options(CellIndex index, const JobOptions& option
   if (!has_cell_options(options)) return flags;
   fill_cell_options(index, options);
   return flags | cell_flag::has_options;
+}
+
+std::uint16_t CellWriter::fill_notes(CellIndex index, const JobRequest& request) noexcept {
+  Notes notes;
+  notes.retried_from = request.retried_from;
+  notes.trace = TraceParent::parse(request.trace_parent).value_or(TraceParent{});  // it was checked, if it is there
+  notes.set_tag(request.tag);
+  notes.write(table_.notes_place(index));
+  if (!has_cell_options(request.options)) fill_cell_options(index, request.options);
+  return cell_flag::has_options | cell_flag::has_notes;
 }
 
 void CellWriter::fill_cell_options(CellIndex index, const JobOptions& options) noexcept {
@@ -90,7 +102,7 @@ bool CellWriter::fill_alone(const FreeCells::Filling& filling, const JobRequest&
                             std::uint64_t wall_ns) noexcept {
   // ORDER relaxed: as in fill(). publish_filled() of core/table/bundles.h reads it of every job.
   if (!checked.has_options()) table_.header(filling.index).due_at.store(0, std::memory_order_relaxed);
-  const std::uint32_t room = table_.inline_bytes_beside_links();  // as the caller has taken an extent, or none
+  const std::uint32_t room = check_.linked_room(request);  // as the caller has taken an extent, or none
   const bool is_open = fill(filling, request, checked, room, wall_ns);
   if (request.payload.size() > room) context_.arena.fill(filling.index, filling.extent, request.payload);  // arena.A3
   return is_open;
@@ -101,7 +113,7 @@ bool CellWriter::fill_body(const FreeCells::Filling& filling, const LinkedReques
   JobRequest request = linked.request;
   request.payload = body;
   CellHeader& header = table_.header(filling.index);
-  const std::uint32_t room = table_.inline_bytes_beside_links();
+  const std::uint32_t room = check_.linked_room(request);
   const bool is_open = fill(filling, request, checked.with_options(), room, wall_ns);
   if (body.size() > room) context_.arena.fill(filling.index, filling.extent, body);  // arena.A3
   // ORDER relaxed: the cell is ours; its word publishes all of this in lead.L3, the bundle's word before that to our
@@ -109,7 +121,7 @@ bool CellWriter::fill_body(const FreeCells::Filling& filling, const LinkedReques
   const std::uint16_t flags = header.flags.load(std::memory_order_relaxed);
   if ((flags & cell_flag::has_options) == 0) fill_cell_options(filling.index, request.options);
   header.flags.store(flags | cell_flag::has_options | cell_flag::has_links, std::memory_order_relaxed);
-  CellLinks& links = table_.links_place(filling.index);
+  CellLinks& links = table_.links_place(filling.index, flags);
   links.born_of.store(0, std::memory_order_relaxed);
   links.next.store(0, std::memory_order_relaxed);
   links.parents.store(static_cast<std::uint32_t>(parents), std::memory_order_relaxed);

@@ -41,6 +41,7 @@ class CellWriter {
       header.retry_policy.store(0, std::memory_order_relaxed);
     } else {
       flags |= fill_options(filling.index, request.options);
+      if (has_notes(request)) flags |= fill_notes(filling.index, request);
     }
     const bool is_large = request.payload.size() > inline_room;  // then its payload is in place
     if (is_large) [[unlikely]]
@@ -82,6 +83,8 @@ class CellWriter {
                  std::size_t parents, std::span<const std::byte> body, std::uint64_t wall_ns) noexcept;
   /// Writes what JobOptions say. Returns the cell's flags for it.
   std::uint16_t fill_options(CellIndex index, const JobOptions& options) noexcept;
+  /// Writes what a job carries beside its payload, and the options behind it. Returns the cell's flags for it.
+  std::uint16_t fill_notes(CellIndex index, const JobRequest& request) noexcept;
   /// Writes the options that stand at the end of the cell.
   void fill_cell_options(CellIndex index, const JobOptions& options) noexcept;
   /// Writes a dynamic level. Returns whether it is open.

@@ -8,6 +8,8 @@ JobGraph::Node JobGraph::add(const JobRequest& request, std::span<const Node> af
   Entry entry;
   entry.request = request;
   entry.payload.assign(request.payload.begin(), request.payload.end());
+  entry.tag = request.tag;
+  entry.trace_parent = request.trace_parent;
   entry.after.assign(after.begin(), after.end());
   entry.on_parent_dead = on_parent_dead;
   jobs_.push_back(std::move(entry));
@@ -43,6 +45,8 @@ LinkedRequest JobGraph::linked(const Entry& entry) const {
   LinkedRequest linked;
   linked.request = entry.request;
   linked.request.payload = entry.payload;
+  linked.request.tag = entry.tag;
+  linked.request.trace_parent = entry.trace_parent;
   linked.after = entry.after_others;
   linked.after_earlier = entry.after;
   linked.on_parent_dead = entry.on_parent_dead;

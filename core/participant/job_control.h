@@ -1,4 +1,4 @@
-// What can be asked of a job from outside of its end: cancelling, time left, progress, parents.
+// What can be asked of a job from outside of its end: cancelling, time left, progress, parents, notes.
 #pragma once
 
 #include <chrono>
@@ -10,6 +10,7 @@
 
 #include "core/participant/context.h"
 #include "core/participant/held_lease.h"
+#include "core/table/notes.h"
 
 namespace ringmill {
 
@@ -29,6 +30,8 @@ class JobControl {
   void report_progress(const HeldLease& lease, std::uint64_t number, std::string_view text) noexcept;
   /// Returns the jobs that a held job has waited for. Returns none if the lease was lost.
   std::vector<JobId> parents_of(const HeldLease& lease) const;
+  /// Returns what a held job carries beside its payload. Returns nothing if the lease was lost and the job is over.
+  Notes notes_of(const HeldLease& lease) const noexcept { return ringmill::notes_of(table_, lease.id); }
 
  private:
   /// Asks the holder of a running job to stop. Returns false if no lease names the job: it has moved on.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/participant/inherited_traces.h"
 #include "ipc/clock.h"
 #include "ipc/futex.h"
 #include "ipc/invariant.h"
@@ -53,7 +54,7 @@ Result<void> LinkedProducer::check_room(std::span<const LinkedRequest> jobs, std
   }
   std::uint64_t extents = 0;
   for (const LinkedRequest& job : jobs) {
-    if (const std::size_t bytes = bytes_of_body(job); is_large_body(bytes))
+    if (const std::size_t bytes = bytes_of_body(job); is_large_body(job, bytes))
       extents += context_.arena.extent_bytes(bytes);
   }
   const std::uint64_t arena = context_.segment.header().arena_bytes.load();
@@ -69,7 +70,7 @@ bool LinkedProducer::take_linked(const LinkedRequest& job, const Checked& checke
                                  FreeCells::Filling& filling) {
   if (!context_.free_cells.take(filling, checked.level(), taker)) return false;
   const std::size_t bytes = bytes_of_body(job);
-  if (!is_large_body(bytes)) return true;
+  if (!is_large_body(job, bytes)) return true;
   const auto unit = writer_.take_extent(filling, bytes);
   if (!unit) return false;
   filling.extent = *unit;
@@ -121,25 +122,26 @@ Result<void> LinkedProducer::count_in(std::span<const Checked> jobs, LevelsCount
   return {};
 }
 
-Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids,
+Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> asked, std::span<JobId> ids,
                                               std::uint64_t wait_ns) {
-  if (jobs.empty()) return {};
-  if (jobs.size() > Participant::most_together || ids.size() < jobs.size()) {
+  if (asked.empty()) return {};
+  if (asked.size() > Participant::most_together || ids.size() < asked.size()) {
     return std::unexpected(refused("together are at most 131072 jobs, and there is room for as many ids"));
   }
+  const InheritedTraces traces(table_, asked);
+  const auto jobs = traces.jobs();
   const bool to_journal = jobs.front().request.durability != Durability::memory;
-  bool to_device = false;
   std::vector<Checked> checked(jobs.size());
   for (std::size_t n = 0; n < jobs.size(); ++n) {
     const auto accepted = check_.check_linked(jobs[n], n);
     if (!accepted) return std::unexpected(accepted.error());
     checked[n] = *accepted;
-    const Durability durability = jobs[n].request.durability;
-    if ((durability != Durability::memory) != to_journal) {
+    if ((jobs[n].request.durability != Durability::memory) != to_journal) {
       return std::unexpected(refused("jobs that come together are all journaled, or all of durability memory"));
     }
-    to_device |= durability == Durability::durable;
   }
+  const bool to_device =
+      std::ranges::any_of(jobs, [](const LinkedRequest& job) { return job.request.durability == Durability::durable; });
   const std::uint64_t device_end = Producer::device_end_ns(to_device, wait_ns);
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   if (to_journal && !journal_accepts(context_.segment)) {
@@ -165,7 +167,7 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
     if (!writer_.fill_linked(filled[n], jobs[n], checked[n], parents, wall_ns)) {
       return std::unexpected(check_.refusal_of_level(checked[n].level()));
     }
-    CellLinks& links = table_.links_place(filled[n].index);
+    CellLinks& links = links_of(filled[n].index);
     // ORDER relaxed: as in writer_.fill_linked().
     if (n != 0) links.next.store(ids[n - 1].value(), std::memory_order_relaxed);
     if (!to_journal || ids[n] == leader) continue;
@@ -188,13 +190,13 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> job
   counted.note_published();
   context_.entry.bundle.store(0);  // lead.L4
   count_more(context_.entry.enqueued, jobs.size());
-  if (device_end != 0) return producer_.reach_device(device_end);
-  return {};
+  return device_end != 0 ? producer_.reach_device(device_end) : Result<void>();
 }
 
 Result<JobId> LinkedProducer::follow_up(const HeldLease& lease, const LinkedRequest& asked, std::uint64_t wait_ns) {
   LinkedRequest request = asked;
   if (request.request.level == Level{}) request.request.level = lease.level;
+  const FollowedTrace trace(table_, lease.id, request.request);
   const std::span<const FreeCells::Filling> earlier = follow_ups_.of(lease.slot);
   if (earlier.size() == Participant::most_together) {
     return std::unexpected(refused("a job has at most 131072 follow-ups"));
@@ -230,7 +232,7 @@ Result<JobId> LinkedProducer::follow_up(const HeldLease& lease, const LinkedRequ
                                  : writer_.fill_alone(filling, request.request, *checked, wall_ns);  // lead.L1
   if (!is_open) return std::unexpected(check_.refusal_of_level(checked->level()));
   if (has_links) {
-    CellLinks& links = table_.links_place(filling.index);
+    CellLinks& links = links_of(filling.index);
     // ORDER relaxed: as in writer_.fill_linked().
     if (!earlier.empty()) links.next.store(id_of(earlier.back()).value(), std::memory_order_relaxed);
     if (both_journaled) {
@@ -250,6 +252,7 @@ Result<UniqueJob> LinkedProducer::follow_up_unique(const HeldLease& lease, const
   LinkedRequest linked{.request = asked, .after = std::span(&lease.id, 1)};
   JobRequest& request = linked.request;
   if (request.level == Level{}) request.level = lease.level;
+  const FollowedTrace trace(table_, lease.id, request);
   request.options.keep_result = std::max(request.options.keep_result, unique_for);
   const auto checked = check_.check_linked(linked, 0);
   if (!checked) return std::unexpected(checked.error());

@@ -29,7 +29,7 @@ class LinkedProducer {
         table_(context.settling.table()) {}
 
   /// Enqueues all jobs or none: lead.L1 to lead.L4.
-  Result<void> enqueue_together(std::span<const LinkedRequest> jobs, std::span<JobId> ids, std::uint64_t wait_ns);
+  Result<void> enqueue_together(std::span<const LinkedRequest> asked, std::span<JobId> ids, std::uint64_t wait_ns);
   /// Fills a cell that becomes visible when the held job completes: lead.L1.
   Result<JobId> follow_up(const HeldLease& lease, const LinkedRequest& request, std::uint64_t wait_ns);
   /// Enqueues a job that waits for the held one, unless another has its key: uniq.U1 to uniq.U5, where lead.L2 to
@@ -53,7 +53,15 @@ class LinkedProducer {
   bool publish_linked(const FreeCells::Filling& filling) noexcept;
   /// Counts all jobs into their bounded levels, or none. Waits as take_all() does.
   Result<void> count_in(std::span<const Checked> jobs, LevelsCountedIn& counted, std::uint64_t end_ns);
-  bool is_large_body(std::size_t bytes) const noexcept { return bytes > table_.inline_bytes_beside_links(); }
+  /// Whether the job's ids and payload, so many bytes, do not fit its cell.
+  bool is_large_body(const LinkedRequest& job, std::size_t bytes) const noexcept {
+    return bytes > check_.linked_room(job.request);
+  }
+  /// The links of a cell that was filled.
+  CellLinks& links_of(CellIndex index) const noexcept {
+    // ORDER relaxed: the cell is ours.
+    return table_.links_place(index, table_.header(index).flags.load(std::memory_order_relaxed));
+  }
 
   ParticipantContext& context_;
   const RequestCheck& check_;

@@ -338,6 +338,14 @@ std::vector<JobId> Job::parents() const {
   return held() ? lease_.holder->implementation_->job_control().parents_of(lease_) : std::vector<JobId>{};
 }
 
+std::string Job::tag() const {
+  return held() ? std::string(lease_.holder->implementation_->job_control().notes_of(lease_).tag()) : std::string();
+}
+
+std::string Job::trace_parent() const {
+  return held() ? lease_.holder->implementation_->job_control().notes_of(lease_).trace.text() : std::string();
+}
+
 bool Job::should_stop() const noexcept {
   return held() && lease_.holder->implementation_->job_control().should_stop(lease_);
 }

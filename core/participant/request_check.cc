@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "core/table/notes.h"
+
 namespace ringmill {
 
 namespace {
@@ -27,8 +29,26 @@ Error RequestCheck::no_kind_of_this_engine() {
   return Error(ErrorCode::invalid_argument, "not a kind of this engine: use Engine::kind()");
 }
 
-std::uint32_t RequestCheck::room_beside(const JobOptions& options) const noexcept {
-  return has_cell_options(options) ? table_.inline_bytes_beside_options() : table_.inline_bytes();
+std::uint32_t RequestCheck::room_beside(const JobRequest& request) const noexcept {
+  const bool has_some = has_notes(request) || has_cell_options(request.options);
+  return has_some ? room_beside_options(request) : table_.inline_bytes();
+}
+
+std::optional<Error> RequestCheck::refusal_of_notes(const JobRequest& request) const {
+  if (!has_notes(request)) return std::nullopt;
+  if (!table_.has_room_for_notes()) {
+    return Error(ErrorCode::too_large, "the cells of this engine are too small for a tag, a trace or a serial key",
+                 "`ringmill resize` with a larger --cell-size makes room");
+  }
+  if (!request.tag.empty()) {
+    if (const char* const fault = fault_of_tag(request.tag); fault != nullptr)
+      return Error(ErrorCode::invalid_argument, "not a tag", fault);
+  }
+  if (!request.trace_parent.empty()) {
+    if (const auto parent = TraceParent::parse(request.trace_parent); !parent)
+      return Error(ErrorCode::invalid_argument, "not a traceparent", parent.error());
+  }
+  return std::nullopt;
 }
 
 bool RequestCheck::accepts_options(const JobRequest& request) const {
@@ -41,7 +61,7 @@ bool RequestCheck::accepts_options(const JobRequest& request) const {
   const bool is_known =
       options.retry_policy == RetryPolicy::standard || retry_policies_.knows(segment_, options.retry_policy);
   return has_times && is_known && (options.delay.count() == 0 || options.at.time_since_epoch().count() == 0) &&
-         (request.payload.size() <= room_beside(options) || has_arena_);
+         (request.payload.size() <= room_beside(request) || has_arena_) && !refusal_of_notes(request);
 }
 
 Error RequestCheck::refusal_of(const JobRequest& request) const {
@@ -59,8 +79,9 @@ Error RequestCheck::refusal_of(const JobRequest& request) const {
     return Error(ErrorCode::invalid_argument, "a lease is 1 ms to 24 days");
   }
   const JobOptions& options = request.options;
-  if (request.payload.size() > room_beside(options) && !has_arena_) {
-    return too_large_for_cell(request, room_beside(options));
+  if (auto refused = refusal_of_notes(request)) return *std::move(refused);
+  if (const std::uint32_t room = room_beside(request); request.payload.size() > room && !has_arena_) {
+    return too_large_for_cell(request, room);
   }
   if (options.delay.count() != 0 && options.at.time_since_epoch().count() != 0) {
     return Error(ErrorCode::invalid_argument, "a job has a delay or a time at which it begins, not both");
@@ -78,7 +99,7 @@ bool RequestCheck::accepts_other(const JobRequest& request, Checked& checked) co
   const bool is_sound = request.payload.size() <= most_payload_ && accepts_level(request.level, level) &&
                         kind < most_kinds && static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms;
   if (!is_sound) return false;
-  checked = Checked(level, kind, !are_default(request.options));
+  checked = Checked(level, kind, !are_default(request));
   return !checked.has_options() || accepts_options(request);
 }
 
@@ -116,12 +137,11 @@ Result<Checked> RequestCheck::check_linked(const LinkedRequest& linked, std::siz
       return std::unexpected(
           Error(ErrorCode::invalid_argument, "a job waits for an earlier one of the call, not for a later"));
   }
-  const std::uint32_t room = table_.inline_bytes_beside_links();
   if (!table_.has_room_for_links()) {
     return std::unexpected(Error(ErrorCode::too_large, "the cells of this engine are too small for linked jobs",
                                  "`ringmill resize` with a larger --cell-size makes room"));
   }
-  const std::size_t most = has_arena_ ? most_payload_ : room;
+  const std::size_t most = has_arena_ ? most_payload_ : linked_room(linked.request);
   if (bytes_of_body(linked) > most) {
     return std::unexpected(Error(ErrorCode::too_large,
                                  "a linked job's payload and the ids of those it waits for are too long",

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include <ringmill/participant.h>
 
@@ -50,15 +51,24 @@ class Checked {
   std::uint64_t bits_;
 };
 
-/// Returns whether a job says nothing but the defaults. The hot path asks it of each job, so it has few branches.
-inline bool are_default(const JobOptions& options) noexcept {
-  auto times = options.delay.count();
-  // One register: the compiler would gather four words in vectors, which takes longer than to combine them.
-  asm("" : "+r"(times));
-  times |= options.at.time_since_epoch().count();
-  times |= options.expires.count();
-  times |= options.keep_result.count();
-  return times == 0 && options.max_attempts == default_max_attempts && options.retry_policy == RetryPolicy::standard &&
+/// What a job carries beside its payload. 0: nothing; else its cell has notes.
+inline std::uint64_t bits_of_notes(const JobRequest& request) noexcept {
+  return request.tag.size() | request.trace_parent.size() | request.retried_from.value();
+}
+inline bool has_notes(const JobRequest& request) noexcept { return bits_of_notes(request) != 0; }
+
+/// Returns whether a job says nothing but the defaults, and carries nothing beside its payload. The hot path asks it of
+/// each job, so it has few branches.
+inline bool are_default(const JobRequest& request) noexcept {
+  const JobOptions& options = request.options;
+  auto words = static_cast<std::uint64_t>(options.delay.count());
+  // One register: the compiler would gather the words in vectors, which takes longer than to combine them.
+  asm("" : "+r"(words));
+  words |= static_cast<std::uint64_t>(options.at.time_since_epoch().count());
+  words |= static_cast<std::uint64_t>(options.expires.count());
+  words |= static_cast<std::uint64_t>(options.keep_result.count());
+  words |= bits_of_notes(request);
+  return words == 0 && options.max_attempts == default_max_attempts && options.retry_policy == RetryPolicy::standard &&
          options.on_worker_lost == OnWorkerLost::retry;
 }
 
@@ -88,7 +98,7 @@ class RequestCheck {
   /// Returns whether a job is accepted because one of its kind and level was: it is plain otherwise.
   bool is_plain_beside_names(const JobRequest& request) const noexcept {
     return request.payload.size() <= most_payload_ &&
-           static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms && are_default(request.options);
+           static_cast<std::uint64_t>(request.lease.count()) <= most_lease_ms && are_default(request);
   }
   /// Says what is wrong with a request that accepts() refused.
   Error refusal_of(const JobRequest& request) const;
@@ -96,7 +106,16 @@ class RequestCheck {
   static Error too_large_for_cell(const JobRequest& request, std::uint32_t room);
   /// Returns the longest payload that stands in the job's cell.
   std::uint32_t inline_room(const JobRequest& request, const Checked& checked) const noexcept {
-    return checked.has_options() ? room_beside(request.options) : table_.inline_bytes();
+    return checked.has_options() ? room_beside(request) : table_.inline_bytes();
+  }
+  /// The same for a linked job: with the ids of those that it waits for.
+  std::uint32_t linked_room(const JobRequest& request) const noexcept {
+    constexpr std::uint16_t linked = cell_flag::has_options | cell_flag::has_links;
+    return table_.inline_bytes_beside(linked | notes_flag(request));
+  }
+  /// Returns the longest payload that stands in the cell of a job with CellOptions.
+  std::uint32_t room_beside_options(const JobRequest& request) const noexcept {
+    return table_.inline_bytes_beside(cell_flag::has_options | notes_flag(request));
   }
 
   const Handles& handles() const noexcept { return handles_; }
@@ -111,13 +130,18 @@ class RequestCheck {
   Result<Checked> check_linked(const LinkedRequest& linked, std::size_t earlier) const;
 
  private:
-  std::uint32_t room_beside(const JobOptions& options) const noexcept;
+  static std::uint16_t notes_flag(const JobRequest& request) noexcept {
+    return has_notes(request) ? cell_flag::has_notes : 0;
+  }
+  std::uint32_t room_beside(const JobRequest& request) const noexcept;
   /// Finds the level of a job that names no fixed one.
   [[gnu::noinline]] bool accepts_level(Level level, std::uint32_t& value) const noexcept;
   /// accepts() for a job that is not plain, or not sound.
   [[gnu::noinline]] bool accepts_other(const JobRequest& request, Checked& checked) const;
-  /// Checks times, the retry policy, and the room beside the options.
+  /// Checks times, the retry policy, the notes, and the room beside them.
   bool accepts_options(const JobRequest& request) const;
+  /// Says what is wrong with the notes of a request. Nothing: they are right.
+  std::optional<Error> refusal_of_notes(const JobRequest& request) const;
 
   const Segment& segment_;
   RetryPolicies& retry_policies_;

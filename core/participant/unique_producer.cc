@@ -31,8 +31,8 @@ Result<UniqueJob> UniqueProducer::enqueue(const JobRequest& request, std::string
   unique.options.keep_result = std::max(unique.options.keep_result, unique_for);
   Checked checked;
   if (!check_.accepts(unique, checked)) return std::unexpected(check_.refusal_of(unique));
-  checked = checked.with_options();                                 // the key stands beside them
-  const std::uint32_t room = table_.inline_bytes_beside_options();  // the key stands in them
+  checked = checked.with_options();  // the key stands in them
+  const std::uint32_t room = check_.room_beside_options(unique);
   if (unique.payload.size() > room && !context_.has_arena()) {
     return std::unexpected(RequestCheck::too_large_for_cell(unique, room));
   }

@@ -39,7 +39,7 @@ Error no_room() {
 
 Result<void> ValueStore::check(std::string_view key, std::size_t bytes, const ValueOptions& options) const {
   if (key.empty()) return std::unexpected(Error(ErrorCode::invalid_argument, "a key has one byte or more"));
-  if (const std::uint32_t room = table_.inline_bytes_beside_options(); key.size() > room) {
+  if (const std::uint32_t room = table_.inline_bytes_beside(cell_flag::has_options); key.size() > room) {
     return std::unexpected(Error(ErrorCode::too_large, "the key does not fit a cell",
                                  std::to_string(key.size()) + " bytes, at most " + std::to_string(room)));
   }
@@ -168,8 +168,8 @@ Result<ValueStore::Changed> ValueStore::make(std::string_view key, UniqueKey has
       .kind = *kind, .payload = as_payload(key), .durability = options.durability, .options = job_options};
   const Checked checked(context_.level_count - 1, context_.handles.number_of(*kind), true);
   CountedIn counted(context_, checked.level());
-  const auto filling =
-      producer_.take_filled(request, checked, table_.inline_bytes_beside_options(), 0, counted);  // value.N1
+  const std::uint32_t room = table_.inline_bytes_beside(cell_flag::has_options);
+  const auto filling = producer_.take_filled(request, checked, room, 0, counted);  // value.N1
   if (!filling) return std::unexpected(filling.error());
   writer_.set_unique(filling->index, hash, job_options);
   if (!fill_value(*filling, bytes, options.ttl)) {

@@ -58,6 +58,7 @@ struct TickJob {
   std::chrono::milliseconds expires{0};
   /// A tick is passed over while the job of the one before is not over.
   bool no_overlap = false;
+  std::string tag{};  // as JobRequest::tag
 
   bool operator==(const TickJob&) const = default;
 };

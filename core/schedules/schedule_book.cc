@@ -80,9 +80,10 @@ Result<bool> ScheduleBook::has_tables(SqlConnection& database) const {
   }
   const auto application = database.number("PRAGMA application_id");
   if (!application) return std::unexpected(application.error());
-  const std::array<SqlTable, 3> ours{{{.name = "schedule", .texts = {make_schedules}},
+  const std::array<SqlTable, 4> ours{{{.name = "schedule", .texts = {make_schedules}},
                                       {.name = "trouble", .texts = {trouble_table}, .is_optional = true},
-                                      {.name = "detail", .texts = {detail_table}, .is_optional = true}}};
+                                      {.name = "detail", .texts = {detail_table}, .is_optional = true},
+                                      {.name = "tagged", .texts = {tag_table}, .is_optional = true}}};
   const auto exact = holds_exactly(database, ours);
   if (!exact) return std::unexpected(exact.error());
   if (*application == application_id && *exact) return true;
@@ -162,6 +163,7 @@ Result<void> ScheduleBook::write(const Schedule& schedule, Time now, bool may_re
   if (auto inserted = insert(database, schedule, tick_time(now)); !inserted) return inserted;
   if (database.changes() == 0) return std::unexpected(is_there_already(schedule.name));
   if (auto detail = write_detail(database, schedule, has_details_); !detail) return detail;
+  if (auto tag = write_tag(database, schedule, has_tags_); !tag) return tag;
   return commit(*transaction);
 }
 
@@ -191,7 +193,8 @@ Result<void> ScheduleBook::replace(SqlConnection& database, const Schedule& form
     anew.paused = former.paused;
     if (auto inserted = insert(database, anew, now); !inserted) return inserted;
   }
-  return write_detail(database, schedule, has_details_);
+  if (auto detail = write_detail(database, schedule, has_details_); !detail) return detail;
+  return write_tag(database, schedule, has_tags_);
 }
 
 Result<std::string> ScheduleBook::select(SqlConnection& database, bool with_payload) {
@@ -205,15 +208,18 @@ Result<std::string> ScheduleBook::select(SqlConnection& database, bool with_payl
   constexpr const char* troubles = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'trouble'";
   constexpr const char* details = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'detail'";
   if (auto looked = look_for(troubles, has_troubles_); !looked) return std::unexpected(looked.error());
+  constexpr const char* tags = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'tagged'";
   if (auto looked = look_for(details, has_details_); !looked) return std::unexpected(looked.error());
+  if (auto looked = look_for(tags, has_tags_); !looked) return std::unexpected(looked.error());
   return fmt::format(
-      "SELECT name, cron, zone, every_ms, kind, level, missed, paused, created_at, begins_after, last_tick, {}, {}{} "
-      "FROM schedule{}{}",
+      "SELECT name, cron, zone, every_ms, kind, level, missed, paused, created_at, begins_after, last_tick, {}, {}, "
+      "{}{} FROM schedule{}{}{}",
       has_troubles_ ? "since, error" : "NULL, NULL",
       has_details_ ? "lease_ms, max_attempts, backoff, expires_ms, no_overlap, last_job"
                    : "NULL, NULL, NULL, NULL, NULL, NULL",
-      with_payload ? ", payload" : "", has_troubles_ ? " LEFT JOIN trouble USING (name)" : "",
-      has_details_ ? " LEFT JOIN detail USING (name)" : "");
+      has_tags_ ? "tag" : "NULL", with_payload ? ", payload" : "",
+      has_troubles_ ? " LEFT JOIN trouble USING (name)" : "", has_details_ ? " LEFT JOIN detail USING (name)" : "",
+      has_tags_ ? " LEFT JOIN tagged USING (name)" : "");
 }
 
 Result<std::vector<Schedule>> ScheduleBook::list() {
@@ -290,7 +296,8 @@ Result<void> ScheduleBook::change(const char* sql, std::string_view name, std::o
 Result<void> ScheduleBook::remove(std::string_view name) {
   if (auto removed = change("DELETE FROM schedule WHERE name = ?1", name); !removed) return removed;
   // A trouble that stays, because of a kill here, is forgotten by the first mark of a schedule of this name.
-  for (const auto& [is_there, sql] : {std::pair(has_troubles_, forget_trouble), {has_details_, forget_detail}}) {
+  for (const auto& [is_there, sql] :
+       {std::pair(has_troubles_, forget_trouble), {has_details_, forget_detail}, {has_tags_, forget_tag}}) {
     if (!is_there) continue;
     if (auto forget = database_->prepare(sql)) static_cast<void>(forget->with(name).run());
   }

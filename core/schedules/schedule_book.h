@@ -136,6 +136,7 @@ class ScheduleBook {
   std::optional<SqlConnection> database_;
   bool has_troubles_ = false;                    // the table is there
   bool has_details_ = false;                     // likewise
+  bool has_tags_ = false;                        // likewise
   std::vector<Entry> entries_;                   // by name
   TickTime due_until_{};                         // of the last due()
   std::string goes_on_at_;                       // a name; empty: at the beginning

@@ -7,6 +7,7 @@
 
 #include "core/base/durations.h"
 #include "core/base/shown_text.h"
+#include "core/base/tag.h"
 #include "ipc/name_table.h"
 
 namespace ringmill {
@@ -38,6 +39,10 @@ constexpr std::int64_t most_time_ms = std::int64_t{280} * 365 * 24 * 3600 * 1000
 /// The longest text that a schedule may have, beside its payload: no cron expression or zone comes near it.
 constexpr std::size_t most_text_bytes = 4096;
 
+bool has_sound_tag(const SqlStatement& row) {
+  return row.is_null(tag_column) || (row.is_text(tag_column) && fault_of_tag(row.bytes(tag_column)) == nullptr);
+}
+
 bool has_sound_detail(const SqlStatement& row) {
   if (row.is_null(detail_column)) return true;
   const auto is_within = [&row](int column, std::int64_t most) {
@@ -50,12 +55,14 @@ bool has_sound_detail(const SqlStatement& row) {
 }
 
 TickJob tick_job_of(const SqlStatement& row) {
-  if (row.is_null(detail_column)) return {};
+  const std::string tag(row.is_null(tag_column) ? std::string_view() : row.bytes(tag_column));
+  if (row.is_null(detail_column)) return {.tag = tag};
   return {.lease = milliseconds(row.integer(detail_column)),
           .max_attempts = static_cast<std::uint16_t>(row.integer(detail_column + 1)),
           .backoff = std::string(row.bytes(detail_column + 2)),
           .expires = milliseconds(row.integer(detail_column + 3)),
-          .no_overlap = row.integer(detail_column + 4) != 0};
+          .no_overlap = row.integer(detail_column + 4) != 0,
+          .tag = tag};
 }
 
 /// Whether the values are what an add() or a mark has written, by their types and bounds. (The tables are STRICT, but
@@ -70,7 +77,8 @@ bool is_sound(const SqlStatement& row) {
   return is_text(0) && (row.is_null(1) || is_text(1)) && (row.is_null(2) || is_text(2)) &&
          (row.is_null(3) || row.is_integer(3)) && is_text(4) && is_text(5) && is_text(6) && row.is_integer(7) &&
          is_time(8) && is_time(9) && (row.is_null(10) || is_time(10)) && (row.is_null(11) || is_time(11)) &&
-         (row.is_null(12) || (row.is_text(12) && row.bytes(12).size() <= most_text_bytes)) && has_sound_detail(row);
+         (row.is_null(12) || (row.is_text(12) && row.bytes(12).size() <= most_text_bytes)) && has_sound_detail(row) &&
+         has_sound_tag(row);
 }
 
 }  // namespace
@@ -127,6 +135,8 @@ Result<void> check(const Schedule& schedule) {
     return std::unexpected(Error(ErrorCode::invalid_argument,
                                  "a schedule's lease is up to 24 days, its expiry up to ten years", schedule.name));
   }
+  const char* const fault = schedule.job.tag.empty() ? nullptr : fault_of_tag(schedule.job.tag);
+  if (fault != nullptr) return std::unexpected(Error(ErrorCode::invalid_argument, "not a tag", fault));
   return {};
 }
 
@@ -164,6 +174,19 @@ Result<void> write_detail(SqlConnection& database, const Schedule& schedule, boo
       ->with(name, std::int64_t{job.lease.count()}, std::int64_t{job.max_attempts}, std::string_view(job.backoff),
              std::int64_t{job.expires.count()}, std::int64_t{job.no_overlap ? 1 : 0})
       .run();
+}
+
+Result<void> write_tag(SqlConnection& database, const Schedule& schedule, bool has_table) {
+  const std::string_view name = schedule.name;
+  if (schedule.job.tag.empty()) {
+    if (!has_table) return {};
+    auto forget = database.prepare(forget_tag);
+    return forget ? forget->with(name).run() : std::unexpected(forget.error());
+  }
+  if (auto made = database.execute(make_tags); !made) return made;
+  auto write = database.prepare("INSERT OR REPLACE INTO tagged VALUES (?1, ?2)");
+  if (!write) return std::unexpected(write.error());
+  return write->with(name, std::string_view(schedule.job.tag)).run();
 }
 
 bool have_same_times(const TickTimes& one, const TickTimes& other) {

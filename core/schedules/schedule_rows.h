@@ -20,10 +20,17 @@ inline constexpr std::string_view detail_table =
     "CREATE TABLE detail(name TEXT PRIMARY KEY, lease_ms INTEGER NOT NULL, max_attempts INTEGER NOT NULL, backoff TEXT "
     "NOT NULL, expires_ms INTEGER NOT NULL, no_overlap INTEGER NOT NULL, last_job INTEGER) STRICT, WITHOUT ROWID";
 inline constexpr const char* forget_detail = "DELETE FROM detail WHERE name = ?1";
-/// Of ScheduleBook::select(): the columns of the detail, and behind them the payload.
+// Made when the first schedule with a tag is added.
+inline constexpr const char* make_tags =
+    "CREATE TABLE IF NOT EXISTS tagged(name TEXT PRIMARY KEY, tag TEXT NOT NULL) STRICT, WITHOUT ROWID";
+inline constexpr std::string_view tag_table =
+    "CREATE TABLE tagged(name TEXT PRIMARY KEY, tag TEXT NOT NULL) STRICT, WITHOUT ROWID";
+inline constexpr const char* forget_tag = "DELETE FROM tagged WHERE name = ?1";
+/// Of ScheduleBook::select(): the columns of the detail, the tag, and behind them the payload.
 inline constexpr int detail_column = 13;
 inline constexpr int last_job_column = 18;
-inline constexpr int payload_column = 19;
+inline constexpr int tag_column = 19;
+inline constexpr int payload_column = 20;
 
 inline std::int64_t column_of(TickTime time) { return time.time_since_epoch().count(); }
 
@@ -35,6 +42,8 @@ Result<void> check(const Schedule& schedule);
 Result<void> insert(SqlConnection& database, const Schedule& schedule, TickTime now);
 /// After the schedule's row. `has_table`: there may be a detail of an earlier one.
 Result<void> write_detail(SqlConnection& database, const Schedule& schedule, bool has_table);
+/// Likewise.
+Result<void> write_tag(SqlConnection& database, const Schedule& schedule, bool has_table);
 bool have_same_times(const TickTimes& one, const TickTimes& other);
 
 }  // namespace ringmill

@@ -78,14 +78,24 @@ class JobTable {
         (header(index).flags.load(std::memory_order_acquire) & cell_flag::has_options) != 0;  // ORDER second-look
     return has_options ? &options_place(index) : nullptr;
   }
-  /// Where the links of a cell stand that has some.
-  CellLinks& links_place(CellIndex index) const noexcept {
-    return shared_at<CellLinks>(reinterpret_cast<std::byte*>(&options_place(index)) - sizeof(CellLinks));
+  /// Where the notes of a cell stand that has some.
+  CellNotes& notes_place(CellIndex index) const noexcept {
+    return shared_at<CellNotes>(reinterpret_cast<std::byte*>(&options_place(index)) - sizeof(CellNotes));
+  }
+  /// Nothing: it carries its payload alone. The caller as in options().
+  CellNotes* notes(CellIndex index) const noexcept {
+    // ORDER second-look
+    return has_notes(header(index).flags.load(std::memory_order_acquire)) ? &notes_place(index) : nullptr;
+  }
+  /// Where the links of a cell with these flags stand, if it has some.
+  CellLinks& links_place(CellIndex index, std::uint16_t flags) const noexcept {
+    const std::size_t behind = sizeof(CellLinks) + (has_notes(flags) ? sizeof(CellNotes) : 0);
+    return shared_at<CellLinks>(reinterpret_cast<std::byte*>(&options_place(index)) - behind);
   }
   /// Nothing: it has no parents and is of no bundle. The caller as in options().
   CellLinks* links(CellIndex index) const noexcept {
-    // ORDER second-look
-    return has_links(header(index).flags.load(std::memory_order_acquire)) ? &links_place(index) : nullptr;
+    const std::uint16_t flags = header(index).flags.load(std::memory_order_acquire);  // ORDER second-look
+    return has_links(flags) ? &links_place(index, flags) : nullptr;
   }
   /// How many parents' ids stand in front of the payload, in the cell or in the arena, within what its length has room
   /// for. The caller as above.
@@ -95,18 +105,25 @@ class JobTable {
     const std::uint16_t flags = cell.flags.load(std::memory_order_acquire);
     return parents_of(index, flags, cell.payload_bytes.load_once(std::memory_order_acquire));
   }
-  /// The most bytes of payload that a job with links can have in its cell, its parents' ids included.
-  std::uint32_t inline_bytes_beside_links() const noexcept {
-    return has_room_for_links() ? inline_bytes_beside_options() - static_cast<std::uint32_t>(sizeof(CellLinks)) : 0;
-  }
   /// False in the smallest cells: their jobs have no links.
   bool has_room_for_links() const noexcept { return inline_bytes() >= sizeof(CellOptions) + sizeof(CellLinks); }
-  /// The most bytes of payload that a job with options can have.
-  std::uint32_t inline_bytes_beside_options() const noexcept {
-    return inline_bytes() - static_cast<std::uint32_t>(sizeof(CellOptions));
+  /// False in the smallest cells: their jobs have no notes.
+  bool has_room_for_notes() const noexcept {
+    return inline_bytes() >= sizeof(CellOptions) + sizeof(CellNotes) + sizeof(CellLinks);
+  }
+  /// The most bytes of payload that a job with these flags can have in its cell, its parents' ids included: what its
+  /// options, notes and links leave. A multiple of 8.
+  std::uint32_t inline_bytes_beside(std::uint16_t flags) const noexcept {
+    std::size_t bytes = inline_bytes();
+    if ((flags & (cell_flag::has_options | cell_flag::has_links | cell_flag::has_notes)) == 0) [[likely]]
+      return inline_bytes();
+    bytes -= sizeof(CellOptions);  // they stand beside the others
+    if (has_notes(flags)) bytes -= sizeof(CellNotes);
+    if (has_links(flags)) bytes -= sizeof(CellLinks);
+    return static_cast<std::uint32_t>(bytes);
   }
   /// Where the text of a cell stands, and how long it can be, by one read of the words that say so: what a peer writes
-  /// there later moves neither. `room` is a multiple of 8, and ends before options, links and the cell's end.
+  /// there later moves neither. `room` is a multiple of 8, and ends before options, notes, links and the cell's end.
   class TextPlace {
    public:
     std::uint32_t room() const noexcept { return room_; }
@@ -129,10 +146,7 @@ class JobTable {
     // ORDER second-look: each load acquires.
     const std::uint16_t flags = cell.flags.load(std::memory_order_acquire);
     const Untrusted payload_bytes = cell.payload_bytes.load_once(std::memory_order_acquire);
-    const bool has_options = (flags & cell_flag::has_options) != 0;
-    const std::uint32_t end = has_links(flags) ? inline_bytes_beside_links()
-                              : has_options    ? inline_bytes_beside_options()
-                                               : inline_bytes();
+    const std::uint32_t end = inline_bytes_beside(flags);
     const std::uint32_t begin =
         (flags & cell_flag::in_arena) != 0 ? 0 : (payload_bytes.at_most(inline_bytes()) + 7) / 8 * 8;
     return {payload_words(index) + begin / 8, begin < end ? end - begin : 0};
@@ -304,12 +318,16 @@ class JobTable {
   bool has_links(std::uint16_t flags) const noexcept {
     return (flags & cell_flag::has_links) != 0 && has_room_for_links();
   }
+  /// As has_links(), of notes.
+  bool has_notes(std::uint16_t flags) const noexcept {
+    return (flags & cell_flag::has_notes) != 0 && has_room_for_notes();
+  }
   std::uint32_t parents_of(CellIndex index, std::uint16_t flags,
                            Untrusted<std::uint32_t> payload_bytes) const noexcept {
     if (!has_links(flags)) return 0;
     const bool in_arena = (flags & cell_flag::in_arena) != 0;
-    const std::uint32_t room = payload_bytes.at_most(in_arena ? most_payload_ : inline_bytes_beside_links()) / 8;
-    return links_place(index).parents.load_once(std::memory_order_acquire).at_most(room);  // ORDER second-look
+    const std::uint32_t room = payload_bytes.at_most(in_arena ? most_payload_ : inline_bytes_beside(flags)) / 8;
+    return links_place(index, flags).parents.load_once(std::memory_order_acquire).at_most(room);  // ORDER second-look
   }
 
   static constexpr std::size_t words_per_line = cache_line_bytes / 8;

@@ -46,6 +46,13 @@ struct DeadLetter {
   std::chrono::milliseconds keep_result{0};
   /// Whether the death of its worker was to bury it at once.
   bool bury_when_worker_lost = false;
+  /// As JobRequest::tag and JobRequest::trace_parent: the job's own, or inherited.
+  std::string tag{};
+  std::string trace_parent{};
+  /// The letter that the dead job itself came from.
+  JobId retried_from{};
+  /// The hash of its serial key: 16 bytes, or none.
+  std::string serial_key_hash{};
 };
 
 /// Which letters are meant. What is left out holds for all.
@@ -54,6 +61,7 @@ struct DeadLetterFilter {
   std::optional<std::string> level{};
   std::optional<DeathCause> cause{};
   std::optional<std::chrono::system_clock::time_point> died_before{};
+  std::optional<std::string> tag{};
 };
 
 /// What became of letters that were to be retried.

@@ -121,6 +121,12 @@ class Engine {
   /// the dead letters' file.
   [[nodiscard]] Result<JobInfo> job(JobId id) const;
 
+  /// Calls `visit` for each job in the table that is meant, until it returns false: jobs that wait or run, and those of
+  /// which something is kept. Returns how many it saw. Looks only; costs a pass over the cells in use. Each job is read
+  /// at one moment of its own; one that changes meanwhile may be left out. Dead letters: DeadLetters::list().
+  [[nodiscard]] Result<std::uint64_t> jobs(const JobFilter& filter,
+                                           const std::function<bool(const JobInfo&)>& visit) const;
+
   /// Waits until the job has ended, in any process, and returns what is known of it. Errors: timed_out, not_found.
   [[nodiscard]] Result<JobInfo> wait(JobId id, std::chrono::nanoseconds timeout) const;
 

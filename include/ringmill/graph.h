@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <span>
+#include <string>
 #include <vector>
 
 #include <ringmill/error.h>
@@ -14,8 +15,8 @@
 
 namespace ringmill {
 
-/// A set of jobs and their dependencies. It copies payloads and options. One thread at a time; allocates. It takes no
-/// room in the engine before enqueue().
+/// A set of jobs and their dependencies. It copies payloads, texts and options. One thread at a time; allocates. It
+/// takes no room in the engine before enqueue().
 class JobGraph {
  public:
   /// Names a job of this graph.
@@ -61,6 +62,8 @@ class JobGraph {
   struct Entry {
     JobRequest request{};
     std::vector<std::byte> payload{};
+    std::string tag{};
+    std::string trace_parent{};
     std::vector<Node> after{};
     std::vector<JobId> after_others{};
     OnParentDead on_parent_dead = OnParentDead::cancel;

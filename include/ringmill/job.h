@@ -144,6 +144,16 @@ struct JobRequest {
   std::chrono::milliseconds lease{0};
   Durability durability = Durability::journaled;
   JobOptions options{};
+  /// A name of the caller's own, 1 to 31 bytes without control characters, by which jobs can be listed. Empty: none.
+  /// A tag, a trace and a letter take 128 bytes of the cell together, the 48 of the options included. Texts and the
+  /// payload are copied during the call.
+  std::string_view tag{};
+  /// The trace that the job belongs to: a `traceparent` of W3C Trace Context, such as
+  /// `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01`. Empty: that of the job that it follows, or waits for,
+  /// if any.
+  std::string_view trace_parent{};
+  /// The dead letter that the job comes from: shown with it. DeadLetters::retry() fills it in.
+  JobId retried_from{};
 };
 
 /// What happens to a job when one of its parents is dead or was cancelled.
@@ -189,6 +199,12 @@ struct JobInfo {
   std::optional<DeathCause> cause;
   /// A dead letter that was retried: the job that it became. Known for as long as letters are kept.
   JobId retried_as{};
+  /// The dead letter that the job comes from.
+  JobId retried_from{};
+  /// As it was enqueued.
+  std::string tag;
+  /// As it was enqueued, or inherited.
+  std::string trace_parent;
   /// The handler's result, while it is kept: any bytes.
   std::string result;
   /// True if the result was refused: `result` is what the cell had room for, its beginning, or nothing.
@@ -206,6 +222,14 @@ struct JobInfo {
   /// The last progress that the running handler reported.
   std::uint64_t progress = 0;
   std::string progress_text;
+};
+
+/// Which jobs are meant. What is left out holds for all.
+struct JobFilter {
+  std::optional<JobState> state{};
+  std::optional<std::string> kind{};
+  std::optional<std::string> level{};
+  std::optional<std::string> tag{};
 };
 
 /// Returns the bytes of a text.

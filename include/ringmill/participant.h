@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -102,8 +103,8 @@ class Job {
 
   /// Enqueues a job that becomes visible exactly when complete() succeeds. If this run ends in any other way, the new
   /// job is dropped. No crash leaves one without the other. `after_earlier` names earlier follow-ups of this job. A
-  /// request without a level gets that of this job. Errors: as Participant::enqueue_together(). Allocates, but for the
-  /// first one that waits for no other job.
+  /// request without a level, or a trace, gets that of this job. Errors: as Participant::enqueue_together(). Allocates,
+  /// but for the first one that waits for no other job.
   [[nodiscard]] Result<JobId> follow_up(const LinkedRequest& request,
                                         std::chrono::nanoseconds wait = std::chrono::nanoseconds::zero());
   /// Enqueues a job that waits until this one is completed, unless another job has the same key, as
@@ -121,6 +122,12 @@ class Job {
   std::uint32_t follow_ups() const noexcept;
   /// Returns the jobs that this one has waited for. Engine::job() has their results while this one is held. Allocates.
   std::vector<JobId> parents() const;
+
+  /// Returns JobRequest::tag of this job. Allocates.
+  std::string tag() const;
+  /// Returns the trace that this job belongs to, as JobRequest::trace_parent has it: its own, or the one that it
+  /// inherited. Allocates.
+  std::string trace_parent() const;
 
   /// Returns how long the lease still holds. Zero or less: the keeper may have given the job to another worker.
   std::chrono::nanoseconds time_left() const noexcept;

@@ -46,6 +46,8 @@ struct ScheduledJob {
   /// As Engine::retry_policy() takes it; empty: the default.
   std::string backoff{};
   std::chrono::milliseconds expires{0};
+  /// As JobRequest::tag: of the job of each tick.
+  std::string tag{};
   /// A tick is passed over while the job of the last one is not over, so that a long job does not run beside itself.
   bool no_overlap = false;
 };

@@ -144,6 +144,9 @@ class JobContext {
   Participant& participant() noexcept { return *participant_; }
   /// Returns the jobs that this one has waited for; Engine::job() has their results during this run.
   std::vector<JobId> parents() const { return job_->parents(); }
+  /// As Job::tag() and Job::trace_parent().
+  std::string tag() const { return job_->tag(); }
+  std::string trace_parent() const { return job_->trace_parent(); }
   /// Returns the job itself, for calls that this class does not repeat. If the handler settles it here, its outcome
   /// does not count.
   Job& job() noexcept { return *job_; }

@@ -221,10 +221,10 @@ async function jobs(parameters) {
       event.preventDefault();
       const given = Object.fromEntries(new FormData(form));
       const id = given.id.trim();
-      location.hash = id === '' ? `jobs${query({ state: given.state, level: given.level, kind: given.kind })}` : `job/${id}`;
+      location.hash = id === '' ? `jobs${query({ state: given.state, level: given.level, kind: given.kind, tag: given.tag })}` : `job/${id}`;
     },
   }, field('state', 'State', ['', 'queued', 'delayed', 'blocked', 'running', 'completed', 'cancelled', 'dead']),
-  field('level', 'Level'), field('kind', 'Kind'), field('id', 'Id'), element('button', {}, 'Show'));
+  field('level', 'Level'), field('kind', 'Kind'), field('tag', 'Tag'), field('id', 'Id'), element('button', {}, 'Show'));
   const list = element('div');
   const more = element('button', { type: 'button' }, 'More');
   const rows = [];
@@ -240,10 +240,10 @@ async function jobs(parameters) {
       cursor = page.next ?? '';
       message(`${rows.length} jobs${cursor === '' ? '' : ', and there may be more'}`);
     } while (rows.length < before + 20 && cursor !== '' && state.view.startsWith('jobs'));
-    list.replaceChildren(table('Jobs', [['Id'], ['State'], ['Level'], ['Kind'], ['Attempts', true], ['Enqueued at'], ['Last error']],
+    list.replaceChildren(table('Jobs', [['Id'], ['State'], ['Level'], ['Kind'], ['Tag'], ['Attempts', true], ['Enqueued at'], ['Last error']],
       rows.map((job) => ({
         isBad: job.state === 'dead',
-        cells: [jobLink(job.id), job.state, job.level, job.kind, job.attempts, job.enqueued_at ?? '-', job.last_error ?? ''],
+        cells: [jobLink(job.id), job.state, job.level, job.kind, tagOf(job), job.attempts, job.enqueued_at ?? '-', job.last_error ?? ''],
       })), 'no jobs'));
     more.disabled = false;
     more.hidden = cursor === '';
@@ -251,6 +251,10 @@ async function jobs(parameters) {
   more.addEventListener('click', () => next().catch((error) => message(error.message, true)));
   show(form, messageLine(), list, more);
   await next();
+}
+
+function tagOf(job) {
+  return job.tag ?? (job.tag_base64 === undefined ? '' : '(no text)');
 }
 
 function payloadOf(job) {
@@ -382,6 +386,7 @@ async function dead(parameters) {
     },
   }, element('label', {}, 'Kind', element('input', { name: 'kind', value: parameters.kind ?? '', size: 14 })),
   element('label', {}, 'Level', element('input', { name: 'level', value: parameters.level ?? '', size: 14 })),
+  element('label', {}, 'Tag', element('input', { name: 'tag', value: parameters.tag ?? '', size: 14 })),
   element('label', {}, 'Cause', element('select', { name: 'cause' }, ...causes.map((value) =>
     element('option', { value, selected: (parameters.cause ?? '') === value }, value === '' ? 'any' : value)))),
   element('button', {}, 'Show'));

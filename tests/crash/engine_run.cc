@@ -293,6 +293,7 @@ void EngineRun::check_cut() {
 /// Nothing: it is as it was when it became durable last, or as at a later moment.
 std::string EngineRun::complaint_of(const Row& row, const Found& found, std::uint64_t durable_round) {
   if (found.options != row.options) return "asks for something else";
+  if (found.notes != row.notes) return "carries something else beside its payload";
   if (found.links != row.links) return "has other parents, or another policy for their death";
   std::size_t oldest = 0;
   for (std::size_t n = 0; n < row.versions.size(); ++n) {
@@ -369,6 +370,7 @@ std::optional<EngineRun::Jobs> EngineRun::replayed(const std::shared_ptr<Disk>& 
     jobs[life.generation << index_bits | cell] = {
         .content = life.content,
         .options = life.options,
+        .notes = life.notes,
         .links = life.links,
         .version = {.state = life.state, .attempts = life.attempts, .text = life.text}};
   }
@@ -461,6 +463,7 @@ EngineRun::Jobs EngineRun::jobs_in(const Segment& segment) {
         .content = content_of(header.level.load_once().unbounded(), header.kind.load_once().unbounded(),
                               header.most_attempts.load(), *payload),
         .options = options_in(segment, index),
+        .notes = notes_in(segment, index),
         .links = links == nullptr ? 0 : links_content_of(table.parents(index), links->runs_all_the_same.load() != 0),
         .version = version_in(segment, index)};
   }

@@ -63,6 +63,7 @@ class EngineRun {
   struct Row {
     std::uint64_t content = 0;
     std::uint64_t options = 0;
+    std::uint64_t notes = 0;
     std::string key;  // of a unique job
     std::uint64_t links = 0;
     std::vector<JobId> parents;
@@ -83,6 +84,7 @@ class EngineRun {
   struct Found {
     std::uint64_t content = 0;
     std::uint64_t options = 0;
+    std::uint64_t notes = 0;
     std::uint64_t links = 0;
     Version version;
   };
@@ -132,6 +134,7 @@ class EngineRun {
   std::optional<JobId> some_job_in(std::initializer_list<CellState> states);
   static Version version_in(const Segment& segment, CellIndex index);
   static std::uint64_t options_in(const Segment& segment, CellIndex index);
+  static std::uint64_t notes_in(const Segment& segment, CellIndex index);
   std::chrono::milliseconds later_delay() noexcept;
 
   // Jobs that are linked, and the keeper: engine_run_linked.cc.

@@ -107,7 +107,10 @@ JobOptions EngineRun::options() {
 JobRequest EngineRun::request(std::vector<std::byte>& payload, const JobOptions& options) {
   const bool has_options =
       options.retry_policy != RetryPolicy::standard || options.expires.count() != 0 || options.keep_result.count() != 0;
-  const std::uint64_t room = most_payload_bytes - (has_options ? sizeof(CellOptions) : 0);
+  constexpr std::array<std::string_view, 3> tags{"", "order-17", "a tag of thirty-one bytes, none"};
+  const bool has_notes = random_.one_in(4);
+  const std::uint64_t room =
+      most_payload_bytes - (has_options || has_notes ? sizeof(CellOptions) : 0) - (has_notes ? sizeof(CellNotes) : 0);
   const bool is_large = has_large_payloads_ && random_.one_in(8);
   payload.resize(is_large ? room + 1 + random_.below(random_.one_in(4) ? most_large_payload - room : 500)
                           : random_.below(room + 1));
@@ -117,7 +120,9 @@ JobRequest EngineRun::request(std::vector<std::byte>& payload, const JobOptions&
           .payload = payload,
           .lease = std::chrono::milliseconds(random_.one_in(2) ? 0 : 1000 + random_.below(1000)),
           .durability = random_.one_in(5) ? Durability::memory : Durability::journaled,
-          .options = options};
+          .options = options,
+          .tag = has_notes ? tags[random_.below(tags.size())] : std::string_view(),
+          .trace_parent = has_notes ? "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" : std::string_view()};
 }
 
 void EngineRun::note_enqueued(JobId id, const JobRequest& request, std::string_view key) {
@@ -125,6 +130,7 @@ void EngineRun::note_enqueued(JobId id, const JobRequest& request, std::string_v
   row.content = content_of(test::number_of(core_->segment, request.level),
                            test::number_of(core_->segment, request.kind), 0, request.payload);
   row.options = options_in(core_->segment, index_of(id));
+  row.notes = notes_in(core_->segment, index_of(id));
   row.key = key;
   row.memory_only = request.durability == Durability::memory;
   note_given(id, std::move(row));
@@ -178,6 +184,11 @@ std::uint64_t EngineRun::options_in(const Segment& segment, CellIndex index) {
     record.unique_high = options->unique_high.load();
   }
   return options_content_of(record);
+}
+
+std::uint64_t EngineRun::notes_in(const Segment& segment, CellIndex index) {
+  const CellNotes* const cell = JobTable(segment).notes(index);
+  return cell == nullptr ? 0 : notes_content_of(Notes::read(*cell));
 }
 
 void EngineRun::enqueue() {

@@ -43,7 +43,8 @@ void EngineRun::fill_wanted(Wanted& wanted, std::uint32_t place, Durability dura
   }
   wanted.options = options();
   JobRequest asked = request(wanted.payload, wanted.options);
-  const std::size_t room = room_beside_links - 8 * (wanted.after.size() + wanted.after_earlier.size());
+  const std::size_t notes_bytes = asked.trace_parent.empty() ? 0 : sizeof(CellNotes);
+  const std::size_t room = room_beside_links - notes_bytes - 8 * (wanted.after.size() + wanted.after_earlier.size());
   if (wanted.payload.size() > room) wanted.payload.resize(random_.below(room + 1));
   asked.payload = wanted.payload;
   asked.durability = durability;
@@ -65,6 +66,7 @@ EngineRun::Row EngineRun::row_of(JobId id, const LinkedRequest& linked, std::spa
   row.runs_all_the_same = linked.on_parent_dead == OnParentDead::run;
   row.links = links_content_of(static_cast<std::uint32_t>(row.parents.size()), row.runs_all_the_same);
   row.options = options_in(core_->segment, index_of(id));
+  row.notes = notes_in(core_->segment, index_of(id));
   row.memory_only = linked.request.durability == Durability::memory;
   return row;
 }

@@ -7,6 +7,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <fmt/format.h>
+
+#include "core/durability/journaled_notes.h"
 #include "core/journal/parts.h"
 #include "ipc/layout.h"
 #include "ipc/state_word.h"
@@ -52,6 +55,10 @@ class Collector final : public WholeJobsVisitor {
                                      .rule = static_cast<BornRule>(record.rule),
                                      .born_of = record.born_of});
   }
+  void on_notes(const JournalPlace&, const NotesRecord& record, std::string_view tag) override {
+    blocks.back().records.push_back(
+        {.type = RecordType::notes, .id = record.id, .notes = notes_content_of(notes_of(record, tag))});
+  }
   void on_kind(const JournalPlace&, std::uint32_t kind, std::string_view name) override {
     blocks.back().records.push_back(
         {.type = RecordType::kind, .id = kind, .content = XXH3_64bits(name.data(), name.size())});
@@ -94,6 +101,13 @@ std::uint64_t options_content_of(const OptionsRecord& record) noexcept {
 std::uint64_t links_content_of(std::uint32_t parents, bool runs_all_the_same) noexcept {
   if (parents == 0) return 0;  // a job that waits for no other may have links, or none
   return std::uint64_t{parents} << 2 | (runs_all_the_same ? 2U : 0U) | 1U;
+}
+
+std::uint64_t notes_content_of(const Notes& notes) noexcept {
+  if (notes == Notes()) return 0;
+  const std::string text = fmt::format("{} {} {} {} {}", notes.serial_low, notes.serial_high,
+                                       notes.retried_from.value(), notes.trace.text(), notes.tag());
+  return XXH3_64bits(text.data(), text.size());
 }
 
 LedgerRecord ledger_record_of(const JobRecord& record, std::span<const std::byte> payload) noexcept {
@@ -157,6 +171,9 @@ void Replay::apply(const LedgerRecord& record) {
     case RecordType::part:
     case RecordType::large_job:
     case RecordType::result_part:
+      return;
+    case RecordType::notes:
+      if (life != live_.end() && life->second.generation == generation) life->second.notes = record.notes;
       return;
   }
 }

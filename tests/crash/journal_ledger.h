@@ -10,6 +10,7 @@
 
 #include "core/journal/device.h"
 #include "core/journal/reader.h"
+#include "core/table/notes.h"
 #include "ipc/layout.h"
 
 namespace ringmill::crash {
@@ -31,6 +32,7 @@ struct LedgerRecord {
   std::uint64_t links = 0;    // of links: links_content_of() them
   BornRule rule = BornRule::alone;
   std::uint64_t born_of = 0;
+  std::uint64_t notes = 0;  // of notes: notes_content_of() them
 
   bool operator==(const LedgerRecord&) const noexcept = default;
 };
@@ -42,6 +44,8 @@ std::uint64_t content_of(std::uint16_t level, std::uint16_t kind, std::uint16_t 
 std::uint64_t options_content_of(const OptionsRecord& record) noexcept;
 /// What a linked job is beyond its payload, in which its parents' ids are. Never 0.
 std::uint64_t links_content_of(std::uint32_t parents, bool runs_all_the_same) noexcept;
+/// What a job carries beside its payload. 0: nothing.
+std::uint64_t notes_content_of(const Notes& notes) noexcept;
 LedgerRecord ledger_record_of(const JobRecord& record, std::span<const std::byte> payload) noexcept;
 
 /// The cells as the journal tells them.
@@ -58,6 +62,7 @@ class Replay {
     std::uint64_t links = 0;
     BornRule rule = BornRule::alone;
     std::uint64_t born_of = 0;
+    std::uint64_t notes = 0;
     bool operator==(const Life&) const noexcept = default;
   };
 

@@ -118,6 +118,14 @@ void enqueue_delayed(Child& child) {
     return child.participant().enqueue(request);
   });
 }
+/// With a tag and a trace beside its payload.
+void enqueue_noted(Child& child) {
+  enqueue_by(child, [&child](JobRequest request) {
+    request.tag = "order-17";
+    request.trace_parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    return child.participant().enqueue(request);
+  });
+}
 void enqueue_large(Child& child) {
   enqueue_by(child, [&child](const JobRequest&) {
     return child.participant().enqueue(child.large_request(first_own_serial, 1));
@@ -406,7 +414,7 @@ void Child::finish() {
 }
 
 std::span<const Operation> operations() {
-  static const std::array<Operation, 34> all{{
+  static const std::array<Operation, 35> all{{
       {"enqueue", {1, 2}, attach_only, enqueue},
       {"enqueue_batch", {1, 2}, attach_only, enqueue_batch},
       {"claim", {0, 1, 2, 0}, attach_to_claim, claim},
@@ -419,6 +427,7 @@ std::span<const Operation> operations() {
       {"enqueue_large", {1, 2, large_standing + 1}, attach_only, enqueue_large},
       {"claim_large", {large_standing, 1, 2, large_standing}, attach_to_claim, claim},
       {"complete_large", {large_standing, 1, 2}, claim_one_urgent, complete},
+      {"enqueue_noted", {1, 2}, attach_only, enqueue_noted},
       {"enqueue_unique", {1, 2}, attach_only, enqueue_unique},
       {"enqueue_together", {1, 2}, attach_only, enqueue_together},
       {"complete_and_follow", {0, 1, 2}, claim_one_urgent, complete_and_follow},

@@ -432,7 +432,7 @@ static JobId being_published(const JobTable& table, const ParticipantEntry& entr
   JobId id(entry.bundle.load());
   while (id && table.word(index_of(id)).state() == CellState::filling &&
          table.word(index_of(id)).generation() == generation_of(id)) {
-    id = JobId(table.links_place(index_of(id)).next.load());
+    id = JobId(table.links(index_of(id))->next.load());
   }
   return id;
 }

@@ -39,8 +39,8 @@ TEST_F(PlantedDeadLetters, a_file_whose_numbers_are_texts_is_refused) {
       "DROP TABLE letter; ALTER TABLE planted RENAME TO letter;"
       "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 201)"
       "INSERT INTO letter SELECT 'zzz' || i, id + i, died_at, kind, level, cause, attempts, max_attempts, enqueued_at, "
-      "worker, lease_ms, backoff, keep_result_ms, bury_when_worker_lost, bytes, last_error, payload, payload_cut_from "
-      "FROM letter, n;");
+      "worker, lease_ms, backoff, keep_result_ms, bury_when_worker_lost, bytes, last_error, payload, payload_cut_from, "
+      "tag, traceparent, retried_from, serial_key_hash FROM letter, n;");
   const auto opened = open();
   ASSERT_FALSE(opened.has_value());
   EXPECT_EQ(opened.error().code(), ErrorCode::corrupt);
@@ -79,11 +79,27 @@ TEST_F(PlantedDeadLetters, a_walk_ends_though_the_rows_change_their_kind_while_t
 
 TEST_F(PlantedDeadLetters, a_value_of_another_type_or_out_of_its_bounds_makes_its_letter_unreadable) {
   make(2);
-  for (const char* const change :
-       {"kind = X'00'", "level = X'37'", "cause = 99", "cause = 'failed'", "attempts = -1", "lease_ms = -1",
-        "lease_ms = 9223372036854775807", "keep_result_ms = 9223372036854775807", "worker = -2", "backoff = 'a b'",
-        "last_error = zeroblob(5000)", "last_error = 'text'", "payload = 'text'", "payload_cut_from = 3",
-        "kind = 'a' || char(10)"}) {
+  for (const char* const change : {"kind = X'00'",
+                                   "level = X'37'",
+                                   "cause = 99",
+                                   "cause = 'failed'",
+                                   "attempts = -1",
+                                   "lease_ms = -1",
+                                   "lease_ms = 9223372036854775807",
+                                   "keep_result_ms = 9223372036854775807",
+                                   "worker = -2",
+                                   "backoff = 'a b'",
+                                   "last_error = zeroblob(5000)",
+                                   "last_error = 'text'",
+                                   "payload = 'text'",
+                                   "payload_cut_from = 3",
+                                   "kind = 'a' || char(10)",
+                                   "tag = 'a' || char(10)",
+                                   "tag = hex(zeroblob(16))",
+                                   "tag = X'00'",
+                                   "traceparent = 'no trace'",
+                                   "retried_from = 'x'",
+                                   "serial_key_hash = zeroblob(3)"}) {
     execute("UPDATE sqlite_schema SET sql = replace(sql, ' STRICT', '') WHERE name = 'letter'");
     execute("UPDATE letter SET " + std::string(change) + " WHERE number = 1");
     execute("UPDATE sqlite_schema SET sql = sql || ' STRICT' WHERE name = 'letter'");

@@ -39,6 +39,10 @@ void expect_same(const DeadLetter& found, const DeadLetter& buried) {
   EXPECT_EQ(found.backoff, buried.backoff);
   EXPECT_EQ(found.keep_result, buried.keep_result);
   EXPECT_EQ(found.bury_when_worker_lost, buried.bury_when_worker_lost);
+  EXPECT_EQ(found.tag, buried.tag);
+  EXPECT_EQ(found.trace_parent, buried.trace_parent);
+  EXPECT_EQ(found.retried_from, buried.retried_from);
+  EXPECT_EQ(found.serial_key_hash, buried.serial_key_hash);
 }
 
 TEST_F(DeadLetterStoreInProcess, a_letter_is_found_as_it_was_buried) {
@@ -51,6 +55,10 @@ TEST_F(DeadLetterStoreInProcess, a_letter_is_found_as_it_was_buried) {
   letter.backoff = "exponential:1s,2,1h";
   letter.keep_result = std::chrono::days{7};
   letter.bury_when_worker_lost = true;
+  letter.tag = "order-17";
+  letter.trace_parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  letter.retried_from = JobId(0xfedcba9876543211);
+  letter.serial_key_hash = std::string("\0\1\2\3\4\5\6\7\x8\x9\xa\xb\xc\xd\xe\xf", 16);
   DeadLetter bare{.id = JobId(5), .kind = "k", .level = "l"};
   auto writer = store();
   EXPECT_EQ(must(writer.bury(std::vector{letter, bare})), 2U);
@@ -214,6 +222,31 @@ TEST_F(DeadLetterStoreInProcess,
   EXPECT_EQ(must(writer.check()), std::vector<std::string>());
 }
 
+constexpr std::array<std::string_view, 4> note_columns{"serial_key_hash", "retried_from", "traceparent", "tag"};
+std::string drop_of(std::string_view column) { return "ALTER TABLE letter DROP COLUMN " + std::string(column); }
+
+/// As the file was made before letters carried anything beside their payload.
+TEST_F(DeadLetterStoreInProcess, an_older_file_is_read_as_it_is_and_can_hold_tags_once_it_is_written) {
+  must(store().bury(std::vector{letter_of(1)}));
+  {
+    constexpr SqlWords words{};
+    auto older = must(SqlConnection::open(must(Directory::open(folder_.path())), dead_letter_file,
+                                          SqlConnection::Access::read_write, 5s, words));
+    for (const std::string_view column : note_columns) must(older.execute(drop_of(column).c_str()));
+  }
+  const auto reader = open_store_to_read(folder_.path());
+  EXPECT_EQ(must(reader.find(letter_of(1).id)).tag, "");
+  EXPECT_EQ(numbers_in(reader), std::vector<std::uint64_t>{1});
+  EXPECT_EQ(numbers_in(reader, {.tag = "order-17"}), std::vector<std::uint64_t>{});
+  auto writer = store();
+  DeadLetter tagged = letter_of(2);
+  tagged.tag = "order-17";
+  must(writer.bury(std::vector{tagged}));
+  EXPECT_EQ(numbers_in(open_store_to_read(folder_.path()), {.tag = "order-17"}), std::vector<std::uint64_t>{2});
+  EXPECT_EQ(must(writer.find(letter_of(1).id)).tag, "");
+  EXPECT_EQ(must(writer.check()), std::vector<std::string>{});
+}
+
 /// As the file was made before letters were cut.
 TEST_F(DeadLetterStoreInProcess, an_older_file_is_read_as_it_is_and_can_hold_cut_letters_once_it_is_written) {
   const DeadLetterLimits limits{.bytes = 1U << 20};
@@ -223,6 +256,7 @@ TEST_F(DeadLetterStoreInProcess, an_older_file_is_read_as_it_is_and_can_hold_cut
     auto older = must(SqlConnection::open(must(Directory::open(folder_.path())), dead_letter_file,
                                           SqlConnection::Access::read_write, 5s, words));
     must(older.execute("ALTER TABLE letter DROP COLUMN payload_cut_from"));
+    for (const std::string_view column : note_columns) must(older.execute(drop_of(column).c_str()));
   }
   EXPECT_EQ(must(open_store_to_read(folder_.path()).find(letter_of(1).id)).payload_cut_from, 0U);
   auto writer = store(limits);

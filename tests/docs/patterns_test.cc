@@ -59,7 +59,7 @@ void expect_to_go_as_it_shows(const std::string& page, std::size_t least_blocks)
   static_cast<void>(Engine::remove(folder.path() / "mill", true));
 }
 
-TEST(Patterns, each_of_them_goes_as_its_page_shows) { expect_to_go_as_it_shows("patterns.md", 11); }
+TEST(Patterns, each_of_them_goes_as_its_page_shows) { expect_to_go_as_it_shows("patterns.md", 12); }
 
 TEST(Troubleshooting, each_cause_is_found_as_its_page_shows) { expect_to_go_as_it_shows("troubleshooting.md", 8); }
 

@@ -106,6 +106,9 @@ class Records {
   void links(const LinksRecord& record) {
     add([record](JournalVisitor& visitor, const JournalPlace& place) { visitor.on_links(place, record); });
   }
+  void notes(const NotesRecord& record, const std::string& tag = {}) {
+    add([record, tag](JournalVisitor& visitor, const JournalPlace& place) { visitor.on_notes(place, record, tag); });
+  }
   void retry_policy(std::uint32_t number, std::string text) {
     add([number, text](JournalVisitor& visitor, const JournalPlace& place) {
       visitor.on_retry_policy(place, number, text);

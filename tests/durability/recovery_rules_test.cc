@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "core/table/notes.h"
+
 #include "tests/durability/rebuild.h"
 
 namespace ringmill::test {
@@ -22,11 +24,12 @@ struct Found {
   std::uint16_t attempts = 0;
   bool has_options_bit = false;
   std::uint32_t parents = 0;
+  std::string tag{};
   bool operator==(const Found&) const = default;
 };
 void PrintTo(const Found& found, std::ostream* out) {
   *out << "life " << found.life << ", state " << static_cast<int>(found.state) << ", attempts " << found.attempts
-       << ", options " << found.has_options_bit << ", parents " << found.parents;
+       << ", options " << found.has_options_bit << ", parents " << found.parents << ", tag " << found.tag;
 }
 
 Found found_by(const Records& records) {
@@ -36,11 +39,13 @@ Found found_by(const Records& records) {
   const StateWord word = table.word(cell);
   if (word.state() == CellState::free) return {};
   const CellHeader& header = table.header(cell);
+  const CellNotes* const notes = table.notes(cell);
   return {.life = word.generation(),
           .state = word.state(),
           .attempts = header.attempts.load(),
           .has_options_bit = (header.flags.load() & cell_flag::bury_on_worker_lost) != 0,
-          .parents = table.parents(cell)};
+          .parents = table.parents(cell),
+          .tag = notes != nullptr ? std::string(Notes::read(*notes).tag()) : std::string()};
 }
 
 /// A job that stands, in a cell with room for links if they are what comes.
@@ -52,9 +57,12 @@ Records standing_before(RecordType type) {
   if (type == RecordType::links) {
     records.options({.cell_flags = cell_flag::has_options | cell_flag::has_links, .id = id.value()});
   }
+  if (type == RecordType::notes) {
+    records.options({.cell_flags = cell_flag::has_options | cell_flag::has_notes, .id = id.value()});
+  }
   return records;
 }
-constexpr Found stands_as_before{.life = standing_life, .state = CellState::queued, .attempts = standing_attempts};
+const Found stands_as_before{.life = standing_life, .state = CellState::queued, .attempts = standing_attempts};
 
 /// A record of each type that says something else than what stands.
 void write(RecordType type, JobId id, Records& records) {
@@ -82,6 +90,8 @@ void write(RecordType type, JobId id, Records& records) {
       return records.options({.cell_flags = cell_flag::has_options | cell_flag::bury_on_worker_lost, .id = id.value()});
     case RecordType::links:
       return records.links({.parents = 1, .id = id.value()});
+    case RecordType::notes:
+      return records.notes({.id = id.value()}, "said");
     case RecordType::part:
       return records.parts(id, large);
     case RecordType::result_part:
@@ -111,6 +121,7 @@ Found expected(const RecordRule& rule, NamedLife life, std::uint64_t named) {
     case RecordEffect::adds: {
       Found found = stands_as_before;
       found.parents = rule.type == RecordType::links ? 1 : 0;
+      found.tag = rule.type == RecordType::notes ? "said" : "";
       found.has_options_bit = rule.type == RecordType::options;
       return found;
     }
@@ -133,7 +144,7 @@ TEST(RecoveryRulesInProcess, each_record_does_what_its_row_says_of_each_life) {
 
 TEST(RecoveryRulesInProcess, each_record_of_a_job_has_a_row_and_the_others_have_none) {
   const auto rows_of = [](RecordType type) { return std::ranges::count(record_rules, type, &RecordRule::type); };
-  for (int number = 1; number <= 11; ++number) {
+  for (int number = 1; number <= 12; ++number) {
     const auto type = static_cast<RecordType>(number);
     const bool names_no_job = type == RecordType::kind || type == RecordType::retry_policy;
     EXPECT_EQ(rows_of(type), names_no_job ? 0 : 1) << number;

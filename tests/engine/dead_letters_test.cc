@@ -12,7 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 
 struct LetterWorld : World {
-  LetterWorld() : World(small_engine(), OpenOptions{}) {}
+  explicit LetterWorld(const CreateOptions& options = small_engine()) : World(options, OpenOptions{}) {}
 
   /// A job that its handler rejected, and that is a dead letter by now.
   JobId bury(std::string_view payload, std::string_view why = "no") {
@@ -65,6 +65,47 @@ TEST(DeadLettersInProcess, a_letter_that_is_retried_says_where_it_went) {
   EXPECT_EQ(must(world.engine.job(old)).retried_as, job);
   EXPECT_EQ(must(world.engine.job(old)).state, JobState::ended);
   EXPECT_EQ(code_of(world.letters.retry(old)), ErrorCode::not_found);
+}
+
+CreateOptions with_room_to_note() {
+  CreateOptions options = small_engine();
+  options.cell_size = 256;
+  return options;
+}
+
+TEST(DeadLettersInProcess, a_letter_and_the_job_it_becomes_keep_tag_and_trace_and_the_job_says_where_it_comes_from) {
+  constexpr std::string_view trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  LetterWorld world(with_room_to_note());
+  JobRequest request = world.request("again");
+  request.tag = "order-17";
+  request.trace_parent = trace;
+  JobId id = must(world.worker->enqueue(request));
+  JobId before{};
+  for (int tries = 0; tries < 3; ++tries) {
+    must(must(world.worker->claim(generous)).reject("no"));
+    ASSERT_TRUE(await([&] { return world.letters.find(id).has_value(); }));
+    const DeadLetter letter = must(world.letters.find(id));
+    EXPECT_EQ(letter.tag, "order-17");
+    EXPECT_EQ(letter.trace_parent, trace);
+    EXPECT_EQ(letter.retried_from, before);
+    EXPECT_EQ(must(world.engine.job(id)).tag, "order-17") << "shown as a job";
+    EXPECT_EQ(must(world.letters.count({.tag = "order-17"})), 1U);
+    EXPECT_EQ(must(world.letters.count({.tag = "order-1"})), 0U);
+    before = id;
+    id = must(world.letters.retry(id));
+    const JobInfo info = must(world.engine.job(id));
+    EXPECT_EQ(info.tag, "order-17");
+    EXPECT_EQ(info.trace_parent, trace);
+    EXPECT_EQ(info.retried_from, before);
+    EXPECT_EQ(must(world.engine.job(before)).retried_as, id);
+  }
+}
+
+TEST(DeadLettersInProcess, a_letter_whose_job_has_no_room_for_its_id_is_retried_without) {
+  LetterWorld world;  // the smallest cells
+  const JobId id = must(world.letters.retry(world.bury("again")));
+  EXPECT_FALSE(must(world.engine.job(id)).retried_from);
+  EXPECT_EQ(as_text(must(world.worker->claim(generous)).payload()), "again");
 }
 
 TEST(DeadLettersInProcess, all_that_are_meant_are_retried_or_purged) {

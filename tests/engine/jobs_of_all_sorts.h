@@ -41,19 +41,19 @@ class JobsOfAllSorts {
     add(participant_->enqueue(request("has failed", Durability::memory)));
     must(must(participant_->claim(generous)).retry_in(std::chrono::hours(1), "no luck"));
     for (const Durability durability : {Durability::memory, Durability::journaled}) {
-      add(participant_->enqueue(request("queued", durability)));
-      large_.push_back(add(participant_->enqueue(request(long_text_, durability))));
+      add(participant_->enqueue(noted(request("queued", durability))));
+      large_.push_back(add(participant_->enqueue(noted(request(long_text_, durability)))));
       const JobOptions later{.retry_policy = must(engine.retry_policy("fixed:7s")),
                              .delay = std::chrono::hours(2),
                              .expires = std::chrono::hours(100)};
       add(participant_->enqueue(request("delayed", durability, later)));
       const std::string key = "key " + std::string(name_of(durability));
-      const auto unique = must(participant_->enqueue_unique(request("unique", durability), key));
+      const auto unique = must(participant_->enqueue_unique(noted(request("unique", durability)), key));
       keyed_.emplace_back(key, add(unique.id));
       JobRequest in_tube = request("in the tube", durability);
       in_tube.level = tube;
       add(participant_->enqueue(in_tube));
-      const std::vector<JobRequest> two(2, request("linked", durability));
+      const std::vector<JobRequest> two(2, noted(request("linked", durability)));
       for (const JobId id : must(JobGraph::chain(two).enqueue(*participant_))) add(id);
     }
     must(participant_->wait_durable(participant_->ticket(), generous));
@@ -73,6 +73,9 @@ class JobsOfAllSorts {
       EXPECT_EQ(now.last_error, before.last_error);
       EXPECT_EQ(now.result, before.result);
       EXPECT_EQ(now.parents, before.parents);
+      EXPECT_EQ(now.tag, before.tag);
+      EXPECT_EQ(now.trace_parent, before.trace_parent);
+      EXPECT_EQ(now.retried_from, before.retried_from);
       EXPECT_LE(std::chrono::abs(now.enqueued_at - before.enqueued_at), tolerance);
       EXPECT_LE(std::chrono::abs(now.started_at - before.started_at), tolerance);
       EXPECT_LT(std::chrono::abs(now.due_at - before.due_at), std::chrono::seconds(1));
@@ -104,6 +107,13 @@ class JobsOfAllSorts {
   }
 
  private:
+  /// The same job with something beside its payload.
+  static JobRequest noted(JobRequest request) {
+    request.tag = "order-17";
+    request.trace_parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    request.retried_from = JobId(0x1234);
+    return request;
+  }
   JobId add(Result<JobId> id) { return add(must(std::move(id))); }
   JobId add(JobId id) { return ids_.emplace_back(id); }
 

@@ -13,6 +13,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include <ringmill/dead_letters.h>
+
 #include "core/dead_letters/store.h"
 #include "core/engine/engine_upgrade.h"
 #include "core/instance/engine_identity.h"
@@ -171,6 +173,25 @@ TEST(Upgrade, memory_with_a_damaged_header_is_refused) {
     file.write("\xff\xff\xff\x7f", 4);
   }
   EXPECT_EQ(code_of(upgrade_engine(stored.directory())), ErrorCode::corrupt);
+}
+
+/// Made by commit 93c399c, before jobs carried anything beside their payload.
+TEST(Upgrade, journal_letters_and_schedules_of_layout_7_from_before_notes_open_as_they_are) {
+  const StoredEngine stored("layout-7.tar.xz");
+  fs::remove(stored.place().shm_dir() / stored.place().shm_names().at(0));
+  EXPECT_EQ(must(upgrade_engine(stored.directory())).from, 0U);
+  Engine engine = must(Engine::open(stored.directory()));
+  for (const std::string sort : {"plain-", "large-", "unique-", "tube-", "delayed-", "child-"}) {
+    const JobInfo info = must(engine.job(stored.id(sort + "durable")));
+    EXPECT_EQ(info.tag + info.trace_parent, "") << sort;
+    EXPECT_FALSE(info.retried_from) << sort;
+  }
+  EXPECT_EQ(must(engine.job(stored.id("kept"))).result, "result");
+  DeadLetters letters(engine);
+  EXPECT_EQ(must(letters.find(stored.id("dead"))).tag, "");
+  const JobId retried = must(letters.retry(stored.id("dead")));
+  EXPECT_EQ(must(engine.job(retried)).retried_from, stored.id("dead"));
+  EXPECT_EQ(must(ScheduleBook(stored.directory()).find("nightly")).job.tag, "");
 }
 
 TEST(KilledUpgrade, leaves_the_engine_as_it_was_or_upgraded_and_the_next_one_ends_it) {

@@ -90,6 +90,18 @@ class JsonLines : public JournalVisitor {
     json["born_of"] = JobId(record.born_of).to_string();
     lines.push_back(json);
   }
+  void on_notes(const JournalPlace& place, const NotesRecord& record, std::string_view tag) override {
+    Json json = begin(place, "notes");
+    json["id"] = JobId(record.id).to_string();
+    json["trace_flags"] = record.trace_flags;
+    json["serial"] =
+        hex(std::as_bytes(std::span(&record.serial_low, 1))) + hex(std::as_bytes(std::span(&record.serial_high, 1)));
+    json["retried_from"] = JobId(record.retried_from).to_string();
+    json["trace_id"] = hex(std::as_bytes(std::span(record.trace_id)));
+    json["trace_parent"] = hex(std::as_bytes(std::span(record.trace_parent)));
+    json["tag"] = hex(as_payload(tag));
+    lines.push_back(json);
+  }
   void on_part(const JournalPlace& place, const PartRecord& record, std::span<const std::byte> part) override {
     Json json = begin(place, "part");
     json["id"] = JobId(record.id).to_string();
@@ -269,6 +281,14 @@ HandWritten with_later_life(void (*spoil)(ChangeRecord&, OptionsRecord&) = [](Ch
     static_cast<void>(builder.append_job({.id = 2, .enqueued_at_ms_and_attempts = 7, .kind = 1}));
     builder.append_options(options);
     builder.append_links({.rule = 2, .runs_all_the_same = 1, .parents = 1, .id = options.id, .born_of = 0x3000007});
+    builder.append_notes({.trace_flags = 1,
+                          .id = options.id,
+                          .serial_low = 7,
+                          .serial_high = 8,
+                          .retried_from = 0x3000009,
+                          .trace_id = {0x0a, 0xf7},
+                          .trace_parent = {0xb7}},
+                         "order-17");
     const auto room = builder.append_change(change);
     std::memcpy(room.data(), text.data(), std::min(text.size(), room.size()));
   });
@@ -277,12 +297,26 @@ HandWritten with_later_life(void (*spoil)(ChangeRecord&, OptionsRecord&) = [](Ch
   return journal;
 }
 
+TEST(JournalFormatDocument, a_reader_written_from_it_refuses_a_tag_that_is_too_long_as_ours_does) {
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{31}, std::size_t{32}}) {
+    HandWritten journal;
+    journal.begin(0);
+    journal.block_of([bytes](BlockBuilder& builder) { builder.append_notes({.id = 2}, std::string(bytes, 't')); });
+    journal.job(3);
+    Lines ours;
+    const JournalReport report = must(read_journal(journal.device, test_engine, ours));
+    EXPECT_EQ(report.damage.empty(), bytes <= 31) << bytes;
+    expect_agreement(journal.device);
+  }
+}
+
 TEST(JournalFormatDocument, a_reader_written_from_it_reads_a_jobs_later_life_as_ours_does) {
   HandWritten journal = with_later_life();
   JsonLines ours;
   must(read_journal(journal.device, test_engine, ours));
-  ASSERT_EQ(ours.lines.size(), 8U) << "jobs 1, 3 and 4, and five records in the block between";
-  EXPECT_EQ(ours.lines[5]["type"], "change");
+  ASSERT_EQ(ours.lines.size(), 9U) << "jobs 1, 3 and 4, and six records in the block between";
+  EXPECT_EQ(ours.lines[5]["type"], "notes");
+  EXPECT_EQ(ours.lines[6]["type"], "change");
   expect_agreement(journal.device);
 }
 

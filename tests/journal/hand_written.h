@@ -134,6 +134,7 @@ struct HandWritten {
     return fmt::format("options {} {}", id, keep_ms);
   }
 
+  static std::string notes_line(std::uint64_t id, std::string_view tag) { return fmt::format("notes {} {}", id, tag); }
   static std::string part_line(std::uint64_t id, std::uint32_t number, std::string_view part) {
     return fmt::format("part {} {} {}", id, number, part.substr(0, 40));
   }
@@ -172,6 +173,9 @@ class Lines : public JournalVisitor {
   }
   void on_options(const JournalPlace&, const OptionsRecord& record) override {
     lines.push_back(HandWritten::options_line(record.id, record.keep_ms));
+  }
+  void on_notes(const JournalPlace&, const NotesRecord& record, std::string_view tag) override {
+    lines.push_back(HandWritten::notes_line(record.id, tag));
   }
   void on_part(const JournalPlace&, const PartRecord& record, std::span<const std::byte> part) override {
     lines.push_back(HandWritten::part_line(record.id, record.number, as_text(part)));

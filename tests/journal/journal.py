@@ -19,6 +19,7 @@ UNIT = 4096
 MOST_BLOCK = 256 * 1024
 MOST_PAYLOAD = 262008
 MOST_STATE = 5
+MOST_TAG = 31
 PART = 32768
 MOST_PARTED = 65536 * PART
 HEAD = struct.Struct("<8sIIQQQQQQIIQ")
@@ -291,6 +292,12 @@ def record_at(data, at):
         return {"type": "result_part", "id": f"{record_id:016x}", "number": short,
                 "result_bytes": whole, "change": change,
                 "part": data[at + 32:at + 32 + word].hex()}
+    if kind == 12:
+        return {"type": "notes", "id": f"{record_id:016x}", "trace_flags": short >> 8,
+                "serial": data[at + 16:at + 32].hex(),
+                "retried_from": f"{struct.unpack_from('<Q', data, at + 32)[0]:016x}",
+                "trace_id": data[at + 40:at + 56].hex(), "trace_parent": data[at + 56:at + 64].hex(),
+                "tag": data[at + 64:at + 64 + (short & 0xff)].hex()}
     if kind == 10:
         moment, number, most_attempts, lease, first = struct.unpack_from("<QHHIQ", data, at + 16)
         return {"type": "large_job", "id": f"{record_id:016x}", "level": short, "kind": number,
@@ -313,8 +320,11 @@ def parse_records(data, count):
             return None
         lengths = {1: 32 + whole_words(word), 2: 16, 3: 16, 4: 8 + whole_words(short),
                    5: 40 + whole_words(word & 0xffff), 6: 48, 7: 8 + whole_words(short), 8: 24,
-                   9: 24 + whole_words(word), 10: 40, 11: 32 + whole_words(word)}
+                   9: 24 + whole_words(word), 10: 40, 11: 32 + whole_words(word),
+                   12: 64 + whole_words(short & 0xff)}
         if kind == 5 and (word >> 16 & 0xff) > MOST_STATE:
+            return None
+        if kind == 12 and (short & 0xff) > MOST_TAG:
             return None
         if kind in (9, 11) and not is_part(data[at:], short, word):
             return None

@@ -74,11 +74,24 @@ void RandomJournal::write_large_job(BlockBuilder& builder, std::uint32_t bytes) 
   written.lines.push_back(HandWritten::large_line(id, bytes));
 }
 
+/// Every other one has notes behind them.
+void RandomJournal::write_options(BlockBuilder& builder, std::uint64_t id) {
+  const bool has_notes = id % 2 == 0;
+  const auto flags = static_cast<std::uint16_t>(has_notes ? 2 + 2048 : 2);
+  builder.append_options({.cell_flags = flags, .retry_policy = 2, .id = id, .keep_ms = id});
+  written.lines.push_back(HandWritten::options_line(id, id));
+  if (!has_notes) return;
+  const std::string tag = HandWritten::payload_of(id, static_cast<std::uint32_t>(id % (most_noted_tag_bytes + 1)));
+  builder.append_notes({.trace_flags = 1, .id = id, .retried_from = id - 1, .trace_id = {1, 2, 3}}, tag);
+  written.lines.push_back(HandWritten::notes_line(id, tag));
+}
+
 void RandomJournal::write_block() {
   std::vector<std::uint32_t> payloads(1 + below(3));
-  auto bytes = static_cast<std::uint32_t>(
-      sizeof(BlockHead) + 3 * sizeof(ShortRecord) + 2 * BlockBuilder::bytes_of_kind(16) +
-      payloads.size() * sizeof(OptionsRecord) + BlockBuilder::bytes_of_change(most_text_bytes));
+  auto bytes =
+      static_cast<std::uint32_t>(sizeof(BlockHead) + 3 * sizeof(ShortRecord) + 2 * BlockBuilder::bytes_of_kind(16) +
+                                 payloads.size() * (sizeof(OptionsRecord) + BlockBuilder::most_bytes_of_notes()) +
+                                 BlockBuilder::bytes_of_change(most_text_bytes));
   for (std::uint32_t& payload : payloads) {
     payload = static_cast<std::uint32_t>(below(4) == 0 ? below(9000) : below(100));
     bytes += BlockBuilder::bytes_of_job(payload);
@@ -105,9 +118,7 @@ void RandomJournal::write_block() {
           {.payload_bytes = payload, .id = id, .enqueued_at_ms_and_attempts = 1764000000000 + id, .kind = 1});
       std::memcpy(to.data(), text.data(), text.size());
       written.lines.push_back(HandWritten::job_line(id, text));
-      if (id % 3 != 0) continue;
-      builder.append_options({.cell_flags = 2, .retry_policy = 2, .id = id, .keep_ms = id});
-      written.lines.push_back(HandWritten::options_line(id, id));
+      if (id % 3 == 0) write_options(builder, id);
     }
     if (part_bytes != 0) write_large_job(builder, part_bytes);
     if (const std::uint64_t id = next_id_; id % 2 == 0) {

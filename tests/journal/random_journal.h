@@ -45,6 +45,7 @@ class RandomJournal {
  private:
   std::uint64_t below(std::uint64_t bound) { return random() % bound; }
   void write_block();
+  void write_options(BlockBuilder& builder, std::uint64_t id);
   /// Its part and its record.
   void write_large_job(BlockBuilder& builder, std::uint32_t bytes);
   void begin_segment();

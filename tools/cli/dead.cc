@@ -35,6 +35,7 @@ struct DeadWords {
   std::optional<std::string> kind;
   std::optional<std::string> level;
   std::optional<std::string> cause;
+  std::optional<std::string> tag;
   std::optional<std::chrono::nanoseconds> older;
   std::optional<std::uint64_t> limit;
   bool all = false;
@@ -42,9 +43,9 @@ struct DeadWords {
 
   JobId id() const { return JobId::parse(id_text).value_or(JobId()); }
   bool has_id() const { return !id_text.empty(); }
-  bool has_filter() const { return kind || level || cause || older; }
+  bool has_filter() const { return kind || level || cause || older || tag; }
   DeadLetterFilter filter() const {
-    DeadLetterFilter filter{.kind = kind, .level = level};
+    DeadLetterFilter filter{.kind = kind, .level = level, .tag = tag};
     if (cause) filter.cause = death_cause_of(*cause);
     if (older) filter.died_before = std::chrono::system_clock::now() - *older;
     return filter;
@@ -59,7 +60,7 @@ std::string fault_of(const DeadWords& words) {
   if (words.action == "list" && words.has_id()) return "list takes no ID; use show";
   if (words.has_id() + words.has_filter() + words.all > 1) return "give an ID, or filters, or --all";
   if (changes && !words.has_id() && !words.has_filter() && !words.all) {
-    return words.action + " needs an ID, a filter (--kind, --level, --cause, --older), or --all";
+    return words.action + " needs an ID, a filter (--kind, --level, --cause, --older, --tag), or --all";
   }
   if (words.limit && words.action != "list" && words.action != "export") return "--limit is for list and export";
   return {};
@@ -166,6 +167,9 @@ void print_letter(const DeadLetter& letter, Output& output) {
   line("backoff", letter.backoff.empty() ? "none" : letter.backoff);
   line("keep result", letter.keep_result.count() != 0 ? format_duration(letter.keep_result) : "no");
   line("on worker lost", letter.bury_when_worker_lost ? "bury" : "retry");
+  if (!letter.tag.empty()) line("tag", ringmill::shown(letter.tag));
+  if (!letter.trace_parent.empty()) line("traceparent", letter.trace_parent);
+  if (letter.retried_from) line("retried from", letter.retried_from.to_string());
   line("error", ringmill::shown(letter.last_error));
   const std::string length = letter.payload_cut_from == 0 ? fmt::format("{} bytes", letter.payload.size())
                                                           : fmt::format("{} bytes, of which the first {} are kept",
@@ -294,6 +298,7 @@ Command add_dead(CLI::App& program) {
   app->add_option("--cause", words->cause, "Only letters of this cause")
       ->check(
           CLI::IsMember({"failed", "rejected", "worker_lost", "lease_expired", "timeout", "expired", "parent_dead"}));
+  app->add_option("--tag", words->tag, "Only letters with this tag")->type_name("TEXT");
   add_duration(*app, "--older", words->older, "Only letters of jobs that died longer ago than this");
   add_count(*app, "--limit", words->limit, "list, export: at most so many");
   app->add_flag("--all", words->all, "retry, purge: every letter");

@@ -74,6 +74,8 @@ Json export_json(const DeadLetter& letter) {
   if (!letter.backoff.empty()) json["backoff"] = letter.backoff;
   if (letter.keep_result.count() != 0) json["keep_result"] = format_duration(letter.keep_result);
   if (letter.bury_when_worker_lost) json["on_worker_lost"] = name_of(OnWorkerLost::bury);
+  if (!letter.tag.empty() && is_utf8(letter.tag)) json["tag"] = letter.tag;
+  if (!letter.trace_parent.empty()) json["traceparent"] = letter.trace_parent;
   add_payload(json, payload_of(letter));
   Json& dead = json["dead"];
   dead["id"] = letter.id.to_string();

@@ -8,6 +8,7 @@
 
 #include "core/inspect/engine_view.h"
 #include "core/inspect/invariants.h"
+#include "core/inspect/job_list.h"
 #include "core/inspect/job_view.h"
 #include "core/inspect/status_view.h"
 #include "core/levels/level_names.h"
@@ -33,6 +34,7 @@ struct DumpWords {
   std::string state;
   std::string level;
   std::string kind;
+  std::string tag;
   std::optional<std::uint64_t> limit;
   bool json = false;
   bool payload = false;
@@ -42,6 +44,14 @@ struct DumpWords {
   bool at_rest = false;
   bool journal = false;
   bool dead = false;
+
+  JobFilter filter() const {
+    JobFilter filter{.state = job_state_of(state)};
+    if (!level.empty()) filter.level = level;
+    if (!kind.empty()) filter.kind = kind;
+    if (!tag.empty()) filter.tag = tag;
+    return filter;
+  }
 };
 
 /// Columns as wide as the names that the engine knows, so that lines can be printed as they are found.
@@ -74,22 +84,13 @@ class JobLines {
 void dump_jobs(const DumpWords& words, const Segment& segment, Output& output) {
   const JobLines lines(segment);
   std::uint64_t shown = 0;
-  const auto look = segment.look();  // one for all of them
-  const CellChunks chunks = segment.chunks();
-  const std::uint32_t capacity = segment.geometry().capacity;
-  for (CellIndex index = chunks.next_there(0); index < capacity && output.wanted();
-       index = chunks.next_there(index + 1)) {
-    if (words.limit && shown == *words.limit) break;
-    const auto view = view_job(segment, index);
-    if (!view) continue;
-    const JobInfo& info = view->info;
-    if (!words.state.empty() && name_of(info.state) != words.state) continue;
-    if (!words.level.empty() && info.level != words.level) continue;
-    if (!words.kind.empty() && info.kind != words.kind) continue;
+  for_each_job(segment, words.filter(), [&](const JobView& view) {
+    if (words.limit && shown == *words.limit) return false;
+    const JobInfo& info = view.info;
     std::string payload;
     if (words.payload) {
-      auto copy = copy_payload(segment, *view);
-      if (!copy) continue;  // over, or on its way: as if we had come a moment later
+      auto copy = copy_payload(segment, view);
+      if (!copy) return true;  // over, or on its way: as if we had come a moment later
       payload = as_text(*copy);
     }
     if (words.json) {
@@ -101,7 +102,8 @@ void dump_jobs(const DumpWords& words, const Segment& segment, Output& output) {
       output.line(lines.line(info) + (words.payload ? "  " + ringmill::shown(payload) : ""));
     }
     ++shown;
-  }
+    return output.wanted();
+  });
   if (!words.json && shown == 0) output.line("no jobs");
 }
 
@@ -217,6 +219,7 @@ int dump_dead(const DumpWords& words, Output& output) {
   DeadLetterFilter filter;
   if (!words.kind.empty()) filter.kind = words.kind;
   if (!words.level.empty()) filter.level = words.level;
+  if (!words.tag.empty()) filter.tag = words.tag;
   std::uint64_t shown = 0;
   const auto show = [&](const DeadLetter& letter) {
     if (words.limit && shown == *words.limit) return false;
@@ -280,13 +283,14 @@ Command add_dump(CLI::App& program) {
       ->check(CLI::IsMember({"queued", "delayed", "blocked", "running", "completed", "dead", "cancelled"}));
   app->add_option("--level", words->level, "Only jobs of this level")->type_name("NAME");
   app->add_option("--kind", words->kind, "Only jobs of this kind")->type_name("NAME");
+  app->add_option("--tag", words->tag, "Only jobs with this tag")->type_name("TEXT");
   add_count(*app, "--limit", words->limit, "The most jobs to list");
   app->add_flag("--payload", words->payload, "With payloads (JSON: payload, or payload_base64 if it is not UTF-8)");
   app->add_flag("--rings", words->rings, "The levels' rings instead of jobs");
   app->add_flag("--participants", words->participants, "The registry's entries instead of jobs");
   CLI::Option* journal = app->add_flag("--journal", words->journal,
                                        "The journal's records instead, in the order in which they were written");
-  for (const char* name : {"--state", "--level", "--kind", "--rings", "--participants"}) {
+  for (const char* name : {"--state", "--level", "--kind", "--tag", "--rings", "--participants"}) {
     journal->excludes(app->get_option(name));
   }
   CLI::Option* dead = app->add_flag("--dead", words->dead, "The dead letters instead, the newest first");

@@ -154,7 +154,9 @@ class Enqueueing {
                          .payload = as_payload(payloads_[count_]),
                          .lease = std::chrono::ceil<std::chrono::milliseconds>(job.lease.value_or(words_.lease)),
                          .durability = durability_of(words_.durability).value_or(Durability::journaled),
-                         .options = *options};
+                         .options = *options,
+                         .tag = tags_[count_] = option_words.tag.value_or(""),
+                         .trace_parent = traces_[count_] = option_words.trace_parent.value_or("")};
     ++count_;
     return std::nullopt;
   }
@@ -230,6 +232,8 @@ class Enqueueing {
   std::map<std::string, Level> levels_;
   OptionReader option_reader_;
   std::array<std::string, Participant::most_in_batch> payloads_;
+  std::array<std::string, Participant::most_in_batch> tags_;
+  std::array<std::string, Participant::most_in_batch> traces_;
   std::array<JobRequest, Participant::most_in_batch> requests_;
   std::array<JobId, Participant::most_in_batch> ids_;
   std::size_t count_ = 0;

@@ -31,7 +31,9 @@ int run_explain(const std::filesystem::path& directory, const std::string& text)
     const auto letter = look_for_letter("explain", directory, *id);
     if (!letter) return fail("explain", letter.error());
     if (!*letter && !info) return fail("explain", exit_no, info.error().message());
-    sentence = *letter ? explanation_of(**letter) : explanation_of_ended(*info);
+    JobInfo ended = *letter ? JobInfo{} : *info;
+    if (!*letter) ended.retried_as = retried_as(directory, *id);
+    sentence = *letter ? explanation_of(**letter) : explanation_of_ended(ended);
   }
   Output output;
   output.line(fmt::format("job {} {}", text, sentence));

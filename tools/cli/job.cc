@@ -39,6 +39,9 @@ void print_text(const JobInfo& info, Output& output) {
   if (info.state == JobState::ended) return;
   line("kind", info.kind);
   line("level", info.level);
+  if (!info.tag.empty()) line("tag", shown(info.tag));
+  if (!info.trace_parent.empty()) line("traceparent", info.trace_parent);
+  if (info.retried_from) line("retried from", info.retried_from.to_string());
   line("attempts", info.max_attempts == 0 ? std::to_string(info.attempts)
                                           : fmt::format("{} of {}", info.attempts, info.max_attempts));
   line("payload", std::to_string(info.payload_size) + " bytes");

@@ -40,6 +40,10 @@ Result<void> read_text(const std::string& key, const std::string& text, OptionWo
     options.backoff = text;
     return {};
   }
+  if (key == "tag" || key == "traceparent") {
+    (key == "tag" ? options.tag : options.trace_parent) = text;  // the engine says what is wrong with them
+    return {};
+  }
   if (key == "on_worker_lost") {
     options.on_worker_lost = on_worker_lost_of(text);
     return options.on_worker_lost ? Result<void>() : invalid("on_worker_lost is retry or bury", text);
@@ -64,6 +68,8 @@ OptionWords OptionWords::or_else(const OptionWords& other) const {
   if (!expires) both.expires = other.expires;
   if (!keep_result) both.keep_result = other.keep_result;
   if (!on_worker_lost) both.on_worker_lost = other.on_worker_lost;
+  if (!tag) both.tag = other.tag;
+  if (!trace_parent) both.trace_parent = other.trace_parent;
   return both;
 }
 
@@ -100,10 +106,17 @@ void add_job_options(CLI::App& words, OptionWords& options) {
           "(retry)")
       ->check(CLI::IsMember({"retry", "bury"}))
       ->type_name("WHAT");
+  words.add_option("--tag", options.tag, "A name of your own, by which jobs are listed: up to 31 bytes")
+      ->type_name("TEXT");
+  words
+      .add_option("--traceparent", options.trace_parent,
+                  "The trace that the job belongs to, as W3C Trace Context writes it (that of the job it waits for)")
+      ->type_name("TRACE");
 }
 
 Result<bool> read_option(const std::string& key, const nlohmann::ordered_json& value, OptionWords& options) {
-  constexpr std::array text_keys{"delay", "at", "backoff", "expires", "keep_result", "on_worker_lost"};
+  constexpr std::array text_keys{"delay",          "at",  "backoff",    "expires", "keep_result",
+                                 "on_worker_lost", "tag", "traceparent"};
   if (key == "max_attempts") {
     const bool is_count =
         value.is_number_unsigned() && value.get<std::uint64_t>() <= std::numeric_limits<std::uint16_t>::max();

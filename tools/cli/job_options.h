@@ -22,18 +22,22 @@ struct OptionWords {
   std::optional<std::chrono::nanoseconds> expires{};
   std::optional<std::chrono::nanoseconds> keep_result{};
   std::optional<OnWorkerLost> on_worker_lost{};
+  /// Of JobRequest, not of JobOptions.
+  std::optional<std::string> tag{};
+  std::optional<std::string> trace_parent{};
 
   /// These words, and those of `other` where these say nothing. A delay and a time are one thing.
   OptionWords or_else(const OptionWords& other) const;
 };
 
-/// --delay, --at, --max-attempts, --backoff, --expires, --keep-result, --on-worker-lost.
+/// --delay, --at, --max-attempts, --backoff, --expires, --keep-result, --on-worker-lost, --tag, --traceparent.
 void add_job_options(CLI::App& words, OptionWords& options);
 
 /// False: the key is none of these. Error invalid_argument: its value is off.
 Result<bool> read_option(const std::string& key, const nlohmann::ordered_json& value, OptionWords& options);
 /// Keys that read_option() takes, for messages.
-inline constexpr const char* option_keys = "delay, at, max_attempts, backoff, expires, keep_result, on_worker_lost";
+inline constexpr const char* option_keys =
+    "delay, at, max_attempts, backoff, expires, keep_result, on_worker_lost, tag, traceparent";
 
 /// Words become what the engine takes; retry policies are interned once.
 class OptionReader {

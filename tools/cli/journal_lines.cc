@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "core/durability/journaled_notes.h"
 #include "core/durability/recovery.h"
 #include "core/instance/engine_files.h"
 #include "core/journal/read_only_device.h"
@@ -226,6 +227,29 @@ class JournalLines : public JournalVisitor {
     json["on_parent_dead"] = record.runs_all_the_same != 0 ? "run" : "cancel";
     json["born_of"] = leader ? Json(leader.to_string()) : Json();
     json["follow_up"] = leader && is_follow_up;
+    output_.json(json);
+  }
+
+  void on_notes(const JournalPlace& place, const NotesRecord& record, std::string_view tag) override {
+    if (!wanted()) return;
+    const Notes notes = notes_of(record, tag);
+    const std::string trace = notes.trace.text();
+    const bool has_key = (notes.serial_low | notes.serial_high) != 0;
+    const std::string key = has_key ? fmt::format("{:016x}{:016x}", notes.serial_high, notes.serial_low) : "";
+    if (!options_.json) {
+      std::vector<std::string> parts;
+      if (!tag.empty()) parts.push_back("tag " + shown(tag));
+      if (!trace.empty()) parts.push_back("traceparent " + trace);
+      if (notes.retried_from) parts.push_back("the dead letter " + notes.retried_from.to_string() + " again");
+      if (has_key) parts.push_back("serial key " + key);
+      line(place, "notes", JobId(record.id), fmt::format("{}", fmt::join(parts, ", ")));
+      return;
+    }
+    Json json = begin_line(place, "notes", JobId(record.id));
+    put_bytes(json, "tag", std::string(tag));
+    json["traceparent"] = trace.empty() ? Json() : Json(trace);
+    json["retried_from"] = notes.retried_from ? Json(notes.retried_from.to_string()) : Json();
+    json["serial_key_hash"] = has_key ? Json(key) : Json();
     output_.json(json);
   }
 

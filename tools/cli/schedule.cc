@@ -38,6 +38,7 @@ struct ScheduleWords {
   std::chrono::nanoseconds timeout{};
   std::uint16_t max_attempts = default_max_attempts;
   std::string backoff;
+  std::string tag;
   std::chrono::nanoseconds expires{};
   bool no_overlap = false;
   bool replace = false;
@@ -116,7 +117,8 @@ int run_add(const ScheduleWords& words, const EngineFiles& engine, ScheduleBook&
                   .max_attempts = words.max_attempts,
                   .backoff = words.backoff,
                   .expires = std::chrono::ceil<milliseconds>(words.expires),
-                  .no_overlap = words.no_overlap};
+                  .no_overlap = words.no_overlap,
+                  .tag = words.tag};
   const auto now = system_clock::now();
   if (auto added = words.replace ? book.put(schedule, now) : book.add(schedule, now); !added) {
     return fail_schedule(added.error());
@@ -213,6 +215,7 @@ Command add_schedule(CLI::App& program) {
   of_add.push_back(app->add_option("--max-attempts", words->max_attempts, "As of enqueue")->type_name("N"));
   of_add.push_back(app->add_option("--backoff", words->backoff, "As of enqueue")->type_name("POLICY"));
   of_add.push_back(add_duration(*app, "--expires", words->expires, "As of enqueue"));
+  of_add.push_back(app->add_option("--tag", words->tag, "As of enqueue")->type_name("TEXT"));
   of_add.push_back(app->add_flag("--no-overlap", words->no_overlap, "Pass a tick over while the last one's job runs"));
   of_add.push_back(
       app->add_flag("--replace", words->replace,

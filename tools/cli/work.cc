@@ -78,8 +78,9 @@ Command add_work(CLI::App& program) {
       "TMPDIR or /var/tmp");
   app->footer(
       "The command gets the payload on standard input. Its environment has RINGMILL_JOB_ID, RINGMILL_KIND,\n"
-      "RINGMILL_LEVEL, RINGMILL_ATTEMPT and RINGMILL_PARENTS: the ids of the jobs that it has waited for, separated\n"
-      "by commas. `ringmill job` shows their results while the command runs. Ids of more than 64 KiB are in the file\n"
+      "RINGMILL_LEVEL, RINGMILL_ATTEMPT, RINGMILL_TAG and TRACEPARENT (empty: the job has none) and\n"
+      "RINGMILL_PARENTS: the ids of the jobs that it has waited for, separated by commas. `ringmill job` shows their "
+      "results while the command runs. Ids of more than 64 KiB are in the file\n"
       "that RINGMILL_PARENTS_FILE names.\n"
       "\n"
       "Exit status 0: the job is done. After the command has ended, its standard output is written to ours, byte for\n"

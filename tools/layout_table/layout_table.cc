@@ -297,6 +297,18 @@ bool print_cell_options() {
                });
 }
 
+bool print_cell_notes() {
+  return print("CellNotes", sizeof(CellNotes),
+               {
+                   {offsetof(CellNotes, serial_low), sizeof(CellNotes::serial_low), "serial_low"},
+                   {offsetof(CellNotes, serial_high), sizeof(CellNotes::serial_high), "serial_high"},
+                   {offsetof(CellNotes, retried_from), sizeof(CellNotes::retried_from), "retried_from"},
+                   {offsetof(CellNotes, trace_id), sizeof(CellNotes::trace_id), "trace_id"},
+                   {offsetof(CellNotes, trace_parent), sizeof(CellNotes::trace_parent), "trace_parent"},
+                   {offsetof(CellNotes, tag), sizeof(CellNotes::tag), "tag"},
+               });
+}
+
 bool print_cell_links() {
   return print("CellLinks", sizeof(CellLinks),
                {
@@ -344,6 +356,7 @@ int main() {
   const bool complete = print_segment_header() && print_signals() && print_journal_words() && print_level_entry() &&
                         print_name_entry() && print_kind_rule() && print_permit_row() && print_lease_slot() &&
                         print_staging() && print_progress() && print_participant_entry() && print_cell_header() &&
-                        print_cell_options() && print_cell_links() && print_arena() && print_statistics();
+                        print_cell_options() && print_cell_notes() && print_cell_links() && print_arena() &&
+                        print_statistics();
   return complete ? 0 : 1;
 }
