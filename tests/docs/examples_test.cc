@@ -50,9 +50,28 @@ void expect_as_expected(const std::string& name, const Ran& ran) {
 }
 
 TEST_F(Examples, all_of_them_are_run_here) {
-  const std::set<std::string> run_here{"batch", "follow_up", "producer", "status", "worker"};
+  const std::set<std::string> run_here{"batch",    "documents", "follow_up", "producer",
+                                       "readings", "status",    "vehicles",  "worker"};
   EXPECT_EQ(examples_with(".cc"), run_here);
   EXPECT_EQ(examples_with(".expected"), run_here);
+}
+
+/// Lines that are neither empty nor comments.
+std::size_t count_code_lines(const std::string& name) {
+  std::ifstream file(folder_of_examples / (name + ".cc"));
+  std::size_t count = 0;
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t begin = line.find_first_not_of(' ');
+    if (begin != std::string::npos && line.compare(begin, 2, "//") != 0) ++count;
+  }
+  return count;
+}
+
+TEST_F(Examples, the_three_programs_need_sixty_lines_each) {
+  for (const std::string name : {"readings", "documents", "vehicles"}) {
+    EXPECT_GT(count_code_lines(name), 0U) << name;
+    EXPECT_LE(count_code_lines(name), 60U) << name;
+  }
 }
 
 TEST_F(Examples, batch_says_what_is_expected) { expect_as_expected("batch", run("batch")); }
@@ -84,6 +103,61 @@ TEST_F(Examples, worker_without_an_engine_says_so_and_fails) {
   EXPECT_EQ(ran.exit_code, 1);
   EXPECT_EQ(ran.out, "");
   EXPECT_NE(ran.err.find(directory_.string()), std::string::npos) << ran.err;
+}
+
+TEST_F(Examples, readings_are_summed_up_and_anomalies_are_told) {
+  Program worker("example-readings", {directory_, "work"});
+  expect_as_expected("readings", Program("example-readings", {directory_, "produce", "100"}).end());
+  EXPECT_TRUE(await([&] {
+    const std::string out = worker.out();
+    return out.find("sensor 0 is at 99 degrees") != std::string::npos &&
+           out.find("sensor 1 is at 99 degrees") != std::string::npos;
+  })) << worker.out();
+  EXPECT_EQ(worker.end_by(SIGTERM).exit_code, 0);
+}
+
+TEST_F(Examples, readings_are_all_reported_though_a_worker_is_killed) {
+  Program producer("example-readings", {directory_, "produce", "5000"});
+  {
+    Program worker("example-readings", {directory_, "work"});
+    ASSERT_TRUE(await([&] { return worker.out().find("degrees") != std::string::npos; }));
+    worker.end_by(SIGKILL);
+  }
+  Program worker("example-readings", {directory_, "work"});
+  EXPECT_EQ(producer.end().out, "5000 readings, 107900.000000 degrees\n");
+  EXPECT_EQ(worker.end_by(SIGTERM).exit_code, 0);
+}
+
+TEST_F(Examples, documents_that_are_dead_are_reviewed_and_retried) {
+  const Ran submitted =
+      Program("example-documents", {directory_, "submit", "batch", "plan.locked", "letter", "memo"}).end();
+  EXPECT_EQ(submitted.exit_code, 0) << testing::PrintToString(submitted);
+  EXPECT_EQ(Program("example-documents", {directory_, "submit", "urgent", "alarm"}).end().exit_code, 0);
+  {
+    Program worker("example-documents", {directory_, "work"});
+    ASSERT_TRUE(await([&] {
+      const std::string out = worker.out();
+      return out.find("urgent: a summary of the text of alarm\n") != std::string::npos &&
+             out.find("batch: a summary of the text of letter\n") != std::string::npos &&
+             out.find("batch: a summary of the text of memo\n") != std::string::npos;
+    })) << worker.out();
+    const auto review = [&] { return Program("example-documents", {directory_, "review"}).end().out; };
+    EXPECT_TRUE(await([&] { return !review().empty(); }));
+    EXPECT_EQ(worker.end_by(SIGTERM).exit_code, 0);
+  }
+  expect_as_expected("documents", Program("example-documents", {directory_, "review"}).end());
+  EXPECT_EQ(Program("example-documents", {directory_, "retry"}).end().out, "1 retried\n");
+  Program worker("example-documents", {directory_, "work", "swordfish"});
+  EXPECT_TRUE(await([&] { return worker.out() == "batch: a summary of the text of plan.locked\n"; })) << worker.out();
+  EXPECT_EQ(worker.end_by(SIGTERM).exit_code, 0);
+  EXPECT_EQ(Program("example-documents", {directory_, "review"}).end().out, "");
+}
+
+TEST_F(Examples, vehicles_keep_the_order_of_their_events) {
+  EXPECT_EQ(Program("example-vehicles", {directory_, "send", "3", "30"}).end().exit_code, 0);
+  Program worker("example-vehicles", {directory_, "work"});
+  EXPECT_TRUE(await([&] { return worker.out().find(expected_of("vehicles")) != std::string::npos; })) << worker.out();
+  EXPECT_EQ(worker.end_by(SIGTERM).exit_code, 0);
 }
 
 }  // namespace
