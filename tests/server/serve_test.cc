@@ -1,5 +1,6 @@
 // ringmill serve, as a program: asked over its Unix socket and over TCP.
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -342,7 +343,7 @@ TEST_F(ServeCommand, pages_over_jobs_that_come_and_go_show_none_twice_and_miss_n
   init({"--capacity", "32768"});
   const auto lines = [](std::size_t count, const char* kind) {
     std::string text;
-    for (std::size_t n = 0; n < count; ++n) text += std::string(R"({"kind":")") + kind + "\",\"payload\":\"x\"}\n";
+    for (std::size_t n = 0; n < count; ++n) text += fmt::format(R"({{"kind":"{}","payload":"x"}}{})", kind, '\n');
     return text;
   };
   std::set<std::string> staying;

@@ -62,8 +62,14 @@ TopModel model() {
   worker.running = {{.id = JobId(0x1000007), .kind = "mail", .level = "high", .running_for = 12s}};
   look.now.participants = {worker};
   look.participants = {{.completed_per_s = 88, .busy = 0.93}};
-  look.now.keeper = {
-      .pid = 99, .alive = true, .since = {}, .turns = 5, .busy = 1ms, .longest_turn = 2'300us, .last_turn_ago = 20ms};
+  look.now.keeper = {.pid = 99,
+                     .alive = true,
+                     .since = {},
+                     .turns = 5,
+                     .busy = 1ms,
+                     .longest_turn = 2'300us,
+                     .last_turn_ago = 20ms,
+                     .trouble = ""};
   look.keeper_busy = 0.012;
   look.now.journal.mode = "io_uring";
   look.now.journal.bytes = 8U << 20;
