@@ -10,6 +10,7 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include <ringmill/error.h>
@@ -39,6 +40,15 @@ inline std::span<const std::byte> span_of(const rm_bytes& bytes) noexcept {
 }
 inline std::string_view text_of(const rm_bytes& bytes) noexcept {
   return {static_cast<const char*>(bytes.data), bytes.data == nullptr ? 0 : bytes.size};
+}
+/// Writes a text and a NUL, cut to `room` bytes. Returns the text's length.
+inline std::size_t copy_text(const std::string& text, char* place, std::size_t room) noexcept {
+  if (place != nullptr && room != 0) {
+    const std::size_t length = std::min(text.size(), room - 1);
+    std::memcpy(place, text.data(), length);
+    place[length] = '\0';
+  }
+  return text.size();
 }
 inline rm_bytes bytes_of(std::string_view text) noexcept { return {text.data(), text.size()}; }
 

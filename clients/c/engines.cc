@@ -8,6 +8,7 @@ using ringmill::CreateOptions;
 using ringmill::Engine;
 using ringmill::OpenOptions;
 using ringmill::Result;
+using ringmill::c::copy_text;
 using ringmill::c::Given;
 using ringmill::c::guarded;
 using ringmill::c::report;
@@ -42,15 +43,6 @@ rm_code hand_out(const Result<T>& result, Number* place, rm_error* error) noexce
   if (!result) return report(error, result.error());
   if (place != nullptr) *place = static_cast<Number>(*result);
   return RM_OK;
-}
-
-std::size_t copy_text(const std::string& text, char* place, std::size_t room) noexcept {
-  if (place != nullptr && room != 0) {
-    const std::size_t length = std::min(text.size(), room - 1);
-    std::memcpy(place, text.data(), length);
-    place[length] = '\0';
-  }
-  return text.size();
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ using ringmill::JobRequest;
 using ringmill::Participant;
 using ringmill::Result;
 using ringmill::Settled;
+using ringmill::c::copy_text;
 using ringmill::c::element;
 using ringmill::c::Given;
 using ringmill::c::guarded;
@@ -404,6 +405,28 @@ rm_code rm_report_progress(rm_participant* participant, rm_lease lease, uint64_t
   if (job == nullptr) return RM_NOT_HELD;
   job->report_progress(number, text_of(text));
   return RM_OK;
+}
+
+size_t rm_tag(const rm_participant* participant, rm_lease lease, char* text, size_t room) {
+  std::size_t length = 0;
+  const auto look = [&] {
+    const Job* const job = held_job(participant, lease);
+    if (job == nullptr) return rm_code{RM_NOT_HELD};
+    length = copy_text(job->tag(), text, room);
+    return rm_code{RM_OK};
+  };
+  return guarded(nullptr, look) == RM_OK ? length : 0;
+}
+
+size_t rm_trace_parent(const rm_participant* participant, rm_lease lease, char* text, size_t room) {
+  std::size_t length = 0;
+  const auto look = [&] {
+    const Job* const job = held_job(participant, lease);
+    if (job == nullptr) return rm_code{RM_NOT_HELD};
+    length = copy_text(job->trace_parent(), text, room);
+    return rm_code{RM_OK};
+  };
+  return guarded(nullptr, look) == RM_OK ? length : 0;
 }
 
 uint32_t rm_parents(const rm_participant* participant, rm_lease lease, rm_id* ids, uint32_t room) {

@@ -71,7 +71,11 @@ rm_code rm_job_read(const rm_job* job, rm_job_fields* fields) {
                             .level = bytes_of(info.level),
                             .last_error = bytes_of(info.last_error),
                             .result = bytes_of(info.result),
-                            .progress_text = bytes_of(info.progress_text)};
+                            .progress_text = bytes_of(info.progress_text),
+                            .retried_as = info.retried_as.value(),
+                            .retried_from = info.retried_from.value(),
+                            .tag = bytes_of(info.tag),
+                            .trace_parent = bytes_of(info.trace_parent)};
   return fields != nullptr && give(fields, fields->size, known) ? RM_OK : RM_INVALID_ARGUMENT;
 }
 

@@ -4,7 +4,8 @@
 
 namespace ringmill::c {
 
-std::string_view take_options(const rm_job_options* given, JobOptions& options) noexcept {
+std::string_view take_options(const rm_job_options* given, JobRequest& request) noexcept {
+  JobOptions& options = request.options;
   const Given<rm_job_options> known(given, given->size);
   if (!known) return "rm_job_options states no size, or sets a field that this library does not know";
   constexpr std::uint32_t most_of_16_bits = std::numeric_limits<std::uint16_t>::max();
@@ -23,6 +24,8 @@ std::string_view take_options(const rm_job_options* given, JobOptions& options) 
   options.at = std::chrono::system_clock::time_point(std::chrono::milliseconds(known->at_unix_ms));
   options.expires = std::chrono::milliseconds(known->expires_ms);
   options.keep_result = std::chrono::milliseconds(known->keep_result_ms);
+  request.tag = text_of(known->tag);
+  request.trace_parent = text_of(known->trace_parent);
   return {};
 }
 

@@ -10,7 +10,7 @@
 namespace ringmill::c {
 
 /// Returns why they cannot be taken; an empty text: they were.
-std::string_view take_options(const rm_job_options* given, JobOptions& options) noexcept;
+std::string_view take_options(const rm_job_options* given, JobRequest& request) noexcept;
 
 /// Takes a caller's rm_request apart into `request`, which has its defaults. It refers to the caller's payload: during
 /// one call only. Returns why it cannot be taken; an empty text: it was.
@@ -29,7 +29,7 @@ std::string_view take_options(const rm_job_options* given, JobOptions& options) 
   request.payload = span_of(known->payload);
   request.lease = std::chrono::milliseconds(known->lease_ms);
   request.durability = static_cast<Durability>(known->durability);
-  return known->options == nullptr ? std::string_view() : take_options(known->options, request.options);
+  return known->options == nullptr ? std::string_view() : take_options(known->options, request);
 }
 
 }  // namespace ringmill::c

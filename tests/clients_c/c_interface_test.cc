@@ -131,7 +131,9 @@ TEST(CInterfaceInProcess, a_mixed_list_is_settled_each_in_its_way) {
                              .delay_ms = 0,
                              .at_unix_ms = 0,
                              .expires_ms = 0,
-                             .keep_result_ms = 60'000};
+                             .keep_result_ms = 60'000,
+                             .tag = {},
+                             .trace_parent = {}};
   requests[0].options = &keeps;
   std::array<rm_id, 6> ids{};
   std::uint32_t done = 0;

@@ -243,6 +243,14 @@ void bind_job_info(nb::module_& module) {
     return nb::bytes(static_cast<const char*>(result.data), result.size);
   });
   info.def_prop_ro("result_cut", [](const JobInfo& self) { return self.fields().result_cut != 0; });
+  info.def_prop_ro("tag", [](const JobInfo& self) { return str_of(self.fields().tag); });
+  info.def_prop_ro("traceparent", [](const JobInfo& self) { return str_of(self.fields().trace_parent); });
+  info.def_prop_ro(
+      "retried_as", [](const JobInfo& self) { return self.fields().retried_as; },
+      "The job that this dead letter became; 0: none.");
+  info.def_prop_ro(
+      "retried_from", [](const JobInfo& self) { return self.fields().retried_from; },
+      "The dead letter that this job comes from; 0: none.");
   info.def_prop_ro("progress", [](const JobInfo& self) { return self.fields().progress; });
   info.def_prop_ro("progress_text", [](const JobInfo& self) { return str_of(self.fields().progress_text); });
   info.def_prop_ro("enqueued_at", [](const JobInfo& self) { return seconds_of(self.fields().enqueued_unix_ms); });

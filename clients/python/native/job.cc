@@ -3,6 +3,7 @@
 #include <nanobind/stl/string_view.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -66,6 +67,14 @@ void bind_settling(nb::class_<Job>& job) {
       "cancel", [](Job& self) { self.settle(RM_CANCEL); }, "Ends the job as cancelled.");
 }
 
+/// A text of a held job: 55 bytes at most.
+nb::str text_of(const Job& job, std::size_t (*read)(const rm_participant*, rm_lease, char*, std::size_t)) {
+  std::array<char, 64> text{};
+  const std::size_t length = read(job.participant(), job.lease(), text.data(), text.size());
+  return nb::steal<nb::str>(PyUnicode_DecodeUTF8(
+      text.data(), static_cast<Py_ssize_t>(std::min(length, text.size() - 1)), "backslashreplace"));
+}
+
 }  // namespace
 
 Job::Job(std::shared_ptr<ParticipantHandle> holder, const rm_claimed& claimed)
@@ -120,6 +129,11 @@ void bind_job(nb::module_& module) {
   job.def_prop_ro(
       "result_room", [](const Job& self) { return rm_result_room(self.participant(), self.lease()); },
       "How many bytes of a result are kept.");
+  job.def_prop_ro(
+      "tag", [](const Job& self) { return text_of(self, &rm_tag); }, "The job's tag; empty: none.");
+  job.def_prop_ro(
+      "traceparent", [](const Job& self) { return text_of(self, &rm_trace_parent); },
+      "The trace that the job belongs to, its own or inherited; empty: none.");
   job.def_prop_ro("parents", &parents_of, "The jobs that this one has waited for.");
   job.def("extend", &extend, nb::arg("seconds"), "Holds the job for so many seconds from now.");
   job.def("progress", &report_progress, nb::arg("number"), nb::arg("text") = "", "Shows how far the run is.");

@@ -67,6 +67,10 @@ struct Options {
       options.retry_policy = nb::cast<std::uint32_t>(value);
     } else if (name == "bury_if_lost") {
       options.on_worker_lost = nb::cast<bool>(value) ? RM_BURY : RM_RETRY;
+    } else if (name == "tag") {
+      options.tag = bytes_of(tag_ = nb::cast<std::string>(value));
+    } else if (name == "traceparent") {
+      options.trace_parent = bytes_of(trace_parent_ = nb::cast<std::string>(value));
     } else {
       throw nb::type_error(("no option of a job: " + std::string(name)).c_str());
     }
@@ -77,6 +81,9 @@ struct Options {
     if (found == names.end()) throw nb::value_error("durability: 'journaled', 'memory' or 'durable'");
     request.durability = static_cast<std::uint32_t>(found - names.begin());
   }
+
+  std::string tag_;
+  std::string trace_parent_;
 };
 
 /// Waits for room, with no call in progress: another thread may use the participant meanwhile.
@@ -354,7 +361,7 @@ void bind_enqueue(nb::class_<ParticipantHandle>& participant) {
       nb::sig("def enqueue_with(self, kind: int, level: int, payload: bytes, wait: float = 0.0, "
               "**options: typing.Any) -> int"),
       "The same with options: delay, at, expires, keep_result, lease (seconds), max_attempts (0: no bound), "
-      "retry_policy, bury_if_lost, durability.");
+      "retry_policy, bury_if_lost, durability, tag, traceparent.");
   participant.def("enqueue_unique", &enqueue_unique, nb::arg("kind"), nb::arg("level"), nb::arg("payload"),
                   nb::arg("key"), nb::arg("unique_for") = 0.0, nb::arg("options"),
                   nb::sig("def enqueue_unique(self, kind: int, level: int, payload: bytes, key: bytes, "

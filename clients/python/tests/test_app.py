@@ -153,6 +153,27 @@ def test_a_delay_and_a_level_are_options_of_a_call(app):
         assert at.get(GENEROUS) >= begun + 0.19
 
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_call_has_a_tag_and_a_trace_which_its_run_and_its_info_show(app):
+    @app.task(keep_result=60)
+    def seen():
+        context = ringmill.current()
+        return [context.tag, context.traceparent]
+
+    with Running(app):
+        result = seen.options(tag="order-17", traceparent=TRACE).delay()
+        assert result.get(timeout=GENEROUS) == ["order-17", TRACE]
+        assert seen.delay().get(timeout=GENEROUS) == ["", ""]
+    info = result.info()
+    assert (info.tag, info.traceparent, info.retried_from, info.retried_as) == ("order-17", TRACE, 0, 0)
+    with pytest.raises(ringmill.InvalidArgument, match="traceparent"):
+        seen.options(traceparent="00-12").delay()
+    with pytest.raises(ringmill.InvalidArgument, match="31 bytes"):
+        seen.options(tag="x" * 32).delay()
+
+
 def test_a_unique_task_waits_once(app):
     @app.task(unique=True)
     def once(n):

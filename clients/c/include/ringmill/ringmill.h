@@ -199,6 +199,8 @@ typedef struct rm_job_options {
   int64_t at_unix_ms; /* or a moment of the wall clock */
   int64_t expires_ms;
   int64_t keep_result_ms;
+  rm_bytes tag;          /* a name of the caller's own, 1 to 31 bytes; empty: none */
+  rm_bytes trace_parent; /* a traceparent of W3C Trace Context; empty: that of the job that it follows or waits for */
 } rm_job_options;
 
 typedef struct rm_request {
@@ -292,7 +294,7 @@ RM_API rm_code rm_settle_and_claim(rm_participant* participant, rm_settlement* l
 /* How many jobs this participant has not settled. Owner. */
 RM_API uint32_t rm_held(const rm_participant* participant);
 
-/* These six are about a held job. Owner. RM_NOT_HELD, RM_LEASE_LOST. */
+/* These eight are about a held job. Owner. RM_NOT_HELD, RM_LEASE_LOST. */
 RM_API rm_code rm_extend(rm_participant* participant, rm_lease lease, int64_t lease_ms, rm_error* error);
 /* 1: rm_cancel() has asked the run to stop. 0 also if it is not held. */
 RM_API int rm_should_stop(const rm_participant* participant, rm_lease lease);
@@ -304,6 +306,10 @@ RM_API size_t rm_result_room(const rm_participant* participant, rm_lease lease);
 RM_API rm_code rm_report_progress(rm_participant* participant, rm_lease lease, uint64_t number, rm_bytes text);
 /* The jobs that this one has waited for: up to `room` of them go to `ids`. Returns how many there are. Allocates. */
 RM_API uint32_t rm_parents(const rm_participant* participant, rm_lease lease, rm_id* ids, uint32_t room);
+/* The job's tag, and the traceparent that it was given or has inherited, and a NUL, cut to `room` bytes. Returns the
+ * length; 0: none. Allocates. */
+RM_API size_t rm_tag(const rm_participant* participant, rm_lease lease, char* text, size_t room);
+RM_API size_t rm_trace_parent(const rm_participant* participant, rm_lease lease, char* text, size_t room);
 
 /* --- waits that are slept through elsewhere: threads of a runtime, event loops ------------------------------------ */
 
@@ -383,6 +389,10 @@ typedef struct rm_job_fields {
   rm_bytes last_error;
   rm_bytes result;
   rm_bytes progress_text;
+  rm_id retried_as;   /* a dead letter that was retried: the job that it became; 0: none */
+  rm_id retried_from; /* the dead letter that the job comes from; 0: none */
+  rm_bytes tag;
+  rm_bytes trace_parent;
 } rm_job_fields;
 
 /* Looks at a job; or waits until it has ended, in whichever process. Any thread. Allocates.

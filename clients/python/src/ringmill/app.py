@@ -93,15 +93,20 @@ class Task(Generic[P, R]):
         keep_result: Duration | None = None,
         max_attempts: int | None = None,
         unique: str | None = None,
+        tag: str | None = None,
+        traceparent: str | None = None,
         wait: Duration = 0,
     ) -> Call[P, R]:
-        """Says how the next call is enqueued: after a delay, at a moment, in another level, with a unique key; `wait`:
-        how long for room, if the engine is full."""
+        """Says how the next call is enqueued: after a delay, at a moment, in another level, with a unique key, with a
+        tag of up to 31 bytes, in a trace (a traceparent of W3C Trace Context); `wait`: how long for room, if the engine
+        is full."""
         given: dict[str, Any] = {
             "delay": None if delay is None else seconds_of(delay),
             "at": None if at is None else moment_of(at),
             "keep_result": None if keep_result is None else seconds_of(keep_result),
             "max_attempts": max_attempts,
+            "tag": tag,
+            "traceparent": traceparent,
         }
         return Call(self, {k: v for k, v in given.items() if v is not None}, level, unique, seconds_of(wait))
 

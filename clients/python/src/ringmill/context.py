@@ -54,6 +54,16 @@ class Context:
         return self._job.attempt
 
     @property
+    def tag(self) -> str:
+        """The job's tag; empty: none."""
+        return self._job.tag
+
+    @property
+    def traceparent(self) -> str:
+        """The trace that the job belongs to, for the spans of this run; empty: none."""
+        return self._job.traceparent
+
+    @property
     def should_stop(self) -> bool:
         """True once cancel() has asked this run to stop."""
         return self._job.should_stop
