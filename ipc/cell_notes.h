@@ -10,8 +10,8 @@ namespace ringmill {
 /// Unchanged from the job's enqueue to its end: before its CellOptions, with cell_flag::has_notes. Zeros: it carries
 /// nothing of that. Writers and readers: as in CellHeader (ipc/layout.h).
 struct CellNotes {
-  std::atomic<std::uint64_t> serial_low;  // the hash of the job's serial key; both zero: none
-  std::atomic<std::uint64_t> serial_high;
+  std::atomic<std::uint64_t> serial_low;    // its serial key's hash, and a bit (core/table/serial.h); both zero: none
+  std::atomic<std::uint64_t> serial_high;   // its number among all jobs with a serial key
   std::atomic<std::uint64_t> retried_from;  // the id of the dead letter that it comes from
   std::atomic<std::uint64_t> trace_id[2];   // its 16 bytes, as the traceparent has them
   std::atomic<std::uint64_t> trace_parent;  // the parent id's 8 bytes, likewise

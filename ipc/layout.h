@@ -160,7 +160,10 @@ struct alignas(padding_bytes) Signals {
   std::atomic<std::uint64_t> results_kept;
   /// Kept results that had to go before their time. Statistics: a participant adds one for each.
   std::atomic<std::uint64_t> results_evicted;
-  std::atomic<std::uint64_t> reserved[4];
+  /// The last number of a job with a serial key (core/table/serial.h). Raised by producers, by fetch_add; by recovery
+  /// before the segment is visible.
+  std::atomic<std::uint64_t> serial_last;
+  std::atomic<std::uint64_t> reserved[3];
   /// Bit per wait group: a participant waits for the end of a job of it. Set by the waiter before its last check,
   /// cleared by the participant that ends such a job, which then wakes the group.
   alignas(padding_bytes) std::atomic<std::uint64_t> waited_for;

@@ -12,6 +12,7 @@
 #include "core/levels/level_names.h"
 #include "core/table/job_table.h"
 #include "core/table/parents.h"
+#include "core/table/serial.h"
 #include "ipc/clock.h"
 #include "ipc/registry.h"
 #include "ipc/spill_state.h"
@@ -168,6 +169,12 @@ std::string explain_delayed(const EngineView& view, const JobInfo& info) {
   return fmt::format("is delayed until {}{}{}", time_text(info.due_at), failures, without_keeper(view, "begin it"));
 }
 
+bool has_serial_key(const Segment& segment, JobId id) {
+  const auto look = segment.look();
+  const JobTable table(segment);
+  return table.stands(id) && serial_place_of(table, index_of(id)).has_value() && table.stands(id);
+}
+
 std::string explain_blocked(const EngineView& view, const JobInfo& info) {
   constexpr std::size_t most_named = 3;
   std::vector<std::string> waits_for;
@@ -181,6 +188,11 @@ std::string explain_blocked(const EngineView& view, const JobInfo& info) {
     } else {
       waits_for.push_back(fmt::format("{} ({})", parent.to_string(), name_of(there->state)));
     }
+  }
+  if (waits_for.empty() && has_serial_key(view.segment(), info.id)) {
+    const std::string when = info.due_at.time_since_epoch().count() == 0 ? "" : ", or for " + time_text(info.due_at);
+    return fmt::format("waits for its turn among the jobs of its serial key{}{}", when,
+                       without_keeper(view, "begin it"));
   }
   if (waits_for.empty()) return "is blocked, and all that it waits for is over: it goes on at this moment";
   return fmt::format("is blocked by {}{}{}", fmt::join(waits_for, ", "),

@@ -26,6 +26,8 @@ std::string_view take_options(const rm_job_options* given, JobRequest& request) 
   options.keep_result = std::chrono::milliseconds(known->keep_result_ms);
   request.tag = text_of(known->tag);
   request.trace_parent = text_of(known->trace_parent);
+  request.serial_key = text_of(known->serial_key);
+  request.serial_retry = known->serial_skips != 0 ? ringmill::SerialRetry::skip : ringmill::SerialRetry::wait;
   return {};
 }
 

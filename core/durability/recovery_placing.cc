@@ -8,6 +8,7 @@
 #include "core/durability/recovery.h"
 #include "core/durability/scratch_cell.h"
 #include "core/table/growth.h"
+#include "core/table/serial.h"
 #include "ipc/clock.h"
 #include "ipc/spill_state.h"
 
@@ -169,6 +170,13 @@ bool TableRebuild::settle(CellIndex index, std::uint64_t free_word) {
   if (const CellOptions* const options = table_.options(index); options != nullptr) {
     const UniqueKey key{.low = options->unique_low.load(), .high = options->unique_high.load()};
     if (key) unique_.push_back({key, job_id_of(word, index)});
+  }
+  if (const auto serial = serial_place_of(table_, index); serial && waits_to_begin(word.state())) {
+    // None of its key is active, until the keeper has seen them all.
+    cell.set_word(word.generation(), CellState::blocked);
+    set(header.flags, static_cast<std::uint16_t>(header.flags.load() | cell_flag::has_children));
+    raise_to(segment_->signals().serial_last, serial->number);
+    return false;
   }
   if (word.state() != CellState::queued) return false;  // the keeper's first scan finds it
   waiting_[header.level.load_once().at_most(static_cast<std::uint32_t>(waiting_.size()) - 1)].push_back(

@@ -85,6 +85,7 @@ void KeeperWork::turn(bool thorough) {
   more_is_due_ = timers_.run_due(most_due_in_a_turn);
   more_is_due_ = timers_.evict(most_due_in_a_turn) || more_is_due_;
   bring_back_parked();
+  more_is_due_ = timers_.promote_serial(most_due_in_a_turn) || more_is_due_;
   if (generation_limit_.turn(scan_step)) scan_wanted_ = true;  // cells that producers passed over are listed again
   scan_if_needed();
   if (!scan_.is_running()) trimming_.turn(steady_clock_ns());

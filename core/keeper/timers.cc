@@ -32,6 +32,7 @@ void Timers::look_at(CellIndex index) {
   const JobTable& table = reaper_->settling().table();
   const StateWord word = table.word(index);
   const JobId id = job_id_of(word, index);
+  look_at_serial_key(index, word);
   // Read before run() checks the word again: a torn value costs one check.
   switch (word.state()) {
     case CellState::delayed: {
@@ -71,6 +72,20 @@ void Timers::look_at(CellIndex index) {
   if (const DueTime expiry = expiry_due(table, index); expiry.ns != 0) remember(id, expiry);
 }
 
+void Timers::look_at_serial_key(CellIndex index, StateWord word) {
+  if (!word.has_job()) return;
+  if (const auto place = serial_place_of(reaper_->settling().table(), index)) serial_keys_.look_at(index, word, *place);
+}
+
+bool Timers::promote_serial(std::uint32_t most) {
+  if (!has_scanned_) return false;  // another job of a key may be active
+  std::vector<JobId> timed;
+  const bool more = serial_keys_.promote(most, timed);
+  const JobTable& table = reaper_->settling().table();
+  for (const JobId id : timed) remember(id, DueTime::of(table.header(index_of(id)).due_at.load()));
+  return more;
+}
+
 void Timers::look_again_soon(JobId id) { remember(id, {.ns = lease_clock_ns() + soon_ns, .is_wall = false}); }
 
 void Timers::look_at_parents(CellIndex index, StateWord word) {
@@ -100,6 +115,7 @@ bool Timers::may_go(CellIndex index, StateWord word) {
 void Timers::look_at_marked() {
   grace_.begin_pass();
   overflow_queue_.begin_pass();
+  serial_keys_.begin_pass();
   const JobTable& table = reaper_->settling().table();
   struct Marked {
     CellIndex first = 0;
@@ -145,6 +161,7 @@ void Timers::run(JobId id, Now now) {
     case CellState::queued:
     case CellState::running:
       look_at_parents(index, word);
+      look_at_serial_key(index, word);
       return;
     case CellState::completed:
     case CellState::cancelled:

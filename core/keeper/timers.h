@@ -14,6 +14,7 @@
 #include "core/keeper/overflow_queue.h"
 #include "core/keeper/parked.h"
 #include "core/keeper/reaper.h"
+#include "core/keeper/serial_keys.h"
 
 namespace ringmill {
 
@@ -26,6 +27,7 @@ class Timers {
         grace_(segment),
         parked_(segment),
         kept_(segment, reaper),
+        serial_keys_(reaper.settling()),
         overflow_queue_(segment, reaper.settling()) {}
 
   /// Checks a cell that was marked, or that a scan visits. A job with a time enters the heap; one to be buried goes to
@@ -53,6 +55,8 @@ class Timers {
   void end_rebuild();
 
   Parked& parked() noexcept { return parked_; }
+  /// Lets jobs with a serial key go on whose turn it is, at most `most`. Returns true if there is more to do at once.
+  bool promote_serial(std::uint32_t most);
   KeptResults& kept() noexcept { return kept_; }
   /// Frees kept results that are too many, the oldest first, at most `most`. Returns true if there are more.
   bool evict(std::uint32_t most);
@@ -77,6 +81,7 @@ class Timers {
   bool may_go(CellIndex index, StateWord word);
   void look_again_soon(JobId id);
   void look_at_parents(CellIndex index, StateWord word);
+  void look_at_serial_key(CellIndex index, StateWord word);
 
   Segment* segment_;
   Reaper* reaper_;
@@ -86,6 +91,7 @@ class Timers {
   bool has_scanned_ = false;
   Parked parked_;
   KeptResults kept_;
+  SerialKeys serial_keys_;
   OverflowQueue overflow_queue_;
   Heap by_lease_clock_;
   Heap by_wall_clock_;

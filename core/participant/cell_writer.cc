@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "core/table/notes.h"
+#include "core/table/serial.h"
 
 namespace ringmill {
 
@@ -24,7 +25,9 @@ std::uint64_t expiry_of(const JobOptions& options) noexcept {
 
 }  // namespace
 
-DueTime CellWriter::first_look_at(const JobOptions& options) noexcept {
+DueTime CellWriter::first_look_at(const JobRequest& request) noexcept {
+  const JobOptions& options = request.options;
+  if (!request.serial_key.empty()) return {.ns = 1, .is_wall = false};  // at once: serial.S3
   if (is_delayed(options) || options.expires.count() == 0) return due_of(options);
   return {.ns = later_by(exact_wall_clock_ns(), static_cast<std::uint64_t>(options.expires.count()) * 1'000'000),
           .is_wall = true};
@@ -44,12 +47,21 @@ std::uint16_t CellWriter::fill_options(CellIndex index, const JobOptions& option
 
 std::uint16_t CellWriter::fill_notes(CellIndex index, const JobRequest& request) noexcept {
   Notes notes;
+  std::uint16_t flags = cell_flag::has_options | cell_flag::has_notes;
+  if (!request.serial_key.empty()) {
+    const SerialPlace place{.key = serial_key_hash(request.serial_key),
+                            .number = next_serial_number(context_.segment),  // serial.S1
+                            .may_be_passed = request.serial_retry == SerialRetry::skip};
+    notes.serial_low = place.low();
+    notes.serial_high = place.number;
+    flags |= cell_flag::has_children;  // the keeper has to see its end: serial.S5
+  }
   notes.retried_from = request.retried_from;
   notes.trace = TraceParent::parse(request.trace_parent).value_or(TraceParent{});  // it was checked, if it is there
   notes.set_tag(request.tag);
   notes.write(table_.notes_place(index));
   if (!has_cell_options(request.options)) fill_cell_options(index, request.options);
-  return cell_flag::has_options | cell_flag::has_notes;
+  return flags;
 }
 
 void CellWriter::fill_cell_options(CellIndex index, const JobOptions& options) noexcept {

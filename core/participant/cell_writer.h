@@ -72,10 +72,13 @@ class CellWriter {
 
   /// Returns the state that enq.N4 stores.
   static CellState first_state(const JobRequest& request, const Checked& checked) noexcept {
-    return checked.has_options() && is_delayed(request.options) ? CellState::delayed : CellState::queued;
+    if (!checked.has_options()) [[likely]]
+      return CellState::queued;
+    if (!request.serial_key.empty()) return CellState::blocked;  // serial.S2
+    return is_delayed(request.options) ? CellState::delayed : CellState::queued;
   }
   /// Returns when the keeper has to look at the job first. Zero: never.
-  static DueTime first_look_at(const JobOptions& options) noexcept;
+  static DueTime first_look_at(const JobRequest& request) noexcept;
 
  private:
   /// `body` is the ids of `parents` jobs, and the payload.

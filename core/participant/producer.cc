@@ -79,7 +79,7 @@ inline void Producer::place_filled(std::span<const FreeCells::Filling> filled, c
         if (checked[n].level() != first.level()) break;
         other_kinds |= checked[n].kind() ^ first.kind();
         if (checked[n].has_options()) {
-          const DueTime look = CellWriter::first_look_at(requests[n].options);
+          const DueTime look = CellWriter::first_look_at(requests[n]);
           if (look.ns != 0) settling.mark_for_keeper(filled[n].index, look);  // enq.N5
           if (CellWriter::first_state(requests[n], checked[n]) != CellState::queued) continue;
         }

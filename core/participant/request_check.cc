@@ -8,6 +8,8 @@ namespace ringmill {
 
 namespace {
 
+constexpr std::size_t most_serial_key_bytes = 65535;
+
 Error no_level_named() {
   return Error(ErrorCode::invalid_argument,
                "this job names no level, and the engine has several, none of them called default: use Engine::level()");
@@ -39,6 +41,9 @@ std::optional<Error> RequestCheck::refusal_of_notes(const JobRequest& request) c
   if (!table_.has_room_for_notes()) {
     return Error(ErrorCode::too_large, "the cells of this engine are too small for a tag, a trace or a serial key",
                  "`ringmill resize` with a larger --cell-size makes room");
+  }
+  if (request.serial_key.size() > most_serial_key_bytes) {
+    return Error(ErrorCode::invalid_argument, "a serial key has 1 to 65535 bytes");
   }
   if (!request.tag.empty()) {
     if (const char* const fault = fault_of_tag(request.tag); fault != nullptr)
@@ -127,6 +132,10 @@ Error RequestCheck::refusal_of_level(std::uint32_t value) const {
 Result<Checked> RequestCheck::check_linked(const LinkedRequest& linked, std::size_t earlier) const {
   Checked checked;
   if (!accepts(linked.request, checked)) return std::unexpected(refusal_of(linked.request));
+  if (!linked.request.serial_key.empty() && bytes_of_ids(linked) != 0) {
+    return std::unexpected(Error(ErrorCode::invalid_argument,
+                                 "a job with a serial key waits for those of its key alone, not for other jobs"));
+  }
   for (const JobId parent : linked.after) {
     if (!table_.can_have_given(parent)) {
       return std::unexpected(Error(ErrorCode::not_found, "no such job to wait for", parent.to_string()));

@@ -53,7 +53,7 @@ class Checked {
 
 /// What a job carries beside its payload. 0: nothing; else its cell has notes.
 inline std::uint64_t bits_of_notes(const JobRequest& request) noexcept {
-  return request.tag.size() | request.trace_parent.size() | request.retried_from.value();
+  return request.tag.size() | request.trace_parent.size() | request.serial_key.size() | request.retried_from.value();
 }
 inline bool has_notes(const JobRequest& request) noexcept { return bits_of_notes(request) != 0; }
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "core/table/level_bound.h"
+#include "core/table/serial.h"
 
 namespace ringmill {
 
@@ -29,9 +30,8 @@ bool publish_filled(Settling& settling, CellIndex index, StateWord filling) noex
   const JobTable& table = settling.table();
   const CellHeader& header = table.header(index);
   const DueTime due = DueTime::of(header.due_at.load());
-  const CellState state = table.parents(index) != 0 ? CellState::blocked
-                          : due.ns != 0             ? CellState::delayed
-                                                    : CellState::queued;
+  const bool waits_for_others = table.parents(index) != 0 || serial_place_of(table, index).has_value();
+  const CellState state = waits_for_others ? CellState::blocked : due.ns != 0 ? CellState::delayed : CellState::queued;
   const JobPair pair = settling.pair_of(index);
   std::optional<BetweenSteps> between;
   count_if_bounded(settling, index, between);

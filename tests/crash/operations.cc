@@ -126,6 +126,13 @@ void enqueue_noted(Child& child) {
     return child.participant().enqueue(request);
   });
 }
+/// With a serial key: it waits for the keeper.
+void enqueue_serial(Child& child) {
+  enqueue_by(child, [&child](JobRequest request) {
+    request.serial_key = "vehicle-17";
+    return child.participant().enqueue(request);
+  });
+}
 void enqueue_large(Child& child) {
   enqueue_by(child, [&child](const JobRequest&) {
     return child.participant().enqueue(child.large_request(first_own_serial, 1));
@@ -414,7 +421,7 @@ void Child::finish() {
 }
 
 std::span<const Operation> operations() {
-  static const std::array<Operation, 35> all{{
+  static const std::array<Operation, 36> all{{
       {"enqueue", {1, 2}, attach_only, enqueue},
       {"enqueue_batch", {1, 2}, attach_only, enqueue_batch},
       {"claim", {0, 1, 2, 0}, attach_to_claim, claim},
@@ -428,6 +435,7 @@ std::span<const Operation> operations() {
       {"claim_large", {large_standing, 1, 2, large_standing}, attach_to_claim, claim},
       {"complete_large", {large_standing, 1, 2}, claim_one_urgent, complete},
       {"enqueue_noted", {1, 2}, attach_only, enqueue_noted},
+      {"enqueue_serial", {1, 2}, attach_only, enqueue_serial},
       {"enqueue_unique", {1, 2}, attach_only, enqueue_unique},
       {"enqueue_together", {1, 2}, attach_only, enqueue_together},
       {"complete_and_follow", {0, 1, 2}, claim_one_urgent, complete_and_follow},

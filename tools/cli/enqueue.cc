@@ -156,7 +156,9 @@ class Enqueueing {
                          .durability = durability_of(words_.durability).value_or(Durability::journaled),
                          .options = *options,
                          .tag = tags_[count_] = option_words.tag.value_or(""),
-                         .trace_parent = traces_[count_] = option_words.trace_parent.value_or("")};
+                         .trace_parent = traces_[count_] = option_words.trace_parent.value_or(""),
+                         .serial_key = serial_keys_[count_] = option_words.serial_key.value_or(""),
+                         .serial_retry = option_words.serial_retry.value_or(SerialRetry::wait)};
     ++count_;
     return std::nullopt;
   }
@@ -234,6 +236,7 @@ class Enqueueing {
   std::array<std::string, Participant::most_in_batch> payloads_;
   std::array<std::string, Participant::most_in_batch> tags_;
   std::array<std::string, Participant::most_in_batch> traces_;
+  std::array<std::string, Participant::most_in_batch> serial_keys_;
   std::array<JobRequest, Participant::most_in_batch> requests_;
   std::array<JobId, Participant::most_in_batch> ids_;
   std::size_t count_ = 0;

@@ -30,6 +30,12 @@ std::optional<OnWorkerLost> on_worker_lost_of(std::string_view name) {
   return std::nullopt;
 }
 
+std::optional<SerialRetry> serial_retry_of(std::string_view name) {
+  if (name == "wait") return SerialRetry::wait;
+  if (name == "skip") return SerialRetry::skip;
+  return std::nullopt;
+}
+
 Result<void> read_text(const std::string& key, const std::string& text, OptionWords& options) {
   if (key == "at") {
     options.at = parse_time(text);
@@ -43,6 +49,14 @@ Result<void> read_text(const std::string& key, const std::string& text, OptionWo
   if (key == "tag" || key == "traceparent") {
     (key == "tag" ? options.tag : options.trace_parent) = text;  // the engine says what is wrong with them
     return {};
+  }
+  if (key == "serial") {
+    options.serial_key = text;
+    return {};
+  }
+  if (key == "serial_retry") {
+    options.serial_retry = serial_retry_of(text);
+    return options.serial_retry ? Result<void>() : invalid("serial_retry is wait or skip", text);
   }
   if (key == "on_worker_lost") {
     options.on_worker_lost = on_worker_lost_of(text);
@@ -70,6 +84,8 @@ OptionWords OptionWords::or_else(const OptionWords& other) const {
   if (!on_worker_lost) both.on_worker_lost = other.on_worker_lost;
   if (!tag) both.tag = other.tag;
   if (!trace_parent) both.trace_parent = other.trace_parent;
+  if (!serial_key) both.serial_key = other.serial_key;
+  if (!serial_retry) both.serial_retry = other.serial_retry;
   return both;
 }
 
@@ -112,11 +128,21 @@ void add_job_options(CLI::App& words, OptionWords& options) {
       .add_option("--traceparent", options.trace_parent,
                   "The trace that the job belongs to, as W3C Trace Context writes it (that of the job it waits for)")
       ->type_name("TRACE");
+  words
+      .add_option("--serial", options.serial_key,
+                  "Jobs of one key run one at a time, in the order of their enqueue, retries included")
+      ->type_name("KEY");
+  words
+      .add_option_function<std::string>(
+          "--serial-retry", [&options](const std::string& text) { options.serial_retry = serial_retry_of(text); },
+          "Whether the key's later jobs wait while this one waits for a retry or a delay: wait or skip (wait)")
+      ->check(CLI::IsMember({"wait", "skip"}))
+      ->type_name("WHAT");
 }
 
 Result<bool> read_option(const std::string& key, const nlohmann::ordered_json& value, OptionWords& options) {
-  constexpr std::array text_keys{"delay",          "at",  "backoff",    "expires", "keep_result",
-                                 "on_worker_lost", "tag", "traceparent"};
+  constexpr std::array text_keys{"delay",          "at",  "backoff",     "expires", "keep_result",
+                                 "on_worker_lost", "tag", "traceparent", "serial",  "serial_retry"};
   if (key == "max_attempts") {
     const bool is_count =
         value.is_number_unsigned() && value.get<std::uint64_t>() <= std::numeric_limits<std::uint16_t>::max();

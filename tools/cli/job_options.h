@@ -25,19 +25,23 @@ struct OptionWords {
   /// Of JobRequest, not of JobOptions.
   std::optional<std::string> tag{};
   std::optional<std::string> trace_parent{};
+  std::optional<std::string> serial_key{};
+  std::optional<SerialRetry> serial_retry{};
 
   /// These words, and those of `other` where these say nothing. A delay and a time are one thing.
   OptionWords or_else(const OptionWords& other) const;
 };
 
-/// --delay, --at, --max-attempts, --backoff, --expires, --keep-result, --on-worker-lost, --tag, --traceparent.
+/// --delay, --at, --max-attempts, --backoff, --expires, --keep-result, --on-worker-lost, --tag, --traceparent,
+/// --serial, --serial-retry.
 void add_job_options(CLI::App& words, OptionWords& options);
 
 /// False: the key is none of these. Error invalid_argument: its value is off.
 Result<bool> read_option(const std::string& key, const nlohmann::ordered_json& value, OptionWords& options);
 /// Keys that read_option() takes, for messages.
 inline constexpr const char* option_keys =
-    "delay, at, max_attempts, backoff, expires, keep_result, on_worker_lost, tag, traceparent";
+    "delay, at, max_attempts, backoff, expires, keep_result, on_worker_lost, tag, traceparent, serial, "
+    "serial_retry";
 
 /// Words become what the engine takes; retry policies are interned once.
 class OptionReader {

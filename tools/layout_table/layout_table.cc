@@ -93,6 +93,7 @@ bool print_signals() {
           {offsetof(Signals, results_limit), sizeof(Signals::results_limit), "results_limit"},
           {offsetof(Signals, results_kept), sizeof(Signals::results_kept), "results_kept"},
           {offsetof(Signals, results_evicted), sizeof(Signals::results_evicted), "results_evicted"},
+          {offsetof(Signals, serial_last), sizeof(Signals::serial_last), "serial_last"},
           {offsetof(Signals, reserved), sizeof(Signals::reserved), "reserved"},
           {offsetof(Signals, waited_for), sizeof(Signals::waited_for), "waited_for"},
           padding(offsetof(Signals, waited_for) + sizeof(Signals::waited_for), offsetof(Signals, ended_sequence)),

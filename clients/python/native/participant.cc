@@ -71,6 +71,10 @@ struct Options {
       options.tag = bytes_of(tag_ = nb::cast<std::string>(value));
     } else if (name == "traceparent") {
       options.trace_parent = bytes_of(trace_parent_ = nb::cast<std::string>(value));
+    } else if (name == "serial_key") {
+      options.serial_key = bytes_of(serial_key_ = nb::cast<std::string>(value));
+    } else if (name == "serial_skips") {
+      options.serial_skips = nb::cast<bool>(value) ? 1 : 0;
     } else {
       throw nb::type_error(("no option of a job: " + std::string(name)).c_str());
     }
@@ -84,6 +88,7 @@ struct Options {
 
   std::string tag_;
   std::string trace_parent_;
+  std::string serial_key_;
 };
 
 /// Waits for room, with no call in progress: another thread may use the participant meanwhile.
@@ -361,7 +366,7 @@ void bind_enqueue(nb::class_<ParticipantHandle>& participant) {
       nb::sig("def enqueue_with(self, kind: int, level: int, payload: bytes, wait: float = 0.0, "
               "**options: typing.Any) -> int"),
       "The same with options: delay, at, expires, keep_result, lease (seconds), max_attempts (0: no bound), "
-      "retry_policy, bury_if_lost, durability, tag, traceparent.");
+      "retry_policy, bury_if_lost, durability, tag, traceparent, serial_key, serial_skips.");
   participant.def("enqueue_unique", &enqueue_unique, nb::arg("kind"), nb::arg("level"), nb::arg("payload"),
                   nb::arg("key"), nb::arg("unique_for") = 0.0, nb::arg("options"),
                   nb::sig("def enqueue_unique(self, kind: int, level: int, payload: bytes, key: bytes, "

@@ -201,6 +201,9 @@ typedef struct rm_job_options {
   int64_t keep_result_ms;
   rm_bytes tag;          /* a name of the caller's own, 1 to 31 bytes; empty: none */
   rm_bytes trace_parent; /* a traceparent of W3C Trace Context; empty: that of the job that it follows or waits for */
+  rm_bytes serial_key;   /* jobs of one key run one at a time, in the order of their enqueue; empty: none */
+  uint32_t serial_skips; /* 1: later jobs of the key go on while this one waits for a retry or a delay */
+  uint32_t reserved_serial;
 } rm_job_options;
 
 typedef struct rm_request {

@@ -95,11 +95,12 @@ class Task(Generic[P, R]):
         unique: str | None = None,
         tag: str | None = None,
         traceparent: str | None = None,
+        serial: str | None = None,
         wait: Duration = 0,
     ) -> Call[P, R]:
         """Says how the next call is enqueued: after a delay, at a moment, in another level, with a unique key, with a
-        tag of up to 31 bytes, in a trace (a traceparent of W3C Trace Context); `wait`: how long for room, if the engine
-        is full."""
+        tag of up to 31 bytes, in a trace (a traceparent of W3C Trace Context), one at a time and in order with the
+        other calls of a `serial` key; `wait`: how long for room, if the engine is full."""
         given: dict[str, Any] = {
             "delay": None if delay is None else seconds_of(delay),
             "at": None if at is None else moment_of(at),
@@ -107,6 +108,7 @@ class Task(Generic[P, R]):
             "max_attempts": max_attempts,
             "tag": tag,
             "traceparent": traceparent,
+            "serial_key": serial,
         }
         return Call(self, {k: v for k, v in given.items() if v is not None}, level, unique, seconds_of(wait))
 
