@@ -124,16 +124,10 @@ TEST(CInterfaceInProcess, a_mixed_list_is_settled_each_in_its_way) {
   CWorld world;
   rm_participant* worker = world.attach();
   std::vector<rm_request> requests(6, world.request("x"));
-  const rm_job_options keeps{.size = sizeof keeps,
-                             .max_attempts = 1,
-                             .retry_policy = 0,
-                             .on_worker_lost = RM_RETRY,
-                             .delay_ms = 0,
-                             .at_unix_ms = 0,
-                             .expires_ms = 0,
-                             .keep_result_ms = 60'000,
-                             .tag = {},
-                             .trace_parent = {}};
+  rm_job_options keeps{};
+  keeps.size = sizeof keeps;
+  keeps.max_attempts = 1;
+  keeps.keep_result_ms = 60'000;
   requests[0].options = &keeps;
   std::array<rm_id, 6> ids{};
   std::uint32_t done = 0;
