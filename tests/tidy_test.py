@@ -356,7 +356,7 @@ class Tables(RuleTest):
 
     def test_the_printer_covers_the_real_structs(self):
         layouts = tidy.printed_layouts(tidy.Tree(ROOT))
-        self.assertEqual({name for name, _ in tidy.layout_structs(tidy.Tree(ROOT))}, set(layouts))
+        self.assertEqual({name for name, _, _ in tidy.layout_structs(tidy.Tree(ROOT))}, set(layouts))
 
 
 SHOWN = "Look:\n\n<!-- example:greet -->\n```cpp\nint main() {}\n```\n<!-- /example -->\n"
