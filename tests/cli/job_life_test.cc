@@ -112,6 +112,9 @@ TEST_F(LifeCommand, a_failed_job_waits_as_its_backoff_says) {
   ASSERT_TRUE(await([&] { return state_of(id) == "delayed"; }));
   EXPECT_EQ(job(id)["last_error"], "the command ended with status 75: broken");
   EXPECT_HAS(explain(id), "; 1 of 15 attempts failed, the last: the command ended with status 75: broken");
+  const std::string shown = on_engine("job", {id}).out;
+  EXPECT_HAS(shown, "last ended    20");
+  EXPECT_FALSE(shown.contains("\nended at"));  // it has not ended
 }
 
 TEST_F(LifeCommand, a_kept_result_is_shown_and_waited_for) {

@@ -47,8 +47,10 @@ void print_text(const JobInfo& info, Output& output) {
   line("payload", std::to_string(info.payload_size) + " bytes");
   line("enqueued at", time_text(info.enqueued_at));
   if (info.state == JobState::delayed) line("due at", time_text(info.due_at));
-  line("started at", time_text(info.started_at));
-  line("ended at", time_text(info.ended_at));
+  const bool runs_again =
+      info.state == JobState::delayed || info.state == JobState::queued || info.state == JobState::blocked;
+  line(runs_again ? "last started" : "started at", time_text(info.started_at));
+  line(runs_again ? "last ended" : "ended at", time_text(info.ended_at));
   line("worker", info.worker >= 0 ? "participant " + std::to_string(info.worker) : "-");
   if (!info.parents.empty()) {
     std::string ids;
