@@ -414,11 +414,13 @@ TEST_F(JournalReaderInProcess, another_engines_file_is_refused_by_name) {
 
 TEST_F(JournalReaderInProcess, a_record_of_a_newer_type_is_refused) {
   write_three();
-  journal.file()[places[1] + sizeof(BlockHead)] = std::byte{12};
+  constexpr auto next_type = static_cast<std::uint8_t>(RecordType::notes) + 1;
+  journal.file()[places[1] + sizeof(BlockHead)] = std::byte{next_type};
   journal.sign(places[1]);
   const auto refused = read_all(journal.device);
   ASSERT_EQ(code_of(refused), ErrorCode::incompatible);
-  EXPECT_NE(refused.error().message().find("type 12"), std::string::npos) << refused.error().message();
+  const std::string names_it = "type " + std::to_string(next_type);
+  EXPECT_NE(refused.error().message().find(names_it), std::string::npos) << refused.error().message();
 }
 
 TEST_F(JournalReaderInProcess, a_record_with_a_newer_flag_is_refused) {

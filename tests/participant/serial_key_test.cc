@@ -212,6 +212,7 @@ TEST(SerialKey, the_next_one_goes_on_when_one_is_dead_cancelled_or_expired) {
   static_cast<void>(world.enqueue(*worker, {.number = 2}, {.expires = 1ms}));
   static_cast<void>(world.enqueue(*worker, {.number = 3}));
   EXPECT_EQ(must(worker->cancel(cancelled)), Cancelled::before_start);
+  std::this_thread::sleep_for(10ms);  // number 2 expires before its turn comes
   must(world.claim(*worker, {.number = 0}).reject("never"));
   must(world.claim(*worker, {.number = 3}).complete());
 }
