@@ -6,7 +6,6 @@
 #include <mutex>
 
 #include <ringmill/engine.h>
-#include <ringmill/graph.h>
 #include <ringmill/program.h>
 #include <ringmill/schedules.h>
 #include <ringmill/typed.h>
@@ -24,16 +23,11 @@ void send(Engine& engine, int vehicles, int events) {
   const auto producer = or_exit(engine.attach(Role::producer));
   const Kind kind = or_exit(engine.kind("event"));
   const JobOptions soon{.retry_policy = or_exit(engine.retry_policy("fixed:1ms"))};
-  JobGraph graph;
-  std::map<int, JobGraph::Node> last;  // of each vehicle: its next event waits for it, however it ends
   for (int n = 0; n < vehicles * events; ++n) {
     const Event event{n % vehicles, n / vehicles};
-    const auto before = last.find(event.vehicle);
-    const std::span<const JobGraph::Node> after(&before->second, before == last.end() ? 0 : 1);
-    last[event.vehicle] =
-        graph.add({.kind = kind, .payload = encoded(event), .options = soon}, after, OnParentDead::run);
+    const std::string key = std::to_string(event.vehicle);  // its events run one after the other
+    or_exit(producer->enqueue({.kind = kind, .payload = encoded(event), .options = soon, .serial_key = key}, 10s));
   }
-  or_exit(graph.enqueue(*producer, 10s));
 }
 
 void work(Engine& engine) {
