@@ -50,12 +50,14 @@ class RingPressure {
     const std::uint64_t now_ns = steady_clock_ns();
     if (now_ns < no_pause_before_ns_) return;
     if (is_nearly_empty(ring)) {
-      await_keeper(ring);
+      if (is_keeper_late(ring, now_ns)) await_keeper(ring);
       return;
     }
     if (now_ns - looked_at_ns_ >= pause_ns) static_cast<void>(are_fast(ring));
     if (now_ns - fast_at_ns_ >= recent_ns) return;
-    if (pause(ring)) {
+    const std::uint64_t head = ring.head();
+    static_cast<void>(pause(ring));
+    if ((ring.head() - head) * 1'000 >= pause_ns * worth_rate) {
       vain_pauses_ = 0;
       slow_for_ns_ = least_slow_ns;
     } else if (++vain_pauses_ == most_pauses_if_fast) {
@@ -72,9 +74,12 @@ class RingPressure {
   /// The same if the workers were fast a short while ago: then something else has their processor for a moment.
   static constexpr int most_pauses_if_fast = 20;
   static constexpr std::uint64_t recent_ns = 50'000'000;
+  static constexpr std::uint64_t late_keeper_ns = 1'000'000;
   static constexpr std::uint64_t long_keeper_ns = 200'000'000;
   /// So many jobs per microsecond are fast.
   static constexpr std::uint64_t fast_rate = 2;
+  /// A pause for the queue is worth it at so many: then the queue empties while this producer sleeps.
+  static constexpr std::uint64_t worth_rate = 4;
   /// After a pause in which the workers were slow there is none for so long; twice as long after each further one.
   static constexpr std::uint64_t least_slow_ns = 2'000'000;
   static constexpr std::uint64_t most_slow_ns = 64'000'000;
@@ -91,6 +96,14 @@ class RingPressure {
     const std::uint64_t tail = ring.tail();
     return tail - std::min(head, tail) < ring.slot_count() / 4;
   }
+  /// Whether the keeper has filled nothing for late_keeper_ns. With a processor of its own it is sooner back.
+  bool is_keeper_late(const Ring& ring, std::uint64_t now_ns) noexcept {
+    if (const std::uint64_t tail = ring.tail(); tail != filled_until_) {
+      filled_until_ = tail;
+      filled_at_ns_ = now_ns;
+    }
+    return now_ns - filled_at_ns_ >= late_keeper_ns;
+  }
   /// A keeper that fills nothing for long_keeper_ns has no processor at all, waits for a device, or is stopped.
   void await_keeper(const Ring& ring) noexcept {
     for (int n = 0; n < most_pauses_if_fast; ++n) {
@@ -98,13 +111,8 @@ class RingPressure {
       if (!is_nearly_empty(ring)) return;
     }
     const std::uint64_t now_ns = steady_clock_ns();
-    if (const std::uint64_t tail = ring.tail(); tail != filled_until_) {
-      filled_until_ = tail;
-      filled_at_ns_ = now_ns;
-      slow_for_ns_ = least_slow_ns;
-    } else if (now_ns - filled_at_ns_ > long_keeper_ns) {
-      stop_pausing();
-    }
+    static_cast<void>(is_keeper_late(ring, now_ns));
+    if (now_ns - filled_at_ns_ > long_keeper_ns) stop_pausing();
   }
   void stop_pausing() noexcept {
     no_pause_before_ns_ = steady_clock_ns() + slow_for_ns_;
