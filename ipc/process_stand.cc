@@ -11,6 +11,7 @@
 #include <exception>
 #include <filesystem>
 #include <optional>
+#include <ranges>
 #include <string_view>
 
 namespace ringmill {
@@ -36,11 +37,8 @@ bool has_line(const std::string& file, std::string_view line) {
 bool is_in_frozen_group(const std::string& folder) {
   const auto groups = read_file(folder + "/cgroup");
   if (!groups) return false;
-  std::string_view rest = *groups;
-  while (!rest.empty()) {  // "0::/a/b", "7:freezer:/a/b"
-    const std::size_t length = rest.find('\n');
-    const std::string_view line = rest.substr(0, length);
-    rest.remove_prefix(length == std::string_view::npos ? rest.size() : length + 1);
+  for (const auto part : std::views::split(*groups, '\n')) {  // "0::/a/b", "7:freezer:/a/b"
+    const std::string_view line(part);
     const std::size_t path = line.find(":/");
     if (path == std::string_view::npos) continue;
     const std::string place(line.substr(path + 1));
@@ -77,11 +75,8 @@ bool has_locks(const std::string& fdinfo, const HeldByte& first, const HeldByte&
   if (!text) return false;
   bool has_first = false;
   bool has_second = false;
-  std::string_view rest = *text;
-  while (!rest.empty()) {
-    const std::size_t length = rest.find('\n');
-    const std::string_view line = rest.substr(0, length);
-    rest.remove_prefix(length == std::string_view::npos ? rest.size() : length + 1);
+  for (const auto part : std::views::split(*text, '\n')) {
+    const std::string_view line(part);
     has_first |= names_byte(line, first);
     has_second |= names_byte(line, second);
   }

@@ -382,6 +382,19 @@ const Job* held_job(const rm_participant* participant, rm_lease lease) noexcept 
   return participant->leases == nullptr ? nullptr : participant->leases->find(lease);
 }
 
+/// Copies a text of a held job, which is made for the call. 0: it is not held, or there was no memory.
+std::size_t text_of_held(const rm_participant* participant, rm_lease lease, std::string (Job::*text_of_job)() const,
+                         char* text, std::size_t room) noexcept {
+  std::size_t length = 0;
+  const auto look = [&] {
+    const Job* const job = held_job(participant, lease);
+    if (job == nullptr) return rm_code{RM_NOT_HELD};
+    length = copy_text((job->*text_of_job)(), text, room);
+    return rm_code{RM_OK};
+  };
+  return guarded(nullptr, look) == RM_OK ? length : 0;
+}
+
 }  // namespace
 
 int rm_should_stop(const rm_participant* participant, rm_lease lease) {
@@ -408,25 +421,11 @@ rm_code rm_report_progress(rm_participant* participant, rm_lease lease, uint64_t
 }
 
 size_t rm_tag(const rm_participant* participant, rm_lease lease, char* text, size_t room) {
-  std::size_t length = 0;
-  const auto look = [&] {
-    const Job* const job = held_job(participant, lease);
-    if (job == nullptr) return rm_code{RM_NOT_HELD};
-    length = copy_text(job->tag(), text, room);
-    return rm_code{RM_OK};
-  };
-  return guarded(nullptr, look) == RM_OK ? length : 0;
+  return text_of_held(participant, lease, &Job::tag, text, room);
 }
 
 size_t rm_trace_parent(const rm_participant* participant, rm_lease lease, char* text, size_t room) {
-  std::size_t length = 0;
-  const auto look = [&] {
-    const Job* const job = held_job(participant, lease);
-    if (job == nullptr) return rm_code{RM_NOT_HELD};
-    length = copy_text(job->trace_parent(), text, room);
-    return rm_code{RM_OK};
-  };
-  return guarded(nullptr, look) == RM_OK ? length : 0;
+  return text_of_held(participant, lease, &Job::trace_parent, text, room);
 }
 
 uint32_t rm_parents(const rm_participant* participant, rm_lease lease, rm_id* ids, uint32_t room) {

@@ -1,9 +1,9 @@
 #include "core/keeper/overflow_queue.h"
 
 #include <algorithm>
-#include <bit>
 #include <functional>
 
+#include "core/keeper/sleeping_claimers.h"
 #include "ipc/clock.h"
 #include "ipc/invariant.h"
 #include "ipc/spill_state.h"
@@ -208,18 +208,12 @@ bool OverflowQueue::refill(std::uint32_t number) {
 std::uint64_t OverflowQueue::note_sleepers() {
   sleepers_.clear();
   std::uint64_t levels = 0;
-  const std::uint32_t end = segment_->participants_end();
-  for (std::uint32_t word = 0; word * 64 < end; ++word) {
-    for (std::uint64_t bits = segment_->signals().sleepers[word].load(); bits != 0; bits &= bits - 1) {
-      const std::uint32_t n = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
-      if (n >= end) continue;  // the bit is corrupted
-      const ParticipantEntry& entry = segment_->participant(n);
-      // A participant that claims any kind does not sleep before a full ring.
-      if (entry.interest_any_kind.load() != 0) continue;
-      sleepers_.push_back({.levels = entry.interest_levels.load(), .kinds = entry.interest_kinds.load()});
-      levels |= sleepers_.back().levels;
-    }
-  }
+  for_each_sleeping_claimer(*segment_, [&](const ParticipantEntry& entry) {
+    // A participant that claims any kind does not sleep before a full ring.
+    if (entry.interest_any_kind.load() != 0) return;
+    sleepers_.push_back({.levels = entry.interest_levels.load(), .kinds = entry.interest_kinds.load()});
+    levels |= sleepers_.back().levels;
+  });
   return levels;
 }
 

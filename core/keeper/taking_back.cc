@@ -1,8 +1,8 @@
 #include "core/keeper/taking_back.h"
 
 #include <algorithm>
-#include <bit>
 
+#include "core/keeper/sleeping_claimers.h"
 #include "core/table/lease_slots.h"
 #include "ipc/registry.h"
 #include "ipc/sleepers.h"
@@ -42,17 +42,11 @@ void TakingBack::find_of(std::uint32_t number, std::uint64_t visit) {
 
 void TakingBack::note_sleepers() {
   sleepers_.clear();
-  const std::uint32_t end = segment_->participants_end();
-  for (std::uint32_t word = 0; word * 64 < end; ++word) {
-    for (std::uint64_t bits = segment_->signals().sleepers[word].load(); bits != 0; bits &= bits - 1) {
-      const std::uint32_t number = word * 64 + static_cast<std::uint32_t>(std::countr_zero(bits));
-      if (number >= end) continue;  // the bit is corrupted
-      const ParticipantEntry& entry = segment_->participant(number);
-      sleepers_.push_back({.any_kind = entry.interest_any_kind.load() != 0,
-                           .levels = entry.interest_levels.load(),
-                           .kinds = entry.interest_kinds.load()});
-    }
-  }
+  for_each_sleeping_claimer(*segment_, [this](const ParticipantEntry& entry) {
+    sleepers_.push_back({.any_kind = entry.interest_any_kind.load() != 0,
+                         .levels = entry.interest_levels.load(),
+                         .kinds = entry.interest_kinds.load()});
+  });
 }
 
 bool TakingBack::is_wanted(CellIndex index) const noexcept {

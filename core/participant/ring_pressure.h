@@ -50,7 +50,7 @@ class RingPressure {
     const std::uint64_t now_ns = steady_clock_ns();
     if (now_ns < no_pause_before_ns_) return;
     if (is_nearly_empty(ring)) {
-      if (is_keeper_late(ring, now_ns)) await_keeper(ring);
+      if (since_filled_ns(ring, now_ns) >= late_keeper_ns) await_keeper(ring);
       return;
     }
     if (now_ns - looked_at_ns_ >= pause_ns) static_cast<void>(are_fast(ring));
@@ -96,13 +96,14 @@ class RingPressure {
     const std::uint64_t tail = ring.tail();
     return tail - std::min(head, tail) < ring.slot_count() / 4;
   }
-  /// Whether the keeper has filled nothing for late_keeper_ns. With a processor of its own it is sooner back.
-  bool is_keeper_late(const Ring& ring, std::uint64_t now_ns) noexcept {
+  /// For how long the keeper has filled nothing, as far as was seen. With a processor of its own it is back sooner than
+  /// after late_keeper_ns.
+  std::uint64_t since_filled_ns(const Ring& ring, std::uint64_t now_ns) noexcept {
     if (const std::uint64_t tail = ring.tail(); tail != filled_until_) {
       filled_until_ = tail;
       filled_at_ns_ = now_ns;
     }
-    return now_ns - filled_at_ns_ >= late_keeper_ns;
+    return now_ns - filled_at_ns_;
   }
   /// A keeper that fills nothing for long_keeper_ns has no processor at all, waits for a device, or is stopped.
   void await_keeper(const Ring& ring) noexcept {
@@ -110,9 +111,7 @@ class RingPressure {
       static_cast<void>(pause(ring));
       if (!is_nearly_empty(ring)) return;
     }
-    const std::uint64_t now_ns = steady_clock_ns();
-    static_cast<void>(is_keeper_late(ring, now_ns));
-    if (now_ns - filled_at_ns_ > long_keeper_ns) stop_pausing();
+    if (since_filled_ns(ring, steady_clock_ns()) > long_keeper_ns) stop_pausing();
   }
   void stop_pausing() noexcept {
     no_pause_before_ns_ = steady_clock_ns() + slow_for_ns_;
