@@ -24,18 +24,18 @@ class Client::Implementation {
   auto enqueue(bool to_device, std::chrono::nanoseconds wait, Call&& call)
       -> decltype(call(std::declval<Participant&>(), wait)) {
     if (!entries_.is_of_this_process()) return std::unexpected(after_fork());
+    const std::uint64_t device_end = device_end_of(to_device, wait);
     auto done = entries_.use(wait, call);
-    if (!done || !to_device) return done;
-    if (auto reached = reach_device(wait); !reached) return std::unexpected(reached.error());
+    if (!done || device_end == 0) return done;
+    if (auto reached = reach_device(device_end); !reached) return std::unexpected(reached.error());
     return done;
   }
 
-  /// Waits until the device has what this thread has enqueued.
-  Result<void> reach_device(std::chrono::nanoseconds wait) {
-    const std::uint64_t wait_ns = wait.count() <= 0 ? 0 : static_cast<std::uint64_t>(wait.count());
-    DurabilityTickets tickets(core_->segment);
-    return tickets.wait_durable(tickets.ticket(), std::max(wait_ns, least_durable_wait_ns));
+  static std::uint64_t device_end_of(bool to_device, std::chrono::nanoseconds wait) noexcept {
+    return device_end_ns(to_device, wait.count() <= 0 ? 0 : static_cast<std::uint64_t>(wait.count()));
   }
+  /// Waits until the device has what this thread has enqueued.
+  Result<void> reach_device(std::uint64_t end_ns) { return DurabilityTickets(core_->segment).reach_device(end_ns); }
 
   static Error after_fork() noexcept {
     return Error(ErrorCode::after_fork, "this client belongs to the parent process: attach another one after fork()");
@@ -103,6 +103,7 @@ Result<std::size_t> Client::enqueue_batch(std::span<const JobRequest> given, std
   std::vector<JobRequest> requests(given.begin(), given.end());
   bool to_device = false;
   for (JobRequest& request : requests) to_device |= take_wait_out(request);
+  const std::uint64_t device_end = Implementation::device_end_of(to_device, wait);
   std::size_t done = 0;
   const auto in_pieces = [&](Participant& participant, std::chrono::nanoseconds left) -> Result<std::size_t> {
     while (done < requests.size()) {
@@ -117,8 +118,8 @@ Result<std::size_t> Client::enqueue_batch(std::span<const JobRequest> given, std
   const auto all = implementation_->enqueue(false, wait, in_pieces);
   const bool is_just_full = !all && is_lack_of_room(all.error());
   if (done == 0 || (!all && !is_just_full)) return all;
-  if (!to_device) return done;
-  if (auto reached = implementation_->reach_device(wait); !reached) return std::unexpected(reached.error());
+  if (device_end == 0) return done;
+  if (auto reached = implementation_->reach_device(device_end); !reached) return std::unexpected(reached.error());
   return done;
 } catch (const std::exception& thrown) {
   return std::unexpected(error_of(thrown));

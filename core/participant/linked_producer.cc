@@ -142,7 +142,7 @@ Result<void> LinkedProducer::enqueue_together(std::span<const LinkedRequest> ask
   }
   const bool to_device =
       std::ranges::any_of(jobs, [](const LinkedRequest& job) { return job.request.durability == Durability::durable; });
-  const std::uint64_t device_end = Producer::device_end_ns(to_device, wait_ns);
+  const std::uint64_t device_end = device_end_ns(to_device, wait_ns);
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   if (to_journal && !journal_accepts(context_.segment)) {
     if (auto goes_on = tickets_.wait_for_journal(wait_ns); !goes_on) return goes_on;
@@ -258,6 +258,7 @@ Result<UniqueJob> LinkedProducer::follow_up_unique(const HeldLease& lease, const
   if (!checked) return std::unexpected(checked.error());
   const UniqueKey hash = UniqueKey::of(key);
   UniqueJobs jobs(context_.segment);
+  const std::uint64_t device_end = device_end_ns(request.durability == Durability::durable, wait_ns);
   const std::uint64_t end_ns = wait_ns == 0 ? 0 : later_by(steady_clock_ns(), wait_ns);
   for (std::uint32_t losses = 0; losses <= most_unique_losses; ++losses) {
     if (const auto there = jobs.find(hash, JobId())) return UniqueJob{*there, false};
@@ -284,8 +285,9 @@ Result<UniqueJob> LinkedProducer::follow_up_unique(const HeldLease& lease, const
     taken_cells.keep();
     if (publish_linked(filling)) {                                                // uniq.U5
       table_.header(index_of(lease.id)).flags.fetch_or(cell_flag::has_children);  // it may read our result
-      if (request.durability != Durability::durable) return UniqueJob{id, true};
-      if (auto reached = producer_.reach_device(wait_ns); !reached) return std::unexpected(reached.error());
+      if (device_end != 0) {
+        if (auto reached = producer_.reach_device(device_end); !reached) return std::unexpected(reached.error());
+      }
       return UniqueJob{id, true};
     }
     jobs.give_way(hash, id);

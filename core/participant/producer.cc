@@ -142,13 +142,8 @@ inline void Producer::count_enqueued(std::span<const Checked> jobs, bool differ)
 }
 
 Result<void> Producer::reach_device(std::uint64_t end_ns) {
-  const DurabilityTicket ticket = tickets_.ticket();
   const Away away(context_);
-  const std::uint64_t now_ns = steady_clock_ns();
-  auto reached = tickets_.wait_durable(ticket, end_ns - std::min(now_ns, end_ns));
-  if (reached || reached.error().code() != ErrorCode::timed_out) return reached;
-  return std::unexpected(
-      Error(ErrorCode::not_durable, "the job is in, and not on the disk yet", tickets_.why_not_durable()));
+  return tickets_.reach_device(end_ns);
 }
 
 inline Result<FreeCells::Filling> Producer::take_and_fill(const JobRequest& request, const Checked& checked,

@@ -52,14 +52,7 @@ class Producer {
   Result<void> wait_for_level(const LevelCount& level, std::uint32_t count, std::uint32_t named, std::uint64_t end_ns);
   /// Pushes the hint of a job that has its word: enq.N5 and enq.N6.
   void place(const FreeCells::Filling& filling, const JobRequest& request, const Checked& checked, JobId id) noexcept;
-  /// When a call that waits for the device ends at the latest, on the steady clock; 0: it does not wait for that.
-  static std::uint64_t device_end_ns(bool to_device, std::uint64_t wait_ns) noexcept {
-    if (!to_device) [[likely]]
-      return 0;
-    return later_by(steady_clock_ns(), wait_ns == 0 ? device_wait_ns : wait_ns);
-  }
-  /// Waits until the device has what was enqueued last. Errors: not_durable, journal_failed, no_space, not_found (the
-  /// engine was removed).
+  /// As DurabilityTickets::reach_device(), without a look at cells meanwhile.
   Result<void> reach_device(std::uint64_t end_ns);
   /// Waits until a free cell is listed that jobs of this level may take. `end_ns` is of the steady clock; zero: does
   /// not wait. Errors: would_block (no wait was asked for, or wake() was called), timed_out, not_found (the engine was
@@ -70,9 +63,6 @@ class Producer {
   Error no_room(std::uint32_t level, FreeCells::Taker taker, ErrorCode code) const;
 
  private:
-  /// How long a durable job waits for the device if its caller names no time.
-  static constexpr std::uint64_t device_wait_ns = 10'000'000'000;
-
   /// enqueue() and enqueue_batch() where a level is bounded: the way of take_filled(), one by one.
   [[gnu::noinline]] Result<JobId> enqueue_bounded(const JobRequest& request, const Checked& checked,
                                                   std::uint64_t wait_ns);

@@ -113,6 +113,13 @@ Result<void> DurabilityTickets::wait_durable(DurabilityTicket ticket, std::uint6
   }
 }
 
+Result<void> DurabilityTickets::reach_device(std::uint64_t end_ns) {
+  const std::uint64_t now_ns = steady_clock_ns();
+  auto reached = wait_durable(ticket(), end_ns - std::min(now_ns, end_ns));
+  if (reached || reached.error().code() != ErrorCode::timed_out) return reached;
+  return std::unexpected(Error(ErrorCode::not_durable, "the job is in, and not on the disk yet", why_not_durable()));
+}
+
 Result<void> DurabilityTickets::wait_for_journal(std::uint64_t wait_ns) {
   JournalWords& journal = segment_.journal();
   const std::uint64_t end_ns = later_by(steady_clock_ns(), wait_ns);

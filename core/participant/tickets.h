@@ -19,12 +19,20 @@
 
 #include <ringmill/participant.h>
 
+#include "ipc/clock.h"
 #include "ipc/segment.h"
 
 namespace ringmill {
 
-/// A durable enqueue waits this long for the device, however short its wait for room may be: the job is in already.
-inline constexpr std::uint64_t least_durable_wait_ns = 10'000'000'000;
+/// How long a durable job waits for the device if its caller names no time.
+inline constexpr std::uint64_t device_wait_ns = 10'000'000'000;
+
+/// When a call that waits for the device ends at the latest, on the steady clock; 0: it does not wait for that.
+inline std::uint64_t device_end_ns(bool to_device, std::uint64_t wait_ns) noexcept {
+  if (!to_device) [[likely]]
+    return 0;
+  return later_by(steady_clock_ns(), wait_ns == 0 ? device_wait_ns : wait_ns);
+}
 
 /// Returns false while the journal takes no new jobs. DurabilityTickets::wait_for_journal() says why.
 inline bool journal_accepts(const Segment& segment) noexcept {
@@ -40,6 +48,9 @@ class DurabilityTickets {
   /// Waits until the ticket's round is on the disk. Errors: timed_out, not_found (the engine was removed),
   /// journal_failed, no_space.
   Result<void> wait_durable(DurabilityTicket ticket, std::uint64_t wait_ns);
+  /// Waits until the disk has what was enqueued last; the caller's job is in. Errors: not_durable, journal_failed,
+  /// no_space, not_found (the engine was removed).
+  Result<void> reach_device(std::uint64_t end_ns);
   /// Returns whether the ticket's round is on the disk. Errors: journal_failed, no_space.
   Result<bool> is_durable(DurabilityTicket ticket) const;
   /// What may hold a round up: the keeper stands still, none lives, the disk is slow. For people.

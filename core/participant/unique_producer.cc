@@ -36,7 +36,7 @@ Result<UniqueJob> UniqueProducer::enqueue(const JobRequest& request, std::string
   if (unique.payload.size() > room && !context_.has_arena()) {
     return std::unexpected(RequestCheck::too_large_for_cell(unique, room));
   }
-  const std::uint64_t device_end = Producer::device_end_ns(unique.durability == Durability::durable, wait_ns);
+  const std::uint64_t device_end = device_end_ns(unique.durability == Durability::durable, wait_ns);
   const UniqueKey hash = UniqueKey::of(key);
   UniqueJobs jobs(context_.segment);
   for (std::uint32_t losses = 0;; ++losses) {

@@ -217,7 +217,7 @@ Result<ValueStore::Changed> ValueStore::change(const Found& found, std::span<con
 
 Result<void> ValueStore::reach_device(const ValueOptions& options) {
   if (options.durability != Durability::durable) return {};
-  return producer_.reach_device(Producer::device_end_ns(true, 0));
+  return producer_.reach_device(device_end_ns(true, 0));
 }
 
 Result<bool> ValueStore::set(std::string_view key, std::span<const std::byte> bytes, const ValueOptions& options) {

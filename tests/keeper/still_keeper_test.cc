@@ -11,6 +11,8 @@
 #include <thread>
 #include <utility>
 
+#include <ringmill/client.h>
+
 #include "core/keeper/still_keeper.h"
 #include "ipc/process_stand.h"
 #include "tests/support/child.h"
@@ -82,11 +84,14 @@ TEST_F(StillKeeperTest, no_durable_call_waits_longer_than_its_caller_allows_and_
   const std::array<JobRequest, 2> two{durable("a"), durable("b")};
   const std::array<LinkedRequest, 1> linked{LinkedRequest{.request = durable("c")}};
   std::array<JobId, 2> ids;
-  const std::array<std::function<ErrorCode()>, 4> calls{
+  Client client = must(Client::attach(world_.engine));
+  const std::array<std::function<ErrorCode()>, 6> calls{
       [&] { return code_of(producer_->enqueue(durable("x"), 300ms)); },
       [&] { return code_of(producer_->enqueue_batch(two, ids, 300ms)); },
       [&] { return code_of(producer_->enqueue_unique(durable("y"), "key", {}, 300ms)); },
-      [&] { return code_of(producer_->enqueue_together(linked, ids, 300ms)); }};
+      [&] { return code_of(producer_->enqueue_together(linked, ids, 300ms)); },
+      [&] { return code_of(client.enqueue(durable("z"), 300ms)); },
+      [&] { return code_of(client.enqueue_batch(two, ids, 300ms)); }};
   for (const auto& call : calls) {
     const auto begun = std::chrono::steady_clock::now();
     EXPECT_EQ(call(), ErrorCode::not_durable);
@@ -94,7 +99,7 @@ TEST_F(StillKeeperTest, no_durable_call_waits_longer_than_its_caller_allows_and_
     EXPECT_GE(took, 300ms);
     EXPECT_LT(took, 5s);  // it was 10 s and more
   }
-  EXPECT_EQ(world_.engine.status().levels[1].queued, 6U);
+  EXPECT_EQ(world_.engine.status().levels[1].queued, 9U);
 }
 
 TEST_F(StillKeeperTest, a_batch_into_a_bounded_level_waits_for_the_disk_once) {

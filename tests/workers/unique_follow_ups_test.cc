@@ -89,6 +89,17 @@ TEST(UniqueFollowUps, one_goes_with_a_job_that_is_never_completed) {
   EXPECT_TRUE(await([&] { return must(world.producer->enqueue_unique({.kind = world.after}, "key")).is_new; }));
 }
 
+TEST(UniqueFollowUps, a_durable_one_is_on_the_disk_when_the_call_returns) {
+  KeyedWorld world;
+  const auto worker = world.attach();
+  world.add();
+  Job job = must(worker->claim());
+  const JobRequest durable{.kind = world.after, .durability = Durability::durable};
+  EXPECT_TRUE(must(job.follow_up_unique(durable, "waits", 0ms, generous)).is_new);
+  EXPECT_TRUE(must(job.follow_up_unique(durable, "names no time")).is_new);
+  must(job.complete());
+}
+
 TEST(UniqueFollowUps, a_long_payload_of_one_comes_whole) {
   CreateOptions options = small_engine_with_room();
   options.max_payload = 64 * 1024;
